@@ -1,0 +1,2 @@
+//! The boot binary of the replicator.
+fn main() {}

@@ -1,0 +1,163 @@
+//! File formats, pure: bytes in and bytes out.
+//!
+//! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
+//! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
+
+use std::io;
+
+/// Bytes at offsets: a file on the drive, a medium, a slice in a test.
+pub trait ReadAt {
+    /// Length of the whole.
+    fn len_bytes(&self) -> u64;
+
+    /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end.
+    ///
+    /// # Errors
+    /// Those of the medium behind it.
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Fills `buffer` or fails.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the input ends before; else those of [`ReadAt::read_at`].
+    fn read_exact_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(offset_bytes + done as u64, &mut buffer[done..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(len) => done += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ReadAt for &[u8] {
+    fn len_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset_bytes).ok().and_then(|start| self.get(start..)).unwrap_or(&[]);
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+}
+
+/// Reads a [`ReadAt`] from front to back.
+pub struct Sequential<'a> {
+    input: &'a mut (dyn ReadAt + Send),
+    offset_bytes: u64,
+}
+
+impl<'a> Sequential<'a> {
+    /// Starts at `offset_bytes`.
+    pub fn new(input: &'a mut (dyn ReadAt + Send), offset_bytes: u64) -> Self {
+        Self { input, offset_bytes }
+    }
+
+    /// Where the next read starts.
+    pub fn offset_bytes(&self) -> u64 {
+        self.offset_bytes
+    }
+}
+
+impl io::Read for Sequential<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.input.read_at(self.offset_bytes, buffer)?;
+        self.offset_bytes += len as u64;
+        Ok(len)
+    }
+}
+
+/// What is wrong with a file's content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The input could not be read or the output not be written: not the format's fault.
+    #[error(transparent)]
+    Io(io::Error),
+    /// The bytes are not what the format demands.
+    #[error("damaged {format}: {detail}")]
+    Damaged {
+        /// The format's usual name, such as `xz`.
+        format: &'static str,
+        /// What is wrong, where.
+        detail: String,
+    },
+    /// The input ends too early.
+    #[error("{format} is cut off: {detail}")]
+    Truncated {
+        /// The format's usual name.
+        format: &'static str,
+        /// What was expected.
+        detail: String,
+    },
+    /// Something follows the end of the format's data.
+    #[error("{format} ends at byte {offset_bytes}, and something else follows")]
+    TrailingData {
+        /// The format's usual name.
+        format: &'static str,
+        /// Where the extra bytes start in the compressed file.
+        offset_bytes: u64,
+    },
+    /// Decoding would take more memory than allowed.
+    #[error("{format} needs more memory than the limit of {limit_bytes} bytes: {detail}")]
+    MemoryLimit {
+        /// The format's usual name.
+        format: &'static str,
+        /// The limit.
+        limit_bytes: u64,
+        /// What asked for it.
+        detail: String,
+    },
+    /// Valid, but not supported.
+    #[error("{format} with {what} is not supported")]
+    Unsupported {
+        /// The format's usual name.
+        format: &'static str,
+        /// The feature.
+        what: String,
+    },
+}
+
+impl FormatError {
+    /// A short stable code for logs and reports.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io(_) => "F-IO",
+            Self::Damaged { .. } => "F-DAMAGED",
+            Self::Truncated { .. } => "F-TRUNCATED",
+            Self::TrailingData { .. } => "F-TRAILING",
+            Self::MemoryLimit { .. } => "F-MEMORY",
+            Self::Unsupported { .. } => "F-UNSUPPORTED",
+        }
+    }
+
+    /// Takes a format error out of an I/O error that carried it, else wraps the I/O error.
+    pub fn from_io(error: io::Error) -> Self {
+        match error.downcast::<FormatError>() {
+            Ok(inner) => inner,
+            Err(error) => Self::Io(error),
+        }
+    }
+}
+
+impl From<io::Error> for FormatError {
+    fn from(error: io::Error) -> Self {
+        Self::from_io(error)
+    }
+}
+
+/// Lets a format error travel through `Read`; [`FormatError::from_io`] takes it out again.
+impl From<FormatError> for io::Error {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Io(error) => error,
+            error => io::Error::new(io::ErrorKind::InvalidData, error),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One error for every backend: a kind to react to, and words for the log.
+//!
+//! Lives here so that the engine can decide by [`ErrorKind`] alone, whatever kernel, tool or simulated fault is behind
+//! it. Not here: errors of formats and of the engine's own decisions.
+
+use std::fmt;
+
+/// What a HAL call returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, as far as a caller can react to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No such file, device or partition.
+    NotFound,
+    /// The name is taken; nothing was changed.
+    AlreadyExists,
+    /// A path component is not a directory.
+    NotADirectory,
+    /// A file was asked for, a directory is there.
+    IsADirectory,
+    /// The directory still holds entries.
+    DirectoryNotEmpty,
+    /// A symlink stands where the call does not follow one, or links form a loop.
+    SymlinkInPath,
+    /// The kernel or the backend does not allow it.
+    PermissionDenied,
+    /// The file system or the device is read-only.
+    ReadOnly,
+    /// No space left, or a write past the end of a device.
+    NoSpace,
+    /// The file would be larger than its file system can hold.
+    FileTooLarge,
+    /// Something else holds it: a mount, another opener, open files.
+    Busy,
+    /// The medium did not do what was asked (EIO).
+    Io,
+    /// The device is gone, or its slot is empty.
+    DeviceGone,
+    /// Not a block device, or not of the right kind.
+    WrongDevice,
+    /// An offset or length outside of the object.
+    OutOfRange,
+    /// Interrupted; trying again is right.
+    Interrupted,
+    /// Did not end in the time it was given.
+    TimedOut,
+    /// The caller's arguments make no sense.
+    InvalidInput,
+    /// This backend, kernel or file system cannot do it.
+    Unsupported,
+    /// The file system is damaged beyond what the call can mend.
+    Corrupt,
+    /// A helper program is missing or ended with a failure.
+    ToolFailed,
+    /// Power is gone; nothing has an effect any more (simulation).
+    PowerLost,
+    /// Anything else; the detail tells.
+    Other,
+}
+
+impl ErrorKind {
+    /// A short stable code for logs, reports and support, such as `E-NOSPACE`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "E-NOTFOUND",
+            Self::AlreadyExists => "E-EXISTS",
+            Self::NotADirectory => "E-NOTDIR",
+            Self::IsADirectory => "E-ISDIR",
+            Self::DirectoryNotEmpty => "E-NOTEMPTY",
+            Self::SymlinkInPath => "E-SYMLINK",
+            Self::PermissionDenied => "E-PERM",
+            Self::ReadOnly => "E-READONLY",
+            Self::NoSpace => "E-NOSPACE",
+            Self::FileTooLarge => "E-TOOLARGE",
+            Self::Busy => "E-BUSY",
+            Self::Io => "E-IO",
+            Self::DeviceGone => "E-GONE",
+            Self::WrongDevice => "E-WRONGDEV",
+            Self::OutOfRange => "E-RANGE",
+            Self::Interrupted => "E-INTR",
+            Self::TimedOut => "E-TIMEOUT",
+            Self::InvalidInput => "E-INVALID",
+            Self::Unsupported => "E-UNSUPPORTED",
+            Self::Corrupt => "E-CORRUPT",
+            Self::ToolFailed => "E-TOOL",
+            Self::PowerLost => "E-POWER",
+            Self::Other => "E-OTHER",
+        }
+    }
+
+    /// The kind behind an operating system error number.
+    pub fn from_errno(errno: i32) -> Self {
+        // Numbers are those of Linux on every architecture (asm-generic/errno-base.h, errno.h).
+        match errno {
+            1 | 13 => Self::PermissionDenied,
+            2 => Self::NotFound,
+            4 => Self::Interrupted,
+            5 | 61 | 74 | 84 | 121 => Self::Io,
+            6 | 19 | 123 => Self::DeviceGone,
+            15 => Self::WrongDevice,
+            16 | 26 => Self::Busy,
+            17 => Self::AlreadyExists,
+            20 => Self::NotADirectory,
+            21 => Self::IsADirectory,
+            22 => Self::InvalidInput,
+            27 => Self::FileTooLarge,
+            28 | 122 => Self::NoSpace,
+            30 => Self::ReadOnly,
+            38 | 95 => Self::Unsupported,
+            39 => Self::DirectoryNotEmpty,
+            40 => Self::SymlinkInPath,
+            110 => Self::TimedOut,
+            117 => Self::Corrupt,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Number of an injected fault in its scenario, so that an expected failure is told apart from an unexpected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FaultId(pub u32);
+
+/// What a backend could not do.
+///
+/// Displays as one line: the operation, the object, the reason, the code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Error {
+    kind: ErrorKind,
+    operation: String,
+    object: String,
+    detail: String,
+    injected: Option<FaultId>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.operation)?;
+        if !self.object.is_empty() {
+            write!(f, " {}", self.object)?;
+        }
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        write!(f, " [{}]", self.kind.code())
+    }
+}
+
+impl Error {
+    /// An error of `kind`: `operation` is a gerund ("reading"), `object` what it was done to, `detail` the reason.
+    pub fn new(
+        kind: ErrorKind,
+        operation: impl Into<String>,
+        object: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            operation: operation.into(),
+            object: object.into(),
+            detail: detail.into(),
+            injected: None,
+        }
+    }
+
+    /// The same error, marked as the effect of fault `fault`.
+    #[must_use]
+    pub fn injected_by(mut self, fault: FaultId) -> Self {
+        self.injected = Some(fault);
+        self
+    }
+
+    /// Wraps an operating system error; an [`Error`] inside of it is taken out unchanged.
+    pub fn from_io(error: std::io::Error, operation: impl Into<String>, object: impl Into<String>) -> Self {
+        match error.downcast::<Error>() {
+            Ok(inner) => inner,
+            Err(error) => {
+                let kind = match (error.raw_os_error(), error.kind()) {
+                    (Some(errno), _) => ErrorKind::from_errno(errno),
+                    (None, std::io::ErrorKind::NotFound) => ErrorKind::NotFound,
+                    (None, std::io::ErrorKind::AlreadyExists) => ErrorKind::AlreadyExists,
+                    (None, std::io::ErrorKind::PermissionDenied) => ErrorKind::PermissionDenied,
+                    (None, std::io::ErrorKind::Interrupted) => ErrorKind::Interrupted,
+                    (None, std::io::ErrorKind::InvalidInput) => ErrorKind::InvalidInput,
+                    (None, std::io::ErrorKind::TimedOut) => ErrorKind::TimedOut,
+                    (None, std::io::ErrorKind::Unsupported) => ErrorKind::Unsupported,
+                    (None, _) => ErrorKind::Other,
+                };
+                Self::new(kind, operation, object, error.to_string())
+            }
+        }
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What was being done, as a gerund.
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// What it was done to.
+    pub fn object(&self) -> &str {
+        &self.object
+    }
+
+    /// The fault that caused it, in simulation.
+    pub fn injected(&self) -> Option<FaultId> {
+        self.injected
+    }
+}
+
+/// Lets a HAL error travel through `Read` and `Write`; [`Error::from_io`] takes it out again.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind {
+            ErrorKind::Interrupted => std::io::ErrorKind::Interrupted,
+            ErrorKind::NotFound => std::io::ErrorKind::NotFound,
+            _ => std::io::ErrorKind::Other,
+        };
+        std::io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_through_io() {
+        let error = Error::new(ErrorKind::NoSpace, "writing", "sd.img", "disk full").injected_by(FaultId(3));
+        let back = Error::from_io(std::io::Error::from(error.clone()), "copying", "something else");
+        assert_eq!(back, error);
+    }
+
+    #[test]
+    fn an_os_error_gets_its_kind_and_names_the_object() {
+        let error = Error::from_io(std::io::Error::from_raw_os_error(28), "writing", "sdimage.dd");
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        let text = error.to_string();
+        assert!(text.starts_with("writing sdimage.dd: ") && text.ends_with("[E-NOSPACE]"), "{text}");
+    }
+}

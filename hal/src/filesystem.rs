@@ -1,0 +1,198 @@
+//! File systems as a whole: what lies in a region, checking, making, growing, mounting it.
+//!
+//! A [`Region`] is a stretch of bytes on a device or in a file, so that the same calls serve a partition, a medium whose
+//! partition table is not yet written, and a partition inside of an image file. The files inside are [`Volume`]'s.
+
+use crate::{DeviceName, RelativePath, Result, Volume, VolumeId};
+use std::fmt;
+use std::ops::Range;
+
+/// What holds a region's bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// A block device or partition.
+    Device(DeviceName),
+    /// A regular file on a mounted volume, such as a working image.
+    File {
+        /// The mounted volume.
+        volume: VolumeId,
+        /// The file on it; must be resolved, not a symlink.
+        path: RelativePath,
+    },
+}
+
+/// A stretch of bytes that holds, or will hold, one file system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Region {
+    /// What holds the bytes.
+    pub holder: Holder,
+    /// Where the region starts in its holder.
+    pub offset_bytes: u64,
+    /// Its length.
+    pub len_bytes: u64,
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.holder {
+            Holder::Device(device) => write!(f, "{device}")?,
+            Holder::File { path, .. } => write!(f, "{path}")?,
+        }
+        if self.offset_bytes != 0 {
+            write!(f, " at {}", self.offset_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// A family of file systems.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileSystemKind {
+    /// ext2: no journal.
+    Ext2,
+    /// ext3: a journal, no extents.
+    Ext3,
+    /// ext4.
+    Ext4,
+    /// FAT12, FAT16 or FAT32.
+    Vfat,
+    /// exFAT.
+    Exfat,
+    /// Recognised, but nothing the replicator works with.
+    Other(String),
+}
+
+impl FileSystemKind {
+    /// Whether it keeps owners, modes and symlinks: only such can hold a Linux root file system.
+    pub fn is_ext(&self) -> bool {
+        matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4)
+    }
+}
+
+impl fmt::Display for FileSystemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ext2 => "ext2",
+            Self::Ext3 => "ext3",
+            Self::Ext4 => "ext4",
+            Self::Vfat => "vfat",
+            Self::Exfat => "exfat",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+/// What [`FileSystems::identify`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The family.
+    pub kind: FileSystemKind,
+    /// The volume label, if there is one.
+    pub label: Option<String>,
+    /// The UUID or serial number in its usual text form.
+    pub uuid: Option<String>,
+    /// How many bytes of the region the file system spans; `None` if it does not say.
+    pub len_bytes: Option<u64>,
+}
+
+/// A file-system flavour as board profiles name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// ext2.
+    Ext2,
+    /// ext3.
+    Ext3,
+    /// ext4 with the features that mkfs sets by default.
+    Ext4,
+    /// ext4 without `metadata_csum` and `64bit`, for old boot loaders and kernels.
+    Ext4Compat,
+}
+
+/// How [`FileSystems::format`] makes a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    /// The flavour.
+    pub flavour: Flavour,
+    /// The volume label.
+    pub label: Option<String>,
+}
+
+/// How a check ended. A file system that could not be repaired is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsckOutcome {
+    /// Nothing was wrong (exit 0).
+    Clean,
+    /// Something was wrong and is repaired (exit 1, 2 or 3 of e2fsck, see e2fsck(8)).
+    Repaired,
+}
+
+/// Result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fsck {
+    /// How it ended.
+    pub outcome: FsckOutcome,
+    /// What the tool printed, for the log.
+    pub output: String,
+}
+
+/// Whether a mounted volume may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Not one byte of the region changes: a dirty journal is not replayed (`noload`).
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// Which bytes of a region its file system uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedMap {
+    /// Used ranges relative to the region's start: sorted, not overlapping, within the region.
+    pub used: Vec<Range<u64>>,
+}
+
+/// What can be done to file systems as a whole.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait FileSystems: Send + Sync {
+    /// Looks at the region's bytes only; nothing is mounted and nothing changes.
+    ///
+    /// `Ok(None)` if no known file system is there.
+    ///
+    /// # Errors
+    /// If the region cannot be read.
+    fn identify(&self, region: &Region) -> Result<Option<FileSystem>>;
+
+    /// Checks the file system and repairs what can be repaired without asking.
+    ///
+    /// # Errors
+    /// `Corrupt` if damage is left; `ToolFailed` if the check itself failed; `TimedOut` if it took longer than the
+    /// backend allows; `Unsupported` if there is no tool for it.
+    fn fsck(&self, region: &Region) -> Result<Fsck>;
+
+    /// Makes a new file system in the region. What was there is lost.
+    ///
+    /// # Errors
+    /// `ToolFailed`, `NoSpace` if the region is too small, `Busy` if it is mounted.
+    fn format(&self, region: &Region, format: &Format) -> Result<()>;
+
+    /// Grows the unmounted file system until it fills the region. Its files stay.
+    ///
+    /// # Errors
+    /// `Unsupported` if this kind cannot grow; `Corrupt`; `ToolFailed`.
+    fn grow(&self, region: &Region) -> Result<()>;
+
+    /// The bytes in use. `Ok(None)` if that cannot be proven, for example because the journal is dirty: then every byte
+    /// counts as used.
+    ///
+    /// # Errors
+    /// If the region cannot be read.
+    fn used_map(&self, region: &Region) -> Result<Option<UsedMap>>;
+
+    /// Mounts the region's file system.
+    ///
+    /// # Errors
+    /// `Busy` if it is mounted already; `Corrupt`; `Unsupported` for an unknown file system; `ReadOnly` if write access
+    /// is asked for on a device that refuses it.
+    fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>>;
+}

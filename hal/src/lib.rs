@@ -1,0 +1,69 @@
+//! The hardware abstraction layer of the replicator: the only door between the engine and the world.
+//!
+//! The engine sees a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the system it runs on and the
+//! records it leaves. Each is one small object-safe trait in a file of its own, so that a backend can be written from
+//! these pages alone and each trait can be mocked alone (feature `mock`).
+//!
+//! What lives here: the traits, the types they speak, one error type, and helpers that every caller needs (whole reads
+//! and writes over short ones). Backends for real hosts live behind features: `host` (files as disks, directories as
+//! volumes, no root) and `linux` (`/dev`, mounts, e2fsprogs, LEDs). The suite that every backend must pass is behind
+//! `contract`. What does not live here: any decision about images, formats or order of steps.
+//!
+//! # Rules for every backend
+//!
+//! * Every method may block; none may panic on what the world does. Errors carry an [`ErrorKind`] the engine can react
+//!   to, and text that names the operation and the object.
+//! * `sync` is not `flush`: when it returns `Ok`, the data is on the medium as far as the kernel can tell. After a
+//!   failed `sync` the data counts as lost, whatever a later `sync` says.
+//! * Reads and writes may be short; only `Ok(0)` from a read means the end. See [`io`].
+//! * Nothing is ever created under `/dev`, and no path leaves the volume it was given to.
+
+#![warn(missing_docs)]
+
+mod block;
+mod board;
+mod clock;
+mod error;
+mod filesystem;
+pub mod io;
+mod leds;
+mod path;
+mod records;
+mod system;
+mod tasks;
+mod volume;
+
+pub use block::{BlockDevice, BlockDevices, CacheBypass, DeviceKind, DeviceName, Partition, Source, Target};
+pub use board::Board;
+pub use clock::{Clock, Timestamp};
+pub use error::{Error, ErrorKind, FaultId, Result};
+pub use filesystem::{
+    Access, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
+    UsedMap,
+};
+pub use leds::{Led, Leds, Status, level};
+pub use path::{InvalidPath, RelativePath};
+pub use records::Records;
+pub use system::{Hook, HookEnd, System};
+pub use tasks::{Compute, Task, TaskEnd, Tasks};
+pub use volume::{
+    Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Space, Volume, VolumeFile, VolumeId,
+    Xattr,
+};
+
+#[cfg(feature = "mock")]
+pub use block::{MockBlockDevices, MockSource, MockTarget};
+#[cfg(feature = "mock")]
+pub use clock::MockClock;
+#[cfg(feature = "mock")]
+pub use filesystem::MockFileSystems;
+#[cfg(feature = "mock")]
+pub use leds::MockLeds;
+#[cfg(feature = "mock")]
+pub use records::MockRecords;
+#[cfg(feature = "mock")]
+pub use system::MockSystem;
+#[cfg(feature = "mock")]
+pub use tasks::MockTasks;
+#[cfg(feature = "mock")]
+pub use volume::{MockVolume, MockVolumeFile};

@@ -1,0 +1,1 @@
+//! A simulated board for the replicator engine.

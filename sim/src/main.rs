@@ -1,0 +1,2 @@
+//! Runs scenarios on simulated boards.
+fn main() {}

@@ -1,0 +1,277 @@
+//! Why a run, or one medium of it, failed: typed, with a stable code for reports and advice for the operator.
+//!
+//! Every message says what happened and to what; [`Error::advice`] says what to do next. HAL and format errors keep
+//! their own codes.
+
+use crate::formats::FormatError;
+use replicator_hal as hal;
+
+/// What the engine's steps return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the engine refuses to do something, before anything was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No drive was found in time.
+    NoDrive,
+    /// No profile fits the board, or the drive asks for another board.
+    WrongBoard,
+    /// Files look like images, but have no accepted name.
+    MisspeltNames,
+    /// The options on the drive cannot be read.
+    BadOptions,
+    /// `IR_SHELL_ONLY` is on the drive.
+    ShellOnly,
+    /// There is an image for a medium that is not there.
+    MediumAbsent,
+    /// The medium is the drive, in use, read-only, or changed since it was looked at.
+    MediumUnfit,
+    /// The image does not fit on the medium.
+    ImageTooLarge,
+    /// The image file is a dangling, looping or odd link, a directory or a device.
+    BadImageFile,
+    /// The content is not what the name says.
+    WrongContent,
+    /// A sidecar cannot be understood.
+    BadSidecar,
+    /// The image was captured from this very medium.
+    WriteBack,
+    /// Nothing is left to be done.
+    NothingToDo,
+    /// The unfinished capture on the drive belongs to another unit.
+    SessionOfAnotherUnit,
+    /// The drive has too little space, or its file system cannot hold the file.
+    DriveTooSmall,
+    /// A finished image of that name is there already.
+    WouldReplace,
+}
+
+impl Refusal {
+    fn code(self) -> &'static str {
+        match self {
+            Self::NoDrive => "R-NODRIVE",
+            Self::WrongBoard => "R-BOARD",
+            Self::MisspeltNames => "R-NAMES",
+            Self::BadOptions => "R-OPTIONS",
+            Self::ShellOnly => "R-SHELL",
+            Self::MediumAbsent => "R-ABSENT",
+            Self::MediumUnfit => "R-MEDIUM",
+            Self::ImageTooLarge => "R-TOOLARGE",
+            Self::BadImageFile => "R-FILE",
+            Self::WrongContent => "R-CONTENT",
+            Self::BadSidecar => "R-SIDECAR",
+            Self::WriteBack => "R-WRITEBACK",
+            Self::NothingToDo => "R-NOTHING",
+            Self::SessionOfAnotherUnit => "R-SESSION",
+            Self::DriveTooSmall => "R-DRIVESPACE",
+            Self::WouldReplace => "R-REPLACE",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::NoDrive => {
+                "label the drive's partition REPLICATOR or put a replicator.toml in its root, and check the plug"
+            }
+            Self::WrongBoard => {
+                "use the drive that was made for this board, or correct `board` in replicator.toml"
+            }
+            Self::MisspeltNames => "rename or remove the files named above; nothing was captured or written",
+            Self::BadOptions => "correct the file on the drive; nothing was captured or written",
+            Self::ShellOnly => "remove IR_SHELL_ONLY from the drive to capture or write",
+            Self::MediumAbsent => "insert the medium, or remove its image from the drive",
+            Self::MediumUnfit => "check that the right medium is in the right slot and that nothing uses it",
+            Self::ImageTooLarge => "use a larger medium or a smaller image; the medium was not touched",
+            Self::BadImageFile => "replace the file by the image itself; the medium was not touched",
+            Self::WrongContent => "name the file after what is in it; the medium was not touched",
+            Self::BadSidecar => "make the sidecar anew with md5sum or sha256sum, or remove it",
+            Self::WriteBack => {
+                "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this one"
+            }
+            Self::NothingToDo => "insert a medium, or remove the options that skip every one",
+            Self::SessionOfAnotherUnit => {
+                "boot the unit that was being captured to finish, or delete the directory .capture on the drive"
+            }
+            Self::DriveTooSmall => "use a larger drive, or format it with ext4; nothing was left half-done",
+            Self::WouldReplace => "move the image away to capture anew",
+        }
+    }
+}
+
+/// Why a run or one medium failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The world did not do what was asked.
+    #[error("{doing}: {source}")]
+    Hal {
+        /// The step, as a gerund with its object.
+        doing: String,
+        /// What the HAL says.
+        source: hal::Error,
+    },
+    /// A file's content is bad.
+    #[error("{file}: {source}")]
+    Format {
+        /// The file or medium.
+        file: String,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// Something was not even begun.
+    #[error("{what}")]
+    Refused {
+        /// Why.
+        kind: Refusal,
+        /// What, in words.
+        what: String,
+    },
+    /// The medium, or a file that was written, does not hold what was written.
+    #[error("{what} differs at byte {offset_bytes}: {detail}")]
+    Verify {
+        /// The medium or file.
+        what: String,
+        /// Where the first difference is, to the block that was compared.
+        offset_bytes: u64,
+        /// How it differs.
+        detail: String,
+    },
+    /// The content does not match its sidecar.
+    #[error("{file} does not match {sidecar}: expected {expected}, found {actual}")]
+    Digest {
+        /// The image.
+        file: String,
+        /// The sidecar.
+        sidecar: String,
+        /// What the sidecar says.
+        expected: String,
+        /// What was computed.
+        actual: String,
+    },
+    /// Sanitising failed: the image would hold what it must not.
+    #[error("sanitising, rule \"{rule}\": {detail}")]
+    Sanitise {
+        /// The rule or hook.
+        rule: String,
+        /// Why it failed.
+        detail: String,
+    },
+    /// An operation went on for too long without progress.
+    #[error("{what} made no progress for too long")]
+    Hung {
+        /// The operation.
+        what: String,
+    },
+    /// A defect of the program.
+    #[error("internal error: {detail}")]
+    Internal {
+        /// What happened.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// A HAL error with the step it happened in.
+    pub fn hal(doing: impl Into<String>) -> impl FnOnce(hal::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Hal { doing, source }
+    }
+
+    /// A format error in `file`. An I/O error inside of it that carries a HAL error becomes that HAL error.
+    pub fn format(file: impl Into<String>) -> impl FnOnce(FormatError) -> Self {
+        let file = file.into();
+        move |source| match source {
+            FormatError::Io(error) => Self::io(file)(error),
+            source => Self::Format { file, source },
+        }
+    }
+
+    /// An I/O error in `file`: whatever it carries is taken out.
+    pub fn io(file: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let file = file.into();
+        move |error| match error.downcast::<Error>() {
+            Ok(inner) => inner,
+            Err(error) => match error.downcast::<FormatError>() {
+                Ok(FormatError::Io(inner)) => Self::io(file)(inner),
+                Ok(source) => Self::Format { file, source },
+                Err(error) => {
+                    let source = hal::Error::from_io(error, "reading", file.clone());
+                    Self::Hal { doing: file, source }
+                }
+            },
+        }
+    }
+
+    /// A refusal.
+    pub fn refused(kind: Refusal, what: impl Into<String>) -> Self {
+        Self::Refused { kind, what: what.into() }
+    }
+
+    /// A short stable code for reports and support.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Hal { source, .. } => source.kind().code(),
+            Self::Format { source, .. } => source.code(),
+            Self::Refused { kind, .. } => kind.code(),
+            Self::Verify { .. } => "V-MISMATCH",
+            Self::Digest { .. } => "V-DIGEST",
+            Self::Sanitise { .. } => "S-RULE",
+            Self::Hung { .. } => "T-HUNG",
+            Self::Internal { .. } => "X-INTERNAL",
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Refused { kind, .. } => kind.advice(),
+            Self::Hal { source, .. } => match source.kind() {
+                hal::ErrorKind::NoSpace | hal::ErrorKind::FileTooLarge => "use a larger drive or medium",
+                hal::ErrorKind::ReadOnly => "check the write-protect switch and the drive's file system",
+                hal::ErrorKind::DeviceGone => "check the plug and the slot, then boot again",
+                hal::ErrorKind::Busy => "unmount or close what uses it, then boot again",
+                hal::ErrorKind::Corrupt => "repair or replace the file system named above",
+                hal::ErrorKind::Io => "the medium is failing: replace it, then boot again",
+                hal::ErrorKind::ToolFailed | hal::ErrorKind::Unsupported => "see the log of the operation",
+                _ => "see the log of the operation, then boot again",
+            },
+            Self::Format { .. } => "make or copy the image again; check it with its own tool on a PC",
+            Self::Verify { .. } => "the medium does not keep what is written: replace it",
+            Self::Digest { .. } => "copy the image and its sidecar to the drive again",
+            Self::Sanitise { .. } => "correct the rule or hook named above; no image was made",
+            Self::Hung { .. } => "remove power, replace the medium named above, boot again",
+            Self::Internal { .. } => "report this with the logs",
+        }
+    }
+}
+
+/// Lets an engine error travel through `Read` and `Write`; [`Error::io`] takes it out again.
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        std::io::Error::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hal_error_survives_a_codec_in_between() {
+        let hal = hal::Error::new(hal::ErrorKind::DeviceGone, "reading", "sda1", "unplugged");
+        let through_codec = FormatError::from_io(std::io::Error::from(hal.clone()));
+        match Error::format("sdimage.dd.xz")(through_codec) {
+            Error::Hal { source, .. } => assert_eq!(source, hal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_format_error_survives_as_io_error() {
+        let error = FormatError::Truncated { format: "xz", detail: "no footer".into() };
+        let back = Error::io("sdimage.dd.xz")(std::io::Error::from(error));
+        assert_eq!(back.code(), "F-TRUNCATED");
+        assert_eq!(back.to_string(), "sdimage.dd.xz: xz is cut off: no footer");
+    }
+}

@@ -1,0 +1,219 @@
+//! Which device is which medium of the board.
+//!
+//! A medium is found by its controller, kind and boot areas; the profile's device name is the fallback, because device
+//! numbers change with kernels. The drive's own disk is never a medium.
+
+use crate::error::{Error, Refusal, Result};
+use crate::profile::{MediumKind, MediumProfile, Profile};
+use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
+use std::collections::BTreeMap;
+
+/// A medium of this board, present or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Medium {
+    /// Its profile; `profile.name` is its generic name.
+    pub profile: MediumProfile,
+    /// The device, if one with a medium in it was found.
+    pub device: Option<BlockDevice>,
+}
+
+impl Medium {
+    /// The generic name, such as `sd`.
+    pub fn name(&self) -> &str {
+        &self.profile.name
+    }
+}
+
+/// The board's media in the profile's order.
+///
+/// `named` replaces discovery: only the media in it exist. Devices on `drive_disk` are never found.
+///
+/// # Errors
+/// `MediumUnfit` if a named device is missing or is the drive; `MediumAbsent` if a named medium is not in the profile.
+pub fn find(
+    profile: &Profile,
+    compatible: &[String],
+    devices: &[BlockDevice],
+    drive_disk: &DeviceName,
+    named: Option<&BTreeMap<String, DeviceName>>,
+) -> Result<Vec<Medium>> {
+    if let Some(named) = named {
+        return find_named(profile, devices, drive_disk, named);
+    }
+    let here = |medium: &&MediumProfile| {
+        medium.only.is_empty() || medium.only.iter().any(|wanted| compatible.contains(wanted))
+    };
+    Ok(profile
+        .media
+        .iter()
+        .filter(here)
+        .map(|medium| Medium { profile: medium.clone(), device: discover(medium, devices, drive_disk) })
+        .collect())
+}
+
+fn find_named(
+    profile: &Profile,
+    devices: &[BlockDevice],
+    drive_disk: &DeviceName,
+    named: &BTreeMap<String, DeviceName>,
+) -> Result<Vec<Medium>> {
+    for name in named.keys() {
+        if !profile.media.iter().any(|medium| &medium.name == name) {
+            let known: Vec<_> = profile.media.iter().map(|medium| medium.name.as_str()).collect();
+            return Err(Error::refused(
+                Refusal::MediumAbsent,
+                format!("profile {} has no medium {name}; it has {}", profile.name, known.join(", ")),
+            ));
+        }
+    }
+    let mut media = Vec::new();
+    for medium in &profile.media {
+        let Some(wanted) = named.get(&medium.name) else { continue };
+        if wanted == drive_disk {
+            return Err(Error::refused(
+                Refusal::MediumUnfit,
+                format!("{}: {wanted} is the drive", medium.name),
+            ));
+        }
+        let Some(device) = devices.iter().find(|device| &device.name == wanted) else {
+            return Err(Error::refused(
+                Refusal::MediumUnfit,
+                format!("{}: {wanted} is no whole block device of this board", medium.name),
+            ));
+        };
+        let device = (device.len_bytes > 0).then(|| device.clone());
+        media.push(Medium { profile: medium.clone(), device });
+    }
+    Ok(media)
+}
+
+fn discover(medium: &MediumProfile, devices: &[BlockDevice], drive_disk: &DeviceName) -> Option<BlockDevice> {
+    let candidates = || {
+        devices.iter().filter(|device| {
+            &device.name != drive_disk
+                && device.kind != DeviceKind::Usb
+                && device.len_bytes > 0
+                && medium.kind.fits(device.kind)
+                // An SD card has no boot areas; an eMMC without them is still an eMMC.
+                && !(medium.kind == MediumKind::Sd && device.has_boot_areas)
+        })
+    };
+    let by_controller = medium.controller.as_ref().and_then(|controller| {
+        candidates().find(|device| on_controller(&device.controller_path, controller))
+    });
+    let by_name = || {
+        let name = medium.device.as_deref()?;
+        let name = name.strip_prefix("/dev/").unwrap_or(name);
+        candidates().find(|device| device.name.as_str() == name)
+    };
+    by_controller.or_else(by_name).cloned()
+}
+
+/// Whether one component of the path is `controller`, or starts with it up to a `.`: `f10d8000` finds `f10d8000.sdhci`.
+fn on_controller(path: &str, controller: &str) -> bool {
+    path.split('/').any(|component| {
+        component.strip_prefix(controller).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, kind: DeviceKind, path: &str) -> BlockDevice {
+        BlockDevice {
+            name: DeviceName::new(name),
+            kind,
+            controller_path: path.into(),
+            identity: None,
+            len_bytes: 1 << 20,
+            sector_len_bytes: 512,
+            removable: false,
+            read_only: false,
+            has_boot_areas: kind == DeviceKind::Emmc,
+            in_use: None,
+            partitions: vec![],
+        }
+    }
+
+    fn profile() -> Profile {
+        Profile::parse(
+            r#"
+            name = "x"
+            [[medium]]
+            name = "sd"
+            kind = "sd"
+            controller = "2194000.mmc"
+            device = "/dev/mmcblk1"
+            [[medium]]
+            name = "emmc"
+            kind = "emmc"
+            controller = "2198000.mmc"
+            device = "/dev/mmcblk2"
+            [[medium]]
+            name = "sata"
+            kind = "sata"
+            controller = "2200000.sata"
+            device = "/dev/sda"
+            "#,
+            "x.toml",
+        )
+        .unwrap()
+    }
+
+    fn names(media: &[Medium]) -> Vec<Option<&str>> {
+        media.iter().map(|medium| medium.device.as_ref().map(|device| device.name.as_str())).collect()
+    }
+
+    #[test]
+    fn the_controller_decides_over_the_device_number() {
+        let devices = [
+            device("mmcblk1", DeviceKind::Emmc, "soc/2198000.mmc/mmc_host/mmc1"),
+            device("mmcblk2", DeviceKind::Sd, "soc/2194000.mmc/mmc_host/mmc2"),
+            device("sda", DeviceKind::Usb, "soc/2184200.usb/ci_hdrc.1/usb2"),
+            device("sdb", DeviceKind::Sata, "soc/2200000.sata/ata1/host0"),
+        ];
+        let media = find(&profile(), &[], &devices, &DeviceName::new("sda"), None).unwrap();
+        assert_eq!(names(&media), [Some("mmcblk2"), Some("mmcblk1"), Some("sdb")]);
+    }
+
+    #[test]
+    fn the_name_is_a_fallback_only_for_the_right_kind() {
+        let devices = [
+            device("mmcblk1", DeviceKind::Sd, "elsewhere/mmc0"),
+            device("mmcblk2", DeviceKind::Sd, "elsewhere/mmc1"),
+            device("sda", DeviceKind::Usb, "usb/1"),
+        ];
+        let media = find(&profile(), &[], &devices, &DeviceName::new("sdz"), None).unwrap();
+        assert_eq!(
+            names(&media),
+            [Some("mmcblk1"), None, None],
+            "an SD card is no eMMC, a USB disk no SATA disk"
+        );
+    }
+
+    #[test]
+    fn the_drive_and_empty_slots_are_no_media() {
+        let mut empty = device("mmcblk2", DeviceKind::Emmc, "soc/2198000.mmc");
+        empty.len_bytes = 0;
+        let devices = [device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"), empty];
+        let media = find(&profile(), &[], &devices, &DeviceName::new("mmcblk1"), None).unwrap();
+        assert_eq!(names(&media), [None, None, None]);
+    }
+
+    #[test]
+    fn named_media_replace_discovery() {
+        let devices = [
+            device("loop0", DeviceKind::Loop, "loop0"),
+            device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"),
+        ];
+        let named = BTreeMap::from([("emmc".to_owned(), DeviceName::new("loop0"))]);
+        let media = find(&profile(), &[], &devices, &DeviceName::new("sda"), Some(&named)).unwrap();
+        assert_eq!((media.len(), names(&media)), (1, vec![Some("loop0")]));
+        let drive = DeviceName::new("loop0");
+        assert_eq!(find(&profile(), &[], &devices, &drive, Some(&named)).unwrap_err().code(), "R-MEDIUM");
+        let unknown = BTreeMap::from([("nvme".to_owned(), DeviceName::new("loop0"))]);
+        let error = find(&profile(), &[], &devices, &DeviceName::new("sda"), Some(&unknown)).unwrap_err();
+        assert_eq!(error.code(), "R-ABSENT");
+    }
+}

@@ -1,0 +1,178 @@
+//! One operation on one medium: its log, its progress, its retries.
+//!
+//! Every step of a capture or a write holds an [`Operation`], so that no step has to know where log lines go, when the
+//! progress lease is due, or how often a transient error may be tried again.
+
+use crate::error::{Error, Result};
+use crate::tuning::Tuning;
+use replicator_hal::{self as hal, Board, ErrorKind};
+use std::time::Duration;
+
+/// One operation on one medium.
+pub struct Operation<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Sizes and times.
+    pub tuning: &'a Tuning,
+    /// Name of the log, such as `sd-capture`.
+    log_name: String,
+    /// How console lines begin, such as `sd`.
+    label: String,
+}
+
+impl<'a> Operation<'a> {
+    /// An operation that logs to `log_name` and is called `label` on the console.
+    pub fn new(
+        board: &'a Board,
+        tuning: &'a Tuning,
+        label: impl Into<String>,
+        log_name: impl Into<String>,
+    ) -> Self {
+        Self { board, tuning, log_name: log_name.into(), label: label.into() }
+    }
+
+    /// How console lines begin.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// A line for the log only.
+    pub fn log(&self, line: &str) {
+        self.board.records.log(&self.log_name, line);
+    }
+
+    /// A step begins that does not tell of progress: console, log, and a long lease.
+    pub fn step(&self, line: &str) {
+        self.log(line);
+        self.board.records.console(&format!("{}: {line}", self.label));
+        self.board.leds.renew(self.tuning.tool_lease);
+    }
+
+    /// Progress of a step that moves `total_bytes`, if that is known.
+    pub fn progress(&self, doing: &str, total_bytes: Option<u64>) -> Progress<'_> {
+        self.log(doing);
+        Progress::new(self, doing, total_bytes)
+    }
+
+    /// Calls `call` again after a transient I/O error, up to the budget. Not for syncs: a failed sync is final.
+    ///
+    /// # Errors
+    /// The last error, when the budget is spent or the error is of another kind.
+    pub fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
+        let mut left = self.tuning.retries;
+        loop {
+            match call() {
+                Err(error) if left > 0 && error.kind() == ErrorKind::Io => {
+                    left -= 1;
+                    self.log(&format!("trying again: {error}"));
+                    self.board.clock.sleep(self.tuning.retry_pause);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Fails if the LEDs have begun to show failure for want of progress: what comes after must not end in success.
+    ///
+    /// # Errors
+    /// [`Error::Hung`].
+    pub fn check_lease(&self) -> Result<()> {
+        if self.board.leds.lease_expired() {
+            return Err(Error::Hung { what: self.label.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// Progress of one step: renews the lease, and tells the console now and then.
+pub struct Progress<'a> {
+    operation: &'a Operation<'a>,
+    doing: String,
+    total_bytes: Option<u64>,
+    done_bytes: u64,
+    started: Duration,
+    told: Duration,
+    renewed: Option<Duration>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(operation: &'a Operation<'a>, doing: &str, total_bytes: Option<u64>) -> Self {
+        let now = operation.board.clock.monotonic();
+        let mut progress = Self {
+            operation,
+            doing: doing.to_owned(),
+            total_bytes,
+            done_bytes: 0,
+            started: now,
+            told: now,
+            renewed: None,
+        };
+        progress.advance(0);
+        progress
+    }
+
+    /// `len_bytes` more are done.
+    pub fn advance(&mut self, len_bytes: u64) {
+        self.done_bytes += len_bytes;
+        let now = self.operation.board.clock.monotonic();
+        // Renewing is cheap, but not free: twice within a lease's tenth is enough.
+        let due = self.operation.tuning.io_lease / 20;
+        if self.renewed.is_none_or(|renewed| now.saturating_sub(renewed) >= due) {
+            self.operation.board.leds.renew(self.operation.tuning.io_lease);
+            self.renewed = Some(now);
+        }
+        if now.saturating_sub(self.told) >= self.operation.tuning.progress_interval {
+            self.told = now;
+            let line = format!(
+                "{}: {}",
+                self.operation.label,
+                line(&self.doing, self.done_bytes, self.total_bytes, now.saturating_sub(self.started))
+            );
+            self.operation.board.records.progress(&line);
+        }
+    }
+
+    /// The step is done: its size and rate go to the log.
+    pub fn finish(self) {
+        let elapsed = self.operation.board.clock.monotonic().saturating_sub(self.started);
+        let text = line(&self.doing, self.done_bytes, Some(self.done_bytes), elapsed);
+        self.operation.log(&format!("{text}, done in {:.1} s", elapsed.as_secs_f64()));
+    }
+}
+
+/// One progress line: `writing 512.0 of 1536.0 MiB, 33 %, 20.0 MiB/s, 0:51 left`.
+fn line(doing: &str, done_bytes: u64, total_bytes: Option<u64>, elapsed: Duration) -> String {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let done = done_bytes as f64 / MIB;
+    let rate = if elapsed.is_zero() { 0.0 } else { done / elapsed.as_secs_f64() };
+    let Some(total_bytes) = total_bytes.filter(|total| *total > 0) else {
+        return format!("{doing} {done:.1} MiB, {rate:.1} MiB/s");
+    };
+    let total = total_bytes as f64 / MIB;
+    let percent = (done_bytes.min(total_bytes) as f64 / total_bytes as f64 * 100.0).floor();
+    let mut text = format!("{doing} {done:.1} of {total:.1} MiB, {percent:.0} %, {rate:.1} MiB/s");
+    if rate > 0.0 && done_bytes < total_bytes {
+        let left = ((total - done) / rate).ceil() as u64;
+        text.push_str(&format!(", {}:{:02} left", left / 60, left % 60));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_progress_line_tells_rate_and_remaining_time() {
+        let mib = 1 << 20;
+        assert_eq!(
+            line("writing", 512 * mib, Some(1536 * mib), Duration::from_secs(32)),
+            "writing 512.0 of 1536.0 MiB, 33 %, 16.0 MiB/s, 1:04 left"
+        );
+        assert_eq!(line("reading", mib, None, Duration::ZERO), "reading 1.0 MiB, 0.0 MiB/s");
+        assert_eq!(
+            line("writing", mib, Some(mib), Duration::from_secs(1)),
+            "writing 1.0 of 1.0 MiB, 100 %, 1.0 MiB/s"
+        );
+    }
+}

@@ -1,0 +1,247 @@
+//! What a board is, as data: how it is recognised, which media it has and how each is found and formatted.
+//!
+//! Profiles are TOML files that ship with the boot binary, or lie anywhere. LED names are part of the profile but mean
+//! nothing to the engine: the backend that owns the LEDs reads them.
+
+use crate::formats::partition::Scheme;
+use replicator_hal::{DeviceKind, Flavour};
+use serde::Deserialize;
+
+/// One board family.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Name of the profile, such as `tsimx6`.
+    pub name: String,
+    /// Products it covers, for people.
+    #[serde(default)]
+    pub products: Vec<String>,
+    /// Whole `compatible` strings of the device tree; empty for a profile that is only ever chosen by name.
+    #[serde(default, rename = "match")]
+    pub matches: Vec<String>,
+    /// Media in the order in which they are captured.
+    #[serde(default, rename = "medium")]
+    pub media: Vec<MediumProfile>,
+    /// The LEDs.
+    #[serde(default)]
+    pub leds: LedProfile,
+}
+
+/// One medium of a board.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediumProfile {
+    /// Generic name that images and options are called after: `sd`, `sd1`, `emmc`, `sata`, ...
+    pub name: String,
+    /// What it is attached by.
+    pub kind: MediumKind,
+    /// Part of the controller path in sysfs that tells its slot from the others, such as `2194000.mmc`.
+    #[serde(default)]
+    pub controller: Option<String>,
+    /// Kernel device name, used only where no device is found by its controller.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// What a tarball is written into.
+    #[serde(default)]
+    pub file_system: FileSystemFlavour,
+    /// Partition that holds the rootfs if the content leaves a choice, from 1.
+    #[serde(default = "first_partition")]
+    pub rootfs_partition: u32,
+    /// `compatible` strings of the boards that have this medium; empty if all of the profile have it.
+    #[serde(default)]
+    pub only: Vec<String>,
+}
+
+fn first_partition() -> u32 {
+    1
+}
+
+/// What a medium is attached by, as profiles name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediumKind {
+    /// An SD card.
+    Sd,
+    /// An eMMC.
+    Emmc,
+    /// A SATA disk.
+    Sata,
+    /// An NVMe disk.
+    Nvme,
+    /// A driver of its own, known by the device name alone.
+    Other,
+    /// Whatever was named on the command line.
+    Any,
+}
+
+impl MediumKind {
+    /// Whether a device of `kind` can be this medium.
+    pub fn fits(self, kind: DeviceKind) -> bool {
+        match self {
+            Self::Sd => kind == DeviceKind::Sd,
+            Self::Emmc => kind == DeviceKind::Emmc,
+            Self::Sata => kind == DeviceKind::Sata,
+            Self::Nvme => kind == DeviceKind::Nvme,
+            Self::Other => kind == DeviceKind::Other,
+            Self::Any => true,
+        }
+    }
+}
+
+/// File system and partition table of a medium that is written from a tarball.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileSystemFlavour {
+    /// MBR, ext2.
+    Ext2,
+    /// MBR, ext3.
+    Ext3,
+    /// MBR, ext4 with the features of the day.
+    Ext4,
+    /// MBR, ext4 without `metadata_csum` and `64bit`.
+    #[default]
+    Ext4Compat,
+    /// GPT, ext4 with the features of the day.
+    Ext4Gpt,
+}
+
+impl FileSystemFlavour {
+    /// What mkfs makes.
+    pub fn flavour(self) -> Flavour {
+        match self {
+            Self::Ext2 => Flavour::Ext2,
+            Self::Ext3 => Flavour::Ext3,
+            Self::Ext4 | Self::Ext4Gpt => Flavour::Ext4,
+            Self::Ext4Compat => Flavour::Ext4Compat,
+        }
+    }
+
+    /// The partition table around it.
+    pub fn scheme(self) -> Scheme {
+        match self {
+            Self::Ext4Gpt => Scheme::Gpt,
+            _ => Scheme::Mbr,
+        }
+    }
+}
+
+/// The two LEDs of a board.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedProfile {
+    /// The green one.
+    #[serde(default)]
+    pub green: LedLine,
+    /// The red one.
+    #[serde(default)]
+    pub red: LedLine,
+}
+
+/// Where one LED is: by name in the LED class, else by GPIO line.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedLine {
+    /// Exact names below `/sys/class/leds`, the first that exists wins.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// GPIO chip: a device name such as `gpiochip2`, or its label.
+    #[serde(default)]
+    pub chip: Option<String>,
+    /// Line on that chip.
+    #[serde(default)]
+    pub line: Option<u32>,
+    /// Whether the LED is lit by a low level.
+    #[serde(default)]
+    pub active_low: bool,
+}
+
+/// Why a profile is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Not TOML, an unknown key, or a value of the wrong kind; the text names line and column.
+    #[error("profile {file}: {detail}")]
+    Syntax {
+        /// Where it came from.
+        file: String,
+        /// What is wrong, with its place.
+        detail: String,
+    },
+    /// The parts do not fit together.
+    #[error("profile {name}: {detail}")]
+    Content {
+        /// The profile.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl Profile {
+    /// Reads a profile from TOML; `file` names it in errors.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    pub fn parse(text: &str, file: &str) -> Result<Self, ProfileError> {
+        let profile: Self = toml::from_str(text).map_err(|error| ProfileError::Syntax {
+            file: file.to_owned(),
+            detail: error.to_string().trim_end().to_owned(),
+        })?;
+        profile.check()?;
+        Ok(profile)
+    }
+
+    fn check(&self) -> Result<(), ProfileError> {
+        let bad = |detail: String| Err(ProfileError::Content { name: self.name.clone(), detail });
+        for (index, medium) in self.media.iter().enumerate() {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            if medium.name.is_empty() || !medium.name.chars().all(plain) {
+                return bad(format!("medium name {:?} must be lower-case letters and digits", medium.name));
+            }
+            if self.media[..index].iter().any(|other| other.name == medium.name) {
+                return bad(format!("medium {} is there twice", medium.name));
+            }
+            if medium.rootfs_partition == 0 {
+                return bad(format!("medium {}: partitions are counted from 1", medium.name));
+            }
+            if medium.controller.is_none() && medium.device.is_none() && medium.kind != MediumKind::Any {
+                return bad(format!("medium {} needs a controller or a device", medium.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one of the board's `compatible` strings is one of the profile's, as a whole.
+    pub fn fits(&self, compatible: &[String]) -> bool {
+        self.matches.iter().any(|wanted| compatible.contains(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_place() {
+        let error = Profile::parse("name = \"x\"\nmedai = []\n", "x.toml").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("medai"), "{error}");
+    }
+
+    #[test]
+    fn parts_must_fit_together() {
+        let medium = |extra: &str| {
+            Profile::parse(&format!("name = \"x\"\n[[medium]]\nkind = \"sd\"\n{extra}"), "x.toml")
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(medium("name = \"SD\"\ndevice = \"mmcblk0\"").contains("lower-case"));
+        assert!(medium("name = \"sd\"").contains("needs a controller or a device"));
+        assert!(medium("name = \"sd\"\ndevice = \"mmcblk0\"\nrootfs_partition = 0").contains("from 1"));
+    }
+
+    #[test]
+    fn compatible_strings_match_as_a_whole() {
+        let profile = Profile::parse("name = \"x\"\nmatch = [\"technologic,ts7100\"]", "x.toml").unwrap();
+        assert!(profile.fits(&["technologic,ts7100".into(), "fsl,imx6ul".into()]));
+        assert!(!profile.fits(&["technologic,ts7100z".into()]));
+    }
+}

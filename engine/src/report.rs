@@ -1,0 +1,197 @@
+//! What a run did, for the report file and for the last lines on the console.
+
+use crate::error::Error;
+use replicator_hal::{CacheBypass, Status};
+use serde::Serialize;
+
+/// What happened to one medium.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Generic name of the medium.
+    pub medium: String,
+    /// The device's kernel name.
+    pub device: Option<String>,
+    /// Serial number or CID.
+    pub identity: Option<String>,
+    /// The image file's name on the drive.
+    pub image: Option<String>,
+    /// How it ended.
+    pub end: End,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// How it ended for one medium.
+#[derive(Debug)]
+pub enum End {
+    /// Done and verified.
+    Done(Done),
+    /// Nothing was done, for a reason that is no failure.
+    Skipped(String),
+    /// It failed.
+    Failed(Error),
+}
+
+/// What was done, and how it was verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Length of the uncompressed image.
+    pub content_len_bytes: u64,
+    /// Length of the image file.
+    pub file_len_bytes: u64,
+    /// md5 of the uncompressed image, in hex.
+    pub content_md5: Option<String>,
+    /// How reading back got past the caches.
+    pub cache_bypass: Option<CacheBypass>,
+    /// Further things worth knowing, such as "file system repaired".
+    pub notes: Vec<String>,
+}
+
+/// The whole run.
+#[derive(Debug)]
+pub struct Report {
+    /// Version of the program.
+    pub version: String,
+    /// Profile of the board, once known.
+    pub board: Option<String>,
+    /// What the run did: `capture`, `write`, ...; `None` if it did not come that far.
+    pub mode: Option<&'static str>,
+    /// Lines that concern the whole run.
+    pub notes: Vec<String>,
+    /// Per medium, in the order of the plan.
+    pub outcomes: Vec<Outcome>,
+    /// What failed outside of any medium.
+    pub failure: Option<Error>,
+    /// What the LEDs show.
+    pub status: Status,
+}
+
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    version: &'a str,
+    status: String,
+    board: Option<&'a str>,
+    mode: Option<&'static str>,
+    notes: &'a [String],
+    failure: Option<FailureJson>,
+    media: Vec<OutcomeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailureJson {
+    code: &'static str,
+    message: String,
+    advice: &'static str,
+}
+
+#[derive(Serialize)]
+struct OutcomeJson<'a> {
+    medium: &'a str,
+    result: &'static str,
+    device: Option<&'a str>,
+    identity: Option<&'a str>,
+    image: Option<&'a str>,
+    elapsed_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_len_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_len_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_md5: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_by: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped_because: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureJson>,
+}
+
+impl FailureJson {
+    fn of(error: &Error) -> Self {
+        Self { code: error.code(), message: error.to_string(), advice: error.advice() }
+    }
+}
+
+impl Outcome {
+    /// The last line on the console for this medium.
+    pub fn line(&self) -> String {
+        let image = self.image.as_deref().unwrap_or("no image");
+        let device = self.device.as_deref().unwrap_or("no device");
+        match &self.end {
+            End::Done(done) => {
+                let mut line = format!("{}: OK, {image}, {device}", self.medium);
+                if let Some(bypass) = done.cache_bypass {
+                    line.push_str(&format!(", verified by {bypass}"));
+                }
+                for note in &done.notes {
+                    line.push_str(&format!(", {note}"));
+                }
+                line
+            }
+            End::Skipped(reason) => format!("{}: skipped, {reason}", self.medium),
+            End::Failed(error) => {
+                format!("{}: FAILED, {image}, {device}: {error}; {}", self.medium, error.advice())
+            }
+        }
+    }
+
+    fn json(&self) -> OutcomeJson<'_> {
+        let (result, done, skipped_because, failure) = match &self.end {
+            End::Done(done) => ("ok", Some(done), None, None),
+            End::Skipped(reason) => ("skipped", None, Some(reason.as_str()), None),
+            End::Failed(error) => ("failed", None, None, Some(FailureJson::of(error))),
+        };
+        OutcomeJson {
+            medium: &self.medium,
+            result,
+            device: self.device.as_deref(),
+            identity: self.identity.as_deref(),
+            image: self.image.as_deref(),
+            elapsed_ms: self.elapsed_ms,
+            content_len_bytes: done.map(|done| done.content_len_bytes),
+            file_len_bytes: done.map(|done| done.file_len_bytes),
+            content_md5: done.and_then(|done| done.content_md5.as_deref()),
+            verified_by: done.and_then(|done| done.cache_bypass).map(|bypass| bypass.to_string()),
+            notes: done.map_or(&[], |done| &done.notes),
+            skipped_because,
+            failure,
+        }
+    }
+}
+
+impl Report {
+    /// Whether at least one medium was done, all that were to be done are, and nothing else failed.
+    pub fn succeeded(&self) -> bool {
+        self.failure.is_none()
+            && self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Done(_)))
+            && !self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)))
+    }
+
+    /// The last lines on the console: one per medium, then the result.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.outcomes.iter().map(Outcome::line).collect();
+        if let Some(error) = &self.failure {
+            lines.push(format!("FAILED: {error}; {}", error.advice()));
+        }
+        lines.push(format!("result: {}", self.status));
+        lines
+    }
+
+    /// The report file.
+    ///
+    /// # Errors
+    /// None in practice: every value has a form in JSON.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(&ReportJson {
+            version: &self.version,
+            status: self.status.to_string(),
+            board: self.board.as_deref(),
+            mode: self.mode,
+            notes: &self.notes,
+            failure: self.failure.as_ref().map(FailureJson::of),
+            media: self.outcomes.iter().map(Outcome::json).collect(),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
+
+use crate::formats::codec::{Limits, XzSettings};
+use std::time::Duration;
+
+/// Sizes and times of a run.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// How much is read, hashed, written and compared at once.
+    pub chunk_len_bytes: usize,
+    /// How much of a disk image's start is written last, so that an unverified medium does not look bootable.
+    pub held_back_len_bytes: u64,
+    /// How much of a medium's start and end is zeroed first, so that no old partition table is left.
+    pub wiped_len_bytes: u64,
+    /// How long an operation may go on without progress before the LEDs show failure.
+    pub io_lease: Duration,
+    /// The same for external tools and syncs, which do not tell of progress.
+    pub tool_lease: Duration,
+    /// How long the drive may take to appear.
+    pub drive_wait: Duration,
+    /// Pause between two looks for the drive.
+    pub drive_poll: Duration,
+    /// How often a transient I/O error is tried again.
+    pub retries: u32,
+    /// Pause before such a retry.
+    pub retry_pause: Duration,
+    /// How often the console is told of progress.
+    pub progress_interval: Duration,
+    /// How images are compressed, unless the drive's options say otherwise.
+    pub xz: XzSettings,
+    /// What decoders may take.
+    pub limits: Limits,
+    /// How many entries a tarball may have: each takes memory until it is verified.
+    pub tar_entries_max: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            chunk_len_bytes: 1 << 20,
+            held_back_len_bytes: 1 << 20,
+            wiped_len_bytes: 1 << 20,
+            io_lease: Duration::from_secs(120),
+            tool_lease: Duration::from_secs(30 * 60),
+            drive_wait: Duration::from_secs(30),
+            drive_poll: Duration::from_millis(250),
+            retries: 2,
+            retry_pause: Duration::from_millis(100),
+            progress_interval: Duration::from_secs(5),
+            xz: XzSettings::default(),
+            limits: Limits::default(),
+            tar_entries_max: 1_000_000,
+        }
+    }
+}

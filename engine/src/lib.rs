@@ -4,3 +4,5 @@
 //! What does not: devices, file systems, time, threads that make HAL calls.
 
 pub mod formats;
+pub mod names;
+pub mod options;

@@ -3,6 +3,8 @@
 //! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
+pub mod tar;
+
 use std::io;
 
 /// Bytes at offsets: a file on the drive, a medium, a slice in a test.

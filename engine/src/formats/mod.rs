@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod partition;
+pub mod tar;
 
 use std::io;
 

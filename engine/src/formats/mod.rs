@@ -6,6 +6,14 @@
 pub mod codec;
 pub mod partition;
 pub mod tar;
+mod bzip2;
+pub mod codec;
+mod gzip;
+mod pump;
+pub mod sniff;
+mod workers;
+mod xz;
+mod zstd;
 
 use std::io;
 

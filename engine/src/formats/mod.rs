@@ -4,6 +4,9 @@
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
 pub mod codec;
+pub mod digest;
+pub mod md5sums;
+pub mod sidecar;
 
 use std::io;
 

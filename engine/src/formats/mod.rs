@@ -13,6 +13,9 @@ pub mod tar;
 mod workers;
 mod xz;
 mod zstd;
+pub mod digest;
+pub mod md5sums;
+pub mod sidecar;
 
 use std::io;
 

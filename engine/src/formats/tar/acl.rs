@@ -111,6 +111,20 @@ fn encode(entries: &Entries) -> Vec<u8> {
     bytes
 }
 
+/// The nine permission bits that a file with this `system.posix_acl_access` has: the kernel shows the mask as the
+/// group's. `None` if the bytes are no ACL.
+pub(super) fn permission_bits(value: &[u8]) -> Option<u32> {
+    let entries = value.strip_prefix(&VERSION.to_le_bytes())?.chunks_exact(8);
+    if !entries.remainder().is_empty() {
+        return None;
+    }
+    let rights = |wanted: u16| {
+        let mut tagged = entries.clone().filter(|entry| entry[..2] == wanted.to_le_bytes());
+        tagged.next().map(|entry| u32::from(entry[2] & 7))
+    };
+    Some(rights(USER_OBJ)? << 6 | rights(MASK).or_else(|| rights(GROUP_OBJ))? << 3 | rights(OTHER)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +143,15 @@ mod tests {
         ] {
             assert_eq!(access(text.as_bytes()).unwrap().as_deref(), Some(NUMERIC), "{text}");
             assert_eq!(default(text.as_bytes()).unwrap().as_deref(), Some(NUMERIC), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_mask_shows_as_the_groups_rights() {
+        let text = b"user::rwx,user:2570:rw-,group::r--,mask::rw-,other::--x";
+        assert_eq!(permission_bits(&access(text).unwrap().unwrap()), Some(0o761));
+        for bad in [&NUMERIC[..NUMERIC.len() - 1], &NUMERIC[..12], b"\x01\0\0\0", b""] {
+            assert_eq!(permission_bits(bad), None);
         }
     }
 

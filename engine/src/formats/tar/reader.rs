@@ -7,6 +7,7 @@
 //! - The length of a file is the record `size`, else the header's; those of extended headers only their own header's.
 //! - Only files have data. A length elsewhere is `Unsupported` (some writers store a hard link's data a second time,
 //!   others only its length, and a wrong guess reads file content as headers).
+//! - The mode of a file with an ACL is what the kernel shows for that ACL.
 //! - Types that are not known, parts of multi-volume or incremental archives: `Unsupported`. Volume labels: passed over.
 //! - The end is two zero blocks; then zeros only, which are read to the end of the input, so that a decoder below
 //!   checks its trailer. Data after the end is never looked at as entries.
@@ -15,10 +16,10 @@ use super::blocks::Blocks;
 use super::extended::{Extended, Globals};
 use super::header::{Header, until_nul};
 use super::{
-    BLOCK_BYTES, Entry, EntryKind, FORMAT, FormatError, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, damaged,
+    BLOCK_BYTES, Entry, EntryKind, FORMAT, FormatError, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, acl, damaged,
     in_entry, padding, printable, sparse, unsupported,
 };
-use replicator_hal::{NodeKind, RelativePath};
+use replicator_hal::{NodeKind, RelativePath, Xattr};
 use std::io::Read;
 use std::ops::Range;
 
@@ -245,7 +246,8 @@ impl<R: Read> Reader<R> {
         if matches!(&kind, EntryKind::HardLink { existing } if *existing == path) {
             return Err(damaged("a hard link to itself"));
         }
-        Ok(Entry { path, kind, mode, owner, modified, xattrs: extended.attributes.into_xattrs()? })
+        let xattrs = extended.attributes.into_xattrs()?;
+        Ok(Entry { path, kind, mode: mode_with_acl(mode, &xattrs), owner, modified, xattrs })
     }
 
     fn kind(
@@ -313,6 +315,15 @@ impl Pending {
             return Err(damaged("an extended header without an entry"));
         }
         Ok(())
+    }
+}
+
+/// libarchive stores the rights of the group itself in the mode, the kernel shows those of the ACL's mask.
+fn mode_with_acl(mode: u32, xattrs: &[Xattr]) -> u32 {
+    let acl = xattrs.iter().find(|xattr| xattr.name == b"system.posix_acl_access");
+    match acl.and_then(|xattr| acl::permission_bits(&xattr.value)) {
+        Some(bits) => mode & !0o777 | bits,
+        None => mode,
     }
 }
 

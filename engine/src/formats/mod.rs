@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod digest;
 pub mod md5sums;
+pub mod partition;
 pub mod sidecar;
 
 use std::io;

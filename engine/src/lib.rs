@@ -6,3 +6,4 @@
 pub mod formats;
 pub mod names;
 pub mod options;
+pub mod sanitise_rules;

@@ -47,7 +47,9 @@ use crate::{ErrorKind, RelativePath, Result, Volume, VolumeFile, io};
 
 /// Says that a case does not apply here.
 pub fn skipped(case: &str, reason: &str) {
-    eprintln!("skipped: {case} ({reason})");
+    // In one piece, because tests run beside each other.
+    let line = format!("skipped: {case} ({reason})\n");
+    eprint!("{line}");
 }
 
 /// A path from text that is one.

@@ -46,3 +46,16 @@ impl Default for XzSettings {
         Self { preset: 2, dictionary_len_bytes: None, block_len_bytes: 4 << 20 }
     }
 }
+
+impl Compression {
+    /// The extension with its dot; empty for [`Compression::None`].
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Xz => ".xz",
+            Self::Bzip2 => ".bz2",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+}

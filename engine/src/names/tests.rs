@@ -1,0 +1,223 @@
+use super::*;
+use proptest::prelude::*;
+
+fn media(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn on_imx6(name: &str) -> NameVerdict {
+    judge(name.as_bytes(), &media(&["sd", "emmc"]), &media(&["u-boot.imx", "SPL"]))
+}
+
+fn hint(name: &str) -> String {
+    match on_imx6(name) {
+        NameVerdict::Misspelt { hint } => hint,
+        other => panic!("{name:?} is {other:?}"),
+    }
+}
+
+#[test]
+fn the_order_of_preference_is_tar_before_disk_and_xz_first() {
+    let names: Vec<String> = accepted("sd1").iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "sd1image.tar.xz",
+            "sd1image.tar.bz2",
+            "sd1image.tar.gz",
+            "sd1image.tar.zst",
+            "sd1image.tar",
+            "sd1image.dd.xz",
+            "sd1image.dd.bz2",
+            "sd1image.dd.gz",
+            "sd1image.dd.zst",
+            "sd1image.dd",
+        ]
+    );
+}
+
+#[test]
+fn the_first_accepted_name_wins_and_no_other_medium_or_case_is_taken() {
+    let drive = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+    let names =
+        drive(&["emmcimage.dd", "emmcimage.tar.zst", "SDIMAGE.DD", "sd1image.dd.xz", "emmcimage.dd.xz"]);
+    assert_eq!(choose("emmc", &names).unwrap().to_string(), "emmcimage.tar.zst");
+    assert_eq!(choose("sd", &names), None);
+    assert_eq!(choose("sd1", &names).unwrap().to_string(), "sd1image.dd.xz");
+}
+
+#[test]
+fn every_accepted_name_is_an_image_and_names_its_sidecars() {
+    for medium in ["sd", "emmc"] {
+        for image in accepted(medium) {
+            let name = image.to_string();
+            assert_eq!(on_imx6(&name), NameVerdict::Image(image.clone()), "{name}");
+            for extension in [".md5", ".sha256"] {
+                assert_eq!(on_imx6(&format!("{name}{extension}")), NameVerdict::Sidecar);
+                assert_eq!(on_imx6(&format!("{}{extension}", image.uncompressed())), NameVerdict::Sidecar);
+            }
+        }
+    }
+    let image = &accepted("sd")[5];
+    assert_eq!((image.to_string(), image.uncompressed()), ("sdimage.dd.xz".into(), "sdimage.dd".into()));
+}
+
+#[test]
+fn names_of_other_kinds() {
+    let table = [
+        ("sdimage.source", NameVerdict::Record),
+        ("sataimage.source", NameVerdict::Record),
+        ("replicator.toml", NameVerdict::Settings),
+        ("IR_NO_COMPRESS", NameVerdict::Option),
+        ("ir_no_capture_sd.txt", NameVerdict::Option),
+        ("u-boot.imx", NameVerdict::Firmware),
+        ("SPL", NameVerdict::Firmware),
+        ("SPL.md5", NameVerdict::Sidecar),
+        // A drive may serve several boards; a sidecar alone changes nothing.
+        ("sataimage.dd.md5", NameVerdict::Sidecar),
+    ];
+    for (name, verdict) in table {
+        assert_eq!(on_imx6(name), verdict, "{name}");
+    }
+}
+
+#[test]
+fn names_that_look_like_images_are_refused_with_the_accepted_ones() {
+    for name in [
+        "EMMCIMAGE.TAR.XZ",
+        "emmcimage.Tar.xz",
+        "emmcimage.tar.xz ",
+        "emmcimage.img.xz",
+        "emmcimage.tgz",
+        "emmcimage.tar.lz4",
+        "emmcimage.tar.xz.part",
+        "emmcimage.tar.xz.crdownload",
+        "emmcimage.tar.xz.txt",
+        "emmcimage.tar (1).xz",
+        "emmcimage (2).tar.xz",
+        "emmcimage.tar.xz (1)",
+        "Copy of emmcimage.tar.xz",
+        "emmcimage - Copy.tar.xz",
+        "emmcimage.tar.xz~",
+        "emmcimage.tar.xz.old",
+        "emmcimage-2024-05-01.tar.xz",
+        "emmcimage.xz",
+        "emmcimage.zip",
+        "emmcimage",
+        "emmc_image.tar.xz",
+        "emmc-image.tar.xz",
+        "emcimage.tar.xz",
+        "emmcimgae.tar.xz",
+        "emmcimages.tar.xz",
+        "emmcimg.tar.xz",
+        "emmc.tar.xz",
+        "emmc.img",
+        "EMMCIMAGE.TAR.MD5",
+        "emmcimage.tar.MD5",
+    ] {
+        assert!(hint(name).contains("emmcimage.tar"), "{name}: {}", hint(name));
+    }
+    for name in
+        ["sdimage.dd (1).xz", "sdimage.dd.xz.part", "sdimage.dd.xz.txt", "sdimage.tar.lz4", "sdcard.img"]
+    {
+        assert!(hint(name).contains("sdimage.dd.xz"), "{name}: {}", hint(name));
+    }
+    assert!(hint("image.dd.xz").contains("medium is missing"));
+}
+
+#[test]
+fn an_image_for_a_medium_of_another_board_names_the_media_of_this_one() {
+    for name in ["sataimage.dd.xz", "sd1image.tar", "nvme2image.dd.gz", "SATAIMAGE.DD.XZ", "sata.img"] {
+        let hint = hint(name);
+        assert!(hint.contains("sd, emmc") || hint.contains("emmc, sd"), "{name}: {hint}");
+        assert!(hint.contains("sdimage.tar.xz"), "{name}: {hint}");
+    }
+    assert!(hint("sataimage.dd.xz").contains("no medium \"sata\""));
+}
+
+#[test]
+fn firmware_and_settings_in_the_wrong_case_are_refused() {
+    assert!(hint("spl").contains("SPL"));
+    assert!(hint("U-Boot.imx").contains("u-boot.imx"));
+    assert!(hint("u-boot.imx.MD5").contains("u-boot.imx"));
+    assert!(hint("Replicator.TOML").contains("replicator.toml"));
+    assert!(hint("replicator.toml.txt").contains("replicator.toml"));
+    assert_eq!(judge(b"SPL", &media(&["sd"]), &[]), NameVerdict::Unrelated);
+}
+
+#[test]
+fn files_that_do_not_look_like_images_are_unrelated() {
+    for name in [
+        "",
+        "README.txt",
+        "boot",
+        "blast.sh",
+        "lost+found",
+        "System Volume Information",
+        "zImage",
+        "uImage",
+        "Image",
+        "Image.gz",
+        "Image.xz",
+        "fitImage.itb",
+        "uImage.bin",
+        "zImage.bin",
+        "vmlinuz",
+        "imx6q-ts7970.dtb",
+        "rootfs.cpio.gz",
+        "tsinit.ub",
+        "images",
+        "md5sums.txt",
+        "sdimage.txt",
+        "sdimage.dd.bmap",
+        "emmcimage.dd.xz.sig",
+        "emmc.md",
+        "sd.conf",
+        "backup.tar.gz",
+        "my-backup-image.tar.gz",
+        "._sdimage.dd.xz",
+        ".capture",
+        "photo.img",
+    ] {
+        assert_eq!(on_imx6(name), NameVerdict::Unrelated, "{name}");
+    }
+    assert_eq!(judge(b"\xff\xfe", &media(&["sd"]), &[]), NameVerdict::Unrelated);
+}
+
+#[test]
+fn a_bootloader_without_its_partner_is_found() {
+    let sets = [media(&["u-boot-dtb.bin", "SPL"]), media(&["micro-update.bin"])];
+    let found = incomplete_firmware(&[b"SPL".to_vec(), b"micro-update.bin".to_vec()], &sets);
+    assert_eq!(found, [IncompleteFirmware { present: media(&["SPL"]), missing: media(&["u-boot-dtb.bin"]) }]);
+    assert!(incomplete_firmware(&[b"SPL".to_vec(), b"u-boot-dtb.bin".to_vec()], &sets).is_empty());
+    assert!(incomplete_firmware(&[], &sets).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn judging_never_fails_and_only_exact_names_are_images(name in prop::collection::vec(any::<u8>(), 0..64)) {
+        let media = media(&["sd", "emmc"]);
+        let expected = media.iter().flat_map(|medium| accepted(medium)).any(|image| image.to_string().as_bytes() == name);
+        let is_image = matches!(judge(&name, &media, &[]), NameVerdict::Image(_));
+        prop_assert_eq!(is_image, expected);
+    }
+
+    #[test]
+    fn a_changed_case_is_never_an_image_and_never_ignored(
+        index in 0..20_usize,
+        flips in prop::collection::vec(any::<bool>(), 20),
+    ) {
+        let media = media(&["sd", "emmc"]);
+        let right = media.iter().flat_map(|medium| accepted(medium)).nth(index).unwrap().to_string();
+        let typed: String = right
+            .chars()
+            .zip(flips)
+            .map(|(character, flip)| if flip { character.to_ascii_uppercase() } else { character })
+            .collect();
+        match judge(typed.as_bytes(), &media, &[]) {
+            NameVerdict::Image(image) => prop_assert_eq!(image.to_string(), typed),
+            NameVerdict::Misspelt { hint } => prop_assert!(typed != right && hint.contains(&right)),
+            other => prop_assert!(false, "{typed} is {other:?}"),
+        }
+    }
+}

@@ -3,8 +3,15 @@
 //! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
+mod bzip2;
 pub mod codec;
+mod gzip;
 pub mod partition;
+mod pump;
+pub mod sniff;
+mod workers;
+mod xz;
+mod zstd;
 
 use std::io;
 

@@ -12,6 +12,7 @@ pub mod sniff;
 mod workers;
 mod xz;
 mod zstd;
+pub mod tar;
 
 use std::io;
 

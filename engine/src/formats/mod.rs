@@ -9,10 +9,10 @@ mod gzip;
 pub mod partition;
 mod pump;
 pub mod sniff;
+pub mod tar;
 mod workers;
 mod xz;
 mod zstd;
-pub mod tar;
 
 use std::io;
 

@@ -5,9 +5,12 @@
 
 mod bzip2;
 pub mod codec;
+pub mod digest;
 mod gzip;
+pub mod md5sums;
 pub mod partition;
 mod pump;
+pub mod sidecar;
 pub mod sniff;
 pub mod tar;
 mod workers;

@@ -16,7 +16,7 @@ use replicator_hal::{
 };
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -76,13 +76,13 @@ impl Bench {
         world.mounted.fetch_add(1, Ordering::SeqCst);
         let drive = Box::new(TreeVolume::new(id, tree, FakeMount(world.clone())));
         let board = Board {
-            devices: Arc::new(world.clone()),
-            file_systems: Arc::new(world.clone()),
-            leds: Arc::new(world.clone()),
-            clock: Arc::new(world.clone()),
-            tasks: Arc::new(world.clone()),
-            system: Arc::new(world.clone()),
-            records: Arc::new(world.clone()),
+            devices: Arc::new(Shared(world.clone())),
+            file_systems: Arc::new(Shared(world.clone())),
+            leds: Arc::new(Shared(world.clone())),
+            clock: Arc::new(Shared(world.clone())),
+            tasks: Arc::new(Shared(world.clone())),
+            system: Arc::new(Shared(world.clone())),
+            records: Arc::new(Shared(world.clone())),
         };
         let tuning = Tuning {
             chunk_len_bytes: 64 * 1024,
@@ -258,8 +258,18 @@ impl Source for FakeSource {
     }
 }
 
-/// The world as the HAL; a shared one, because mounts and sources hold it too.
-impl BlockDevices for Arc<World> {
+/// The world as the HAL.
+struct Shared(Arc<World>);
+
+impl Deref for Shared {
+    type Target = Arc<World>;
+
+    fn deref(&self) -> &Arc<World> {
+        &self.0
+    }
+}
+
+impl BlockDevices for Shared {
     fn list(&self) -> Result<Vec<BlockDevice>> {
         panic!("media are given");
     }
@@ -267,7 +277,7 @@ impl BlockDevices for Arc<World> {
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
         self.open_sources.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(FakeSource {
-            world: self.clone(),
+            world: self.0.clone(),
             content: self.sources.lock().unwrap()[device.as_str()].clone(),
             bad_from: self.bad_from.lock().unwrap().get(device.as_str()).copied(),
             is_open: true,
@@ -295,7 +305,7 @@ impl World {
     }
 }
 
-impl FileSystems for Arc<World> {
+impl FileSystems for Shared {
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
         Ok(self.find(region).map(|found| FileSystem {
             kind: FileSystemKind::Ext4,
@@ -328,11 +338,11 @@ impl FileSystems for Arc<World> {
         let tree = Tree::new(found.tree, None)?.with_access(access)?;
         let (id, tree) = self.volumes.add(tree);
         self.mounted.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(TreeVolume::new(id, tree, FakeMount(self.clone()))))
+        Ok(Box::new(TreeVolume::new(id, tree, FakeMount(self.0.clone()))))
     }
 }
 
-impl Leds for Arc<World> {
+impl Leds for Shared {
     fn show(&self, _status: Status) {}
 
     fn renew(&self, _lease: Duration) {}
@@ -342,7 +352,7 @@ impl Leds for Arc<World> {
     }
 }
 
-impl Clock for Arc<World> {
+impl Clock for Shared {
     fn monotonic(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -354,7 +364,7 @@ impl Clock for Arc<World> {
     fn sleep(&self, _duration: Duration) {}
 }
 
-impl Tasks for Arc<World> {
+impl Tasks for Shared {
     fn run<'a>(&self, _tasks: Vec<Task<'a>>) -> Vec<TaskEnd> {
         panic!("a capture does one thing after the other");
     }
@@ -364,7 +374,7 @@ impl Tasks for Arc<World> {
     }
 }
 
-impl System for Arc<World> {
+impl System for Shared {
     fn compatible(&self) -> Result<Vec<String>> {
         Ok(vec![])
     }
@@ -379,7 +389,7 @@ impl System for Arc<World> {
     }
 }
 
-impl Records for Arc<World> {
+impl Records for Shared {
     fn console(&self, _line: &str) {}
 
     fn progress(&self, _line: &str) {}

@@ -17,3 +17,4 @@ pub mod sanitise_rules;
 pub mod tuning;
 
 pub use error::{Error, Refusal, Result};
+pub mod sanitise_rules;

@@ -24,9 +24,9 @@ impl Medium {
     }
 }
 
-/// The board's media in the profile's order.
+/// The board's media in the profile's order, absent ones included.
 ///
-/// `named` replaces discovery: only the media in it exist. Devices on `drive_disk` are never found.
+/// `named` replaces discovery: only the media in it are there. Devices on `drive_disk` are never found.
 ///
 /// # Errors
 /// `MediumUnfit` if a named device is missing or is the drive; `MediumAbsent` if a named medium is not in the profile.
@@ -40,14 +40,16 @@ pub fn find(
     if let Some(named) = named {
         return find_named(profile, devices, drive_disk, named);
     }
-    let here = |medium: &&MediumProfile| {
+    let on_this_board = |medium: &MediumProfile| {
         medium.only.is_empty() || medium.only.iter().any(|wanted| compatible.contains(wanted))
     };
     Ok(profile
         .media
         .iter()
-        .filter(here)
-        .map(|medium| Medium { profile: medium.clone(), device: discover(medium, devices, drive_disk) })
+        .map(|medium| Medium {
+            profile: medium.clone(),
+            device: on_this_board(medium).then(|| discover(medium, devices, drive_disk)).flatten(),
+        })
         .collect())
 }
 
@@ -68,7 +70,10 @@ fn find_named(
     }
     let mut media = Vec::new();
     for medium in &profile.media {
-        let Some(wanted) = named.get(&medium.name) else { continue };
+        let Some(wanted) = named.get(&medium.name) else {
+            media.push(Medium { profile: medium.clone(), device: None });
+            continue;
+        };
         if wanted == drive_disk {
             return Err(Error::refused(
                 Refusal::MediumUnfit,
@@ -209,7 +214,7 @@ mod tests {
         ];
         let named = BTreeMap::from([("emmc".to_owned(), DeviceName::new("loop0"))]);
         let media = find(&profile(), &[], &devices, &DeviceName::new("sda"), Some(&named)).unwrap();
-        assert_eq!((media.len(), names(&media)), (1, vec![Some("loop0")]));
+        assert_eq!(names(&media), [None, Some("loop0"), None]);
         let drive = DeviceName::new("loop0");
         assert_eq!(find(&profile(), &[], &devices, &drive, Some(&named)).unwrap_err().code(), "R-MEDIUM");
         let unknown = BTreeMap::from([("nvme".to_owned(), DeviceName::new("loop0"))]);

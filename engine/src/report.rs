@@ -162,6 +162,24 @@ impl Outcome {
 }
 
 impl Report {
+    /// A report of a run that has just begun, and has not succeeded.
+    pub fn new(version: &str) -> Self {
+        Self {
+            version: version.to_owned(),
+            board: None,
+            mode: None,
+            notes: Vec::new(),
+            outcomes: Vec::new(),
+            failure: None,
+            status: Status::Failure,
+        }
+    }
+
+    /// Whether at least one medium was done or failed: not everything was skipped.
+    pub fn did_something(&self) -> bool {
+        self.outcomes.iter().any(|outcome| !matches!(outcome.end, End::Skipped(_)))
+    }
+
     /// Whether at least one medium was done, all that were to be done are, and nothing else failed.
     pub fn succeeded(&self) -> bool {
         self.failure.is_none()

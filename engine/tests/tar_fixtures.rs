@@ -1,4 +1,5 @@
 //! Archives made by the tars in common use (see `fixtures/tar/generate`) are read as what was packed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 #![allow(clippy::disallowed_methods, reason = "fixtures are files")]
 
 use replicator_engine::formats::tar::{EntryKind, Reader, ReaderLimits};

@@ -1,4 +1,5 @@
 //! Archives that are cut, damaged or made to harm: refused, without panic, endless loop or memory beyond the limits.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 use replicator_engine::formats::FormatError;
 use replicator_engine::formats::tar::{Entry, EntryKind, Reader, ReaderLimits, Writer};
@@ -167,6 +168,34 @@ fn every_damaged_byte_is_survived_and_damaged_headers_are_found() {
             }
         }
     }
+}
+
+#[test]
+fn every_wrong_field_under_a_right_checksum_is_survived() {
+    let whole = sample();
+    let mut headers = 0;
+    for start in (0..whole.len() - END.len()).step_by(512) {
+        let mut header = ::tar::Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&whole[start..start + 512]);
+        let stored = header.cksum().unwrap_or(0);
+        header.set_cksum();
+        if header.cksum().unwrap() != stored {
+            continue;
+        }
+        headers += 1;
+        for at in 0..512 {
+            for value in [0x00, 0x2f, 0x37, 0x80, 0xff] {
+                let mut changed = header.clone();
+                changed.as_mut_bytes()[at] = value;
+                changed.set_cksum();
+                let mut bytes = whole.clone();
+                bytes[start..start + 512].copy_from_slice(changed.as_bytes());
+                let (entries, _) = read_all(&bytes[..]);
+                assert!(entries.len() < 20, "header at {start}, byte {at} = {value:#x}");
+            }
+        }
+    }
+    assert_eq!(headers, 6 + 6 + 4);
 }
 
 #[test]

@@ -27,9 +27,9 @@ impl<W: Write> Writer<W> {
     /// Starts an entry. The data of a file has to follow.
     ///
     /// # Errors
-    /// `InvalidInput`, with nothing written, if the entry is not a proper one, a file was packed whose data ranges are
-    /// too many or whose attributes are too large for the reader's default limits, or the entry before lacks data.
-    /// Errors of `inner`; after one the archive is broken and every further call fails.
+    /// `InvalidInput`, with nothing written, if the entry breaks the rules of [`Entry`], if it has more data ranges or
+    /// larger attributes than the reader's default limits allow, or if the entry before lacks data. Errors of `inner`;
+    /// after one the archive is broken and every further call fails.
     pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
         self.check_complete()?;
         let encoded = encode(entry)?;
@@ -42,7 +42,7 @@ impl<W: Write> Writer<W> {
     /// Writes data of the current entry: exactly the bytes of its data ranges, in order, in pieces of any size.
     ///
     /// # Errors
-    /// `InvalidInput`, with nothing written, if this is more than the entry holds. Errors of `inner`.
+    /// `InvalidInput` if this is more than the entry holds, which breaks the archive. Errors of `inner`, likewise.
     pub fn write_data(&mut self, data: &[u8]) -> io::Result<()> {
         self.check_usable()?;
         let Some(due_bytes) = self.due_bytes.checked_sub(data.len() as u64) else {

@@ -27,6 +27,8 @@ mod error;
 mod filesystem;
 pub mod io;
 mod leds;
+#[cfg(feature = "linux")]
+pub mod linux;
 mod path;
 mod records;
 mod system;

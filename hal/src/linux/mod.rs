@@ -1,0 +1,10 @@
+//! The Linux backend.
+
+mod byte_range;
+mod ext_bitmap;
+mod ext_checksum;
+mod ext_layout;
+mod ioctl;
+mod superblock;
+#[cfg(test)]
+mod test_images;

@@ -26,8 +26,8 @@ pub struct LinuxDevices {
 pub(super) enum OpenMode {
     /// Reading.
     Read,
-    /// Reading and writing, shared with others.
-    ReadWrite,
+    /// Reading, as the only one.
+    ExclusiveRead,
     /// Reading and writing, as the only one: fails while the device or a part of it is mounted or held.
     Exclusive,
 }
@@ -57,11 +57,6 @@ impl LinuxDevices {
             Some(name) => Ok(DeviceName::new(name)),
             None => Err(Error::new(ErrorKind::NotFound, "looking up", object, "the kernel gives it no name")),
         }
-    }
-
-    /// Where the kernel shows itself.
-    pub(super) fn roots(&self) -> &KernelRoots {
-        &self.roots
     }
 }
 
@@ -107,10 +102,10 @@ pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode
     if !before.file_type().is_block_device() {
         return Err(not_a_block_device(object));
     }
-    let exclusive = if mode == OpenMode::Exclusive { libc::O_EXCL } else { 0 };
+    let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
     let file = OpenOptions::new()
         .read(true)
-        .write(mode != OpenMode::Read)
+        .write(mode == OpenMode::Exclusive)
         .custom_flags(exclusive)
         .open(&node)
         .map_err(|error| open_error(&error, object))?;

@@ -67,7 +67,7 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockD
 }
 
 /// By the buses on the way: the subsystem of a SCSI disk is "scsi" on SATA and on USB.
-fn kind(name: &str, path: &Path) -> DeviceKind {
+pub(super) fn kind(name: &str, path: &Path) -> DeviceKind {
     let on_the_way = |prefix: &str| {
         path.components().any(|component| {
             let component = component.as_os_str().to_string_lossy();

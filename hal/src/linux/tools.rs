@@ -86,7 +86,38 @@ impl Tools {
             let detail = format!("{len_bytes} bytes are too few for a file system");
             return Err(Error::new(ErrorKind::NoSpace, "formatting", object(), detail));
         }
-        let mut arguments = vec!["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"];
+        let mut arguments = make_arguments(len_bytes, format.flavour);
+        if let Some(label) = &format.label {
+            // mke2fs would cut it off and say so only in its output.
+            if label.len() > EXT_LABEL_LEN_MAX_BYTES {
+                let detail = format!("the label '{label}' is longer than {EXT_LABEL_LEN_MAX_BYTES} bytes");
+                return Err(Error::new(ErrorKind::InvalidInput, "formatting", object(), detail));
+            }
+            arguments.extend(["-L", label.as_str()]);
+        }
+        let arguments = arguments.into_iter().map(OsStr::new).chain([node.as_os_str()]);
+        let end = self.run(&self.mke2fs, arguments)?;
+        if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("formatting", node, &end)) }
+    }
+
+    /// Grows an ext file system to the size of its device.
+    pub(super) fn grow_ext(&self, node: &Path) -> Result<()> {
+        // resize2fs refuses a file system that was not checked since its last mount.
+        self.e2fsck(node, "-fp")?;
+        let end = self.run(&self.resize2fs, [node.as_os_str()])?;
+        if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("growing", node, &end)) }
+    }
+
+    fn run<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> Result<ChildEnd> {
+        // A missing program is reported by the attempt to start it.
+        let program = find(program).unwrap_or_else(|| program.to_owned());
+        Program::new(program, self.timeout).args(arguments).run()
+    }
+}
+
+fn make_arguments(len_bytes: u64, flavour: Flavour) -> Vec<&'static str> {
+    // Nothing may go on in the background after the first mount: what is verified is what stays.
+    let mut arguments = vec!["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"];
     // Said in full, because a board's mke2fs may have no configuration file.
     arguments.extend(if len_bytes >= LARGE_BLOCKS_FROM_BYTES {
         ["-T", "default", "-b", "4096"]

@@ -23,8 +23,12 @@
 mod block;
 mod board;
 mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 mod filesystem;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod io;
 mod leds;
 mod path;

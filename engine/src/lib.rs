@@ -3,6 +3,7 @@
 //! It reaches the world only through `replicator_hal`. What lives here: the order of steps, the decisions, the formats.
 //! What does not: devices, file systems, time, threads that make HAL calls.
 
+pub mod capture;
 pub mod drive_file;
 pub mod error;
 pub mod formats;
@@ -12,6 +13,7 @@ pub mod operation;
 pub mod options;
 pub mod profile;
 pub mod report;
+pub mod sanitise_rules;
 pub mod tuning;
 
 pub use error::{Error, Refusal, Result};

@@ -31,6 +31,8 @@ mod filesystem;
 pub mod host;
 pub mod io;
 mod leds;
+#[cfg(feature = "linux")]
+pub mod linux;
 mod path;
 mod records;
 mod system;

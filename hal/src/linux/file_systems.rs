@@ -8,8 +8,8 @@ use super::tools::Tools;
 use super::{ext_bitmap, superblock, sysfs};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
-    Access, DeviceKind, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck,
-    Holder, Region, Result, UsedMap, Volume,
+    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
+    Result, UsedMap, Volume,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,8 +115,7 @@ impl LinuxFileSystems {
     fn mount_point(&self, region: &Region) -> Result<MountPoint> {
         if let (Some(fixed), Holder::Device(device)) = (&self.config.drive_mount_point, &region.holder) {
             let directory = std::fs::canonicalize(self.config.roots.class_block(device)).unwrap_or_default();
-            let on_usb = sysfs::kind(device.as_str(), &directory) == DeviceKind::Usb;
-            if on_usb && !super::mount::is_mount_point(fixed) {
+            if sysfs::is_on_usb(&directory) && !super::mount::is_mount_point(fixed) {
                 return MountPoint::fixed(fixed);
             }
         }

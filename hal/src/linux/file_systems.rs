@@ -5,12 +5,13 @@ use super::mount::{LinuxMount, MountPoint};
 use super::region_device::{RegionDevice, open_bytes};
 use super::roots::KernelRoots;
 use super::tools::Tools;
-use super::{ext_bitmap, superblock, sysfs};
+use super::{ext_bitmap, ioctl, superblock, sysfs};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
     Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
     Result, UsedMap, Volume,
 };
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -152,7 +153,12 @@ impl FileSystems for LinuxFileSystems {
 
     fn format(&self, region: &Region, format: &Format) -> Result<()> {
         let tools = &self.config.tools;
-        self.on_node(region, "formatting", |node| tools.make(node, region.len_bytes, format))?;
+        self.on_node(region, "formatting", |node| {
+            let sector_len_bytes = File::open(node).and_then(|file| ioctl::sector_len_bytes(&file));
+            let sector_len_bytes = sector_len_bytes
+                .map_err(|error| Error::from_io(error, "formatting", node.display().to_string()))?;
+            tools.make(node, region.len_bytes, sector_len_bytes, format)
+        })?;
         // Where there is no room for a journal, mke2fs leaves it out and calls that a success.
         let expected = match format.flavour {
             Flavour::Ext2 => FileSystemKind::Ext2,

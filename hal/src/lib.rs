@@ -25,8 +25,12 @@ mod board;
 mod clock;
 mod error;
 mod filesystem;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod io;
 mod leds;
+#[cfg(feature = "linux")]
+pub mod linux;
 mod path;
 mod records;
 mod system;

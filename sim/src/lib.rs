@@ -1,1 +1,2 @@
 //! A simulated board for the replicator engine.
+pub mod scenario;

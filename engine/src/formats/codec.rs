@@ -1,24 +1,41 @@
-//! Which compression a file has: the names and extensions of the codecs.
+//! Compression by name: one decoder, and one look at the decoded length, for all formats an image may come in.
+//!
+//! What lives here: the choice of the format and of the way to decode. What does not: guessing the format (see
+//! [`super::sniff`]), hashing, progress.
 
 use std::fmt;
+use std::io::Read;
 
-/// A compression format.
+use replicator_hal::Compute;
+
+use super::bzip2::Bzip2Decoder;
+use super::gzip::GzipDecoder;
+use super::pump::{Feed, InlineReader, OverlappedReader, PushDecoder};
+use super::xz::decode::{self, BlockReader};
+use super::xz::index::Index;
+use super::xz::stream::XzDecoder;
+use super::zstd::{ZstdDecoder, frames};
+use super::{FormatError, ReadAt, bzip2, gzip};
+
+pub use super::xz::encode::{XzEncoder, XzSettings};
+
+/// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
-    /// Not compressed.
+    /// Not at all.
     None,
-    /// xz.
+    /// xz, with LZMA2.
     Xz,
     /// bzip2.
     Bzip2,
     /// gzip.
     Gzip,
-    /// Zstandard.
+    /// zstd.
     Zstd,
 }
 
 impl Compression {
-    /// The extension with its dot; empty for [`Compression::None`].
+    /// What its files' names end in; the empty string for none.
     pub fn extension(self) -> &'static str {
         match self {
             Self::None => "",
@@ -31,8 +48,8 @@ impl Compression {
 }
 
 impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
             Self::None => "none",
             Self::Xz => "xz",
             Self::Bzip2 => "bzip2",
@@ -41,34 +58,125 @@ impl fmt::Display for Compression {
         })
     }
 }
-/// What a decoder may take.
-#[derive(Debug, Clone, Copy)]
+
+/// How much memory a file may make its decoder take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory of one decoder.
+    /// For dictionaries and windows, each decoder thread.
     pub memory_bytes: u64,
-    /// Memory for an index.
+    /// For the block map of an xz file.
     pub index_bytes: u64,
 }
 
 impl Default for Limits {
+    /// Enough for `xz -9` (65 MiB), and for a map of 4 TiB in blocks of 4 MiB.
     fn default() -> Self {
-        Self { memory_bytes: 80 << 20, index_bytes: 8 << 20 }
+        Self { memory_bytes: 80 * 1024 * 1024, index_bytes: 8 * 1024 * 1024 }
     }
 }
 
-/// How xz compresses.
-#[derive(Debug, Clone)]
-pub struct XzSettings {
-    /// 0 to 9.
-    pub preset: u32,
-    /// Dictionary, if not the preset's.
-    pub dictionary_len_bytes: Option<u32>,
-    /// Block length.
-    pub block_len_bytes: u64,
+/// What a compressed file says of its decoded length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecodedLen {
+    /// So many bytes.
+    Known(u64),
+    /// Nothing.
+    Unknown,
 }
 
-impl Default for XzSettings {
-    fn default() -> Self {
-        Self { preset: 2, dictionary_len_bytes: None, block_len_bytes: 4 << 20 }
+/// Decoded bytes, front to back.
+///
+/// `read` returns `Ok(0)` only when the compressed file was decoded to its very end, every stream, member or frame in it was checked,
+/// and nothing follows. Whoever stops before that knows nothing of the rest.
+///
+/// With [`Compute::Inline`] the input is read from front to back in chunks of a fixed size. With threads, one or more
+/// workers decode ahead; the input is read by whoever calls `read` in either case.
+///
+/// Errors of the format travel as [`FormatError`] in the `io::Error` and are final. Errors of the input pass as they
+/// are; the read may be tried again after them.
+///
+/// # Errors
+/// Those of the input; too little memory. Errors of the format come from `read`.
+pub fn decoder<'a>(
+    compression: Compression,
+    input: &'a mut (dyn ReadAt + Send),
+    compute: Compute,
+    limits: Limits,
+) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
+    let push: Box<dyn PushDecoder> = match compression {
+        Compression::None => return Ok(Box::new(Feed::new(input))),
+        Compression::Xz => return xz_decoder(input, compute, limits),
+        Compression::Bzip2 => Box::new(Bzip2Decoder::new(limits.memory_bytes)),
+        Compression::Gzip => Box::new(GzipDecoder::new()),
+        Compression::Zstd => Box::new(ZstdDecoder::new(limits.memory_bytes)?),
+    };
+    streaming(push, input, compute)
+}
+
+fn streaming<'a>(
+    push: Box<dyn PushDecoder>,
+    input: &'a mut (dyn ReadAt + Send),
+    compute: Compute,
+) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
+    Ok(match compute {
+        Compute::Inline => Box::new(InlineReader::new(input, push)),
+        Compute::Threads(_) => Box::new(OverlappedReader::new(input, push).map_err(FormatError::Io)?),
+    })
+}
+
+fn xz_decoder<'a>(
+    input: &'a mut (dyn ReadAt + Send),
+    compute: Compute,
+    limits: Limits,
+) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
+    if let Compute::Threads(threads) = compute {
+        match Index::read(input, limits.index_bytes) {
+            Ok(index) if decode::fits(&index, threads) => {
+                return Ok(Box::new(BlockReader::new(input, index, threads, limits.memory_bytes)?));
+            }
+            Err(FormatError::Io(error)) => return Err(FormatError::Io(error)),
+            // Large blocks, a large index; or a bad file, of which decoding front to back finds the first fault.
+            Ok(_) | Err(_) => {}
+        }
     }
+    streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
+}
+
+/// What the file says of its decoded length, after checking all of its structure that can be checked without decoding.
+///
+/// xz: by the indexes of all its streams. zstd: by the frame headers, if each has the length. gzip and bzip2 do not
+/// tell; only their first bytes are looked at.
+///
+/// # Errors
+/// Of the format, and those of the input.
+pub fn decoded_len(
+    compression: Compression,
+    input: &mut (dyn ReadAt + Send),
+    limits: Limits,
+) -> Result<DecodedLen, FormatError> {
+    match compression {
+        Compression::None => Ok(DecodedLen::Known(input.len_bytes())),
+        Compression::Xz => {
+            Index::read(input, limits.index_bytes).map(|index| DecodedLen::Known(index.uncompressed_len))
+        }
+        Compression::Zstd => Ok(frames::decoded_len(input)?.map_or(DecodedLen::Unknown, DecodedLen::Known)),
+        Compression::Gzip => check_start(input, "gzip", &gzip::MAGIC),
+        Compression::Bzip2 => check_start(input, "bzip2", &bzip2::MAGIC),
+    }
+}
+
+fn check_start(
+    input: &mut (dyn ReadAt + Send),
+    format: &'static str,
+    magic: &[u8],
+) -> Result<DecodedLen, FormatError> {
+    let mut start = vec![0; input.len_bytes().min(magic.len() as u64) as usize];
+    input.read_exact_at(0, &mut start)?;
+    if !magic.starts_with(&start) {
+        return Err(FormatError::Damaged { format, detail: format!("no {format} header") });
+    }
+    if start.len() < magic.len() {
+        return Err(FormatError::Truncated { format, detail: "no room for a header".to_owned() });
+    }
+    Ok(DecodedLen::Unknown)
 }

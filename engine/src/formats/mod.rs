@@ -3,8 +3,19 @@
 //! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
+mod bzip2;
 pub mod codec;
+pub mod digest;
+mod gzip;
+pub mod md5sums;
 pub mod partition;
+mod pump;
+pub mod sidecar;
+pub mod sniff;
+pub mod tar;
+mod workers;
+mod xz;
+mod zstd;
 
 use std::io;
 

@@ -1,0 +1,230 @@
+//! Sidecars: small files beside an image that hold its digest, in the format of `md5sum`.
+//!
+//! They are made by many hands and tools, so reading is generous about form (binary marks, escaped names, carriage
+//! returns, a byte order mark, upper-case digits, a digest alone, the BSD form) and strict about meaning: a line that
+//! cannot be understood, or a digest of another file, is an error and never "no sidecar". Writing gives exactly what
+//! `md5sum` and `sha256sum` print. Lists of every file of a tree are in [`super::md5sums`].
+
+use super::digest::{Algorithm, Digest};
+
+/// Longest sidecar, in bytes; a list of a whole release fits.
+pub const LIMIT_BYTES: usize = 64 * 1024;
+
+/// Why a sidecar gives no digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SidecarError {
+    /// Implausibly long.
+    #[error("the sidecar has {len_bytes} bytes; the limit is {LIMIT_BYTES}")]
+    TooLong {
+        /// Its length.
+        len_bytes: usize,
+    },
+    /// No digest in it.
+    #[error("the sidecar is empty")]
+    Empty,
+    /// A line that is no digest.
+    #[error("line {line} of the sidecar: {detail}")]
+    Malformed {
+        /// Which, from 1.
+        line: usize,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Digests, but of other files.
+    #[error("the sidecar names {found}, not {wanted}")]
+    WrongName {
+        /// The first name found, or what stands for one.
+        found: String,
+        /// The first name wanted.
+        wanted: String,
+        /// The digest, if the sidecar holds one only.
+        digest: Option<Digest>,
+    },
+    /// Two digests of one file that differ.
+    #[error("line {line} of the sidecar contradicts an earlier one about {name}")]
+    Contradiction {
+        /// The later line, from 1.
+        line: usize,
+        /// The file.
+        name: String,
+    },
+}
+
+/// One line of digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) digest: Digest,
+    /// The name with its path; `None` for a digest alone.
+    pub(super) name: Option<Vec<u8>>,
+    /// Whether the name was escaped: if so, a backslash in it is a part of the name.
+    escaped: bool,
+}
+
+impl Entry {
+    /// The name without its path. Where nothing was escaped, a backslash comes from a Windows path.
+    fn base_name(&self) -> Option<&[u8]> {
+        let is_separator = |byte: &u8| *byte == b'/' || (*byte == b'\\' && !self.escaped);
+        self.name.as_deref().map(|name| name.rsplit(is_separator).next().unwrap_or(name))
+    }
+}
+
+/// The digest of the file with one of `wanted_names`, the earlier ones preferred, out of a sidecar's content.
+///
+/// Paths in front of the names in the sidecar are ignored. A digest alone, without a name, is taken if it is the only one.
+///
+/// # Errors
+/// If any line is malformed, or no line is about a wanted file.
+pub fn parse(text: &[u8], algorithm: Algorithm, wanted_names: &[&str]) -> Result<Digest, SidecarError> {
+    let entries = entries(text, algorithm)?;
+    if let [(_, Entry { digest, name: None, .. })] = entries.as_slice() {
+        return Ok(*digest);
+    }
+    for wanted in wanted_names {
+        let mut about = entries.iter().filter(|(_, entry)| entry.base_name() == Some(wanted.as_bytes()));
+        let Some((_, first)) = about.next() else { continue };
+        if let Some((line, _)) = about.find(|(_, entry)| entry.digest != first.digest) {
+            return Err(SidecarError::Contradiction { line: *line, name: (*wanted).to_owned() });
+        }
+        return Ok(first.digest);
+    }
+    let Some((_, first)) = entries.first() else { return Err(SidecarError::Empty) };
+    let found = first.base_name().map_or_else(|| "several digests without a name".into(), printable);
+    Err(SidecarError::WrongName {
+        found,
+        wanted: wanted_names.first().map_or_else(String::new, |name| (*name).to_owned()),
+        digest: (entries.len() == 1).then_some(first.digest),
+    })
+}
+
+/// All lines that hold a digest, with their numbers from 1.
+fn entries(text: &[u8], algorithm: Algorithm) -> Result<Vec<(usize, Entry)>, SidecarError> {
+    if text.len() > LIMIT_BYTES {
+        return Err(SidecarError::TooLong { len_bytes: text.len() });
+    }
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+        let detail = "the file is UTF-16; save it as plain text".to_owned();
+        return Err(SidecarError::Malformed { line: 1, detail });
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut entries = Vec::new();
+    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.trim_ascii_start();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let entry = parse_line(line.strip_suffix(b"\r").unwrap_or(line), algorithm)
+            .map_err(|detail| SidecarError::Malformed { line: index + 1, detail })?;
+        entries.push((index + 1, entry));
+    }
+    Ok(entries)
+}
+
+/// Parses one line without its end.
+pub(super) fn parse_line(line: &[u8], algorithm: Algorithm) -> Result<Entry, String> {
+    let (escaped, line) = match line.strip_prefix(b"\\") {
+        Some(rest) => (true, rest),
+        None => (false, line),
+    };
+    let (digest, name) = match parse_bsd(line, algorithm) {
+        Some(parts) => parts?,
+        None => parse_gnu(line, algorithm)?,
+    };
+    let name = name.map(|name| if escaped { unescape(name) } else { Ok(name.to_vec()) }).transpose()?;
+    if name.as_ref().is_some_and(|name| name.is_empty() || name.contains(&0)) {
+        return Err("the name is empty or holds a NUL byte".to_owned());
+    }
+    Ok(Entry { digest, name, escaped })
+}
+
+type Parts<'a> = (Digest, Option<&'a [u8]>);
+
+/// `<hex>  <name>`, `<hex> *<name>`, or `<hex>` alone.
+fn parse_gnu(line: &[u8], algorithm: Algorithm) -> Result<Parts<'_>, String> {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let hex_len = line.iter().position(is_blank).unwrap_or(line.len());
+    let (hex, rest) = line.split_at(hex_len);
+    let digest = parse_hex(hex, algorithm)?;
+    if rest.trim_ascii().is_empty() {
+        return Ok((digest, None));
+    }
+    // One blank, then one that says text or binary; some tools leave the second out.
+    let rest = &rest[1..];
+    let name = match rest.first() {
+        Some(b' ' | b'*' | b'\t') => &rest[1..],
+        _ => rest,
+    };
+    Ok((digest, Some(name)))
+}
+
+/// `MD5 (<name>) = <hex>`; `None` if the line does not start like that.
+fn parse_bsd(line: &[u8], algorithm: Algorithm) -> Option<Result<Parts<'_>, String>> {
+    let tag: &[u8] = match algorithm {
+        Algorithm::Md5 => b"MD5",
+        Algorithm::Sha256 => b"SHA256",
+    };
+    let rest = line.strip_prefix(tag).or_else(|| line.strip_prefix(b"SHA2-256"))?;
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest).strip_prefix(b"(")?;
+    // A name may hold what the end looks like; a digest cannot.
+    let end = rest.iter().rposition(|byte| *byte == b')')?;
+    let hex = rest[end + 1..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
+    Some(parse_hex(hex, algorithm).map(|digest| (digest, Some(&rest[..end]))))
+}
+
+fn parse_hex(hex: &[u8], algorithm: Algorithm) -> Result<Digest, String> {
+    Digest::from_hex(algorithm, hex).ok_or_else(|| {
+        let digits = 2 * algorithm.len_bytes();
+        if hex.iter().all(u8::is_ascii_hexdigit) {
+            format!("{} hexadecimal digits where {algorithm} has {digits}", hex.len())
+        } else {
+            format!("\"{}\" where {digits} hexadecimal digits of {algorithm} should be", printable(hex))
+        }
+    })
+}
+
+fn unescape(name: &[u8]) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte != b'\\' {
+            plain.push(*byte);
+            continue;
+        }
+        plain.push(match bytes.next() {
+            Some(b'\\') => b'\\',
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            _ => return Err("an unknown escape in the name".to_owned()),
+        });
+    }
+    Ok(plain)
+}
+
+/// Bytes from outside, fit for a terminal and not too long.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().take(80).map(|character| if character.is_control() { '?' } else { character }).collect()
+}
+
+/// The line that `md5sum` (or `sha256sum`) prints about a file `name`, with its end.
+pub fn line(digest: &Digest, name: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(name.len() + 70);
+    if name.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r')) {
+        line.push(b'\\');
+    }
+    line.extend_from_slice(digest.to_string().as_bytes());
+    line.extend_from_slice(b"  ");
+    for byte in name {
+        match byte {
+            b'\\' => line.extend_from_slice(b"\\\\"),
+            b'\n' => line.extend_from_slice(b"\\n"),
+            b'\r' => line.extend_from_slice(b"\\r"),
+            byte => line.push(*byte),
+        }
+    }
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Extended attributes out of pax records, in each of the forms that are in use.
+
+use super::{FormatError, acl, damaged};
+use replicator_hal::Xattr;
+use std::collections::BTreeMap;
+
+/// What the records of one entry say about its attributes.
+#[derive(Default)]
+pub(super) struct Attributes {
+    /// `SCHILY.xattr.*`: raw values.
+    schily: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// `LIBARCHIVE.xattr.*`: the same attributes once more, in base64.
+    libarchive: BTreeMap<Vec<u8>, Vec<u8>>,
+    acl_access: Option<Vec<u8>>,
+    acl_default: Option<Vec<u8>>,
+    selinux: Option<Vec<u8>>,
+}
+
+impl Attributes {
+    /// Takes a record if it is about attributes, and says whether it was.
+    pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<bool, FormatError> {
+        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+            self.schily.insert(attribute_name(name)?, value.to_vec());
+        } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+            let value = from_base64(value).ok_or_else(|| damaged("an attribute that is not base64"))?;
+            self.libarchive.insert(attribute_name(name)?, value);
+        } else {
+            match key {
+                b"SCHILY.acl.access" => self.acl_access = Some(value.to_vec()),
+                b"SCHILY.acl.default" => self.acl_default = Some(value.to_vec()),
+                // GNU tar stores the context as text; the kernel keeps it with a NUL.
+                b"RHT.security.selinux" => self.selinux = Some([value, b"\0"].concat()),
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether no record was about attributes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.schily.is_empty()
+            && self.libarchive.is_empty()
+            && self.acl_access.is_none()
+            && self.acl_default.is_none()
+            && self.selinux.is_none()
+    }
+
+    /// The attributes, sorted by name. Where two forms tell of the same one, the raw form holds.
+    ///
+    /// # Errors
+    /// Those of [`acl::access`].
+    pub(super) fn into_xattrs(self) -> Result<Vec<Xattr>, FormatError> {
+        let mut merged = self.libarchive;
+        merged.extend(self.schily);
+        let others = [
+            (&b"system.posix_acl_access"[..], self.acl_access.as_deref().map(acl::access)),
+            (b"system.posix_acl_default", self.acl_default.as_deref().map(acl::default)),
+            (b"security.selinux", self.selinux.map(|context| Ok(Some(context)))),
+        ];
+        for (name, value) in others {
+            if let Some(value) = value.transpose()?.flatten() {
+                merged.entry(name.to_vec()).or_insert(value);
+            }
+        }
+        Ok(merged.into_iter().map(|(name, value)| Xattr { name, value }).collect())
+    }
+}
+
+/// The pax key of an attribute. GNU tar escapes the two characters that a key cannot hold or that begin an escape.
+pub(super) fn record_key(name: &[u8]) -> Vec<u8> {
+    let mut key = b"SCHILY.xattr.".to_vec();
+    for byte in name {
+        match byte {
+            b'=' => key.extend_from_slice(b"%3D"),
+            b'%' => key.extend_from_slice(b"%25"),
+            other => key.push(*other),
+        }
+    }
+    key
+}
+
+/// Undoes [`record_key`], and the wider escaping of libarchive; what is no escape stays.
+fn attribute_name(escaped: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let mut name = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                name.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                name.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    if name.is_empty() || name.contains(&0) {
+        return Err(damaged("an attribute without a proper name"));
+    }
+    Ok(name)
+}
+
+/// RFC 4648, section 4, with or without its padding; libarchive writes none.
+fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
+    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let mut value = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    let (mut bits, mut bit_count) = (0_u32, 0);
+    for byte in &text[..end] {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6 | u32::from(six)) & 0xffff;
+        bit_count += 6;
+        if bit_count >= 8 {
+            bit_count -= 8;
+            value.push((bits >> bit_count) as u8);
+        }
+    }
+    // A lone last character holds less than a byte.
+    (bit_count < 6).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_with_and_without_padding() {
+        for (text, value) in [
+            ("", &b""[..]),
+            ("dg", b"v"),
+            ("dg==", b"v"),
+            ("dmE", b"va"),
+            ("dmFs", b"val"),
+            ("/+8A", b"\xff\xef\0"),
+        ] {
+            assert_eq!(from_base64(text.as_bytes()).as_deref(), Some(value), "{text}");
+        }
+        assert_eq!(from_base64(b"d"), None);
+        assert_eq!(from_base64(b"d g"), None);
+    }
+
+    #[test]
+    fn names_survive_escaping() {
+        for name in [&b"user.a=b%25"[..], b"user.%", b"user.\xff\n", b"user.100%3"] {
+            let key = record_key(name);
+            assert!(!key.contains(&b'='));
+            assert_eq!(attribute_name(key.strip_prefix(b"SCHILY.xattr.").unwrap()).unwrap(), name);
+        }
+        assert!(attribute_name(b"").is_err());
+        assert!(attribute_name(b"user.%00").is_err());
+    }
+
+    #[test]
+    fn the_raw_form_of_an_attribute_holds() {
+        let mut attributes = Attributes::default();
+        for (key, value) in [
+            ("SCHILY.xattr.user.a", &b"raw"[..]),
+            ("LIBARCHIVE.xattr.user.a", b"b3RoZXI"),
+            ("LIBARCHIVE.xattr.user.b", b"dmFs"),
+            ("SCHILY.acl.access", b"user::rw-\nuser:1:r--\ngroup::r--\nmask::r--\nother::r--\n"),
+            ("SCHILY.xattr.system.posix_acl_access", b"bytes"),
+            ("RHT.security.selinux", b"u:r:t"),
+        ] {
+            assert!(attributes.record(key.as_bytes(), value).unwrap(), "{key}");
+        }
+        assert!(!attributes.record(b"mtime", b"1").unwrap());
+        let found: Vec<_> =
+            attributes.into_xattrs().unwrap().into_iter().map(|x| (x.name, x.value)).collect();
+        let expected = [
+            (&b"security.selinux"[..], &b"u:r:t\0"[..]),
+            (b"system.posix_acl_access", b"bytes"),
+            (b"user.a", b"raw"),
+            (b"user.b", b"val"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_vec(), value.to_vec())));
+    }
+}

@@ -1,0 +1,111 @@
+//! The archive as a stream of blocks with a position, so that every error can say where.
+
+use super::{BLOCK_BYTES, BLOCK_LEN, FORMAT, FormatError, truncated};
+use std::io::{self, Read};
+
+/// Size of the pieces in which unwanted bytes are read.
+const SKIP_BYTES: usize = 16 * 1024;
+
+pub(super) struct Blocks<R> {
+    inner: R,
+    offset_bytes: u64,
+}
+
+impl<R: Read> Blocks<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self { inner, offset_bytes: 0 }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn offset_bytes(&self) -> u64 {
+        self.offset_bytes
+    }
+
+    /// Reads up to `buffer.len()` bytes; 0 only at the end of the input.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, FormatError> {
+        loop {
+            match self.inner.read(buffer) {
+                Ok(len) => {
+                    self.offset_bytes = self.offset_bytes.saturating_add(len as u64);
+                    return Ok(len);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Fills `buffer` as far as the input goes.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, FormatError> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read(&mut buffer[done..])? {
+                0 => break,
+                len => done += len,
+            }
+        }
+        Ok(done)
+    }
+
+    /// The next block; `None` if the input ended with the one before.
+    pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, FormatError> {
+        let mut block = [0; BLOCK_BYTES];
+        match self.fill(&mut block)? {
+            0 => Ok(None),
+            BLOCK_BYTES => Ok(Some(block)),
+            _ => Err(self.cut("a whole block")),
+        }
+    }
+
+    /// The next block, where there must be one.
+    pub(super) fn expect_block(&mut self, what: &str) -> Result<[u8; BLOCK_BYTES], FormatError> {
+        self.block()?.ok_or_else(|| self.cut(what))
+    }
+
+    /// Reads `len_bytes` and the padding after them. The caller has bounded `len_bytes`.
+    pub(super) fn payload(&mut self, len_bytes: usize, what: &str) -> Result<Vec<u8>, FormatError> {
+        let mut payload = vec![0; len_bytes];
+        if self.fill(&mut payload)? < len_bytes {
+            return Err(self.cut(what));
+        }
+        self.skip(super::padding(len_bytes as u64), what)?;
+        Ok(payload)
+    }
+
+    /// Reads and drops `len_bytes`.
+    pub(super) fn skip(&mut self, len_bytes: u64, what: &str) -> Result<(), FormatError> {
+        let mut left = len_bytes;
+        let mut buffer = [0; SKIP_BYTES];
+        while left > 0 {
+            let want = usize::try_from(left).unwrap_or(SKIP_BYTES).min(SKIP_BYTES);
+            match self.read(&mut buffer[..want])? {
+                0 => return Err(self.cut(what)),
+                len => left -= len as u64,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads to the end of the input, which must be zeros in whole blocks.
+    pub(super) fn drain_zeros(&mut self) -> Result<(), FormatError> {
+        let mut buffer = [0; SKIP_BYTES];
+        loop {
+            let start = self.offset_bytes;
+            let len = self.fill(&mut buffer)?;
+            if let Some(at) = buffer[..len].iter().position(|byte| *byte != 0) {
+                return Err(FormatError::TrailingData { format: FORMAT, offset_bytes: start + at as u64 });
+            }
+            if len < buffer.len() {
+                return if self.offset_bytes % BLOCK_LEN == 0 {
+                    Ok(())
+                } else {
+                    Err(self.cut("a whole block"))
+                };
+            }
+        }
+    }
+
+    pub(super) fn cut(&self, expected: &str) -> FormatError {
+        truncated(format!("it ends at byte {} where {expected} should be", self.offset_bytes))
+    }
+}

@@ -1,0 +1,48 @@
+//! What one archive entry says, in the HAL's terms and independent of how it was encoded.
+
+use replicator_hal::{NodeKind, Owner, RelativePath, Timestamp, Xattr};
+use std::ops::Range;
+
+/// One entry of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it belongs. The root only for a directory.
+    pub path: RelativePath,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits with setuid, setgid and sticky: the low 12 bits.
+    pub mode: u32,
+    /// Numeric owner; names in an archive are not used.
+    pub owner: Owner,
+    /// Last change of the content.
+    pub modified: Timestamp,
+    /// Extended attributes, POSIX ACLs and file capabilities among them; sorted by name as the reader gives them.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file; its bytes follow.
+    File {
+        /// Length of the file, holes included.
+        len_bytes: u64,
+        /// The stretches that hold data: not empty, sorted, apart from each other, within `len_bytes`. The rest is
+        /// holes. A file without holes has one range, an empty file none.
+        data: Vec<Range<u64>>,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Its text, as it is.
+        text: Vec<u8>,
+    },
+    /// A further name of a file that came earlier.
+    HardLink {
+        /// The earlier name.
+        existing: RelativePath,
+    },
+    /// A device node or named pipe.
+    Node(NodeKind),
+}

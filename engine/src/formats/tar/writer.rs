@@ -1,0 +1,106 @@
+//! Writes an archive, entry by entry, from front to back.
+
+use super::encode::encode;
+use super::{BLOCK_LEN, Entry, padding};
+use std::io::{self, Write};
+
+/// Archives are filled up to a multiple of this, as every tar does by default.
+const RECORD_BYTES: u64 = 20 * BLOCK_LEN;
+
+/// Writes a POSIX pax archive. Only [`Writer::finish`] makes it whole: dropping a writer leaves it without its end, so
+/// that a reader sees that it is cut off.
+pub struct Writer<W: Write> {
+    inner: W,
+    written_bytes: u64,
+    /// Data that the current entry still lacks.
+    due_bytes: u64,
+    padding_bytes: u64,
+    broken: bool,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts an archive. `inner` should be buffered or an encoder; it is never flushed.
+    pub fn new(inner: W) -> Self {
+        Self { inner, written_bytes: 0, due_bytes: 0, padding_bytes: 0, broken: false }
+    }
+
+    /// Starts an entry. The data of a file has to follow.
+    ///
+    /// # Errors
+    /// `InvalidInput`, with nothing written, if the entry breaks the rules of [`Entry`], if it has more data ranges or
+    /// larger attributes than the reader's default limits allow, or if the entry before lacks data. Errors of `inner`;
+    /// after one the archive is broken and every further call fails.
+    pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        self.check_complete()?;
+        let encoded = encode(entry)?;
+        self.write(&encoded.head)?;
+        self.due_bytes = encoded.data_bytes;
+        self.padding_bytes = padding(encoded.data_bytes);
+        Ok(())
+    }
+
+    /// Writes data of the current entry: exactly the bytes of its data ranges, in order, in pieces of any size.
+    ///
+    /// # Errors
+    /// `InvalidInput` if this is more than the entry holds, which breaks the archive. Errors of `inner`, likewise.
+    pub fn write_data(&mut self, data: &[u8]) -> io::Result<()> {
+        self.check_usable()?;
+        let Some(due_bytes) = self.due_bytes.checked_sub(data.len() as u64) else {
+            // What was packed is not what was announced: no later call may make this archive look whole.
+            self.broken = true;
+            return Err(invalid("more data than the entry has room for"));
+        };
+        self.write(data)?;
+        self.due_bytes = due_bytes;
+        if due_bytes == 0 {
+            let padding_bytes = std::mem::take(&mut self.padding_bytes);
+            self.write_zeros(padding_bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the end mark, and gives back the output, which the caller has yet to flush or finish.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the last entry lacks data. Errors of `inner`.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.check_complete()?;
+        self.write_zeros(2 * BLOCK_LEN)?;
+        let rest = (RECORD_BYTES - self.written_bytes % RECORD_BYTES) % RECORD_BYTES;
+        self.write_zeros(rest)?;
+        Ok(self.inner)
+    }
+
+    fn check_usable(&self) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("the archive is broken by an earlier error"));
+        }
+        Ok(())
+    }
+
+    fn check_complete(&self) -> io::Result<()> {
+        self.check_usable()?;
+        if self.due_bytes > 0 {
+            return Err(invalid(&format!("the entry before lacks {} bytes of its data", self.due_bytes)));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.broken = true;
+        self.inner.write_all(bytes)?;
+        self.broken = false;
+        self.written_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn write_zeros(&mut self, len_bytes: u64) -> io::Result<()> {
+        // Never more than a record, so that the conversion cannot fail.
+        let zeros = vec![0; usize::try_from(len_bytes).map_err(io::Error::other)?];
+        self.write(&zeros)
+    }
+}
+
+fn invalid(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("tar: {reason}"))
+}

@@ -1,0 +1,202 @@
+//! Decodes an xz file block by block in workers, over the map from its index.
+//!
+//! The caller's thread reads the blocks, the workers decode them, and the caller's thread takes them back in order. What
+//! is in flight is bounded by a budget that a block's claimed size is checked against before anything is allocated.
+//! What does not live here: files whose blocks are too large for that; they are decoded front to back.
+
+use std::io::{self, Read};
+
+use xz2::stream::{Action, Status, Stream, TELL_UNSUPPORTED_CHECK};
+
+use super::index::{Block, Blocks, Index, push_vli};
+use super::{FORMAT, crc32, lzma_error, stream_footer, stream_header};
+use crate::formats::pump::{failed_before, worker_failed};
+use crate::formats::workers::{MAX_THREADS, Workers};
+use crate::formats::{FormatError, ReadAt};
+
+const BUDGET_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
+/// What a block costs beside its bytes: keeps the number of tiny blocks in flight small.
+const BLOCK_COST_BYTES: u64 = 4096;
+
+/// The bytes that may be in flight with this many threads.
+fn budget_bytes(threads: usize) -> u64 {
+    (threads.clamp(1, MAX_THREADS) as u64 + 1) * BUDGET_BYTES_PER_THREAD
+}
+
+/// Whether the file's blocks are small enough that at least two of them can be in flight.
+pub(in crate::formats) fn fits(index: &Index, threads: usize) -> bool {
+    index
+        .largest_block_bytes
+        .checked_add(BLOCK_COST_BYTES)
+        .and_then(|cost| cost.checked_mul(2))
+        .is_some_and(|cost| cost <= budget_bytes(threads))
+}
+
+struct Job {
+    block: Block,
+    stored: Vec<u8>,
+    memory_bytes: u64,
+}
+
+/// Serves the decoded blocks in order.
+pub(in crate::formats) struct BlockReader<'a> {
+    input: &'a mut (dyn ReadAt + Send),
+    workers: Workers<Job, Outcome>,
+    blocks: Blocks,
+    /// The next block to hand to a worker; `None` after the last one.
+    upcoming: Option<Block>,
+    memory_bytes: u64,
+    budget_bytes: u64,
+    in_flight_bytes: u64,
+    ready: Vec<u8>,
+    served: usize,
+    failed: bool,
+}
+
+impl<'a> BlockReader<'a> {
+    /// `index` is that of `input`, and [`fits`].
+    ///
+    /// # Errors
+    /// If the system allows no thread.
+    pub(in crate::formats) fn new(
+        input: &'a mut (dyn ReadAt + Send),
+        index: Index,
+        threads: usize,
+        memory_bytes: u64,
+    ) -> Result<Self, FormatError> {
+        let mut blocks = index.into_blocks();
+        let upcoming = blocks.next()?;
+        Ok(Self {
+            input,
+            workers: Workers::start(threads, run_job).map_err(FormatError::Io)?,
+            blocks,
+            upcoming,
+            memory_bytes,
+            budget_bytes: budget_bytes(threads),
+            in_flight_bytes: 0,
+            ready: Vec::new(),
+            served: 0,
+            failed: false,
+        })
+    }
+
+    /// Hands blocks to the workers while the budget lasts. A failed read loses nothing and may be tried again.
+    fn fill(&mut self) -> Result<(), FormatError> {
+        while let Some(block) = self.upcoming {
+            let cost_bytes = block.padded_len() + block.uncompressed_len + BLOCK_COST_BYTES;
+            if self.in_flight_bytes + cost_bytes > self.budget_bytes {
+                break;
+            }
+            let mut stored = vec![0; block.padded_len() as usize];
+            self.input.read_exact_at(block.offset_bytes, &mut stored)?;
+            self.workers.submit(Job { block, stored, memory_bytes: self.memory_bytes });
+            self.in_flight_bytes += cost_bytes;
+            self.upcoming = self.blocks.next()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next decoded block; false at the end.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.in_flight_bytes -= self.ready.len() as u64;
+        self.ready = Vec::new();
+        self.served = 0;
+        self.fill()?;
+        let Some(outcome) = self.workers.next() else {
+            if self.upcoming.is_some() {
+                return Err(io::Error::other("a block is larger than the budget"));
+            }
+            return Ok(false);
+        };
+        let outcome = outcome.map_err(|panicked| {
+            self.failed = true;
+            worker_failed(panicked)
+        })?;
+        self.ready = outcome.decoded.inspect_err(|_| self.failed = true)?;
+        self.in_flight_bytes -= outcome.freed_bytes;
+        // Again, so that the workers go on while the caller uses this block.
+        self.fill()?;
+        Ok(true)
+    }
+}
+
+impl Read for BlockReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.failed {
+                return Err(failed_before(FORMAT));
+            }
+            if buffer.is_empty() || self.served < self.ready.len() {
+                let len = buffer.len().min(self.ready.len() - self.served);
+                buffer[..len].copy_from_slice(&self.ready[self.served..self.served + len]);
+                self.served += len;
+                return Ok(len);
+            }
+            if !self.advance()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+/// A decoded block, and how much of its cost ended with the decoding.
+struct Outcome {
+    decoded: Result<Vec<u8>, FormatError>,
+    freed_bytes: u64,
+}
+
+fn run_job(job: Job) -> Outcome {
+    let freed_bytes = job.stored.len() as u64 + BLOCK_COST_BYTES;
+    Outcome { decoded: decode_block(&job), freed_bytes }
+}
+
+/// Decodes a block as the only one of a stream made up for it, so that liblzma checks all of it: its header, its
+/// check, and that both its lengths are those in the index.
+fn decode_block(job: &Job) -> Result<Vec<u8>, FormatError> {
+    let Job { block, stored, memory_bytes } = job;
+    let place = format!(
+        "in block {} at byte {} (byte {} of the content)",
+        block.number, block.offset_bytes, block.image_offset_bytes
+    );
+    let refused = |error| lzma_error(error, *memory_bytes, &place);
+    let damaged = |detail: &str| FormatError::Damaged { format: FORMAT, detail: format!("{detail} {place}") };
+    let out_of_memory = || FormatError::Io(io::ErrorKind::OutOfMemory.into());
+
+    let index = one_record_index(block);
+    let header = stream_header(block.check);
+    let footer = stream_footer(block.check, index.len() as u64);
+    let want = usize::try_from(block.uncompressed_len).map_err(|_| out_of_memory())?;
+    let mut decoded = Vec::new();
+    // A byte more than wanted: room in which the decoder can find the block's end.
+    decoded.try_reserve_exact(want + 1).map_err(|_| out_of_memory())?;
+
+    let mut stream = Stream::new_stream_decoder(*memory_bytes, TELL_UNSUPPORTED_CHECK).map_err(refused)?;
+    let mut status = Status::Ok;
+    for mut part in [&header[..], stored, &index, &footer] {
+        while !part.is_empty() {
+            if status == Status::StreamEnd {
+                return Err(damaged("more data than expected"));
+            }
+            let before = (stream.total_in(), decoded.len());
+            status = stream.process_vec(part, &mut decoded, Action::Run).map_err(refused)?;
+            part = &part[(stream.total_in() - before.0) as usize..];
+            if decoded.len() > want || (stream.total_in(), decoded.len()) == before {
+                return Err(damaged("more data than expected"));
+            }
+        }
+    }
+    if status != Status::StreamEnd || decoded.len() != want {
+        return Err(damaged("less data than expected"));
+    }
+    Ok(decoded)
+}
+
+fn one_record_index(block: &Block) -> Vec<u8> {
+    let mut index = vec![0];
+    push_vli(&mut index, 1);
+    push_vli(&mut index, block.unpadded_len);
+    push_vli(&mut index, block.uncompressed_len);
+    index.resize(index.len().next_multiple_of(4), 0);
+    index.extend_from_slice(&crc32(&index));
+    index
+}

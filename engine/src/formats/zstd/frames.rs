@@ -1,0 +1,153 @@
+//! What a zstd file says of its decoded length: a walk over frame and block headers, without decoding.
+
+use super::{FORMAT, MAGIC_BYTES, not_a_frame, starts_frame};
+use crate::formats::{FormatError, ReadAt};
+
+/// Bytes read at once: block headers of well compressed files lie close to each other.
+const WINDOW_BYTES: usize = 4096;
+/// `Block_Maximum_Size` of RFC 8878.
+const MAX_BLOCK_BYTES: u64 = 128 * 1024;
+
+/// Walks over all frames to the end of the file.
+///
+/// The sum of the frames' content sizes, or `None` if one of them has none.
+///
+/// # Errors
+/// If the headers do not lead from the file's first byte exactly to its last one, and those of the input.
+pub(in crate::formats) fn decoded_len(input: &mut dyn ReadAt) -> Result<Option<u64>, FormatError> {
+    let mut walk = Walk { len_bytes: input.len_bytes(), input, at: 0, window: Vec::new(), window_at: 0 };
+    if walk.len_bytes == 0 {
+        return Err(FormatError::Truncated { format: FORMAT, detail: "the file is empty".to_owned() });
+    }
+    let mut sum = Some(0_u64);
+    while walk.at < walk.len_bytes {
+        let len = walk.frame()?;
+        sum = match (sum, len) {
+            (Some(sum), Some(len)) => {
+                Some(sum.checked_add(len).ok_or_else(|| damaged("impossible content sizes"))?)
+            }
+            _ => None,
+        };
+    }
+    Ok(sum)
+}
+
+fn damaged(detail: &str) -> FormatError {
+    FormatError::Damaged { format: FORMAT, detail: detail.to_owned() }
+}
+
+struct Walk<'a> {
+    input: &'a mut dyn ReadAt,
+    len_bytes: u64,
+    at: u64,
+    window: Vec<u8>,
+    window_at: u64,
+}
+
+impl Walk<'_> {
+    /// Steps over a frame; its content size, if it tells.
+    fn frame(&mut self) -> Result<Option<u64>, FormatError> {
+        let start = self.at;
+        let rest = self.len_bytes - start;
+        let head_len = rest.min(MAGIC_BYTES as u64) as usize;
+        let mut magic = [0; MAGIC_BYTES];
+        self.copy(&mut magic[..head_len])?;
+        if !starts_frame(&magic[..head_len]) {
+            return Err(not_a_frame(start == 0, start));
+        }
+        if head_len < MAGIC_BYTES {
+            return Err(self.truncated("a frame header"));
+        }
+        if magic[3] == 0x18 {
+            let len = self.little_endian(4)?;
+            self.skip(len, "a skippable frame")?;
+            return Ok(Some(0));
+        }
+        let descriptor = self.little_endian(1)?;
+        let (content_len, checksum) = self.frame_header(descriptor)?;
+        while !self.block()? {}
+        if checksum {
+            self.skip(4, "a frame's checksum")?;
+        }
+        Ok(content_len)
+    }
+
+    fn frame_header(&mut self, descriptor: u64) -> Result<(Option<u64>, bool), FormatError> {
+        if descriptor & 0x08 != 0 {
+            let what = "a reserved header flag".to_owned();
+            return Err(FormatError::Unsupported { format: FORMAT, what });
+        }
+        let single_segment = descriptor & 0x20 != 0;
+        if !single_segment {
+            self.skip(1, "a frame header")?;
+        }
+        let dictionary_id = self.little_endian([0, 1, 2, 4][(descriptor & 3) as usize])?;
+        if dictionary_id != 0 {
+            return Err(FormatError::Unsupported { format: FORMAT, what: "a dictionary".to_owned() });
+        }
+        let content_len = match descriptor >> 6 {
+            0 if single_segment => Some(self.little_endian(1)?),
+            0 => None,
+            // Two bytes start where one byte ends.
+            1 => Some(self.little_endian(2)? + 256),
+            2 => Some(self.little_endian(4)?),
+            _ => Some(self.little_endian(8)?),
+        };
+        Ok((content_len, descriptor & 0x04 != 0))
+    }
+
+    /// Steps over a block; true if it is the frame's last one.
+    fn block(&mut self) -> Result<bool, FormatError> {
+        let header = self.little_endian(3)?;
+        let len = header >> 3;
+        if len > MAX_BLOCK_BYTES {
+            return Err(damaged(&format!("too large a block near byte {}", self.at)));
+        }
+        let stored_len = match (header >> 1) & 3 {
+            0 | 2 => len,
+            1 => 1,
+            _ => return Err(damaged(&format!("a block of unknown type near byte {}", self.at))),
+        };
+        self.skip(stored_len, "a block")?;
+        Ok(header & 1 != 0)
+    }
+
+    fn skip(&mut self, len_bytes: u64, what: &str) -> Result<(), FormatError> {
+        if len_bytes > self.len_bytes - self.at {
+            return Err(self.truncated(what));
+        }
+        self.at += len_bytes;
+        Ok(())
+    }
+
+    fn little_endian(&mut self, len: usize) -> Result<u64, FormatError> {
+        let mut bytes = [0; 8];
+        self.copy(&mut bytes[..len])?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// The next bytes, from the window where it has them.
+    fn copy(&mut self, bytes: &mut [u8]) -> Result<(), FormatError> {
+        let len = bytes.len() as u64;
+        if len > self.len_bytes - self.at {
+            return Err(self.truncated("a header"));
+        }
+        let known = self.at >= self.window_at && self.at + len <= self.window_at + self.window.len() as u64;
+        if !known {
+            let want = (self.len_bytes - self.at).min(WINDOW_BYTES as u64) as usize;
+            self.window.clear();
+            self.window.resize(want, 0);
+            self.input.read_exact_at(self.at, &mut self.window)?;
+            self.window_at = self.at;
+        }
+        let start = (self.at - self.window_at) as usize;
+        bytes.copy_from_slice(&self.window[start..start + bytes.len()]);
+        self.at += len;
+        Ok(())
+    }
+
+    fn truncated(&self, what: &str) -> FormatError {
+        let detail = format!("it ends within {what} that starts before byte {}", self.at);
+        FormatError::Truncated { format: FORMAT, detail }
+    }
+}

@@ -1,0 +1,3 @@
+//! Scenarios: stories as data.
+
+pub mod schema;

@@ -1,0 +1,474 @@
+//! A scenario as it stands in its TOML file: what is plugged in, what goes wrong, and what must come of it.
+//!
+//! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
+//! only; what it means is in `content` (media and images) and in `runner`.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One story.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The story in one sentence.
+    pub about: String,
+    /// Root of all randomness: latencies, survival subsets, contents.
+    #[serde(default)]
+    pub seed: u64,
+    /// The drive; `absent = true` for none.
+    #[serde(default)]
+    pub drive: DriveSpec,
+    /// Media by generic name, in the board's order of names.
+    #[serde(default)]
+    pub media: BTreeMap<String, MediumSpec>,
+    /// What goes wrong, in all boots.
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<FaultSpec>,
+    /// Boots, one after the other on what the last one left; one undisturbed boot if there are none.
+    #[serde(default, rename = "boot")]
+    pub boots: Vec<BootSpec>,
+    /// What must hold after the last boot.
+    pub expect: Expectation,
+}
+
+/// The drive.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriveSpec {
+    /// No drive is plugged in.
+    pub absent: bool,
+    /// Profile of its file system.
+    pub file_system: DriveFileSystem,
+    /// Length of its partition, such as `"16 MiB"`.
+    pub len: Size,
+    /// Length of the whole device, if it is longer than the partition needs.
+    pub disk_len: Option<Size>,
+    /// Volume label; empty for none.
+    pub label: String,
+    /// What is in its root.
+    #[serde(rename = "file")]
+    pub files: Vec<FileSpec>,
+}
+
+impl Default for DriveSpec {
+    fn default() -> Self {
+        Self {
+            absent: false,
+            file_system: DriveFileSystem::Ext4,
+            len: Size(16 << 20),
+            disk_len: None,
+            label: "REPLICATOR".into(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// File system profiles of a drive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriveFileSystem {
+    /// Journalled, with everything a Linux file system has.
+    Ext4,
+    /// FAT: unordered, without links, owners or holes.
+    Vfat,
+    /// exFAT: as FAT, with long files.
+    Exfat,
+}
+
+/// One file on the drive. Exactly one of `text`, `link`, `directory`, `image` says what it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// Path on the drive.
+    pub name: String,
+    /// A regular file with this text.
+    pub text: Option<String>,
+    /// A symlink with this text.
+    pub link: Option<String>,
+    /// A directory.
+    #[serde(default)]
+    pub directory: bool,
+    /// An image of a medium with this content, packed and compressed as the name says.
+    pub image: Option<Content>,
+    /// Length of the medium that the image shows (disk images).
+    pub image_len: Option<Size>,
+    /// Packed otherwise than the name says: `"tar"`, `"dd"`.
+    pub packing: Option<String>,
+    /// Compressed otherwise than the name says: `"xz"`, `"bz2"`, `"gz"`, `"zst"`, `"none"`.
+    pub compression: Option<String>,
+    /// What is wrong with the file.
+    pub damage: Option<ImageDamage>,
+    /// Sidecars beside it.
+    #[serde(default)]
+    pub sidecar: SidecarSpec,
+    /// The medium it claims to be captured from: a `.source` record with that medium's identity.
+    pub captured_from: Option<String>,
+}
+
+/// What is wrong with an image file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageDamage {
+    /// The last quarter of the file is missing.
+    Truncated,
+    /// The last byte is missing.
+    OneByteShort,
+    /// One bit in the middle of the file is flipped.
+    BitFlipped,
+    /// No bytes at all.
+    Empty,
+    /// The file is there twice, one after the other: right for xz, gzip, bzip2 and zstd.
+    Concatenated,
+    /// Bytes that belong to no format follow.
+    TrailingGarbage,
+    /// A tar whose end mark and last entries are missing, well compressed.
+    TarCutAtMember,
+}
+
+/// Which sidecars lie beside an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SidecarSpec {
+    /// None.
+    #[default]
+    None,
+    /// The right md5 of the uncompressed image.
+    Content,
+    /// The right md5 of the file itself.
+    File,
+    /// Both.
+    Both,
+    /// A right sha256 of the uncompressed image.
+    Sha256,
+    /// An md5 of something else, for the uncompressed image.
+    Wrong,
+    /// An md5 of something else, for the file itself.
+    WrongFile,
+    /// Text that is no sidecar.
+    Malformed,
+    /// Right, written by an editor for Windows, with a `*` before the name.
+    Crlf,
+}
+
+/// What a medium, or an image of one, holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Zeros.
+    Blank,
+    /// Every sector names its medium, number and generation: no partition table, no file system.
+    Stamped,
+    /// MBR, one ext4 partition with the golden rootfs.
+    Single,
+    /// The same with GPT.
+    SingleGpt,
+    /// MBR: a FAT boot partition, then the rootfs as partition 2.
+    BootAndRoot,
+    /// MBR: the rootfs, then an ext4 data partition.
+    RootAndData,
+    /// GPT: a FAT boot partition, then the rootfs.
+    Gpt,
+    /// MBR with an extended partition: the rootfs is logical partition 5, data is 6.
+    Logical,
+    /// One ext4 partition that holds data only.
+    Data,
+    /// The golden rootfs as a tree, for tarballs.
+    Rootfs,
+}
+
+/// A medium of the board.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediumSpec {
+    /// `sd`, `emmc`, `sata`, `nvme`; taken from the name if it is left out.
+    pub kind: Option<String>,
+    /// The slot is empty.
+    #[serde(default)]
+    pub absent: bool,
+    /// Capacity.
+    #[serde(default = "MediumSpec::default_len")]
+    pub len: Size,
+    /// What is on it.
+    #[serde(default = "MediumSpec::default_content")]
+    pub content: Content,
+    /// The rootfs was not unmounted: its journal is dirty.
+    #[serde(default)]
+    pub dirty: bool,
+    /// The rootfs is damaged.
+    pub damage: Option<FileSystemDamage>,
+    /// `/var/log` of the rootfs is a symlink with this text.
+    pub var_log_link: Option<String>,
+    /// File-system flavour that a tarball is written into: `ext2`, `ext3`, `ext4`, `ext4compat`, `ext4gpt`.
+    pub file_system: Option<String>,
+    /// The profile's hint.
+    pub rootfs_partition: Option<u32>,
+    /// Something else holds the device open all the time, so that its page cache stays.
+    #[serde(default)]
+    pub held_open: bool,
+}
+
+impl MediumSpec {
+    fn default_len() -> Size {
+        Size(8 << 20)
+    }
+
+    fn default_content() -> Content {
+        Content::Blank
+    }
+}
+
+/// How a rootfs is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileSystemDamage {
+    /// fsck mends it.
+    Repairable,
+    /// fsck cannot.
+    Fatal,
+}
+
+/// One fault: what the hardware does, to what, when.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultSpec {
+    /// A medium's name, or `drive`.
+    pub on: String,
+    /// What happens.
+    pub kind: FaultKind,
+    /// Byte range of the medium that suffers it, such as `"1 MiB.."` or `"0..512"`; everything if left out.
+    pub range: Option<String>,
+    /// Operation that triggers it, such as `write`, `read`, `sync`, `rename`, `create`; any if left out.
+    pub op: Option<String>,
+    /// Glob of the file that the operation is on (drive).
+    pub file: Option<String>,
+    /// Which occurrence of the operation, from 1; every one if left out.
+    pub nth: Option<u64>,
+    /// How many times it happens; for ever if left out.
+    pub times: Option<u64>,
+    /// Free space left, for `out-of-space`.
+    pub space: Option<Size>,
+    /// Whether this fault need not be reached.
+    #[serde(default)]
+    pub may_be_missed: bool,
+}
+
+/// What the hardware does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// No space is left after `space` more bytes.
+    OutOfSpace,
+    /// The file system becomes read-only.
+    ReadOnlyFlip,
+    /// Operations fail with an I/O error.
+    IoError,
+    /// Writes are acknowledged and dropped.
+    DropWrites,
+    /// One bit of what is written is flipped.
+    BitFlip,
+    /// Reads and writes are short, and interrupted now and then.
+    ShortIo,
+    /// The operation never returns.
+    Hang,
+    /// The device is gone from then on.
+    Vanish,
+    /// fsck ends with damage left.
+    FsckFails,
+    /// Unmounting says busy.
+    UnmountBusy,
+    /// LED writes fail.
+    LedFails,
+}
+
+/// One boot.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootSpec {
+    /// Where power is cut.
+    pub cut: Option<CutSpec>,
+    /// What survives of what was not synced.
+    #[serde(default)]
+    pub survive: SurvivalSpec,
+    /// Before this boot: files removed from the drive.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Before this boot: the file system on the drive gets this much free space more.
+    pub more_space: Option<Size>,
+    /// Before this boot: media are replaced by blank ones of the same length with another identity.
+    #[serde(default)]
+    pub new_unit: bool,
+    /// What must hold after this boot, if it ran to its end.
+    pub status: Option<StatusSpec>,
+    /// What the boot must have done: `capture`, `write`.
+    pub mode: Option<String>,
+}
+
+/// Where power is cut: at the nth occurrence of an operation, or at a number.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CutSpec {
+    /// Medium or `drive`.
+    pub on: Option<String>,
+    /// Operation.
+    pub op: Option<String>,
+    /// Glob of the file.
+    pub file: Option<String>,
+    /// Which occurrence, from 1.
+    #[serde(default = "first")]
+    pub nth: u64,
+    /// The operation has its effect before power goes.
+    #[serde(default)]
+    pub after: bool,
+    /// Number of the operation in the trace, instead of all of the above.
+    pub at: Option<u64>,
+}
+
+fn first() -> u64 {
+    1
+}
+
+/// What survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SurvivalSpec {
+    /// Only what was synced.
+    #[default]
+    None,
+    /// Everything.
+    All,
+    /// Names, but not the data of files.
+    DataLate,
+    /// A subset by the seed.
+    Subset,
+}
+
+/// LED statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatusSpec {
+    /// Green blinks.
+    Success,
+    /// Red blinks.
+    Failure,
+    /// Red flickers.
+    Critical,
+    /// Still running.
+    Running,
+}
+
+/// What must hold at the end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// What the LEDs show at the end.
+    pub status: StatusSpec,
+    /// Code of the failure of the whole run, such as `R-NAMES`.
+    pub code: Option<String>,
+    /// What became of each medium: `captured`, `written`, `skipped`, `untouched`, `failed`, `failed CODE`.
+    #[serde(default)]
+    pub media: BTreeMap<String, String>,
+    /// Names in the drive's root that must be there.
+    #[serde(default)]
+    pub drive_has: Vec<String>,
+    /// Names in the drive's root that must not be there.
+    #[serde(default)]
+    pub drive_lacks: Vec<String>,
+    /// Texts of which each must be in the console's lines.
+    #[serde(default)]
+    pub console: Vec<String>,
+    /// The drive must be byte for byte as it was.
+    #[serde(default)]
+    pub drive_unchanged: bool,
+    /// Show the LED wave form in the report even if the scenario passes.
+    #[serde(default)]
+    pub show_leds: bool,
+}
+
+/// A length such as `"16 MiB"`, `"512"` or a plain number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// Reads `"16 MiB"`, `"4 KiB"`, `"1 GiB"`, `"512 B"`, `"512"`.
+    ///
+    /// # Errors
+    /// A sentence that shows how it is written.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let hint = || format!("{text:?} is no size; write it like \"16 MiB\", \"4 KiB\" or \"512\"");
+        let number: u64 = text[..digits].parse().map_err(|_| hint())?;
+        let shift = match text[digits..].trim() {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(hint()),
+        };
+        number.checked_mul(1 << shift).map(Self).ok_or_else(hint)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(u64),
+            Text(String),
+        }
+        match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => Ok(Self(number)),
+            Raw::Text(text) => Self::parse(&text).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// Why a scenario file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: {detail}")]
+pub struct ScenarioError {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong, with a hint.
+    pub detail: String,
+}
+
+impl Scenario {
+    /// Reads a scenario; `file` names it in errors.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] with the line.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text[..start].matches('\n').count() + 1;
+            ScenarioError { file: file.to_owned(), line, detail: error.message().trim().to_owned() }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_file_line_and_what_is_known() {
+        let text = "about = \"x\"\n[drive]\nlenght = \"1 MiB\"\n[expect]\nstatus = \"success\"\n";
+        let error = Scenario::parse(text, "x.toml").unwrap_err().to_string();
+        assert!(
+            error.starts_with("x.toml:3: ") && error.contains("lenght") && error.contains("len"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        assert_eq!(Size::parse("16 MiB"), Ok(Size(16 << 20)));
+        assert_eq!(Size::parse("512"), Ok(Size(512)));
+        assert!(Size::parse("16 MB").unwrap_err().contains("16 MiB"));
+        assert!(Size::parse("99999999999 GiB").is_err());
+    }
+}

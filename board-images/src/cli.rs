@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Captures the media of an embedded board to a drive, and writes images on the drive to the board's media.
 #[derive(Debug, Parser)]
-#[command(name = "replicator", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "replicator", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -3,6 +3,7 @@
 
 mod boards;
 mod cli;
+mod leds;
 mod profiles;
 mod request;
 mod run;
@@ -10,6 +11,7 @@ mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 /// The command line cannot be taken.
@@ -18,15 +20,22 @@ const EXIT_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(args).map(|exit| (exit, String::new())),
         Command::Plan(args) => run::plan(args),
-        Command::Boards(args) => boards::text(args).map(|text| {
-            print!("{text}");
-            0
-        }),
+        Command::Boards(args) => boards::text(args).map(|text| (0, text)),
     };
-    ExitCode::from(result.unwrap_or_else(|error| {
-        eprintln!("replicator: {error}");
-        EXIT_USAGE
-    }))
+    match result {
+        // `print!` would panic where the reader has seen enough.
+        Ok((exit, text)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("replicator: writing the output: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::from(exit),
+        },
+        Err(error) => {
+            eprintln!("replicator: {error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
 }

@@ -95,10 +95,17 @@ mod tests {
             let boards = profile.matches.iter().map(|board| vec![board.clone()]);
             for compatible in boards.chain([vec![]]) {
                 let leds = profile.leds_of(&compatible);
-                assert_eq!(leds.green.names.first().map(String::as_str), Some("green:power"), "{compatible:?}");
+                assert_eq!(
+                    leds.green.names.first().map(String::as_str),
+                    Some("green:power"),
+                    "{compatible:?}"
+                );
                 let red = leds.red.names.first().map(String::as_str);
                 assert!(matches!(red, Some("red:status" | "red:indicator")), "{compatible:?}");
-                assert_ne!(leds.green.line.zip(leds.green.chip), leds.red.line.zip(leds.red.chip.clone()).or(Some((0, String::new()))));
+                assert_ne!(
+                    leds.green.line.zip(leds.green.chip),
+                    leds.red.line.zip(leds.red.chip.clone()).or(Some((0, String::new())))
+                );
             }
         }
     }
@@ -122,7 +129,10 @@ mod tests {
     #[test]
     fn an_unknown_board_is_answered_with_the_known_ones() {
         let error = choose("tsimx8").unwrap_err().to_string();
-        assert!(error.contains("tsimx8") && error.contains("ts7100, ts7180") && error.contains("generic"), "{error}");
+        assert!(
+            error.contains("tsimx8") && error.contains("ts7100, ts7180") && error.contains("generic"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -32,4 +32,7 @@ pub(crate) enum UsageError {
 
     #[error("--report {}: {detail}", path.display())]
     ReportFile { path: PathBuf, detail: String },
+
+    #[error("--leds gpio: profile {board} gives no GPIO lines for this system; use --leds class or none")]
+    NoLedLines { board: String },
 }

@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str); 17] = [
 ];
 
 /// Why the tests cannot run here; `None` if they can.
-pub fn obstacle() -> Option<String> {
+pub(crate) fn obstacle() -> Option<String> {
     if !nix::unistd::geteuid().is_root() || !Path::new("/dev/loop-control").exists() {
         return Some("needs root and loop devices".to_owned());
     }
@@ -45,7 +45,7 @@ fn is_installed(program: &str) -> bool {
 
 /// Runs a program and returns what it printed; panics with all it said if it fails.
 #[track_caller]
-pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> String {
+pub(crate) fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A>) -> String {
     let mut command = Command::new(program);
     command.args(arguments);
     let output = finish(&mut command);
@@ -54,7 +54,7 @@ pub fn run<A: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = A
 
 /// Runs a shell line with `$1`, `$2`, ... set to `arguments`; a failure within a pipe counts.
 #[track_caller]
-pub fn shell<A: AsRef<OsStr>>(line: &str, arguments: impl IntoIterator<Item = A>) -> String {
+pub(crate) fn shell<A: AsRef<OsStr>>(line: &str, arguments: impl IntoIterator<Item = A>) -> String {
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", line, "bash"]).args(arguments);
     let output = finish(&mut command);
@@ -63,11 +63,11 @@ pub fn shell<A: AsRef<OsStr>>(line: &str, arguments: impl IntoIterator<Item = A>
 
 /// Runs sfdisk on `path` with this script.
 #[track_caller]
-pub fn partition(path: &Path, script: &str) {
-    shell("printf '%s\\n' \"$2\" | sfdisk --quiet --no-reread --no-tell-kernel \"$1\"", [
-        path.as_os_str(),
-        OsStr::new(script),
-    ]);
+pub(crate) fn partition(path: &Path, script: &str) {
+    shell(
+        "printf '%s\\n' \"$2\" | sfdisk --quiet --no-reread --no-tell-kernel \"$1\"",
+        [path.as_os_str(), OsStr::new(script)],
+    );
 }
 
 #[track_caller]

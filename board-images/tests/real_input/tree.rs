@@ -2,9 +2,9 @@
 
 use super::devices::fingerprint;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -13,30 +13,30 @@ const HOLE_MIN_BYTES: u64 = 256 << 10;
 
 /// One file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Type and permission bits, as in `st_mode`.
-    pub mode: u32,
-    pub owner: (u32, u32),
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
     /// Seconds and nanoseconds.
-    pub modified: (i64, i64),
+    pub(crate) modified: (i64, i64),
     /// Of files and symlinks.
-    pub len_bytes: u64,
+    pub(crate) len_bytes: u64,
     /// Of device nodes.
-    pub device: u64,
-    pub link_target: Option<OsString>,
-    pub content: Option<u128>,
+    pub(crate) device: u64,
+    pub(crate) link_target: Option<OsString>,
+    pub(crate) content: Option<u128>,
     /// Start and length of the long holes.
-    pub holes: Vec<(u64, u64)>,
-    pub xattrs: BTreeMap<OsString, Vec<u8>>,
+    pub(crate) holes: Vec<(u64, u64)>,
+    pub(crate) xattrs: BTreeMap<OsString, Vec<u8>>,
     /// The first name of the same file, if this is not it.
-    pub hard_link_to: Option<PathBuf>,
+    pub(crate) hard_link_to: Option<PathBuf>,
 }
 
 /// All files below a directory, by path; the directory itself is the empty path.
-pub type Tree = BTreeMap<PathBuf, Entry>;
+pub(crate) type Tree = BTreeMap<PathBuf, Entry>;
 
 /// Reads the tree below `root`. `lost+found` of the root is left out: it belongs to the file system.
-pub fn read(root: &Path) -> Tree {
+pub(crate) fn read(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut first_names = BTreeMap::new();
     walk(root, Path::new(""), &mut first_names, &mut tree);
@@ -50,7 +50,8 @@ fn walk(root: &Path, path: &Path, first_names: &mut BTreeMap<u64, PathBuf>, tree
     if !metadata.is_dir() {
         return;
     }
-    let mut names: Vec<OsString> = fs::read_dir(&full).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<OsString> =
+        fs::read_dir(&full).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     for name in names {
         if path.as_os_str().is_empty() && name == "lost+found" {
@@ -109,7 +110,7 @@ fn holes(path: &Path, len_bytes: u64) -> Vec<(u64, u64)> {
 }
 
 /// What differs, a line each; empty if nothing does.
-pub fn differences(wanted: &Tree, found: &Tree) -> Vec<String> {
+pub(crate) fn differences(wanted: &Tree, found: &Tree) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, want) in wanted {
         match found.get(path) {
@@ -117,7 +118,9 @@ pub fn differences(wanted: &Tree, found: &Tree) -> Vec<String> {
             Some(have) => lines.extend(difference(path, want, have)),
         }
     }
-    lines.extend(found.keys().filter(|path| !wanted.contains_key(*path)).map(|path| format!("{path:?} is too much")));
+    lines.extend(
+        found.keys().filter(|path| !wanted.contains_key(*path)).map(|path| format!("{path:?} is too much")),
+    );
     lines
 }
 
@@ -133,13 +136,21 @@ fn difference(path: &Path, want: &Entry, have: &Entry) -> Vec<String> {
     compare("time", want.modified == have.modified, format!("{:?}, {:?}", want.modified, have.modified));
     compare("length", want.len_bytes == have.len_bytes, format!("{}, {}", want.len_bytes, have.len_bytes));
     compare("device", want.device == have.device, format!("{:#x}, {:#x}", want.device, have.device));
-    compare("link", want.link_target == have.link_target, format!("{:?}, {:?}", want.link_target, have.link_target));
+    compare(
+        "link",
+        want.link_target == have.link_target,
+        format!("{:?}, {:?}", want.link_target, have.link_target),
+    );
     compare("content", want.content == have.content, String::new());
     // More holes are welcome, fewer are not.
     let kept = want.holes.iter().all(|hole| have.holes.iter().any(|other| covers(*other, *hole)));
     compare("holes", kept, format!("{:?}, {:?}", want.holes, have.holes));
     compare("xattrs", want.xattrs == have.xattrs, format!("{:?}, {:?}", want.xattrs, have.xattrs));
-    compare("hard link", want.hard_link_to == have.hard_link_to, format!("{:?}, {:?}", want.hard_link_to, have.hard_link_to));
+    compare(
+        "hard link",
+        want.hard_link_to == have.hard_link_to,
+        format!("{:?}, {:?}", want.hard_link_to, have.hard_link_to),
+    );
     lines
 }
 
@@ -149,17 +160,7 @@ fn covers(outer: (u64, u64), inner: (u64, u64)) -> bool {
     outer.0 <= inner.0 + slack && outer.0 + outer.1 + slack >= inner.0 + inner.1
 }
 
-/// The paths of `tree` below `directory`, which itself is not one of them.
-pub fn below<'a>(tree: &'a Tree, directory: &'a str) -> impl Iterator<Item = &'a PathBuf> {
-    tree.keys().filter(move |path| path.starts_with(directory) && path.as_os_str() != OsStr::new(directory))
-}
-
 /// A path of arbitrary bytes.
-pub fn path_of_bytes(bytes: &[u8]) -> PathBuf {
+pub(crate) fn path_of_bytes(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.to_vec()))
-}
-
-/// The bytes of a path.
-pub fn bytes_of_path(path: &Path) -> &[u8] {
-    path.as_os_str().as_bytes()
 }

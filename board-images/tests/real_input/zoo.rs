@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
 use std::path::Path;
 
 /// Makes the zoo in the new directory `home`.
-pub fn make(home: &Path) {
+pub(crate) fn make(home: &Path) {
     fs::create_dir(home).unwrap();
     owners_and_modes(home);
     links(home);

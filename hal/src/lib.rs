@@ -23,6 +23,8 @@
 mod block;
 mod board;
 mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 mod filesystem;
 #[cfg(feature = "host")]

@@ -103,6 +103,13 @@ impl LedThread {
             .spawn(move || render(&thread_shared, lines, note))
             .map(|_detached| Self { shared })
     }
+
+    /// The status that is shown now; `None` before the first.
+    pub fn shown(&self) -> Option<Status> {
+        let mut state = self.shared.lock();
+        state.watch_lease(Instant::now());
+        state.shown.map(|(status, _)| status)
+    }
 }
 
 impl Shared {
@@ -255,7 +262,7 @@ mod tests {
         leds.renew(Duration::from_secs(60));
         leds.show(Status::Success);
         assert!(leds.lease_expired());
-        assert_eq!(leds.shared.lock().shown.unwrap().0, Status::Failure);
+        assert_eq!(leds.shown().unwrap(), Status::Failure);
     }
 
     #[test]
@@ -270,7 +277,7 @@ mod tests {
         leds.show(Status::Success);
         thread::sleep(Duration::from_millis(500));
         assert!(!leds.lease_expired());
-        assert_eq!(leds.shared.lock().shown.unwrap().0, Status::Success);
+        assert_eq!(leds.shown().unwrap(), Status::Success);
     }
 
     #[test]

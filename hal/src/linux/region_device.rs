@@ -114,20 +114,15 @@ impl RegionDevice {
         };
         let failed = |error| Error::from_io(error, "opening", self.device.as_str());
         let before = ioctl::is_read_only(&file).map_err(failed)?;
-        match access {
-            Access::ReadWrite if before => Err(self.refuses_writes()),
-            Access::ReadWrite => Ok(()),
-            Access::ReadOnly => {
-                ioctl::set_read_only(&file, true).map_err(failed)?;
-                self.read_only_before = Some(before);
-                Ok(())
+        if access == Access::ReadWrite {
+            if before {
+                return Err(refuses_writes(&self.device));
             }
+        } else {
+            ioctl::set_read_only(&file, true).map_err(failed)?;
         }
-    }
-
-    fn refuses_writes(&self) -> Error {
-        let detail = "the kernel refuses writes to it (see blockdev --setrw)";
-        Error::new(ErrorKind::ReadOnly, "opening", self.device.as_str(), detail)
+        self.read_only_before = Some(before);
+        Ok(())
     }
 
     /// The device's name.
@@ -148,13 +143,13 @@ impl RegionDevice {
         let read_only = access == Access::ReadOnly;
         if let Some(attached) = &self.attached {
             return match (attached.read_only, access) {
-                (true, Access::ReadWrite) => Err(self.refuses_writes()),
+                (true, Access::ReadWrite) => Err(refuses_writes(&self.device)),
                 (true, Access::ReadOnly) => Ok(()),
                 (false, _) => attached.loop_device.set_read_only(read_only),
             };
         }
         if !read_only && self.read_only_before == Some(true) {
-            return Err(self.refuses_writes());
+            return Err(refuses_writes(&self.device));
         }
         let file = open_node(&self.roots, &self.device, OpenMode::Read)?;
         ioctl::set_read_only(&file, read_only)
@@ -199,18 +194,27 @@ impl BackingFile {
     }
 }
 
+fn refuses_writes(device: &DeviceName) -> Error {
+    let detail = "the kernel refuses writes to it (see blockdev --setrw)";
+    Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail)
+}
+
 fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Access) -> Result<Attached> {
     let (backing, read_only, sector_len_bytes) = match &region.holder {
         Holder::Device(device) => {
             // Exclusive as long as the loop device lives: nobody can mount what lies behind it.
-            let (file, read_only) = match open_node(roots, device, OpenMode::Exclusive) {
+            let (file, protected) = match open_node(roots, device, OpenMode::Exclusive) {
                 Err(error) if error.kind() == ErrorKind::ReadOnly && access == Access::ReadOnly => {
                     (open_node(roots, device, OpenMode::ExclusiveRead)?, true)
                 }
                 other => (other?, false),
             };
-            let sector = ioctl::sector_len_bytes(&file)
-                .map_err(|error| Error::from_io(error, "opening", device.as_str()))?;
+            let failed = |error| Error::from_io(error, "opening", device.as_str());
+            let sector = ioctl::sector_len_bytes(&file).map_err(failed)?;
+            let read_only = protected || ioctl::is_read_only(&file).map_err(failed)?;
+            if read_only && access == Access::ReadWrite {
+                return Err(refuses_writes(device));
+            }
             (BackingFile::Device(file), read_only, sector)
         }
         Holder::File { volume, path } => {

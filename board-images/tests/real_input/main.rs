@@ -2,7 +2,7 @@
 //!
 //! Media and drive are loop devices. What comes out is judged by other people's tools (tar, xz, e2fsck, md5sum, sfdisk)
 //! and by a tree walker of this test's own, never by code of the replicator. Needs root; says so and passes where it
-//! cannot run, unless `REPLICATOR_REAL_INPUT=required` is set.
+//! cannot run, unless `REPLICATOR_REAL_INPUT=required` is set; with `later` it is skipped anywhere.
 //!
 //! The root file system comes from debootstrap once, and is kept in `$REPLICATOR_CACHE` or next to the build's output.
 

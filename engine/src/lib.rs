@@ -17,4 +17,3 @@ pub mod sanitise_rules;
 pub mod tuning;
 
 pub use error::{Error, Refusal, Result};
-pub mod sanitise_rules;

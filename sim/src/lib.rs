@@ -1,5 +1,3 @@
-//! A simulated board for the replicator engine.
-pub mod scenario;
 //! A simulated board for the replicator engine: deterministic, with caches, power cuts and faults.
 //!
 //! Build a [`World`] from data, run the engine on its [`Board`](replicator_hal::Board), look at what is left, boot again from
@@ -41,6 +39,7 @@ pub mod pages;
 pub mod partitions;
 pub mod random;
 mod records;
+pub mod scenario;
 pub mod simfs;
 mod storage;
 mod system;

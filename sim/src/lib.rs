@@ -35,6 +35,7 @@ mod file_systems;
 pub mod inspect;
 mod leds;
 mod machine;
+pub mod op;
 pub mod pages;
 pub mod partitions;
 pub mod random;

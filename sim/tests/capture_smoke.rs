@@ -17,6 +17,7 @@ use replicator_hal::{
     Access, Board, Compute, DeviceKind, DeviceName, Holder, Region, RelativePath, Timestamp,
 };
 use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
+use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, RunOutcome, Survival, World, WorldBuilder};
@@ -67,7 +68,7 @@ fn tuning() -> Tuning {
 }
 
 /// The media of the board, as discovery would find them.
-fn media(board: &Board) -> Vec<BoardMedium> {
+fn media(board: &Board) -> replicator_engine::Result<Vec<BoardMedium>> {
     let text: String = MEDIA
         .iter()
         .map(|name| {
@@ -75,13 +76,15 @@ fn media(board: &Board) -> Vec<BoardMedium> {
         })
         .collect();
     let profile = Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap();
-    let devices = board.devices.list().unwrap();
-    replicator_engine::media::find(&profile, &[], &devices, &DeviceName::new("sda"), None).unwrap()
+    let listing = replicator_engine::Error::hal("listing devices");
+    let devices = board.devices.list().map_err(listing)?;
+    replicator_engine::media::find(&profile, &[], &devices, &DeviceName::new("sda"), None)
 }
 
 /// One boot that captures: mounts the drive, captures, unmounts.
 fn boot(board: &Board) -> replicator_engine::Result<Vec<Outcome>> {
-    let devices = board.devices.list().unwrap();
+    let listing = replicator_engine::Error::hal("listing devices");
+    let devices = board.devices.list().map_err(listing)?;
     let drive = devices.iter().find(|device| device.kind == DeviceKind::Usb).unwrap();
     let region = Region {
         holder: Holder::Device(drive.partitions[0].name.clone()),
@@ -102,7 +105,9 @@ fn boot(board: &Board) -> replicator_engine::Result<Vec<Outcome>> {
         board_name: "sim",
         version: "1.2.3",
     };
-    let outcomes = capture::plan(&capture, &media(board)).map(|items| capture::run(&capture, items));
+    let outcomes = media(board)
+        .and_then(|media| capture::plan(&capture, &media))
+        .map(|items| capture::run(&capture, items));
     volume.unmount().map_err(replicator_engine::Error::hal("unmounting the drive"))?;
     outcomes
 }
@@ -227,4 +232,89 @@ fn a_cut_at_any_point_on_a_journalled_drive() {
 #[test]
 fn a_cut_at_any_point_on_a_drive_without_a_journal() {
     cut_everywhere(Kind::Vfat);
+}
+
+/// After a boot with a fault: nothing bad under a valid name, nothing left open, the sources as they were; and the next
+/// boot completes the capture.
+fn assert_recovers(world: &World, before: [u64; 2], context: &str) {
+    let files = world.drive_files().unwrap_or_else(|error| panic!("{context}: {error}"));
+    let images = check_images(&files, context);
+    assert!(
+        images.is_empty() || images.len() == MEDIA.len() || has_session(&files),
+        "{context}: the next boot would write"
+    );
+    assert_eq!(world.handles_left(), 0, "{context}");
+    assert_eq!(world.mounts_left(), Vec::<String>::new(), "{context}");
+    let next = world.reboot(Survival::None);
+    let files = next.drive_files().unwrap();
+    if check_images(&files, context).len() < MEDIA.len() || has_session(&files) {
+        let end = next.run(|board| boot(&board));
+        let outcomes = end.value.unwrap().unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert!(all_done(&outcomes), "{context}: {outcomes:?}");
+    }
+    assert_complete(&next, context);
+    assert_eq!(MEDIA.map(|name| next.medium_bytes(name).unwrap().hash()), before, "{context}");
+}
+
+#[test]
+fn any_call_may_fail_once() {
+    let mut builder = builder(Kind::Vfat);
+    let world = builder.clone().build().unwrap();
+    let before = MEDIA.map(|name| world.medium_bytes(name).unwrap().hash());
+    let ops = world.run(|board| boot(&board)).ops;
+    builder = builder.record_states(false);
+    for at_op in 1..=ops {
+        for kind in [FaultKind::Fails, FaultKind::IoError] {
+            let context = format!("{kind:?} at call {at_op}");
+            let when = Trigger { at_op: Some(at_op), times: Some(1), ..Trigger::default() };
+            let fault = Fault { on: "*".into(), kind, when };
+            let world = builder.clone().fault(fault).build().unwrap();
+            let end = world.run(|board| boot(&board));
+            match end.outcome {
+                RunOutcome::Finished => {}
+                other => panic!("{context}: {other:?}"),
+            }
+            if let Some(Ok(outcomes)) = end.value {
+                if all_done(&outcomes) {
+                    assert_complete_files(&world, &context);
+                }
+            }
+            assert_recovers(&world, before, &context);
+        }
+    }
+}
+
+/// A success is one on the drive too.
+fn assert_complete_files(world: &World, context: &str) {
+    let files = world.drive_files().unwrap();
+    assert_eq!(check_images(&files, context).len(), MEDIA.len(), "{context}: a false success");
+    assert!(!has_session(&files), "{context}: a success with a session left");
+}
+
+#[test]
+fn a_full_drive_is_clean() {
+    for kind in [Kind::Ext4, Kind::Vfat] {
+        let mut failures = 0;
+        for capacity_kib in (16..1600).step_by(24) {
+            let context = format!("{kind:?}, {capacity_kib} KiB");
+            let capacity_bytes = capacity_kib * KIB;
+            let fault =
+                Fault { on: "drive".into(), kind: FaultKind::OutOfSpace { capacity_bytes }, when: Trigger::always() };
+            let world = builder(kind).fault(fault).build().unwrap();
+            let before = MEDIA.map(|name| world.medium_bytes(name).unwrap().hash());
+            let outcomes = world.run(|board| boot(&board)).value.unwrap().unwrap();
+            if !all_done(&outcomes) {
+                failures += 1;
+                let files = world.drive_files().unwrap();
+                let work: Vec<String> = files
+                    .keys()
+                    .map(|path| path.to_string())
+                    .filter(|path| path.starts_with(".capture/") && path != ".capture/session.toml")
+                    .collect();
+                assert_eq!(work, Vec::<String>::new(), "{context}: work files are left");
+            }
+            assert_recovers(&world, before, &context);
+        }
+        assert!(failures > 3, "{kind:?}: the drive was never full");
+    }
 }

@@ -139,7 +139,7 @@ fn holes_are_zero(
 ) -> Result<bool> {
     let failed = || Error::hal(format!("reading {} back from {}", file.path, operation.label()));
     let mut hole_start = 0;
-    let ends = file.data.iter().cloned().chain(std::iter::once(file.len_bytes..file.len_bytes));
+    let ends = file.data.iter().cloned().chain([file.len_bytes..file.len_bytes]);
     for range in ends {
         let mut offset_bytes = hole_start;
         while offset_bytes < range.start {

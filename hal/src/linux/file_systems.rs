@@ -5,12 +5,13 @@ use super::mount::{LinuxMount, MountPoint};
 use super::region_device::{RegionDevice, open_bytes};
 use super::roots::KernelRoots;
 use super::tools::Tools;
-use super::{ext_bitmap, superblock, sysfs};
+use super::{ext_bitmap, ioctl, superblock, sysfs};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
-    Access, DeviceKind, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck,
-    Holder, Region, Result, UsedMap, Volume,
+    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
+    Result, UsedMap, Volume,
 };
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -115,8 +116,7 @@ impl LinuxFileSystems {
     fn mount_point(&self, region: &Region) -> Result<MountPoint> {
         if let (Some(fixed), Holder::Device(device)) = (&self.config.drive_mount_point, &region.holder) {
             let directory = std::fs::canonicalize(self.config.roots.class_block(device)).unwrap_or_default();
-            let on_usb = sysfs::kind(device.as_str(), &directory) == DeviceKind::Usb;
-            if on_usb && !super::mount::is_mount_point(fixed) {
+            if sysfs::is_on_usb(&directory) && !super::mount::is_mount_point(fixed) {
                 return MountPoint::fixed(fixed);
             }
         }
@@ -153,7 +153,12 @@ impl FileSystems for LinuxFileSystems {
 
     fn format(&self, region: &Region, format: &Format) -> Result<()> {
         let tools = &self.config.tools;
-        self.on_node(region, "formatting", |node| tools.make(node, region.len_bytes, format))?;
+        self.on_node(region, "formatting", |node| {
+            let sector_len_bytes = File::open(node).and_then(|file| ioctl::sector_len_bytes(&file));
+            let sector_len_bytes = sector_len_bytes
+                .map_err(|error| Error::from_io(error, "formatting", node.display().to_string()))?;
+            tools.make(node, region.len_bytes, sector_len_bytes, format)
+        })?;
         // Where there is no room for a journal, mke2fs leaves it out and calls that a success.
         let expected = match format.flavour {
             Flavour::Ext2 => FileSystemKind::Ext2,

@@ -198,28 +198,43 @@ fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
 }
 
 fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
-    let label = operation.label();
-    // Time has passed since the pre-flight: a card may have been swapped.
-    preflight::check_unchanged(operation, label, &checked.device)?;
     let devices = &operation.board.devices;
-    let mut target = devices
+    let written = match item.image.packing {
+        Packing::Disk => with_target(operation, checked, |target| {
+            wipe_ends(operation, target)?;
+            disk_image::write(operation, drive, checked, target)
+        }),
+        Packing::Tar => tarball::write(operation, drive, checked, &item.medium.profile),
+    };
+    // The work is done and verified; a kernel that keeps an old partition table only delays what comes after.
+    if let (Ok(_), Err(error)) = (&written, devices.reread_partitions(&checked.device.name)) {
+        operation.log(&error.to_string());
+    }
+    written
+}
+
+/// Runs `work` on the medium, which nobody else can use meanwhile. If it fails, the medium does not look bootable.
+fn with_target<T>(
+    operation: &Operation<'_>,
+    checked: &Checked,
+    work: impl FnOnce(&mut dyn Target) -> Result<T>,
+) -> Result<T> {
+    let label = operation.label();
+    // Time has passed since it was last looked at: a card may have been swapped.
+    preflight::check_unchanged(operation, label, &checked.device)?;
+    let mut target = operation
+        .board
+        .devices
         .open_target(&checked.device.name)
         .map_err(Error::hal(format!("opening {label} ({}) to write it", checked.device.name)))?;
-    let written = wipe_ends(operation, &mut *target).and_then(|()| match item.image.packing {
-        Packing::Disk => disk_image::write(operation, drive, checked, &mut *target),
-        Packing::Tar => tarball::write(operation, drive, checked, &item.medium.profile, &mut *target),
-    });
-    if written.is_err() {
+    let result = work(&mut *target);
+    if result.is_err() {
         unbless(operation, &mut *target);
     }
     let closed = target.close().map_err(Error::hal(format!("closing {label}")));
-    let done = written?;
+    let value = result?;
     closed?;
-    // The work is done and verified; a kernel that keeps an old partition table only delays what comes after.
-    if let Err(error) = devices.reread_partitions(&checked.device.name) {
-        operation.log(&error.to_string());
-    }
-    Ok(done)
+    Ok(value)
 }
 
 /// After a failure: whatever start or partition table got onto the medium is erased again, as far as that goes.

@@ -1,12 +1,14 @@
 //! Writing a tarball: a fresh file system, the files, verify every one, and the partition table last.
 //!
 //! The file system is made where the partition will be, before any partition table says so: a medium that was not
-//! verified does not look bootable.
+//! verified does not look bootable. Device and file system are used in turns: each of them wants the medium for itself.
 
 use super::extract::{Manifest, extract};
 use super::preflight::Checked;
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
+use super::wipe::wipe_ends;
+use super::with_target;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::partition::{self, Layout};
@@ -25,7 +27,6 @@ pub(super) fn write(
     drive: &dyn Volume,
     checked: &Checked,
     medium: &MediumProfile,
-    target: &mut dyn Target,
 ) -> Result<Done> {
     let Some(facts) = &checked.tar else {
         return Err(Error::Internal { detail: "a tarball that was not checked".into() });
@@ -33,7 +34,7 @@ pub(super) fn write(
     let label = operation.label();
     let layout = partition::single_partition(
         medium.file_system.scheme(),
-        target.len_bytes(),
+        checked.device.len_bytes,
         checked.device.sector_len_bytes,
         disk_id(operation, checked),
     )
@@ -43,6 +44,11 @@ pub(super) fn write(
         offset_bytes: layout.region.start,
         len_bytes: layout.region.end - layout.region.start,
     };
+    with_target(operation, checked, |target| wipe_ends(operation, target))?;
+    // Partitions that the kernel still knows would be in the way of the new file system.
+    if let Err(error) = operation.board.devices.reread_partitions(&checked.device.name) {
+        operation.log(&error.to_string());
+    }
     operation.step("making the file system");
     let format = Format { flavour: medium.file_system.flavour(), label: None };
     let file_systems = &operation.board.file_systems;
@@ -53,12 +59,14 @@ pub(super) fn write(
         fill(operation, drive, checked, facts, volume)
     })?;
     operation.step("flushing");
-    target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
+    with_target(operation, checked, |target| {
+        target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
+    })?;
     mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.step("writing the partition table");
-    commit_table(operation, target, &layout)?;
+    with_target(operation, checked, |target| commit_table(operation, target, &layout))?;
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,
         file_len_bytes: checked.image.file_len_bytes,

@@ -23,7 +23,7 @@
 //! }
 //! ```
 //!
-//! Each case becomes one `#[test]` of its name. The maker returns `Option<Fixture>`; `None` means that this host cannot
+//! Each case becomes one `#[test]` of its name, and calls the HAL from the test's own thread. The maker returns `Option<Fixture>`; `None` means that this host cannot
 //! have the fixture (no root, no loop devices), and the test says that it is skipped.
 //!
 //! # How a case is added

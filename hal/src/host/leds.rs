@@ -145,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn a_renewal_after_the_end_is_too_late_even_if_nobody_looked() {
+        let mut state = LedState::default();
+        state.show(Status::Running, ms(0));
+        state.renew(ms(100), ms(0));
+        state.renew(ms(10_000), ms(100));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(100))));
+        assert!(state.lease_expired());
+    }
+
+    #[test]
     fn the_same_status_again_does_not_restart_the_blinking() {
         let mut state = LedState::default();
         state.show(Status::Failure, ms(10));

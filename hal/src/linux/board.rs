@@ -35,6 +35,21 @@ pub enum LedConfig {
     },
 }
 
+impl LedConfig {
+    /// Starts the thread that lights these LEDs. `note` is told of the first error of each.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(self, roots: &KernelRoots, note: impl Fn(&Error) + Send + 'static) -> Result<LedThread> {
+        let lines: Box<dyn LedLines> = match self {
+            Self::None => Box::new(NoLines),
+            Self::Class { red, green } => Box::new(LedClass::new(roots.sys.join("class/leds"), &red, &green)),
+            Self::Gpio { red, green } => Box::new(GpioLines::new(red, green)),
+        };
+        LedThread::start(lines, note).map_err(|error| Error::from_io(error, "starting", "the LED thread"))
+    }
+}
+
 /// What a Linux board needs to be told.
 #[derive(Debug, Clone)]
 pub struct LinuxBoardConfig {
@@ -83,16 +98,9 @@ impl LinuxBoard {
     /// If the LED thread cannot be started.
     pub fn new(config: LinuxBoardConfig) -> Result<Self> {
         let records: Arc<dyn Records> = Arc::new(FileRecords::on_stderr(config.log_dir));
-        let lines: Box<dyn LedLines> = match config.leds {
-            LedConfig::None => Box::new(NoLines),
-            LedConfig::Class { red, green } => {
-                Box::new(LedClass::new(config.roots.sys.join("class/leds"), &red, &green))
-            }
-            LedConfig::Gpio { red, green } => Box::new(GpioLines::new(red, green)),
-        };
         let led_records = Arc::clone(&records);
-        let leds = LedThread::start(lines, move |error| led_records.console(&format!("LED: {error}")))
-            .map_err(|error| Error::from_io(error, "starting", "the LED thread"))?;
+        let note = move |error: &Error| led_records.console(&format!("LED: {error}"));
+        let leds = config.leds.start(&config.roots, note)?;
         let volumes = Arc::<Volumes>::default();
         let devices = Arc::new(LinuxDevices::new(config.roots.clone()));
         let system = LinuxSystem::new(config.roots.proc.clone(), Arc::clone(&volumes));

@@ -13,6 +13,11 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// After a device was closed by a writer, udev looks at its partitions for a moment.
+const REREAD_PATIENCE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The block devices of a Linux system.
 #[derive(Debug, Default)]
@@ -75,16 +80,20 @@ impl BlockDevices for LinuxDevices {
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
         let file = open_node(&self.roots, device, OpenMode::Read)?;
-        match ioctl::reread_partitions(&file) {
-            // A device that cannot have partitions (a loop device without partscan) has none to read again.
-            Err(error)
-                if error.raw_os_error() == Some(libc::EINVAL)
-                    && sysfs::partitions(&self.roots.class_block(device)).is_empty() =>
-            {
-                Ok(())
+        let deadline = Instant::now() + REREAD_PATIENCE;
+        loop {
+            let Err(error) = ioctl::reread_partitions(&file) else { return Ok(()) };
+            match error.raw_os_error() {
+                Some(libc::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+                // A device that cannot have partitions (a loop device without partscan) has none to read again.
+                Some(libc::EINVAL) if sysfs::partitions(&self.roots.class_block(device)).is_empty() => {
+                    return Ok(());
+                }
+                _ => {
+                    let operation = "reading the partition table of";
+                    return Err(Error::from_io(error, operation, device.as_str()));
+                }
             }
-            result => result
-                .map_err(|error| Error::from_io(error, "reading the partition table of", device.as_str())),
         }
     }
 }

@@ -244,21 +244,7 @@ fn open_node(roots: &KernelRoots, device: &DeviceName) -> io::Result<Option<File
 
 fn configure(node: &File, backing: &Backing<'_>) -> io::Result<()> {
     let flags = FLAG_AUTOCLEAR | if backing.read_only { FLAG_READ_ONLY } else { 0 };
-    let info = LoopInfo {
-        device: 0,
-        inode: 0,
-        rdevice: 0,
-        offset: backing.offset_bytes,
-        size_limit: backing.len_bytes,
-        number: 0,
-        encrypt_type: 0,
-        encrypt_key_size: 0,
-        flags,
-        file_name: [0; 64],
-        crypt_name: [0; 64],
-        encrypt_key: [0; 32],
-        init: [0; 2],
-    };
+    let info = info(backing, flags);
     let mut config = LoopConfig {
         // An open descriptor is never negative.
         descriptor: backing.file.as_raw_fd() as u32,
@@ -279,6 +265,24 @@ fn configure(node: &File, backing: &Backing<'_>) -> io::Result<()> {
             configure_in_steps(node, backing, &info)
         }
         result => Ok(result.map(drop)?),
+    }
+}
+
+fn info(backing: &Backing<'_>, flags: u32) -> LoopInfo {
+    LoopInfo {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: backing.offset_bytes,
+        size_limit: backing.len_bytes,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
     }
 }
 
@@ -306,4 +310,100 @@ fn configure_in_steps(node: &File, backing: &Backing<'_>, info: &LoopInfo) -> io
         result = result.and(undone.map(drop).map_err(io::Error::from));
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_images::{Image, have_loop_devices};
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    fn backing(file: &File, len_bytes: u64) -> Backing<'_> {
+        Backing { file: file.as_fd(), offset_bytes: 4096, len_bytes, sector_len_bytes: 512, read_only: false }
+    }
+
+    fn writable(image: &Image) -> File {
+        File::options().read(true).write(true).open(image.path()).unwrap()
+    }
+
+    #[test]
+    fn a_stretch_of_a_file_becomes_a_device_and_goes_again() {
+        if !have_loop_devices("a_stretch_of_a_file_becomes_a_device_and_goes_again") {
+            return;
+        }
+        let image = Image::empty(1 << 20);
+        let file = writable(&image);
+        let roots = KernelRoots::default();
+        let mut device = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
+        let node = File::options().write(true).open(roots.node(device.device()).unwrap()).unwrap();
+        node.write_all_at(b"through the loop", 512).unwrap();
+        node.sync_all().unwrap();
+        device.set_read_only(true).unwrap();
+        assert!(node.write_all_at(&[1; 512], 0).and_then(|()| node.sync_all()).is_err());
+        drop(node);
+        device.detach().unwrap();
+        device.detach().unwrap();
+        let mut text = [0; 16];
+        file.read_exact_at(&mut text, 4096 + 512).unwrap();
+        assert_eq!(&text, b"through the loop");
+        // The flag does not outlive the device: whoever gets the number next can write.
+        let again = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
+        assert!(!ioctl::is_read_only(again.node.as_ref().unwrap()).unwrap());
+    }
+
+    #[test]
+    fn a_backing_too_short_is_refused() {
+        if !have_loop_devices("a_backing_too_short_is_refused") {
+            return;
+        }
+        let image = Image::empty(8192);
+        let file = writable(&image);
+        let error = LoopDevice::attach(&KernelRoots::default(), &backing(&file, 8192)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfRange);
+    }
+
+    #[test]
+    fn a_device_that_somebody_keeps_open_is_not_gone() {
+        if !have_loop_devices("a_device_that_somebody_keeps_open_is_not_gone") {
+            return;
+        }
+        let image = Image::empty(1 << 20);
+        let file = writable(&image);
+        let roots = KernelRoots::default();
+        let mut device = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
+        let other = File::open(roots.node(device.device()).unwrap()).unwrap();
+        assert_eq!(device.detach().unwrap_err().kind(), ErrorKind::Busy);
+        drop(other);
+        let deadline = Instant::now() + DETACH_PATIENCE;
+        while device.still_shown() {
+            assert!(Instant::now() < deadline, "it goes with its last user");
+        }
+    }
+
+    #[test]
+    fn older_kernels_are_configured_in_steps() {
+        if !have_loop_devices("older_kernels_are_configured_in_steps") {
+            return;
+        }
+        let image = Image::empty(1 << 20);
+        let file = writable(&image);
+        let roots = KernelRoots::default();
+        let control = File::options().read(true).write(true).open("/dev/loop-control").unwrap();
+        for (sector_len_bytes, read_only) in [(512, false), (4096, true)] {
+            let backing = Backing { sector_len_bytes, read_only, ..backing(&file, 8192) };
+            let info = info(&backing, FLAG_AUTOCLEAR);
+            let (device, node) = loop {
+                let device = DeviceName::new(format!("loop{}", free_number(&control).unwrap()));
+                let node = open_node(&roots, &device).unwrap().unwrap();
+                match configure_in_steps(&node, &backing, &info) {
+                    Ok(()) => break (device, node),
+                    Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}"),
+                }
+            };
+            assert_eq!(ioctl::sector_len_bytes(&node).unwrap(), sector_len_bytes);
+            assert_eq!(ioctl::is_read_only(&node).unwrap(), read_only);
+            LoopDevice::attached(&roots, device, node, &backing).unwrap().detach().unwrap();
+        }
+    }
 }

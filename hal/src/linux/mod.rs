@@ -3,7 +3,7 @@
 //! [`LinuxBoard`] puts it together. Files on mounted volumes, clock, tasks, records and hooks are those of
 //! [`crate::host`]. Everything that the kernel shows is found through [`KernelRoots`], so that tests can show another.
 //!
-//! `unsafe` is confined to the ioctls of [`ioctl`] and [`loop_device`].
+//! `unsafe` is confined to `ioctl.rs` and `loop_device.rs`.
 
 mod board;
 mod byte_range;

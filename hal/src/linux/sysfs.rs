@@ -67,22 +67,14 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockD
 }
 
 /// By the buses on the way: the subsystem of a SCSI disk is "scsi" on SATA and on USB.
-pub(super) fn kind(name: &str, path: &Path) -> DeviceKind {
-    let on_the_way = |prefix: &str| {
-        path.components().any(|component| {
-            let component = component.as_os_str().to_string_lossy();
-            component
-                .strip_prefix(prefix)
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit()))
-        })
-    };
+fn kind(name: &str, path: &Path) -> DeviceKind {
     if name.starts_with("loop") {
         DeviceKind::Loop
-    } else if on_the_way("usb") {
+    } else if is_on_usb(path) {
         DeviceKind::Usb
-    } else if on_the_way("ata") {
+    } else if passes(path, "ata") {
         DeviceKind::Sata
-    } else if on_the_way("nvme") {
+    } else if passes(path, "nvme") {
         DeviceKind::Nvme
     } else {
         match attribute(path, "device/type").as_deref() {
@@ -91,6 +83,21 @@ pub(super) fn kind(name: &str, path: &Path) -> DeviceKind {
             _ => DeviceKind::Other,
         }
     }
+}
+
+/// Whether the device or partition with the sysfs directory `path` is attached by USB.
+pub(super) fn is_on_usb(path: &Path) -> bool {
+    passes(path, "usb")
+}
+
+/// Whether a directory on the way is called `prefix` and a number.
+fn passes(path: &Path, prefix: &str) -> bool {
+    path.components().any(|component| {
+        let component = component.as_os_str().to_string_lossy();
+        component
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit()))
+    })
 }
 
 /// The path below `/sys/devices` without the block device itself.

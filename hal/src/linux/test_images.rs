@@ -16,6 +16,15 @@ pub(super) fn have_tool(name: &str) -> bool {
     found
 }
 
+/// Whether loop devices can be made; says so if a test is skipped for the lack of them.
+pub(super) fn have_loop_devices(test: &str) -> bool {
+    let found = nix::unistd::geteuid().is_root() && Path::new("/dev/loop-control").exists();
+    if !found {
+        println!("skipped: {test} (needs root and loop devices)");
+    }
+    found
+}
+
 /// A temporary image file.
 pub(super) struct Image {
     file: tempfile::NamedTempFile,

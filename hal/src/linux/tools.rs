@@ -79,14 +79,22 @@ impl Tools {
         }
     }
 
-    /// Makes a file system on a device of `len_bytes`.
-    pub(super) fn make(&self, node: &Path, len_bytes: u64, format: &Format) -> Result<()> {
+    /// Makes a file system on a device of `len_bytes` with sectors of `sector_len_bytes`.
+    pub(super) fn make(
+        &self,
+        node: &Path,
+        len_bytes: u64,
+        sector_len_bytes: u32,
+        format: &Format,
+    ) -> Result<()> {
         let object = || node.display().to_string();
         if len_bytes < EXT_LEN_MIN_BYTES {
             let detail = format!("{len_bytes} bytes are too few for a file system");
             return Err(Error::new(ErrorKind::NoSpace, "formatting", object(), detail));
         }
-        let mut arguments = make_arguments(len_bytes, format.flavour);
+        // A block is never smaller than a sector.
+        let large_blocks = len_bytes >= LARGE_BLOCKS_FROM_BYTES || sector_len_bytes > 1024;
+        let mut arguments = make_arguments(large_blocks, format.flavour);
         if let Some(label) = &format.label {
             // mke2fs would cut it off and say so only in its output.
             if label.len() > EXT_LABEL_LEN_MAX_BYTES {
@@ -115,11 +123,11 @@ impl Tools {
     }
 }
 
-fn make_arguments(len_bytes: u64, flavour: Flavour) -> Vec<&'static str> {
+fn make_arguments(large_blocks: bool, flavour: Flavour) -> Vec<&'static str> {
     // Nothing may go on in the background after the first mount: what is verified is what stays.
     let mut arguments = vec!["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"];
     // Said in full, because a board's mke2fs may have no configuration file.
-    arguments.extend(if len_bytes >= LARGE_BLOCKS_FROM_BYTES {
+    arguments.extend(if large_blocks {
         ["-T", "default", "-b", "4096"]
     } else {
         ["-T", "small", "-b", "1024"]
@@ -200,7 +208,7 @@ mod tests {
         let features = |len: u64, flavour| {
             let image = Image::empty(len);
             let format = Format { flavour, label: Some("rootfs".to_owned()) };
-            Tools::default().make(image.path(), len, &format).unwrap();
+            Tools::default().make(image.path(), len, 512, &format).unwrap();
             let text = image.run("dumpe2fs", &["-h"]);
             let field = |name: &str| {
                 let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -230,7 +238,7 @@ mod tests {
         let image = Image::empty(16 << 10);
         let make = |len, label: &str| {
             let format = Format { flavour: Flavour::Ext4, label: Some(label.to_owned()) };
-            Tools::default().make(image.path(), len, &format).unwrap_err().kind()
+            Tools::default().make(image.path(), len, 512, &format).unwrap_err().kind()
         };
         assert_eq!(make(16 << 10, "a"), ErrorKind::NoSpace);
         assert_eq!(make(16 << 20, "seventeen letters"), ErrorKind::InvalidInput);

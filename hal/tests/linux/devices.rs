@@ -1,8 +1,9 @@
 //! Sources and targets on loop devices.
 
 use crate::bench::{Bench, MIB, run};
+use replicator_hal::linux::{KernelRoots, LinuxDevices};
 use replicator_hal::{
-    BlockDevices, CacheBypass, DeviceKind, DeviceName, ErrorKind, FileSystems, Flavour, Format, io,
+    Access, BlockDevices, CacheBypass, DeviceKind, DeviceName, ErrorKind, FileSystems, Flavour, Format, io,
 };
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -194,4 +195,49 @@ fn partitions_and_empty_devices_are_no_targets() {
     assert_eq!(bench.devices.open_source(&empty.name).err().unwrap().kind(), ErrorKind::DeviceGone);
     assert_eq!(bench.devices.open_target(&empty.name).err().unwrap().kind(), ErrorKind::DeviceGone);
     bench.devices.reread_partitions(&empty.name).unwrap();
+}
+
+#[test]
+fn without_direct_reads_the_cache_is_dropped() {
+    let Some(bench) = Bench::new("without_direct_reads_the_cache_is_dropped") else { return };
+    let medium = bench.medium("sd", 4 * MIB);
+    // A second descriptor for direct reads is opened through /proc: without that there is none.
+    let roots = KernelRoots { proc: bench.directory.path().join("no-proc"), ..KernelRoots::default() };
+    let mut target = LinuxDevices::new(roots).open_target(&medium.name).unwrap();
+    io::write_target(&mut *target, 0, &[0x11; 8192]).unwrap();
+    assert_eq!(target.begin_verify().unwrap(), CacheBypass::Dropped);
+    let mut buffer = [0; 4096];
+    target.read_at(0, &mut buffer).unwrap();
+    assert_eq!(buffer, [0x11; 4096]);
+    File::options().write(true).open(&medium.image).unwrap().write_all_at(&[0x22; 4096], 0).unwrap();
+    assert_eq!(target.begin_verify().unwrap(), CacheBypass::Dropped);
+    target.read_at(0, &mut buffer).unwrap();
+    assert_eq!(buffer, [0x22; 4096]);
+    target.close().unwrap();
+}
+
+#[test]
+fn sectors_of_4096_bytes_are_no_obstacle() {
+    let Some(bench) = Bench::new("sectors_of_4096_bytes_are_no_obstacle") else { return };
+    let image = bench.directory.path().join("sata");
+    File::create(&image).unwrap().set_len(64 * MIB).unwrap();
+    let medium = bench.attach(&image, &["-b", "4096"]);
+    let listed = bench.devices.list().unwrap().into_iter().find(|device| device.name == medium.name).unwrap();
+    assert_eq!(listed.sector_len_bytes, 4096);
+    let mut target = bench.devices.open_target(&medium.name).unwrap();
+    let content: Vec<u8> = (0..100_000_u32).map(|at| (at % 253) as u8).collect();
+    io::write_target(&mut *target, 1234, &content).unwrap();
+    target.zero(5000, 6000).unwrap();
+    target.begin_verify().unwrap();
+    let mut back = vec![0; content.len()];
+    io::read_target(&mut *target, 1234, &mut back).unwrap();
+    target.close().unwrap();
+    let mut expected = content;
+    expected[5000 - 1234..11_000 - 1234].fill(0);
+    assert!(back == expected);
+    let region = medium.region(4 * MIB, 60 * MIB);
+    bench.file_systems.format(&region, &Format { flavour: Flavour::Ext4, label: None }).unwrap();
+    bench.file_systems.mount(&region, Access::ReadWrite).unwrap().unmount().unwrap();
+    assert!(bench.file_systems.used_map(&region).unwrap().is_some());
+    bench.assert_clean(&[&medium]);
 }

@@ -1,8 +1,10 @@
 //! Mounted volumes: what a read-only mount leaves alone, remounting, unmounting, private mount tables.
 
 use crate::bench::{Bench, MIB, Medium, run};
-use replicator_hal::linux::isolate_mounts;
+use replicator_hal::host::Volumes;
+use replicator_hal::linux::{FileSystemsConfig, KernelRoots, LinuxFileSystems, Tools, isolate_mounts};
 use replicator_hal::{Access, BlockDevices, ErrorKind, FileSystems, RelativePath};
+use std::sync::Arc;
 
 fn path(text: &str) -> RelativePath {
     RelativePath::parse(text).unwrap()
@@ -153,5 +155,36 @@ fn isolated_mounts_are_seen_by_nobody_else() {
         });
         assert_eq!(isolated.join().unwrap(), (true, false));
     });
+    bench.assert_clean(&[&medium]);
+}
+
+#[test]
+fn the_usb_drive_is_mounted_where_it_is_expected() {
+    let Some(bench) = Bench::new("the_usb_drive_is_mounted_where_it_is_expected") else { return };
+    let medium = bench.medium("usb", 32 * MIB);
+    medium.mkfs(&["-t", "ext4"]);
+    // A sysfs in which the loop device hangs on USB.
+    let sys = bench.directory.path().join("sys");
+    let device = sys.join("devices/usb1/1-1/block").join(medium.name.as_str());
+    std::fs::create_dir_all(&device).unwrap();
+    std::fs::create_dir_all(sys.join("class/block")).unwrap();
+    std::os::unix::fs::symlink(&device, sys.join("class/block").join(medium.name.as_str())).unwrap();
+    let point = bench.directory.path().join("mnt/usb");
+    let config = FileSystemsConfig {
+        roots: KernelRoots { sys, ..KernelRoots::default() },
+        drive_mount_point: Some(point.clone()),
+        mount_base: Some(bench.directory.path().join("private")),
+        tools: Tools::default(),
+    };
+    let file_systems = LinuxFileSystems::new(config, Arc::<Volumes>::default());
+    let volume = file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
+    assert!(point.join("lost+found").exists());
+    let text = format!("{}/images/sd.dd", point.display());
+    volume.create_dir(&path("images"), 0o755).unwrap();
+    volume.create_new(&path("images/sd.dd"), 0o644).unwrap().close().unwrap();
+    volume.symlink(&path("sdimage.dd"), text.as_bytes()).unwrap();
+    assert_eq!(volume.resolve(&path("sdimage.dd")).unwrap(), path("images/sd.dd"));
+    volume.unmount().unwrap();
+    assert!(point.exists() && !point.join("lost+found").exists());
     bench.assert_clean(&[&medium]);
 }

@@ -126,6 +126,7 @@ fn linked_tree(volume: &dyn Volume) {
         ("images/latest", "old"),
         ("deep/er/up", "../../images/./old//"),
         ("absolute", "/images/old/sd.dd.xz"),
+        ("deep/er/absolute", "/images/latest"),
         ("above", "../../../../images/old"),
         ("dot", "."),
         ("dangling", "images/none"),
@@ -173,6 +174,7 @@ pub fn resolve_stays_in_the_root(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     linked_tree(volume);
     assert_eq!(volume.resolve(&path("absolute")).unwrap(), path("images/old/sd.dd.xz"));
+    assert_eq!(volume.resolve(&path("deep/er/absolute/sd.dd.xz")).unwrap(), path("images/old/sd.dd.xz"));
     assert_eq!(volume.resolve(&path("above/sd.dd.xz")).unwrap(), path("images/old/sd.dd.xz"));
     assert_eq!(kind(volume.resolve(&path("outside"))), ErrorKind::NotFound);
 }

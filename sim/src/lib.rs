@@ -1,2 +1,59 @@
 //! A simulated board for the replicator engine.
 pub mod scenario;
+//! A simulated board for the replicator engine: deterministic, with caches, power cuts and faults.
+//!
+//! Build a [`World`] from data, run the engine on its [`Board`](replicator_hal::Board), look at what is left, boot again from
+//! what was durable. Same world, same seed, same trace hash.
+//!
+//! # What is modelled, and what can go wrong there
+//!
+//! | layer | model | faults |
+//! |---|---|---|
+//! | tasks, clock | real threads, one baton, virtual time; switches at HAL calls only | hang, power cut before or after a call |
+//! | host page cache | dirty and clean pages per device and per file; dropped at last close and by `begin_verify` and `drop_cache` | stale reads while another holder is there; lost or torn at a power cut; a failed sync is final |
+//! | device write cache | optional, emptied by sync | lost or torn at a power cut |
+//! | media | sparse bytes, copy on write, 512-byte sectors | dropped writes, flipped bits, read-only, absent, empty, vanishing |
+//! | device and file calls | cost by the device's speed | I/O error by range or n-th call, interrupted, short, busy, any failure |
+//! | file systems | live and durable tree over real bytes; ext2/3/4, vfat, exfat profiles | out of space, read-only in mid run, dirty, damaged, scripted checks; un-synced names and data lost, kept, late or mixed |
+//! | LEDs | log of statuses, leases, wave forms | writes that fail |
+//!
+//! # What is not
+//!
+//! The bytes of a simulated file system are its own format and not those of ext4 or FAT, so nothing here proves that
+//! mkfs, fsck or a kernel understand what a real board writes; loop devices do that. There is no write-back before a
+//! sync, no directory of the kernel's own making, no data race inside the engine between two HAL calls. Device caches that
+//! lie about a sync cannot be seen by any host, and are not here either. Media are kept in memory, and written to sparse
+//! files that common tools open only where [`World::keep`] is asked to.
+
+#![warn(missing_docs)]
+
+mod clock;
+pub mod content;
+mod devices;
+pub mod disk;
+pub mod faults;
+mod file;
+mod file_systems;
+pub mod inspect;
+mod leds;
+mod machine;
+pub mod pages;
+pub mod partitions;
+pub mod random;
+mod records;
+pub mod simfs;
+mod storage;
+mod system;
+mod tasks;
+mod trace;
+pub mod turnstile;
+mod volume;
+pub mod world;
+
+pub use leds::LedLog;
+pub use machine::Recorded;
+pub use records::RecordLog;
+pub use simfs::Survival;
+pub use trace::{Event, Trace};
+pub use turnstile::{End, Limits};
+pub use world::{Medium, RunEnd, RunOutcome, World, WorldBuilder};

@@ -1,0 +1,389 @@
+//! One simulated block device: host page cache over device write cache over media.
+//!
+//! Writes of a target go to the page cache; `sync` brings them through the device's cache onto the media. Reads come from
+//! the page cache where it holds the page: stale, if the media did not take the write. Pages go with `begin_verify` and at
+//! the last close, unless somebody else holds the device open. Silent faults (dropped writes, flipped bits) sit between
+//! the device and the media, so that only a read past the caches can see them.
+
+use crate::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
+use crate::random::Random;
+use crate::simfs::Survival;
+use replicator_hal::{CacheBypass, DeviceKind, Partition};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How fast a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speed {
+    /// Sequential reading.
+    pub read_bytes_per_second: u64,
+    /// Sequential writing.
+    pub write_bytes_per_second: u64,
+    /// Time for any call.
+    pub call_latency: Duration,
+    /// Time for a sync, beside the data.
+    pub sync_latency: Duration,
+}
+
+impl Speed {
+    /// Typical of the bus a device is on.
+    pub fn of(kind: DeviceKind) -> Self {
+        let (read_mb, write_mb, call_us, sync_ms) = match kind {
+            DeviceKind::Sd => (20, 10, 300, 8),
+            DeviceKind::Emmc => (80, 30, 120, 3),
+            DeviceKind::Sata | DeviceKind::Nvme => (250, 150, 60, 1),
+            _ => (30, 15, 400, 10),
+        };
+        Self {
+            read_bytes_per_second: read_mb * 1_000_000,
+            write_bytes_per_second: write_mb * 1_000_000,
+            call_latency: Duration::from_micros(call_us),
+            sync_latency: Duration::from_millis(sync_ms),
+        }
+    }
+}
+
+/// What a device is, apart from its content.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The kernel's name.
+    pub device: Arc<str>,
+    /// The medium's name in scenarios, such as `emmc` or `drive`.
+    pub medium: Arc<str>,
+    /// What it is attached by.
+    pub kind: DeviceKind,
+    /// Path below its controller.
+    pub controller_path: String,
+    /// CID or serial number.
+    pub serial: Option<String>,
+    /// Logical sector size.
+    pub sector_len_bytes: u32,
+    /// Whether it can be taken out.
+    pub removable: bool,
+    /// Whether it has boot areas.
+    pub has_boot_areas: bool,
+    /// How fast it is.
+    pub speed: Speed,
+    /// How a read-back gets past the caches.
+    pub bypass: CacheBypass,
+    /// Somebody else (udev, a desktop) holds the device open, so that closing it drops no page.
+    pub another_holder: bool,
+    /// The device has a write cache of its own, which a power cut empties.
+    pub write_cache: bool,
+    /// What uses the device from outside of the replicator, such as the running system.
+    pub held_by: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct CachedPage {
+    bytes: Arc<Page>,
+    /// One bit per sector that the device does not have yet.
+    dirty: u8,
+}
+
+/// A device with its content. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// What it is.
+    pub identity: Identity,
+    /// The bytes below all caches.
+    pub media: Pages,
+    /// Partitions as the kernel read them last.
+    pub partitions: Vec<Partition>,
+    /// The slot is there and answers.
+    pub present: bool,
+    /// The device refuses writes.
+    pub read_only: bool,
+    /// Fault: writes here are taken and forgotten.
+    pub dropped: Vec<Range<u64>>,
+    pub(crate) sources: u32,
+    pub(crate) target_open: bool,
+    page_cache: BTreeMap<u64, CachedPage>,
+    write_cache: BTreeMap<u64, [u8; SECTOR_LEN]>,
+}
+
+impl Disk {
+    /// A device at boot.
+    pub fn new(identity: Identity, media: Pages) -> Self {
+        let partitions = crate::partitions::read_partitions(&identity.device, &media);
+        Self {
+            identity,
+            media,
+            partitions,
+            present: true,
+            read_only: false,
+            dropped: Vec::new(),
+            sources: 0,
+            target_open: false,
+            page_cache: BTreeMap::new(),
+            write_cache: BTreeMap::new(),
+        }
+    }
+
+    /// Capacity; 0 for an empty slot.
+    pub fn len_bytes(&self) -> u64 {
+        self.media.len_bytes()
+    }
+
+    /// Reads as a host does: from the page cache where it can.
+    pub fn read(&self, offset_bytes: u64, buffer: &mut [u8]) {
+        self.read_device(offset_bytes, buffer);
+        if self.page_cache.is_empty() {
+            return;
+        }
+        for_each_piece(offset_bytes, buffer.len(), |page, start, piece| {
+            if let Some(cached) = self.page_cache.get(&page) {
+                let target = &mut buffer[piece];
+                target.copy_from_slice(&cached.bytes[start..start + target.len()]);
+            }
+        });
+    }
+
+    /// Reads past the host's caches.
+    fn read_device(&self, offset_bytes: u64, buffer: &mut [u8]) {
+        self.media.read(offset_bytes, buffer);
+        let end = offset_bytes + buffer.len() as u64;
+        let first = offset_bytes / SECTOR_LEN as u64;
+        for (sector, bytes) in self.write_cache.range(first..end.div_ceil(SECTOR_LEN as u64)) {
+            let start = sector * SECTOR_LEN as u64;
+            let (from, to) = (start.max(offset_bytes), (start + SECTOR_LEN as u64).min(end));
+            let target = &mut buffer[(from - offset_bytes) as usize..(to - offset_bytes) as usize];
+            target.copy_from_slice(&bytes[(from - start) as usize..(to - start) as usize]);
+        }
+    }
+
+    /// Writes into the page cache.
+    pub fn write(&mut self, offset_bytes: u64, data: &[u8]) {
+        for_each_piece(offset_bytes, data.len(), |page, start, piece| {
+            let source = &data[piece];
+            if !self.page_cache.contains_key(&page) {
+                let mut bytes = [0; PAGE_LEN];
+                if source.len() < PAGE_LEN {
+                    self.read_device(page * PAGE_LEN as u64, &mut bytes);
+                }
+                self.page_cache.insert(page, CachedPage { bytes: Arc::new(bytes), dirty: 0 });
+            }
+            if let Some(cached) = self.page_cache.get_mut(&page) {
+                Arc::make_mut(&mut cached.bytes)[start..start + source.len()].copy_from_slice(source);
+                for sector in start / SECTOR_LEN..(start + source.len()).div_ceil(SECTOR_LEN) {
+                    cached.dirty |= 1 << sector;
+                }
+            }
+        });
+    }
+
+    /// Writes as a file system on the device does: to the device at once, and coherent with the page cache.
+    pub fn write_through(&mut self, offset_bytes: u64, data: &[u8]) {
+        for_each_piece(offset_bytes, data.len(), |page, start, piece| {
+            if let Some(cached) = self.page_cache.get_mut(&page) {
+                let source = &data[piece];
+                Arc::make_mut(&mut cached.bytes)[start..start + source.len()].copy_from_slice(source);
+            }
+        });
+        self.write_device(offset_bytes, data);
+    }
+
+    fn write_device(&mut self, offset_bytes: u64, data: &[u8]) {
+        if !self.identity.write_cache {
+            self.write_media(offset_bytes, data);
+            return;
+        }
+        let end = offset_bytes + data.len() as u64;
+        for sector in offset_bytes / SECTOR_LEN as u64..end.div_ceil(SECTOR_LEN as u64) {
+            let start = sector * SECTOR_LEN as u64;
+            let mut bytes = [0; SECTOR_LEN];
+            self.read_device(start, &mut bytes);
+            let (from, to) = (start.max(offset_bytes), (start + SECTOR_LEN as u64).min(end));
+            bytes[(from - start) as usize..(to - start) as usize]
+                .copy_from_slice(&data[(from - offset_bytes) as usize..(to - offset_bytes) as usize]);
+            self.write_cache.insert(sector, bytes);
+        }
+    }
+
+    /// The one place where media change: dropped writes end here.
+    fn write_media(&mut self, offset_bytes: u64, data: &[u8]) {
+        let touches =
+            |range: &Range<u64>| range.start < offset_bytes + data.len() as u64 && offset_bytes < range.end;
+        if !self.dropped.iter().any(touches) {
+            self.media.write(offset_bytes, data);
+            return;
+        }
+        for (index, byte) in data.iter().enumerate() {
+            let at = offset_bytes + index as u64;
+            if !self.dropped.iter().any(|range| range.contains(&at)) {
+                self.media.write(at, &[*byte]);
+            }
+        }
+    }
+
+    /// Brings dirty pages to the device, but not through its own cache.
+    fn write_back(&mut self) {
+        let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (page, cached) in self.page_cache.iter_mut().filter(|(_, cached)| cached.dirty != 0) {
+            for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {
+                let start = page * PAGE_LEN as u64 + (sector * SECTOR_LEN) as u64;
+                let bytes = &cached.bytes[sector * SECTOR_LEN..][..SECTOR_LEN];
+                match runs.last_mut() {
+                    Some((first, run)) if *first + run.len() as u64 == start => run.extend_from_slice(bytes),
+                    _ => runs.push((start, bytes.to_vec())),
+                }
+            }
+            cached.dirty = 0;
+        }
+        for (start, bytes) in runs {
+            self.write_device(start, &bytes);
+        }
+    }
+
+    /// Empties the device's own write cache onto the media.
+    pub fn flush(&mut self) {
+        for (sector, bytes) in std::mem::take(&mut self.write_cache) {
+            self.write_media(sector * SECTOR_LEN as u64, &bytes);
+        }
+    }
+
+    /// Brings everything onto the media.
+    pub fn sync(&mut self) {
+        self.write_back();
+        self.flush();
+    }
+
+    /// Forgets un-synced data, as the kernel does after a failed sync.
+    pub fn lose_dirty(&mut self) {
+        self.page_cache.values_mut().for_each(|cached| cached.dirty = 0);
+    }
+
+    /// Syncs and drops all pages, whoever else holds the device open.
+    pub fn begin_verify(&mut self) {
+        self.sync();
+        self.page_cache.clear();
+    }
+
+    /// The last opener is gone: pages are written back and dropped, unless somebody else holds the device open. The
+    /// device's own cache is not flushed by that.
+    pub fn closed(&mut self) {
+        self.write_back();
+        if !self.identity.another_holder && self.sources == 0 && !self.target_open {
+            self.page_cache.clear();
+        }
+    }
+
+    /// Fault: inverts bits of one stored byte.
+    pub fn flip(&mut self, offset_bytes: u64, mask: u8) {
+        let byte = self.media.bytes(offset_bytes, 1)[0];
+        self.media.write(offset_bytes, &[byte ^ mask]);
+    }
+
+    /// What a power cut leaves.
+    pub fn crash(&mut self, survival: Survival) {
+        let Survival::Subset(seed) = survival else {
+            if survival == Survival::All {
+                self.sync();
+            }
+            self.page_cache.clear();
+            self.write_cache.clear();
+            return;
+        };
+        let mut random = Random::child(seed, &format!("survival:{}", self.identity.device));
+        for cached in self.page_cache.values_mut() {
+            cached.dirty &= random.next() as u8;
+        }
+        self.write_cache.retain(|_, _| random.coin());
+        self.sync();
+        self.page_cache.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(write_cache: bool) -> Disk {
+        let identity = Identity {
+            device: "mmcblk0".into(),
+            medium: "sd".into(),
+            kind: DeviceKind::Sd,
+            controller_path: String::new(),
+            serial: None,
+            sector_len_bytes: 512,
+            removable: true,
+            has_boot_areas: false,
+            speed: Speed::of(DeviceKind::Sd),
+            bypass: CacheBypass::Direct,
+            another_holder: false,
+            write_cache,
+            held_by: None,
+        };
+        Disk::new(identity, Pages::zeros(65_536))
+    }
+
+    #[test]
+    fn a_write_reaches_the_media_with_sync_and_not_before() {
+        for write_cache in [false, true] {
+            let mut disk = disk(write_cache);
+            disk.write(1000, b"hello");
+            assert_eq!(disk.media.bytes(1000, 5), [0; 5]);
+            let mut seen = [0; 5];
+            disk.read(1000, &mut seen);
+            assert_eq!(&seen, b"hello");
+            disk.sync();
+            assert_eq!(disk.media.bytes(1000, 5), b"hello");
+        }
+    }
+
+    #[test]
+    fn a_dropped_write_is_seen_only_past_the_cache() {
+        let mut disk = disk(false);
+        disk.dropped.push(2048..4096);
+        disk.write(1536, &[7; 2048]);
+        disk.sync();
+        let mut seen = [0; 2048];
+        disk.read(1536, &mut seen);
+        assert_eq!(seen, [7; 2048], "the page cache lies");
+        disk.begin_verify();
+        disk.read(1536, &mut seen);
+        assert_eq!((seen[0], seen[512], seen[2047]), (7, 0, 0));
+    }
+
+    #[test]
+    fn close_drops_the_pages_unless_somebody_else_holds_the_device() {
+        for (another_holder, stale) in [(false, 0), (true, 7)] {
+            let mut disk = disk(false);
+            disk.identity.another_holder = another_holder;
+            disk.dropped.push(0..65_536);
+            disk.write(0, &[7; 512]);
+            disk.sync();
+            disk.closed();
+            let mut seen = [1; 1];
+            disk.read(0, &mut seen);
+            assert_eq!(seen[0], stale, "another holder: {another_holder}");
+        }
+    }
+
+    #[test]
+    fn a_power_cut_loses_keeps_or_tears() {
+        let count = |survival| {
+            let mut disk = disk(true);
+            disk.write(0, &[7; 16_384]);
+            disk.crash(survival);
+            disk.media.to_vec().chunks(512).filter(|sector| **sector == [7; 512]).count()
+        };
+        assert_eq!(count(Survival::None), 0);
+        assert_eq!(count(Survival::All), 32);
+        let torn: Vec<usize> = (0..20).map(|seed| count(Survival::Subset(seed))).collect();
+        assert!(torn.iter().all(|kept| (1..32).contains(kept)), "{torn:?}");
+        assert_eq!(count(Survival::Subset(3)), torn[3]);
+    }
+
+    #[test]
+    fn closing_without_sync_leaves_data_in_the_devices_cache() {
+        let mut disk = disk(true);
+        disk.write(0, &[7; 512]);
+        disk.closed();
+        assert_eq!(disk.media.bytes(0, 1), [0]);
+        disk.flush();
+        assert_eq!(disk.media.bytes(0, 1), [7]);
+    }
+}

@@ -1,0 +1,371 @@
+//! Faults as data: where, what, when. Each tells after the run whether it was reached.
+//!
+//! A fault acts on HAL calls that its trigger matches. Some change the state of a device or volume from then on (dropped
+//! writes, read-only, a smaller capacity, a flipped bit, a device that vanishes); without any condition those hold from
+//! the start. The others make the matching call fail, shorter, hang, or be the last before the power goes. Not here:
+//! damaged content, which is the builder's to make.
+
+use crate::turnstile::{Moment, Op, Timing};
+use replicator_hal::{ErrorKind, FaultId};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// One fault of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Fault {
+    /// Name of a medium or device, `drive`, `image` (a file system in a file), `leds`, `system`, `clock`, or `*`.
+    pub on: String,
+    /// What happens.
+    pub kind: FaultKind,
+    /// When it happens.
+    #[serde(default)]
+    pub when: Trigger,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The device is not there: not listed, not to be opened (F16).
+    Absent,
+    /// The slot is there and empty: size 0.
+    EmptySlot,
+    /// From the trigger on, the device answers nothing any more (F16).
+    Vanishes,
+    /// From the trigger on, the device or the volume on it refuses writes (F15).
+    ReadOnly,
+    /// From the trigger on, the volumes there hold no more than so many bytes of data (F13).
+    OutOfSpace {
+        /// How many bytes can be used in all.
+        capacity_bytes: u64,
+    },
+    /// From the trigger on, writes in this range of the device are taken and forgotten (F5).
+    DropWrites {
+        /// First byte.
+        #[serde(default)]
+        start_bytes: u64,
+        /// End; without it, that of the device.
+        #[serde(default)]
+        end_bytes: Option<u64>,
+    },
+    /// At the trigger, one stored byte of the device changes (F9).
+    FlipBits {
+        /// Which byte.
+        at_bytes: u64,
+        /// Which bits of it.
+        mask: u8,
+    },
+    /// The call fails with an I/O error (F7, F11). A call that only reaches into the trigger's range ends short of it.
+    IoError,
+    /// The call fails as busy (F22).
+    Busy,
+    /// The call is interrupted (F12).
+    Interrupted,
+    /// The call moves no more than so many bytes (F12).
+    Short {
+        /// How many; at least 1.
+        len_max_bytes: u64,
+    },
+    /// The call does not return for a while, or never (F17).
+    Hang {
+        /// How long; without it, for ever.
+        #[serde(default)]
+        millis: Option<u64>,
+    },
+    /// The check of a file system ends like this (F23).
+    Fsck {
+        /// The end.
+        outcome: FsckScript,
+    },
+    /// The call fails, whatever it is; LEDs that cannot be set included (F24).
+    Fails,
+    /// The power fails (F1).
+    PowerCut {
+        /// On which side of the call.
+        timing: Timing,
+    },
+}
+
+/// How a scripted check ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FsckScript {
+    /// Nothing was wrong.
+    Clean,
+    /// Something was, and is repaired.
+    Repaired,
+    /// Damage is left.
+    Corrupt,
+    /// The check itself failed.
+    ToolFailed,
+    /// It took too long.
+    TimedOut,
+}
+
+/// When a fault acts. All conditions that are given must hold; without any, it always acts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Trigger {
+    /// Name of the operation, such as `write`, `rename`, `sync-dir`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<String>,
+    /// Pattern of the file's path or the device's name; `*` stands for any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The call touches these bytes of its object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range<u64>>,
+    /// It acts from the n-th matching call on, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurrence: Option<u64>,
+    /// It acts so many times; without it, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    /// Number of the call in the run, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_op: Option<u64>,
+}
+
+impl Trigger {
+    /// Always.
+    pub fn always() -> Self {
+        Self::default()
+    }
+
+    /// At the `occurrence`-th call of `op`, once.
+    pub fn nth(op: &str, occurrence: u64) -> Self {
+        Self { op: Some(op.to_owned()), occurrence: Some(occurrence), times: Some(1), ..Self::default() }
+    }
+
+    /// At the call with this number, once.
+    pub fn at_op(number: u64) -> Self {
+        Self { at_op: Some(number), times: Some(1), ..Self::default() }
+    }
+
+    /// At every call of `op` that touches these bytes.
+    pub fn range(op: &str, range: Range<u64>) -> Self {
+        Self { op: Some(op.to_owned()), range: Some(range), ..Self::default() }
+    }
+
+    /// The same, for files or devices that match the pattern.
+    #[must_use]
+    pub fn file(mut self, pattern: &str) -> Self {
+        self.file = Some(pattern.to_owned());
+        self
+    }
+
+    /// The same, acting so many times.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    fn is_always(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn matches(&self, op: &Op, number: u64) -> bool {
+        let touches = |range: &Range<u64>| {
+            op.offset_bytes < range.end && op.offset_bytes.saturating_add(op.len_bytes) > range.start
+        };
+        self.op.as_ref().is_none_or(|name| name == op.name)
+            && self.at_op.is_none_or(|at| at == number)
+            && self.range.as_ref().is_none_or(touches)
+            && self.file.as_ref().is_none_or(|pattern| glob(pattern.as_bytes(), op.object.as_bytes()))
+    }
+}
+
+/// Whether a text matches a pattern in which `*` stands for any text.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut star) = ((0, 0), None);
+    while at.1 < text.len() {
+        match pattern.get(at.0) {
+            Some(b'*') => {
+                star = Some((at.0 + 1, at.1));
+                at.0 += 1;
+            }
+            Some(byte) if *byte == text[at.1] => at = (at.0 + 1, at.1 + 1),
+            _ => match star {
+                Some((after, taken)) => {
+                    star = Some((after, taken + 1));
+                    at = (after, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at.0..].iter().all(|byte| *byte == b'*')
+}
+
+impl FaultKind {
+    /// Whether it changes the state of things instead of one call.
+    fn is_state(&self) -> bool {
+        matches!(
+            self,
+            Self::Absent
+                | Self::EmptySlot
+                | Self::Vanishes
+                | Self::ReadOnly
+                | Self::OutOfSpace { .. }
+                | Self::DropWrites { .. }
+                | Self::FlipBits { .. }
+        )
+    }
+
+    /// Whether it holds from the start if nothing else is said.
+    fn from_start(&self) -> bool {
+        self.is_state()
+    }
+
+    /// Which calls it means when the trigger does not say.
+    fn acts_on(&self, op: &Op) -> bool {
+        match self {
+            Self::Short { .. } => op.len_bytes > 0 && matches!(op.name, "read" | "write"),
+            Self::Interrupted => matches!(op.name, "read" | "write"),
+            Self::Busy => {
+                matches!(op.name, "unmount" | "open-target" | "mount" | "reread-partitions" | "remount")
+            }
+            Self::Fsck { .. } => op.name == "fsck",
+            _ => true,
+        }
+    }
+
+    /// The kind of the error that it gives, for those that give one.
+    pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
+        Some(match self {
+            Self::IoError => ErrorKind::Io,
+            Self::Busy => ErrorKind::Busy,
+            Self::Interrupted => ErrorKind::Interrupted,
+            Self::Fails => ErrorKind::Other,
+            Self::Fsck { outcome: FsckScript::Corrupt } => ErrorKind::Corrupt,
+            Self::Fsck { outcome: FsckScript::ToolFailed } => ErrorKind::ToolFailed,
+            Self::Fsck { outcome: FsckScript::TimedOut } => ErrorKind::TimedOut,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Armed {
+    fault: Fault,
+    seen: u64,
+    acted: u64,
+    reached: bool,
+}
+
+/// The faults of a run, with what became of them.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    armed: Vec<Armed>,
+}
+
+impl Faults {
+    /// Faults that nobody has met yet.
+    pub fn new(faults: Vec<Fault>) -> Self {
+        let arm = |fault| Armed { fault, seen: 0, acted: 0, reached: false };
+        Self { armed: faults.into_iter().map(arm).collect() }
+    }
+
+    /// The faults that hold from the start; they count as reached once a call meets them.
+    pub(crate) fn at_start(&mut self) -> Vec<(FaultId, Fault)> {
+        let mut due = Vec::new();
+        for (index, armed) in self.armed.iter_mut().enumerate() {
+            if armed.fault.kind.from_start() && armed.fault.when.is_always() {
+                armed.acted += 1;
+                due.push((FaultId(index as u32), armed.fault.clone()));
+            }
+        }
+        due
+    }
+
+    /// The faults that act on this call.
+    pub(crate) fn due(&mut self, op: &Op, moment: Moment) -> Vec<(FaultId, Fault)> {
+        let mut due = Vec::new();
+        for (index, armed) in self.armed.iter_mut().enumerate() {
+            let Fault { on, kind, when } = &armed.fault;
+            let here = on == "*" || **on == *op.on || op.device.as_deref().is_some_and(|device| device == on);
+            if !here || !kind.acts_on(op) || !when.matches(op, moment.number) {
+                continue;
+            }
+            if kind.from_start() && when.is_always() {
+                armed.reached = true;
+                continue;
+            }
+            armed.seen += 1;
+            // A change of state happens once.
+            let times = if kind.is_state() { 1 } else { when.times.unwrap_or(u64::MAX) };
+            if armed.seen >= when.occurrence.unwrap_or(1) && armed.acted < times {
+                armed.acted += 1;
+                armed.reached = true;
+                due.push((FaultId(index as u32), armed.fault.clone()));
+            }
+        }
+        due
+    }
+
+    /// Notes that a fault which holds from the start made a difference.
+    pub(crate) fn reach_absent(&mut self) {
+        for armed in &mut self.armed {
+            if matches!(armed.fault.kind, FaultKind::Absent | FaultKind::EmptySlot) && armed.acted > 0 {
+                armed.reached = true;
+            }
+        }
+    }
+
+    /// For each fault of the scenario, whether it acted.
+    pub fn reached(&self) -> Vec<bool> {
+        self.armed.iter().map(|armed| armed.reached).collect()
+    }
+
+    /// The faults as they were given.
+    pub fn list(&self) -> impl Iterator<Item = &Fault> {
+        self.armed.iter().map(|armed| &armed.fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        for (pattern, text, yes) in [
+            ("*.dd.xz", ".capture/sdimage.dd.xz", true),
+            ("*.dd.xz", "sdimage.dd.xz.md5", false),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1b2b3", false),
+            ("", "", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), yes, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_trigger_counts_matching_calls_only() {
+        let fault = Fault { on: "sd".into(), kind: FaultKind::IoError, when: Trigger::nth("read", 2) };
+        let mut faults = Faults::new(vec![fault]);
+        let op = |name, on: &str| Op { name, on: on.into(), ..Op::default() };
+        let moment = Moment { now: std::time::Duration::ZERO, number: 1, limit_bytes: None };
+        let mut due = |name, on| faults.due(&op(name, on), moment).len();
+        assert_eq!([due("read", "sd"), due("write", "sd"), due("read", "emmc")], [0, 0, 0]);
+        assert_eq!([due("read", "sd"), due("read", "sd")], [1, 0]);
+        assert_eq!(faults.reached(), [true]);
+    }
+
+    #[test]
+    fn a_fault_reads_from_toml() {
+        let text = r#"
+            on = "drive"
+            kind = { power-cut = { timing = "before" } }
+            when = { op = "rename", file = "*.dd.xz", occurrence = 1, times = 1 }
+        "#;
+        let fault: Fault = toml::from_str(text).unwrap();
+        assert_eq!(fault.kind, FaultKind::PowerCut { timing: Timing::Before });
+        assert_eq!(fault.when, Trigger::nth("rename", 1).file("*.dd.xz"));
+        assert!(toml::from_str::<Fault>("on = 'sd'\nkind = 'io-error'\nwhere = 'x'").is_err());
+    }
+}

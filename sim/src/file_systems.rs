@@ -1,0 +1,225 @@
+//! The HAL's file systems as a whole: identify, check, make, grow, map, mount.
+
+use crate::devices::Door;
+use crate::faults::{FaultKind, FsckScript};
+use crate::machine::Machine;
+use crate::random::{FOLD_START, fold};
+use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
+use crate::storage::{Mounted, Place};
+use crate::turnstile::{Moment, Op};
+use crate::volume::SimVolume;
+use replicator_hal::{
+    Access, Error, ErrorKind, FileSystem, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
+    Result, UsedMap, Volume,
+};
+use std::sync::Arc;
+
+pub(crate) struct SimFileSystems {
+    pub(crate) door: Door,
+}
+
+impl SimFileSystems {
+    fn op(&self, name: &'static str, region: &Region, mutates: bool) -> Op {
+        let located = self.door.peek(|machine, _| machine.storage.locate(region).ok());
+        let (on, device) = match located {
+            Some((_, on, device)) => (on, Some(device)),
+            None => ("device".into(), None),
+        };
+        Op {
+            name,
+            on,
+            object: region.to_string(),
+            offset_bytes: region.offset_bytes,
+            len_bytes: region.len_bytes,
+            mutates,
+            device,
+        }
+    }
+
+    fn call<R>(
+        &self,
+        op: Op,
+        region: &Region,
+        work: impl FnOnce(&mut Machine, &Place, Moment) -> std::result::Result<R, Refusal>,
+    ) -> Result<R> {
+        let (name, object) = (op.name, op.object.clone());
+        self.door.call(op, |machine, moment| {
+            let (place, ..) = machine.storage.locate(region)?;
+            work(machine, &place, moment).map_err(|refusal| refusal.into_error(name, object))
+        })
+    }
+}
+
+fn refuse_mounted(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
+    match machine.storage.mounted_in(place, region.len_bytes) {
+        Some(_) => Err(Refusal::Kind(ErrorKind::Busy, "it is mounted")),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what cannot be written, before anything is.
+fn refuse_read_only(machine: &Machine, region: &Region, place: &Place) -> std::result::Result<(), Refusal> {
+    match (place, &region.holder) {
+        (Place::Disk { device, .. }, _) => {
+            let disk = &machine.storage.disks[device];
+            if disk.read_only || disk.sources > 0 {
+                return Err(Refusal::Kind(ErrorKind::ReadOnly, "the device refuses writes"));
+            }
+            Ok(())
+        }
+        (Place::File { volume, .. }, _) => machine.storage.volume(*volume)?.require_writable(),
+    }
+}
+
+fn check(backing: &mut dyn Backing, region: &Region) -> std::result::Result<Fsck, Refusal> {
+    let Some(mut superblock) = Superblock::probe(backing, region.len_bytes)? else {
+        return Err(Refusal::Kind(ErrorKind::Unsupported, "no known file system"));
+    };
+    // Whether it can be read at all decides, and a fatal damage mark counts as damage that is left.
+    SimFs::load(backing, region.len_bytes)?;
+    if !superblock.dirty && superblock.damage == Damage::None {
+        return Ok(Fsck { outcome: FsckOutcome::Clean, output: "clean\n".to_owned() });
+    }
+    let output = match superblock.damage {
+        Damage::None => "recovered the file system after an unclean end\n",
+        _ => "repaired damage\n",
+    };
+    superblock.dirty = false;
+    superblock.damage = Damage::None;
+    superblock.store(backing)?;
+    Ok(Fsck { outcome: FsckOutcome::Repaired, output: output.to_owned() })
+}
+
+impl FileSystems for SimFileSystems {
+    fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
+        self.call(self.op("identify", region, false), region, |machine, place, moment| {
+            let now = machine.wall(moment.now);
+            let superblock = Superblock::probe(&mut machine.storage.layer(place, now), region.len_bytes)?;
+            Ok(superblock.as_ref().map(FileSystem::from))
+        })
+    }
+
+    fn fsck(&self, region: &Region) -> Result<Fsck> {
+        self.call(self.op("fsck", region, true), region, |machine, place, moment| {
+            refuse_mounted(machine, place, region)?;
+            refuse_read_only(machine, region, place)?;
+            let script = machine.system.fsck_script.take();
+            let now = machine.wall(moment.now);
+            let result = check(&mut machine.storage.layer(place, now), region)?;
+            Ok(match script {
+                Some(FaultKind::Fsck { outcome: FsckScript::Repaired }) => {
+                    Fsck { outcome: FsckOutcome::Repaired, output: "repaired, as scripted\n".to_owned() }
+                }
+                Some(_) => Fsck { outcome: FsckOutcome::Clean, output: "clean, as scripted\n".to_owned() },
+                None => result,
+            })
+        })
+    }
+
+    fn format(&self, region: &Region, format: &Format) -> Result<()> {
+        let kind = match format.flavour {
+            Flavour::Ext2 => Kind::Ext2,
+            Flavour::Ext3 => Kind::Ext3,
+            Flavour::Ext4 | Flavour::Ext4Compat => Kind::Ext4,
+        };
+        self.call(self.op("format", region, true), region, |machine, place, moment| {
+            refuse_mounted(machine, place, region)?;
+            refuse_read_only(machine, region, place)?;
+            let now = machine.wall(moment.now);
+            let mut layer = machine.storage.layer(place, now);
+            SimFs::format(
+                &mut layer,
+                kind,
+                format.label.clone(),
+                uuid(moment.number, region),
+                region.len_bytes,
+            )
+        })
+    }
+
+    fn grow(&self, region: &Region) -> Result<()> {
+        self.call(self.op("grow", region, true), region, |machine, place, moment| {
+            refuse_mounted(machine, place, region)?;
+            refuse_read_only(machine, region, place)?;
+            let now = machine.wall(moment.now);
+            let mut layer = machine.storage.layer(place, now);
+            let mut fs = SimFs::load(&mut layer, region.len_bytes)?;
+            if !fs.superblock().kind.unix() {
+                return Err(Refusal::Kind(ErrorKind::Unsupported, "this kind cannot grow"));
+            }
+            if fs.superblock().dirty {
+                return Err(Refusal::Kind(ErrorKind::ToolFailed, "it must be checked first"));
+            }
+            fs.grow(&mut layer, region.len_bytes)
+        })
+    }
+
+    fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
+        self.call(self.op("used-map", region, false), region, |machine, place, moment| {
+            let now = machine.wall(moment.now);
+            let mut layer = machine.storage.layer(place, now);
+            let Some(superblock) = Superblock::probe(&mut layer, region.len_bytes)? else {
+                return Ok(None);
+            };
+            if superblock.dirty || superblock.damage != Damage::None {
+                return Ok(None);
+            }
+            match SimFs::load(&mut layer, region.len_bytes) {
+                Ok(fs) => Ok(Some(UsedMap { used: fs.used_ranges() })),
+                // What cannot be read cannot be proven unused.
+                Err(Refusal::Kind(..)) => Ok(None),
+                Err(refusal) => Err(refusal),
+            }
+        })
+    }
+
+    fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
+        let op = self.op("mount", region, access == Access::ReadWrite);
+        let (id, kind, on, device) = self.call(op, region, |machine, place, moment| {
+            refuse_mounted(machine, place, region)?;
+            if access == Access::ReadWrite {
+                refuse_read_only(machine, region, place)?;
+            }
+            let now = machine.wall(moment.now);
+            let mut fs = SimFs::load(&mut machine.storage.layer(place, now), region.len_bytes)?;
+            let (_, on, device) = machine.storage.locate(region)?;
+            let kind = fs.superblock().kind;
+            let stays_dirty = fs.superblock().dirty && !kind.journalled();
+            if access == Access::ReadWrite {
+                fs.mark_dirty(&mut machine.storage.layer(place, now), true)?;
+            }
+            let capacity =
+                machine.capacities.iter().rev().find(|(name, _)| **name == *on || **name == *device);
+            fs.set_capacity_max(capacity.map(|(_, bytes)| *bytes));
+            let mounted = Mounted {
+                fs,
+                place: place.clone(),
+                region: region.clone(),
+                access,
+                on: Arc::clone(&on),
+                device: Arc::clone(&device),
+                files: std::collections::BTreeMap::new(),
+                flipped: None,
+                stays_dirty,
+            };
+            Ok((machine.storage.add_volume(mounted), kind, on, device))
+        })?;
+        let mounted_at_drive = matches!(region.holder, Holder::Device(_));
+        Ok(Box::new(SimVolume::new(Arc::clone(&self.door), id, kind, on, device, mounted_at_drive)))
+    }
+}
+
+/// A UUID that is the same in every run of a scenario.
+fn uuid(number: u64, region: &Region) -> [u8; 16] {
+    let first = fold(fold(FOLD_START, region.to_string().as_bytes()), &number.to_le_bytes());
+    let mut uuid = [0; 16];
+    uuid[..8].copy_from_slice(&first.to_le_bytes());
+    uuid[8..].copy_from_slice(&fold(first, b"uuid").to_le_bytes());
+    uuid
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        refusal.into_error("", "")
+    }
+}

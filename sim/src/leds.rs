@@ -1,0 +1,170 @@
+//! The two LEDs as a log: which status was shown from when on, and what the operator saw.
+//!
+//! The wave form comes from the same pure function as on a real board. A lease that ran out shows failure from that
+//! moment on, whatever the engine says later, apart from something worse.
+
+use crate::machine::Machine;
+use crate::turnstile::{Op, Turnstile};
+use replicator_hal::{Led, Leds, Status, level};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the LEDs showed.
+#[derive(Debug, Clone, Default)]
+pub struct LedLog {
+    /// Status and the time from which it was shown.
+    shown: Vec<(Duration, Status)>,
+    lease_end: Option<Duration>,
+    lease_expired: bool,
+    /// LED writes that failed.
+    failed_writes: u64,
+}
+
+fn rank(status: Status) -> u8 {
+    match status {
+        Status::Running => 0,
+        Status::Success => 1,
+        Status::Failure => 2,
+        Status::Critical => 3,
+    }
+}
+
+impl LedLog {
+    /// Lets a lease run out if its time has come.
+    pub(crate) fn settle(&mut self, now: Duration) {
+        let running = self.shown.last().is_some_and(|(_, status)| *status == Status::Running);
+        if let Some(end) = self.lease_end.filter(|end| running && *end < now) {
+            self.shown.push((end, Status::Failure));
+            self.lease_end = None;
+            self.lease_expired = true;
+        }
+    }
+
+    pub(crate) fn show(&mut self, now: Duration, status: Status) {
+        self.settle(now);
+        if self.shown.last().is_none_or(|(_, shown)| rank(status) > rank(*shown)) {
+            self.shown.push((now, status));
+        }
+    }
+
+    pub(crate) fn renew(&mut self, now: Duration, lease: Duration) {
+        self.settle(now);
+        self.lease_end = now.checked_add(lease);
+    }
+
+    pub(crate) fn note_failed_write(&mut self) {
+        self.failed_writes += 1;
+    }
+
+    /// Every status with the time from which it was shown.
+    pub fn shown(&self) -> &[(Duration, Status)] {
+        &self.shown
+    }
+
+    /// Whether a lease ever ran out.
+    pub fn lease_expired(&self) -> bool {
+        self.lease_expired
+    }
+
+    /// How many LED writes failed by a fault.
+    pub fn failed_writes(&self) -> u64 {
+        self.failed_writes
+    }
+
+    /// What was shown at `time`, and since when; `None` before the first status.
+    pub fn status_at(&self, time: Duration) -> Option<(Status, Duration)> {
+        let (since, status) = self.shown.iter().rev().find(|(since, _)| *since <= time)?;
+        Some((*status, *since))
+    }
+
+    /// What was shown last.
+    pub fn final_status(&self) -> Option<Status> {
+        self.shown.last().map(|(_, status)| *status)
+    }
+
+    /// Red and green as two lines, one character per `step`: `█` lit, `·` dark.
+    pub fn wave_form(&self, span: Range<Duration>, step: Duration) -> [String; 2] {
+        [Led::Red, Led::Green].map(|led| {
+            let mut line = String::new();
+            let mut time = span.start;
+            while time < span.end && !step.is_zero() {
+                let lit =
+                    self.status_at(time).is_some_and(|(status, since)| level(status, led, time - since));
+                line.push(if lit { '█' } else { '·' });
+                time += step;
+            }
+            line
+        })
+    }
+}
+
+pub(crate) struct SimLeds {
+    pub(crate) turnstile: Arc<Turnstile<Machine>>,
+}
+
+impl Leds for SimLeds {
+    fn show(&self, status: Status) {
+        let op = Op { name: "led-show", on: "leds".into(), object: status.to_string(), ..Op::default() };
+        let result = self.turnstile.call(op, |machine, moment| {
+            machine.leds.show(moment.now, status);
+            Ok(())
+        });
+        if result.is_err() {
+            // An LED that cannot be set is noted and stops nothing, as the trait says.
+            self.turnstile.peek(|machine, _| machine.leds.note_failed_write());
+        }
+    }
+
+    fn renew(&self, lease: Duration) {
+        self.turnstile.peek(|machine, schedule| {
+            if schedule.end.is_none() {
+                machine.leds.renew(schedule.now, lease);
+            }
+        });
+    }
+
+    fn lease_expired(&self) -> bool {
+        self.turnstile.peek(|machine, schedule| {
+            machine.leds.settle(schedule.now);
+            machine.leds.lease_expired()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_wave_form_is_that_of_the_statuses() {
+        let mut log = LedLog::default();
+        log.show(Duration::ZERO, Status::Running);
+        log.show(SECOND, Status::Success);
+        let [red, green] = log.wave_form(Duration::ZERO..SECOND * 3, Duration::from_millis(125));
+        assert_eq!(red, "████████················");
+        assert_eq!(green, "██······████████········");
+    }
+
+    #[test]
+    fn a_lease_that_runs_out_stays_a_failure() {
+        let mut log = LedLog::default();
+        log.show(Duration::ZERO, Status::Running);
+        log.renew(Duration::ZERO, SECOND * 5);
+        log.renew(SECOND * 4, SECOND * 5);
+        log.show(SECOND * 20, Status::Success);
+        assert!(log.lease_expired());
+        assert_eq!(log.shown(), [(Duration::ZERO, Status::Running), (SECOND * 9, Status::Failure)]);
+    }
+
+    #[test]
+    fn only_a_worse_status_replaces_a_terminal_one() {
+        let mut log = LedLog::default();
+        for status in [Status::Failure, Status::Running, Status::Success, Status::Critical, Status::Failure] {
+            log.show(SECOND, status);
+        }
+        assert_eq!(log.final_status(), Some(Status::Critical));
+    }
+}

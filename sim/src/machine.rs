@@ -1,0 +1,163 @@
+//! The state of a simulated board behind its turnstile: what calls cost, what faults do to them, what can be recorded.
+
+use crate::faults::{Fault, FaultKind, Faults};
+use crate::leds::LedLog;
+use crate::random::Random;
+use crate::records::RecordLog;
+use crate::simfs::Survival;
+use crate::storage::Storage;
+use crate::system::SystemState;
+use crate::turnstile::{Due, Model, Moment, Op};
+use replicator_hal::{Error, FaultId, Timestamp};
+use std::time::Duration;
+
+/// The storage as it was before one call that changes something.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Number of the call.
+    pub number: u64,
+    /// The call.
+    pub op: Op,
+    /// What was there before it.
+    pub storage: Storage,
+}
+
+/// Everything behind the turnstile.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) storage: Storage,
+    pub(crate) faults: Faults,
+    pub(crate) leds: LedLog,
+    pub(crate) records: RecordLog,
+    pub(crate) system: SystemState,
+    pub(crate) wall_start: Timestamp,
+    pub(crate) list_order: Random,
+    pub(crate) mount_point: Vec<u8>,
+    /// Capacity faults that hold for volumes mounted from now on.
+    pub(crate) capacities: Vec<(String, u64)>,
+    pub(crate) recorded: Option<Vec<Recorded>>,
+}
+
+/// Wall-clock time after some virtual time.
+pub(crate) fn wall_time(start: Timestamp, now: Duration) -> Timestamp {
+    let nanos = u64::from(start.nanos) + u64::from(now.subsec_nanos());
+    let seconds = start.seconds.saturating_add_unsigned(now.as_secs() + nanos / 1_000_000_000);
+    Timestamp { seconds, nanos: (nanos % 1_000_000_000) as u32 }
+}
+
+const NANOS: u128 = 1_000_000_000;
+
+impl Machine {
+    pub(crate) fn wall(&self, now: Duration) -> Timestamp {
+        wall_time(self.wall_start, now)
+    }
+
+    /// Applies a fault that changes the state of things.
+    pub(crate) fn apply(&mut self, id: FaultId, fault: &Fault) {
+        let on = fault.on.as_str();
+        if let FaultKind::OutOfSpace { capacity_bytes } = fault.kind {
+            self.capacities.push((on.to_owned(), capacity_bytes));
+        }
+        for mounted in self.storage.volumes.values_mut().flatten() {
+            if *mounted.on != *on && *mounted.device != *on {
+                continue;
+            }
+            match fault.kind {
+                FaultKind::OutOfSpace { capacity_bytes } => mounted.fs.set_capacity_max(Some(capacity_bytes)),
+                FaultKind::ReadOnly => mounted.flipped = Some(id),
+                _ => {}
+            }
+        }
+        if fault.kind == FaultKind::Absent {
+            self.storage.disks.retain(|device, disk| **device != *on && *disk.identity.medium != *on);
+        }
+        let disks = self.storage.disks.values_mut();
+        for disk in disks.filter(|disk| *disk.identity.medium == *on || *disk.identity.device == *on) {
+            match fault.kind {
+                FaultKind::Vanishes => disk.present = false,
+                FaultKind::EmptySlot => {
+                    disk.media = crate::pages::Pages::zeros(0);
+                    disk.partitions.clear();
+                }
+                FaultKind::ReadOnly => disk.read_only = true,
+                FaultKind::DropWrites { start_bytes, end_bytes } => {
+                    disk.dropped.push(start_bytes..end_bytes.unwrap_or(u64::MAX));
+                }
+                FaultKind::FlipBits { at_bytes, mask } => disk.flip(at_bytes, mask),
+                _ => {}
+            }
+        }
+    }
+
+    /// The same board after a power cut: what was durable, and a kernel that knows nothing.
+    pub(crate) fn after_power_cut(&self, storage: &Storage, survival: Survival) -> Self {
+        let mut next = self.clone();
+        next.storage = storage.clone();
+        next.storage.crash(survival);
+        next.leds = LedLog::default();
+        next.records = RecordLog::default();
+        next.faults = Faults::default();
+        next.capacities.clear();
+        next.recorded = None;
+        next
+    }
+}
+
+impl Model for Machine {
+    fn cost(&self, op: &Op) -> Duration {
+        let Some(disk) = op.device.as_deref().and_then(|device| self.storage.disks.get(device)) else {
+            return Duration::from_micros(10);
+        };
+        let speed = disk.identity.speed;
+        let transfer = |rate: u64| {
+            let nanos = u128::from(op.len_bytes) * NANOS / u128::from(rate.max(1));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        match op.name {
+            "read" => speed.call_latency + transfer(speed.read_bytes_per_second),
+            "write" | "zero" => speed.call_latency + transfer(speed.write_bytes_per_second),
+            "sync" | "sync-dir" | "sync-volume" | "begin-verify" | "drop-cache" => speed.sync_latency,
+            "mount" | "unmount" | "remount" | "fsck" | "format" | "grow" => speed.sync_latency * 4,
+            _ => speed.call_latency / 4,
+        }
+    }
+
+    fn due(&mut self, op: &Op, moment: Moment) -> Due {
+        if let Some(recorded) = self.recorded.as_mut().filter(|_| op.mutates) {
+            recorded.push(Recorded { number: moment.number, op: op.clone(), storage: self.storage.clone() });
+        }
+        let mut due = Due::default();
+        for (id, fault) in self.faults.due(op, moment) {
+            match &fault.kind {
+                FaultKind::Hang { millis } => {
+                    due.hang = Some(millis.map_or(Duration::MAX, Duration::from_millis));
+                }
+                FaultKind::PowerCut { timing } => due.cut = Some(*timing),
+                FaultKind::Short { len_max_bytes } => due.limit_bytes = Some((*len_max_bytes).max(1)),
+                FaultKind::Fsck { .. } if fault.kind.error_kind().is_none() => {
+                    self.system.fsck_script = Some(fault.kind.clone())
+                }
+                kind => match kind.error_kind() {
+                    Some(error_kind) => {
+                        let before = fault
+                            .when
+                            .range
+                            .as_ref()
+                            .map_or(0, |range| range.start.saturating_sub(op.offset_bytes));
+                        if before > 0 && op.name == "read" {
+                            // The bytes before the bad ones can be had.
+                            due.limit_bytes = Some(before);
+                        } else {
+                            let detail = format!("injected fault {}", id.0);
+                            due.error = Some(
+                                Error::new(error_kind, op.name, op.object.clone(), detail).injected_by(id),
+                            );
+                        }
+                    }
+                    None => self.apply(id, &fault),
+                },
+            }
+        }
+        due
+    }
+}

@@ -1,0 +1,430 @@
+//! Names, directories and attributes: what happens in the live tree, and the list of changes that are not durable yet.
+
+use super::{Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, XATTRS_LEN_MAX, refuse};
+use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Xattr};
+use std::sync::Arc;
+
+/// How many symlinks a path may go through, as in the kernel.
+const LINKS_FOLLOWED_MAX: u32 = 40;
+
+impl SimFs {
+    fn entry(&self, directory: u64, name: &[u8]) -> Outcome<Option<u64>> {
+        let node = self.live_inode(directory)?;
+        match node.kind {
+            FileKind::Directory => {
+                Ok(node.entries.get(&self.superblock.kind.fold_name(name)).map(|entry| entry.inode))
+            }
+            FileKind::Symlink => refuse(ErrorKind::SymlinkInPath, "a symlink is on the way"),
+            _ => refuse(ErrorKind::NotADirectory, "a component is not a directory"),
+        }
+    }
+
+    /// The inode that a path names; no symlink is followed.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `SymlinkInPath`.
+    pub fn lookup(&self, path: &RelativePath) -> Outcome<u64> {
+        let mut inode = ROOT;
+        for name in path.components() {
+            inode = match self.entry(inode, name)? {
+                Some(next) => next,
+                None => return refuse(ErrorKind::NotFound, "no such file or directory"),
+            };
+        }
+        Ok(inode)
+    }
+
+    /// The directory and the last name of a path that need not exist yet.
+    fn parent_of<'a>(&self, path: &'a RelativePath) -> Outcome<(u64, &'a [u8])> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return refuse(ErrorKind::InvalidInput, "the root itself");
+        };
+        let directory = self.lookup(&parent)?;
+        // Asks for the name so that a parent that is no directory is refused here.
+        self.entry(directory, name)?;
+        Ok((directory, name))
+    }
+
+    fn new_name<'a>(&self, path: &'a RelativePath) -> Outcome<(u64, &'a [u8])> {
+        if path.is_root() {
+            return refuse(ErrorKind::AlreadyExists, "the root itself");
+        }
+        let (directory, name) = self.parent_of(path)?;
+        if name.len() > NAME_LEN_MAX {
+            return refuse(ErrorKind::Other, "the name is too long");
+        }
+        if !self.superblock.kind.takes_name(name) {
+            return refuse(ErrorKind::InvalidInput, "this file system does not take such a name");
+        }
+        match self.entry(directory, name)? {
+            Some(_) => refuse(ErrorKind::AlreadyExists, "the name is taken"),
+            None => Ok((directory, name)),
+        }
+    }
+
+    /// Refuses what the file system's kind cannot hold.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    pub fn require_unix(&self) -> Outcome<()> {
+        if self.superblock.kind.unix() {
+            return Ok(());
+        }
+        refuse(ErrorKind::Unsupported, "this file system cannot hold it")
+    }
+
+    fn set_entry(
+        &mut self,
+        directory: u64,
+        name: &[u8],
+        inode: Option<u64>,
+        now: Timestamp,
+    ) -> Outcome<NameChange> {
+        let (key, now) = (self.superblock.kind.fold_name(name), self.superblock.kind.round_time(now));
+        let entry = inode.map(|inode| Entry { name: name.to_vec(), inode });
+        let node = self.change(directory)?;
+        node.modified = now;
+        match entry.clone() {
+            Some(entry) => node.entries.insert(key.clone(), entry),
+            None => node.entries.remove(&key),
+        };
+        Ok(NameChange { directory, name: key, entry })
+    }
+
+    /// Creates a file, directory, link or node; the caller fills in the rest.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `InvalidInput`, those of [`SimFs::lookup`] for the directory.
+    pub fn create(&mut self, path: &RelativePath, kind: FileKind, mode: u32, now: Timestamp) -> Outcome<u64> {
+        let (directory, name) = self.new_name(path)?;
+        let mode = match (self.superblock.kind.unix(), kind) {
+            (true, FileKind::Symlink) => 0o777,
+            (true, _) => mode,
+            (false, _) => 0o755,
+        };
+        let number = self.next_inode;
+        self.next_inode += 1;
+        let mut inode = Inode::new(kind, mode, self.superblock.kind.round_time(now));
+        inode.links = 1;
+        self.live.insert(number, Arc::new(inode));
+        let change = self.set_entry(directory, name, Some(number), now)?;
+        self.pending.push_back(vec![change]);
+        Ok(number)
+    }
+
+    /// Creates a symlink.
+    ///
+    /// # Errors
+    /// As [`SimFs::create`]; `Unsupported`.
+    pub fn symlink(&mut self, path: &RelativePath, text: &[u8], now: Timestamp) -> Outcome<u64> {
+        self.require_unix()?;
+        if text.is_empty() || text.len() >= 4096 || text.contains(&0) {
+            return refuse(ErrorKind::InvalidInput, "no text for a symlink");
+        }
+        let inode = self.create(path, FileKind::Symlink, 0o777, now)?;
+        self.change(inode)?.text = text.to_vec();
+        Ok(inode)
+    }
+
+    /// Creates a device node or pipe.
+    ///
+    /// # Errors
+    /// As [`SimFs::symlink`].
+    pub fn make_node(
+        &mut self,
+        path: &RelativePath,
+        kind: FileKind,
+        device: (u32, u32),
+        mode: u32,
+        now: Timestamp,
+    ) -> Outcome<u64> {
+        self.require_unix()?;
+        let inode = self.create(path, kind, mode, now)?;
+        self.change(inode)?.device = device;
+        Ok(inode)
+    }
+
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// As [`SimFs::symlink`]; `PermissionDenied` for a directory.
+    pub fn hard_link(&mut self, existing: &RelativePath, path: &RelativePath, now: Timestamp) -> Outcome<()> {
+        self.require_unix()?;
+        let inode = self.lookup(existing)?;
+        let (directory, name) = self.new_name(path)?;
+        if self.live_inode(inode)?.kind == FileKind::Directory {
+            return refuse(ErrorKind::PermissionDenied, "a directory has one name");
+        }
+        self.change(inode)?.links += 1;
+        let change = self.set_entry(directory, name, Some(inode), now)?;
+        self.pending.push_back(vec![change]);
+        Ok(())
+    }
+
+    fn unlink(&mut self, inode: u64) -> Outcome<()> {
+        let node = self.change(inode)?;
+        node.links = node.links.saturating_sub(1);
+        self.drop_if_unused(inode);
+        Ok(())
+    }
+
+    fn refuse_unless_empty(&self, inode: u64) -> Outcome<()> {
+        if self.live_inode(inode)?.entries.is_empty() {
+            return Ok(());
+        }
+        refuse(ErrorKind::DirectoryNotEmpty, "the directory is not empty")
+    }
+
+    /// Removes a name: of an empty directory if `directory` is set, else of anything but a directory.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty`.
+    pub fn remove(&mut self, path: &RelativePath, directory: bool, now: Timestamp) -> Outcome<()> {
+        if path.is_root() {
+            let kind = if directory { ErrorKind::InvalidInput } else { ErrorKind::IsADirectory };
+            return refuse(kind, "the root itself");
+        }
+        let (parent, name) = self.parent_of(path)?;
+        let inode = self.lookup(path)?;
+        match (self.live_inode(inode)?.kind == FileKind::Directory, directory) {
+            (true, false) => return refuse(ErrorKind::IsADirectory, "it is a directory"),
+            (false, true) => return refuse(ErrorKind::NotADirectory, "it is no directory"),
+            (true, true) => self.refuse_unless_empty(inode)?,
+            (false, false) => {}
+        }
+        let change = self.set_entry(parent, name, None, now)?;
+        self.pending.push_back(vec![change]);
+        self.unlink(inode)
+    }
+
+    /// Renames, replacing a file or an empty directory.
+    ///
+    /// # Errors
+    /// As [`SimFs::remove`]; `InvalidInput` for a directory into itself.
+    pub fn rename(&mut self, from: &RelativePath, to: &RelativePath, now: Timestamp) -> Outcome<()> {
+        if from.is_root() || to.is_root() {
+            return refuse(ErrorKind::Busy, "the root itself");
+        }
+        let (from_directory, from_name) = self.parent_of(from)?;
+        let inode = self.lookup(from)?;
+        let (to_directory, to_name) = self.parent_of(to)?;
+        if to_name.len() > NAME_LEN_MAX {
+            return refuse(ErrorKind::Other, "the name is too long");
+        }
+        if !self.superblock.kind.takes_name(to_name) {
+            return refuse(ErrorKind::InvalidInput, "this file system does not take such a name");
+        }
+        let is_directory = self.live_inode(inode)?.kind == FileKind::Directory;
+        if is_directory && to != from && to.starts_with(from) {
+            return refuse(ErrorKind::InvalidInput, "a directory cannot move into itself");
+        }
+        let replaced = self.entry(to_directory, to_name)?;
+        if let Some(target) = replaced.filter(|target| *target != inode) {
+            match (is_directory, self.live_inode(target)?.kind == FileKind::Directory) {
+                (true, false) => return refuse(ErrorKind::NotADirectory, "a file is in the way"),
+                (false, true) => return refuse(ErrorKind::IsADirectory, "a directory is in the way"),
+                (true, true) => self.refuse_unless_empty(target)?,
+                (false, false) => {}
+            }
+        }
+        let kind = self.superblock.kind;
+        let same_entry =
+            from_directory == to_directory && kind.fold_name(from_name) == kind.fold_name(to_name);
+        if replaced == Some(inode) && (!same_entry || from_name == to_name) {
+            // Two names of one file: POSIX does nothing.
+            return Ok(());
+        }
+        let mut changes = Vec::new();
+        if kind.capabilities().atomic_replace || replaced.is_none() || same_entry {
+            if !same_entry {
+                changes.push(self.set_entry(from_directory, from_name, None, now)?);
+            }
+            changes.push(self.set_entry(to_directory, to_name, Some(inode), now)?);
+        } else {
+            // Without atomic replacement the old name goes first.
+            changes.push(self.set_entry(to_directory, to_name, None, now)?);
+            changes.push(self.set_entry(to_directory, to_name, Some(inode), now)?);
+            changes.push(self.set_entry(from_directory, from_name, None, now)?);
+        }
+        if kind.journalled() {
+            self.pending.push_back(changes);
+        } else {
+            self.pending.extend(changes.into_iter().map(|change| vec![change]));
+        }
+        match replaced.filter(|target| *target != inode) {
+            Some(target) => self.unlink(target),
+            None => Ok(()),
+        }
+    }
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// As [`SimFs::lookup`].
+    pub fn list(&self, path: &RelativePath) -> Outcome<Vec<DirectoryEntry>> {
+        let inode = self.lookup(path)?;
+        // Refuses what is no directory.
+        self.entry(inode, b"")?;
+        let entries = self.live_inode(inode)?.entries.values();
+        entries
+            .map(|entry| {
+                Ok(DirectoryEntry { name: entry.name.clone(), kind: self.live_inode(entry.inode)?.kind })
+            })
+            .collect()
+    }
+
+    /// Number of links as `stat` tells it.
+    pub fn link_count(&self, inode: u64) -> u64 {
+        match self.inode(inode) {
+            Some(node) if node.kind == FileKind::Directory => {
+                let is_directory = |entry: &&Entry| {
+                    self.inode(entry.inode).is_some_and(|child| child.kind == FileKind::Directory)
+                };
+                2 + node.entries.values().filter(is_directory).count() as u64
+            }
+            Some(node) => u64::from(node.links),
+            None => 0,
+        }
+    }
+
+    /// Follows all symlinks as if the volume were the root; `mount_point` is where a real host would mount it.
+    ///
+    /// # Errors
+    /// `NotFound`, `SymlinkInPath` for a loop, `NotADirectory`.
+    pub fn resolve(&self, path: &RelativePath, mount_point: &[u8]) -> Outcome<RelativePath> {
+        let mut rest: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
+        let mut done: Vec<Vec<u8>> = Vec::new();
+        let mut followed = 0;
+        while let Some(name) = rest.pop() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let directory = self.lookup(&joined(&done)?)?;
+            let Some(inode) = self.entry(directory, &name)? else {
+                return refuse(ErrorKind::NotFound, "no such file or directory");
+            };
+            let node = self.live_inode(inode)?;
+            if node.kind != FileKind::Symlink {
+                done.push(name);
+                continue;
+            }
+            followed += 1;
+            if followed > LINKS_FOLLOWED_MAX {
+                return refuse(ErrorKind::SymlinkInPath, "symlinks form a loop");
+            }
+            let mut text = node.text.as_slice();
+            if text.starts_with(b"/") {
+                done.clear();
+                text = below(text, mount_point).unwrap_or(text);
+            }
+            rest.extend(text.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+        }
+        joined(&done)
+    }
+
+    /// Sets owner and group; as in the kernel, setuid, setgid and file capabilities go.
+    ///
+    /// # Errors
+    /// `Unsupported`; those of [`SimFs::lookup`].
+    pub fn set_owner(&mut self, path: &RelativePath, owner: Owner) -> Outcome<()> {
+        self.require_unix()?;
+        let inode = self.lookup(path)?;
+        let node = self.change(inode)?;
+        node.owner = owner;
+        if node.kind == FileKind::File {
+            node.mode &= if node.mode & 0o010 == 0 { !0o4000 } else { !0o6000 };
+            node.xattrs.remove(b"security.capability".as_slice());
+        }
+        Ok(())
+    }
+
+    /// Sets the permission bits.
+    ///
+    /// # Errors
+    /// As [`SimFs::set_owner`]; `SymlinkInPath` for a symlink.
+    pub fn set_mode(&mut self, path: &RelativePath, mode: u32) -> Outcome<()> {
+        self.require_unix()?;
+        let inode = self.lookup(path)?;
+        let node = self.change(inode)?;
+        if node.kind == FileKind::Symlink {
+            return refuse(ErrorKind::SymlinkInPath, "a symlink has no mode");
+        }
+        node.mode = mode & 0o7777;
+        Ok(())
+    }
+
+    /// Sets the modification time.
+    ///
+    /// # Errors
+    /// Those of [`SimFs::lookup`].
+    pub fn set_modified(&mut self, path: &RelativePath, modified: Timestamp) -> Outcome<()> {
+        if modified.nanos >= 1_000_000_000 {
+            return refuse(ErrorKind::InvalidInput, "a second has 1,000,000,000 nanoseconds");
+        }
+        let inode = self.lookup(path)?;
+        let rounded = self.superblock.kind.round_time(modified);
+        self.change(inode)?.modified = rounded;
+        Ok(())
+    }
+
+    /// All attributes, sorted by name.
+    ///
+    /// # Errors
+    /// Those of [`SimFs::lookup`].
+    pub fn xattrs(&self, path: &RelativePath) -> Outcome<Vec<Xattr>> {
+        let node = self.live_inode(self.lookup(path)?)?;
+        let copy = |(name, value): (&Vec<u8>, &Vec<u8>)| Xattr { name: name.clone(), value: value.clone() };
+        Ok(node.xattrs.iter().map(copy).collect())
+    }
+
+    /// Sets one attribute.
+    ///
+    /// # Errors
+    /// `Unsupported`, also for a namespace that Linux does not know; `NoSpace` if it does not fit; `PermissionDenied` for
+    /// `user.*` on anything but files and directories.
+    pub fn set_xattr(&mut self, path: &RelativePath, xattr: &Xattr) -> Outcome<()> {
+        self.require_unix()?;
+        let inode = self.lookup(path)?;
+        let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
+        if !known.iter().any(|prefix| xattr.name.starts_with(prefix)) {
+            return refuse(ErrorKind::Unsupported, "no such namespace of attributes");
+        }
+        let node = self.change(inode)?;
+        let plain = matches!(node.kind, FileKind::File | FileKind::Directory);
+        if xattr.name.starts_with(b"user.") && !plain {
+            return refuse(ErrorKind::PermissionDenied, "user attributes are for files and directories");
+        }
+        let others: usize = node
+            .xattrs
+            .iter()
+            .filter(|(name, _)| **name != xattr.name)
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if others + xattr.name.len() + xattr.value.len() > XATTRS_LEN_MAX {
+            return refuse(ErrorKind::NoSpace, "no room for the attribute");
+        }
+        node.xattrs.insert(xattr.name.clone(), xattr.value.clone());
+        Ok(())
+    }
+}
+
+fn joined(components: &[Vec<u8>]) -> Outcome<RelativePath> {
+    let mut path = RelativePath::root();
+    for name in components {
+        path = path
+            .join(name)
+            .map_err(|_| Refusal::Kind(ErrorKind::InvalidInput, "a symlink with a name that cannot be"))?;
+    }
+    Ok(path)
+}
+
+/// What follows `mount_point` in an absolute path that starts with it.
+fn below<'a>(path: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
+    let rest = path.strip_prefix(mount_point)?;
+    (!mount_point.is_empty() && (rest.is_empty() || rest.starts_with(b"/"))).then_some(rest)
+}

@@ -1,0 +1,93 @@
+//! What each kind of simulated file system can hold and what a power cut does to it.
+
+use replicator_hal::{Capabilities, FileSystemKind, Timestamp};
+
+/// The kinds that exist in simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// ext2: directory changes reach the medium in any order.
+    Ext2,
+    /// ext3: journalled and ordered.
+    Ext3,
+    /// ext4: journalled and ordered.
+    Ext4,
+    /// FAT: no Unix features, 4 GiB - 1 per file, unordered.
+    Vfat,
+    /// exFAT: no Unix features, unordered.
+    Exfat,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [Self::Ext2, Self::Ext3, Self::Ext4, Self::Vfat, Self::Exfat];
+
+    /// The family in the HAL's terms.
+    pub fn family(self) -> FileSystemKind {
+        match self {
+            Self::Ext2 => FileSystemKind::Ext2,
+            Self::Ext3 => FileSystemKind::Ext3,
+            Self::Ext4 => FileSystemKind::Ext4,
+            Self::Vfat => FileSystemKind::Vfat,
+            Self::Exfat => FileSystemKind::Exfat,
+        }
+    }
+
+    /// Whether directory changes become durable in the order in which they were made, and data before the size.
+    pub fn journalled(self) -> bool {
+        matches!(self, Self::Ext3 | Self::Ext4)
+    }
+
+    /// Whether it has owners, modes, links, nodes and attributes.
+    pub fn unix(self) -> bool {
+        !matches!(self, Self::Vfat | Self::Exfat)
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        Self::ALL.iter().position(|kind| *kind == self).unwrap_or(0) as u8
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    pub(crate) fn capabilities(self) -> Capabilities {
+        let unix = self.unix();
+        Capabilities {
+            file_system: self.family(),
+            unix,
+            sparse: unix,
+            case_insensitive: !unix,
+            atomic_replace: unix,
+            file_len_max_bytes: self.file_len_max_bytes(),
+        }
+    }
+
+    pub(crate) fn file_len_max_bytes(self) -> u64 {
+        match self {
+            Self::Vfat => u64::from(u32::MAX),
+            Self::Ext2 | Self::Ext3 => 2 << 40,
+            Self::Ext4 => 16 << 40,
+            Self::Exfat => 128 << 50,
+        }
+    }
+
+    /// A time as far as the file system keeps it.
+    pub(crate) fn round_time(self, time: Timestamp) -> Timestamp {
+        match self {
+            Self::Vfat => Timestamp { seconds: time.seconds & !1, nanos: 0 },
+            Self::Exfat => Timestamp { seconds: time.seconds, nanos: time.nanos / 10_000_000 * 10_000_000 },
+            _ => time,
+        }
+    }
+
+    /// The form of a name under which it is looked up.
+    pub(crate) fn fold_name(self, name: &[u8]) -> Vec<u8> {
+        if self.unix() { name.to_vec() } else { String::from_utf8_lossy(name).to_lowercase().into_bytes() }
+    }
+
+    /// Whether the file system takes this name at all.
+    pub(crate) fn takes_name(self, name: &[u8]) -> bool {
+        let odd = |byte: &u8| *byte < 0x20 || b"\"*:<>?|\\".contains(byte);
+        self.unix() || (std::str::from_utf8(name).is_ok() && !name.iter().any(odd))
+    }
+}

@@ -1,0 +1,326 @@
+//! A simulated world: a board with media and a drive, one boot of it, and the next one.
+//!
+//! A [`WorldBuilder`] takes data only, so that scenario files and generators can make any world. [`World::run`] runs the
+//! engine on the world's [`Board`]; what is left can be looked at without asking the engine (see [`crate::inspect`]).
+
+use crate::clock::SimClock;
+use crate::content::{Content, FileSystemContent, PartitionContent};
+use crate::devices::{Door, SimDevices};
+use crate::disk::{Disk, Identity, Speed};
+use crate::faults::{Fault, Faults};
+use crate::file_systems::SimFileSystems;
+use crate::leds::{LedLog, SimLeds};
+use crate::machine::{Machine, Recorded};
+use crate::random::Random;
+use crate::records::{RecordLog, SimRecords};
+use crate::simfs::Survival;
+use crate::storage::Storage;
+use crate::system::{SimSystem, SystemState};
+use crate::tasks::{SimTasks, panic_text};
+use crate::turnstile::{End, Limits, Turnstile};
+use replicator_hal::{Board, CacheBypass, DeviceKind, Error, ErrorKind, Result, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A medium or the drive.
+#[derive(Debug, Clone)]
+pub struct Medium {
+    /// What the device is.
+    pub identity: Identity,
+    /// Its size; 0 for an empty slot.
+    pub len_bytes: u64,
+    /// What is on it.
+    pub content: Content,
+    /// The device refuses writes.
+    pub read_only: bool,
+}
+
+impl Medium {
+    /// A medium called `name` in scenarios, with the kernel's name `device`.
+    pub fn new(name: &str, device: &str, kind: DeviceKind, len_bytes: u64) -> Self {
+        let identity = Identity {
+            device: device.into(),
+            medium: name.into(),
+            kind,
+            controller_path: format!("soc/{name}-controller/{device}"),
+            serial: Some(format!("serial-of-{name}")),
+            sector_len_bytes: 512,
+            removable: matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
+            has_boot_areas: kind == DeviceKind::Emmc,
+            speed: Speed::of(kind),
+            bypass: CacheBypass::Direct,
+            another_holder: false,
+            write_cache: false,
+            held_by: None,
+        };
+        Self { identity, len_bytes, content: Content::Zeros, read_only: false }
+    }
+
+    /// The drive: `sda` on USB, with one partition from the first 32 KiB on.
+    pub fn drive(len_bytes: u64, file_system: FileSystemContent) -> Self {
+        let start_bytes = 32_768;
+        let mbr_type = if file_system.kind.unix() { 0x83 } else { 0x0c };
+        let partition = PartitionContent {
+            mbr_type,
+            start_bytes,
+            len_bytes: len_bytes.saturating_sub(start_bytes),
+            file_system: Some(file_system),
+        };
+        Self::new("drive", "sda", DeviceKind::Usb, len_bytes)
+            .content(Content::Partitions("drive".to_owned(), vec![partition]))
+    }
+
+    /// The same with this content.
+    #[must_use]
+    pub fn content(mut self, content: Content) -> Self {
+        self.content = content;
+        self
+    }
+
+    /// The same with other properties.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Identity)) -> Self {
+        change(&mut self.identity);
+        self
+    }
+}
+
+/// A world to be built from data.
+#[derive(Debug, Clone, Default)]
+pub struct WorldBuilder {
+    seed: u64,
+    media: Vec<Medium>,
+    faults: Vec<Fault>,
+    compatible: Vec<String>,
+    kernel_command_line: String,
+    wall_start: Timestamp,
+    limits: Limits,
+    keep_trace: bool,
+    record: bool,
+    mount_point: Option<String>,
+}
+
+impl WorldBuilder {
+    /// A board without media, in 1970.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Root of all randomness.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// One more medium, or the drive.
+    #[must_use]
+    pub fn medium(mut self, medium: Medium) -> Self {
+        self.media.push(medium);
+        self
+    }
+
+    /// One more fault; its number is its place in this order.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// One more `compatible` string, most specific first.
+    #[must_use]
+    pub fn compatible(mut self, text: &str) -> Self {
+        self.compatible.push(text.to_owned());
+        self
+    }
+
+    /// The kernel's command line.
+    #[must_use]
+    pub fn kernel_command_line(mut self, text: &str) -> Self {
+        self.kernel_command_line = text.to_owned();
+        self
+    }
+
+    /// What the board believes the time is when it boots.
+    #[must_use]
+    pub fn wall_clock(mut self, start: Timestamp) -> Self {
+        self.wall_start = start;
+        self
+    }
+
+    /// Bounds of a run.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Keep every call in the trace, and not the last ones only.
+    #[must_use]
+    pub fn keep_trace(mut self, keep: bool) -> Self {
+        self.keep_trace = keep;
+        self
+    }
+
+    /// Keep the storage as it was before every call that changes something.
+    #[must_use]
+    pub fn record_states(mut self, record: bool) -> Self {
+        self.record = record;
+        self
+    }
+
+    /// Where a real board mounts the drive; `/mnt/usb` if nothing is said.
+    #[must_use]
+    pub fn mount_point(mut self, path: &str) -> Self {
+        self.mount_point = Some(path.to_owned());
+        self
+    }
+
+    /// Builds the world.
+    ///
+    /// # Errors
+    /// If content does not fit on its medium, or two devices have one name.
+    pub fn build(self) -> Result<World> {
+        let mut storage = Storage::default();
+        for medium in self.media {
+            let mut disk = Disk::new(medium.identity, medium.content.build(medium.len_bytes)?);
+            disk.read_only = medium.read_only;
+            let device = Arc::clone(&disk.identity.device);
+            if storage.disks.insert(Arc::clone(&device), disk).is_some() {
+                return Err(Error::new(ErrorKind::InvalidInput, "building", &*device, "the name is taken"));
+            }
+        }
+        let mut machine = Machine {
+            storage,
+            faults: Faults::new(self.faults),
+            leds: LedLog::default(),
+            records: RecordLog::default(),
+            system: SystemState {
+                compatible: self.compatible,
+                kernel_command_line: self.kernel_command_line,
+                fsck_script: None,
+            },
+            wall_start: self.wall_start,
+            list_order: Random::child(self.seed, "list-order"),
+            mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
+            capacities: Vec::new(),
+            recorded: self.record.then(Vec::new),
+        };
+        for (id, fault) in machine.faults.at_start() {
+            machine.apply(id, &fault);
+        }
+        Ok(World::start(machine, self.seed, self.limits, self.keep_trace))
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// The main task returned, and the world was still there.
+    Finished,
+    /// The main task panicked with this message.
+    Panicked(String),
+    /// The world ended before; the main task ran out after that.
+    Ended(End),
+}
+
+/// A run's end.
+#[derive(Debug)]
+pub struct RunEnd<T> {
+    /// What the main task returned, unless it panicked.
+    pub value: Option<T>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Virtual time at the end.
+    pub virtual_time: Duration,
+    /// How many HAL calls had an effect.
+    pub ops: u64,
+    /// Hash over all of them: same scenario, same hash.
+    pub trace_hash: u64,
+}
+
+/// A simulated world, for one boot.
+pub struct World {
+    pub(crate) door: Door,
+    seed: u64,
+    limits: Limits,
+    keep_trace: bool,
+}
+
+impl World {
+    fn start(machine: Machine, seed: u64, limits: Limits, keep_trace: bool) -> Self {
+        Self { door: Arc::new(Turnstile::new(machine, seed, limits, keep_trace)), seed, limits, keep_trace }
+    }
+
+    /// The board, as the engine sees it.
+    pub fn board(&self) -> Board {
+        let door = || Arc::clone(&self.door);
+        Board {
+            devices: Arc::new(SimDevices { door: door() }),
+            file_systems: Arc::new(SimFileSystems { door: door() }),
+            leds: Arc::new(SimLeds { turnstile: door() }),
+            clock: Arc::new(SimClock { turnstile: door() }),
+            tasks: Arc::new(SimTasks { turnstile: door() }),
+            system: Arc::new(SimSystem { door: door() }),
+            records: Arc::new(SimRecords { turnstile: door() }),
+        }
+    }
+
+    /// Runs the main task to its end, in the calling thread.
+    pub fn run<T>(&self, main: impl FnOnce(Board) -> T) -> RunEnd<T> {
+        let result = self.door.run(|| main(self.board()));
+        self.door.peek(|machine, schedule| {
+            // Nobody renews a lease after the end: a world that hangs shows what its LEDs show for ever.
+            let forever =
+                matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
+            machine.leds.settle(if forever { Duration::MAX } else { schedule.now });
+            let (value, outcome) = match (result, &schedule.end) {
+                (Err(panic), _) => (None, RunOutcome::Panicked(panic_text(panic.as_ref()))),
+                (Ok(value), Some(end)) => (Some(value), RunOutcome::Ended(end.clone())),
+                (Ok(value), None) => (Some(value), RunOutcome::Finished),
+            };
+            RunEnd {
+                value,
+                outcome,
+                virtual_time: schedule.now,
+                ops: schedule.ops,
+                trace_hash: schedule.trace.hash(),
+            }
+        })
+    }
+
+    /// The next boot: power goes if it has not gone yet, volatile state is lost, and of what was not durable the policy
+    /// decides. Faults of this boot are over.
+    pub fn reboot(&self, survival: Survival) -> World {
+        let machine = self.door.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
+        Self::start(machine, self.seed, self.limits, self.keep_trace)
+    }
+
+    /// The next boot if the power had gone just before a recorded call.
+    pub fn reboot_from(&self, recorded: &Recorded, survival: Survival) -> World {
+        let machine = self.door.peek(|machine, _| machine.after_power_cut(&recorded.storage, survival));
+        Self::start(machine, self.seed, self.limits, self.keep_trace)
+    }
+
+    /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
+    #[must_use]
+    pub fn with_faults(self, faults: Vec<Fault>) -> World {
+        self.door.peek(|machine, _| {
+            machine.faults = Faults::new(faults);
+            for (id, fault) in machine.faults.at_start() {
+                machine.apply(id, &fault);
+            }
+        });
+        self
+    }
+
+    /// Changes a medium from outside, as a person at the drive would between two boots.
+    pub fn change_medium(&self, name: &str, change: impl FnOnce(&mut Disk)) {
+        self.door.peek(|machine, _| {
+            if let Some(disk) = machine.storage.disks.values_mut().find(|disk| *disk.identity.medium == *name)
+            {
+                change(disk);
+            }
+        });
+    }
+}

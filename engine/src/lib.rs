@@ -15,3 +15,4 @@ pub mod report;
 pub mod tuning;
 
 pub use error::{Error, Refusal, Result};
+pub mod sanitise_rules;

@@ -1,10 +1,178 @@
-//! Partition tables.
+//! Partition tables: what is on a medium, what to write for a new one, how the last partition grows.
+//!
+//! Both schemes that boards boot from are here, MBR with logical partitions (`mbr`) and GPT (`gpt`), and the difference
+//! between "no table", "a file system over the whole medium" and "a damaged table". Reading is bounded whatever the
+//! bytes say. Nothing here writes: changes are given as [`Patch`]es, in the order in which they have to reach the medium.
+//! Re-reading the table by a kernel and the file systems inside are not this module's.
 
-/// Kind of table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+mod gpt;
+mod grow;
+mod layout;
+mod mbr;
+mod whole_disk;
+
+pub use grow::{Growth, grow_last};
+pub use layout::{Layout, single_partition};
+
+use super::{FormatError, ReadAt};
+use std::ops::Range;
+
+/// A scheme of partition tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
-    /// MBR.
+    /// The table in the master boot record, with a chain of logical partitions.
     Mbr,
-    /// GPT.
+    /// The GUID partition table of UEFI.
     Gpt,
 }
+
+/// One partition that can hold a file system. An extended partition is none: only the logical ones in it are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The number the kernel gives it: the slot from 1; logical partitions from 5.
+    pub number: u32,
+    /// Where it starts on the medium.
+    pub start_bytes: u64,
+    /// Its length.
+    pub len_bytes: u64,
+    /// The active flag (MBR) or the legacy BIOS bootable attribute (GPT).
+    pub bootable: bool,
+    /// `0x83` (MBR), or the type's GUID in upper case (GPT).
+    pub type_name: String,
+}
+
+impl Partition {
+    /// Its bytes on the medium.
+    pub fn range(&self) -> Range<u64> {
+        self.start_bytes..self.start_bytes + self.len_bytes
+    }
+}
+
+/// A partition table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its scheme; a hybrid counts as GPT.
+    pub scheme: Scheme,
+    /// The partitions by number. They lie on the medium and do not overlap.
+    pub partitions: Vec<Partition>,
+}
+
+/// Bytes to write; whole sectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Where on the medium.
+    pub offset_bytes: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the partition table of a medium whose logical sectors have `sector_len_bytes`.
+///
+/// `None` means that there is no table: the medium is blank, holds something unknown, or one file system fills it from
+/// its first sector on.
+///
+/// # Errors
+/// `Damaged` if there is a table that cannot be true, with the reason: entries that overlap or lie past the end, a chain of
+/// logical partitions that loops, a GPT of which neither copy is intact. `Unsupported` for odd sector sizes. `Io` if
+/// the medium cannot be read.
+pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table>, FormatError> {
+    let geometry = Geometry::new(disk.len_bytes(), sector_len_bytes)?;
+    let Some(entries) = mbr::read_entries(disk, &geometry)? else { return Ok(None) };
+    if mbr::announces_gpt(&entries) {
+        let partitions = gpt::read(disk, &geometry)?.partitions(&geometry)?;
+        return Ok(Some(Table { scheme: Scheme::Gpt, partitions }));
+    }
+    let is_whole_disk = whole_disk::holds_file_system(disk, &geometry)?;
+    match mbr::partitions(disk, &geometry, &entries) {
+        // The end of a file system's boot sector is code or zeros that only sit where a table would be.
+        Ok(partitions) if is_whole_disk && partitions.is_empty() => Ok(None),
+        Err(FormatError::Damaged { .. }) if is_whole_disk => Ok(None),
+        Ok(partitions) => Ok(Some(Table { scheme: Scheme::Mbr, partitions })),
+        Err(error) => Err(error),
+    }
+}
+
+/// Partitions end at multiples of this where we choose: with less, a kernel's cache of the partition works in blocks of
+/// one sector.
+const END_ALIGNMENT_BYTES: u64 = 4096;
+
+/// A medium as partition tables see it: whole sectors.
+#[derive(Debug, Clone, Copy)]
+struct Geometry {
+    sector_len_bytes: u64,
+    sectors: u64,
+}
+
+impl Geometry {
+    fn new(disk_len_bytes: u64, sector_len_bytes: u32) -> Result<Self, FormatError> {
+        if !matches!(sector_len_bytes, 512 | 1024 | 2048 | 4096) {
+            let what = format!("sectors of {sector_len_bytes} bytes");
+            return Err(FormatError::Unsupported { format: "partition table", what });
+        }
+        let sector_len_bytes = u64::from(sector_len_bytes);
+        Ok(Self { sector_len_bytes, sectors: disk_len_bytes / sector_len_bytes })
+    }
+
+    /// Where a sector starts. Sectors on the medium only: there, it cannot overflow.
+    fn offset_bytes(&self, sector: u64) -> u64 {
+        sector * self.sector_len_bytes
+    }
+
+    /// The last aligned sector at or before `sector`.
+    fn align_down(&self, sector: u64) -> u64 {
+        let alignment = END_ALIGNMENT_BYTES / self.sector_len_bytes;
+        sector - sector % alignment
+    }
+
+    fn read_sector(&self, disk: &mut dyn ReadAt, sector: u64) -> Result<Vec<u8>, FormatError> {
+        // At most 4096 bytes.
+        let mut bytes = vec![0; self.sector_len_bytes as usize];
+        disk.read_exact_at(self.offset_bytes(sector), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A partition out of sectors, if it lies on the medium.
+    fn partition(&self, number: u32, sectors: Range<u64>) -> Result<Range<u64>, String> {
+        if sectors.start >= sectors.end || sectors.end > self.sectors {
+            return Err(format!(
+                "partition {number} is sectors {} to {}, but the medium has {}",
+                sectors.start,
+                sectors.end.saturating_sub(1),
+                self.sectors
+            ));
+        }
+        Ok(self.offset_bytes(sectors.start)..self.offset_bytes(sectors.end))
+    }
+}
+
+/// Fails if two of the ranges share a byte; `number` goes into the message.
+fn check_overlaps(format: &'static str, mut ranges: Vec<(u32, Range<u64>)>) -> Result<(), FormatError> {
+    ranges.sort_by_key(|(_, range)| range.start);
+    for pair in ranges.windows(2) {
+        let ((one, first), (other, second)) = (&pair[0], &pair[1]);
+        if second.start < first.end {
+            return Err(damaged(format, format!("partitions {one} and {other} overlap")));
+        }
+    }
+    Ok(())
+}
+
+fn damaged(format: &'static str, detail: String) -> FormatError {
+    FormatError::Damaged { format, detail }
+}
+
+/// Little-endian at an offset that the caller knows to be inside.
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..at + 4].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+}
+
+/// Little-endian at an offset that the caller knows to be inside.
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod tools_tests;

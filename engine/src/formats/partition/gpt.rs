@@ -1,0 +1,299 @@
+//! The GUID partition table, as in chapter 5 of the UEFI specification.
+//!
+//! Two copies: header and entries at the front, entries and header at the end. A copy counts if both checksums hold and
+//! every field is within bounds; the first copy is preferred. The size of the entries is checked before they are read.
+
+use super::{FormatError, Geometry, Partition, ReadAt, check_overlaps, damaged, u32_at, u64_at};
+use std::ops::RangeInclusive;
+
+const FORMAT: &str = "GPT";
+
+/// Length of a header without what later revisions add.
+const HEADER_LEN: usize = 92;
+
+/// Most bytes of entries that are read; the usual table has 16 KiB.
+const ENTRIES_LIMIT_BYTES: u64 = 1024 * 1024;
+
+/// Offsets in a header.
+mod field {
+    pub(super) const HEADER_LEN: usize = 12;
+    pub(super) const HEADER_CRC: usize = 16;
+    pub(super) const OWN_SECTOR: usize = 24;
+    pub(super) const OTHER_SECTOR: usize = 32;
+    pub(super) const FIRST_USABLE: usize = 40;
+    pub(super) const LAST_USABLE: usize = 48;
+    pub(super) const DISK_GUID: usize = 56;
+    pub(super) const ENTRIES_SECTOR: usize = 72;
+    pub(super) const ENTRIES: usize = 80;
+    pub(super) const ENTRY_LEN: usize = 84;
+    pub(super) const ENTRIES_CRC: usize = 88;
+}
+
+/// Offset of a partition's last sector in its entry.
+const ENTRY_LAST: usize = 40;
+
+/// One intact copy of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Gpt {
+    /// The header's sector.
+    header: Vec<u8>,
+    /// All entries, without the padding of the last sector.
+    entries: Vec<u8>,
+    /// Whether the copy at the front was not intact.
+    pub(super) is_backup: bool,
+}
+
+/// Reads whichever copy is intact, the one at the front first.
+pub(super) fn read(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<Gpt, FormatError> {
+    let first = match read_copy(disk, geometry, 1) {
+        Err(FormatError::Damaged { detail, .. }) => detail,
+        other => return other,
+    };
+    // An image that was copied to a larger medium has its second copy elsewhere, but then the first is all there is.
+    match read_copy(disk, geometry, geometry.sectors - 1) {
+        Ok(copy) => Ok(Gpt { is_backup: true, ..copy }),
+        Err(FormatError::Damaged { detail, .. }) => {
+            Err(damaged(FORMAT, format!("neither copy is intact: {first}; {detail}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_copy(disk: &mut dyn ReadAt, geometry: &Geometry, sector: u64) -> Result<Gpt, FormatError> {
+    let at = |detail: &str| damaged(FORMAT, format!("header at sector {sector}: {detail}"));
+    if sector == 0 || sector >= geometry.sectors {
+        return Err(at("past the end of the medium"));
+    }
+    let header = geometry.read_sector(disk, sector)?;
+    check_header(&header, geometry, sector).map_err(|detail| at(&detail))?;
+    let (count, entry_len) = (u32_at(&header, field::ENTRIES), u32_at(&header, field::ENTRY_LEN));
+    let len_bytes = u64::from(count) * u64::from(entry_len);
+    let start = u64_at(&header, field::ENTRIES_SECTOR);
+    let fits = start
+        .checked_add(len_bytes.div_ceil(geometry.sector_len_bytes))
+        .is_some_and(|end| end <= geometry.sectors);
+    if len_bytes > ENTRIES_LIMIT_BYTES || start == 0 || !fits {
+        return Err(at(&format!("{count} entries of {entry_len} bytes at sector {start}")));
+    }
+    // At most the limit, as just checked.
+    let mut entries = vec![0; len_bytes as usize];
+    disk.read_exact_at(geometry.offset_bytes(start), &mut entries)?;
+    if crc32(&entries) != u32_at(&header, field::ENTRIES_CRC) {
+        return Err(at("the checksum of the entries is wrong"));
+    }
+    Ok(Gpt { header, entries, is_backup: false })
+}
+
+/// Everything in a header that needs no further reading.
+fn check_header(header: &[u8], geometry: &Geometry, sector: u64) -> Result<(), String> {
+    if !header.starts_with(b"EFI PART") {
+        return Err("no signature".to_owned());
+    }
+    let len = u32_at(header, field::HEADER_LEN) as usize;
+    if len < HEADER_LEN || len > header.len() {
+        return Err(format!("a length of {len} bytes"));
+    }
+    if header_crc(header, len) != u32_at(header, field::HEADER_CRC) {
+        return Err("the checksum is wrong".to_owned());
+    }
+    let own = u64_at(header, field::OWN_SECTOR);
+    if own != sector {
+        return Err(format!("it says it is at sector {own}"));
+    }
+    let (first, last) = (u64_at(header, field::FIRST_USABLE), u64_at(header, field::LAST_USABLE));
+    if first < 2 || last >= geometry.sectors || first > last {
+        return Err(format!("sectors {first} to {last} are usable, but the medium has {}", geometry.sectors));
+    }
+    let entry_len = u32_at(header, field::ENTRY_LEN);
+    if entry_len < 128 || !entry_len.is_power_of_two() {
+        return Err(format!("entries of {entry_len} bytes"));
+    }
+    Ok(())
+}
+
+impl Gpt {
+    /// A new table of the usual shape: 128 entries of 128 bytes, of which the first is a Linux partition.
+    pub(super) fn with_one_partition(
+        geometry: &Geometry,
+        disk_guid: [u8; 16],
+        partition_guid: [u8; 16],
+        sectors: RangeInclusive<u64>,
+    ) -> Self {
+        let mut entries = vec![0; ENTRIES_LEN];
+        entries[..16].copy_from_slice(&LINUX_FILE_SYSTEM);
+        entries[16..32].copy_from_slice(&random_guid(partition_guid));
+        put_u64(&mut entries, 32, *sectors.start());
+        put_u64(&mut entries, ENTRY_LAST, *sectors.end());
+        entries[48] = LEGACY_BOOT;
+        for (place, unit) in entries[56..128].chunks_exact_mut(2).zip("rootfs".encode_utf16()) {
+            place.copy_from_slice(&unit.to_le_bytes());
+        }
+        // At most 4096 bytes.
+        let mut header = vec![0; geometry.sector_len_bytes as usize];
+        header[..12].copy_from_slice(b"EFI PART\0\0\x01\0");
+        put_u32(&mut header, field::HEADER_LEN, HEADER_LEN as u32);
+        put_u64(&mut header, field::FIRST_USABLE, 2 + usual_entries_sectors(geometry));
+        header[field::DISK_GUID..][..16].copy_from_slice(&random_guid(disk_guid));
+        put_u64(&mut header, field::ENTRIES_SECTOR, 2);
+        put_u32(&mut header, field::ENTRIES, 128);
+        put_u32(&mut header, field::ENTRY_LEN, 128);
+        Self { header, entries, is_backup: false }
+    }
+
+    fn entry_len(&self) -> usize {
+        u32_at(&self.header, field::ENTRY_LEN) as usize
+    }
+
+    /// How many sectors the entries take.
+    fn entries_sectors(&self, geometry: &Geometry) -> u64 {
+        (self.entries.len() as u64).div_ceil(geometry.sector_len_bytes)
+    }
+
+    /// The partitions by slot.
+    pub(super) fn partitions(&self, geometry: &Geometry) -> Result<Vec<Partition>, FormatError> {
+        let usable = u64_at(&self.header, field::FIRST_USABLE)..=u64_at(&self.header, field::LAST_USABLE);
+        let mut partitions = Vec::new();
+        for (number, entry) in (1..).zip(self.entries.chunks_exact(self.entry_len())) {
+            if entry[..16] == [0; 16] {
+                continue;
+            }
+            let (first, last) = (u64_at(entry, 32), u64_at(entry, ENTRY_LAST));
+            if !usable.contains(&first) || !usable.contains(&last) || first > last {
+                let (from, to) = (usable.start(), usable.end());
+                let detail = format!(
+                    "partition {number} is sectors {first} to {last}, outside of the usable {from} to {to}"
+                );
+                return Err(damaged(FORMAT, detail));
+            }
+            let range =
+                geometry.partition(number, first..last + 1).map_err(|detail| damaged(FORMAT, detail))?;
+            partitions.push(Partition {
+                number,
+                start_bytes: range.start,
+                len_bytes: range.end - range.start,
+                bootable: entry[48] & LEGACY_BOOT != 0,
+                type_name: guid_text(&entry[..16]),
+            });
+        }
+        check_overlaps(
+            FORMAT,
+            partitions.iter().map(|partition| (partition.number, partition.range())).collect(),
+        )?;
+        Ok(partitions)
+    }
+
+    /// Moves the end of a partition.
+    pub(super) fn set_last_sector(&mut self, number: u32, last: u64) {
+        let at = (number as usize - 1) * self.entry_len() + ENTRY_LAST;
+        put_u64(&mut self.entries, at, last);
+    }
+
+    /// The last sector a partition may have if the second copy lies at the medium's end; `None` on a medium too small.
+    pub(super) fn last_usable(&self, geometry: &Geometry) -> Option<u64> {
+        geometry.sectors.checked_sub(2 + self.entries_sectors(geometry))
+    }
+
+    /// Both copies, made for this medium: entries and header at the end, and header and entries at the front.
+    ///
+    /// The front keeps its entries where they were. `None` if the medium is too small, or there is no room for the entries
+    /// before the first usable sector.
+    pub(super) fn encode(&self, geometry: &Geometry) -> Option<Copies> {
+        let last_sector = geometry.sectors.checked_sub(1)?;
+        let last_usable = self.last_usable(geometry)?;
+        // The copy at the end does not say where the front's entries are; there, they follow the header.
+        let front_entries = if self.is_backup { 2 } else { u64_at(&self.header, field::ENTRIES_SECTOR) };
+        let entries_sectors = self.entries_sectors(geometry);
+        if front_entries < 2
+            || front_entries.checked_add(entries_sectors)? > u64_at(&self.header, field::FIRST_USABLE)
+        {
+            return None;
+        }
+        let mut padded = self.entries.clone();
+        // At most the limit and a sector.
+        padded.resize((entries_sectors * geometry.sector_len_bytes) as usize, 0);
+        let header = |own, other, entries_sector| {
+            let mut header = self.header.clone();
+            put_u64(&mut header, field::OWN_SECTOR, own);
+            put_u64(&mut header, field::OTHER_SECTOR, other);
+            put_u64(&mut header, field::LAST_USABLE, last_usable);
+            put_u64(&mut header, field::ENTRIES_SECTOR, entries_sector);
+            put_u32(&mut header, field::ENTRIES_CRC, crc32(&self.entries));
+            let len = u32_at(&header, field::HEADER_LEN) as usize;
+            let crc = header_crc(&header, len);
+            put_u32(&mut header, field::HEADER_CRC, crc);
+            header
+        };
+        let mut end = padded.clone();
+        end.extend(header(last_sector, 1, last_usable + 1));
+        Some(Copies {
+            end: (last_usable + 1, end),
+            front_entries: (front_entries, padded),
+            front_header: (1, header(1, last_sector, front_entries)),
+        })
+    }
+}
+
+/// Both copies of a table, each part with its first sector.
+pub(super) struct Copies {
+    pub(super) end: (u64, Vec<u8>),
+    pub(super) front_entries: (u64, Vec<u8>),
+    pub(super) front_header: (u64, Vec<u8>),
+}
+
+/// Length of the entries of a new table.
+const ENTRIES_LEN: usize = 128 * 128;
+
+/// How many sectors the entries of a new table take.
+pub(super) fn usual_entries_sectors(geometry: &Geometry) -> u64 {
+    (ENTRIES_LEN as u64).div_ceil(geometry.sector_len_bytes)
+}
+
+/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4 as it lies on disk.
+const LINUX_FILE_SYSTEM: [u8; 16] =
+    [0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4];
+
+/// Attribute bit 2, in the first byte of the attributes: legacy BIOS bootable.
+const LEGACY_BOOT: u8 = 1 << 2;
+
+/// Marks random bytes as a version 4 GUID.
+fn random_guid(mut bytes: [u8; 16]) -> [u8; 16] {
+    bytes[7] = bytes[7] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    bytes
+}
+
+/// A GUID's usual text; its first three groups are little-endian on disk.
+fn guid_text(bytes: &[u8]) -> String {
+    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    let mut text = String::with_capacity(36);
+    for (place, index) in ORDER.into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        for nibble in [bytes[index] >> 4, bytes[index] & 0x0F] {
+            text.push(char::from(b"0123456789ABCDEF"[usize::from(nibble)]));
+        }
+    }
+    text
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// The header's checksum is computed with zeros in its place.
+fn header_crc(header: &[u8], len: usize) -> u32 {
+    let mut copy = header[..len].to_vec();
+    put_u32(&mut copy, field::HEADER_CRC, 0);
+    crc32(&copy)
+}
+
+fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
+
+fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
+    bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+}

@@ -1,0 +1,106 @@
+//! A new table with one partition, for media that are written from a tarball.
+//!
+//! The first 4 MiB stay free for boot loaders that live outside of file systems, as boards have always had it.
+
+use super::gpt::{self, Gpt};
+use super::{FormatError, Geometry, Patch, Scheme, mbr};
+use std::ops::Range;
+
+/// Where the partition starts.
+const START_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A smaller partition holds no root file system.
+const LEAST_BYTES: u64 = 1024 * 1024;
+
+/// What makes up a freshly partitioned medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The partition's bytes; starts at 4 MiB and ends at a multiple of 4096 bytes.
+    pub region: Range<u64>,
+    /// The table, in the order to write it: the copy at the end, the copy at the front, sector 0. None of it lies in the
+    /// region, so all of it can be written when the file system is there and verified.
+    pub patches: Vec<Patch>,
+    /// Where older tables may lie: to be zeroed before the file system is made. The last range may reach into the region.
+    pub stale: Vec<Range<u64>>,
+}
+
+/// A table with one bootable Linux partition from 4 MiB to the end, or to the last 4096 bytes that are free.
+///
+/// `id` is randomness for the disk's signature or GUIDs; two media must not get the same. An MBR reaches 2^32 sectors; what
+/// is behind stays unused.
+///
+/// # Errors
+/// `Unsupported` if the medium is too small or its sectors are odd.
+pub fn single_partition(
+    scheme: Scheme,
+    disk_len_bytes: u64,
+    sector_len_bytes: u32,
+    id: [u8; 32],
+) -> Result<Layout, FormatError> {
+    let geometry = Geometry::new(disk_len_bytes, sector_len_bytes)?;
+    let too_small = || FormatError::Unsupported {
+        format: "partition table",
+        what: format!("a medium of only {disk_len_bytes} bytes"),
+    };
+    let start = START_BYTES / geometry.sector_len_bytes;
+    let reserved_at_end = 1 + gpt::usual_entries_sectors(&geometry);
+    let limit = match scheme {
+        Scheme::Mbr => geometry.sectors.min(u64::from(u32::MAX)),
+        Scheme::Gpt => geometry.sectors.saturating_sub(reserved_at_end),
+    };
+    let end = geometry.align_down(limit);
+    let region = geometry.offset_bytes(start)..geometry.offset_bytes(end);
+    if end <= start || region.end - region.start < LEAST_BYTES {
+        return Err(too_small());
+    }
+    let patches = match scheme {
+        Scheme::Mbr => mbr_patches(&geometry, start..end, id),
+        Scheme::Gpt => gpt_patches(&geometry, start..end, id).ok_or_else(too_small)?,
+    };
+    // The copy of a GPT at the end is wiped under both schemes; the front's header is enough to make the rest void.
+    let stale = vec![
+        0..geometry.offset_bytes(2),
+        geometry.offset_bytes(geometry.sectors - reserved_at_end)..geometry.offset_bytes(geometry.sectors),
+    ];
+    Ok(Layout { region, patches, stale })
+}
+
+fn mbr_patches(geometry: &Geometry, sectors: Range<u64>, id: [u8; 32]) -> Vec<Patch> {
+    // Both below 2^32: the limit was applied.
+    let entry = mbr::Entry {
+        status: 0x80,
+        kind: 0x83,
+        start: sectors.start as u32,
+        len: (sectors.end - sectors.start) as u32,
+    };
+    let mut signature = [id[0], id[1], id[2], id[3]];
+    if signature == [0; 4] {
+        // 0 means "none": kernels then have no PARTUUID.
+        signature[0] = 1;
+    }
+    vec![boot_sector(geometry, signature, entry.encode())]
+}
+
+fn gpt_patches(geometry: &Geometry, sectors: Range<u64>, id: [u8; 32]) -> Option<Vec<Patch>> {
+    let (mut disk_guid, mut partition_guid) = ([0; 16], [0; 16]);
+    disk_guid.copy_from_slice(&id[..16]);
+    partition_guid.copy_from_slice(&id[16..]);
+    let table = Gpt::with_one_partition(geometry, disk_guid, partition_guid, sectors.start..=sectors.end - 1);
+    let copies = table.encode(geometry)?;
+    let mut patches: Vec<Patch> = [copies.end, copies.front_entries, copies.front_header]
+        .into_iter()
+        .map(|(sector, bytes)| Patch { offset_bytes: geometry.offset_bytes(sector), bytes })
+        .collect();
+    patches.push(boot_sector(geometry, [0; 4], mbr::protective_entry(geometry)));
+    Some(patches)
+}
+
+/// Sector 0 with one entry and no boot code.
+fn boot_sector(geometry: &Geometry, signature: [u8; 4], entry: [u8; mbr::ENTRY_LEN]) -> Patch {
+    // At most 4096 bytes.
+    let mut bytes = vec![0; geometry.sector_len_bytes as usize];
+    bytes[440..444].copy_from_slice(&signature);
+    bytes[mbr::TABLE_OFFSET..][..mbr::ENTRY_LEN].copy_from_slice(&entry);
+    bytes[510..512].copy_from_slice(&[0x55, 0xAA]);
+    Patch { offset_bytes: 0, bytes }
+}

@@ -1,0 +1,246 @@
+//! What sanitising removes, as data: the rule file's format, and the list that ships.
+//!
+//! A rule file is strict: what it cannot mean is an error with the rule and the line, because a rule that silently does
+//! nothing leaves a secret in every clone. What lives here is the meaning of rules about paths; walking a file system and
+//! changing it is the capture's. The format is described at the top of the default list, `sanitise_default.toml`.
+
+mod pattern;
+
+pub use pattern::{InvalidPattern, Pattern, Positions};
+
+use replicator_hal::RelativePath;
+use serde::Deserialize;
+use std::fmt;
+use toml::Spanned;
+
+/// The default rules as they are shipped.
+pub const DEFAULT_TEXT: &str = include_str!("sanitise_default.toml");
+
+/// Longest rule file, in bytes.
+const TEXT_LIMIT_BYTES: usize = 64 * 1024;
+
+/// What a rule does to what its paths match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Removes the file, or the directory with everything in it.
+    Remove,
+    /// Removes everything in the directory and keeps the directory.
+    RemoveContent,
+    /// Removes all that is not a directory below the directory, at any depth.
+    RemoveFiles,
+    /// Cuts the file to no length; owner, mode and attributes stay.
+    Empty,
+    /// Makes an empty file where there is none.
+    Touch,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Remove => "remove",
+            Self::RemoveContent => "remove-content",
+            Self::RemoveFiles => "remove-files",
+            Self::Empty => "empty",
+            Self::Touch => "touch",
+        })
+    }
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, for the log and the report.
+    pub what: String,
+    /// What to do.
+    pub action: Action,
+    /// To what: files or directories, by the action. For [`Action::Touch`] without wildcards.
+    pub paths: Vec<Pattern>,
+    /// What stays although `paths` match: these paths, all below them, and the directories above them.
+    pub keep: Vec<Pattern>,
+    /// Whether it is a failure if nothing matches.
+    pub required: bool,
+    /// The mode of a file made by [`Action::Touch`].
+    pub mode: u32,
+}
+
+impl Rule {
+    /// Whether the rule erases the content of the file at `path`, directly or with a directory above it.
+    pub fn erases(&self, path: &RelativePath) -> bool {
+        let is_kept = self.keep.iter().any(|pattern| pattern.matches_or_holds(path));
+        let is_meant = |pattern: &Pattern| match self.action {
+            Action::Remove => pattern.matches_or_holds(path),
+            Action::RemoveContent | Action::RemoveFiles => {
+                path.parent().is_some_and(|parent| pattern.matches_or_holds(&parent))
+            }
+            Action::Empty => pattern.matches(path),
+            Action::Touch => false,
+        };
+        !is_kept && self.paths.iter().any(is_meant)
+    }
+}
+
+/// Why a rule file cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RulesError {
+    /// Implausibly long.
+    #[error("the rule file has {len_bytes} bytes; the limit is {TEXT_LIMIT_BYTES}")]
+    TooLong {
+        /// Its length.
+        len_bytes: usize,
+    },
+    /// No rule in it. Whoever wants none says so with `capture.sanitise = false`.
+    #[error("the rule file has no rules")]
+    Empty,
+    /// A rule, or what stands before the first one, is not valid.
+    #[error("line {line}, rule {rule}{}: {detail}", name_of(.what))]
+    Rule {
+        /// Which rule, from 1; 0 before the first.
+        rule: usize,
+        /// Its name, if it is known.
+        what: String,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+fn name_of(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!(" \"{}\"", what.escape_debug()) }
+}
+
+/// A list of rules, in the order in which they apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The rules.
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRules {
+    #[serde(default)]
+    rule: Vec<Spanned<RawRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    what: String,
+    action: Action,
+    paths: Vec<Spanned<String>>,
+    #[serde(default)]
+    keep: Vec<Spanned<String>>,
+    required: Option<Spanned<bool>>,
+    mode: Option<Spanned<i64>>,
+}
+
+impl Rules {
+    /// The rules that ship.
+    ///
+    /// # Errors
+    /// None in practice: a test parses the list.
+    pub fn shipped() -> Result<Self, RulesError> {
+        Self::parse(DEFAULT_TEXT)
+    }
+
+    /// Parses a rule file.
+    ///
+    /// # Errors
+    /// With the rule and the line, if anything in it is unknown or has no meaning.
+    pub fn parse(text: &str) -> Result<Self, RulesError> {
+        if text.len() > TEXT_LIMIT_BYTES {
+            return Err(RulesError::TooLong { len_bytes: text.len() });
+        }
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let raw: RawRules = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = line_of(text, at);
+            let rule =
+                text.lines().take(line).filter(|line| line.trim_start().starts_with("[[rule]]")).count();
+            let detail = error.message().trim().replace('\n', "; ");
+            RulesError::Rule { rule, what: String::new(), line, detail }
+        })?;
+        let rules = raw
+            .rule
+            .into_iter()
+            .enumerate()
+            .map(|(index, raw)| {
+                let start = raw.span().start;
+                let raw = raw.into_inner();
+                let what = raw.what.clone();
+                rule(raw).map_err(|(at, detail)| RulesError::Rule {
+                    rule: index + 1,
+                    what,
+                    line: line_of(text, at.unwrap_or(start)),
+                    detail,
+                })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        if rules.is_empty() { Err(RulesError::Empty) } else { Ok(Self { rules }) }
+    }
+
+    /// The first rule that erases the content of the file at `path`.
+    pub fn erasing(&self, path: &RelativePath) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.erases(path))
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// Where in the text, if not at the rule's start, and what.
+type Fault = (Option<usize>, String);
+
+fn rule(raw: RawRule) -> Result<Rule, Fault> {
+    if raw.what.trim().is_empty() || raw.what.chars().any(char::is_control) {
+        return Err((None, "\"what\" must name the rule, in one line".to_owned()));
+    }
+    if raw.paths.is_empty() {
+        return Err((None, "\"paths\" is empty".to_owned()));
+    }
+    let paths = patterns(&raw.paths)?;
+    let keep = patterns(&raw.keep)?;
+    let is_touch = raw.action == Action::Touch;
+    if is_touch {
+        if let Some((_, place)) =
+            paths.iter().zip(&raw.paths).find(|(pattern, _)| pattern.literal().is_none())
+        {
+            return Err((Some(place.span().start), "\"touch\" needs paths without wildcards".to_owned()));
+        }
+        if let Some(place) = raw.keep.first() {
+            return Err((Some(place.span().start), "\"keep\" has no meaning with \"touch\"".to_owned()));
+        }
+    }
+    let required = match &raw.required {
+        Some(place) if is_touch => {
+            return Err((Some(place.span().start), "\"required\" has no meaning with \"touch\"".to_owned()));
+        }
+        required => required.as_ref().is_some_and(|required| *required.get_ref()),
+    };
+    let mode = match &raw.mode {
+        None => 0o644,
+        Some(place) if !is_touch => {
+            return Err((Some(place.span().start), "\"mode\" has a meaning with \"touch\" only".to_owned()));
+        }
+        Some(place) => u32::try_from(*place.get_ref())
+            .ok()
+            .filter(|mode| *mode <= 0o7777)
+            .ok_or_else(|| (Some(place.span().start), "\"mode\" is not within 0o0 to 0o7777".to_owned()))?,
+    };
+    Ok(Rule { what: raw.what, action: raw.action, paths, keep, required, mode })
+}
+
+fn patterns(raw: &[Spanned<String>]) -> Result<Vec<Pattern>, Fault> {
+    raw.iter()
+        .map(|text| {
+            Pattern::parse(text.get_ref()).map_err(|error| (Some(text.span().start), error.to_string()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ mod board;
 mod clock;
 mod error;
 mod filesystem;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod io;
 mod leds;
 mod path;

@@ -301,7 +301,14 @@ fn skip_padding(input: &mut dyn ReadAt, end: u64) -> Result<u64, FormatError> {
         window = TAIL_BYTES;
     }
     if (end - at) % 4 != 0 {
-        return Err(damaged("stream padding is not a multiple of four bytes".to_owned()));
+        let mut magic = [0; FOOTER_MAGIC.len()];
+        input.read_exact_at(at.saturating_sub(2), &mut magic)?;
+        // The last bytes of a file that is cut off can be zero, too.
+        return Err(if magic == FOOTER_MAGIC {
+            damaged("stream padding is not a multiple of four bytes".to_owned())
+        } else {
+            truncated("no footer at its end")
+        });
     }
     Ok(at)
 }

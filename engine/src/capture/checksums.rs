@@ -1,0 +1,92 @@
+//! `/md5sums.txt` in the captured root file system: the digest of every regular file but itself.
+//!
+//! A write of the tarball reads it back from the medium, and `md5sum -c` reads it on the running board.
+
+use super::packer::BufferedSink;
+use super::{tree, work};
+use crate::error::{Error, Result};
+use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::sidecar;
+use crate::operation::Operation;
+use replicator_hal::{self as hal, FileKind, RelativePath, Volume};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Name of the list.
+const LIST: &str = "md5sums.txt";
+
+/// Writes the list anew. What had its name is removed, a link included.
+pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
+    let path = work::in_root(LIST)?;
+    work::remove_if_there(operation, volume, &path)?;
+    let doing = || format!("writing /{LIST} in the image");
+    let mut file = operation.retry(|| volume.create_new(&path, 0o644)).map_err(Error::hal(doing()))?;
+    let mut sink = BufferedSink::new(operation, &mut *file);
+    let mut progress = operation.progress("hashing every file", None);
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
+    // Files with several names are read once.
+    let mut known: BTreeMap<u64, Digest> = BTreeMap::new();
+    tree::walk(operation, volume, &RelativePath::root(), |found, kind| {
+        if kind != FileKind::File || found == &path {
+            return Ok(());
+        }
+        let metadata =
+            operation.retry(|| volume.metadata(found)).map_err(Error::hal(format!("hashing /{found}")))?;
+        let earlier = if metadata.links > 1 { known.get(&metadata.inode).copied() } else { None };
+        let digest = match earlier {
+            Some(digest) => digest,
+            None => {
+                let (digest, len_bytes) = hash(operation, volume, found, &mut buffer)
+                    .map_err(Error::hal(format!("hashing /{found}")))?;
+                progress.advance(len_bytes);
+                digest
+            }
+        };
+        if metadata.links > 1 {
+            known.insert(metadata.inode, digest);
+        }
+        sink.write_all(&line(&digest, found)).map_err(Error::io(doing()))
+    })?;
+    sink.finish().map_err(Error::io(doing()))?;
+    progress.finish();
+    file.close().map_err(Error::hal(doing()))
+}
+
+/// The line about the file at `path`, as `md5sum` run in the root would print it.
+fn line(digest: &Digest, path: &RelativePath) -> Vec<u8> {
+    sidecar::line(digest, &[b"./", path.as_bytes()].concat())
+}
+
+fn hash(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    path: &RelativePath,
+    buffer: &mut [u8],
+) -> hal::Result<(Digest, u64)> {
+    let mut file = operation.retry(|| volume.open(path))?;
+    let mut hasher = Hasher::new(Algorithm::Md5);
+    let mut at = 0;
+    loop {
+        let len = hal::io::read_full(buffer, |done, rest| operation.retry(|| file.read_at(at + done, rest)))?;
+        if len == 0 {
+            break;
+        }
+        hasher.update(&buffer[..len]);
+        at += len as u64;
+    }
+    file.close()?;
+    Ok((hasher.finish(), at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_relative_to_the_root_and_escaped() {
+        let digest = Digest::of(Algorithm::Md5, b"");
+        let at = |path: &[u8]| line(&digest, &RelativePath::parse(path).unwrap());
+        assert_eq!(at(b"/etc/motd"), b"d41d8cd98f00b204e9800998ecf8427e  ./etc/motd\n");
+        assert_eq!(at(b"a\nb\\"), b"\\d41d8cd98f00b204e9800998ecf8427e  ./a\\nb\\\\\n");
+    }
+}

@@ -1,0 +1,201 @@
+//! The whole medium into the working image, with holes for what is zero or proven unused.
+//!
+//! The source is opened read-only, never mounted, and closed before anything else looks at the image.
+
+use super::layout::Layout;
+use super::ranges;
+use super::work::Work;
+use crate::error::{Error, Refusal, Result};
+use crate::formats::ReadAt;
+use crate::operation::Operation;
+use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
+use std::io;
+use std::ops::Range;
+
+/// Shorter stretches of zeros are written: a hole costs more than it saves.
+const HOLE_LEN_BYTES: usize = 64 * 1024;
+
+/// A source that retries.
+struct Medium<'a> {
+    operation: &'a Operation<'a>,
+    source: Box<dyn Source>,
+}
+
+impl ReadAt for Medium<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.source.len_bytes()
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let source = &mut self.source;
+        Ok(self.operation.retry(|| source.read_at(offset_bytes, buffer))?)
+    }
+}
+
+/// Copies all of `device` to the new file `image` on the drive; its length is the medium's.
+pub(super) fn copy_medium(
+    operation: &Operation<'_>,
+    work: &Work<'_>,
+    device: &BlockDevice,
+    image: &RelativePath,
+) -> Result<Layout> {
+    let source = operation
+        .retry(|| operation.board.devices.open_source(&device.name))
+        .map_err(Error::hal(format!("opening {}", device.name)))?;
+    let mut medium = Medium { operation, source };
+    let result = copy_open(operation, work, device, image, &mut medium);
+    let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
+    match (result, closed) {
+        (Ok(layout), closed) => closed.map(|()| layout),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(second)) => {
+            operation.log(&format!("further failure: {second}"));
+            Err(error)
+        }
+    }
+}
+
+fn copy_open(
+    operation: &Operation<'_>,
+    work: &Work<'_>,
+    device: &BlockDevice,
+    image: &RelativePath,
+    medium: &mut Medium<'_>,
+) -> Result<Layout> {
+    let len_bytes = medium.len_bytes();
+    if len_bytes == 0 || len_bytes != device.len_bytes {
+        return Err(Error::refused(
+            Refusal::MediumUnfit,
+            format!("{} has {len_bytes} bytes now, and had {} before", device.name, device.len_bytes),
+        ));
+    }
+    let layout = Layout::read(medium, device.sector_len_bytes)
+        .map_err(|error| named(error, &format!("reading the partition table of {}", device.name)))?;
+    for slot in &layout.slots {
+        operation.log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));
+    }
+    let unused = layout.unused(operation, &Holder::Device(device.name.clone()));
+    check_space(operation, work, len_bytes, &unused)?;
+    let mut file = work.create(operation, image)?;
+    copy_bytes(operation, medium, &mut *file, &unused, work.drive.capabilities().sparse)?;
+    operation.board.leds.renew(operation.tuning.tool_lease);
+    // The tools that work on the image next must not be the first to hear of a full drive.
+    file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
+    Ok(layout)
+}
+
+/// Says what an I/O error of the medium was about.
+fn named(error: Error, doing: &str) -> Error {
+    match error {
+        Error::Hal { source, .. } => Error::Hal { doing: doing.to_owned(), source },
+        other => other,
+    }
+}
+
+/// Refuses what can be known not to fit. With holes the image may take less than the medium has, so no more is certain.
+fn check_space(operation: &Operation<'_>, work: &Work<'_>, len_bytes: u64, unused: &[Range<u64>]) -> Result<()> {
+    let capabilities = work.drive.capabilities();
+    if len_bytes > capabilities.file_len_max_bytes {
+        return Err(Error::refused(
+            Refusal::DriveTooSmall,
+            format!(
+                "the drive's file system ({}) cannot hold a file of {len_bytes} bytes, the size of the medium",
+                capabilities.file_system
+            ),
+        ));
+    }
+    let free_bytes = operation.retry(|| work.drive.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
+    if !capabilities.sparse && free_bytes < len_bytes {
+        return Err(Error::refused(
+            Refusal::DriveTooSmall,
+            format!("the working image takes {len_bytes} bytes on the drive, and {free_bytes} are free"),
+        ));
+    }
+    let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
+    operation.log(&format!(
+        "the working image takes up to {} bytes, {free_bytes} are free",
+        len_bytes.saturating_sub(unused_bytes)
+    ));
+    Ok(())
+}
+
+fn copy_bytes(
+    operation: &Operation<'_>,
+    medium: &mut dyn ReadAt,
+    file: &mut dyn VolumeFile,
+    unused: &[Range<u64>],
+    sparse: bool,
+) -> Result<()> {
+    let len_bytes = medium.len_bytes();
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
+    let mut progress = operation.progress("copying the medium", Some(len_bytes));
+    let mut at = 0;
+    while at < len_bytes {
+        let len = len_bytes.saturating_sub(at).min(buffer.len() as u64) as usize;
+        let chunk = &mut buffer[..len];
+        chunk.fill(0);
+        for part in ranges::complement(&ranges::clip(unused, at..at + len as u64), at..at + len as u64) {
+            let slice = &mut chunk[(part.start - at) as usize..(part.end - at) as usize];
+            medium.read_exact_at(part.start, slice).map_err(|error| {
+                named(Error::io("the medium")(error), &format!("reading the medium at byte {}", part.start))
+            })?;
+        }
+        write_chunk(operation, file, at, chunk, sparse).map_err(Error::hal("writing the working image"))?;
+        at += len as u64;
+        progress.advance(len as u64);
+    }
+    operation.retry(|| file.set_len(len_bytes)).map_err(Error::hal("writing the working image"))?;
+    progress.finish();
+    Ok(())
+}
+
+/// Writes what is not zero; everything where the drive has no holes.
+fn write_chunk(
+    operation: &Operation<'_>,
+    file: &mut dyn VolumeFile,
+    at: u64,
+    chunk: &[u8],
+    sparse: bool,
+) -> hal::Result<()> {
+    for range in if sparse { stretches(chunk) } else { vec![0..chunk.len()] } {
+        let start = at + range.start as u64;
+        hal::io::write_full(&chunk[range], |done, rest| {
+            operation.retry(|| file.write_at(start + done, rest))
+        })?;
+    }
+    Ok(())
+}
+
+/// The stretches of `chunk` that are not zero, in whole blocks of [`HOLE_LEN_BYTES`].
+fn stretches(chunk: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (index, block) in chunk.chunks(HOLE_LEN_BYTES).enumerate() {
+        if block.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let start = index * HOLE_LEN_BYTES;
+        match found.last_mut() {
+            Some(last) if last.end == start => last.end = start + block.len(),
+            _ => found.push(start..start + block.len()),
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_with_content_are_written() {
+        let mut chunk = vec![0; 4 * HOLE_LEN_BYTES + 10];
+        assert_eq!(stretches(&chunk), []);
+        chunk[HOLE_LEN_BYTES] = 1;
+        chunk[3 * HOLE_LEN_BYTES - 1] = 1;
+        chunk[4 * HOLE_LEN_BYTES + 9] = 1;
+        assert_eq!(
+            stretches(&chunk),
+            [HOLE_LEN_BYTES..3 * HOLE_LEN_BYTES, 4 * HOLE_LEN_BYTES..4 * HOLE_LEN_BYTES + 10]
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! What lies on a medium: its partitions, and which of their bytes nothing uses.
+
+use super::ranges;
+use crate::error::{Error, Result};
+use crate::formats::{FormatError, ReadAt, partition};
+use crate::operation::Operation;
+use replicator_hal::{FileSystem, Holder, Region};
+use std::ops::Range;
+
+/// A stretch of the medium that may hold a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// Number in the partition table; 0 for a medium without one.
+    pub(super) number: u32,
+    /// Where it lies.
+    pub(super) bytes: Range<u64>,
+}
+
+impl Slot {
+    /// The same stretch in what holds the medium or its image.
+    pub(super) fn region(&self, holder: &Holder) -> Region {
+        Region {
+            holder: holder.clone(),
+            offset_bytes: self.bytes.start,
+            len_bytes: self.bytes.end - self.bytes.start,
+        }
+    }
+}
+
+/// How a medium is divided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Its partitions by their start; the whole medium if there is no table.
+    pub(super) slots: Vec<Slot>,
+    /// Whether there is a table with exactly one partition.
+    pub(super) is_single: bool,
+    /// What is odd about it.
+    pub(super) note: Option<String>,
+}
+
+impl Layout {
+    /// Reads the partition table of `medium`. A damaged table is no failure: the medium is captured as it is.
+    pub(super) fn read(medium: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Self> {
+        let len_bytes = medium.len_bytes();
+        let whole = |note: Option<String>| Self {
+            slots: vec![Slot { number: 0, bytes: 0..len_bytes }],
+            is_single: false,
+            note,
+        };
+        let table = match partition::read(medium, sector_len_bytes) {
+            Ok(Some(table)) => table,
+            Ok(None) => return Ok(whole(None)),
+            Err(FormatError::Io(error)) => return Err(Error::io("the medium")(error)),
+            Err(error) => return Ok(whole(Some(error.to_string()))),
+        };
+        let count = table.partitions.len();
+        let mut slots: Vec<Slot> = table
+            .partitions
+            .iter()
+            .map(|found| Slot {
+                number: found.number,
+                bytes: found.start_bytes..found.start_bytes.saturating_add(found.len_bytes).min(len_bytes),
+            })
+            .filter(|slot| slot.bytes.start < slot.bytes.end)
+            .collect();
+        slots.sort_by_key(|slot| slot.bytes.start);
+        let note = (slots.len() < count).then(|| "a partition lies beyond the end of the medium".to_owned());
+        Ok(Self { is_single: count == 1 && slots.len() == 1, slots, note })
+    }
+
+    /// Whether partitions share bytes: then none can be said to be unused.
+    fn overlaps(&self) -> bool {
+        self.slots.windows(2).any(|pair| pair[0].bytes.end > pair[1].bytes.start)
+    }
+
+    /// What ext file systems in `holder` prove to be unused, as ranges of the whole medium.
+    pub(super) fn unused(&self, operation: &Operation<'_>, holder: &Holder) -> Vec<Range<u64>> {
+        if self.overlaps() {
+            return Vec::new();
+        }
+        let mut unused = Vec::new();
+        for slot in &self.slots {
+            match unused_of(operation, &slot.region(holder)) {
+                Ok(Some(ranges)) => unused.extend(ranges::shift(ranges, slot.bytes.start)),
+                Ok(None) => {}
+                // Whoever reads the bytes next finds out whether they can be read.
+                Err(error) => operation.log(&format!("counting all of {} as used: {error}", slot.number)),
+            }
+        }
+        unused
+    }
+}
+
+/// The file system in `region`, if it is an ext one.
+pub(super) fn ext_in(operation: &Operation<'_>, region: &Region) -> Result<Option<FileSystem>> {
+    let found = operation
+        .retry(|| operation.board.file_systems.identify(region))
+        .map_err(Error::hal(format!("looking for a file system in {region}")))?;
+    Ok(found.filter(|file_system| file_system.kind.is_ext()))
+}
+
+/// What the ext file system in `region` proves to be unused, as ranges of the region; `None` if nothing is proven.
+/// Bytes behind the end of the file system are not its to judge.
+pub(super) fn unused_of(operation: &Operation<'_>, region: &Region) -> Result<Option<Vec<Range<u64>>>> {
+    let Some(FileSystem { len_bytes: Some(len_bytes), .. }) = ext_in(operation, region)? else {
+        return Ok(None);
+    };
+    operation.board.leds.renew(operation.tuning.tool_lease);
+    let map = operation
+        .retry(|| operation.board.file_systems.used_map(region))
+        .map_err(Error::hal(format!("reading the used blocks of {region}")))?;
+    Ok(map.map(|map| ranges::complement(&map.used, 0..len_bytes.min(region.len_bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(bytes: &[Range<u64>]) -> Layout {
+        let slots = bytes.iter().map(|bytes| Slot { number: 1, bytes: bytes.clone() }).collect();
+        Layout { slots, is_single: false, note: None }
+    }
+
+    #[test]
+    fn a_blank_medium_is_one_stretch_without_a_table() {
+        let blank = vec![0_u8; 1 << 20];
+        let found = Layout::read(&mut blank.as_slice(), 512).unwrap();
+        assert_eq!(found.slots, [Slot { number: 0, bytes: 0..1 << 20 }]);
+        assert!(!found.is_single);
+    }
+
+    #[test]
+    fn shared_bytes_are_noticed() {
+        assert!(layout(&[0..5, 4..9]).overlaps());
+        assert!(!layout(&[0..5, 5..9]).overlaps());
+    }
+}

@@ -1,0 +1,154 @@
+//! The steps of one medium: copy, find the root file system, sanitise, pack, commit.
+
+use super::commit;
+use super::copy::copy_medium;
+use super::free_space;
+use super::layout::Layout;
+use super::mounted::with_mounted;
+use super::packer::Packed;
+use super::rootfs::{self, Rootfs};
+use super::sanitise::{self, Sanitising};
+use super::source_record::SourceRecord;
+use super::stamp;
+use super::work::{self, Work};
+use super::{Capture, pack_disk, pack_tar};
+use crate::error::{Error, Result};
+use crate::formats::codec::{Compression, XzSettings};
+use crate::media::Medium;
+use crate::names::{ImageName, Packing};
+use crate::operation::Operation;
+use crate::report::Done;
+use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath};
+
+/// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
+pub(super) fn capture(
+    capture: &Capture<'_>,
+    operation: &Operation<'_>,
+    work: &Work<'_>,
+    sanitising: Option<&Sanitising>,
+    medium: &Medium,
+) -> Result<(ImageName, Done)> {
+    let Some(device) = &medium.device else {
+        return Err(Error::Internal { detail: format!("{} has no device", medium.name()) });
+    };
+    let job = Job { capture, operation, work, sanitising, medium, device };
+    job.run().inspect_err(|_| {
+        if let Err(second) = work.remove_leftovers(operation) {
+            operation.log(&format!("further failure: {second}"));
+        }
+    })
+}
+
+struct Job<'a> {
+    capture: &'a Capture<'a>,
+    operation: &'a Operation<'a>,
+    work: &'a Work<'a>,
+    sanitising: Option<&'a Sanitising>,
+    medium: &'a Medium,
+    device: &'a BlockDevice,
+}
+
+impl Job<'_> {
+    fn run(&self) -> Result<(ImageName, Done)> {
+        let (operation, work, name) = (self.operation, self.work, self.medium.name());
+        operation.step(&format!("capturing {} ({} bytes)", self.device.name, self.device.len_bytes));
+        let image = work.path(&format!("{name}.image"))?;
+        let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
+        let mut notes = Vec::new();
+        let layout = copy_medium(operation, work, self.device, &image)?;
+        notes.extend(layout.note.clone());
+        let hint = self.medium.profile.rootfs_partition;
+        let rootfs = rootfs::find(operation, &layout, &holder, hint, &mut notes)?;
+        self.sanitise(rootfs.as_ref(), &mut notes)?;
+        let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, rootfs.as_ref())?;
+        self.commit(&image_name, &packed)?;
+        let done = Done {
+            content_len_bytes: packed.content_len_bytes,
+            file_len_bytes: packed.file_len_bytes,
+            content_md5: Some(packed.content_md5.to_string()),
+            cache_bypass: Some(cache_bypass),
+            notes,
+        };
+        Ok((image_name, done))
+    }
+
+    fn sanitise(&self, rootfs: Option<&Rootfs>, notes: &mut Vec<String>) -> Result<()> {
+        let operation = self.operation;
+        match (rootfs, self.sanitising) {
+            (None, _) => notes.push("no Linux rootfs found: not sanitised".to_owned()),
+            (Some(_), None) => notes.push("not sanitised, as the options say".to_owned()),
+            (Some(rootfs), Some(sanitising)) => {
+                operation.step(&format!("sanitising partition {}", rootfs.number));
+                with_mounted(operation, &rootfs.region, Access::ReadWrite, |volume| {
+                    sanitise::sanitise(self.capture, operation, sanitising, self.medium.name(), volume)
+                })?;
+                free_space::clear(operation, &rootfs.region)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs the working image, removes it, and reads the packed file back.
+    fn pack(
+        &self,
+        layout: &Layout,
+        holder: &Holder,
+        image: &RelativePath,
+        rootfs: Option<&Rootfs>,
+    ) -> Result<(ImageName, Packed, CacheBypass)> {
+        let (operation, work) = (self.operation, self.work);
+        let xz = self.xz();
+        let tree = rootfs.filter(|_| layout.is_single);
+        let name = ImageName {
+            medium: self.medium.name().to_owned(),
+            packing: if tree.is_some() { Packing::Tar } else { Packing::Disk },
+            compression: if xz.is_some() { Compression::Xz } else { Compression::None },
+        };
+        let path = work.path(&name.to_string())?;
+        let mut file = work.create(operation, &path)?;
+        let packed = match tree {
+            Some(rootfs) => with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
+                pack_tar::pack(operation, volume, xz.as_ref(), &mut *file)
+            })?,
+            None => {
+                let unused = layout.unused(operation, holder);
+                pack_disk::pack(operation, work.drive, image, &unused, xz.as_ref(), &mut *file)?
+            }
+        };
+        work::remove_if_there(operation, work.drive, image)?;
+        let cache_bypass = commit::settle(operation, file, &name.to_string())?;
+        commit::verify(operation, work, &path, name.compression, &packed)?;
+        Ok((name, packed, cache_bypass))
+    }
+
+    fn commit(&self, image: &ImageName, packed: &Packed) -> Result<()> {
+        let record = SourceRecord {
+            medium: self.medium.name().to_owned(),
+            board: self.capture.board_name.to_owned(),
+            identity: self.device.identity.clone(),
+            kind: self.device.kind.to_string(),
+            len_bytes: self.device.len_bytes,
+            captured: stamp(self.capture.board.clock.wall()),
+            version: self.capture.version.to_owned(),
+        };
+        let text = record
+            .to_toml()
+            .map_err(|error| Error::Internal { detail: format!("the source record: {error}") })?;
+        let mut companions = commit::sidecars(image, packed);
+        companions.push((SourceRecord::file_name(self.medium.name()), text.into_bytes()));
+        commit::publish(self.operation, self.work, &image.to_string(), &companions)
+    }
+
+    /// How to compress; `None` for not at all.
+    fn xz(&self) -> Option<XzSettings> {
+        let settings = &self.capture.options.settings.capture;
+        self.capture.options.compress.then(|| XzSettings {
+            preset: settings.xz_preset,
+            dictionary_len_bytes: settings
+                .xz_dictionary_kib
+                .map(|kib| kib.saturating_mul(1024))
+                .or(self.capture.tuning.xz.dictionary_len_bytes),
+            block_len_bytes: self.capture.tuning.xz.block_len_bytes,
+        })
+    }
+}

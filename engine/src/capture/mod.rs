@@ -1,0 +1,228 @@
+//! Capturing: from a board's media to image files on the drive.
+//!
+//! A capture is a session, which is a directory on the drive: while it exists, every boot goes on with the capture and
+//! none writes to a medium. Each medium is copied whole into a working image; everything else (check, sanitise, pack)
+//! happens to the image, so the source keeps every byte. A finished file gets its name last.
+
+mod checksums;
+mod commit;
+mod copy;
+mod free_space;
+mod layout;
+mod medium;
+mod mounted;
+mod pack_disk;
+mod pack_tar;
+mod packer;
+mod plan;
+mod ranges;
+mod rootfs;
+mod sanitise;
+mod session;
+pub mod source_record;
+mod tree;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, Result};
+use crate::media::Medium;
+use crate::names::ImageName;
+use crate::operation::Operation;
+use crate::options::Options;
+use crate::report::{Done, End, Outcome};
+use crate::tuning::Tuning;
+use replicator_hal::{self as hal, Access, Board, ErrorKind, FileKind, RelativePath, Timestamp, Volume};
+use sanitise::Sanitising;
+use session::{Record, Session};
+use std::time::Duration;
+use work::Work;
+
+/// What a capture works with.
+pub struct Capture<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Sizes and times.
+    pub tuning: &'a Tuning,
+    /// What the drive asks for.
+    pub options: &'a Options,
+    /// The mounted drive. It is read-only before and after, whatever happens in between.
+    pub drive: &'a dyn Volume,
+    /// Name of the board's profile.
+    pub board_name: &'a str,
+    /// Version of the program.
+    pub version: &'a str,
+}
+
+/// One medium of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The medium.
+    pub medium: Medium,
+    /// Why it is not captured now; `None` if it is.
+    pub skip: Option<String>,
+    /// The finished image, if it was captured already in this session.
+    captured: Option<ImageName>,
+}
+
+/// Whether an unfinished capture is on the drive.
+///
+/// # Errors
+/// If the drive cannot be read.
+pub fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
+    let path = RelativePath::root()
+        .join(work::DIRECTORY)
+        .map_err(|error| hal::Error::new(ErrorKind::InvalidInput, "naming", "", error.to_string()))?;
+    match drive.metadata(&path) {
+        Ok(metadata) => Ok(metadata.kind == FileKind::Directory),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a capture would do with `media`. Only reads.
+///
+/// # Errors
+/// `SessionOfAnotherUnit`, `MediumAbsent` if an unfinished capture cannot be resumed here; `WouldReplace` if an image is
+/// there; `MediumUnfit` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
+pub fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
+    plan::plan(capture, media)
+}
+
+/// Captures the media one after the other, and stops at the first failure. The drive is read-only again at the end.
+pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
+    let operation = Operation::new(capture.board, capture.tuning, "capture", "capture");
+    let mut failure = None;
+    let mut outcomes = Vec::new();
+    match begin(capture, &operation, &items) {
+        Ok((work, sanitising)) => {
+            outcomes = capture_all(capture, &work, sanitising.as_ref(), &items);
+            if !outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {
+                failure = work.remove(&operation).err();
+            }
+        }
+        Err(error) => {
+            failure = Some(error);
+            outcomes.extend(items.iter().map(|item| not_begun(item, "the capture could not begin")));
+        }
+    }
+    let read_only =
+        capture.drive.remount(Access::ReadOnly).map_err(Error::hal("making the drive read-only again"));
+    for error in failure.into_iter().chain(read_only.err()) {
+        fail(&operation, &mut outcomes, error);
+    }
+    outcomes
+}
+
+/// Makes the drive writable and the session durable.
+fn begin<'a>(
+    capture: &Capture<'a>,
+    operation: &Operation<'_>,
+    items: &[Item],
+) -> Result<(Work<'a>, Option<Sanitising>)> {
+    let sanitising = sanitise::load(capture, operation)?;
+    let work = Work::new(capture.drive)?;
+    capture.drive.remount(Access::ReadWrite).map_err(Error::hal("making the drive writable"))?;
+    let of_interest = |item: &&Item| item.skip.is_none() || item.captured.is_some();
+    let media: Vec<&Medium> = items.iter().filter(of_interest).map(|item| &item.medium).collect();
+    let mut record = Record::of(capture.version, capture.board_name, &media);
+    if let Session::Begun(earlier) = Session::look(operation, &work)? {
+        record = record.with_media_of(&earlier);
+    }
+    session::begin(operation, &work, &record)?;
+    Ok((work, sanitising))
+}
+
+fn capture_all(
+    capture: &Capture<'_>,
+    work: &Work<'_>,
+    sanitising: Option<&Sanitising>,
+    items: &[Item],
+) -> Vec<Outcome> {
+    let mut has_failed = false;
+    let mut outcomes = Vec::new();
+    for item in items {
+        let outcome = if item.skip.is_some() {
+            not_begun(item, "")
+        } else if has_failed {
+            not_begun(item, "not begun: an earlier medium failed")
+        } else {
+            capture_one(capture, work, sanitising, &item.medium)
+        };
+        has_failed |= matches!(outcome.end, End::Failed(_));
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+fn capture_one(
+    capture: &Capture<'_>,
+    work: &Work<'_>,
+    sanitising: Option<&Sanitising>,
+    medium: &Medium,
+) -> Outcome {
+    let name = medium.name();
+    let operation = Operation::new(capture.board, capture.tuning, name, format!("{name}-capture"));
+    let started = capture.board.clock.monotonic();
+    let result = medium::capture(capture, &operation, work, sanitising, medium);
+    let elapsed = capture.board.clock.monotonic().saturating_sub(started);
+    let (image, end) = match result {
+        Ok((image, done)) => {
+            let end = match operation.check_lease() {
+                Ok(()) => End::Done(done),
+                Err(error) => End::Failed(error),
+            };
+            (Some(image), end)
+        }
+        Err(error) => (None, End::Failed(error)),
+    };
+    if let End::Failed(error) = &end {
+        operation.log(&format!("failed: {error}"));
+    }
+    outcome(medium, image.as_ref(), end, elapsed)
+}
+
+/// The outcome of a medium that nothing was done for now. What was captured before counts as done.
+fn not_begun(item: &Item, otherwise: &str) -> Outcome {
+    let end = match (&item.captured, &item.skip) {
+        (Some(_), reason) => {
+            End::Done(Done { notes: reason.iter().cloned().collect(), ..Done::default() })
+        }
+        (None, reason) => End::Skipped(reason.clone().unwrap_or_else(|| otherwise.to_owned())),
+    };
+    outcome(&item.medium, item.captured.as_ref(), end, Duration::ZERO)
+}
+
+fn outcome(medium: &Medium, image: Option<&ImageName>, end: End, elapsed: Duration) -> Outcome {
+    let device = medium.device.as_ref();
+    Outcome {
+        medium: medium.name().to_owned(),
+        device: device.map(|device| device.name.to_string()),
+        identity: device.and_then(|device| device.identity.clone()),
+        image: image.map(ImageName::to_string),
+        end,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// A failure of the capture as a whole becomes that of one medium, so that no run with it can pass for a success. An
+/// earlier failure is never hidden by it.
+fn fail(operation: &Operation<'_>, outcomes: &mut [Outcome], error: Error) {
+    operation.log(&format!("failed: {error}"));
+    if outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {
+        return;
+    }
+    let last_done = outcomes.iter().rposition(|outcome| matches!(outcome.end, End::Done(_)));
+    if let Some(outcome) = outcomes.get_mut(last_done.unwrap_or(0)) {
+        outcome.end = End::Failed(error);
+    }
+}
+
+/// A point in time for people, UTC.
+fn stamp(time: Timestamp) -> String {
+    let nanos = i32::try_from(time.nanos).unwrap_or(0);
+    jiff::Timestamp::new(time.seconds, nanos)
+        .and_then(|time| time.round(jiff::Unit::Second))
+        .map_or_else(|_| "at an unknown time".to_owned(), |time| time.to_string())
+}

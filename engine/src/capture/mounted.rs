@@ -1,0 +1,31 @@
+//! Work on a mounted file system that is always unmounted again.
+
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use replicator_hal::{Access, Region, Volume};
+
+/// Mounts `region`, does `work` on it and unmounts it, whatever `work` said. An unmount that fails is a failure: the last
+/// writes may be lost. The error of `work` comes first.
+pub(super) fn with_mounted<T>(
+    operation: &Operation<'_>,
+    region: &Region,
+    access: Access,
+    work: impl FnOnce(&dyn Volume) -> Result<T>,
+) -> Result<T> {
+    let board = operation.board;
+    board.leds.renew(operation.tuning.tool_lease);
+    let volume = operation
+        .retry(|| board.file_systems.mount(region, access))
+        .map_err(Error::hal(format!("mounting {region}")))?;
+    let result = work(&*volume);
+    board.leds.renew(operation.tuning.tool_lease);
+    match (result, volume.unmount().map_err(Error::hal(format!("unmounting {region}")))) {
+        (Ok(value), Ok(())) => Ok(value),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(second)) => {
+            operation.log(&format!("further failure: {second}"));
+            Err(error)
+        }
+    }
+}

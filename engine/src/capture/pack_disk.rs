@@ -1,0 +1,88 @@
+//! The working image as a disk image: every byte of the medium, with zeros where a file system uses nothing.
+
+use super::packer::{Packed, Packer};
+use super::ranges;
+use crate::error::{Error, Result};
+use crate::formats::codec::XzSettings;
+use crate::operation::Operation;
+use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
+use std::io::Write;
+use std::ops::Range;
+
+/// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused` become zeros.
+pub(super) fn pack(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &RelativePath,
+    unused: &[Range<u64>],
+    xz: Option<&XzSettings>,
+    file: &mut dyn VolumeFile,
+) -> Result<Packed> {
+    let doing = || format!("reading {image} on the drive");
+    let input = operation.retry(|| drive.open(image)).map_err(Error::hal(doing()))?;
+    let len_bytes = input.len_bytes().map_err(Error::hal(doing()))?;
+    let mut reader = ImageReader { operation, file: input, data: None };
+    let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
+    let mut at = 0;
+    while at < len_bytes {
+        let len = (len_bytes - at).min(buffer.len() as u64) as usize;
+        reader.read_chunk(at, &mut buffer[..len], unused).map_err(Error::hal(doing()))?;
+        packer.write_all(&buffer[..len]).map_err(Error::io("the image"))?;
+        at += len as u64;
+    }
+    reader.file.close().map_err(Error::hal(doing()))?;
+    packer.finish()
+}
+
+struct ImageReader<'a> {
+    operation: &'a Operation<'a>,
+    file: Box<dyn VolumeFile>,
+    /// The stretch of data that was found last; `None` before the first look.
+    data: Option<Range<u64>>,
+}
+
+impl ImageReader<'_> {
+    /// Fills `chunk` with the image's bytes from `at` on. Holes and unused bytes are not read.
+    fn read_chunk(&mut self, at: u64, chunk: &mut [u8], unused: &[Range<u64>]) -> hal::Result<()> {
+        let end = at + chunk.len() as u64;
+        chunk.fill(0);
+        let mut from = at;
+        while from < end {
+            let data = self.data_from(from)?;
+            if data.start >= end {
+                break;
+            }
+            let part = data.start.max(from)..data.end.min(end);
+            for used in ranges::complement(unused, part.clone()) {
+                self.read_exact(used.start, &mut chunk[(used.start - at) as usize..(used.end - at) as usize])?;
+            }
+            from = part.end;
+        }
+        Ok(())
+    }
+
+    /// The stretch of data that ends behind `at`.
+    fn data_from(&mut self, at: u64) -> hal::Result<Range<u64>> {
+        if let Some(data) = self.data.clone().filter(|data| data.end > at) {
+            return Ok(data);
+        }
+        let file = &mut self.file;
+        let found = self.operation.retry(|| file.next_data(at))?;
+        let data = found.filter(|data| data.end > at).unwrap_or(u64::MAX..u64::MAX);
+        self.data = Some(data.clone());
+        Ok(data)
+    }
+
+    fn read_exact(&mut self, at: u64, buffer: &mut [u8]) -> hal::Result<()> {
+        let file = &mut self.file;
+        let len = hal::io::read_full(buffer, |done, rest| {
+            self.operation.retry(|| file.read_at(at + done, rest))
+        })?;
+        if len < buffer.len() {
+            let detail = format!("the file ends at byte {}", at + len as u64);
+            return Err(hal::Error::new(hal::ErrorKind::Io, "reading", "the working image", detail));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! The files of the root file system as a tar archive.
+//!
+//! Everything a Linux file system keeps is kept: owners, modes, times, hard links, holes, device nodes, attributes.
+//! Sockets are left out, as by every tar: only the program that listens on one can make it.
+
+use super::packer::{Packed, Packer};
+use super::tree;
+use crate::error::{Error, Result};
+use crate::formats::FormatError;
+use crate::formats::codec::XzSettings;
+use crate::formats::tar::{self, Entry, EntryKind, Writer};
+use crate::operation::Operation;
+use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Volume, VolumeFile};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Packs all of `volume` into the new `file` on the drive.
+pub(super) fn pack(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    xz: Option<&XzSettings>,
+    file: &mut dyn VolumeFile,
+) -> Result<Packed> {
+    let mut archive = Archive {
+        operation,
+        volume,
+        writer: Writer::new(Packer::new(operation, file, xz, None)?),
+        names: BTreeMap::new(),
+        entries: 0,
+        buffer: vec![0; operation.tuning.chunk_len_bytes.max(1)],
+    };
+    let root = RelativePath::root();
+    archive.add(&root)?;
+    tree::walk(operation, volume, &root, |path, _| archive.add(path))?;
+    archive.writer.finish().map_err(Error::io("the image"))?.finish()
+}
+
+struct Archive<'a> {
+    operation: &'a Operation<'a>,
+    volume: &'a dyn Volume,
+    writer: Writer<Packer<'a>>,
+    /// First names of files that have several, by inode.
+    names: BTreeMap<u64, RelativePath>,
+    entries: u64,
+    buffer: Vec<u8>,
+}
+
+impl Archive<'_> {
+    fn add(&mut self, path: &RelativePath) -> Result<()> {
+        let (operation, volume) = (self.operation, self.volume);
+        let doing = || format!("packing /{path}");
+        let metadata = operation.retry(|| volume.metadata(path)).map_err(Error::hal(doing()))?;
+        let mut opened = None;
+        let kind = if let Some(existing) = self.earlier_name(path, &metadata) {
+            EntryKind::HardLink { existing }
+        } else {
+            match metadata.kind {
+                FileKind::Directory => EntryKind::Directory,
+                FileKind::Symlink => EntryKind::Symlink {
+                    text: operation.retry(|| volume.read_link(path)).map_err(Error::hal(doing()))?,
+                },
+                FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo => {
+                    EntryKind::Node(node(&metadata))
+                }
+                FileKind::Socket => {
+                    operation.log(&format!("/{path} is a socket and left out"));
+                    return Ok(());
+                }
+                FileKind::File => {
+                    let mut file = operation.retry(|| volume.open(path)).map_err(Error::hal(doing()))?;
+                    let data = data_ranges(operation, &mut *file, &metadata).map_err(Error::hal(doing()))?;
+                    opened = Some((file, data.clone()));
+                    EntryKind::File { len_bytes: metadata.len_bytes, data }
+                }
+            }
+        };
+        self.count()?;
+        let entry = Entry {
+            path: path.clone(),
+            kind,
+            mode: metadata.mode,
+            owner: metadata.owner,
+            modified: metadata.modified,
+            xattrs: operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
+        };
+        self.writer.append(&entry).map_err(Error::io(doing()))?;
+        match opened {
+            Some((file, data)) => self.add_data(path, file, &data),
+            None => Ok(()),
+        }
+    }
+
+    /// The earlier name of a file with several; remembers this one if it is the first.
+    fn earlier_name(&mut self, path: &RelativePath, metadata: &Metadata) -> Option<RelativePath> {
+        let can_be_linked = !matches!(metadata.kind, FileKind::Directory | FileKind::Socket);
+        if metadata.links < 2 || !can_be_linked {
+            return None;
+        }
+        let earlier = self.names.get(&metadata.inode).cloned();
+        if earlier.is_none() {
+            self.names.insert(metadata.inode, path.clone());
+        }
+        earlier
+    }
+
+    fn add_data(
+        &mut self,
+        path: &RelativePath,
+        mut file: Box<dyn VolumeFile>,
+        data: &[Range<u64>],
+    ) -> Result<()> {
+        let operation = self.operation;
+        for range in data {
+            let mut at = range.start;
+            while at < range.end {
+                let len = (range.end - at).min(self.buffer.len() as u64) as usize;
+                let chunk = &mut self.buffer[..len];
+                read_exact(operation, &mut *file, path, at, chunk)?;
+                self.writer.write_data(chunk).map_err(Error::io(format!("packing /{path}")))?;
+                at += len as u64;
+            }
+        }
+        file.close().map_err(Error::hal(format!("packing /{path}")))
+    }
+
+    /// An archive with more entries than a write takes would be of no use.
+    fn count(&mut self) -> Result<()> {
+        self.entries += 1;
+        let limit = self.operation.tuning.tar_entries_max;
+        if self.entries > limit {
+            let what = format!("more than {limit} entries");
+            return Err(Error::format("the image")(FormatError::Unsupported { format: "tar", what }));
+        }
+        Ok(())
+    }
+}
+
+fn node(metadata: &Metadata) -> NodeKind {
+    let (major, minor) = metadata.device;
+    match metadata.kind {
+        FileKind::CharDevice => NodeKind::CharDevice { major, minor },
+        FileKind::BlockDevice => NodeKind::BlockDevice { major, minor },
+        _ => NodeKind::Fifo,
+    }
+}
+
+fn read_exact(
+    operation: &Operation<'_>,
+    file: &mut dyn VolumeFile,
+    path: &RelativePath,
+    at: u64,
+    chunk: &mut [u8],
+) -> Result<()> {
+    let doing = || format!("packing /{path}");
+    let len = hal::io::read_full(chunk, |done, rest| operation.retry(|| file.read_at(at + done, rest)))
+        .map_err(Error::hal(doing()))?;
+    if len == chunk.len() {
+        return Ok(());
+    }
+    let detail = format!("the file ends at byte {}, before its length", at + len as u64);
+    Err(Error::hal(doing())(hal::Error::new(hal::ErrorKind::Io, "reading", path.to_string(), detail)))
+}
+
+/// Where the file holds data; one range if it has no holes, or more stretches than an archive can say.
+fn data_ranges(
+    operation: &Operation<'_>,
+    file: &mut dyn VolumeFile,
+    metadata: &Metadata,
+) -> hal::Result<Vec<Range<u64>>> {
+    let len_bytes = metadata.len_bytes;
+    if len_bytes == 0 {
+        return Ok(Vec::new());
+    }
+    let whole = vec![0..len_bytes];
+    if metadata.allocated_bytes >= len_bytes {
+        return Ok(whole);
+    }
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut at = 0;
+    while at < len_bytes {
+        let Some(data) = operation.retry(|| file.next_data(at))? else { break };
+        let data = data.start.max(at)..data.end.min(len_bytes);
+        if data.start >= data.end {
+            break;
+        }
+        at = data.end;
+        match found.last_mut() {
+            Some(last) if last.end == data.start => last.end = data.end,
+            _ => found.push(data),
+        }
+        if found.len() > tar::SPARSE_RANGES_MAX {
+            return Ok(whole);
+        }
+    }
+    Ok(found)
+}

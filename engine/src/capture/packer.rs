@@ -1,0 +1,161 @@
+//! From the image's bytes to the file on the drive: hash, encode, hash, write.
+
+use crate::drive_file::DriveSink;
+use crate::error::{Error, Result};
+use crate::formats::codec::{XzEncoder, XzSettings};
+use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::operation::{Operation, Progress};
+use replicator_hal::VolumeFile;
+use std::io::{self, Write};
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// Of the uncompressed image.
+    pub(super) content_md5: Digest,
+    /// Its length.
+    pub(super) content_len_bytes: u64,
+    /// Of the file.
+    pub(super) file_md5: Digest,
+    /// Its length.
+    pub(super) file_len_bytes: u64,
+}
+
+/// Takes the image's bytes from front to back.
+pub(super) struct Packer<'a> {
+    content: Hasher,
+    content_len_bytes: u64,
+    encoder: Encoder<'a>,
+    progress: Progress<'a>,
+}
+
+enum Encoder<'a> {
+    Plain(HashingSink<'a>),
+    Xz(XzEncoder<HashingSink<'a>>),
+}
+
+impl<'a> Packer<'a> {
+    /// Writes to the new, empty `file`: compressed by `xz`, or as it is.
+    pub(super) fn new(
+        operation: &'a Operation<'a>,
+        file: &'a mut dyn VolumeFile,
+        xz: Option<&XzSettings>,
+        total_bytes: Option<u64>,
+    ) -> Result<Self> {
+        let sink = HashingSink {
+            hasher: Hasher::new(Algorithm::Md5),
+            sink: BufferedSink::new(operation, file),
+        };
+        let encoder = match xz {
+            None => Encoder::Plain(sink),
+            Some(settings) => Encoder::Xz(
+                XzEncoder::new(sink, settings, operation.board.tasks.compute())
+                    .map_err(Error::format("the image"))?,
+            ),
+        };
+        let doing = if xz.is_some() { "compressing" } else { "writing the image" };
+        Ok(Self {
+            content: Hasher::new(Algorithm::Md5),
+            content_len_bytes: 0,
+            encoder,
+            progress: operation.progress(doing, total_bytes),
+        })
+    }
+
+    /// Writes what is left. The file is not yet synced.
+    pub(super) fn finish(self) -> Result<Packed> {
+        let sink = match self.encoder {
+            Encoder::Plain(sink) => sink,
+            Encoder::Xz(encoder) => encoder.finish().map_err(Error::format("the image"))?,
+        };
+        let (file_md5, file_len_bytes) = sink.finish().map_err(Error::io("the image"))?;
+        self.progress.finish();
+        Ok(Packed {
+            content_md5: self.content.finish(),
+            content_len_bytes: self.content_len_bytes,
+            file_md5,
+            file_len_bytes,
+        })
+    }
+}
+
+impl Write for Packer<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let len = match &mut self.encoder {
+            Encoder::Plain(sink) => sink.write(data)?,
+            Encoder::Xz(encoder) => encoder.write(data)?,
+        };
+        self.content.update(&data[..len]);
+        self.content_len_bytes += len as u64;
+        self.progress.advance(len as u64);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Hashes what goes to the drive.
+struct HashingSink<'a> {
+    hasher: Hasher,
+    sink: BufferedSink<'a>,
+}
+
+impl HashingSink<'_> {
+    fn finish(self) -> io::Result<(Digest, u64)> {
+        Ok((self.hasher.finish(), self.sink.finish()?))
+    }
+}
+
+impl Write for HashingSink<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.hasher.update(data);
+        self.sink.write_all(data)?;
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Joins small writes. Unlike `BufWriter` it never writes on drop, so that nothing is written after a failure.
+pub(super) struct BufferedSink<'a> {
+    buffer: Vec<u8>,
+    limit_bytes: usize,
+    sink: DriveSink<'a>,
+}
+
+impl<'a> BufferedSink<'a> {
+    /// Writes to `file` from its start.
+    pub(super) fn new(operation: &'a Operation<'a>, file: &'a mut dyn VolumeFile) -> Self {
+        let limit_bytes = operation.tuning.chunk_len_bytes;
+        Self { buffer: Vec::with_capacity(limit_bytes), limit_bytes, sink: DriveSink::new(operation, file) }
+    }
+
+    /// Writes the rest; gives the file's length.
+    pub(super) fn finish(mut self) -> io::Result<u64> {
+        self.sink.write_all(&self.buffer)?;
+        Ok(self.sink.offset_bytes())
+    }
+}
+
+impl Write for BufferedSink<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + data.len() > self.limit_bytes {
+            self.sink.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        if data.len() >= self.limit_bytes {
+            self.sink.write_all(data)?;
+        } else {
+            self.buffer.extend_from_slice(data);
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! What is to be captured: decided from the drive and the media by reading alone.
+
+use super::session::{Record, Session};
+use super::source_record::{self, SourceRecord};
+use super::work::{self, Work};
+use super::{Capture, Item, sanitise};
+use crate::drive_file::read_small;
+use crate::error::{Error, Refusal, Result};
+use crate::media::Medium;
+use crate::names::{self, ImageName};
+use crate::operation::Operation;
+use replicator_hal::{FileKind, RelativePath};
+
+/// Decides for each medium.
+pub(super) fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
+    let operation = Operation::new(capture.board, capture.tuning, "capture", "capture");
+    let work = Work::new(capture.drive)?;
+    let session = Session::look(&operation, &work)?;
+    if let Session::Begun(record) = &session {
+        record.check_unit(capture.board_name, media)?;
+    }
+    // A rule file with a fault must not come to light after an hour of copying.
+    sanitise::load(capture, &operation)?;
+    let names: Vec<Vec<u8>> = operation
+        .retry(|| capture.drive.list(&RelativePath::root()))
+        .map_err(Error::hal("listing the drive's root"))?
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    let mut items = Vec::new();
+    for medium in media {
+        items.push(item(capture, &operation, &session, medium, &names)?);
+    }
+    if let Session::Begun(record) = &session {
+        check_nothing_is_missing(capture, record, &items)?;
+    }
+    let is_to_do = items.iter().any(|item| item.skip.is_none());
+    let is_done = items.iter().any(|item| item.captured.is_some());
+    if !is_to_do && !is_done {
+        let reasons: Vec<String> = items
+            .iter()
+            .map(|item| format!("{}: {}", item.medium.name(), item.skip.as_deref().unwrap_or_default()))
+            .collect();
+        let reasons = if reasons.is_empty() { "the board has no media".to_owned() } else { reasons.join("; ") };
+        return Err(Error::refused(Refusal::NothingToDo, format!("there is nothing to capture: {reasons}")));
+    }
+    Ok(items)
+}
+
+fn item(
+    capture: &Capture<'_>,
+    operation: &Operation<'_>,
+    session: &Session,
+    medium: &Medium,
+    names: &[Vec<u8>],
+) -> Result<Item> {
+    let skipped = |reason: &str| Item {
+        medium: medium.clone(),
+        skip: Some(reason.to_owned()),
+        captured: None,
+    };
+    if let Some(image) = names::choose(medium.name(), names) {
+        if session == &Session::None {
+            return Err(Error::refused(Refusal::WouldReplace, format!("{image} is on the drive already")));
+        }
+        check_is_ours(capture, operation, medium, &image)?;
+        return Ok(Item { captured: Some(image), ..skipped("captured already") });
+    }
+    if capture.options.skip_capture.contains(medium.name()) {
+        return Ok(skipped("the options say so"));
+    }
+    let Some(device) = &medium.device else { return Ok(skipped("no medium there")) };
+    if let Some(user) = &device.in_use {
+        return Err(Error::refused(
+            Refusal::MediumUnfit,
+            format!("{}: {} is in use ({user}), so its content may change", medium.name(), device.name),
+        ));
+    }
+    Ok(Item { medium: medium.clone(), skip: None, captured: None })
+}
+
+/// Makes sure that a finished image was made by this session: its record is there and names this unit's medium.
+fn check_is_ours(
+    capture: &Capture<'_>,
+    operation: &Operation<'_>,
+    medium: &Medium,
+    image: &ImageName,
+) -> Result<()> {
+    let name = SourceRecord::file_name(medium.name());
+    let path = work::in_root(&name)?;
+    let is_file = work::kind_of(operation, capture.drive, &path)? == Some(FileKind::File);
+    let record = if is_file {
+        let content = operation
+            .retry(|| read_small(capture.drive, &path, source_record::LIMIT_BYTES))
+            .map_err(Error::hal(format!("reading {name} on the drive")))?;
+        SourceRecord::parse(&content)
+    } else {
+        None
+    };
+    let Some(record) = record else {
+        return Err(Error::refused(
+            Refusal::WouldReplace,
+            format!("{image} is on the drive, but was not made by the unfinished capture: {name} is missing"),
+        ));
+    };
+    let identity = medium.device.as_ref().and_then(|device| device.identity.as_ref());
+    match (&record.identity, identity) {
+        (Some(recorded), Some(found)) if recorded != found => Err(Error::refused(
+            Refusal::SessionOfAnotherUnit,
+            format!("{image} was captured from {recorded}, this unit's {} is {found}", medium.name()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A medium that the session was begun for must not be left out only because it is gone now.
+fn check_nothing_is_missing(capture: &Capture<'_>, record: &Record, items: &[Item]) -> Result<()> {
+    for recorded in &record.media {
+        let item = items.iter().find(|item| item.medium.name() == recorded.name);
+        let is_there = item.is_some_and(|item| item.captured.is_some() || item.medium.device.is_some());
+        if !is_there && !capture.options.skip_capture.contains(&recorded.name) {
+            return Err(Error::refused(
+                Refusal::MediumAbsent,
+                format!("the unfinished capture includes {}, which is not there now", recorded.name),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Stretches of bytes: which of them a file system proves unused.
+
+use std::ops::Range;
+
+/// The part of `within` that no range of `used` covers. `used` is sorted and not overlapping.
+pub(super) fn complement(used: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
+    let mut gaps = Vec::new();
+    let mut at = within.start;
+    let first = used.partition_point(|range| range.end <= within.start);
+    for range in &used[first..] {
+        if range.start >= within.end {
+            break;
+        }
+        if range.start > at {
+            gaps.push(at..range.start);
+        }
+        at = at.max(range.end);
+    }
+    if at < within.end {
+        gaps.push(at..within.end);
+    }
+    gaps
+}
+
+/// The parts of `ranges` that lie within `within`. `ranges` is sorted and not overlapping.
+pub(super) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
+    let first = ranges.partition_point(|range| range.end <= within.start);
+    ranges[first..]
+        .iter()
+        .take_while(|range| range.start < within.end)
+        .map(|range| range.start.max(within.start)..range.end.min(within.end))
+        .collect()
+}
+
+/// The same ranges, `offset_bytes` further on.
+pub(super) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64>> {
+    ranges.into_iter().map(|range| range.start + offset_bytes..range.end + offset_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn gaps_are_found_at_both_ends_and_between() {
+        assert_eq!(complement(&[2..4, 6..8], 0..10), [0..2, 4..6, 8..10]);
+        assert_eq!(complement(&[2..4, 6..8], 3..7), [4..6]);
+        assert_eq!(complement(&[], 3..7), [3..7]);
+        assert_eq!(complement(&[0..9], 3..7), []);
+        assert_eq!(clip(&[2..4, 6..8], 3..7), [3..4, 6..7]);
+    }
+
+    proptest! {
+        #[test]
+        fn each_byte_is_used_or_in_a_gap(lens in prop::collection::vec(1_u64..5, 0..10), start in 0_u64..20, len in 0_u64..20) {
+            let mut at = 0;
+            let used: Vec<Range<u64>> = lens.chunks_exact(2).map(|pair| {
+                let range = at + pair[0]..at + pair[0] + pair[1];
+                at = range.end;
+                range
+            }).collect();
+            let within = start..start + len;
+            let (gaps, parts) = (complement(&used, within.clone()), clip(&used, within.clone()));
+            for byte in 0..60 {
+                let in_used = used.iter().any(|range| range.contains(&byte));
+                prop_assert_eq!(gaps.iter().any(|gap| gap.contains(&byte)), within.contains(&byte) && !in_used);
+                prop_assert_eq!(parts.iter().any(|part| part.contains(&byte)), within.contains(&byte) && in_used);
+            }
+        }
+    }
+}

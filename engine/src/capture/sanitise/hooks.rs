@@ -1,0 +1,59 @@
+//! Programs on the drive that run before and after the rules.
+
+use super::super::{Capture, work};
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use replicator_hal::{ErrorKind, FileKind, Hook, Volume};
+use std::time::Duration;
+
+/// A hook that runs longer is killed, and the capture fails.
+const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Runs the program `name` in the drive's root on `volume`, if it is there. Anything but exit status 0 is a failure.
+pub(super) fn run(
+    capture: &Capture<'_>,
+    operation: &Operation<'_>,
+    name: &str,
+    medium: &str,
+    volume: &dyn Volume,
+) -> Result<()> {
+    let path = work::in_root(name)?;
+    // A link that leads nowhere is a mistake of whoever made it, and no reason to leave the hook out.
+    if work::kind_of(operation, capture.drive, &path)?.is_none() {
+        return Ok(());
+    }
+    let failed = |detail: String| Error::Sanitise { rule: name.to_owned(), detail };
+    let program = match operation.retry(|| capture.drive.resolve(&path)) {
+        Ok(program) => program,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::SymlinkInPath) => {
+            return Err(failed(error.to_string()));
+        }
+        Err(error) => return Err(Error::hal(format!("looking for the hook {name}"))(error)),
+    };
+    if work::kind_of(operation, capture.drive, &program)? != Some(FileKind::File) {
+        return Err(failed("it is no file".to_owned()));
+    }
+    operation.step(&format!("running the hook {name}"));
+    let hook = Hook {
+        program_volume: capture.drive.id(),
+        program,
+        tree: volume.id(),
+        environment: vec![
+            ("REPLICATOR_MEDIUM".to_owned(), medium.to_owned()),
+            ("REPLICATOR_BOARD".to_owned(), capture.board_name.to_owned()),
+        ],
+        timeout: TIMEOUT,
+    };
+    let end = operation.board.system.run_hook(&hook).map_err(|error| match error.kind() {
+        ErrorKind::PowerLost | ErrorKind::DeviceGone => Error::hal(format!("running the hook {name}"))(error),
+        _ => failed(error.to_string()),
+    })?;
+    for line in end.output.lines() {
+        operation.log(line);
+    }
+    match end.exit_status {
+        Some(0) => Ok(()),
+        Some(status) => Err(failed(format!("exit status {status}; see the log"))),
+        None => Err(failed("a signal ended it; see the log".to_owned())),
+    }
+}

@@ -1,0 +1,261 @@
+//! Whole captures on a board in memory.
+
+mod bench;
+mod failures;
+mod resume;
+
+use super::{Item, plan, run};
+use crate::formats::codec::{self, Compression, Limits};
+use crate::formats::digest::{Algorithm, Digest};
+use crate::formats::sidecar;
+use crate::formats::tar::{EntryKind, Reader, ReaderLimits};
+use crate::report::{Done, End, Outcome};
+use bench::{Bench, medium, names};
+use replicator_hal::{Compute, FsckOutcome};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs as unix;
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+/// The only partition of a medium with one.
+const SINGLE: Range<u64> = MIB..4 * MIB;
+
+fn capture(bench: &Bench) -> Vec<Outcome> {
+    let items = plan(&bench.capture(), &bench.media).unwrap();
+    run(&bench.capture(), items)
+}
+
+fn done(outcome: &Outcome) -> &Done {
+    match &outcome.end {
+        End::Done(done) => done,
+        other => panic!("{}: {other:?}", outcome.medium),
+    }
+}
+
+/// Makes a small root file system.
+fn fill_rootfs(tree: &Path) {
+    for directory in ["etc", "usr/bin", "var/log"] {
+        fs::create_dir_all(tree.join(directory)).unwrap();
+    }
+    unix::symlink("usr/bin", tree.join("bin")).unwrap();
+    fs::write(tree.join("etc/hostname"), "board\n").unwrap();
+    fs::write(tree.join("usr/bin/tool"), vec![7; 100_000]).unwrap();
+    fs::hard_link(tree.join("usr/bin/tool"), tree.join("usr/bin/tool-2")).unwrap();
+    fs::write(tree.join("var/log/syslog"), "it was me\n").unwrap();
+    let sparse = fs::File::create(tree.join("usr/sparse")).unwrap();
+    sparse.set_len(10 * MIB).unwrap();
+}
+
+fn decode(compression: Compression, content: &[u8]) -> Vec<u8> {
+    let mut input = content;
+    let mut decoded = Vec::new();
+    codec::decoder(compression, &mut input, Compute::Inline, Limits::default())
+        .unwrap()
+        .read_to_end(&mut decoded)
+        .unwrap();
+    decoded
+}
+
+/// The files of an archive with their content, as far as it is data.
+fn entries(archive: &[u8]) -> BTreeMap<String, (EntryKind, Vec<u8>)> {
+    let mut reader = Reader::new(archive, ReaderLimits::default());
+    let mut found = BTreeMap::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let mut content = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Some((_, len)) = reader.read_data(&mut buffer).unwrap() {
+            content.extend_from_slice(&buffer[..len]);
+        }
+        found.insert(entry.path.to_string(), (entry.kind, content));
+    }
+    found
+}
+
+fn assert_sidecar(bench: &Bench, name: &str, content: &[u8]) {
+    let digest =
+        sidecar::parse(&bench.read(&format!("{name}.md5")), Algorithm::Md5, &[name]).unwrap();
+    assert_eq!(digest, Digest::of(Algorithm::Md5, content), "{name}");
+}
+
+#[test]
+fn one_partition_becomes_a_tarball_of_its_files() {
+    let mut bench = Bench::new();
+    bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+    let before = bench.source("sd");
+    let tree = bench.file_system(SINGLE, Some(vec![0..MIB]));
+    fill_rootfs(&tree);
+    let outcomes = capture(&bench);
+    let done = done(&outcomes[0]);
+    assert!(done.notes.is_empty(), "{:?}", done.notes);
+    assert_eq!(outcomes[0].image.as_deref(), Some("sdimage.tar.xz"));
+    assert_eq!(
+        bench.root_names(),
+        ["sdimage.source", "sdimage.tar.md5", "sdimage.tar.xz", "sdimage.tar.xz.md5"]
+    );
+    let packed = bench.read("sdimage.tar.xz");
+    let archive = decode(Compression::Xz, &packed);
+    assert_eq!(done.file_len_bytes, packed.len() as u64);
+    assert_eq!(done.content_len_bytes, archive.len() as u64);
+    assert_sidecar(&bench, "sdimage.tar.xz", &packed);
+    assert_sidecar(&bench, "sdimage.tar", &archive);
+    let entries = entries(&archive);
+    assert_eq!(entries["etc/hostname"].1, b"board\n");
+    assert!(matches!(&entries["usr/bin/tool-2"].0, EntryKind::HardLink { existing } if existing.to_string() == "usr/bin/tool"));
+    assert!(matches!(&entries["bin"].0, EntryKind::Symlink { text } if text == b"usr/bin"));
+    assert!(
+        matches!(&entries["usr/sparse"].0, EntryKind::File { len_bytes, data } if *len_bytes == 10 * MIB && data.is_empty())
+    );
+    assert!(!entries.contains_key("var/log/syslog"), "logs are removed");
+    let version = String::from_utf8(entries["root.version-cust"].1.clone()).unwrap();
+    assert!(version.contains("2026-01-02T03:04:05Z"), "{version}");
+    let list = String::from_utf8(entries["md5sums.txt"].1.clone()).unwrap();
+    let hostname = Digest::of(Algorithm::Md5, b"board\n");
+    assert!(list.contains(&format!("{hostname}  ./etc/hostname\n")), "{list}");
+    assert!(list.contains("./usr/bin/tool-2\n") && !list.contains("md5sums.txt"), "{list}");
+    assert_eq!(bench.source("sd"), before);
+    bench.assert_tidy();
+}
+
+#[test]
+fn several_partitions_become_a_disk_image_without_unused_bytes() {
+    let mut bench = Bench::new();
+    let (data, root) = (MIB..2 * MIB, 2 * MIB..4 * MIB);
+    bench.insert("emmc", medium(4 * MIB as usize, &[data, root.clone()]));
+    let tree = bench.file_system(root.clone(), Some(vec![0..100_000, 300_000..MIB]));
+    fill_rootfs(&tree);
+    bench.change_file_system(root.start, |found| {
+        found.len_bytes = MIB + 4096;
+        found.fsck = Ok(FsckOutcome::Repaired);
+    });
+    let outcomes = capture(&bench);
+    assert_eq!(done(&outcomes[0]).notes, ["file system of partition 2 repaired"]);
+    let packed = bench.read("emmcimage.dd.xz");
+    let image = decode(Compression::Xz, &packed);
+    let mut expected = bench.source("emmc");
+    let base = root.start as usize;
+    expected[base + 100_000..base + 300_000].fill(0);
+    // The file system ends here; what is behind its end is not its to judge.
+    expected[base + MIB as usize..base + MIB as usize + 4096].fill(0);
+    assert!(image == expected, "the image is the medium with zeros where nothing is used");
+    assert_sidecar(&bench, "emmcimage.dd", &image);
+    assert_sidecar(&bench, "emmcimage.dd.xz", &packed);
+    assert!(!tree.join("var/log/syslog").exists());
+    bench.assert_tidy();
+}
+
+#[test]
+fn a_blank_medium_and_one_without_rootfs_are_captured_as_they_are() {
+    let mut bench = Bench::new();
+    bench.insert("sd", vec![0; 3 * MIB as usize]);
+    let mut second = medium(2 * MIB as usize, &[]);
+    second[510] = 0;
+    bench.insert("sd1", second.clone());
+    bench.options.compress = false;
+    let outcomes = capture(&bench);
+    for outcome in &outcomes {
+        assert_eq!(done(outcome).notes, ["no Linux rootfs found: not sanitised"]);
+    }
+    assert_eq!(
+        bench.root_names(),
+        ["sd1image.dd", "sd1image.dd.md5", "sd1image.source", "sdimage.dd", "sdimage.dd.md5", "sdimage.source"]
+    );
+    assert!(bench.read("sdimage.dd") == vec![0; 3 * MIB as usize]);
+    assert!(bench.read("sd1image.dd") == second);
+    assert_sidecar(&bench, "sd1image.dd", &second);
+    bench.assert_tidy();
+}
+
+#[test]
+fn of_two_root_file_systems_the_hinted_one_is_sanitised() {
+    let mut bench = Bench::new();
+    let (first, second) = (MIB..2 * MIB, 2 * MIB..4 * MIB);
+    bench.insert("sd", medium(4 * MIB as usize, &[first.clone(), second.clone()]));
+    let trees = [first, second].map(|bytes| bench.file_system(bytes, Some(vec![0..4096])));
+    trees.iter().for_each(|tree| fill_rootfs(tree));
+    bench.media[0].profile.rootfs_partition = 2;
+    done(&capture(&bench)[0]);
+    assert!(trees[0].join("var/log/syslog").exists());
+    assert!(!trees[1].join("var/log/syslog").exists());
+}
+
+#[test]
+fn without_sanitising_the_files_stay_as_they_are() {
+    let mut bench = Bench::new();
+    bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+    let tree = bench.file_system(SINGLE, Some(vec![0..4096]));
+    fill_rootfs(&tree);
+    let before = names(&tree);
+    bench.options.settings.capture.sanitise = false;
+    let outcomes = capture(&bench);
+    assert_eq!(done(&outcomes[0]).notes, ["not sanitised, as the options say"]);
+    assert_eq!(names(&tree), before);
+    let entries = entries(&decode(Compression::Xz, &bench.read("sdimage.tar.xz")));
+    assert!(entries.contains_key("var/log/syslog"));
+}
+
+#[test]
+fn free_space_that_cannot_be_proven_is_filled_with_zeros() {
+    let mut bench = Bench::new();
+    bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+    let tree = bench.file_system(SINGLE, None);
+    fill_rootfs(&tree);
+    // The directory has the whole disk of the host to fill: the first file must not be made at all.
+    fs::create_dir(tree.join(".replicator-zeros-0")).unwrap();
+    let outcomes = capture(&bench);
+    let End::Failed(error) = &outcomes[0].end else { panic!("{:?}", outcomes[0].end) };
+    assert_eq!(error.code(), "E-ISDIR", "{error}");
+    assert_eq!(bench.root_names(), [".capture"]);
+    bench.assert_tidy();
+}
+
+#[test]
+fn hooks_run_on_the_image_and_their_failure_is_the_captures() {
+    for (status, succeeds) in [(Some(0), true), (Some(3), false), (None, false)] {
+        let mut bench = Bench::new();
+        bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+        let tree = bench.file_system(SINGLE, Some(vec![0..4096]));
+        fill_rootfs(&tree);
+        fs::write(bench.drive_path.join("sanitise-after"), "#!/bin/sh\n").unwrap();
+        *bench.world.hook_status.lock().unwrap() = status;
+        let outcomes = capture(&bench);
+        assert_eq!(matches!(outcomes[0].end, End::Done(_)), succeeds, "{:?}", outcomes[0].end);
+        let hooks = bench.world.hooks.lock().unwrap();
+        assert_eq!(hooks.len(), 1);
+        assert_eq!(hooks[0].program.to_string(), "sanitise-after");
+        assert_ne!(hooks[0].tree, hooks[0].program_volume);
+        assert!(hooks[0].environment.contains(&("REPLICATOR_MEDIUM".into(), "sd".into())));
+        if let End::Failed(error) = &outcomes[0].end {
+            assert_eq!(error.code(), "S-RULE");
+        }
+    }
+}
+
+#[test]
+fn a_plan_reads_only() {
+    let mut bench = Bench::new();
+    bench.insert("sd", vec![1; 4096]);
+    bench.insert("emmc", vec![1; 4096]);
+    bench.insert("sata", vec![1; 4096]);
+    bench.media[1].device = None;
+    bench.options.skip_capture.insert("sata".into());
+    let items = plan(&bench.capture(), &bench.media).unwrap();
+    let skips: Vec<_> = items.iter().map(|item: &Item| item.skip.as_deref()).collect();
+    assert_eq!(skips, [None, Some("no medium there"), Some("the options say so")]);
+    assert!(bench.root_names().is_empty());
+    bench.media.remove(0);
+    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-NOTHING");
+    bench.assert_tidy();
+}
+
+#[test]
+fn a_medium_in_use_is_refused() {
+    let mut bench = Bench::new();
+    bench.insert("sd", vec![1; 4096]);
+    if let Some(device) = &mut bench.media[0].device {
+        device.in_use = Some("mounted at /".into());
+    }
+    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-MEDIUM");
+}

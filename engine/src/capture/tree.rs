@@ -1,0 +1,118 @@
+//! Walking and removing trees of files: sorted, without recursion, without following a link, and bounded.
+//!
+//! The trees come from a medium, so their depth and size are whatever someone made them. A walk meets every entry once,
+//! parents before their content, in the byte order of names.
+
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use replicator_hal::{DirectoryEntry, FileKind, RelativePath, Volume};
+
+/// Deeper paths cannot be reached by the programs of the captured system either (PATH_MAX).
+const PATH_LIMIT_BYTES: usize = 4096;
+/// More entries of one tree would not fit into the memory of a board.
+const ENTRIES_LIMIT: u64 = 4_000_000;
+
+/// The entries of a directory in the byte order of their names.
+pub(super) fn list_sorted(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    directory: &RelativePath,
+) -> Result<Vec<DirectoryEntry>> {
+    let mut entries = operation
+        .retry(|| volume.list(directory))
+        .map_err(Error::hal(format!("listing the directory {directory}")))?;
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+/// Calls `visit` for everything below `directory`, but not for `directory` itself.
+pub(super) fn walk(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    directory: &RelativePath,
+    mut visit: impl FnMut(&RelativePath, FileKind) -> Result<()>,
+) -> Result<()> {
+    let mut left = ENTRIES_LIMIT;
+    let mut pending = children(operation, volume, directory, &mut left)?;
+    while let Some((path, kind)) = pending.pop() {
+        visit(&path, kind)?;
+        if kind == FileKind::Directory {
+            pending.append(&mut children(operation, volume, &path, &mut left)?);
+        }
+    }
+    Ok(())
+}
+
+/// Removes `path`, which is of `kind`, with everything below it.
+pub(super) fn remove(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    path: &RelativePath,
+    kind: FileKind,
+) -> Result<()> {
+    if kind != FileKind::Directory {
+        return remove_name(operation, volume, path);
+    }
+    remove_content(operation, volume, path)?;
+    operation.retry(|| volume.remove_dir(path)).map_err(Error::hal(format!("removing the directory {path}")))
+}
+
+/// Removes everything below `directory`.
+pub(super) fn remove_content(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    directory: &RelativePath,
+) -> Result<()> {
+    let mut left = ENTRIES_LIMIT;
+    let mut directories = Vec::new();
+    let mut unread = vec![directory.clone()];
+    while let Some(current) = unread.pop() {
+        for (path, kind) in children(operation, volume, &current, &mut left)? {
+            if kind == FileKind::Directory {
+                directories.push(path.clone());
+                unread.push(path);
+            } else {
+                remove_name(operation, volume, &path)?;
+            }
+        }
+    }
+    // A directory was met before those in it.
+    for path in directories.iter().rev() {
+        operation
+            .retry(|| volume.remove_dir(path))
+            .map_err(Error::hal(format!("removing the directory {path}")))?;
+    }
+    Ok(())
+}
+
+fn remove_name(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<()> {
+    operation.retry(|| volume.remove_file(path)).map_err(Error::hal(format!("removing {path}")))
+}
+
+/// What is in `directory`, last name first, so that popping gives the names in order. Takes from the budget `left`.
+fn children(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    directory: &RelativePath,
+    left: &mut u64,
+) -> Result<Vec<(RelativePath, FileKind)>> {
+    let too_much = |what: &str| {
+        let detail = format!("{directory}: {what}");
+        replicator_hal::Error::new(replicator_hal::ErrorKind::OutOfRange, "walking", "a tree of files", detail)
+    };
+    let entries = list_sorted(operation, volume, directory)?;
+    *left = left
+        .checked_sub(entries.len() as u64)
+        .ok_or_else(|| Error::hal("reading a tree")(too_much("more files than can be handled")))?;
+    let mut found = Vec::with_capacity(entries.len());
+    for entry in entries.into_iter().rev() {
+        let path = directory
+            .join(&entry.name)
+            .map_err(|error| Error::hal("reading a tree")(too_much(&error.to_string())))?;
+        if path.as_bytes().len() > PATH_LIMIT_BYTES {
+            return Err(Error::hal("reading a tree")(too_much("a path longer than 4096 bytes")));
+        }
+        found.push((path, entry.kind));
+    }
+    Ok(found)
+}

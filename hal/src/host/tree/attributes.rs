@@ -1,0 +1,174 @@
+//! What is kept beside the content: kind, mode, owner, times, extended attributes.
+
+use super::file::MODE_MASK;
+use super::walk::{failed, file_kind};
+use super::{OpenRoot, Tree};
+use crate::{Error, ErrorKind, Metadata, Owner, RelativePath, Result, Timestamp, Xattr};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, major, minor, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Gid, Uid, fchownat};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+
+/// Unit of `st_blocks`, whatever the file system's own blocks are (inode(7)).
+const STATUS_BLOCK_LEN_BYTES: u64 = 512;
+
+impl Tree {
+    /// See [`crate::Volume::metadata`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn metadata(&self, path: &RelativePath) -> Result<Metadata> {
+        let operation = "asking for the metadata of";
+        let root = self.reading(operation, path)?;
+        let place = self.place(&root, path, operation)?;
+        let status = place.status().map_err(|error| failed(error, operation, path))?;
+        Ok(metadata_of(&status))
+    }
+
+    /// See [`crate::Volume::set_owner`].
+    ///
+    /// # Errors
+    /// As there; `InvalidInput` for the number that means "no change" to the kernel.
+    pub fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
+        let operation = "setting the owner of";
+        let root = self.writing(operation, path)?;
+        self.needs_unix(&root, operation, path)?;
+        if owner.uid == u32::MAX || owner.gid == u32::MAX {
+            let detail = "4294967295 is no user or group";
+            return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
+        }
+        let place = self.place(&root, path, operation)?;
+        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+        fchownat(&place, place.name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map_err(|errno| failed(errno, operation, path))
+    }
+
+    /// See [`crate::Volume::set_mode`].
+    ///
+    /// The C library does the call: by `fchmodat2` on kernels from 6.6, else through `/proc/self/fd`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
+        let operation = "setting the mode of";
+        let root = self.writing(operation, path)?;
+        self.needs_unix(&root, operation, path)?;
+        let place = self.place(&root, path, operation)?;
+        let status = place.status().map_err(|error| failed(error, operation, path))?;
+        if status.is_symlink() {
+            return Err(failed(Errno::ELOOP, operation, path));
+        }
+        let mode = Mode::from_bits_truncate(mode & MODE_MASK);
+        fchmodat(&place, place.name, mode, FchmodatFlags::NoFollowSymlink)
+            .map_err(|errno| failed(errno, operation, path))
+    }
+
+    /// See [`crate::Volume::set_modified`].
+    ///
+    /// # Errors
+    /// As there; `OutOfRange` for a time that a 32-bit host cannot say.
+    pub fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
+        let operation = "setting the time of";
+        let root = self.writing(operation, path)?;
+        let time = time_spec(modified).ok_or_else(|| {
+            Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "no time this host can say")
+        })?;
+        let place = self.place(&root, path, operation)?;
+        utimensat(&place, place.name, &time, &time, UtimensatFlags::NoFollowSymlink)
+            .map_err(|errno| failed(errno, operation, path))
+    }
+
+    /// See [`crate::Volume::xattrs`]. A file system without attributes has none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
+        let operation = "reading the attributes of";
+        let root = self.reading(operation, path)?;
+        let place = self.place(&root, path, operation)?;
+        let proc_path = place.proc_path();
+        let fail = |error: io::Error| failed(error, operation, path);
+        let names = match xattr::list(&proc_path) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Vec::new()),
+            Err(error) => return Err(fail(error)),
+        };
+        let mut found = Vec::new();
+        for name in names {
+            // Gone since it was listed, or a name without a value such as a security module's.
+            if let Some(value) = xattr::get(&proc_path, &name).map_err(fail)? {
+                found.push(Xattr { name: name.into_vec(), value });
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// See [`crate::Volume::set_xattr`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
+        let operation = "setting an attribute of";
+        let root = self.writing(operation, path)?;
+        let place = self.place(&root, path, operation)?;
+        xattr::set(place.proc_path(), OsStr::from_bytes(&xattr.name), &xattr.value)
+            .map_err(|error| failed(error, operation, path))
+    }
+
+    /// Whether the file system keeps owners and modes.
+    pub(super) fn holds_modes(&self, root: &OpenRoot<'_>) -> bool {
+        self.capabilities_by(root).unix
+    }
+
+    /// Refuses what FAT cannot hold.
+    pub(super) fn needs_unix(&self, root: &OpenRoot<'_>, operation: &str, path: &RelativePath) -> Result<()> {
+        if self.holds_modes(root) {
+            return Ok(());
+        }
+        let detail = "the file system has no links, nodes, owners and modes";
+        Err(Error::new(ErrorKind::Unsupported, operation, path.to_string(), detail))
+    }
+}
+
+fn metadata_of(status: &std::fs::Metadata) -> Metadata {
+    let kind = file_kind(status.file_type());
+    let device = match kind {
+        crate::FileKind::CharDevice | crate::FileKind::BlockDevice => device_number(status.rdev()),
+        _ => (0, 0),
+    };
+    Metadata {
+        kind,
+        len_bytes: status.len(),
+        allocated_bytes: status.blocks().saturating_mul(STATUS_BLOCK_LEN_BYTES),
+        mode: status.mode() & MODE_MASK,
+        owner: Owner { uid: status.uid(), gid: status.gid() },
+        modified: Timestamp {
+            seconds: status.mtime(),
+            // Below a billion by definition; 0 if a kernel ever said otherwise.
+            nanos: u32::try_from(status.mtime_nsec()).unwrap_or(0),
+        },
+        inode: status.ino(),
+        links: status.nlink(),
+        device,
+    }
+}
+
+fn device_number(device: u64) -> (u32, u32) {
+    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    (part(major(device)), part(minor(device)))
+}
+
+fn time_spec(time: Timestamp) -> Option<TimeSpec> {
+    if time.nanos >= 1_000_000_000 {
+        return None;
+    }
+    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)] // 32 bits on some hosts.
+    let (seconds, nanos) = (time.seconds.try_into().ok()?, time.nanos.try_into().ok()?);
+    Some(TimeSpec::new(seconds, nanos))
+}

@@ -1,0 +1,270 @@
+//! Open regular files.
+
+use super::Tree;
+use super::walk::{Place, failed, file_kind};
+use crate::{Access, Error, ErrorKind, FileKind, RelativePath, Result, VolumeFile};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, PosixFadviseAdvice, openat, posix_fadvise};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::{UnlinkatFlags, Whence, close, lseek64, unlinkat};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The permission bits that a mode may have: nine, setuid, setgid, sticky.
+pub(super) const MODE_MASK: u32 = 0o7777;
+
+/// How many files of a tree are open.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    all: AtomicUsize,
+    writers: AtomicUsize,
+}
+
+impl OpenFiles {
+    pub(super) fn all(&self) -> usize {
+        self.all.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn writers(&self) -> usize {
+        self.writers.load(Ordering::SeqCst)
+    }
+}
+
+/// One count in [`OpenFiles`], given back when dropped.
+#[derive(Debug)]
+struct OpenCount {
+    open_files: Arc<OpenFiles>,
+    writes: bool,
+}
+
+impl OpenCount {
+    fn new(open_files: &Arc<OpenFiles>, writes: bool) -> Self {
+        open_files.all.fetch_add(1, Ordering::SeqCst);
+        if writes {
+            open_files.writers.fetch_add(1, Ordering::SeqCst);
+        }
+        Self { open_files: open_files.clone(), writes }
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        if self.writes {
+            self.open_files.writers.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.open_files.all.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// An open regular file of a [`Tree`].
+#[derive(Debug)]
+pub struct TreeFile {
+    /// The file, and the count that keeps its volume busy; dropped in this order. `None` once closed.
+    open: Option<(File, OpenCount)>,
+    path: RelativePath,
+}
+
+impl Tree {
+    /// Opens an existing regular file; see [`crate::Volume::open`] and [`crate::Volume::open_write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_file(&self, path: &RelativePath, access: Access) -> Result<TreeFile> {
+        let operation = "opening";
+        let (root, mode) = match access {
+            Access::ReadOnly => (self.reading(operation, path)?, OFlag::O_RDONLY),
+            Access::ReadWrite => (self.writing(operation, path)?, OFlag::O_RDWR),
+        };
+        let place = self.place(&root, path, operation)?;
+        // Before opening, because the mere opening of a device can do things; after it too, because the name may have
+        // been given to something else in between. O_NONBLOCK so that a fifo in that gap cannot hang us.
+        let status = place.status().map_err(|error| failed(error, operation, path))?;
+        check_regular(file_kind(status.file_type()), operation, path)?;
+        let flags = mode
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC
+            | OFlag::O_LARGEFILE;
+        let file = openat(&place, place.name, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| failed(errno, operation, path))?;
+        let status = file.metadata().map_err(|error| failed(error, operation, path))?;
+        check_regular(file_kind(status.file_type()), operation, path)?;
+        Ok(self.counted(file, access == Access::ReadWrite, path))
+    }
+
+    /// See [`crate::Volume::create_new`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_file(&self, path: &RelativePath, mode: u32) -> Result<TreeFile> {
+        let operation = "creating";
+        let root = self.writing(operation, path)?;
+        let place = self.named_place(&root, path, operation)?;
+        let flags = OFlag::O_RDWR
+            | OFlag::O_CREAT
+            | OFlag::O_EXCL
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC
+            | OFlag::O_LARGEFILE;
+        let file = openat(&place, place.name, flags, Mode::from_bits_truncate(0o600))
+            .map(File::from)
+            .map_err(|errno| failed(errno, operation, path))?;
+        // The umask takes bits from what open is given; chmod's mode is exact. FAT has no modes to be exact about.
+        if self.holds_modes(&root) {
+            if let Err(errno) = fchmod(&file, Mode::from_bits_truncate(mode & MODE_MASK)) {
+                return Err(undo_create(&place, errno, path));
+            }
+        }
+        Ok(self.counted(file, true, path))
+    }
+
+    fn counted(&self, file: File, writes: bool, path: &RelativePath) -> TreeFile {
+        let count = OpenCount::new(&self.open_files, writes);
+        TreeFile { open: Some((file, count)), path: path.clone() }
+    }
+}
+
+/// Takes back a file that could not get its mode; the error says so if even that fails.
+fn undo_create(place: &Place<'_>, errno: Errno, path: &RelativePath) -> Error {
+    let error = failed(errno, "setting the mode of", path);
+    match unlinkat(place, place.name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) => error,
+        Err(unlink) => {
+            let detail = format!("{errno}; and it could not be removed: {unlink}");
+            Error::new(error.kind(), "setting the mode of", path.to_string(), detail)
+        }
+    }
+}
+
+fn check_regular(kind: FileKind, operation: &str, path: &RelativePath) -> Result<()> {
+    let (error, detail) = match kind {
+        FileKind::File => return Ok(()),
+        FileKind::Directory => (ErrorKind::IsADirectory, "it is a directory"),
+        FileKind::Symlink => (ErrorKind::SymlinkInPath, "it is a symlink"),
+        FileKind::CharDevice | FileKind::BlockDevice => {
+            (ErrorKind::InvalidInput, "devices on a volume are never opened")
+        }
+        FileKind::Fifo | FileKind::Socket => (ErrorKind::InvalidInput, "it is no regular file"),
+    };
+    Err(Error::new(error, operation, path.to_string(), detail))
+}
+
+impl TreeFile {
+    /// The open file, for calls that this type does not offer, such as attaching a loop device.
+    ///
+    /// # Errors
+    /// `InvalidInput` once closed.
+    pub fn as_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.file("using").map(AsFd::as_fd)
+    }
+
+    fn file(&self, operation: &str) -> Result<&File> {
+        self.open.as_ref().map(|(file, _)| file).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, operation, self.path.to_string(), "the file is closed")
+        })
+    }
+
+    fn writable(&self, operation: &str) -> Result<&File> {
+        let file = self.file(operation)?;
+        if self.open.as_ref().is_some_and(|(_, count)| count.writes) {
+            return Ok(file);
+        }
+        let detail = "it is open for reading only";
+        Err(Error::new(ErrorKind::ReadOnly, operation, self.path.to_string(), detail))
+    }
+
+    fn failed(&self, error: impl Into<io::Error>, operation: &str) -> Error {
+        failed(error, operation, &self.path)
+    }
+}
+
+/// Where `whence` finds data or a hole; `None` past the last data.
+fn seek(file: &File, offset_bytes: u64, whence: Whence) -> nix::Result<Option<u64>> {
+    let Ok(offset) = i64::try_from(offset_bytes) else { return Ok(None) };
+    match lseek64(file, offset, whence) {
+        Ok(found) => Ok(u64::try_from(found).ok()),
+        Err(Errno::ENXIO) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+impl VolumeFile for TreeFile {
+    fn len_bytes(&self) -> Result<u64> {
+        let operation = "asking for the length of";
+        let status = self.file(operation)?.metadata().map_err(|error| self.failed(error, operation))?;
+        Ok(status.len())
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        let file = self.file("reading")?;
+        // The kernel refuses offsets past i64::MAX; no file is that long.
+        if i64::try_from(offset_bytes).is_err() {
+            return Ok(0);
+        }
+        file.read_at(buffer, offset_bytes).map_err(|error| self.failed(error, "reading"))
+    }
+
+    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        let file = self.writable("writing")?;
+        let end = offset_bytes.checked_add(data.len() as u64);
+        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(self.failed(Errno::EFBIG, "writing"));
+        }
+        file.write_at(data, offset_bytes).map_err(|error| self.failed(error, "writing"))
+    }
+
+    fn set_len(&mut self, len_bytes: u64) -> Result<()> {
+        let operation = "setting the length of";
+        let file = self.writable(operation)?;
+        if i64::try_from(len_bytes).is_err() {
+            return Err(self.failed(Errno::EFBIG, operation));
+        }
+        file.set_len(len_bytes).map_err(|error| self.failed(error, operation))
+    }
+
+    fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>> {
+        let operation = "looking for data in";
+        let len_bytes = self.len_bytes()?;
+        if offset_bytes >= len_bytes {
+            return Ok(None);
+        }
+        let file = self.file(operation)?;
+        let start = match seek(file, offset_bytes, Whence::SeekData) {
+            Ok(Some(start)) => start,
+            Ok(None) => return Ok(None),
+            // A file system without the call has no holes that it could tell of.
+            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(Some(offset_bytes..len_bytes)),
+            Err(errno) => return Err(self.failed(errno, operation)),
+        };
+        let end = seek(file, start, Whence::SeekHole)
+            .map_err(|errno| self.failed(errno, operation))?
+            .unwrap_or(len_bytes);
+        Ok((start < len_bytes).then(|| start..end.min(len_bytes)))
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.file("syncing")?.sync_all().map_err(|error| self.failed(error, "syncing"))
+    }
+
+    fn drop_cache(&mut self) -> Result<()> {
+        // Only clean pages can be dropped, hence the sync first.
+        self.sync()?;
+        let file = self.file("dropping the cache of")?;
+        posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
+            .map_err(|errno| self.failed(errno, "dropping the cache of"))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some((file, _count)) => close(file).map_err(|errno| self.failed(errno, "closing")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A directory as a rooted tree of files.
+//!
+//! Every call opens the parent directory below the root without following a single symlink, then acts on the last
+//! name with an `*at` call that does not follow one either. What the directory is, a mount or a plain directory, is not
+//! known here; who mounts and unmounts is [`Mount`], see [`TreeVolume`].
+//!
+//! `/proc` must be mounted: extended attributes and directory listings have no `*at` call that is safe on every
+//! supported kernel and on 32-bit hosts, and go through `/proc/self/fd/<directory>`.
+
+mod attributes;
+mod file;
+mod names;
+mod resolve;
+mod volume;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::TreeFile;
+pub use volume::{Mount, TreeVolume};
+
+use crate::{Access, Capabilities, Error, ErrorKind, FileSystemKind, RelativePath, Result, Space};
+use file::OpenFiles;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{self, FsType, Statfs};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// exFAT's magic number (`linux/magic.h`), which libc does not name.
+const EXFAT_SUPER_MAGIC: FsType = FsType(0x2011_bab0);
+
+/// All file operations of a volume, rooted in one directory.
+///
+/// Operations are the ones of [`crate::Volume`] under the same names; see there for their contract. A tree can be closed
+/// for an unmount: until [`Tree::reopen`] every call gives `NotFound`.
+#[derive(Debug)]
+pub struct Tree {
+    root_path: PathBuf,
+    mount_points: Vec<Vec<u8>>,
+    kind: Option<FileSystemKind>,
+    root: RwLock<Option<Root>>,
+    open_files: Arc<OpenFiles>,
+}
+
+/// What an open tree holds.
+#[derive(Debug)]
+struct Root {
+    directory: Arc<File>,
+    access: Access,
+}
+
+impl Tree {
+    /// The tree below the directory `root_path`, read-write as far as the kernel allows.
+    ///
+    /// An absolute symlink that starts with `mount_point`, or with `/mnt/usb` where a drive is mounted by tradition, is
+    /// relative to the tree's root in [`Tree::resolve`]; all other absolute links begin at the root as they stand.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened.
+    pub fn new(root_path: impl Into<PathBuf>, mount_point: Option<PathBuf>) -> Result<Self> {
+        let root_path = root_path.into();
+        let directory = open_root(&root_path)?;
+        Ok(Self {
+            root_path,
+            mount_points: resolve::mount_point_texts(mount_point),
+            kind: None,
+            root: RwLock::new(Some(Root { directory, access: Access::ReadWrite })),
+            open_files: Arc::default(),
+        })
+    }
+
+    /// Names the file system; without this it is told by the kernel's magic number, which is one for all of ext.
+    #[must_use]
+    pub fn with_kind(mut self, kind: FileSystemKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Starts with this access; a read-only tree refuses every change itself, whatever the kernel would allow.
+    ///
+    /// # Errors
+    /// None for a tree without open files.
+    pub fn with_access(self, access: Access) -> Result<Self> {
+        self.set_access(access)?;
+        Ok(self)
+    }
+
+    /// The directory that is the root.
+    pub fn root_path(&self) -> &Path {
+        &self.root_path
+    }
+
+    /// Where `path` is on this host. Only for programs that need a name: nothing stops symlinks on this way.
+    pub fn host_path(&self, path: &RelativePath) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        self.root_path.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
+    }
+
+    /// What the tree may be used for now; `None` while it is closed.
+    pub fn access(&self) -> Option<Access> {
+        self.read_root().as_ref().map(|root| root.access)
+    }
+
+    /// Changes what the tree may be used for. The kernel's own flags are the caller's matter.
+    ///
+    /// # Errors
+    /// `Busy` if a file is open for writing and the tree would become read-only; `NotFound` if it is closed.
+    pub fn set_access(&self, access: Access) -> Result<()> {
+        self.change_access(access, || Ok(()))
+    }
+
+    /// As [`Tree::set_access`], with `act` in between the check and the change. No file is opened meanwhile.
+    pub(crate) fn change_access(&self, access: Access, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut guard = self.write_root();
+        let Some(root) = guard.as_mut() else {
+            return Err(self.closed("remounting"));
+        };
+        if access == Access::ReadOnly && self.open_files.writers() > 0 {
+            return Err(self.busy("remounting"));
+        }
+        act()?;
+        root.access = access;
+        Ok(())
+    }
+
+    /// Syncs, then lets go of the root, so that what is mounted there can be unmounted.
+    ///
+    /// # Errors
+    /// `Busy` while files are open; `NotFound` if it is closed already; `Io` if the last writes failed: the tree then
+    /// stays open, and a second call can succeed although the data is lost.
+    pub fn close(&self) -> Result<()> {
+        let mut guard = self.write_root();
+        let Some(root) = guard.as_ref() else {
+            return Err(self.closed("unmounting"));
+        };
+        if self.open_files.all() > 0 {
+            return Err(self.busy("unmounting"));
+        }
+        if root.access == Access::ReadWrite {
+            nix::unistd::syncfs(&*root.directory).map_err(|errno| self.root_error(errno, "syncing"))?;
+        }
+        *guard = None;
+        Ok(())
+    }
+
+    /// Opens the root again after [`Tree::close`], when unmounting failed.
+    ///
+    /// # Errors
+    /// If the root cannot be opened.
+    pub fn reopen(&self, access: Access) -> Result<()> {
+        let directory = open_root(&self.root_path)?;
+        *self.write_root() = Some(Root { directory, access });
+        Ok(())
+    }
+
+    /// Lets go of the root without a sync and whatever is open.
+    pub(crate) fn abandon(&self) {
+        *self.write_root() = None;
+    }
+
+    /// See [`crate::Volume::capabilities`]. A closed tree of no given kind is one of an unknown kind.
+    pub fn capabilities(&self) -> Capabilities {
+        match self.reading("asking for the kind of", &RelativePath::root()) {
+            Ok(root) => self.capabilities_by(&root),
+            Err(_) => capabilities_of(self.kind.clone().unwrap_or_else(unknown_kind)),
+        }
+    }
+
+    fn capabilities_by(&self, root: &OpenRoot<'_>) -> Capabilities {
+        let kind = match &self.kind {
+            Some(kind) => kind.clone(),
+            None => {
+                statfs::fstatfs(&*root.directory).map_or_else(|_| unknown_kind(), |answer| kind_of(&answer))
+            }
+        };
+        capabilities_of(kind)
+    }
+
+    /// See [`crate::Volume::space`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn space(&self) -> Result<Space> {
+        let guard = self.reading("asking for the free space", &RelativePath::root())?;
+        // statfs and not statvfs: its fields are wide enough on 32-bit hosts too.
+        let answer = statfs::fstatfs(&*guard.directory)
+            .map_err(|errno| self.root_error(errno, "asking for the free space"))?;
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // The field's type differs between hosts.
+        let block_len_bytes = answer.block_size() as u64;
+        Ok(Space {
+            free_bytes: answer.blocks_available().saturating_mul(block_len_bytes),
+            total_bytes: answer.blocks().saturating_mul(block_len_bytes),
+        })
+    }
+
+    /// See [`crate::Volume::sync`].
+    ///
+    /// # Errors
+    /// As there. Kernels before 5.8 do not report failed writes here; [`TreeFile`]'s sync does on all.
+    pub fn sync(&self) -> Result<()> {
+        let guard = self.reading("syncing", &RelativePath::root())?;
+        nix::unistd::syncfs(&*guard.directory).map_err(|errno| self.root_error(errno, "syncing"))
+    }
+
+    fn read_root(&self) -> RwLockReadGuard<'_, Option<Root>> {
+        self.root.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_root(&self) -> RwLockWriteGuard<'_, Option<Root>> {
+        self.root.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the tree open for one operation.
+    fn reading(&self, operation: &str, path: &RelativePath) -> Result<OpenRoot<'_>> {
+        let guard = self.read_root();
+        let Some((directory, access)) = guard.as_ref().map(|root| (root.directory.clone(), root.access))
+        else {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                operation,
+                path.to_string(),
+                "the volume is unmounted",
+            ));
+        };
+        Ok(OpenRoot { directory, access, _guard: guard })
+    }
+
+    /// Holds the tree open for one operation that changes it.
+    fn writing(&self, operation: &str, path: &RelativePath) -> Result<OpenRoot<'_>> {
+        let open = self.reading(operation, path)?;
+        if open.access == Access::ReadOnly {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                operation,
+                path.to_string(),
+                "the volume is mounted read-only",
+            ));
+        }
+        Ok(open)
+    }
+
+    fn closed(&self, operation: &str) -> Error {
+        Error::new(
+            ErrorKind::NotFound,
+            operation,
+            self.root_path.display().to_string(),
+            "the volume is unmounted",
+        )
+    }
+
+    fn busy(&self, operation: &str) -> Error {
+        let detail = format!("{} files are open", self.open_files.all());
+        Error::new(ErrorKind::Busy, operation, self.root_path.display().to_string(), detail)
+    }
+
+    fn root_error(&self, errno: Errno, operation: &str) -> Error {
+        Error::from_io(io::Error::from(errno), operation, self.root_path.display().to_string())
+    }
+}
+
+/// A root that cannot be closed while this is held. An operation takes one and hands it on: a second one in the same
+/// thread could wait for ever behind an unmount.
+struct OpenRoot<'a> {
+    directory: Arc<File>,
+    access: Access,
+    _guard: RwLockReadGuard<'a, Option<Root>>,
+}
+
+/// Opened for reading and not as a mere path, because `syncfs` needs that.
+fn open_root(path: &Path) -> Result<Arc<File>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, Mode::empty())
+        .map(|directory| Arc::new(File::from(directory)))
+        .map_err(|errno| Error::from_io(io::Error::from(errno), "opening", path.display().to_string()))
+}
+
+fn unknown_kind() -> FileSystemKind {
+    FileSystemKind::Other("unknown".to_owned())
+}
+
+/// The family by the kernel's magic number.
+fn kind_of(answer: &Statfs) -> FileSystemKind {
+    match answer.filesystem_type() {
+        statfs::EXT4_SUPER_MAGIC => FileSystemKind::Ext4,
+        statfs::MSDOS_SUPER_MAGIC => FileSystemKind::Vfat,
+        EXFAT_SUPER_MAGIC => FileSystemKind::Exfat,
+        FsType(magic) => FileSystemKind::Other(format!("{magic:#x}")),
+    }
+}
+
+/// What a family can hold. The host file systems behind `Other` (tmpfs, overlay, btrfs, xfs) are all Unix ones.
+fn capabilities_of(kind: FileSystemKind) -> Capabilities {
+    let unix = !matches!(kind, FileSystemKind::Vfat | FileSystemKind::Exfat);
+    let file_len_max_bytes = match kind {
+        FileSystemKind::Vfat => u64::from(u32::MAX),
+        // With blocks of 4 KiB, see ext4's documentation and Documentation/filesystems/ext2.rst.
+        FileSystemKind::Ext2 | FileSystemKind::Ext3 => 2 << 40,
+        FileSystemKind::Ext4 => 16 << 40,
+        FileSystemKind::Exfat | FileSystemKind::Other(_) => i64::MAX as u64,
+    };
+    Capabilities {
+        unix,
+        sparse: unix,
+        case_insensitive: !unix,
+        // ext2 has no journal; neither FAT has one.
+        atomic_replace: unix && kind != FileSystemKind::Ext2,
+        file_len_max_bytes,
+        file_system: kind,
+    }
+}

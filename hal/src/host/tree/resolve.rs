@@ -1,0 +1,106 @@
+//! Following symlinks inside of the root.
+//!
+//! The kernel can do this (`RESOLVE_IN_ROOT`), but does not tell which path remains, and the remaining path is what
+//! callers need: a sidecar stands beside the link or beside its target.
+
+use super::walk::failed;
+use super::{OpenRoot, Tree};
+use crate::{RelativePath, Result};
+use nix::errno::Errno;
+use nix::fcntl::readlinkat;
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// How many symlinks one path may go through: the kernel's own limit (`MAXSYMLINKS`, path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Where a drive is mounted by tradition, and what links on it begin with.
+const TRADITIONAL_MOUNT_POINT: &str = "/mnt/usb";
+
+/// The texts that an absolute link may begin with and still be relative to the volume.
+pub(super) fn mount_point_texts(mount_point: Option<PathBuf>) -> Vec<Vec<u8>> {
+    let mut texts = vec![TRADITIONAL_MOUNT_POINT.as_bytes().to_vec()];
+    texts.extend(mount_point.map(|path| path.as_os_str().as_bytes().to_vec()));
+    texts
+}
+
+/// The components of `text` below the longest of `mount_points` that it begins with.
+fn link_components<'a>(text: &'a [u8], mount_points: &[Vec<u8>]) -> Vec<&'a [u8]> {
+    let components = split(text);
+    if !text.starts_with(b"/") {
+        return components;
+    }
+    let skipped = mount_points
+        .iter()
+        .map(|mount_point| split(mount_point))
+        .filter(|mount_point| components.starts_with(mount_point))
+        .map(|mount_point| mount_point.len())
+        .max();
+    components[skipped.unwrap_or(0)..].to_vec()
+}
+
+fn split(text: &[u8]) -> Vec<&[u8]> {
+    text.split(|byte| *byte == b'/').filter(|component| !component.is_empty() && *component != b".").collect()
+}
+
+impl Tree {
+    /// See [`crate::Volume::resolve`].
+    ///
+    /// # Errors
+    /// As there; `SymlinkInPath` for more than 40 links.
+    pub fn resolve(&self, path: &RelativePath) -> Result<RelativePath> {
+        let operation = "resolving";
+        let root = self.reading(operation, path)?;
+        let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+        let mut done = RelativePath::root();
+        let mut links = 0;
+        while let Some(name) = pending.pop_front() {
+            if name == b".." {
+                done = done.parent().unwrap_or_default();
+                continue;
+            }
+            let invalid = |error| failed(io::Error::other(error), operation, path);
+            let here = done.join(&name).map_err(invalid)?;
+            let place = self.place(&root, &here, operation)?;
+            let status = place.status().map_err(|error| failed(error, operation, path))?;
+            if !status.is_symlink() {
+                if !pending.is_empty() && !status.is_dir() {
+                    return Err(failed(Errno::ENOTDIR, operation, path));
+                }
+                done = here;
+                continue;
+            }
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(failed(Errno::ELOOP, operation, path));
+            }
+            let text = self.link_text(&root, &here, operation)?;
+            if text.starts_with(b"/") {
+                done = RelativePath::root();
+            }
+            for component in link_components(&text, &self.mount_points).into_iter().rev() {
+                pending.push_front(component.to_vec());
+            }
+        }
+        Ok(done)
+    }
+
+    /// See [`crate::Volume::read_link`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_link(&self, path: &RelativePath) -> Result<Vec<u8>> {
+        let operation = "reading the symlink";
+        let root = self.reading(operation, path)?;
+        self.link_text(&root, path, operation)
+    }
+
+    fn link_text(&self, root: &OpenRoot<'_>, path: &RelativePath, operation: &str) -> Result<Vec<u8>> {
+        let place = self.place(root, path, operation)?;
+        readlinkat(&place, place.name)
+            .map(OsStringExt::into_vec)
+            .map_err(|errno| failed(errno, operation, path))
+    }
+}

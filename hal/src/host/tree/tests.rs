@@ -1,0 +1,114 @@
+//! What only a tree over a real directory can show; the contract suite has the rest.
+
+use super::*;
+use crate::{FileKind, VolumeFile};
+use std::os::unix::fs::symlink;
+
+fn path(text: impl AsRef<[u8]>) -> RelativePath {
+    RelativePath::parse(text).unwrap()
+}
+
+fn tree() -> (tempfile::TempDir, Tree) {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = Tree::new(directory.path(), Some("/run/replicator/drive".into())).unwrap();
+    (directory, tree)
+}
+
+#[test]
+fn a_file_written_through_the_tree_is_found_on_the_host() {
+    let (directory, tree) = tree();
+    let mut file = tree.create_file(&path("a.img"), 0o640).unwrap();
+    assert_eq!(file.write_at(3, b"xyz").unwrap(), 3);
+    file.sync().unwrap();
+    file.close().unwrap();
+    assert_eq!(std::fs::read(directory.path().join("a.img")).unwrap(), b"\0\0\0xyz");
+    assert_eq!(tree.metadata(&path("a.img")).unwrap().mode, 0o640);
+}
+
+#[test]
+fn links_with_the_mount_point_stay_on_the_volume() {
+    let (directory, tree) = tree();
+    std::fs::create_dir(directory.path().join("old")).unwrap();
+    std::fs::write(directory.path().join("old/sd.dd"), b"x").unwrap();
+    for (name, text) in [
+        ("usb", "/mnt/usb/old/sd.dd"),
+        ("private", "/run/replicator/drive/old/sd.dd"),
+        ("slashes", "//mnt///usb/./old/sd.dd"),
+        ("absolute", "/old/sd.dd"),
+        ("above", "../../../old/sd.dd"),
+    ] {
+        symlink(text, directory.path().join(name)).unwrap();
+        assert_eq!(tree.resolve(&path(name)).unwrap(), path("old/sd.dd"), "{name}");
+    }
+    symlink("/mnt/usbstick/old/sd.dd", directory.path().join("other")).unwrap();
+    assert_eq!(tree.resolve(&path("other")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn nothing_outside_of_the_root_is_reached() {
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), b"secret").unwrap();
+    let (directory, tree) = tree();
+    symlink(outside.path(), directory.path().join("way")).unwrap();
+    symlink(outside.path().join("secret"), directory.path().join("link")).unwrap();
+    let kind = |result: Result<()>| result.unwrap_err().kind();
+    assert_eq!(
+        kind(tree.open_file(&path("way/secret"), Access::ReadOnly).map(drop)),
+        ErrorKind::SymlinkInPath
+    );
+    assert_eq!(kind(tree.open_file(&path("link"), Access::ReadWrite).map(drop)), ErrorKind::SymlinkInPath);
+    assert_eq!(kind(tree.list(&path("way")).map(drop)), ErrorKind::SymlinkInPath);
+    assert_eq!(kind(tree.remove_file(&path("way/secret"))), ErrorKind::SymlinkInPath);
+    assert_eq!(kind(tree.resolve(&path("link")).map(drop)), ErrorKind::NotFound);
+    assert_eq!(std::fs::read(outside.path().join("secret")).unwrap(), b"secret");
+}
+
+#[test]
+fn paths_longer_than_one_system_call_takes_work() {
+    let (_directory, tree) = tree();
+    let name = [b'd'; 200];
+    let mut deep = RelativePath::root();
+    for _ in 0..30 {
+        deep = deep.join(name).unwrap();
+        tree.create_dir(&deep, 0o755).unwrap();
+    }
+    let file = deep.join("end").unwrap();
+    tree.create_file(&file, 0o600).unwrap().close().unwrap();
+    assert_eq!(tree.metadata(&file).unwrap().kind, FileKind::File);
+    assert_eq!(tree.resolve(&file).unwrap(), file);
+    symlink("/", tree.root_path().join("link")).unwrap();
+    let through = path("link").join_path(&file);
+    assert_eq!(tree.metadata(&through).unwrap_err().kind(), ErrorKind::SymlinkInPath);
+}
+
+#[test]
+fn a_fifo_is_refused_and_does_not_hang() {
+    let (_directory, tree) = tree();
+    tree.make_node(&path("pipe"), crate::NodeKind::Fifo, 0o622).unwrap();
+    let metadata = tree.metadata(&path("pipe")).unwrap();
+    assert_eq!((metadata.kind, metadata.mode), (FileKind::Fifo, 0o622));
+    let error = tree.open_file(&path("pipe"), Access::ReadOnly).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_closed_tree_is_gone_until_it_is_reopened() {
+    let (_directory, tree) = tree();
+    let mut file = tree.create_file(&path("a"), 0o600).unwrap();
+    assert_eq!(tree.close().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(tree.set_access(Access::ReadOnly).unwrap_err().kind(), ErrorKind::Busy);
+    file.close().unwrap();
+    tree.close().unwrap();
+    assert_eq!(tree.list(&RelativePath::root()).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(tree.close().unwrap_err().kind(), ErrorKind::NotFound);
+    tree.reopen(Access::ReadOnly).unwrap();
+    assert_eq!(tree.list(&RelativePath::root()).unwrap().len(), 1);
+    assert_eq!(tree.remove_file(&path("a")).unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+#[test]
+fn errors_name_the_operation_and_the_path() {
+    let (_directory, tree) = tree();
+    let text = tree.remove_file(&path("boot/zImage")).unwrap_err().to_string();
+    assert!(text.starts_with("removing boot/zImage: ") && text.ends_with("[E-NOTFOUND]"), "{text}");
+}

@@ -1,0 +1,164 @@
+//! A tree as a [`Volume`]: the tree's operations, and somebody who mounts and unmounts it.
+
+use super::Tree;
+use crate::{
+    Access, Capabilities, DirectoryEntry, Metadata, NodeKind, Owner, RelativePath, Result, Space, Timestamp,
+    Volume, VolumeFile, VolumeId, Xattr,
+};
+use std::sync::Arc;
+
+/// What a [`TreeVolume`] asks of whoever mounted its tree. The tree has seen to open files before any call.
+pub trait Mount: Send + Sync {
+    /// Changes the mount between read-only and read-write.
+    ///
+    /// # Errors
+    /// Those of [`Volume::remount`].
+    fn remount(&self, access: Access) -> Result<()>;
+
+    /// Unmounts; the tree's root is synced and closed already. After an error the tree opens its root again.
+    ///
+    /// # Errors
+    /// Those of [`Volume::unmount`].
+    fn unmount(&self) -> Result<()>;
+
+    /// Last resort when a mounted volume is dropped and cannot be unmounted in order: open files, a failed sync.
+    fn abandon(&self);
+}
+
+/// A [`Tree`] and its [`Mount`], as a [`Volume`]. Dropping it unmounts it.
+pub struct TreeVolume<M: Mount> {
+    id: VolumeId,
+    tree: Arc<Tree>,
+    mount: M,
+}
+
+impl<M: Mount> TreeVolume<M> {
+    /// A volume called `id` over a mounted `tree`. The tree may be shared with whoever has to look up files by `id`.
+    pub fn new(id: VolumeId, tree: Arc<Tree>, mount: M) -> Self {
+        Self { id, tree, mount }
+    }
+}
+
+impl<M: Mount> Drop for TreeVolume<M> {
+    fn drop(&mut self) {
+        // Nobody is left to tell of an error, and a drop must not leave a mount behind.
+        if self.tree.access().is_some() && self.unmount().is_err() {
+            self.tree.abandon();
+            self.mount.abandon();
+        }
+    }
+}
+
+impl<M: Mount> Volume for TreeVolume<M> {
+    fn id(&self) -> VolumeId {
+        self.id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.tree.capabilities()
+    }
+
+    fn space(&self) -> Result<Space> {
+        self.tree.space()
+    }
+
+    fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
+        self.tree.list(directory)
+    }
+
+    fn metadata(&self, path: &RelativePath) -> Result<Metadata> {
+        self.tree.metadata(path)
+    }
+
+    fn resolve(&self, path: &RelativePath) -> Result<RelativePath> {
+        self.tree.resolve(path)
+    }
+
+    fn read_link(&self, path: &RelativePath) -> Result<Vec<u8>> {
+        self.tree.read_link(path)
+    }
+
+    fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
+        Ok(Box::new(self.tree.open_file(path, Access::ReadOnly)?))
+    }
+
+    fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
+        Ok(Box::new(self.tree.open_file(path, Access::ReadWrite)?))
+    }
+
+    fn create_new(&self, path: &RelativePath, mode: u32) -> Result<Box<dyn VolumeFile>> {
+        Ok(Box::new(self.tree.create_file(path, mode)?))
+    }
+
+    fn create_dir(&self, path: &RelativePath, mode: u32) -> Result<()> {
+        self.tree.create_dir(path, mode)
+    }
+
+    fn symlink(&self, path: &RelativePath, text: &[u8]) -> Result<()> {
+        self.tree.symlink(path, text)
+    }
+
+    fn hard_link(&self, existing: &RelativePath, path: &RelativePath) -> Result<()> {
+        self.tree.hard_link(existing, path)
+    }
+
+    fn make_node(&self, path: &RelativePath, kind: NodeKind, mode: u32) -> Result<()> {
+        self.tree.make_node(path, kind, mode)
+    }
+
+    fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
+        self.tree.set_owner(path, owner)
+    }
+
+    fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
+        self.tree.set_mode(path, mode)
+    }
+
+    fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
+        self.tree.set_modified(path, modified)
+    }
+
+    fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
+        self.tree.xattrs(path)
+    }
+
+    fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
+        self.tree.set_xattr(path, xattr)
+    }
+
+    fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {
+        self.tree.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &RelativePath) -> Result<()> {
+        self.tree.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &RelativePath) -> Result<()> {
+        self.tree.remove_dir(path)
+    }
+
+    fn sync_dir(&self, directory: &RelativePath) -> Result<()> {
+        self.tree.sync_dir(directory)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.tree.sync()
+    }
+
+    fn remount(&self, access: Access) -> Result<()> {
+        self.tree.change_access(access, || self.mount.remount(access))
+    }
+
+    fn unmount(&self) -> Result<()> {
+        let access = self.tree.access().unwrap_or(Access::ReadOnly);
+        self.tree.close()?;
+        self.mount.unmount().inspect_err(|_| {
+            // Still mounted, so it must stay usable. If even that fails, calls say that the volume is gone, which for
+            // this tree is true.
+            if self.tree.reopen(access).is_err() {
+                self.tree.abandon();
+            }
+        })
+    }
+}

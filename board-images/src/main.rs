@@ -1,2 +1,41 @@
-//! The boot binary of the replicator.
-fn main() {}
+//! The boot binary of the replicator: reads the command line, wires the engine to this system, and turns the result into
+//! an exit status. What a run does is the engine's matter, how it reaches the system the HAL's.
+
+mod boards;
+mod cli;
+mod leds;
+mod profiles;
+mod request;
+mod run;
+mod usage;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+/// The command line cannot be taken.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        Command::Run(args) => run::run(args).map(|exit| (exit, String::new())),
+        Command::Plan(args) => run::plan(args),
+        Command::Boards(args) => boards::text(args).map(|text| (0, text)),
+    };
+    match result {
+        // `print!` would panic where the reader has seen enough.
+        Ok((exit, text)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("replicator: writing the output: {error}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::from(exit),
+        },
+        Err(error) => {
+            eprintln!("replicator: {error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}

@@ -3,16 +3,22 @@
 //! It reaches the world only through `replicator_hal`. What lives here: the order of steps, the decisions, the formats.
 //! What does not: devices, file systems, time, threads that make HAL calls.
 
+pub mod boot;
+pub mod capture;
+pub mod drive;
 pub mod drive_file;
 pub mod error;
+pub mod expand;
 pub mod formats;
 pub mod media;
 pub mod names;
 pub mod operation;
 pub mod options;
+pub mod plan;
 pub mod profile;
 pub mod report;
+pub mod sanitise_rules;
 pub mod tuning;
+pub mod write;
 
 pub use error::{Error, Refusal, Result};
-pub mod sanitise_rules;

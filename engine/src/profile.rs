@@ -22,9 +22,9 @@ pub struct Profile {
     /// Media in the order in which they are captured.
     #[serde(default, rename = "medium")]
     pub media: Vec<MediumProfile>,
-    /// The LEDs.
+    /// The LEDs; several where the boards of the profile differ.
     #[serde(default)]
-    pub leds: LedProfile,
+    pub leds: Vec<LedProfile>,
 }
 
 /// One medium of a board.
@@ -129,6 +129,9 @@ impl FileSystemFlavour {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedProfile {
+    /// `compatible` strings of the boards that have these LEDs; empty if all of the profile have them.
+    #[serde(default)]
+    pub only: Vec<String>,
     /// The green one.
     #[serde(default)]
     pub green: LedLine,
@@ -207,7 +210,34 @@ impl Profile {
                 return bad(format!("medium {} needs a controller or a device", medium.name));
             }
         }
+        for line in self.leds.iter().flat_map(|leds| [&leds.green, &leds.red]) {
+            if line.chip.is_some() != line.line.is_some() {
+                return bad("an LED's chip and line go together".into());
+            }
+        }
         Ok(())
+    }
+
+    /// The LEDs of a board with these `compatible` strings: the first that fit. Where none fit, because the profile was
+    /// chosen by name on another system, names are all that may be tried: a line of another board may switch anything.
+    pub fn leds_of(&self, compatible: &[String]) -> LedProfile {
+        let fits = |leds: &&LedProfile| {
+            leds.only.is_empty() || leds.only.iter().any(|wanted| compatible.contains(wanted))
+        };
+        let names_only = |line: fn(&LedProfile) -> &LedLine| {
+            let mut names: Vec<String> = Vec::new();
+            for name in self.leds.iter().flat_map(|leds| &line(leds).names) {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+            LedLine { names, ..LedLine::default() }
+        };
+        self.leds.iter().find(fits).cloned().unwrap_or_else(|| LedProfile {
+            only: Vec::new(),
+            green: names_only(|leds| &leds.green),
+            red: names_only(|leds| &leds.red),
+        })
     }
 
     /// Whether one of the board's `compatible` strings is one of the profile's, as a whole.
@@ -243,5 +273,46 @@ mod tests {
         let profile = Profile::parse("name = \"x\"\nmatch = [\"technologic,ts7100\"]", "x.toml").unwrap();
         assert!(profile.fits(&["technologic,ts7100".into(), "fsl,imx6ul".into()]));
         assert!(!profile.fits(&["technologic,ts7100z".into()]));
+    }
+
+    fn with_leds() -> Profile {
+        let text = r#"
+            name = "x"
+            [[leds]]
+            only = ["a,one"]
+            green = { names = ["green:power"], chip = "gpio-a", line = 3, active_low = true }
+            red = { names = ["red:status", "red-led"] }
+            [[leds]]
+            only = ["a,two"]
+            green = { names = ["green:power", "green-led"], chip = "gpio-b", line = 4 }
+            red = { names = ["red:status", "red:"] }
+        "#;
+        Profile::parse(text, "x.toml").unwrap()
+    }
+
+    #[test]
+    fn the_first_leds_that_fit_the_board_are_its_leds() {
+        let profile = with_leds();
+        let line = |compatible: &str| {
+            let leds = profile.leds_of(&[compatible.to_owned()]);
+            (leds.green.chip, leds.green.line, leds.green.active_low)
+        };
+        assert_eq!(line("a,one"), (Some("gpio-a".into()), Some(3), true));
+        assert_eq!(line("a,two"), (Some("gpio-b".into()), Some(4), false));
+    }
+
+    #[test]
+    fn on_an_unknown_board_leds_are_tried_by_name_only() {
+        let leds = with_leds().leds_of(&[]);
+        assert_eq!(leds.green.names, ["green:power", "green-led"]);
+        assert_eq!(leds.red.names, ["red:status", "red-led", "red:"]);
+        assert_eq!((leds.green.chip, leds.green.line), (None, None));
+    }
+
+    #[test]
+    fn a_gpio_line_needs_its_chip() {
+        let text = "name = \"x\"\n[[leds]]\ngreen = { line = 3 }";
+        let error = Profile::parse(text, "x.toml").unwrap_err().to_string();
+        assert!(error.contains("chip and line"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
+use crate::options::TimeoutSettings;
 use std::time::Duration;
 
 /// Sizes and times of a run.
@@ -32,6 +33,21 @@ pub struct Tuning {
     pub limits: Limits,
     /// How many entries a tarball may have: each takes memory until it is verified.
     pub tar_entries_max: u64,
+}
+
+impl Tuning {
+    /// The same with the times that a drive's settings ask for.
+    #[must_use]
+    pub fn with_timeouts(&self, timeouts: &TimeoutSettings) -> Self {
+        let mut tuning = self.clone();
+        if let Some(seconds) = timeouts.io_seconds {
+            tuning.io_lease = Duration::from_secs(seconds);
+        }
+        if let Some(seconds) = timeouts.tool_seconds {
+            tuning.tool_lease = Duration::from_secs(seconds);
+        }
+        tuning
+    }
 }
 
 impl Default for Tuning {

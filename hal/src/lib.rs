@@ -23,12 +23,16 @@
 mod block;
 mod board;
 mod clock;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 mod filesystem;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
 mod leds;
+#[cfg(feature = "linux")]
+pub mod linux;
 mod path;
 mod records;
 mod system;

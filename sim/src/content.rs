@@ -269,7 +269,8 @@ fn add(fs: &mut SimFs, backing: &mut dyn Backing, entry: &Entry) -> Outcome<()> 
     let (path, now) = (parse(&entry.path)?, entry.modified);
     make_parents(fs, &path, now)?;
     match &entry.node {
-        Node::Directory if path.is_root() => {}
+        // Made before as a parent, or the root: only its attributes are new.
+        Node::Directory if fs.lookup(&path).is_ok() => {}
         Node::Directory => drop(fs.create(&path, FileKind::Directory, 0o755, now)?),
         Node::File(bytes) => {
             let inode = fs.create(&path, FileKind::File, 0o644, now)?;

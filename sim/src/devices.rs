@@ -2,7 +2,8 @@
 
 use crate::disk::Disk;
 use crate::machine::Machine;
-use crate::turnstile::{Moment, Op, Turnstile};
+use crate::op::{Moment, Op};
+use crate::turnstile::Turnstile;
 use replicator_hal::{
     BlockDevice, BlockDevices, CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target,
 };

@@ -5,7 +5,7 @@
 //! the start. The others make the matching call fail, shorter, hang, or be the last before the power goes. Not here:
 //! damaged content, which is the builder's to make.
 
-use crate::turnstile::{Moment, Op, Timing};
+use crate::op::{Moment, Op, Timing};
 use replicator_hal::{ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -215,11 +215,6 @@ impl FaultKind {
         )
     }
 
-    /// Whether it holds from the start if nothing else is said.
-    fn from_start(&self) -> bool {
-        self.is_state()
-    }
-
     /// Which calls it means when the trigger does not say.
     fn acts_on(&self, op: &Op) -> bool {
         match self {
@@ -273,7 +268,7 @@ impl Faults {
     pub(crate) fn at_start(&mut self) -> Vec<(FaultId, Fault)> {
         let mut due = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
-            if armed.fault.kind.from_start() && armed.fault.when.is_always() {
+            if armed.fault.kind.is_state() && armed.fault.when.is_always() {
                 armed.acted += 1;
                 due.push((FaultId(index as u32), armed.fault.clone()));
             }
@@ -290,7 +285,7 @@ impl Faults {
             if !here || !kind.acts_on(op) || !when.matches(op, moment.number) {
                 continue;
             }
-            if kind.from_start() && when.is_always() {
+            if kind.is_state() && when.is_always() {
                 armed.reached = true;
                 continue;
             }

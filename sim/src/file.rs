@@ -1,9 +1,9 @@
 //! The HAL's open file over a simulated file system.
 
 use crate::devices::{Door, limited};
+use crate::op::{Moment, Op};
 use crate::simfs::{Outcome, Refusal};
 use crate::storage::{Layer, Mounted};
-use crate::turnstile::{Moment, Op};
 use replicator_hal::{Error, ErrorKind, Result, Timestamp, VolumeFile};
 use std::ops::Range;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl SimFile {
 
     fn require_writable(&self, mounted: &Mounted) -> Outcome<()> {
         if !self.writable {
-            return Err(Refusal::Kind(ErrorKind::Other, "it is not open for writing"));
+            return Err(Refusal::Kind(ErrorKind::PermissionDenied, "it is not open for writing"));
         }
         mounted.require_writable()
     }

@@ -3,10 +3,10 @@
 use crate::devices::Door;
 use crate::faults::{FaultKind, FsckScript};
 use crate::machine::Machine;
+use crate::op::{Moment, Op};
 use crate::random::{FOLD_START, fold};
 use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
-use crate::turnstile::{Moment, Op};
 use crate::volume::SimVolume;
 use replicator_hal::{
     Access, Error, ErrorKind, FileSystem, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,

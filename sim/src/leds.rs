@@ -4,7 +4,8 @@
 //! moment on, whatever the engine says later, apart from something worse.
 
 use crate::machine::Machine;
-use crate::turnstile::{Op, Turnstile};
+use crate::op::Op;
+use crate::turnstile::Turnstile;
 use replicator_hal::{Led, Leds, Status, level};
 use std::ops::Range;
 use std::sync::Arc;

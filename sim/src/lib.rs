@@ -1,5 +1,3 @@
-//! A simulated board for the replicator engine.
-pub mod scenario;
 //! A simulated board for the replicator engine: deterministic, with caches, power cuts and faults.
 //!
 //! Build a [`World`] from data, run the engine on its [`Board`](replicator_hal::Board), look at what is left, boot again from
@@ -37,10 +35,12 @@ mod file_systems;
 pub mod inspect;
 mod leds;
 mod machine;
+pub mod op;
 pub mod pages;
 pub mod partitions;
 pub mod random;
 mod records;
+pub mod scenario;
 pub mod simfs;
 mod storage;
 mod system;

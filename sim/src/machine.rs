@@ -2,12 +2,12 @@
 
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::leds::LedLog;
+use crate::op::{Due, Model, Moment, Op};
 use crate::random::Random;
 use crate::records::RecordLog;
 use crate::simfs::Survival;
 use crate::storage::Storage;
 use crate::system::SystemState;
-use crate::turnstile::{Due, Model, Moment, Op};
 use replicator_hal::{Error, FaultId, Timestamp};
 use std::time::Duration;
 

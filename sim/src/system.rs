@@ -5,8 +5,8 @@
 
 use crate::devices::Door;
 use crate::faults::FaultKind;
+use crate::op::Op;
 use crate::simfs::{Backing, Outcome, SimFs};
-use crate::turnstile::Op;
 use replicator_hal::{Error, ErrorKind, FileKind, Hook, HookEnd, RelativePath, Result, System, Timestamp};
 
 /// No hook program is longer.
@@ -35,7 +35,7 @@ enum Command {
 
 fn parse(program: &str) -> Option<Vec<Command>> {
     let lines = program.lines().enumerate().map(|(index, line)| (index, line.trim()));
-    let lines = lines.filter(|(index, line)| !line.is_empty() && !(*index == 0 && line.starts_with("#!")));
+    let lines = lines.filter(|(index, line)| !(line.is_empty() || *index == 0 && line.starts_with("#!")));
     lines
         .map(|(_, line)| {
             let (command, rest) = line.split_once(' ').unwrap_or((line, ""));

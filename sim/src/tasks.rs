@@ -1,6 +1,7 @@
 //! Structured tasks over the turnstile: each task is a thread that waits for its turn before its first instruction.
 
-use crate::turnstile::{Model, Turnstile};
+use crate::op::Model;
+use crate::turnstile::Turnstile;
 use replicator_hal::{Compute, Task, TaskEnd, Tasks};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -26,7 +27,9 @@ impl<M: Model> Tasks for SimTasks<M> {
                     let body = move || {
                         self.turnstile.run_child(parent, child, || catch_unwind(AssertUnwindSafe(task.body)))
                     };
-                    let started = thread::Builder::new().name(task.name).spawn_scoped(scope, body);
+                    // A thread's name must not hold a NUL; a task's may.
+                    let name = task.name.replace('\0', " ");
+                    let started = thread::Builder::new().name(name).spawn_scoped(scope, body);
                     if started.is_err() {
                         self.turnstile.abandon(parent, child);
                     }

@@ -2,9 +2,9 @@
 
 use crate::devices::Door;
 use crate::file::SimFile;
+use crate::op::Op;
 use crate::simfs::{Kind, Outcome, Refusal};
 use crate::storage::{Layer, Mounted, OpenFile};
-use crate::turnstile::Op;
 use replicator_hal::{
     Access, Capabilities, DirectoryEntry, ErrorKind, FileKind, Metadata, NodeKind, Owner, RelativePath,
     Result, Space, Timestamp, Volume, VolumeFile, VolumeId, Xattr,

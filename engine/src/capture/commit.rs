@@ -17,7 +17,11 @@ use replicator_hal::{CacheBypass, RelativePath, VolumeFile};
 use std::io::{self, Read};
 
 /// Brings the packed `file` onto the drive and closes it. Reads after this come from the drive.
-pub(super) fn settle(operation: &Operation<'_>, mut file: Box<dyn VolumeFile>, what: &str) -> Result<CacheBypass> {
+pub(super) fn settle(
+    operation: &Operation<'_>,
+    mut file: Box<dyn VolumeFile>,
+    what: &str,
+) -> Result<CacheBypass> {
     operation.step("syncing the drive");
     file.sync()
         .and_then(|()| file.drop_cache())
@@ -154,7 +158,9 @@ pub(super) fn publish(
     }
     work::sync_directory(drive, &RelativePath::root())?;
     let source = work.path(image)?;
-    drive.rename(&source, &target).map_err(Error::hal(format!("renaming {source} to {target} on the drive")))?;
+    drive
+        .rename(&source, &target)
+        .map_err(Error::hal(format!("renaming {source} to {target} on the drive")))?;
     // Where directories reach the medium in any order, a lost name only means that the medium is captured again; a file
     // with two names would be two owners of the same clusters.
     work.sync()?;

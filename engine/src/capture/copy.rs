@@ -72,7 +72,8 @@ fn copy_open(
     let layout = Layout::read(medium, device.sector_len_bytes)
         .map_err(|error| named(error, &format!("reading the partition table of {}", device.name)))?;
     for slot in &layout.slots {
-        operation.log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));
+        operation
+            .log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));
     }
     let unused = layout.unused(operation, &Holder::Device(device.name.clone()));
     check_space(operation, work, len_bytes, &unused)?;
@@ -93,7 +94,12 @@ fn named(error: Error, doing: &str) -> Error {
 }
 
 /// Refuses what can be known not to fit. With holes the image may take less than the medium has, so no more is certain.
-fn check_space(operation: &Operation<'_>, work: &Work<'_>, len_bytes: u64, unused: &[Range<u64>]) -> Result<()> {
+fn check_space(
+    operation: &Operation<'_>,
+    work: &Work<'_>,
+    len_bytes: u64,
+    unused: &[Range<u64>],
+) -> Result<()> {
     let capabilities = work.drive.capabilities();
     if len_bytes > capabilities.file_len_max_bytes {
         return Err(Error::refused(
@@ -104,7 +110,8 @@ fn check_space(operation: &Operation<'_>, work: &Work<'_>, len_bytes: u64, unuse
             ),
         ));
     }
-    let free_bytes = operation.retry(|| work.drive.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
+    let free_bytes =
+        operation.retry(|| work.drive.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
     if !capabilities.sparse && free_bytes < len_bytes {
         return Err(Error::refused(
             Refusal::DriveTooSmall,

@@ -28,7 +28,8 @@ pub(super) fn clear(operation: &Operation<'_>, region: &Region) -> Result<()> {
 }
 
 fn fill(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-    let free_bytes = operation.retry(|| volume.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
+    let free_bytes =
+        operation.retry(|| volume.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
     let mut progress = operation.progress("filling free space with zeros", Some(free_bytes));
     let zeros = vec![0; operation.tuning.chunk_len_bytes.max(PIECE_MIN_BYTES)];
     let mut paths = Vec::new();

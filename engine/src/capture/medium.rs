@@ -7,7 +7,7 @@ use super::layout::Layout;
 use super::mounted::with_mounted;
 use super::packer::Packed;
 use super::rootfs::{self, Rootfs};
-use super::sanitise::{self, Sanitising};
+use super::sanitise;
 use super::source_record::SourceRecord;
 use super::stamp;
 use super::work::{self, Work};
@@ -18,6 +18,7 @@ use crate::media::Medium;
 use crate::names::{ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::Done;
+use crate::sanitise_rules::Rules;
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath};
 
 /// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
@@ -25,13 +26,13 @@ pub(super) fn capture(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     work: &Work<'_>,
-    sanitising: Option<&Sanitising>,
+    rules: Option<&Rules>,
     medium: &Medium,
 ) -> Result<(ImageName, Done)> {
     let Some(device) = &medium.device else {
         return Err(Error::Internal { detail: format!("{} has no device", medium.name()) });
     };
-    let job = Job { capture, operation, work, sanitising, medium, device };
+    let job = Job { capture, operation, work, rules, medium, device };
     job.run().inspect_err(|_| {
         if let Err(second) = work.remove_leftovers(operation) {
             operation.log(&format!("further failure: {second}"));
@@ -43,7 +44,7 @@ struct Job<'a> {
     capture: &'a Capture<'a>,
     operation: &'a Operation<'a>,
     work: &'a Work<'a>,
-    sanitising: Option<&'a Sanitising>,
+    rules: Option<&'a Rules>,
     medium: &'a Medium,
     device: &'a BlockDevice,
 }
@@ -74,13 +75,13 @@ impl Job<'_> {
 
     fn sanitise(&self, rootfs: Option<&Rootfs>, notes: &mut Vec<String>) -> Result<()> {
         let operation = self.operation;
-        match (rootfs, self.sanitising) {
+        match (rootfs, self.rules) {
             (None, _) => notes.push("no Linux rootfs found: not sanitised".to_owned()),
             (Some(_), None) => notes.push("not sanitised, as the options say".to_owned()),
-            (Some(rootfs), Some(sanitising)) => {
+            (Some(rootfs), Some(rules)) => {
                 operation.step(&format!("sanitising partition {}", rootfs.number));
                 with_mounted(operation, &rootfs.region, Access::ReadWrite, |volume| {
-                    sanitise::sanitise(self.capture, operation, sanitising, self.medium.name(), volume)
+                    sanitise::sanitise(self.capture, operation, rules, self.medium.name(), volume)
                 })?;
                 free_space::clear(operation, &rootfs.region)?;
             }
@@ -144,10 +145,11 @@ impl Job<'_> {
         let settings = &self.capture.options.settings.capture;
         self.capture.options.compress.then(|| XzSettings {
             preset: settings.xz_preset,
-            dictionary_len_bytes: settings
-                .xz_dictionary_kib
-                .map(|kib| kib.saturating_mul(1024))
-                .or(self.capture.tuning.xz.dictionary_len_bytes),
+            dictionary_len_bytes: settings.xz_dictionary_kib.map(|kib| kib.saturating_mul(1024)).or(self
+                .capture
+                .tuning
+                .xz
+                .dictionary_len_bytes),
             block_len_bytes: self.capture.tuning.xz.block_len_bytes,
         })
     }

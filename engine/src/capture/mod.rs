@@ -32,9 +32,9 @@ use crate::names::ImageName;
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::report::{Done, End, Outcome};
+use crate::sanitise_rules::Rules;
 use crate::tuning::Tuning;
 use replicator_hal::{self as hal, Access, Board, ErrorKind, FileKind, RelativePath, Timestamp, Volume};
-use sanitise::Sanitising;
 use session::{Record, Session};
 use std::time::Duration;
 use work::Work;
@@ -96,8 +96,8 @@ pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
     let mut failure = None;
     let mut outcomes = Vec::new();
     match begin(capture, &operation, &items) {
-        Ok((work, sanitising)) => {
-            outcomes = capture_all(capture, &work, sanitising.as_ref(), &items);
+        Ok((work, rules)) => {
+            outcomes = capture_all(capture, &work, rules.as_ref(), &items);
             if !outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {
                 failure = work.remove(&operation).err();
             }
@@ -120,8 +120,8 @@ fn begin<'a>(
     capture: &Capture<'a>,
     operation: &Operation<'_>,
     items: &[Item],
-) -> Result<(Work<'a>, Option<Sanitising>)> {
-    let sanitising = sanitise::load(capture, operation)?;
+) -> Result<(Work<'a>, Option<Rules>)> {
+    let rules = sanitise::load(capture, operation)?;
     let work = Work::new(capture.drive)?;
     capture.drive.remount(Access::ReadWrite).map_err(Error::hal("making the drive writable"))?;
     let of_interest = |item: &&Item| item.skip.is_none() || item.captured.is_some();
@@ -131,13 +131,13 @@ fn begin<'a>(
         record = record.with_media_of(&earlier);
     }
     session::begin(operation, &work, &record)?;
-    Ok((work, sanitising))
+    Ok((work, rules))
 }
 
 fn capture_all(
     capture: &Capture<'_>,
     work: &Work<'_>,
-    sanitising: Option<&Sanitising>,
+    rules: Option<&Rules>,
     items: &[Item],
 ) -> Vec<Outcome> {
     let mut has_failed = false;
@@ -148,7 +148,7 @@ fn capture_all(
         } else if has_failed {
             not_begun(item, "not begun: an earlier medium failed")
         } else {
-            capture_one(capture, work, sanitising, &item.medium)
+            capture_one(capture, work, rules, &item.medium)
         };
         has_failed |= matches!(outcome.end, End::Failed(_));
         outcomes.push(outcome);
@@ -156,16 +156,11 @@ fn capture_all(
     outcomes
 }
 
-fn capture_one(
-    capture: &Capture<'_>,
-    work: &Work<'_>,
-    sanitising: Option<&Sanitising>,
-    medium: &Medium,
-) -> Outcome {
+fn capture_one(capture: &Capture<'_>, work: &Work<'_>, rules: Option<&Rules>, medium: &Medium) -> Outcome {
     let name = medium.name();
     let operation = Operation::new(capture.board, capture.tuning, name, format!("{name}-capture"));
     let started = capture.board.clock.monotonic();
-    let result = medium::capture(capture, &operation, work, sanitising, medium);
+    let result = medium::capture(capture, &operation, work, rules, medium);
     let elapsed = capture.board.clock.monotonic().saturating_sub(started);
     let (image, end) = match result {
         Ok((image, done)) => {
@@ -186,9 +181,7 @@ fn capture_one(
 /// The outcome of a medium that nothing was done for now. What was captured before counts as done.
 fn not_begun(item: &Item, otherwise: &str) -> Outcome {
     let end = match (&item.captured, &item.skip) {
-        (Some(_), reason) => {
-            End::Done(Done { notes: reason.iter().cloned().collect(), ..Done::default() })
-        }
+        (Some(_), reason) => End::Done(Done { notes: reason.iter().cloned().collect(), ..Done::default() }),
         (None, reason) => End::Skipped(reason.clone().unwrap_or_else(|| otherwise.to_owned())),
     };
     outcome(&item.medium, item.captured.as_ref(), end, Duration::ZERO)

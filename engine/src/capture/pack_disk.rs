@@ -55,7 +55,10 @@ impl ImageReader<'_> {
             }
             let part = data.start.max(from)..data.end.min(end);
             for used in ranges::complement(unused, part.clone()) {
-                self.read_exact(used.start, &mut chunk[(used.start - at) as usize..(used.end - at) as usize])?;
+                self.read_exact(
+                    used.start,
+                    &mut chunk[(used.start - at) as usize..(used.end - at) as usize],
+                )?;
             }
             from = part.end;
         }
@@ -76,9 +79,8 @@ impl ImageReader<'_> {
 
     fn read_exact(&mut self, at: u64, buffer: &mut [u8]) -> hal::Result<()> {
         let file = &mut self.file;
-        let len = hal::io::read_full(buffer, |done, rest| {
-            self.operation.retry(|| file.read_at(at + done, rest))
-        })?;
+        let len =
+            hal::io::read_full(buffer, |done, rest| self.operation.retry(|| file.read_at(at + done, rest)))?;
         if len < buffer.len() {
             let detail = format!("the file ends at byte {}", at + len as u64);
             return Err(hal::Error::new(hal::ErrorKind::Io, "reading", "the working image", detail));

@@ -42,10 +42,8 @@ impl<'a> Packer<'a> {
         xz: Option<&XzSettings>,
         total_bytes: Option<u64>,
     ) -> Result<Self> {
-        let sink = HashingSink {
-            hasher: Hasher::new(Algorithm::Md5),
-            sink: BufferedSink::new(operation, file),
-        };
+        let sink =
+            HashingSink { hasher: Hasher::new(Algorithm::Md5), sink: BufferedSink::new(operation, file) };
         let encoder = match xz {
             None => Encoder::Plain(sink),
             Some(settings) => Encoder::Xz(

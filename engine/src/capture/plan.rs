@@ -41,7 +41,8 @@ pub(super) fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>>
             .iter()
             .map(|item| format!("{}: {}", item.medium.name(), item.skip.as_deref().unwrap_or_default()))
             .collect();
-        let reasons = if reasons.is_empty() { "the board has no media".to_owned() } else { reasons.join("; ") };
+        let reasons =
+            if reasons.is_empty() { "the board has no media".to_owned() } else { reasons.join("; ") };
         return Err(Error::refused(Refusal::NothingToDo, format!("there is nothing to capture: {reasons}")));
     }
     Ok(items)
@@ -54,11 +55,8 @@ fn item(
     medium: &Medium,
     names: &[Vec<u8>],
 ) -> Result<Item> {
-    let skipped = |reason: &str| Item {
-        medium: medium.clone(),
-        skip: Some(reason.to_owned()),
-        captured: None,
-    };
+    let skipped =
+        |reason: &str| Item { medium: medium.clone(), skip: Some(reason.to_owned()), captured: None };
     if let Some(image) = names::choose(medium.name(), names) {
         if session == &Session::None {
             return Err(Error::refused(Refusal::WouldReplace, format!("{image} is on the drive already")));

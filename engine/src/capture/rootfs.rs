@@ -9,7 +9,7 @@ use super::mounted::with_mounted;
 use super::work;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{Access, ErrorKind, FileKind, FsckOutcome, Holder, RelativePath, Region, Volume};
+use replicator_hal::{Access, ErrorKind, FileKind, FsckOutcome, Holder, Region, RelativePath, Volume};
 
 /// The root file system in the working image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub(super) fn find(
     hint: u32,
     notes: &mut Vec<String>,
 ) -> Result<Option<Rootfs>> {
-    let (hinted, others): (Vec<&Slot>, Vec<&Slot>) = layout.slots.iter().partition(|slot| slot.number == hint);
+    let (hinted, others): (Vec<&Slot>, Vec<&Slot>) =
+        layout.slots.iter().partition(|slot| slot.number == hint);
     for slot in hinted.into_iter().chain(others) {
         let region = slot.region(image);
         if layout::ext_in(operation, &region)?.is_none() {
@@ -95,10 +96,11 @@ pub(super) fn is_nothing(kind: ErrorKind) -> bool {
 
 fn check(operation: &Operation<'_>, slot: &Slot, region: &Region, notes: &mut Vec<String>) -> Result<()> {
     operation.step(&format!("checking the file system of partition {}", slot.number));
-    let fsck = operation.board.file_systems.fsck(region).map_err(Error::hal(format!(
-        "checking the captured file system of partition {}",
-        slot.number
-    )))?;
+    let fsck = operation
+        .board
+        .file_systems
+        .fsck(region)
+        .map_err(Error::hal(format!("checking the captured file system of partition {}", slot.number)))?;
     for line in fsck.output.lines() {
         operation.log(line);
     }

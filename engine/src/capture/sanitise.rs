@@ -7,31 +7,57 @@ mod apply;
 mod hooks;
 
 use super::{Capture, checksums, stamp, work};
-use crate::error::{Error, Result};
+use crate::drive_file::read_small;
+use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, Volume};
+use crate::sanitise_rules::Rules;
+use replicator_hal::{self as hal, RelativePath, Volume};
 
 /// Where the image says when it was made.
 const VERSION_FILE: &str = "root.version-cust";
 
-/// How to sanitise.
-pub(super) struct Sanitising {
-}
+/// Longest rule file that is read; the parser's own limit is smaller.
+const RULES_LIMIT_BYTES: usize = 128 * 1024;
 
-/// The rules that the drive asks for, or the default ones; `None` if the options say not to sanitise.
-pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<Option<Sanitising>> {
-    todo!()
+/// The rules that the drive asks for, or those that ship; `None` if the options say not to sanitise.
+///
+/// # Errors
+/// `BadOptions` if the rule file is missing or has a fault.
+pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<Option<Rules>> {
+    let settings = &capture.options.settings.capture;
+    if !settings.sanitise {
+        return Ok(None);
+    }
+    let Some(file) = &settings.rules else {
+        return Rules::shipped()
+            .map(Some)
+            .map_err(|error| Error::Internal { detail: format!("the default rules: {error}") });
+    };
+    let bad = |detail: String| Error::refused(Refusal::BadOptions, format!("rule file {file}: {detail}"));
+    let path = RelativePath::parse(file).map_err(|error| bad(error.to_string()))?;
+    let content = operation
+        .retry(|| {
+            let resolved = capture.drive.resolve(&path)?;
+            read_small(capture.drive, &resolved, RULES_LIMIT_BYTES)
+        })
+        .map_err(|error| bad(error.to_string()))?;
+    let text = std::str::from_utf8(&content).map_err(|error| bad(format!("it is no text: {error}")))?;
+    Rules::parse(text).map(Some).map_err(|error| bad(error.to_string()))
 }
 
 /// Sanitises the root file system of `medium`, mounted as `volume`.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
-    sanitising: &Sanitising,
+    rules: &Rules,
     medium: &str,
     volume: &dyn Volume,
 ) -> Result<()> {
     hooks::run(capture, operation, "sanitise-before", medium, volume)?;
+    for rule in &rules.rules {
+        operation.board.leds.renew(operation.tuning.tool_lease);
+        apply::apply(operation, volume, rule)?;
+    }
     hooks::run(capture, operation, "sanitise-after", medium, volume)?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
@@ -40,7 +66,8 @@ pub(super) fn sanitise(
 }
 
 fn write_version(capture: &Capture<'_>, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-    let text = format!("image captured {} by replicator {}\n", stamp(capture.board.clock.wall()), capture.version);
+    let text =
+        format!("image captured {} by replicator {}\n", stamp(capture.board.clock.wall()), capture.version);
     let path = work::in_root(VERSION_FILE)?;
     work::remove_if_there(operation, volume, &path)?;
     let doing = || format!("writing /{VERSION_FILE} in the image");

@@ -5,12 +5,12 @@
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{DirectoryEntry, FileKind, RelativePath, Volume};
+use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, RelativePath, Volume};
 
 /// Deeper paths cannot be reached by the programs of the captured system either (PATH_MAX).
 const PATH_LIMIT_BYTES: usize = 4096;
 /// More entries of one tree would not fit into the memory of a board.
-const ENTRIES_LIMIT: u64 = 4_000_000;
+pub(super) const ENTRIES_LIMIT: u64 = 4_000_000;
 
 /// The entries of a directory in the byte order of their names.
 pub(super) fn list_sorted(
@@ -53,22 +53,28 @@ pub(super) fn remove(
     if kind != FileKind::Directory {
         return remove_name(operation, volume, path);
     }
-    remove_content(operation, volume, path)?;
+    clear(operation, volume, path, true, &|_| false)?;
     operation.retry(|| volume.remove_dir(path)).map_err(Error::hal(format!("removing the directory {path}")))
 }
 
-/// Removes everything below `directory`.
-pub(super) fn remove_content(
+/// Removes everything below `directory`, or all but the directories; what `is_kept` stays with all below and above it.
+/// Says whether something was kept.
+pub(super) fn clear(
     operation: &Operation<'_>,
     volume: &dyn Volume,
     directory: &RelativePath,
-) -> Result<()> {
+    with_directories: bool,
+    is_kept: &dyn Fn(&RelativePath) -> bool,
+) -> Result<bool> {
     let mut left = ENTRIES_LIMIT;
+    let mut kept = false;
     let mut directories = Vec::new();
     let mut unread = vec![directory.clone()];
     while let Some(current) = unread.pop() {
         for (path, kind) in children(operation, volume, &current, &mut left)? {
-            if kind == FileKind::Directory {
+            if is_kept(&path) {
+                kept = true;
+            } else if kind == FileKind::Directory {
                 directories.push(path.clone());
                 unread.push(path);
             } else {
@@ -76,13 +82,18 @@ pub(super) fn remove_content(
             }
         }
     }
+    if !with_directories {
+        return Ok(kept);
+    }
     // A directory was met before those in it.
     for path in directories.iter().rev() {
-        operation
-            .retry(|| volume.remove_dir(path))
-            .map_err(Error::hal(format!("removing the directory {path}")))?;
+        match operation.retry(|| volume.remove_dir(path)) {
+            Ok(()) => {}
+            Err(error) if kept && error.kind() == ErrorKind::DirectoryNotEmpty => {}
+            Err(error) => return Err(Error::hal(format!("removing the directory {path}"))(error)),
+        }
     }
-    Ok(())
+    Ok(kept)
 }
 
 fn remove_name(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<()> {
@@ -90,7 +101,7 @@ fn remove_name(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePa
 }
 
 /// What is in `directory`, last name first, so that popping gives the names in order. Takes from the budget `left`.
-fn children(
+pub(super) fn children(
     operation: &Operation<'_>,
     volume: &dyn Volume,
     directory: &RelativePath,
@@ -98,7 +109,7 @@ fn children(
 ) -> Result<Vec<(RelativePath, FileKind)>> {
     let too_much = |what: &str| {
         let detail = format!("{directory}: {what}");
-        replicator_hal::Error::new(replicator_hal::ErrorKind::OutOfRange, "walking", "a tree of files", detail)
+        replicator_hal::Error::new(ErrorKind::OutOfRange, "walking", "a tree of files", detail)
     };
     let entries = list_sorted(operation, volume, directory)?;
     *left = left

@@ -73,7 +73,7 @@ fn lies_in_an_index_are_found() {
     let data = sample(100, 1);
     let (block, unpadded_len) = real_block(&data);
     // Record count, records, and whether the lie can be seen without decoding.
-    let lies: [(u64, Vec<(u64, u64)>, bool); 10] = [
+    let lies = [
         (HUGE, vec![(unpadded_len, 100)], true),
         (1 << 40, vec![(unpadded_len, 100)], true),
         (0, vec![(unpadded_len, 100)], true),

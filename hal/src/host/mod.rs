@@ -2,18 +2,28 @@
 //!
 //! [`Tree`] is the heart: all file operations of a volume, rooted in a directory. The Linux backend mounts and then
 //! uses the same tree, so what is tested here without root is what runs on a board; it shares the clock, the tasks, the
-//! records, hooks and [`child`] too. Real block devices, mounts, e2fsprogs and LEDs are not here.
+//! records, the LEDs' state, hooks and [`child`] too. Real block devices, mounts, e2fsprogs and LEDs are not here.
 
+mod board;
 pub mod child;
 mod clock;
+mod devices;
+mod file_systems;
 pub mod hook;
+mod leds;
 mod records;
+mod system;
 mod tasks;
 mod tree;
 mod volumes;
 
+pub use board::HostBoard;
 pub use clock::HostClock;
+pub use devices::{HostDevice, HostDevices};
+pub use file_systems::HostFileSystems;
+pub use leds::{LedState, RecordingLeds};
 pub use records::FileRecords;
+pub use system::HostSystem;
 pub use tasks::ThreadTasks;
 pub use tree::{Mount, Tree, TreeFile, TreeVolume};
 pub use volumes::Volumes;

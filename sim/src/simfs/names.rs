@@ -203,7 +203,7 @@ impl SimFs {
     /// As [`SimFs::remove`]; `InvalidInput` for a directory into itself.
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath, now: Timestamp) -> Outcome<()> {
         if from.is_root() || to.is_root() {
-            return refuse(ErrorKind::Busy, "the root itself");
+            return refuse(ErrorKind::InvalidInput, "the root itself");
         }
         let (from_directory, from_name) = self.parent_of(from)?;
         let inode = self.lookup(from)?;

@@ -1,0 +1,220 @@
+//! Applying rules to the mounted image.
+//!
+//! A rule's path may lead through symlinks (`/var/log -> /data/log`): they are followed as the captured system would, but
+//! inside of the image only. What a path ends at is never followed to be removed: a link is removed, not its target.
+//! Emptying and cleaning act on what a link leads to, because that is where the content is.
+
+use super::super::rootfs::is_nothing;
+use super::super::{tree, work};
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use crate::sanitise_rules::{Action, Pattern, Rule};
+use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
+
+/// Applies one rule.
+pub(super) fn apply(operation: &Operation<'_>, volume: &dyn Volume, rule: &Rule) -> Result<()> {
+    let applying = Applying { operation, volume, rule };
+    applying.apply().map_err(|error| in_rule(&rule.what, error))
+}
+
+/// Says which rule it was, and leaves the faults of the world what they are.
+fn in_rule(rule: &str, error: Error) -> Error {
+    match error {
+        Error::Hal { doing, source }
+            if matches!(
+                source.kind(),
+                ErrorKind::Io
+                    | ErrorKind::DeviceGone
+                    | ErrorKind::NoSpace
+                    | ErrorKind::PowerLost
+                    | ErrorKind::TimedOut
+            ) =>
+        {
+            Error::Hal { doing: format!("sanitising, rule \"{rule}\": {doing}"), source }
+        }
+        Error::Sanitise { .. } => error,
+        other => Error::Sanitise { rule: rule.to_owned(), detail: other.to_string() },
+    }
+}
+
+struct Applying<'a> {
+    operation: &'a Operation<'a>,
+    volume: &'a dyn Volume,
+    rule: &'a Rule,
+}
+
+/// Something that a pattern matches.
+struct Match {
+    /// Its path as rules name it.
+    named: RelativePath,
+    /// The same without links on the way.
+    path: RelativePath,
+    kind: FileKind,
+}
+
+impl Applying<'_> {
+    fn apply(&self) -> Result<()> {
+        let mut is_matched = false;
+        for pattern in &self.rule.paths {
+            if self.rule.action == Action::Touch {
+                self.touch(pattern)?;
+                continue;
+            }
+            for found in self.matches(pattern)? {
+                self.act_on(&found)?;
+                is_matched = true;
+            }
+        }
+        if self.rule.required && !is_matched {
+            return Err(self.failed("nothing matches, and the rule is required"));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, detail: impl Into<String>) -> Error {
+        Error::Sanitise { rule: self.rule.what.clone(), detail: detail.into() }
+    }
+
+    fn log(&self, path: &RelativePath) {
+        self.operation.log(&format!("rule \"{}\": {} /{path}", self.rule.what, self.rule.action));
+    }
+
+    fn act_on(&self, found: &Match) -> Result<()> {
+        match self.rule.action {
+            Action::Remove => self.remove(found),
+            Action::RemoveContent => self.clean(found, true),
+            Action::RemoveFiles => self.clean(found, false),
+            Action::Empty => self.empty(found),
+            Action::Touch => Ok(()),
+        }
+    }
+
+    fn remove(&self, found: &Match) -> Result<()> {
+        let (operation, volume) = (self.operation, self.volume);
+        if self.is_kept(&found.named) || self.is_kept(&found.path) {
+            return Ok(());
+        }
+        self.log(&found.path);
+        if found.kind != FileKind::Directory {
+            if found.kind == FileKind::Symlink {
+                operation.log(&format!("/{} is a link, and what it leads to stays", found.path));
+            }
+            return tree::remove(operation, volume, &found.path, found.kind);
+        }
+        if self.clear(&found.named, &found.path, true)? {
+            return Ok(());
+        }
+        operation
+            .retry(|| volume.remove_dir(&found.path))
+            .map_err(Error::hal(format!("removing the directory {}", found.path)))
+    }
+
+    fn clean(&self, found: &Match, with_directories: bool) -> Result<()> {
+        let Some((path, FileKind::Directory)) = self.end_of(found)? else {
+            // A file where a directory is expected holds what the rule is meant to erase, or nothing does.
+            return match found.kind {
+                FileKind::Symlink | FileKind::Directory => Ok(()),
+                _ => Err(self.failed(format!("/{} is no directory", found.path))),
+            };
+        };
+        self.log(&path);
+        self.clear(&found.named, &path, with_directories).map(|_| ())
+    }
+
+    fn clear(&self, named: &RelativePath, path: &RelativePath, with_directories: bool) -> Result<bool> {
+        let is_kept = |below: &RelativePath| {
+            let rest = below.as_bytes().get(path.as_bytes().len()..).unwrap_or_default();
+            let as_named = RelativePath::parse([named.as_bytes(), b"/", rest].concat());
+            self.is_kept(below) || as_named.is_ok_and(|below| self.is_kept(&below))
+        };
+        tree::clear(self.operation, self.volume, path, with_directories, &is_kept)
+    }
+
+    fn empty(&self, found: &Match) -> Result<()> {
+        let (operation, volume) = (self.operation, self.volume);
+        let Some((path, kind)) = self.end_of(found)? else { return Ok(()) };
+        if self.is_kept(&found.named) || self.is_kept(&path) {
+            return Ok(());
+        }
+        if kind != FileKind::File {
+            return Err(self.failed(format!("/{path} is no regular file")));
+        }
+        self.log(&path);
+        let doing = || format!("emptying /{path}");
+        let mut file = operation.retry(|| volume.open_write(&path)).map_err(Error::hal(doing()))?;
+        operation.retry(|| file.set_len(0)).and_then(|()| file.close()).map_err(Error::hal(doing()))
+    }
+
+    fn touch(&self, pattern: &Pattern) -> Result<()> {
+        let (operation, volume) = (self.operation, self.volume);
+        let (Some(named), mode) = (pattern.literal(), self.rule.mode) else {
+            return Err(self.failed(format!("{pattern} has wildcards")));
+        };
+        let (Some(parent), Some(name)) = (named.parent(), named.file_name()) else { return Ok(()) };
+        let Some(parent) = self.resolve(&parent)? else {
+            return Err(self.failed(format!("the directory of /{named} is not there")));
+        };
+        let path = parent.join(name).map_err(|error| self.failed(error.to_string()))?;
+        if work::kind_of(operation, volume, &path)?.is_some() {
+            return Ok(());
+        }
+        self.log(&path);
+        let doing = || format!("making /{path}");
+        let mut file = operation.retry(|| volume.create_new(&path, mode)).map_err(Error::hal(doing()))?;
+        file.close().map_err(Error::hal(doing()))
+    }
+
+    /// Whether the rule says that this stays; what lies below it does too.
+    fn is_kept(&self, path: &RelativePath) -> bool {
+        self.rule.keep.iter().any(|pattern| pattern.matches_or_holds(path))
+    }
+
+    /// What the match leads to inside of the image; `None` if nowhere.
+    fn end_of(&self, found: &Match) -> Result<Option<(RelativePath, FileKind)>> {
+        if found.kind != FileKind::Symlink {
+            return Ok(Some((found.path.clone(), found.kind)));
+        }
+        let Some(path) = self.resolve(&found.path)? else { return Ok(None) };
+        Ok(work::kind_of(self.operation, self.volume, &path)?.map(|kind| (path, kind)))
+    }
+
+    fn resolve(&self, path: &RelativePath) -> Result<Option<RelativePath>> {
+        match self.operation.retry(|| self.volume.resolve(path)) {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if is_nothing(error.kind()) => Ok(None),
+            Err(error) => Err(Error::hal(format!("looking at /{path}"))(error)),
+        }
+    }
+
+    /// Everything that `pattern` matches now.
+    fn matches(&self, pattern: &Pattern) -> Result<Vec<Match>> {
+        // Through links, `**` could go round for ever.
+        let follows_links = !pattern.to_string().contains("**");
+        let root = RelativePath::root();
+        let mut matches = Vec::new();
+        let mut left = tree::ENTRIES_LIMIT;
+        let mut unread = vec![(root.clone(), root, pattern.start())];
+        while let Some((named, path, positions)) = unread.pop() {
+            for (below, kind) in tree::children(self.operation, self.volume, &path, &mut left)? {
+                let name = below.file_name().unwrap_or_default();
+                let positions = pattern.advance(&positions, name);
+                if !positions.is_match() && !positions.leads_on() {
+                    continue;
+                }
+                let named = named.join(name).map_err(|error| self.failed(error.to_string()))?;
+                let found = Match { named: named.clone(), path: below, kind };
+                if positions.leads_on() && (kind == FileKind::Directory || follows_links) {
+                    if let Some((path, FileKind::Directory)) = self.end_of(&found)? {
+                        unread.push((named, path, positions.clone()));
+                    }
+                }
+                if positions.is_match() {
+                    matches.push(found);
+                }
+            }
+        }
+        // What is above another match may be removed with it: the deepest first.
+        matches.sort_by(|one, other| other.path.cmp(&one.path));
+        Ok(matches)
+    }
+}

@@ -84,11 +84,7 @@ impl Bench {
             system: Arc::new(Shared(world.clone())),
             records: Arc::new(Shared(world.clone())),
         };
-        let tuning = Tuning {
-            chunk_len_bytes: 64 * 1024,
-            retry_pause: Duration::ZERO,
-            ..Tuning::default()
-        };
+        let tuning = Tuning { chunk_len_bytes: 64 * 1024, retry_pause: Duration::ZERO, ..Tuning::default() };
         let options = Options::from_drive(&[], None, &[]).unwrap();
         Self { world, board, tuning, options, media: vec![], drive, drive_path, _directory: directory }
     }
@@ -316,8 +312,10 @@ impl FileSystems for Shared {
     }
 
     fn fsck(&self, region: &Region) -> Result<Fsck> {
-        let outcome =
-            self.in_image(region).fsck.map_err(|kind| Error::new(kind, "checking", "the file system", "bad"))?;
+        let outcome = self
+            .in_image(region)
+            .fsck
+            .map_err(|kind| Error::new(kind, "checking", "the file system", "bad"))?;
         Ok(Fsck { outcome, output: "checked".into() })
     }
 

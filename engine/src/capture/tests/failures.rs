@@ -107,7 +107,8 @@ fn nothing_has_a_valid_name_before_all_of_it_is_there() {
         for image in ["sdimage.tar", "emmcimage.dd"] {
             if names.contains(&format!("{image}.xz")) {
                 let base = image.split('.').next().unwrap();
-                for companion in [format!("{image}.md5"), format!("{image}.xz.md5"), format!("{base}.source")] {
+                for companion in [format!("{image}.md5"), format!("{image}.xz.md5"), format!("{base}.source")]
+                {
                     assert!(names.contains(&companion), "{companion} comes before its image");
                 }
             }

@@ -75,8 +75,7 @@ fn entries(archive: &[u8]) -> BTreeMap<String, (EntryKind, Vec<u8>)> {
 }
 
 fn assert_sidecar(bench: &Bench, name: &str, content: &[u8]) {
-    let digest =
-        sidecar::parse(&bench.read(&format!("{name}.md5")), Algorithm::Md5, &[name]).unwrap();
+    let digest = sidecar::parse(&bench.read(&format!("{name}.md5")), Algorithm::Md5, &[name]).unwrap();
     assert_eq!(digest, Digest::of(Algorithm::Md5, content), "{name}");
 }
 
@@ -103,7 +102,9 @@ fn one_partition_becomes_a_tarball_of_its_files() {
     assert_sidecar(&bench, "sdimage.tar", &archive);
     let entries = entries(&archive);
     assert_eq!(entries["etc/hostname"].1, b"board\n");
-    assert!(matches!(&entries["usr/bin/tool-2"].0, EntryKind::HardLink { existing } if existing.to_string() == "usr/bin/tool"));
+    assert!(
+        matches!(&entries["usr/bin/tool-2"].0, EntryKind::HardLink { existing } if existing.to_string() == "usr/bin/tool")
+    );
     assert!(matches!(&entries["bin"].0, EntryKind::Symlink { text } if text == b"usr/bin"));
     assert!(
         matches!(&entries["usr/sparse"].0, EntryKind::File { len_bytes, data } if *len_bytes == 10 * MIB && data.is_empty())
@@ -160,7 +161,14 @@ fn a_blank_medium_and_one_without_rootfs_are_captured_as_they_are() {
     }
     assert_eq!(
         bench.root_names(),
-        ["sd1image.dd", "sd1image.dd.md5", "sd1image.source", "sdimage.dd", "sdimage.dd.md5", "sdimage.source"]
+        [
+            "sd1image.dd",
+            "sd1image.dd.md5",
+            "sd1image.source",
+            "sdimage.dd",
+            "sdimage.dd.md5",
+            "sdimage.source"
+        ]
     );
     assert!(bench.read("sdimage.dd") == vec![0; 3 * MIB as usize]);
     assert!(bench.read("sd1image.dd") == second);

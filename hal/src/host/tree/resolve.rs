@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::readlinkat;
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 /// How many symlinks one path may go through: the kernel's own limit (`MAXSYMLINKS`, path_resolution(7)).
@@ -22,7 +22,11 @@ const TRADITIONAL_MOUNT_POINT: &str = "/mnt/usb";
 /// The texts that an absolute link may begin with and still be relative to the volume.
 pub(super) fn mount_point_texts(mount_point: Option<PathBuf>) -> Vec<Vec<u8>> {
     let mut texts = vec![TRADITIONAL_MOUNT_POINT.as_bytes().to_vec()];
-    texts.extend(mount_point.map(|path| path.as_os_str().as_bytes().to_vec()));
+    // By components, so that a slash at the end of the mount point means nothing.
+    texts.extend(mount_point.map(|path| {
+        let path: PathBuf = path.components().collect();
+        path.into_os_string().into_vec()
+    }));
     texts
 }
 
@@ -41,8 +45,13 @@ fn link_components<'a>(text: &'a [u8], mount_points: &[Vec<u8>]) -> Vec<&'a [u8]
     components[skipped.unwrap_or(0)..].to_vec()
 }
 
+/// The components of a path; a `.` says that what is before it must be a directory, and so does a slash at the end.
 fn split(text: &[u8]) -> Vec<&[u8]> {
-    text.split(|byte| *byte == b'/').filter(|component| !component.is_empty() && *component != b".").collect()
+    let mut components: Vec<_> = text.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+    if text.ends_with(b"/") {
+        components.push(b".");
+    }
+    components
 }
 
 impl Tree {
@@ -57,6 +66,10 @@ impl Tree {
         let mut done = RelativePath::root();
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
+            // Whatever is done when more is pending is a directory.
+            if name == b"." {
+                continue;
+            }
             if name == b".." {
                 done = done.parent().unwrap_or_default();
                 continue;

@@ -112,3 +112,95 @@ fn errors_name_the_operation_and_the_path() {
     let text = tree.remove_file(&path("boot/zImage")).unwrap_err().to_string();
     assert!(text.starts_with("removing boot/zImage: ") && text.ends_with("[E-NOTFOUND]"), "{text}");
 }
+
+#[test]
+fn a_tree_of_kind_fat_has_names_and_content_only() {
+    let (_directory, tree) = tree();
+    let tree = tree.with_kind(FileSystemKind::Vfat);
+    tree.create_file(&path("a"), 0o4755).unwrap().close().unwrap();
+    let kind = |result: Result<()>| result.unwrap_err().kind();
+    assert_eq!(kind(tree.symlink(&path("l"), b"a")), ErrorKind::Unsupported);
+    assert_eq!(kind(tree.hard_link(&path("a"), &path("l"))), ErrorKind::Unsupported);
+    assert_eq!(kind(tree.set_mode(&path("a"), 0o600)), ErrorKind::Unsupported);
+    assert_eq!(kind(tree.set_owner(&path("a"), crate::Owner::default())), ErrorKind::Unsupported);
+    tree.set_modified(&path("a"), crate::Timestamp { seconds: 1_000_000_000, nanos: 0 }).unwrap();
+    assert_eq!(tree.capabilities().file_len_max_bytes, u64::from(u32::MAX));
+}
+
+mod against_the_kernel {
+    //! The kernel can follow links inside of a root too; it must end at the same file or at the same error.
+
+    use super::*;
+    use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+    use proptest::prelude::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[derive(Debug, Clone)]
+    enum Made {
+        Directory,
+        File,
+        Link(String),
+    }
+
+    fn component() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["a", "b", "c", "d", "..", ".", ""])
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        (any::<bool>(), prop::collection::vec(component(), 1..5)).prop_map(|(absolute, components)| {
+            let text = format!("{}{}", if absolute { "/" } else { "" }, components.join("/"));
+            if text.is_empty() { ".".to_owned() } else { text }
+        })
+    }
+
+    fn made() -> impl Strategy<Value = Made> {
+        prop_oneof![Just(Made::Directory), Just(Made::File), text().prop_map(Made::Link)]
+    }
+
+    fn name_path() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(vec!["a", "b", "c", "d"]), 1..4)
+            .prop_map(|components| components.join("/"))
+    }
+
+    fn by_the_kernel(tree: &Tree, asked: &str) -> std::result::Result<u64, ErrorKind> {
+        let root = File::open(tree.root_path()).unwrap();
+        let how =
+            OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        match openat2(&root, asked, how) {
+            Ok(file) => {
+                let status = File::from(file).metadata().unwrap();
+                Ok(status.ino())
+            }
+            Err(errno) => Err(ErrorKind::from_errno(errno as i32)),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn resolving_ends_where_the_kernel_ends(
+            entries in prop::collection::vec((name_path(), made()), 1..14),
+            asked in prop::collection::vec(name_path(), 1..8),
+        ) {
+            let (_directory, tree) = tree();
+            for (at, made) in &entries {
+                let at = path(at);
+                // What has no parent or is there already is left out: any tree will do.
+                let result = match made {
+                    Made::Directory => tree.create_dir(&at, 0o755),
+                    Made::File => tree.create_file(&at, 0o644).map(drop),
+                    Made::Link(text) => tree.symlink(&at, text.as_bytes()),
+                };
+                drop(result);
+            }
+            for asked in &asked {
+                let ours = tree.resolve(&path(asked));
+                let found = match &ours {
+                    Ok(resolved) => Ok(tree.metadata(resolved).unwrap().inode),
+                    Err(error) => Err(error.kind()),
+                };
+                prop_assert_eq!(found, by_the_kernel(&tree, asked), "{} gave {:?}", asked, ours);
+            }
+        }
+    }
+}

@@ -9,6 +9,17 @@ use std::sync::Arc;
 
 /// What a [`TreeVolume`] asks of whoever mounted its tree. The tree has seen to open files before any call.
 pub trait Mount: Send + Sync {
+    /// Whether [`Mount::remount`] works while the tree's root is open. If not, the tree closes its root for it, which
+    /// needs all files closed.
+    fn remounts_in_place(&self, _access: Access) -> bool {
+        true
+    }
+
+    /// Whether it is mounted: after a failed call it may not be.
+    fn is_mounted(&self) -> bool {
+        true
+    }
+
     /// Changes the mount between read-only and read-write.
     ///
     /// # Errors
@@ -36,6 +47,16 @@ impl<M: Mount> TreeVolume<M> {
     /// A volume called `id` over a mounted `tree`. The tree may be shared with whoever has to look up files by `id`.
     pub fn new(id: VolumeId, tree: Arc<Tree>, mount: M) -> Self {
         Self { id, tree, mount }
+    }
+}
+
+impl<M: Mount> TreeVolume<M> {
+    /// What is still mounted must stay usable. If it is not, or cannot be opened, calls say that the volume is gone,
+    /// which for this tree is true.
+    fn reopen_after_failure(&self, access: Access) {
+        if !self.mount.is_mounted() || self.tree.reopen(access).is_err() {
+            self.tree.abandon();
+        }
     }
 }
 
@@ -147,18 +168,23 @@ impl<M: Mount> Volume for TreeVolume<M> {
     }
 
     fn remount(&self, access: Access) -> Result<()> {
-        self.tree.change_access(access, || self.mount.remount(access))
+        if self.mount.remounts_in_place(access) {
+            return self.tree.change_access(access, || self.mount.remount(access));
+        }
+        let before = self.tree.access().unwrap_or(access);
+        self.tree.close()?;
+        match self.mount.remount(access) {
+            Ok(()) => self.tree.reopen(access),
+            Err(error) => {
+                self.reopen_after_failure(before);
+                Err(error)
+            }
+        }
     }
 
     fn unmount(&self) -> Result<()> {
         let access = self.tree.access().unwrap_or(Access::ReadOnly);
         self.tree.close()?;
-        self.mount.unmount().inspect_err(|_| {
-            // Still mounted, so it must stay usable. If even that fails, calls say that the volume is gone, which for
-            // this tree is true.
-            if self.tree.reopen(access).is_err() {
-                self.tree.abandon();
-            }
-        })
+        self.mount.unmount().inspect_err(|_| self.reopen_after_failure(access))
     }
 }

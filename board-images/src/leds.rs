@@ -1,0 +1,55 @@
+//! From a profile's LEDs to the backend's.
+
+use crate::cli::LedAccess;
+use crate::usage::UsageError;
+use replicator_engine::profile::{LedLine, LedProfile};
+use replicator_hal::linux::{GpioLine, LedConfig};
+
+/// The LEDs of the board called `board`.
+///
+/// # Errors
+/// If they are to be reached by GPIO and the profile gives no line for this board.
+pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result<LedConfig, UsageError> {
+    match access {
+        LedAccess::None => Ok(LedConfig::None),
+        LedAccess::Class => Ok(LedConfig::Class { red: leds.red.names, green: leds.green.names }),
+        LedAccess::Gpio => match (line(leds.red), line(leds.green)) {
+            (Some(red), Some(green)) => Ok(LedConfig::Gpio { red, green }),
+            _ => Err(UsageError::NoLedLines { board: board.to_owned() }),
+        },
+    }
+}
+
+fn line(led: LedLine) -> Option<GpioLine> {
+    Some(GpioLine { chip: led.chip?, line: led.line?, active_low: led.active_low })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles;
+
+    #[test]
+    fn lines_are_those_of_the_very_board() {
+        let profile = profiles::choose("tsimx6").unwrap();
+        let leds = |board: &str| {
+            config(LedAccess::Gpio, "tsimx6", profile.leds_of(&[board.to_owned()]))
+                .map_err(|error| error.to_string())
+        };
+        let low = |chip: &str, line| GpioLine { chip: chip.into(), line, active_low: true };
+        assert_eq!(
+            leds("technologic,imx6q-ts7970").unwrap(),
+            LedConfig::Gpio { red: low("209c000.gpio", 2), green: low("20a4000.gpio", 27) }
+        );
+        assert!(leds("fsl,another-board").unwrap_err().contains("--leds class"));
+    }
+
+    #[test]
+    fn names_come_in_order_of_preference() {
+        let profile = profiles::choose("ts7250v3").unwrap();
+        let config = config(LedAccess::Class, "ts7250v3", profile.leds_of(&[])).unwrap();
+        let LedConfig::Class { red, green } = config else { panic!("{config:?}") };
+        assert_eq!(red, ["red:indicator", "red:status", "red-led"]);
+        assert_eq!(green, ["green:power", "green-led"]);
+    }
+}

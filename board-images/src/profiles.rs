@@ -1,0 +1,153 @@
+//! The profiles that are built in, and profiles from files.
+
+use crate::usage::UsageError;
+use replicator_engine::profile::Profile;
+use std::io::Read;
+use std::path::Path;
+
+/// Text of every built-in profile, by file name.
+const EMBEDDED: [(&str, &str); 9] = [
+    ("ts7100.toml", include_str!("../boards/ts7100.toml")),
+    ("ts7180.toml", include_str!("../boards/ts7180.toml")),
+    ("ts7250v3.toml", include_str!("../boards/ts7250v3.toml")),
+    ("ts7800v2.toml", include_str!("../boards/ts7800v2.toml")),
+    ("tsimx28.toml", include_str!("../boards/tsimx28.toml")),
+    ("tsimx6.toml", include_str!("../boards/tsimx6.toml")),
+    ("tsimx6ul.toml", include_str!("../boards/tsimx6ul.toml")),
+    ("tsimx9.toml", include_str!("../boards/tsimx9.toml")),
+    ("generic.toml", include_str!("../boards/generic.toml")),
+];
+
+/// A longer file is no profile.
+const FILE_LIMIT_BYTES: u64 = 256 << 10;
+
+/// All built-in profiles.
+///
+/// # Errors
+/// If one is wrong; the tests of this module see to it that none is.
+pub(crate) fn embedded() -> Result<Vec<Profile>, UsageError> {
+    EMBEDDED.iter().map(|(file, text)| Ok(Profile::parse(text, file)?)).collect()
+}
+
+/// The profile called `name_or_file`: a built-in one, else a file.
+pub(crate) fn choose(name_or_file: &str) -> Result<Profile, UsageError> {
+    let profiles = embedded()?;
+    let known = profiles.iter().map(|profile| profile.name.clone()).collect();
+    if let Some(profile) = profiles.into_iter().find(|profile| profile.name == name_or_file) {
+        return Ok(profile);
+    }
+    let path = Path::new(name_or_file);
+    if !path.exists() {
+        return Err(UsageError::UnknownBoard { wanted: name_or_file.to_owned(), known });
+    }
+    read(path)
+}
+
+/// The profile in a file.
+pub(crate) fn read(path: &Path) -> Result<Profile, UsageError> {
+    let wrong = |detail: String| UsageError::ProfileFile { path: path.to_owned(), detail };
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut text = String::new();
+    file.take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+    if text.len() as u64 > FILE_LIMIT_BYTES {
+        return Err(wrong(format!("longer than {FILE_LIMIT_BYTES} bytes")));
+    }
+    Ok(Profile::parse(&text, &path.display().to_string())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicator_engine::profile::MediumKind;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_built_in_profile_is_valid_and_named_like_its_file() {
+        for ((file, _), profile) in EMBEDDED.iter().zip(embedded().unwrap()) {
+            assert_eq!(*file, format!("{}.toml", profile.name));
+            assert!(!profile.products.is_empty() && !profile.media.is_empty(), "{file}");
+            assert_eq!(profile.matches.is_empty(), profile.name == "generic", "{file}");
+        }
+    }
+
+    #[test]
+    fn no_board_fits_two_profiles() {
+        let mut seen = BTreeSet::new();
+        for compatible in embedded().unwrap().into_iter().flat_map(|profile| profile.matches) {
+            assert!(seen.insert(compatible.clone()), "{compatible}");
+        }
+        assert_eq!(seen.len(), 20);
+    }
+
+    #[test]
+    fn conditions_name_boards_of_their_own_profile() {
+        for profile in embedded().unwrap() {
+            let of_media = profile.media.iter().flat_map(|medium| &medium.only);
+            for wanted in of_media.chain(profile.leds.iter().flat_map(|leds| &leds.only)) {
+                assert!(profile.matches.contains(wanted), "{}: {wanted}", profile.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_board_has_leds_by_name_and_every_line_a_chip() {
+        for profile in embedded().unwrap() {
+            let boards = profile.matches.iter().map(|board| vec![board.clone()]);
+            for compatible in boards.chain([vec![]]) {
+                let leds = profile.leds_of(&compatible);
+                assert_eq!(
+                    leds.green.names.first().map(String::as_str),
+                    Some("green:power"),
+                    "{compatible:?}"
+                );
+                let red = leds.red.names.first().map(String::as_str);
+                assert!(matches!(red, Some("red:status" | "red:indicator")), "{compatible:?}");
+                assert_ne!(
+                    leds.green.line.zip(leds.green.chip),
+                    leds.red.line.zip(leds.red.chip.clone()).or(Some((0, String::new())))
+                );
+            }
+        }
+    }
+
+    /// Two media on one controller, or with one fallback device, would be the same medium twice.
+    #[test]
+    fn media_of_a_board_are_told_apart() {
+        for profile in embedded().unwrap() {
+            for (index, medium) in profile.media.iter().enumerate() {
+                for other in &profile.media[..index] {
+                    if medium.kind == MediumKind::Any {
+                        continue;
+                    }
+                    assert_ne!(medium.device, other.device, "{}", profile.name);
+                    assert!(medium.controller.is_none() || medium.controller != other.controller);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_board_is_answered_with_the_known_ones() {
+        let error = choose("tsimx8").unwrap_err().to_string();
+        assert!(
+            error.contains("tsimx8") && error.contains("ts7100, ts7180") && error.contains("generic"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_a_profile_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mine.toml");
+        std::fs::write(&path, "name = \"mine\"").unwrap();
+        assert_eq!(choose(path.to_str().unwrap()).unwrap().name, "mine");
+        std::fs::write(&path, "name = 3").unwrap();
+        let error = choose(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("mine.toml") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn an_endless_file_is_refused() {
+        assert!(read(Path::new("/dev/zero")).unwrap_err().to_string().contains("longer than"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Loop devices and mounts that end with their values, and whether anything still holds them.
+
+use super::tools::run;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A sparse file as a block device.
+pub(crate) struct Medium {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The device, such as `/dev/loop3`.
+    pub(crate) device: PathBuf,
+    partitions: bool,
+}
+
+impl Medium {
+    /// A new medium of `len_bytes` that reads as zeros.
+    pub(crate) fn blank(file: &Path, len_bytes: u64) -> Self {
+        File::create(file).unwrap().set_len(len_bytes).unwrap();
+        Self::attach(file)
+    }
+
+    /// A new medium with old data at its start, in its middle and at its end: what a used card looks like.
+    pub(crate) fn used(file: &Path, len_bytes: u64) -> Self {
+        let mut old = File::create(file).unwrap();
+        old.set_len(len_bytes).unwrap();
+        let noise: Vec<u8> =
+            (0..1_u32 << 18).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        for at in [0, len_bytes / 2, len_bytes - noise.len() as u64] {
+            old.seek(SeekFrom::Start(at)).unwrap();
+            old.write_all(&noise).unwrap();
+        }
+        Self::attach(file)
+    }
+
+    /// The device of an existing file.
+    pub(crate) fn attach(file: &Path) -> Self {
+        let device = run("losetup", ["-f".as_ref(), "--show".as_ref(), file.as_os_str()]).trim().into();
+        Self { file: file.to_owned(), device, partitions: false }
+    }
+
+    /// Makes the kernel see the partitions: many kernels scan loop devices only when told to.
+    pub(crate) fn show_partitions(&mut self) {
+        run("partx", ["-a".as_ref(), self.device.as_os_str()]);
+        self.partitions = true;
+    }
+
+    /// Makes the kernel forget the partitions.
+    pub(crate) fn hide_partitions(&mut self) {
+        run("partx", ["-d".as_ref(), self.device.as_os_str()]);
+        self.partitions = false;
+    }
+
+    /// The device of a partition.
+    pub(crate) fn partition(&self, number: u32) -> PathBuf {
+        PathBuf::from(format!("{}p{number}", self.device.display()))
+    }
+
+    /// Everything written has to be in the file.
+    pub(crate) fn flush(&self) {
+        File::open(&self.device).unwrap().sync_all().unwrap();
+    }
+
+    /// Fingerprint of all of its bytes.
+    pub(crate) fn fingerprint(&self) -> u128 {
+        self.flush();
+        fingerprint(&self.file)
+    }
+
+    /// Fails if a mount, a loop device or a process still holds the device.
+    #[track_caller]
+    pub(crate) fn assert_free(&self) {
+        let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&self.device);
+        assert!(opened.is_ok(), "{} is still held: {opened:?}", self.device.display());
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        if self.partitions {
+            quietly("partx", &["-d".as_ref(), &self.device]);
+        }
+        quietly("losetup", &["-d".as_ref(), &self.device]);
+        drop(std::fs::remove_file(&self.file));
+    }
+}
+
+/// A mounted device; unmounted at the end.
+pub(crate) struct Mount {
+    /// Where.
+    pub(crate) path: PathBuf,
+}
+
+impl Mount {
+    /// Mounts `device` at `path`, read-write.
+    #[track_caller]
+    pub(crate) fn new(device: &Path, path: &Path) -> Self {
+        Self::with_options(device, path, "rw")
+    }
+
+    /// Mounts `device` at `path`, so that not even a journal is replayed.
+    #[track_caller]
+    pub(crate) fn read_only(device: &Path, path: &Path) -> Self {
+        Self::with_options(device, path, "ro,noload")
+    }
+
+    #[track_caller]
+    fn with_options(device: &Path, path: &Path, options: &str) -> Self {
+        std::fs::create_dir_all(path).unwrap();
+        run("mount", ["-o".as_ref(), options.as_ref(), device.as_os_str(), path.as_os_str()]);
+        Self { path: path.to_owned() }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        quietly("umount", &[&self.path]);
+    }
+}
+
+/// Cleans up: a failure shows by what is left behind, and must not hide the failure that led here.
+fn quietly(program: &str, arguments: &[&Path]) {
+    if let Err(error) = Command::new(program).args(arguments).status() {
+        eprintln!("{program}: {error}");
+    }
+}
+
+/// Fingerprint of a file's content.
+pub(crate) fn fingerprint(path: &Path) -> u128 {
+    let mut file = File::open(path).unwrap();
+    let mut hash = Xxh3::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let len = file.read(&mut buffer).unwrap();
+        if len == 0 {
+            return hash.digest128();
+        }
+        hash.update(&buffer[..len]);
+    }
+}

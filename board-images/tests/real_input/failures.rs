@@ -1,0 +1,239 @@
+//! Runs that must fail, and what they must leave alone.
+
+use super::devices::{Medium, Mount};
+use super::replicator::{Board, make_drive};
+use super::rootfs;
+use super::stage::Stage;
+use super::tools::{partition, run, shell};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+
+/// A medium with one partition and a small root file system, whose capture takes a few seconds.
+fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
+    let mut golden = Medium::blank(&stage.path("golden-medium"), 160 * MIB);
+    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
+    golden.show_partitions();
+    run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
+    rootfs::small(&Mount::new(&golden.partition(1), &stage.path("golden")).path, ballast_len_bytes);
+    golden.hide_partitions();
+    golden
+}
+
+/// A drive with what `fill` puts into its root.
+fn drive_with(stage: &Stage, fill: impl FnOnce(&Path)) -> Medium {
+    let drive = make_drive(&stage.path("drive"), 128 * MIB);
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    fill(&files.path);
+    drop(files);
+    drive
+}
+
+/// 8 MiB that look like a disk.
+fn disk_image(stage: &Stage) -> std::path::PathBuf {
+    let image = stage.path("image");
+    shell("head -c 8M /dev/urandom > \"$1\"", [&image]);
+    partition(&image, "label: dos\nstart=1MiB, type=83");
+    image
+}
+
+#[test]
+fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
+    let Some(stage) = Stage::new() else { return };
+    let image = disk_image(&stage);
+    let cases: [(&str, &str, &str); 7] = [
+        (
+            "truncated xz",
+            "xz -0 -c \"$2\" > \"$1/x\"; head -c -20 \"$1/x\" > \"$1/sdimage.dd.xz\"; rm \"$1/x\"",
+            "F-",
+        ),
+        ("too large for the medium", "truncate -s 65M \"$1/sdimage.dd\"", "R-TOOLARGE"),
+        (
+            "too large for the medium, packed",
+            "head -c 65M /dev/zero | xz -0 > \"$1/sdimage.dd.xz\"",
+            "R-TOOLARGE",
+        ),
+        ("not what its name says", "gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", "R-CONTENT"),
+        (
+            "a sidecar of nonsense",
+            "cp \"$2\" \"$1/sdimage.dd\"; echo hello > \"$1/sdimage.dd.md5\"",
+            "R-SIDECAR",
+        ),
+        ("a misspelt name", "cp \"$2\" \"$1/SDIMAGE.DD\"", "R-NAMES"),
+        ("a dangling link", "ln -s nowhere \"$1/sdimage.dd\"", "R-"),
+    ];
+    for (what, make, code) in cases {
+        println!("--- {what}");
+        let drive = drive_with(&stage, |root| {
+            shell(make, [root, &image]);
+        });
+        let medium = Medium::used(&stage.path("medium"), 64 * MIB);
+        let before = (drive.fingerprint(), medium.fingerprint());
+        let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &medium)] };
+        let (exit, plan) = board.plan();
+        assert_eq!(exit, 1, "{what}: {plan}");
+        let end = board.run();
+        assert_eq!((end.exit, &end.report["status"]), (1, &"failure".into()), "{what}: {}", end.console);
+        assert!(end.report.to_string().contains(&format!("\"code\":\"{code}")), "{what}: {:#}", end.report);
+        assert_eq!((drive.fingerprint(), medium.fingerprint()), before, "{what}: something was changed");
+    }
+}
+
+#[test]
+fn a_wrong_checksum_never_ends_in_a_medium_that_looks_bootable() {
+    let Some(stage) = Stage::new() else { return };
+    let image = disk_image(&stage);
+    for make in [
+        "xz -0 -c \"$2\" > \"$1/sdimage.dd.xz\"; echo \"0123456789abcdef0123456789abcdef  sdimage.dd\" > \"$1/sdimage.dd.md5\"",
+        "cp \"$2\" \"$1/sdimage.dd\"; echo \"0123456789abcdef0123456789abcdef  sdimage.dd\" > \"$1/sdimage.dd.md5\"",
+    ] {
+        let drive = drive_with(&stage, |root| {
+            shell(make, [root, &image]);
+        });
+        let medium = Medium::used(&stage.path("medium"), 64 * MIB);
+        let before = drive.fingerprint();
+        Board { stage: &stage, drive: &drive, media: vec![("sd", &medium)] }.run().assert_failure("V-DIGEST");
+        assert_eq!(drive.fingerprint(), before, "the drive was changed");
+        medium.flush();
+        shell("! sfdisk --dump \"$1\" >&2", [&medium.file]);
+    }
+}
+
+#[test]
+fn one_bad_medium_leaves_the_other_good() {
+    let Some(stage) = Stage::new() else { return };
+    let image = disk_image(&stage);
+    let drive = drive_with(&stage, |root| {
+        fs::copy(&image, root.join("golden.img")).unwrap();
+        symlink("golden.img", root.join("emmcimage.dd")).unwrap();
+        shell("xz -0 -c \"$2\" | head -c -20 > \"$1/sdimage.dd.xz\"", [root, &image]);
+    });
+    let sd = Medium::used(&stage.path("sd"), 64 * MIB);
+    let emmc = Medium::used(&stage.path("emmc"), 64 * MIB);
+    let before = sd.fingerprint();
+    let end = Board { stage: &stage, drive: &drive, media: vec![("sd", &sd), ("emmc", &emmc)] }.run();
+    assert_eq!(end.exit, 1, "{}", end.console);
+    assert_eq!(sd.fingerprint(), before);
+    let media = end.report["media"].as_array().unwrap();
+    let result = |name: &str| {
+        media.iter().find(|medium| medium["medium"] == name).map(|medium| medium["result"].clone()).unwrap()
+    };
+    assert_eq!(result("sd"), "failed");
+    if result("emmc") == "ok" {
+        emmc.flush();
+        shell("cmp -n 8388608 \"$1\" \"$2\"", [&image, &emmc.file]);
+    } else {
+        assert_eq!(result("emmc"), "skipped", "{}", end.console);
+    }
+}
+
+#[test]
+fn a_full_drive_stays_usable_and_the_next_run_finishes() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 40 * MIB);
+    let before = golden.fingerprint();
+    let drive = make_drive(&stage.path("drive"), 256 * MIB);
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    // Leaves about 60 MiB: enough to begin, too little for the working image and the packed one.
+    shell(
+        "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 60 * 1048576))\" \"$1/holiday.mp4\"",
+        [&files.path],
+    );
+    drop(files);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let end = board.run();
+    assert_eq!(end.exit, 1, "{}", end.console);
+    let text = end.report.to_string();
+    assert!(text.contains("R-DRIVESPACE") || text.contains("E-NOSPACE"), "{text}");
+    assert_eq!(golden.fingerprint(), before);
+
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    for entry in fs::read_dir(&files.path).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(!name.to_string_lossy().contains("image"), "{name:?} is half done");
+    }
+    fs::remove_file(files.path.join("holiday.mp4")).unwrap();
+    drop(files);
+    board.run().assert_success();
+    assert_captured(&stage, &drive);
+    assert_eq!(golden.fingerprint(), before);
+}
+
+#[test]
+fn a_killed_capture_is_finished_by_the_next_run() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 60 * MIB);
+    let before = golden.fingerprint();
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let mut cut = 0;
+    for pause_ms in [300, 1500, 3000] {
+        let mut child = board.begin();
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        cut += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until_free(&board);
+        assert_eq!(golden.fingerprint(), before);
+    }
+    assert!(cut > 0, "every run ended before it was killed");
+    // Had the last of them finished, the next would write its image back; that is another test's matter.
+    if !is_captured(&stage, &drive) {
+        board.run().assert_success();
+    }
+    assert_captured(&stage, &drive);
+    assert_eq!(golden.fingerprint(), before);
+}
+
+#[test]
+fn a_terminated_run_leaves_nothing_mounted() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 60 * MIB);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let mut child = board.begin();
+    std::thread::sleep(Duration::from_millis(1500));
+    terminate(&child);
+    let status = child.wait().unwrap();
+    assert!(!status.success(), "{status}");
+    wait_until_free(&board);
+}
+
+fn terminate(child: &Child) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+}
+
+/// The kernel ends mounts and loop devices of a dead process soon, not at once.
+fn wait_until_free(board: &Board<'_>) {
+    let free = |medium: &Medium| {
+        use std::os::unix::fs::OpenOptionsExt;
+        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&medium.device).is_ok()
+    };
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(10) {
+        if free(board.drive) && board.media.iter().all(|(_, medium)| free(medium)) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    board.assert_nothing_left();
+}
+
+fn is_captured(stage: &Stage, drive: &Medium) -> bool {
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    files.path.join("sdimage.tar.xz").exists() && !files.path.join(".capture").exists()
+}
+
+fn assert_captured(stage: &Stage, drive: &Medium) {
+    let files = Mount::read_only(&drive.device, &stage.path("drive-files"));
+    shell("cd \"$1\" && xz -t sdimage.tar.xz && md5sum -c --strict sdimage.tar.xz.md5", [&files.path]);
+    let sum = shell("xz -dc \"$1/sdimage.tar.xz\" | tee >(tar -t > /dev/null) | md5sum", [&files.path]);
+    let promised = fs::read_to_string(files.path.join("sdimage.tar.md5")).unwrap();
+    assert_eq!(promised.split_whitespace().next(), sum.split_whitespace().next());
+    assert!(!files.path.join(".capture").exists(), "the session is not over");
+}

@@ -1,0 +1,118 @@
+//! Runs the binary under test, and holds it to what every run must leave: no mount, no loop device, a report.
+
+use super::devices::Medium;
+use super::stage::Stage;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A run that has ended.
+pub(crate) struct Run {
+    /// Exit status.
+    pub(crate) exit: i32,
+    /// What it said on the console.
+    pub(crate) console: String,
+    /// Its report.
+    pub(crate) report: serde_json::Value,
+}
+
+impl Run {
+    /// Fails unless the run ended in success.
+    #[track_caller]
+    pub(crate) fn assert_success(&self) {
+        assert_eq!(self.exit, 0, "{}", self.console);
+        assert_eq!(self.report["status"], "success", "{}", self.console);
+    }
+
+    /// Fails unless the run ended in failure, for a reason with this code.
+    #[track_caller]
+    pub(crate) fn assert_failure(&self, code: &str) {
+        assert_eq!(self.exit, 1, "{}", self.console);
+        assert_eq!(self.report["status"], "failure");
+        let text = self.report.to_string();
+        assert!(text.contains(&format!("\"code\":\"{code}\"")), "{code} is not in {text}\n{}", self.console);
+    }
+}
+
+/// Drive and media of a board.
+pub(crate) struct Board<'a> {
+    /// Where logs go.
+    pub(crate) stage: &'a Stage,
+    /// The drive, whose file system lies on the whole device.
+    pub(crate) drive: &'a Medium,
+    /// Media by name.
+    pub(crate) media: Vec<(&'static str, &'a Medium)>,
+}
+
+impl Board<'_> {
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_replicator"));
+        command.args([what, "--board", "generic", "--drive"]).arg(&self.drive.device);
+        for (name, medium) in &self.media {
+            let mut named = OsString::from(format!("{name}="));
+            named.push(&medium.device);
+            command.arg("--media").arg(named);
+        }
+        command.arg("--log-dir").arg(self.stage.path("logs")).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end.
+    #[track_caller]
+    pub(crate) fn run(&self) -> Run {
+        let report = self.stage.path("report.json");
+        let output = self.command("run").arg("--report").arg(&report).output().unwrap();
+        let console = String::from_utf8_lossy(&output.stderr).into_owned();
+        println!("{console}");
+        self.assert_nothing_left();
+        let exit = output.status.code().unwrap_or_else(|| panic!("{}: {console}", output.status));
+        let text = std::fs::read_to_string(report).unwrap();
+        let report =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}\n{console}"));
+        Run { exit, console, report }
+    }
+
+    /// What a run would do: exit status and text.
+    #[track_caller]
+    pub(crate) fn plan(&self) -> (i32, String) {
+        let output = self.command("plan").output().unwrap();
+        self.assert_nothing_left();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code().unwrap(), text)
+    }
+
+    /// Begins a run.
+    pub(crate) fn begin(&self) -> Child {
+        let console = std::fs::File::create(self.stage.path("console")).unwrap();
+        self.command("run").stdout(Stdio::null()).stderr(console).spawn().unwrap()
+    }
+
+    /// Fails if anything still holds the drive or a medium, or is mounted from the stage.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        self.drive.assert_free();
+        for (_, medium) in &self.media {
+            medium.assert_free();
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        for device in std::iter::once(self.drive).chain(self.media.iter().map(|(_, medium)| *medium)) {
+            let name = device.device.display().to_string();
+            let holds = |line: &&str| line.split(' ').any(|word| word == name);
+            assert_eq!(mounts.lines().find(holds), None);
+        }
+        let loops = super::tools::run("losetup", ["-n", "-O", "NAME,BACK-FILE"]);
+        let ours = |line: &&str| line.contains(".capture");
+        assert_eq!(loops.lines().find(ours), None);
+    }
+}
+
+/// Makes a drive of `len_bytes`: ext4, labelled `REPLICATOR`, on the whole device.
+pub(crate) fn make_drive(file: &Path, len_bytes: u64) -> Medium {
+    let drive = Medium::blank(file, len_bytes);
+    super::tools::run(
+        "mkfs.ext4",
+        ["-q".as_ref(), "-F".as_ref(), "-m0".as_ref(), "-LREPLICATOR".as_ref(), drive.device.as_os_str()],
+    );
+    drive
+}

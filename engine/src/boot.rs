@@ -1,0 +1,303 @@
+//! The boot sequence: which board, where the drive is, what it asks for, do it, tell how it ended.
+//!
+//! [`run`] is the whole of it. Every way out of it, start-up failures included, ends in a terminal LED status, a report,
+//! and one clear line on the console.
+
+use crate::capture::{self, Capture};
+use crate::drive::{self, Drive, DriveChoice};
+use crate::error::{Error, Refusal, Result};
+use crate::expand::{self, Expansion};
+use crate::media::{self, Medium};
+use crate::names::{self, NameVerdict};
+use crate::operation::Operation;
+use crate::options::Options;
+use crate::plan::Plan;
+use crate::profile::Profile;
+use crate::report::Report;
+use crate::tuning::Tuning;
+use crate::write::Write;
+use replicator_hal::{Board, DeviceName, Status};
+use std::collections::BTreeMap;
+
+/// Files of bootloaders, microcontrollers and FPGAs of the boards. Writing them is not supported yet, and a drive that
+/// asks for it must not be taken for one that asks for less, or for a capture.
+const FIRMWARE_FILES: [&str; 8] = [
+    "SPL",
+    "u-boot-dtb.bin",
+    "u-boot.bin",
+    "u-boot.imx",
+    "u-boot.kwb",
+    "micro-update.bin",
+    "ts7250v3-update-fpga",
+    "ts7250v3-update-fpga-reva",
+];
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Profiles to choose from. If there is one only, and `board_is_given`, it is taken without asking the device tree.
+    pub profiles: Vec<Profile>,
+    /// Whether the user named the board.
+    pub board_is_given: bool,
+    /// Which device is the drive.
+    pub drive: DriveChoice,
+    /// Media by name; replaces discovery.
+    pub media: Option<BTreeMap<String, DeviceName>>,
+    /// Sizes and times.
+    pub tuning: Tuning,
+    /// Version of the program, for reports.
+    pub version: String,
+}
+
+/// Runs the whole sequence on `board`. The LEDs show the status that the report ends with.
+pub fn run(board: &Board, request: &Request) -> Report {
+    board.leds.renew(request.tuning.io_lease);
+    board.leds.show(Status::Running);
+    board.records.console(&format!("replicator {}", request.version));
+    let mut report = Report::new(&request.version);
+    let operation = Operation::new(board, &request.tuning, "start", "start");
+    let result = with_drive(&operation, request, &mut report, |run, report| run.execute(report));
+    finish(&operation, report, result)
+}
+
+/// What a run would do, and what it would refuse; nothing is changed and no LED is shown.
+pub fn plan(board: &Board, request: &Request) -> Report {
+    let mut report = Report::new(&request.version);
+    let operation = Operation::new(board, &request.tuning, "plan", "plan");
+    let result = with_drive(&operation, request, &mut report, |run, report| run.explain(report));
+    if let Err(error) = result {
+        report.failure = Some(error);
+    }
+    report.status = if report.failure.is_none() { Status::Success } else { Status::Failure };
+    report
+}
+
+/// Everything that is known once the drive is mounted.
+struct Run<'a> {
+    operation: &'a Operation<'a>,
+    request: &'a Request,
+    profile: &'a Profile,
+    compatible: Vec<String>,
+    drive: Drive,
+}
+
+/// What the drive asks for on this board.
+struct Wish {
+    options: Options,
+    tuning: Tuning,
+    media: Vec<Medium>,
+    plan: Plan,
+}
+
+fn with_drive(
+    operation: &Operation<'_>,
+    request: &Request,
+    report: &mut Report,
+    work: impl FnOnce(&mut Run<'_>, &mut Report) -> Result<()>,
+) -> Result<()> {
+    let compatible = operation.board.system.compatible().map_err(Error::hal("reading the device tree"))?;
+    let profile = choose_profile(request, &compatible)?;
+    report.board = Some(profile.name.clone());
+    let drive = drive::find(operation, &request.drive)?;
+    operation.step(&format!("drive is {}", drive.place.region));
+    let mut run = Run { operation, request, profile, compatible, drive };
+    let result = work(&mut run, report);
+    // "Failed" must mean "safe to unplug": nothing is mounted when the LEDs change.
+    let unmounted = run.drive.volume.unmount();
+    match (result, unmounted) {
+        (Ok(()), Err(error)) => Err(Error::hal("unmounting the drive")(error)),
+        (Err(error), Err(unmount_error)) => {
+            operation.log(&format!("unmounting the drive: {unmount_error}"));
+            Err(error)
+        }
+        (result, Ok(())) => result,
+    }
+}
+
+fn choose_profile<'a>(request: &'a Request, compatible: &[String]) -> Result<&'a Profile> {
+    if let ([profile], true) = (request.profiles.as_slice(), request.board_is_given) {
+        return Ok(profile);
+    }
+    request.profiles.iter().find(|profile| profile.fits(compatible)).ok_or_else(|| {
+        let what = if compatible.is_empty() {
+            "this system has no device tree, and no board was named".to_owned()
+        } else {
+            format!("no profile fits this board ({})", compatible.join(", "))
+        };
+        Error::refused(Refusal::WrongBoard, what)
+    })
+}
+
+impl Run<'_> {
+    fn execute(&mut self, report: &mut Report) -> Result<()> {
+        let options = self.options()?;
+        self.expand(&options, report)?;
+        let wish = self.wish(report)?;
+        report.mode = Some(wish.plan.mode());
+        for line in wish.plan.lines() {
+            self.operation.step(&line);
+        }
+        match wish.plan {
+            Plan::Capture(items) => {
+                report.outcomes = capture::run(&self.capture(&wish.options, &wish.tuning), items);
+            }
+            Plan::Write(items) => {
+                let write = self.write(&wish.options, &wish.tuning);
+                report.outcomes = write.run(write.check(items));
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&mut self, report: &mut Report) -> Result<()> {
+        let wish = self.wish(report)?;
+        report.mode = Some(wish.plan.mode());
+        report.notes.extend(wish.plan.lines());
+        if let Plan::Write(items) = wish.plan {
+            let mut refused = 0_usize;
+            for checking in self.write(&wish.options, &wish.tuning).check(items) {
+                refused += usize::from(checking.checked.is_err());
+                report.notes.push(crate::plan::verdict(&checking));
+            }
+            if refused > 0 {
+                let what = format!("{refused} of the images would be refused");
+                return Err(Error::refused(Refusal::NothingToDo, what));
+            }
+        }
+        let absent = wish.media.iter().filter(|medium| medium.device.is_none());
+        report.notes.extend(absent.map(|medium| format!("{}: not present", medium.name())));
+        Ok(())
+    }
+
+    /// Names of all media of the profile, present or not.
+    fn media_names(&self) -> Vec<String> {
+        self.profile.media.iter().map(|medium| medium.name.clone()).collect()
+    }
+
+    fn options(&self) -> Result<Options> {
+        let names = drive::root_names(&*self.drive.volume)?;
+        let options = drive::read_options(&*self.drive.volume, &names, &self.media_names())?;
+        if let Some(wanted) = options.settings.board.as_ref().filter(|wanted| **wanted != self.profile.name) {
+            return Err(Error::refused(
+                Refusal::WrongBoard,
+                format!("the drive is for board {wanted}, this is {}", self.profile.name),
+            ));
+        }
+        if options.shell_only {
+            return Err(Error::refused(Refusal::ShellOnly, "IR_SHELL_ONLY is on the drive: nothing is done"));
+        }
+        Ok(options)
+    }
+
+    fn expand(&mut self, options: &Options, report: &mut Report) -> Result<()> {
+        if !options.settings.expand.enabled {
+            return Ok(());
+        }
+        match expand::expand(self.operation, &mut self.drive)? {
+            Expansion::NotNeeded => {}
+            Expansion::NotPossible(reason) => report.notes.push(format!("drive not expanded: {reason}")),
+            Expansion::Grown(len_bytes) => {
+                let note = format!("drive expanded to {} MiB", len_bytes >> 20);
+                self.operation.step(&note);
+                report.notes.push(note);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the drive once more, in its final state, and decides.
+    fn wish(&self, report: &mut Report) -> Result<Wish> {
+        let options = self.options()?;
+        let tuning = self.operation.tuning.with_timeouts(&options.settings.timeouts);
+        let volume = &*self.drive.volume;
+        let drive_names = drive::root_names(volume)?;
+        for name in &options.unknown {
+            let note = format!("option {name} is not known and has no effect");
+            self.operation.step(&note);
+            report.notes.push(note);
+        }
+        let devices = self.operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
+        let media = media::find(
+            self.profile,
+            &self.compatible,
+            &devices,
+            &self.drive.place.disk.name,
+            self.request.media.as_ref(),
+        )?;
+        let has_image = self.judge_names(&drive_names)?;
+        let resume =
+            capture::session_exists(volume).map_err(Error::hal("looking for an unfinished capture"))?;
+        let plan = if has_image && !resume {
+            Plan::for_write(&media, &drive_names)?
+        } else {
+            Plan::Capture(capture::plan(&self.capture(&options, &tuning), &media)?)
+        };
+        Ok(Wish { options, tuning, media, plan })
+    }
+
+    /// Whether an image is among the names. Refuses names that ask for something this program would not do.
+    fn judge_names(&self, drive_names: &[Vec<u8>]) -> Result<bool> {
+        let media = self.media_names();
+        let firmware = FIRMWARE_FILES.map(str::to_owned);
+        let (mut has_image, mut refused) = (false, Vec::new());
+        for name in drive_names {
+            let text = String::from_utf8_lossy(name);
+            match names::judge(name, &media, &firmware) {
+                NameVerdict::Image(_) => has_image = true,
+                NameVerdict::Misspelt { hint } => refused.push(format!("{text}: {hint}")),
+                NameVerdict::Firmware => {
+                    refused.push(format!("{text}: firmware files cannot be written yet"))
+                }
+                _ => {}
+            }
+        }
+        if refused.is_empty() {
+            return Ok(has_image);
+        }
+        Err(Error::refused(Refusal::MisspeltNames, refused.join("; ")))
+    }
+
+    fn capture<'b>(&'b self, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
+        Capture {
+            board: self.operation.board,
+            tuning,
+            options,
+            drive: &*self.drive.volume,
+            board_name: &self.profile.name,
+            version: &self.request.version,
+        }
+    }
+
+    fn write<'b>(&'b self, options: &Options, tuning: &'b Tuning) -> Write<'b> {
+        Write {
+            board: self.operation.board,
+            tuning,
+            drive: &*self.drive.volume,
+            write_back: options.write_back,
+        }
+    }
+}
+
+/// The worst of what happened decides; then report, console, LEDs, in this order.
+fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> Report {
+    if let Err(error) = result {
+        report.failure = Some(error);
+    } else if let Err(error) = operation.check_lease() {
+        report.failure = Some(error);
+    } else if !report.outcomes.is_empty() && !report.did_something() {
+        let what = "nothing was captured or written".to_owned();
+        report.failure = Some(Error::refused(Refusal::NothingToDo, what));
+    }
+    report.status = if report.succeeded() { Status::Success } else { Status::Failure };
+    let records = &operation.board.records;
+    match report.json() {
+        Ok(json) => records.report(&json),
+        Err(error) => records.console(&format!("no report: {error}")),
+    }
+    for line in report.lines() {
+        operation.log(&line);
+        records.console(&line);
+    }
+    operation.board.leds.show(report.status);
+    report
+}

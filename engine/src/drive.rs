@@ -1,0 +1,197 @@
+//! The drive: finding it, mounting it, reading what is asked for on it.
+//!
+//! The drive is the first partition on USB that is labelled `REPLICATOR` or has a `replicator.toml` in its root. It is
+//! mounted read-only here; who needs to write to it says so later.
+
+use crate::drive_file::read_small;
+use crate::error::{Error, Refusal, Result};
+use crate::operation::Operation;
+use crate::options::Options;
+use replicator_hal::{
+    Access, BlockDevice, DeviceKind, DeviceName, FileSystem, Holder, Region, RelativePath, Volume,
+};
+
+/// Label of the drive's partition.
+pub const LABEL: &str = "REPLICATOR";
+/// Settings file in the drive's root; its presence also marks the drive.
+pub const SETTINGS: &str = "replicator.toml";
+
+const SETTINGS_LIMIT_BYTES: usize = 64 << 10;
+const ROOT_NAMES_MAX: usize = 100_000;
+
+/// Which device is the drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriveChoice {
+    /// Look for it on USB.
+    Discover,
+    /// This partition or whole device.
+    Named(DeviceName),
+}
+
+/// Where the drive is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The whole device.
+    pub disk: BlockDevice,
+    /// Number of the partition; `None` if the file system lies on the whole device.
+    pub partition: Option<u32>,
+    /// The partition or device.
+    pub region: Region,
+    /// The file system found there.
+    pub file_system: FileSystem,
+}
+
+/// The drive, mounted.
+pub struct Drive {
+    /// Where it is.
+    pub place: Place,
+    /// Its files.
+    pub volume: Box<dyn Volume>,
+}
+
+/// Waits for the drive and mounts it read-only.
+///
+/// # Errors
+/// `NoDrive` if none appears in time; the last obstacle is part of the message.
+pub fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
+    let started = operation.board.clock.monotonic();
+    let mut obstacle = String::new();
+    loop {
+        match look(operation, choice, &mut obstacle) {
+            Ok(Some(drive)) => return Ok(drive),
+            Ok(None) => {}
+            Err(error) => obstacle = error.to_string(),
+        }
+        let waited = operation.board.clock.monotonic().saturating_sub(started);
+        if waited >= operation.tuning.drive_wait {
+            let mut what = match choice {
+                DriveChoice::Discover => "no drive was found on USB".to_owned(),
+                DriveChoice::Named(name) => format!("{name} is no drive that can be used"),
+            };
+            if !obstacle.is_empty() {
+                what.push_str(&format!(" ({obstacle})"));
+            }
+            return Err(Error::refused(Refusal::NoDrive, what));
+        }
+        operation.board.leds.renew(operation.tuning.io_lease);
+        operation.board.clock.sleep(operation.tuning.drive_poll);
+    }
+}
+
+fn look(operation: &Operation<'_>, choice: &DriveChoice, obstacle: &mut String) -> Result<Option<Drive>> {
+    let mut devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
+    devices.sort_by(|one, other| one.name.cmp(&other.name));
+    for disk in devices {
+        for (partition, region, certain) in candidates(&disk, choice) {
+            match try_mount(operation, &disk, partition, region, certain) {
+                Ok(Some(drive)) => return Ok(Some(drive)),
+                Ok(None) => {}
+                Err(error) => {
+                    operation.log(&format!("not the drive: {error}"));
+                    *obstacle = error.to_string();
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Places on `disk` that may be the drive; `true` if the user named this very place.
+fn candidates(disk: &BlockDevice, choice: &DriveChoice) -> Vec<(Option<u32>, Region, bool)> {
+    if disk.len_bytes == 0 {
+        return Vec::new();
+    }
+    let whole =
+        || Region { holder: Holder::Device(disk.name.clone()), offset_bytes: 0, len_bytes: disk.len_bytes };
+    let parts = || {
+        let mut partitions: Vec<_> = disk.partitions.iter().collect();
+        partitions.sort_by_key(|partition| partition.number);
+        partitions
+    };
+    let region = |partition: &replicator_hal::Partition| Region {
+        holder: Holder::Device(partition.name.clone()),
+        offset_bytes: 0,
+        len_bytes: partition.len_bytes,
+    };
+    match choice {
+        DriveChoice::Discover if disk.kind != DeviceKind::Usb => Vec::new(),
+        DriveChoice::Named(name) if name == &disk.name && disk.partitions.is_empty() => {
+            vec![(None, whole(), true)]
+        }
+        DriveChoice::Named(name) if name != &disk.name => parts()
+            .into_iter()
+            .filter(|partition| &partition.name == name)
+            .map(|partition| (Some(partition.number), region(partition), true))
+            .collect(),
+        _ if disk.partitions.is_empty() => vec![(None, whole(), false)],
+        _ => {
+            parts().into_iter().map(|partition| (Some(partition.number), region(partition), false)).collect()
+        }
+    }
+}
+
+fn try_mount(
+    operation: &Operation<'_>,
+    disk: &BlockDevice,
+    partition: Option<u32>,
+    region: Region,
+    certain: bool,
+) -> Result<Option<Drive>> {
+    let file_systems = &operation.board.file_systems;
+    let Some(file_system) = operation
+        .retry(|| file_systems.identify(&region))
+        .map_err(Error::hal(format!("looking at {region}")))?
+    else {
+        return Ok(None);
+    };
+    let volume = file_systems
+        .mount(&region, Access::ReadOnly)
+        .map_err(Error::hal(format!("mounting {region} as the drive")))?;
+    let place = Place { disk: disk.clone(), partition, region, file_system };
+    if certain || place.file_system.label.as_deref() == Some(LABEL) || has_settings(&*volume)? {
+        return Ok(Some(Drive { place, volume }));
+    }
+    volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)))?;
+    Ok(None)
+}
+
+fn has_settings(volume: &dyn Volume) -> Result<bool> {
+    Ok(root_names(volume)?.iter().any(|name| name == SETTINGS.as_bytes()))
+}
+
+/// The names in the drive's root, sorted.
+///
+/// # Errors
+/// If the directory cannot be read, or is beyond reason.
+pub fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
+    let entries = volume.list(&RelativePath::root()).map_err(Error::hal("listing the drive"))?;
+    if entries.len() > ROOT_NAMES_MAX {
+        return Err(Error::refused(
+            Refusal::MisspeltNames,
+            format!("the drive's root holds {} files", entries.len()),
+        ));
+    }
+    let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What the drive's option files and `replicator.toml` ask for. `media` are the names of the board's media.
+///
+/// # Errors
+/// `BadOptions`.
+pub fn read_options(volume: &dyn Volume, names: &[Vec<u8>], media: &[String]) -> Result<Options> {
+    let refuse = |detail: String| Error::refused(Refusal::BadOptions, format!("{SETTINGS}: {detail}"));
+    let settings = if names.iter().any(|name| name == SETTINGS.as_bytes()) {
+        let path = RelativePath::parse(SETTINGS).map_err(|error| refuse(error.to_string()))?;
+        let bytes =
+            read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
+        Some(String::from_utf8(bytes).map_err(|error| refuse(error.to_string()))?)
+    } else {
+        None
+    };
+    Options::from_drive(names, settings.as_deref(), media).map_err(|error| {
+        let text = error.to_string();
+        Error::refused(Refusal::BadOptions, text)
+    })
+}

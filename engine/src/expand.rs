@@ -1,0 +1,119 @@
+//! Growing the drive's last partition and its file system to the end of the drive.
+//!
+//! A drive is made from a small image; on its first boots it grows to its full size. This happens before anything is
+//! captured or written, with the file system unmounted, and a step that a power cut interrupted is taken up again.
+
+use crate::drive::{Drive, Place};
+use crate::error::{Error, Result};
+use crate::formats::ReadAt;
+use crate::formats::partition::{self, Growth};
+use crate::operation::Operation;
+use replicator_hal::{self as hal, Access, Source};
+use std::io;
+
+/// Less than this is not worth a change.
+const GAIN_MIN_BYTES: u64 = 1 << 20;
+
+/// What became of the wish to grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expansion {
+    /// The drive is as large as it gets.
+    NotNeeded,
+    /// Its file system cannot grow; the drive is used as it is.
+    NotPossible(String),
+    /// It was grown to this many bytes.
+    Grown(u64),
+}
+
+/// A source as the formats want it, with retries.
+pub(crate) struct SourceReader<'a> {
+    pub(crate) operation: &'a Operation<'a>,
+    pub(crate) source: &'a mut dyn Source,
+}
+
+impl ReadAt for SourceReader<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.source.len_bytes()
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let source = &mut self.source;
+        Ok(self.operation.retry(|| source.read_at(offset_bytes, buffer))?)
+    }
+}
+
+/// Grows the drive if it can be grown, and mounts it again.
+///
+/// # Errors
+/// Any failure is final for this run: a drive in an unknown state must not be used.
+pub fn expand(operation: &Operation<'_>, drive: &mut Drive) -> Result<Expansion> {
+    let Some(number) = drive.place.partition else {
+        return Ok(Expansion::NotNeeded);
+    };
+    let growth = find_growth(operation, &drive.place)?.filter(|growth| growth.partition_number == number);
+    let file_system = &drive.place.file_system;
+    // After a cut between the two steps the partition has its new size, and the file system its old one.
+    let file_system_lags = file_system
+        .len_bytes
+        .is_some_and(|len_bytes| len_bytes + GAIN_MIN_BYTES <= drive.place.region.len_bytes);
+    if growth.is_none() && !file_system_lags {
+        return Ok(Expansion::NotNeeded);
+    }
+    if !file_system.kind.is_ext() {
+        return Ok(Expansion::NotPossible(format!("{} cannot be grown", file_system.kind)));
+    }
+    operation.step("expanding the drive");
+    drive.volume.unmount().map_err(Error::hal("unmounting the drive to expand it"))?;
+    if let Some(growth) = growth {
+        grow_partition(operation, &drive.place, &growth)?;
+        drive.place.region.len_bytes = growth.new_len_bytes;
+    }
+    let region = &drive.place.region;
+    let file_systems = &operation.board.file_systems;
+    file_systems.grow(region).map_err(Error::hal("growing the drive's file system"))?;
+    drive.volume = file_systems
+        .mount(region, Access::ReadOnly)
+        .map_err(Error::hal("mounting the drive after its expansion"))?;
+    Ok(Expansion::Grown(region.len_bytes))
+}
+
+fn find_growth(operation: &Operation<'_>, place: &Place) -> Result<Option<Growth>> {
+    let disk = &place.disk;
+    let mut source = operation
+        .board
+        .devices
+        .open_source(&disk.name)
+        .map_err(Error::hal("reading the drive's partition table"))?;
+    let mut reader = SourceReader { operation, source: &mut *source };
+    let growth = partition::grow_last(&mut reader, disk.sector_len_bytes)
+        .map_err(Error::format(format!("partition table of {}", disk.name)));
+    source.close().map_err(Error::hal("reading the drive's partition table"))?;
+    growth
+}
+
+fn grow_partition(operation: &Operation<'_>, place: &Place, growth: &Growth) -> Result<()> {
+    let disk = &place.disk.name;
+    let doing = || format!("writing the partition table of the drive {disk}");
+    let devices = &operation.board.devices;
+    let mut target = devices.open_target(disk).map_err(Error::hal(doing()))?;
+    for patch in &growth.patches {
+        hal::io::write_target(&mut *target, patch.offset_bytes, &patch.bytes).map_err(Error::hal(doing()))?;
+        // The order of the patches is what makes a cut between them harmless.
+        target.sync().map_err(Error::hal(doing()))?;
+    }
+    target.begin_verify().map_err(Error::hal(doing()))?;
+    for patch in &growth.patches {
+        let mut found = vec![0; patch.bytes.len()];
+        let len = hal::io::read_target(&mut *target, patch.offset_bytes, &mut found)
+            .map_err(Error::hal(doing()))?;
+        if found[..len] != patch.bytes[..] {
+            return Err(Error::Verify {
+                what: format!("the drive's partition table on {disk}"),
+                offset_bytes: patch.offset_bytes,
+                detail: "it was not kept".into(),
+            });
+        }
+    }
+    target.close().map_err(Error::hal(doing()))?;
+    devices.reread_partitions(disk).map_err(Error::hal(format!("reading the new partition table of {disk}")))
+}

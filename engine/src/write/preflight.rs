@@ -1,0 +1,246 @@
+//! What can be known of an image and its medium before the first destructive byte.
+//!
+//! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
+//! is checked while it is written, and its start is held back until then. A tarball is decoded whole, because only that
+//! tells whether every entry can be restored; so is any image whose decoded length is not written down in it.
+
+use super::image::Image;
+use super::tar_check::{TarFacts, check_tar};
+use crate::drive_file::DriveFile;
+use crate::error::{Error, Refusal, Result};
+use crate::formats::ReadAt;
+use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder};
+use crate::formats::digest::Hasher;
+use crate::formats::partition;
+use crate::formats::sniff::{self, Content};
+use crate::media::Medium;
+use crate::names::Packing;
+use crate::operation::Operation;
+use replicator_hal::{BlockDevice, Volume};
+use std::io::{Read, Write};
+
+/// Bytes that sniffing looks at: the magic of a tar lies at 257.
+const SNIFFED_LEN_BYTES: usize = 512;
+
+/// An image that may be written to its medium.
+#[derive(Debug)]
+pub struct Checked {
+    /// The image.
+    pub image: Image,
+    /// The medium's device.
+    pub device: BlockDevice,
+    /// Decoded length, once known.
+    pub content_len_bytes: Option<u64>,
+    /// What decoding a tarball showed.
+    pub tar: Option<TarFacts>,
+}
+
+/// Checks `image` and `medium`.
+///
+/// # Errors
+/// Refusals; errors of the drive and the codec.
+pub(super) fn check(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: Image,
+    medium: &Medium,
+    write_back: bool,
+) -> Result<Checked> {
+    let name = image.name.to_string();
+    let device = check_medium(operation, medium, &name)?;
+    if let (Some(captured_from), Some(identity)) = (&image.captured_from, &device.identity) {
+        if captured_from == identity && !write_back {
+            return Err(Error::refused(
+                Refusal::WriteBack,
+                format!("{name} was captured from this very medium ({})", device.name),
+            ));
+        }
+    }
+    check_first_bytes(operation, drive, &image)?;
+    image.check_file(operation, drive)?;
+    let mut file = image.open(operation, drive)?;
+    let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    file.close()?;
+    let mut content_len_bytes = match announced {
+        DecodedLen::Known(len_bytes) => Some(len_bytes),
+        DecodedLen::Unknown => None,
+    };
+    let mut tar = None;
+    match image.name.packing {
+        Packing::Tar => {
+            check_layout(&name, medium, &device)?;
+            let facts = check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?;
+            content_len_bytes = Some(facts.content_len_bytes);
+            tar = Some(facts);
+        }
+        Packing::Disk => {
+            if content_len_bytes.is_none() {
+                content_len_bytes = Some(decode_whole(operation, drive, &image)?);
+            }
+            if content_len_bytes == Some(0) {
+                return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
+            }
+            check_fits(&name, content_len_bytes, &device)?;
+        }
+    }
+    Ok(Checked { image, device, content_len_bytes, tar })
+}
+
+/// Looks at the device again, so that what is checked is what is there now.
+fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Result<BlockDevice> {
+    let label = medium.name();
+    let Some(planned) = &medium.device else {
+        return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
+    };
+    check_unchanged(operation, label, planned)
+}
+
+/// The device as it is now, if it is still the same, and free to be written.
+///
+/// # Errors
+/// `MediumUnfit`.
+pub(super) fn check_unchanged(
+    operation: &Operation<'_>,
+    label: &str,
+    planned: &BlockDevice,
+) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
+    let devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
+    let Some(device) = devices.into_iter().find(|device| device.name == planned.name) else {
+        return Err(unfit(format!("{} is gone", planned.name)));
+    };
+    let same = device.identity == planned.identity
+        && device.len_bytes == planned.len_bytes
+        && device.kind == planned.kind
+        && device.controller_path == planned.controller_path;
+    if !same {
+        return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
+    }
+    if let Some(user) = &device.in_use {
+        return Err(unfit(format!("{} is in use: {user}", device.name)));
+    }
+    if device.read_only {
+        return Err(unfit(format!("{} is write-protected", device.name)));
+    }
+    Ok(device)
+}
+
+/// The file must be what its name says, and its content too: a tar inside of `.dd.xz` is refused.
+fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<()> {
+    let name = image.name.to_string();
+    let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
+    let mut file = image.open(operation, drive)?;
+    let mut first = [0; SNIFFED_LEN_BYTES];
+    let len = fill(&mut file, &mut first).map_err(Error::io(name.as_str()))?;
+    let outer = sniff::content(&first[..len]);
+    let wanted = match image.name.compression {
+        Compression::None => None,
+        Compression::Xz => Some(Content::Xz),
+        Compression::Bzip2 => Some(Content::Bzip2),
+        Compression::Gzip => Some(Content::Gzip),
+        Compression::Zstd => Some(Content::Zstd),
+    };
+    if outer == Content::Empty {
+        return wrong("is empty");
+    }
+    let inner = match wanted {
+        Some(wanted) if wanted != outer => {
+            return wrong(&format!("is not compressed with {}", image.name.compression));
+        }
+        Some(_) => {
+            let inner = first_decoded(operation, &mut file, image)?;
+            sniff::content(&inner)
+        }
+        None => outer,
+    };
+    file.close()?;
+    match (image.name.packing, inner) {
+        (_, Content::Empty) => wrong("holds nothing"),
+        (Packing::Tar, Content::Tar) | (Packing::Disk, Content::Other) => Ok(()),
+        (Packing::Tar, _) => wrong("holds no tar archive"),
+        (Packing::Disk, Content::Tar) => wrong("holds a tar archive, not a disk image"),
+        (Packing::Disk, inner) => wrong(&format!("holds compressed data ({inner:?}), not a disk image")),
+    }
+}
+
+fn first_decoded(operation: &Operation<'_>, file: &mut DriveFile<'_>, image: &Image) -> Result<Vec<u8>> {
+    let name = image.name.to_string();
+    // Decoding a few bytes needs no workers.
+    let mut content =
+        decoder(image.name.compression, file, replicator_hal::Compute::Inline, operation.tuning.limits)
+            .map_err(Error::format(name.as_str()))?;
+    let mut first = vec![0; SNIFFED_LEN_BYTES];
+    let mut len = 0;
+    while len < first.len() {
+        match content.read(&mut first[len..]).map_err(Error::io(name.as_str()))? {
+            0 => break,
+            more => len += more,
+        }
+    }
+    first.truncate(len);
+    Ok(first)
+}
+
+fn fill(file: &mut DriveFile<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(done as u64, &mut buffer[done..])? {
+            0 => break,
+            len => done += len,
+        }
+    }
+    Ok(done)
+}
+
+/// Whether a partition for a tarball can be made on the device at all.
+fn check_layout(name: &str, medium: &Medium, device: &BlockDevice) -> Result<()> {
+    let scheme = medium.profile.file_system.scheme();
+    match partition::single_partition(scheme, device.len_bytes, device.sector_len_bytes, [0; 32]) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)))
+        }
+    }
+}
+
+fn check_fits(name: &str, content_len_bytes: Option<u64>, device: &BlockDevice) -> Result<()> {
+    match content_len_bytes {
+        Some(len_bytes) if len_bytes > device.len_bytes => Err(Error::refused(
+            Refusal::ImageTooLarge,
+            format!("{name} holds {len_bytes} bytes, {} has {}", device.name, device.len_bytes),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes everything, for the length and the sidecars.
+fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<u64> {
+    let name = image.name.to_string();
+    let mut file = image.open(operation, drive)?;
+    let compute = operation.board.tasks.compute();
+    let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let mut progress = operation.progress("checking the image", None);
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
+    let mut len_bytes = 0;
+    loop {
+        let len = content.read(&mut buffer).map_err(Error::io(name.as_str()))?;
+        if len == 0 {
+            break;
+        }
+        for hasher in &mut hashers {
+            hasher.write_all(&buffer[..len]).map_err(Error::io(name.as_str()))?;
+        }
+        len_bytes += len as u64;
+        progress.advance(len as u64);
+    }
+    progress.finish();
+    drop(content);
+    file.close()?;
+    for (promise, hasher) in image.content.iter().zip(hashers) {
+        promise.check(&name, &hasher.finish())?;
+    }
+    Ok(len_bytes)
+}

@@ -1,0 +1,137 @@
+//! Decoding a tarball once before anything is erased: every entry must be one that can be restored, all of it must fit,
+//! and its content must match the sidecars.
+
+use super::image::Image;
+use crate::error::{Error, Refusal, Result};
+use crate::formats::codec::decoder;
+use crate::formats::digest::{Digest, Hasher};
+use crate::formats::tar::{EntryKind, Reader, ReaderLimits};
+use crate::operation::{Operation, Progress};
+use replicator_hal::Volume;
+use std::io::{self, Read, Write};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Space a file system takes per entry beside its data: an inode, and its part of a directory.
+const ENTRY_LEN_BYTES: u64 = 256;
+
+/// What a whole pass over a tarball showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarFacts {
+    /// Length of the decoded archive.
+    pub content_len_bytes: u64,
+    /// Hash of the decoded archive: the pass that extracts must see the same.
+    pub content_hash: u128,
+    /// Number of entries.
+    pub entries: u64,
+    /// Bytes of file data.
+    pub data_len_bytes: u64,
+}
+
+/// Passes decoded bytes on, hashing and counting them.
+pub(super) struct Tap<'a, R> {
+    inner: R,
+    hash: Xxh3,
+    hashers: Vec<Hasher>,
+    len_bytes: u64,
+    progress: Option<Progress<'a>>,
+}
+
+/// What went through a [`Tap`].
+pub(super) struct Tapped {
+    pub(super) hash: u128,
+    pub(super) digests: Vec<Digest>,
+    pub(super) len_bytes: u64,
+}
+
+impl<'a, R: Read> Tap<'a, R> {
+    pub(super) fn new(inner: R, hashers: Vec<Hasher>, progress: Progress<'a>) -> Self {
+        Self { inner, hash: Xxh3::new(), hashers, len_bytes: 0, progress: Some(progress) }
+    }
+
+    pub(super) fn finish(mut self) -> Tapped {
+        if let Some(progress) = self.progress.take() {
+            progress.finish();
+        }
+        Tapped {
+            hash: self.hash.digest128(),
+            digests: self.hashers.into_iter().map(Hasher::finish).collect(),
+            len_bytes: self.len_bytes,
+        }
+    }
+}
+
+impl<R: Read> Read for Tap<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..len]);
+        for hasher in &mut self.hashers {
+            hasher.write_all(&buffer[..len])?;
+        }
+        self.len_bytes += len as u64;
+        if let Some(progress) = &mut self.progress {
+            progress.advance(len as u64);
+        }
+        Ok(len)
+    }
+}
+
+/// Decodes the whole archive without keeping it.
+///
+/// # Errors
+/// Whatever is wrong with the archive; `ImageTooLarge` if its data cannot fit into `medium_len_bytes`; `Digest`.
+pub(super) fn check_tar(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    announced_len_bytes: Option<u64>,
+    medium_len_bytes: u64,
+) -> Result<TarFacts> {
+    let name = image.name.to_string();
+    let mut file = image.open(operation, drive)?;
+    let compute = operation.board.tasks.compute();
+    let content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
+    let (entries, data_len_bytes) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let tapped = tap.finish();
+    file.close()?;
+    for (promise, digest) in image.content.iter().zip(&tapped.digests) {
+        promise.check(&name, digest)?;
+    }
+    if entries == 0 {
+        return Err(Error::refused(Refusal::WrongContent, format!("{name} holds no files")));
+    }
+    Ok(TarFacts { content_len_bytes: tapped.len_bytes, content_hash: tapped.hash, entries, data_len_bytes })
+}
+
+fn count(
+    operation: &Operation<'_>,
+    name: &str,
+    content: &mut dyn Read,
+    medium_len_bytes: u64,
+) -> Result<(u64, u64)> {
+    let mut reader = Reader::new(content, ReaderLimits::default());
+    let (mut entries, mut data_len_bytes) = (0_u64, 0_u64);
+    while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
+        entries += 1;
+        if let EntryKind::File { data, .. } = &entry.kind {
+            data_len_bytes =
+                data.iter().fold(data_len_bytes, |sum, range| sum.saturating_add(range.end - range.start));
+        }
+        let needed = data_len_bytes.saturating_add(entries * ENTRY_LEN_BYTES);
+        if needed > medium_len_bytes {
+            return Err(Error::refused(
+                Refusal::ImageTooLarge,
+                format!("{name} needs more than {needed} bytes, the medium has {medium_len_bytes}"),
+            ));
+        }
+        if entries > operation.tuning.tar_entries_max {
+            return Err(Error::refused(
+                Refusal::ImageTooLarge,
+                format!("{name} has more than {} entries", operation.tuning.tar_entries_max),
+            ));
+        }
+    }
+    Ok((entries, data_len_bytes))
+}

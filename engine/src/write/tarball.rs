@@ -1,0 +1,165 @@
+//! Writing a tarball: a fresh file system, the files, verify every one, and the partition table last.
+//!
+//! The file system is made where the partition will be, before any partition table says so: a medium that was not
+//! verified does not look bootable.
+
+use super::extract::{Manifest, extract};
+use super::preflight::Checked;
+use super::tar_check::{Tap, TarFacts};
+use super::verify_tree::verify;
+use crate::error::{Error, Result};
+use crate::formats::codec::decoder;
+use crate::formats::partition::{self, Layout};
+use crate::operation::Operation;
+use crate::profile::MediumProfile;
+use crate::report::Done;
+use replicator_hal::{self as hal, Access, CacheBypass, Format, Holder, Region, Target, Volume};
+use sha2::{Digest as _, Sha256};
+
+/// Writes and verifies. The medium looks bootable only when this returns `Ok`.
+///
+/// # Errors
+/// Errors of drive, archive and medium; `Verify`.
+pub(super) fn write(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    checked: &Checked,
+    medium: &MediumProfile,
+    target: &mut dyn Target,
+) -> Result<Done> {
+    let Some(facts) = &checked.tar else {
+        return Err(Error::Internal { detail: "a tarball that was not checked".into() });
+    };
+    let label = operation.label();
+    let layout = partition::single_partition(
+        medium.file_system.scheme(),
+        target.len_bytes(),
+        checked.device.sector_len_bytes,
+        disk_id(operation, checked),
+    )
+    .map_err(Error::format(format!("partition table for {label}")))?;
+    let region = Region {
+        holder: Holder::Device(checked.device.name.clone()),
+        offset_bytes: layout.region.start,
+        len_bytes: layout.region.end - layout.region.start,
+    };
+    operation.step("making the file system");
+    let format = Format { flavour: medium.file_system.flavour(), label: None };
+    let file_systems = &operation.board.file_systems;
+    file_systems
+        .format(&region, &format)
+        .map_err(Error::hal(format!("making the file system on {label}")))?;
+    let manifest = mounted(operation, &region, Access::ReadWrite, |volume| {
+        fill(operation, drive, checked, facts, volume)
+    })?;
+    operation.step("flushing");
+    target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
+    mounted(operation, &region, Access::ReadOnly, |volume| {
+        verify(operation, volume, &manifest, facts.data_len_bytes)
+    })?;
+    operation.step("writing the partition table");
+    commit_table(operation, target, &layout)?;
+    Ok(Done {
+        content_len_bytes: facts.content_len_bytes,
+        file_len_bytes: checked.image.file_len_bytes,
+        content_md5: None,
+        // Files are read back through a mount: direct reads of the device do not apply to them.
+        cache_bypass: Some(CacheBypass::Dropped),
+        notes: Vec::new(),
+    })
+}
+
+/// Randomness for disk signature and GUIDs: different for every unit and every time.
+fn disk_id(operation: &Operation<'_>, checked: &Checked) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(checked.device.identity.as_deref().unwrap_or_default());
+    hash.update(&checked.device.controller_path);
+    hash.update(checked.device.name.as_str());
+    let wall = operation.board.clock.wall();
+    hash.update(wall.seconds.to_le_bytes());
+    hash.update(wall.nanos.to_le_bytes());
+    hash.update(operation.board.clock.monotonic().as_nanos().to_le_bytes());
+    hash.finalize().into()
+}
+
+/// Runs `work` on the mounted region, and unmounts whatever happens. The first error counts; an unmount that fails
+/// after success is a failure.
+fn mounted<T>(
+    operation: &Operation<'_>,
+    region: &Region,
+    access: Access,
+    work: impl FnOnce(&dyn Volume) -> Result<T>,
+) -> Result<T> {
+    let label = operation.label();
+    let volume = operation
+        .board
+        .file_systems
+        .mount(region, access)
+        .map_err(Error::hal(format!("mounting the file system on {label}")))?;
+    let result = work(&*volume);
+    let unmounted = volume.unmount().map_err(Error::hal(format!("unmounting the file system on {label}")));
+    match (result, unmounted) {
+        (Ok(value), Ok(())) => Ok(value),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(unmount_error)) => {
+            operation.log(&unmount_error.to_string());
+            Err(error)
+        }
+    }
+}
+
+fn fill(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    checked: &Checked,
+    facts: &TarFacts,
+    volume: &dyn Volume,
+) -> Result<Manifest> {
+    let name = checked.image.name.to_string();
+    let mut file = checked.image.open(operation, drive)?;
+    let compute = operation.board.tasks.compute();
+    let content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    let mut tap = Tap::new(content, Vec::new(), operation.progress("writing", Some(facts.content_len_bytes)));
+    let manifest = extract(operation, &name, &mut tap, volume)?;
+    let tapped = tap.finish();
+    file.close()?;
+    if (tapped.hash, tapped.len_bytes) != (facts.content_hash, facts.content_len_bytes) {
+        return Err(Error::Verify {
+            what: name,
+            offset_bytes: 0,
+            detail: "the drive gave other bytes than when it was checked".into(),
+        });
+    }
+    operation.step("flushing the files");
+    volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
+    Ok(manifest)
+}
+
+/// Writes the partition table, each part durable before the next, and compares it.
+fn commit_table(operation: &Operation<'_>, target: &mut dyn Target, layout: &Layout) -> Result<()> {
+    let label = operation.label();
+    let doing = || format!("writing the partition table of {label}");
+    for patch in &layout.patches {
+        operation
+            .retry(|| hal::io::write_target(target, patch.offset_bytes, &patch.bytes))
+            .map_err(Error::hal(doing()))?;
+        target.sync().map_err(Error::hal(doing()))?;
+    }
+    target.begin_verify().map_err(Error::hal(doing()))?;
+    for patch in &layout.patches {
+        let mut found = vec![0; patch.bytes.len()];
+        let len = operation
+            .retry(|| hal::io::read_target(target, patch.offset_bytes, &mut found))
+            .map_err(Error::hal(doing()))?;
+        if found[..len] != patch.bytes[..] {
+            return Err(Error::Verify {
+                what: format!("partition table of {label}"),
+                offset_bytes: patch.offset_bytes,
+                detail: "it was not kept".into(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes.
+
+use super::extract::{Expected, Manifest};
+use crate::error::{Error, Result};
+use crate::formats::tar::{Entry, EntryKind};
+use crate::operation::{Operation, Progress};
+use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Volume};
+use std::ops::Range;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Checks every entry of the manifest.
+///
+/// # Errors
+/// [`Error::Verify`] naming the first file that differs, and how; errors of the medium.
+pub(super) fn verify(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    manifest: &Manifest,
+    data_len_bytes: u64,
+) -> Result<()> {
+    let mut progress = operation.progress("verifying", Some(data_len_bytes));
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
+    for (path, expected) in manifest {
+        let failed = || Error::hal(format!("reading {path} back from {}", operation.label()));
+        let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
+        let mut difference = compare_metadata(volume, path, &expected.entry, &found).map_err(failed())?;
+        if difference.is_none() {
+            if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
+                let file = File { path, len_bytes: *len_bytes, data, expected };
+                difference = compare_content(operation, volume, &file, &mut buffer, &mut progress)?;
+            }
+        }
+        if let Some(detail) = difference {
+            let what = format!("{path} on {}", operation.label());
+            return Err(Error::Verify { what, offset_bytes: 0, detail });
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn compare_metadata(
+    volume: &dyn Volume,
+    path: &RelativePath,
+    entry: &Entry,
+    found: &Metadata,
+) -> hal::Result<Option<String>> {
+    let kind = match &entry.kind {
+        EntryKind::File { .. } => FileKind::File,
+        EntryKind::Directory => FileKind::Directory,
+        EntryKind::Symlink { .. } => FileKind::Symlink,
+        EntryKind::Node(NodeKind::CharDevice { .. }) => FileKind::CharDevice,
+        EntryKind::Node(NodeKind::BlockDevice { .. }) => FileKind::BlockDevice,
+        EntryKind::Node(NodeKind::Fifo) => FileKind::Fifo,
+        EntryKind::HardLink { existing } => {
+            let first = volume.metadata(existing)?;
+            return Ok((first.inode != found.inode).then(|| format!("it is no hard link to {existing}")));
+        }
+    };
+    if found.kind != kind {
+        return Ok(Some(format!("it is a {:?}, not a {kind:?}", found.kind)));
+    }
+    let differs = |what: &str| Ok(Some(format!("{what} differs")));
+    if found.owner != entry.owner {
+        return differs("the owner");
+    }
+    if kind != FileKind::Symlink && found.mode != entry.mode {
+        return differs("the mode");
+    }
+    if found.modified != entry.modified {
+        return differs("the time");
+    }
+    match &entry.kind {
+        EntryKind::File { len_bytes, .. } if found.len_bytes != *len_bytes => return differs("the length"),
+        EntryKind::Symlink { text } if volume.read_link(path)? != *text => return differs("the link's text"),
+        EntryKind::Node(NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor })
+            if found.device != (*major, *minor) =>
+        {
+            return differs("the device number");
+        }
+        _ => {}
+    }
+    let mut xattrs = entry.xattrs.clone();
+    xattrs.sort();
+    if volume.xattrs(path)? != xattrs {
+        return differs("an extended attribute");
+    }
+    Ok(None)
+}
+
+/// A file that is compared.
+struct File<'a> {
+    path: &'a RelativePath,
+    len_bytes: u64,
+    data: &'a [Range<u64>],
+    expected: &'a Expected,
+}
+
+fn compare_content(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    file: &File<'_>,
+    buffer: &mut [u8],
+    progress: &mut Progress<'_>,
+) -> Result<Option<String>> {
+    let path = file.path;
+    let failed = || Error::hal(format!("reading {path} back from {}", operation.label()));
+    let mut open = operation.retry(|| volume.open(path)).map_err(failed())?;
+    let mut hash = Xxh3::new();
+    for range in file.data {
+        let mut offset_bytes = range.start;
+        while offset_bytes < range.end {
+            let len = buffer.len().min((range.end - offset_bytes) as usize);
+            let found = &mut buffer[..len];
+            let read =
+                operation.retry(|| hal::io::read_file(&mut *open, offset_bytes, found)).map_err(failed())?;
+            if read < len {
+                return Ok(Some("the file ends early".into()));
+            }
+            hash.update(found);
+            offset_bytes += len as u64;
+            progress.advance(len as u64);
+        }
+    }
+    if hash.digest128() != file.expected.hash {
+        return Ok(Some("the content differs".into()));
+    }
+    let holes_clean = holes_are_zero(operation, &mut *open, file, buffer)?;
+    open.close().map_err(failed())?;
+    Ok((!holes_clean).then(|| "a hole is not empty".into()))
+}
+
+/// Whether everything outside of the data ranges reads as zeros. Only what the file system stores is read.
+fn holes_are_zero(
+    operation: &Operation<'_>,
+    open: &mut dyn hal::VolumeFile,
+    file: &File<'_>,
+    buffer: &mut [u8],
+) -> Result<bool> {
+    let failed = || Error::hal(format!("reading {} back from {}", file.path, operation.label()));
+    let mut hole_start = 0;
+    let ends = file.data.iter().cloned().chain([file.len_bytes..file.len_bytes]);
+    for range in ends {
+        let mut offset_bytes = hole_start;
+        while offset_bytes < range.start {
+            let Some(stored) = open.next_data(offset_bytes).map_err(failed())? else { break };
+            let start = stored.start.max(offset_bytes);
+            let end = stored.end.min(range.start);
+            if start >= end {
+                break;
+            }
+            let len = buffer.len().min((end - start) as usize);
+            let found = &mut buffer[..len];
+            let read = hal::io::read_file(open, start, found).map_err(failed())?;
+            if read < len || found.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            offset_bytes = start + len as u64;
+        }
+        hole_start = range.end;
+    }
+    Ok(true)
+}

@@ -1,0 +1,288 @@
+//! Contract of [`BlockDevices`], [`crate::Source`] and [`crate::Target`].
+
+use super::{kind, pattern, skipped};
+use crate::{BlockDevices, DeviceName, ErrorKind, Source, Target, io};
+
+/// A device to test. Its content may be anything and is lost.
+pub trait DeviceFixture {
+    /// The devices.
+    fn devices(&self) -> &dyn BlockDevices;
+
+    /// A whole device that is idle and can be written; of 64 KiB to 64 MiB.
+    fn device(&self) -> DeviceName;
+
+    /// What the medium of [`DeviceFixture::device`] holds, below all caches of the host.
+    fn medium_bytes(&self) -> Vec<u8>;
+
+    /// Changes the medium behind the backend's back, as a failing flash would. `false` if that cannot be done here.
+    fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool;
+
+    /// A device that refuses writes, if there is one.
+    fn read_only_device(&self) -> Option<DeviceName> {
+        None
+    }
+
+    /// A device whose slot is empty, if there is one.
+    fn empty_slot(&self) -> Option<DeviceName> {
+        None
+    }
+}
+
+fn source(fixture: &dyn DeviceFixture) -> Box<dyn Source> {
+    fixture.devices().open_source(&fixture.device()).unwrap()
+}
+
+fn target(fixture: &dyn DeviceFixture) -> Box<dyn Target> {
+    fixture.devices().open_target(&fixture.device()).unwrap()
+}
+
+#[track_caller]
+fn read(target: &mut dyn Target, offset_bytes: u64, len: usize) -> Vec<u8> {
+    let mut buffer = vec![0; len];
+    let done = io::read_target(target, offset_bytes, &mut buffer).unwrap();
+    buffer.truncate(done);
+    buffer
+}
+
+/// The list tells name and capacity of each device.
+pub fn the_device_is_listed(fixture: &dyn DeviceFixture) {
+    let devices = fixture.devices().list().unwrap();
+    let device = devices.iter().find(|device| device.name == fixture.device()).expect("the device is listed");
+    assert_eq!(device.len_bytes, fixture.medium_bytes().len() as u64);
+    assert!(device.sector_len_bytes >= 512 && device.sector_len_bytes.is_power_of_two());
+    assert_eq!(device.in_use, None);
+    assert!(!device.read_only);
+    assert_eq!(source(fixture).len_bytes(), device.len_bytes);
+    assert_eq!(target(fixture).len_bytes(), device.len_bytes);
+}
+
+/// A device that is not there is an error, and nothing is made in its place.
+pub fn an_unknown_device_is_not_found(fixture: &dyn DeviceFixture) {
+    let (devices, unknown) = (fixture.devices(), DeviceName::new("nosuchdevice0"));
+    assert_eq!(kind(devices.open_source(&unknown)), ErrorKind::NotFound);
+    assert_eq!(kind(devices.open_target(&unknown)), ErrorKind::NotFound);
+    assert_eq!(kind(devices.reread_partitions(&unknown)), ErrorKind::NotFound);
+    assert!(devices.list().unwrap().iter().all(|device| device.name != unknown));
+}
+
+/// A capture gets the medium's very bytes.
+pub fn a_source_reads_what_is_on_the_medium(fixture: &dyn DeviceFixture) {
+    let content = pattern(0x21, fixture.medium_bytes().len());
+    let mut writer = target(fixture);
+    io::write_target(writer.as_mut(), 0, &content).unwrap();
+    writer.close().unwrap();
+    let mut reader = source(fixture);
+    let mut read = vec![0; content.len()];
+    assert_eq!(io::read_source(reader.as_mut(), 0, &mut read).unwrap(), content.len());
+    assert!(read == content, "the source differs from what was written");
+    reader.close().unwrap();
+}
+
+/// The end is told by a read of nothing, and so is whatever lies beyond it.
+pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn DeviceFixture) {
+    let mut reader = source(fixture);
+    let len_bytes = reader.len_bytes();
+    let mut buffer = [7; 512];
+    for offset in [len_bytes, len_bytes + 1, len_bytes + 4096, u64::MAX] {
+        assert_eq!(reader.read_at(offset, &mut buffer).unwrap(), 0, "at {offset}");
+    }
+    reader.close().unwrap();
+    let mut writer = target(fixture);
+    for offset in [len_bytes, len_bytes + 1, u64::MAX] {
+        assert_eq!(writer.read_at(offset, &mut buffer).unwrap(), 0, "at {offset}");
+    }
+    assert_eq!(writer.begin_verify().map(|_| writer.read_at(len_bytes, &mut buffer)).unwrap().unwrap(), 0);
+    writer.close().unwrap();
+    assert_eq!(buffer, [7; 512]);
+}
+
+/// A buffer that reaches over the end is filled up to it.
+pub fn a_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
+    let medium = fixture.medium_bytes();
+    let offset = medium.len() - 700;
+    let mut reader = source(fixture);
+    let mut buffer = [0; 2000];
+    assert_eq!(io::read_source(reader.as_mut(), offset as u64, &mut buffer).unwrap(), 700);
+    assert_eq!(buffer[..700], medium[offset..]);
+    reader.close().unwrap();
+}
+
+/// Not one byte of a source changes.
+pub fn reading_a_source_changes_nothing(fixture: &dyn DeviceFixture) {
+    let before = fixture.medium_bytes();
+    let mut reader = source(fixture);
+    let mut content = vec![0; before.len()];
+    for _ in 0..2 {
+        assert_eq!(io::read_source(reader.as_mut(), 0, &mut content).unwrap(), before.len());
+        assert!(content == before, "the source differs from the medium");
+    }
+    reader.close().unwrap();
+    assert!(fixture.medium_bytes() == before, "the medium changed");
+}
+
+/// An image that is too large fails at the last byte, and a file behind the device does not grow.
+pub fn a_write_over_the_end_is_refused_and_never_extends(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let len_bytes = writer.len_bytes();
+    for offset in [len_bytes, len_bytes + 1, len_bytes + (1 << 20), u64::MAX] {
+        assert_eq!(kind(writer.write_at(offset, b"x")), ErrorKind::NoSpace, "at {offset}");
+    }
+    let data = pattern(0x33, 1024);
+    assert_eq!(kind(io::write_target(writer.as_mut(), len_bytes - 600, &data)), ErrorKind::NoSpace);
+    writer.close().unwrap();
+    let medium = fixture.medium_bytes();
+    assert_eq!(medium.len() as u64, len_bytes);
+    assert!(medium[medium.len() - 600..] == data[..600], "what fits was written");
+}
+
+/// A target shows what was written, synced or not.
+pub fn what_was_written_reads_back_before_a_sync(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let data = pattern(0x44, 10_000);
+    io::write_target(writer.as_mut(), 4096, &data).unwrap();
+    assert_eq!(read(writer.as_mut(), 4096, data.len()), data);
+    io::write_target(writer.as_mut(), 5000, b"once more").unwrap();
+    assert_eq!(read(writer.as_mut(), 5000, 9), b"once more");
+    writer.close().unwrap();
+}
+
+/// Images do not end at sectors.
+pub fn odd_offsets_and_lengths_keep_their_neighbours(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let ground = pattern(0x55, 8192);
+    io::write_target(writer.as_mut(), 0, &ground).unwrap();
+    writer.sync().unwrap();
+    io::write_target(writer.as_mut(), 513, &[0xee; 777]).unwrap();
+    let mut expected = ground;
+    expected[513..513 + 777].fill(0xee);
+    writer.begin_verify().unwrap();
+    assert_eq!(read(writer.as_mut(), 0, 8192), expected);
+    assert_eq!(read(writer.as_mut(), 511, 3), expected[511..514]);
+    writer.close().unwrap();
+    assert!(fixture.medium_bytes()[..8192] == expected);
+}
+
+/// After a sync a power cut takes nothing.
+pub fn a_sync_brings_bytes_to_the_medium(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let data = pattern(0x66, 20_000);
+    io::write_target(writer.as_mut(), 1000, &data).unwrap();
+    writer.sync().unwrap();
+    assert!(fixture.medium_bytes()[1000..21_000] == data, "synced bytes are not on the medium");
+    writer.close().unwrap();
+}
+
+/// Flash that lost what was written to it is found out, although the page cache still knows better.
+pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let data = pattern(0x77, 16_384);
+    io::write_target(writer.as_mut(), 8192, &data).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(read(writer.as_mut(), 8192, data.len()), data);
+    if !fixture.corrupt_medium(8192 + 4096, &[0xcd; 512]) {
+        writer.close().unwrap();
+        return skipped("verification_reads_the_medium_and_not_a_cache", "no way below the caches");
+    }
+    writer.begin_verify().unwrap();
+    let mut expected = data;
+    expected[4096..4096 + 512].fill(0xcd);
+    assert!(read(writer.as_mut(), 8192, expected.len()) == expected, "the medium's bytes are what is read");
+    writer.close().unwrap();
+}
+
+/// The last step of a write comes after a verification, and is verified too.
+pub fn writing_ends_verification_and_it_can_begin_again(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    io::write_target(writer.as_mut(), 4096, &pattern(1, 4096)).unwrap();
+    writer.begin_verify().unwrap();
+    assert_eq!(read(writer.as_mut(), 4096, 4096), pattern(1, 4096));
+    io::write_target(writer.as_mut(), 0, &pattern(2, 4096)).unwrap();
+    assert_eq!(read(writer.as_mut(), 0, 4096), pattern(2, 4096));
+    writer.begin_verify().unwrap();
+    assert_eq!(read(writer.as_mut(), 0, 4096), pattern(2, 4096));
+    assert_eq!(read(writer.as_mut(), 4096, 4096), pattern(1, 4096));
+    writer.close().unwrap();
+}
+
+/// An old partition table is gone, what lies beside it is not.
+pub fn zeroing_makes_zeros_and_nothing_else(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let mut expected = pattern(0x88, 32_768);
+    io::write_target(writer.as_mut(), 0, &expected).unwrap();
+    for (offset, len) in [(0, 512), (4096, 8192), (20_001, 999), (30_000, 0)] {
+        writer.zero(offset, len).unwrap();
+        expected[offset as usize..(offset + len) as usize].fill(0);
+    }
+    assert!(read(writer.as_mut(), 0, expected.len()) == expected);
+    writer.close().unwrap();
+    assert!(fixture.medium_bytes()[..32_768] == expected);
+}
+
+/// A range that reaches over the end is a mistake of the caller's, as with a write.
+pub fn zeroing_over_the_end_is_refused(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let len_bytes = writer.len_bytes();
+    assert_eq!(kind(writer.zero(len_bytes - 512, 1024)), ErrorKind::NoSpace);
+    assert_eq!(kind(writer.zero(len_bytes, 1)), ErrorKind::NoSpace);
+    assert_eq!(kind(writer.zero(u64::MAX, u64::MAX)), ErrorKind::NoSpace);
+    writer.zero(len_bytes - 512, 512).unwrap();
+    writer.close().unwrap();
+    let medium = fixture.medium_bytes();
+    assert_eq!(medium.len() as u64, len_bytes);
+    assert_eq!(medium[medium.len() - 512..], [0; 512]);
+}
+
+/// Two writers never share a medium.
+pub fn a_target_is_exclusive_until_it_is_closed(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    assert_eq!(kind(fixture.devices().open_target(&fixture.device())), ErrorKind::Busy);
+    writer.close().unwrap();
+    target(fixture).close().unwrap();
+}
+
+/// An aborted write does not lock its medium.
+pub fn dropping_a_target_frees_it(fixture: &dyn DeviceFixture) {
+    drop(target(fixture));
+    target(fixture).close().unwrap();
+}
+
+/// While a medium is captured, nobody writes to it.
+pub fn a_source_keeps_writers_away(fixture: &dyn DeviceFixture) {
+    let mut reader = source(fixture);
+    let refused = kind(fixture.devices().open_target(&fixture.device()));
+    assert!(matches!(refused, ErrorKind::Busy | ErrorKind::ReadOnly), "{refused:?}");
+    reader.close().unwrap();
+    target(fixture).close().unwrap();
+}
+
+/// A card whose lock switch is on is found out before anything is written.
+pub fn a_read_only_device_is_no_target(fixture: &dyn DeviceFixture) {
+    let Some(device) = fixture.read_only_device() else {
+        return skipped("a_read_only_device_is_no_target", "no such device");
+    };
+    assert_eq!(kind(fixture.devices().open_target(&device)), ErrorKind::ReadOnly);
+    let devices = fixture.devices().list().unwrap();
+    assert!(devices.iter().any(|found| found.name == device && found.read_only));
+    fixture.devices().open_source(&device).unwrap().close().unwrap();
+}
+
+/// No card in the slot is not the same as no slot.
+pub fn an_empty_slot_says_so(fixture: &dyn DeviceFixture) {
+    let Some(device) = fixture.empty_slot() else {
+        return skipped("an_empty_slot_says_so", "no such device");
+    };
+    let devices = fixture.devices().list().unwrap();
+    assert!(devices.iter().any(|found| found.name == device && found.len_bytes == 0));
+    assert_eq!(kind(fixture.devices().open_source(&device)), ErrorKind::DeviceGone);
+    assert_eq!(kind(fixture.devices().open_target(&device)), ErrorKind::DeviceGone);
+}
+
+/// The kernel looks again when it is asked to.
+pub fn partitions_of_an_idle_device_can_be_read_again(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    writer.zero(0, 4096).unwrap();
+    writer.close().unwrap();
+    fixture.devices().reread_partitions(&fixture.device()).unwrap();
+    let devices = fixture.devices().list().unwrap();
+    assert!(devices.iter().any(|device| device.name == fixture.device() && device.partitions.is_empty()));
+}

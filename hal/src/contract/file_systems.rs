@@ -1,0 +1,225 @@
+//! Contract of [`FileSystems`]: making, mounting, checking, growing.
+
+use super::{kind, path, read_all, skipped, write_new};
+use crate::{
+    Access, ErrorKind, FileSystemKind, FileSystems, Flavour, Format, FsckOutcome, Region, RelativePath,
+    Volume,
+};
+
+/// A region to test. Its content may be anything and is lost.
+pub trait FileSystemsFixture {
+    /// The file systems.
+    fn file_systems(&self) -> &dyn FileSystems;
+
+    /// A region that can be formatted, of 8 MiB to 256 MiB, and starts without a known file system.
+    fn region(&self) -> Region;
+
+    /// The bytes of [`FileSystemsFixture::region`] on its medium; `None` if the backend keeps files in another way.
+    fn region_bytes(&self) -> Option<Vec<u8>>;
+
+    /// The same region after its partition was made larger; `None` if that cannot be done here.
+    fn larger_region(&self) -> Option<Region> {
+        None
+    }
+
+    /// The flavour to make.
+    fn flavour(&self) -> Flavour {
+        Flavour::Ext4
+    }
+}
+
+fn format(fixture: &dyn FileSystemsFixture) {
+    let format = Format { flavour: fixture.flavour(), label: Some("rootfs".to_owned()) };
+    fixture.file_systems().format(&fixture.region(), &format).unwrap();
+}
+
+fn mount(fixture: &dyn FileSystemsFixture, access: Access) -> Box<dyn Volume> {
+    fixture.file_systems().mount(&fixture.region(), access).unwrap()
+}
+
+fn own_names(volume: &dyn Volume) -> Vec<Vec<u8>> {
+    let names = volume.list(&RelativePath::root()).unwrap().into_iter().map(|entry| entry.name);
+    names.filter(|name| name != b"lost+found").collect()
+}
+
+/// What was made is what is found, by content.
+pub fn a_new_file_system_is_identified(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let found = fixture.file_systems().identify(&fixture.region()).unwrap().expect("a file system");
+    let expected = match fixture.flavour() {
+        Flavour::Ext2 => FileSystemKind::Ext2,
+        Flavour::Ext3 => FileSystemKind::Ext3,
+        Flavour::Ext4 | Flavour::Ext4Compat => FileSystemKind::Ext4,
+    };
+    assert_eq!(found.kind, expected);
+    assert_eq!(found.label.as_deref(), Some("rootfs"));
+    assert!(found.len_bytes.is_none_or(|len_bytes| len_bytes <= fixture.region().len_bytes));
+    let volume = mount(fixture, Access::ReadOnly);
+    assert_eq!(volume.capabilities().file_system, expected);
+    assert!(volume.capabilities().unix);
+    volume.unmount().unwrap();
+}
+
+/// Nothing of an older system is left.
+pub fn a_new_file_system_is_empty(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    assert_eq!(own_names(volume.as_ref()), Vec::<Vec<u8>>::new());
+    write_new(volume.as_ref(), &path("old"), b"old");
+    volume.create_dir(&path("dir"), 0o755).unwrap();
+    write_new(volume.as_ref(), &path("dir/old"), b"old");
+    volume.unmount().unwrap();
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    assert_eq!(own_names(volume.as_ref()), Vec::<Vec<u8>>::new());
+    volume.unmount().unwrap();
+}
+
+/// A blank partition is no error until it is to be mounted.
+pub fn an_unknown_region_holds_nothing(fixture: &dyn FileSystemsFixture) {
+    assert_eq!(fixture.file_systems().identify(&fixture.region()).unwrap(), None);
+    let refused = kind(fixture.file_systems().mount(&fixture.region(), Access::ReadOnly));
+    assert!(matches!(refused, ErrorKind::Unsupported | ErrorKind::Corrupt), "{refused:?}");
+}
+
+/// What was unmounted in order is there on the next mount.
+pub fn files_survive_an_unmount(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    volume.create_dir(&path("boot"), 0o755).unwrap();
+    write_new(volume.as_ref(), &path("boot/zImage"), &[0x5a; 100_000]);
+    volume.symlink(&path("vmlinuz"), b"boot/zImage").unwrap();
+    volume.unmount().unwrap();
+    let volume = mount(fixture, Access::ReadOnly);
+    let at = volume.resolve(&path("vmlinuz")).unwrap();
+    assert_eq!(at, path("boot/zImage"));
+    assert!(read_all(volume.as_ref(), &at) == [0x5a; 100_000]);
+    assert_eq!(own_names(volume.as_ref()).len(), 2);
+    volume.unmount().unwrap();
+}
+
+/// What is mounted is not mounted again, made anew or checked.
+pub fn a_mounted_file_system_is_busy(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let (file_systems, region) = (fixture.file_systems(), fixture.region());
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("precious"), b"content");
+    assert_eq!(kind(file_systems.mount(&region, Access::ReadOnly)), ErrorKind::Busy);
+    let again = Format { flavour: fixture.flavour(), label: None };
+    assert_eq!(kind(file_systems.format(&region, &again)), ErrorKind::Busy);
+    file_systems.fsck(&region).unwrap_err();
+    assert_eq!(read_all(volume.as_ref(), &path("precious")), b"content");
+    volume.unmount().unwrap();
+    let volume = mount(fixture, Access::ReadOnly);
+    assert_eq!(read_all(volume.as_ref(), &path("precious")), b"content");
+    volume.unmount().unwrap();
+}
+
+/// An aborted task leaves no mount behind.
+pub fn dropping_a_volume_unmounts_it(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("a"), b"content");
+    drop(volume);
+    let volume = mount(fixture, Access::ReadOnly);
+    assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
+    volume.unmount().unwrap();
+}
+
+/// A region in a file names its volume, so no two mounts may be confused.
+pub fn volumes_have_names_of_their_own(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let first = mount(fixture, Access::ReadOnly);
+    let first_id = first.id();
+    assert_eq!(first.id(), first_id);
+    first.unmount().unwrap();
+    let second = mount(fixture, Access::ReadOnly);
+    assert_ne!(second.id(), first_id);
+    second.unmount().unwrap();
+}
+
+/// Mounting and reading leaves every byte as it was.
+pub fn a_read_only_mount_changes_nothing(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("a"), b"content");
+    volume.unmount().unwrap();
+    let before = fixture.region_bytes();
+    let volume = mount(fixture, Access::ReadOnly);
+    assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
+    assert_eq!(kind(volume.remove_file(&path("a"))), ErrorKind::ReadOnly);
+    assert_eq!(kind(volume.create_new(&path("b"), 0o644)), ErrorKind::ReadOnly);
+    volume.sync().unwrap();
+    volume.unmount().unwrap();
+    if before.is_none() {
+        return skipped("a_read_only_mount_changes_nothing, bytes", "the backend keeps files in another way");
+    }
+    assert!(fixture.region_bytes() == before, "the region changed");
+}
+
+/// A file system that was unmounted in order is clean, and a check keeps its files.
+pub fn a_clean_file_system_passes_the_check(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    assert_eq!(fixture.file_systems().fsck(&fixture.region()).unwrap().outcome, FsckOutcome::Clean);
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("a"), b"content");
+    volume.unmount().unwrap();
+    assert_eq!(fixture.file_systems().fsck(&fixture.region()).unwrap().outcome, FsckOutcome::Clean);
+    let volume = mount(fixture, Access::ReadOnly);
+    assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
+    volume.unmount().unwrap();
+}
+
+/// A grown file system fills its partition and still has its files.
+pub fn growing_keeps_the_files(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("a"), b"content");
+    volume.unmount().unwrap();
+    let Some(larger) = fixture.larger_region() else {
+        fixture.file_systems().grow(&fixture.region()).unwrap();
+        let volume = mount(fixture, Access::ReadOnly);
+        assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
+        volume.unmount().unwrap();
+        return skipped("growing_keeps_the_files, larger", "the region cannot be made larger");
+    };
+    let file_systems = fixture.file_systems();
+    let before = file_systems.identify(&larger).unwrap().unwrap();
+    file_systems.grow(&larger).unwrap();
+    let after = file_systems.identify(&larger).unwrap().unwrap();
+    assert!(after.len_bytes > before.len_bytes, "{after:?} after {before:?}");
+    assert_eq!((after.kind, after.label, after.uuid), (before.kind, before.label, before.uuid));
+    let volume = file_systems.mount(&larger, Access::ReadOnly).unwrap();
+    assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
+    volume.unmount().unwrap();
+}
+
+/// Ranges that a capture copies are sorted, apart, and inside of the region.
+pub fn used_ranges_are_in_order_and_inside(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    write_new(volume.as_ref(), &path("a"), &[0xa5; 200_000]);
+    volume.unmount().unwrap();
+    let Some(map) = fixture.file_systems().used_map(&fixture.region()).unwrap() else {
+        return skipped("used_ranges_are_in_order_and_inside", "the backend proves nothing unused");
+    };
+    let mut end = 0;
+    for range in &map.used {
+        assert!(range.start >= end && range.start < range.end, "{range:?} after {end}");
+        end = range.end;
+    }
+    assert!(end <= fixture.region().len_bytes);
+    let used: u64 = map.used.iter().map(|range| range.end - range.start).sum();
+    assert!(used >= 200_000 && used < fixture.region().len_bytes, "{used} bytes in use");
+    if let Some(bytes) = fixture.region_bytes() {
+        let marked =
+            bytes.chunks_exact(4096).enumerate().filter(|(_, chunk)| chunk.iter().all(|b| *b == 0xa5));
+        for (number, _) in marked {
+            let at = number as u64 * 4096;
+            assert!(
+                map.used.iter().any(|range| range.contains(&at)),
+                "file content at {at} counts as unused"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Contract of [`Leds`]: what is shown, and the lease of the running status.
+
+use crate::{Leds, Status};
+use std::time::Duration;
+
+/// A lease that no case outlives by accident, on real time.
+const LEASE: Duration = Duration::from_millis(200);
+
+/// LEDs to test.
+pub trait LedsFixture {
+    /// The LEDs.
+    fn leds(&self) -> &dyn Leds;
+
+    /// The status that an operator sees now; `None` before the first.
+    fn shown(&self) -> Option<Status>;
+
+    /// Lets this much time pass for the LEDs: sleeps, or turns on a virtual clock.
+    fn fast_forward(&self, duration: Duration);
+}
+
+/// What is shown is what was asked for.
+pub fn a_status_is_shown(fixture: &dyn LedsFixture) {
+    fixture.leds().show(Status::Running);
+    assert_eq!(fixture.shown(), Some(Status::Running));
+    fixture.leds().show(Status::Success);
+    assert_eq!(fixture.shown(), Some(Status::Success));
+    assert!(!fixture.leds().lease_expired());
+}
+
+/// Nothing makes a failure look like a success.
+pub fn a_terminal_status_only_gets_worse(fixture: &dyn LedsFixture) {
+    use Status::{Critical, Failure, Running, Success};
+    let leds = fixture.leds();
+    leds.show(Running);
+    for (asked, shown) in [
+        (Success, Success),
+        (Running, Success),
+        (Failure, Failure),
+        (Success, Failure),
+        (Running, Failure),
+        (Critical, Critical),
+        (Failure, Critical),
+        (Success, Critical),
+    ] {
+        leds.show(asked);
+        assert_eq!(fixture.shown(), Some(shown), "after {asked}");
+    }
+}
+
+/// Work that goes on is shown as running for as long as it tells so.
+pub fn renewed_leases_keep_it_running(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    for _ in 0..4 {
+        leds.renew(LEASE * 10);
+        fixture.fast_forward(LEASE / 2);
+        assert_eq!(fixture.shown(), Some(Status::Running));
+    }
+    assert!(!leds.lease_expired());
+}
+
+/// A hung operation becomes a failure by itself, and stays one even if the operation ends after all.
+pub fn a_lease_that_runs_out_is_a_failure_for_good(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.renew(LEASE);
+    fixture.fast_forward(LEASE * 2);
+    assert_eq!(fixture.shown(), Some(Status::Failure));
+    assert!(leds.lease_expired());
+    leds.show(Status::Running);
+    leds.show(Status::Success);
+    assert_eq!(fixture.shown(), Some(Status::Failure));
+    assert!(leds.lease_expired());
+}
+
+/// Progress after the lease ran out revives nothing.
+pub fn a_late_renewal_comes_too_late(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.renew(LEASE);
+    fixture.fast_forward(LEASE * 2);
+    leds.renew(LEASE * 100);
+    assert_eq!(fixture.shown(), Some(Status::Failure));
+    assert!(leds.lease_expired());
+}
+
+/// "Do not remove power" is told even after a lease ran out.
+pub fn critical_outranks_a_lost_lease(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.renew(LEASE);
+    fixture.fast_forward(LEASE * 2);
+    leds.show(Status::Critical);
+    assert_eq!(fixture.shown(), Some(Status::Critical));
+    assert!(leds.lease_expired());
+}
+
+/// The end of the work is shown for ever, long after the last lease.
+pub fn a_terminal_status_needs_no_lease(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.renew(LEASE * 5);
+    leds.show(Status::Success);
+    fixture.fast_forward(LEASE * 7);
+    assert_eq!(fixture.shown(), Some(Status::Success));
+    assert!(!leds.lease_expired());
+}

@@ -1,0 +1,182 @@
+//! The list of all cases.
+
+/// Makes one `#[test]` of each case of an area: `contract_tests!(volume, || Some(fixture))`. See [`crate::contract`].
+#[macro_export]
+macro_rules! contract_tests {
+    (block, $maker:expr) => {
+        $crate::contract_tests!(@each block, $maker, [
+            the_device_is_listed
+            an_unknown_device_is_not_found
+            a_source_reads_what_is_on_the_medium
+            reading_at_and_over_the_end_gives_nothing
+            a_read_across_the_end_is_short
+            reading_a_source_changes_nothing
+            a_write_over_the_end_is_refused_and_never_extends
+            what_was_written_reads_back_before_a_sync
+            odd_offsets_and_lengths_keep_their_neighbours
+            a_sync_brings_bytes_to_the_medium
+            verification_reads_the_medium_and_not_a_cache
+            writing_ends_verification_and_it_can_begin_again
+            zeroing_makes_zeros_and_nothing_else
+            zeroing_over_the_end_is_refused
+            a_target_is_exclusive_until_it_is_closed
+            dropping_a_target_frees_it
+            a_source_keeps_writers_away
+            a_read_only_device_is_no_target
+            an_empty_slot_says_so
+            partitions_of_an_idle_device_can_be_read_again
+        ]);
+    };
+    (volume, $maker:expr) => {
+        $crate::contract_tests!(@each volume, $maker, [
+            create_new_never_replaces
+            a_new_name_needs_its_directory
+            a_list_is_complete_whatever_its_order
+            the_root_can_be_listed_and_described
+            names_are_bytes
+            a_name_of_255_bytes_fits_and_one_more_does_not
+            rename_replaces_a_file
+            rename_keeps_an_open_file_readable
+            rename_refuses_directories_in_the_way
+            remove_keeps_an_open_file_readable
+            each_remove_is_for_its_kind
+            a_case_insensitive_volume_has_one_name
+            a_case_sensitive_volume_has_two_names
+            content_reads_back_before_a_sync
+            reading_at_and_over_the_end_gives_nothing
+            a_read_across_the_end_is_short
+            writes_go_where_they_say
+            a_reader_cannot_write
+            opening_needs_a_regular_file
+            set_len_cuts_and_extends_with_zeros
+            a_gap_reads_as_zeros
+            holes_are_told_where_there_are_any
+            content_survives_a_sync_and_a_dropped_cache
+            a_closed_file_stays_closed
+            a_symlink_keeps_its_text
+            no_call_follows_a_symlink_at_the_end
+            no_call_goes_through_a_symlink
+            removing_a_symlink_leaves_its_target
+            resolve_gives_the_path_without_links
+            resolve_stays_in_the_root
+            resolve_tells_loops_from_dangling_links
+            hard_links_share_one_file
+            a_hard_link_of_a_symlink_is_the_symlink
+            without_unix_there_are_no_links
+            modes_are_exact
+            directories_and_fifos_have_exact_modes
+            a_symlink_has_no_mode
+            times_are_kept_for_the_entry_itself
+            metadata_tells_kind_length_and_space
+            xattrs_are_sorted_and_binary
+            owners_are_kept_for_the_entry_itself
+            a_new_owner_clears_setuid
+            device_nodes_are_made_and_never_opened
+            free_space_never_grows_while_a_file_does
+            a_full_volume_keeps_a_prefix
+            a_read_only_volume_refuses_every_change
+            a_writer_keeps_a_volume_writable
+            open_files_keep_a_volume_mounted
+            sync_works_in_every_state
+        ]);
+    };
+    (file_systems, $maker:expr) => {
+        $crate::contract_tests!(@each file_systems, $maker, [
+            a_new_file_system_is_identified
+            a_new_file_system_is_empty
+            an_unknown_region_holds_nothing
+            files_survive_an_unmount
+            a_mounted_file_system_is_busy
+            dropping_a_volume_unmounts_it
+            volumes_have_names_of_their_own
+            a_read_only_mount_changes_nothing
+            a_clean_file_system_passes_the_check
+            growing_keeps_the_files
+            used_ranges_are_in_order_and_inside
+        ]);
+    };
+    (leds, $maker:expr) => {
+        $crate::contract_tests!(@each leds, $maker, [
+            a_status_is_shown
+            a_terminal_status_only_gets_worse
+            renewed_leases_keep_it_running
+            a_lease_that_runs_out_is_a_failure_for_good
+            a_late_renewal_comes_too_late
+            critical_outranks_a_lost_lease
+            a_terminal_status_needs_no_lease
+        ]);
+    };
+    (clock, $maker:expr) => {
+        $crate::contract_tests!(@each clock, $maker, [
+            time_never_goes_back
+            sleep_is_never_early
+            the_wall_clock_is_well_formed
+        ]);
+    };
+    (tasks, $maker:expr) => {
+        $crate::contract_tests!(@each tasks, $maker, [
+            all_tasks_run
+            ends_come_in_the_order_of_the_tasks
+            tasks_sleep_beside_each_other
+            a_panic_is_reported_and_harms_no_other
+            no_tasks_are_no_trouble
+            computing_has_at_least_one_thread
+        ]);
+    };
+    (records, $maker:expr) => {
+        $crate::contract_tests!(@each records, $maker, [
+            logs_are_kept_by_operation_and_in_order
+            a_report_replaces_the_one_before
+            console_lines_stay_in_order
+        ]);
+    };
+    (@each $area:ident, $maker:expr, [$($case:ident)*]) => {
+        $(
+            #[test]
+            fn $case() {
+                match ($maker)() {
+                    Some(fixture) => $crate::contract::$area::$case(&fixture),
+                    None => $crate::contract::skipped(
+                        concat!(stringify!($area), "::", stringify!($case)),
+                        "this host cannot have the fixture",
+                    ),
+                }
+            }
+        )*
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// Every public function of an area's files that takes its fixture.
+    fn cases_of(source: &str) -> impl Iterator<Item = &str> {
+        source.lines().filter_map(|line| {
+            let (name, arguments) = line.strip_prefix("pub fn ")?.split_once('(')?;
+            arguments.starts_with("fixture: &dyn ").then_some(name)
+        })
+    }
+
+    #[test]
+    fn no_case_is_forgotten() {
+        let list = include_str!("macros.rs");
+        let sources = [
+            include_str!("block.rs"),
+            include_str!("clock.rs"),
+            include_str!("file_systems.rs"),
+            include_str!("leds.rs"),
+            include_str!("records.rs"),
+            include_str!("tasks.rs"),
+            include_str!("volume/attributes.rs"),
+            include_str!("volume/content.rs"),
+            include_str!("volume/links.rs"),
+            include_str!("volume/names.rs"),
+            include_str!("volume/states.rs"),
+        ];
+        let mut count = 0;
+        for case in sources.into_iter().flat_map(cases_of) {
+            count += 1;
+            assert!(list.lines().any(|line| line.trim() == case), "{case} is not in contract_tests!");
+        }
+        assert!(count >= 40, "{count} cases found");
+    }
+}

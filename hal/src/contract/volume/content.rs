@@ -1,0 +1,193 @@
+//! Content of files: reading, writing, length, holes.
+
+use super::VolumeFixture;
+use crate::contract::{kind, path, pattern, read_all, read_rest, skipped, write_new};
+use crate::{ErrorKind, NodeKind, Volume, VolumeFile, io};
+
+fn create(volume: &dyn Volume, name: &str) -> Box<dyn VolumeFile> {
+    volume.create_new(&path(name), 0o644).unwrap()
+}
+
+/// A file shows what was written, synced or not, to every opener.
+pub fn content_reads_back_before_a_sync(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let data = pattern(0x11, 100_000);
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, &data).unwrap();
+    assert!(read_rest(file.as_mut()) == data);
+    assert!(read_all(volume, &path("a")) == data);
+    assert_eq!(volume.metadata(&path("a")).unwrap().len_bytes, 100_000);
+    file.close().unwrap();
+    assert!(read_all(volume, &path("a")) == data);
+}
+
+/// The end is told by a read of nothing, and so is whatever lies beyond it.
+pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    write_new(volume, &path("a"), b"12345");
+    write_new(volume, &path("empty"), b"");
+    let mut buffer = [7; 16];
+    let mut file = volume.open(&path("a")).unwrap();
+    for offset in [5, 6, 4096, 1 << 40, u64::MAX] {
+        assert_eq!(file.read_at(offset, &mut buffer).unwrap(), 0, "at {offset}");
+    }
+    assert_eq!(file.read_at(0, &mut []).unwrap(), 0);
+    file.close().unwrap();
+    let mut file = volume.open(&path("empty")).unwrap();
+    assert_eq!(file.read_at(0, &mut buffer).unwrap(), 0);
+    assert_eq!(file.len_bytes().unwrap(), 0);
+    file.close().unwrap();
+    assert_eq!(buffer, [7; 16]);
+}
+
+/// A buffer that reaches over the end is filled up to it.
+pub fn a_read_across_the_end_is_short(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let data = pattern(0x22, 5000);
+    write_new(volume, &path("a"), &data);
+    let mut file = volume.open(&path("a")).unwrap();
+    let mut buffer = [0; 4096];
+    assert_eq!(io::read_file(file.as_mut(), 4900, &mut buffer).unwrap(), 100);
+    assert_eq!(buffer[..100], data[4900..]);
+    file.close().unwrap();
+}
+
+/// A write changes its own range and nothing else.
+pub fn writes_go_where_they_say(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let mut expected = pattern(0x33, 20_000);
+    write_new(volume, &path("a"), &expected);
+    let mut file = volume.open_write(&path("a")).unwrap();
+    for (offset, len) in [(0, 1), (4095, 2), (10_000, 7000), (19_999, 500)] {
+        let data = vec![0xaa; len];
+        io::write_file(file.as_mut(), offset as u64, &data).unwrap();
+        expected.resize(expected.len().max(offset + len), 0);
+        expected[offset..offset + len].copy_from_slice(&data);
+    }
+    file.close().unwrap();
+    assert!(read_all(volume, &path("a")) == expected);
+}
+
+/// What is opened for reading stays as it is.
+pub fn a_reader_cannot_write(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    write_new(volume, &path("a"), b"content");
+    let mut file = volume.open(&path("a")).unwrap();
+    let refused = kind(file.write_at(0, b"X"));
+    assert!(matches!(refused, ErrorKind::ReadOnly | ErrorKind::PermissionDenied), "{refused:?}");
+    file.set_len(0).unwrap_err();
+    file.close().unwrap();
+    assert_eq!(read_all(volume, &path("a")), b"content");
+}
+
+/// Only regular files are opened: a fifo would hang, a device would do things.
+pub fn opening_needs_a_regular_file(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    volume.create_dir(&path("dir"), 0o755).unwrap();
+    assert_eq!(kind(volume.open(&path("dir"))), ErrorKind::IsADirectory);
+    assert_eq!(kind(volume.open_write(&path("dir"))), ErrorKind::IsADirectory);
+    if !volume.capabilities().unix {
+        return skipped("opening_needs_a_regular_file, fifo", "the file system has none");
+    }
+    volume.make_node(&path("fifo"), NodeKind::Fifo, 0o644).unwrap();
+    assert_eq!(kind(volume.open(&path("fifo"))), ErrorKind::InvalidInput);
+    assert_eq!(kind(volume.open_write(&path("fifo"))), ErrorKind::InvalidInput);
+}
+
+/// What is cut off does not come back when the file grows again.
+pub fn set_len_cuts_and_extends_with_zeros(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, &[0xff; 9000]).unwrap();
+    file.set_len(5000).unwrap();
+    assert_eq!(file.len_bytes().unwrap(), 5000);
+    file.set_len(9000).unwrap();
+    let mut expected = vec![0xff; 5000];
+    expected.resize(9000, 0);
+    assert!(read_rest(file.as_mut()) == expected);
+    file.set_len(0).unwrap();
+    assert_eq!(read_rest(file.as_mut()), b"");
+    file.close().unwrap();
+    assert_eq!(volume.metadata(&path("a")).unwrap().len_bytes, 0);
+}
+
+/// A gap before a write is zeros.
+pub fn a_gap_reads_as_zeros(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, b"start").unwrap();
+    io::write_file(file.as_mut(), 300_001, b"end").unwrap();
+    file.close().unwrap();
+    let content = read_all(volume, &path("a"));
+    assert_eq!(content.len(), 300_004);
+    assert!(content.starts_with(b"start") && content.ends_with(b"end"));
+    assert!(content[5..300_001].iter().all(|byte| *byte == 0));
+}
+
+/// Everything outside of the stretches that `next_data` gives is zeros; where holes can be kept, a large one is told.
+pub fn holes_are_told_where_there_are_any(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    const STRETCH: u64 = 1 << 20;
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, &[1; 4096]).unwrap();
+    io::write_file(file.as_mut(), 2 * STRETCH, &[2; 4096]).unwrap();
+    file.set_len(4 * STRETCH).unwrap();
+    file.sync().unwrap();
+    let content = read_rest(file.as_mut());
+    let (mut data_len, mut end) = (0, 0);
+    while let Some(data) = file.next_data(end).unwrap() {
+        assert!(
+            data.start >= end && data.start < data.end && data.end <= 4 * STRETCH,
+            "{data:?} after {end}"
+        );
+        assert!(content[end as usize..data.start as usize].iter().all(|byte| *byte == 0));
+        data_len += data.end - data.start;
+        end = data.end;
+    }
+    assert!(content[end as usize..].iter().all(|byte| *byte == 0));
+    assert!(data_len >= 8192);
+    for offset in [4 * STRETCH, 4 * STRETCH + 1, u64::MAX] {
+        assert_eq!(file.next_data(offset).unwrap(), None, "at {offset}");
+    }
+    file.close().unwrap();
+    if !volume.capabilities().sparse {
+        return skipped("holes_are_told_where_there_are_any, allocation", "the file system has no holes");
+    }
+    assert!(data_len < STRETCH, "{data_len} bytes count as data");
+    let metadata = volume.metadata(&path("a")).unwrap();
+    assert!(metadata.allocated_bytes < metadata.len_bytes, "{metadata:?}");
+}
+
+/// What was synced can be read back past the page cache.
+pub fn content_survives_a_sync_and_a_dropped_cache(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let data = pattern(0x44, 70_001);
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, &data).unwrap();
+    file.sync().unwrap();
+    file.drop_cache().unwrap();
+    assert!(read_rest(file.as_mut()) == data);
+    io::write_file(file.as_mut(), 5, b"unsynced").unwrap();
+    file.drop_cache().unwrap();
+    let mut expected = data;
+    expected[5..13].copy_from_slice(b"unsynced");
+    assert!(read_rest(file.as_mut()) == expected, "dropping the cache includes a sync");
+    file.close().unwrap();
+    let mut reader = volume.open(&path("a")).unwrap();
+    reader.drop_cache().unwrap();
+    assert!(read_rest(reader.as_mut()) == expected);
+    reader.close().unwrap();
+    volume.sync().unwrap();
+}
+
+/// After a close nothing more happens to the file.
+pub fn a_closed_file_stays_closed(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, b"content").unwrap();
+    file.close().unwrap();
+    file.write_at(0, b"X").unwrap_err();
+    file.read_at(0, &mut [0]).unwrap_err();
+    file.sync().unwrap_err();
+    assert_eq!(read_all(volume, &path("a")), b"content");
+}

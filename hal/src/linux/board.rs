@@ -1,0 +1,127 @@
+//! A whole [`Board`] of the Linux backend.
+
+use super::devices::LinuxDevices;
+use super::file_systems::{FileSystemsConfig, LinuxFileSystems};
+use super::gpio_lines::{GpioLine, GpioLines};
+use super::led_class::LedClass;
+use super::led_lines::{LedLines, NoLines};
+use super::leds::LedThread;
+use super::roots::KernelRoots;
+use super::system::LinuxSystem;
+use super::tools::Tools;
+use crate::host::{FileRecords, HostClock, ThreadTasks, Volumes};
+use crate::{Board, Error, Records, Result};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Which LEDs show the status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedConfig {
+    /// None.
+    None,
+    /// By the LED class; for each LED the exact names it may have, in order of preference.
+    Class {
+        /// Names of the red one.
+        red: Vec<String>,
+        /// Names of the green one.
+        green: Vec<String>,
+    },
+    /// By GPIO lines that no LED driver owns.
+    Gpio {
+        /// The red one.
+        red: GpioLine,
+        /// The green one.
+        green: GpioLine,
+    },
+}
+
+impl LedConfig {
+    /// Starts the thread that lights these LEDs. `note` is told of the first error of each.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(self, roots: &KernelRoots, note: impl Fn(&Error) + Send + 'static) -> Result<LedThread> {
+        let lines: Box<dyn LedLines> = match self {
+            Self::None => Box::new(NoLines),
+            Self::Class { red, green } => Box::new(LedClass::new(roots.sys.join("class/leds"), &red, &green)),
+            Self::Gpio { red, green } => Box::new(GpioLines::new(red, green)),
+        };
+        LedThread::start(lines, note).map_err(|error| Error::from_io(error, "starting", "the LED thread"))
+    }
+}
+
+/// What a Linux board needs to be told.
+#[derive(Debug, Clone)]
+pub struct LinuxBoardConfig {
+    /// Where the kernel shows itself.
+    pub roots: KernelRoots,
+    /// Where the USB drive is mounted; `None` for a private directory.
+    pub drive_mount_point: Option<PathBuf>,
+    /// Where private mount points are made; see [`FileSystemsConfig::mount_base`].
+    pub mount_base: Option<PathBuf>,
+    /// Where logs and the report go.
+    pub log_dir: PathBuf,
+    /// The LEDs.
+    pub leds: LedConfig,
+    /// The file-system tools.
+    pub tools: Tools,
+}
+
+impl LinuxBoardConfig {
+    /// The running system without LEDs, with private mounts, and logs in `log_dir`.
+    pub fn new(log_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            roots: KernelRoots::default(),
+            drive_mount_point: None,
+            mount_base: None,
+            log_dir: log_dir.into(),
+            leds: LedConfig::None,
+            tools: Tools::default(),
+        }
+    }
+}
+
+/// A board, and those of its parts that offer more than their traits.
+pub struct LinuxBoard {
+    /// What the engine gets.
+    pub board: Board,
+    /// Looks up devices by path.
+    pub devices: Arc<LinuxDevices>,
+    /// Mounted volumes.
+    pub volumes: Arc<Volumes>,
+}
+
+impl LinuxBoard {
+    /// Puts a board together. Nothing is opened, mounted or lit yet.
+    ///
+    /// # Errors
+    /// If the LED thread cannot be started.
+    pub fn new(config: LinuxBoardConfig) -> Result<Self> {
+        let records: Arc<dyn Records> = Arc::new(FileRecords::on_stderr(config.log_dir));
+        let led_records = Arc::clone(&records);
+        let note = move |error: &Error| led_records.console(&format!("LED: {error}"));
+        let leds = config.leds.start(&config.roots, note)?;
+        let volumes = Arc::<Volumes>::default();
+        let devices = Arc::new(LinuxDevices::new(config.roots.clone()));
+        let system = LinuxSystem::new(config.roots.proc.clone(), Arc::clone(&volumes));
+        let file_systems = LinuxFileSystems::new(
+            FileSystemsConfig {
+                roots: config.roots,
+                drive_mount_point: config.drive_mount_point,
+                mount_base: config.mount_base,
+                tools: config.tools,
+            },
+            Arc::clone(&volumes),
+        );
+        let board = Board {
+            devices: Arc::<LinuxDevices>::clone(&devices),
+            file_systems: Arc::new(file_systems),
+            leds: Arc::new(leds),
+            clock: Arc::new(HostClock::new()),
+            tasks: Arc::new(ThreadTasks),
+            system: Arc::new(system),
+            records,
+        };
+        Ok(Self { board, devices, volumes })
+    }
+}

@@ -1,0 +1,70 @@
+//! Positioned reads within one region, for code that looks at file systems without mounting them.
+
+use crate::{Error, ErrorKind, Result};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// The bytes of one region, read by position.
+pub(super) trait ReadAt {
+    /// Length of the region.
+    fn len_bytes(&self) -> u64;
+
+    /// Reads as much as there is of `buffer` at `offset_bytes` and returns how much that was; less only at the end.
+    fn read_up_to(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// Fills `buffer`; what lies past the end of the region reads as zeros.
+    fn read_padded(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<()> {
+        let len = self.read_up_to(offset_bytes, buffer)?;
+        buffer[len..].fill(0);
+        Ok(())
+    }
+}
+
+/// A stretch of an open file or block device.
+pub(super) struct FileRange {
+    file: File,
+    name: String,
+    offset_bytes: u64,
+    len_bytes: u64,
+}
+
+impl FileRange {
+    /// The `len_bytes` bytes of `file` from `offset_bytes` on; `name` is for error messages.
+    pub(super) fn new(file: File, name: String, offset_bytes: u64, len_bytes: u64) -> Self {
+        Self { file, name, offset_bytes, len_bytes }
+    }
+}
+
+impl ReadAt for FileRange {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_up_to(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        let Some(left) = self.len_bytes.checked_sub(offset_bytes) else { return Ok(0) };
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let Some(start) = self.offset_bytes.checked_add(offset_bytes) else {
+            return Err(Error::new(ErrorKind::OutOfRange, "reading", &self.name, "offset too large"));
+        };
+        crate::io::read_full(&mut buffer[..len], |done, rest| {
+            self.file
+                .read_at(rest, start + done)
+                .map_err(|error| Error::from_io(error, "reading", self.name.as_str()))
+        })
+    }
+}
+
+/// Little-endian u16 at `at`; 0 past the end.
+pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
+}
+
+/// Little-endian u32 at `at`; 0 past the end.
+pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
+    u32::from(le16(bytes, at)) | u32::from(le16(bytes, at + 2)) << 16
+}
+
+/// Little-endian u64 at `at`; 0 past the end.
+pub(super) fn le64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
+}

@@ -1,0 +1,162 @@
+//! The board's block devices by `/dev` and `/sys`: the door to [`Source`] and [`Target`].
+//!
+//! Nothing is ever created under `/dev`: every open is without `O_CREAT`, and what is opened must be a block device.
+
+use super::ioctl;
+use super::roots::KernelRoots;
+use super::source::{BlockSource, Locks};
+use super::sysfs;
+use super::target::BlockTarget;
+use crate::{BlockDevice, BlockDevices, DeviceName, Error, ErrorKind, Result, Source, Target};
+use nix::libc;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// After a device was closed by a writer, udev looks at its partitions for a moment.
+const REREAD_PATIENCE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The block devices of a Linux system.
+#[derive(Debug, Default)]
+pub struct LinuxDevices {
+    roots: KernelRoots,
+    locks: Arc<Locks>,
+}
+
+/// How a node is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OpenMode {
+    /// Reading.
+    Read,
+    /// Reading, as the only one.
+    ExclusiveRead,
+    /// Reading and writing, as the only one: fails while the device or a part of it is mounted or held.
+    Exclusive,
+}
+
+impl LinuxDevices {
+    /// The devices that the kernel shows below `roots`.
+    pub fn new(roots: KernelRoots) -> Self {
+        Self { roots, locks: Arc::default() }
+    }
+
+    /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
+    ///
+    /// # Errors
+    /// `NotFound`; `WrongDevice` if it is no block device.
+    pub fn by_path(&self, path: &Path) -> Result<DeviceName> {
+        let object = path.display().to_string();
+        let metadata =
+            std::fs::metadata(path).map_err(|error| Error::from_io(error, "looking at", object.as_str()))?;
+        if !metadata.file_type().is_block_device() {
+            return Err(not_a_block_device(&object));
+        }
+        let (major, minor) = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
+        let link = self.roots.sys.join(format!("dev/block/{major}:{minor}"));
+        let directory = std::fs::canonicalize(&link)
+            .map_err(|error| Error::from_io(error, "looking up", object.as_str()))?;
+        match directory.file_name().and_then(|name| name.to_str()) {
+            Some(name) => Ok(DeviceName::new(name)),
+            None => Err(Error::new(ErrorKind::NotFound, "looking up", object, "the kernel gives it no name")),
+        }
+    }
+}
+
+impl BlockDevices for LinuxDevices {
+    fn list(&self) -> Result<Vec<BlockDevice>> {
+        sysfs::list(&self.roots)
+    }
+
+    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        Ok(Box::new(BlockSource::open(&self.roots, &self.locks, device)?))
+    }
+
+    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
+        Ok(Box::new(BlockTarget::open(&self.roots, device)?))
+    }
+
+    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
+        let file = open_node(&self.roots, device, OpenMode::Read)?;
+        let deadline = Instant::now() + REREAD_PATIENCE;
+        loop {
+            let Err(error) = ioctl::reread_partitions(&file) else { return Ok(()) };
+            match error.raw_os_error() {
+                Some(libc::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+                // A device that cannot have partitions (a loop device without partscan) has none to read again.
+                Some(libc::EINVAL) if sysfs::partitions(&self.roots.class_block(device)).is_empty() => {
+                    return Ok(());
+                }
+                _ => {
+                    let operation = "reading the partition table of";
+                    return Err(Error::from_io(error, operation, device.as_str()));
+                }
+            }
+        }
+    }
+}
+
+fn not_a_block_device(object: &str) -> Error {
+    Error::new(ErrorKind::WrongDevice, "opening", object, "not a block device")
+}
+
+/// Opens the node of `device`, which must be a block device with a medium in it.
+pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode) -> Result<File> {
+    let node = roots.node(device)?;
+    let object = device.as_str();
+    // Looked at before opening, because opening a character device can act on it (a watchdog, a tape).
+    let before = std::fs::metadata(&node).map_err(|error| Error::from_io(error, "opening", object))?;
+    if !before.file_type().is_block_device() {
+        return Err(not_a_block_device(object));
+    }
+    let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(mode == OpenMode::Exclusive)
+        .custom_flags(exclusive)
+        .open(&node)
+        .map_err(|error| open_error(&error, object))?;
+    let opened = file.metadata().map_err(|error| Error::from_io(error, "opening", object))?;
+    if !opened.file_type().is_block_device() || opened.rdev() != before.rdev() {
+        return Err(not_a_block_device(object));
+    }
+    Ok(file)
+}
+
+/// An error of opening: an empty slot and a write-protected card have numbers of their own there.
+fn open_error(error: &std::io::Error, object: &str) -> Error {
+    let kind = match error.raw_os_error() {
+        // ENXIO, ENODEV, ENOMEDIUM are `DeviceGone` anywhere. A write-protected device refuses with EROFS or EACCES;
+        // root is never refused for permissions.
+        Some(libc::EACCES) if nix::unistd::geteuid().is_root() => ErrorKind::ReadOnly,
+        Some(errno) => ErrorKind::from_errno(errno),
+        None => ErrorKind::Other,
+    };
+    Error::new(kind, "opening", object, error.to_string())
+}
+
+/// Length of an opened device; an empty slot is an error.
+pub(super) fn medium_len_bytes(file: &File, device: &DeviceName) -> Result<u64> {
+    let object = device.as_str();
+    match ioctl::len_bytes(file).map_err(|error| Error::from_io(error, "measuring", object))? {
+        0 => Err(Error::new(ErrorKind::DeviceGone, "opening", object, "no medium in it")),
+        len => Ok(len),
+    }
+}
+
+/// Wraps an error of reading or writing. A device that was pulled out answers EIO like a bad sector; only sysfs tells.
+pub(super) fn io_error(
+    roots: &KernelRoots,
+    device: &DeviceName,
+    error: std::io::Error,
+    operation: &str,
+    offset_bytes: u64,
+) -> Error {
+    let error = Error::from_io(error, operation, format!("{device} at {offset_bytes}"));
+    if error.kind() == ErrorKind::Io && !roots.class_block(device).exists() {
+        return Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device is gone");
+    }
+    error
+}

@@ -1,0 +1,319 @@
+//! Where an ext2, ext3 or ext4 file system keeps its own blocks: superblock, group descriptors, bitmaps, inode tables.
+//!
+//! Reads the superblock and the descriptors, checks them as far as they can be checked, and says `None` to everything
+//! doubtful. Offsets and rules are those of the kernel's documentation of ext4 (`Documentation/filesystems/ext4`).
+
+use super::byte_range::{ReadAt, le16, le32};
+use super::ext_checksum::{crc16, crc32c};
+use crate::Result;
+use std::ops::Range;
+
+/// More groups than the largest medium has; bounds the memory a hostile superblock can ask for.
+const GROUPS_MAX: u64 = 1 << 20;
+
+const INCOMPAT_META_BG: u32 = 0x10;
+const INCOMPAT_64BIT: u32 = 0x80;
+const INCOMPAT_CSUM_SEED: u32 = 0x2000;
+/// filetype, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold. Not
+/// in the list: a journal that needs recovery (0x4), a journal device (0x8), compression, dirdata.
+const INCOMPAT_KNOWN: u32 = 0x2
+    | INCOMPAT_META_BG
+    | 0x40
+    | INCOMPAT_64BIT
+    | 0x100
+    | 0x200
+    | 0x400
+    | INCOMPAT_CSUM_SEED
+    | 0x4000
+    | 0x3_8000;
+const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
+const RO_COMPAT_GDT_CSUM: u32 = 0x10;
+const RO_COMPAT_BIGALLOC: u32 = 0x200;
+const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
+/// sparse_super, large_file, btree_dir, huge_file, gdt_csum, dir_nlink, extra_isize, quota, bigalloc, metadata_csum,
+/// readonly, project, verity. Not in the list: snapshots, replicas, shared blocks, orphans present.
+const RO_COMPAT_KNOWN: u32 =
+    0x7 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x8000;
+const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+
+const GROUP_BLOCK_UNINIT: u16 = 0x2;
+
+/// One block group's descriptor.
+pub(super) struct Group {
+    /// Block of the block bitmap.
+    pub(super) bitmap_block: u64,
+    inode_bitmap_block: u64,
+    inode_table_block: u64,
+    /// Free blocks in the group; clusters with bigalloc.
+    pub(super) free_count: u64,
+    /// Whether the bitmap block was never written: only the file system's own blocks are in use.
+    pub(super) bitmap_uninitialised: bool,
+    bitmap_checksum: u32,
+}
+
+/// A file system's geometry and groups.
+pub(super) struct Layout {
+    /// Bytes in a block.
+    pub(super) block_len_bytes: u64,
+    /// Blocks that one bit of a bitmap stands for.
+    pub(super) blocks_per_cluster: u64,
+    /// Blocks in a group.
+    pub(super) blocks_per_group: u64,
+    /// First block of group 0: 1 where blocks are 1 KiB, else 0.
+    pub(super) first_block: u64,
+    /// Blocks of the file system, counted from block 0.
+    pub(super) blocks: u64,
+    /// The groups in order.
+    pub(super) groups: Vec<Group>,
+    inode_table_blocks: u64,
+    reserved_descriptor_blocks: u64,
+    descriptor_blocks: u64,
+    descriptors_per_block: u64,
+    first_meta_group: u64,
+    meta_bg: bool,
+    sparse_super: bool,
+    backup_groups: Option<[u64; 2]>,
+    metadata_checksum_seed: Option<u32>,
+    descriptor_wide: bool,
+}
+
+impl Layout {
+    /// Reads the layout; `None` if it is no ext file system, or one whose bitmaps cannot be trusted.
+    pub(super) fn read(region: &mut dyn ReadAt) -> Result<Option<Self>> {
+        let mut superblock = [0; 1024];
+        if region.read_up_to(1024, &mut superblock)? < superblock.len() {
+            return Ok(None);
+        }
+        let Some(mut layout) = Self::from_superblock(&superblock, region.len_bytes()) else {
+            return Ok(None);
+        };
+        let descriptor_len = descriptor_len_bytes(&superblock);
+        let gdt_checksums = le32(&superblock, 0x64) & RO_COMPAT_GDT_CSUM != 0;
+        let mut block = vec![0; layout.block_len_bytes as usize];
+        let group_count = layout.group_count();
+        for index in 0..layout.descriptor_blocks {
+            let at = layout.descriptor_block(index);
+            if at >= layout.blocks {
+                return Ok(None);
+            }
+            region.read_padded(at * layout.block_len_bytes, &mut block)?;
+            for bytes in block.chunks_exact(descriptor_len) {
+                let number = layout.groups.len() as u64;
+                if number == group_count {
+                    break;
+                }
+                let checked = layout.metadata_checksum_seed.is_some() || gdt_checksums;
+                if checked && layout.descriptor_checksum(&superblock, number, bytes) != le16(bytes, 0x1e) {
+                    return Ok(None);
+                }
+                let Some(group) = layout.group(bytes, checked) else { return Ok(None) };
+                layout.groups.push(group);
+            }
+        }
+        Ok((layout.groups.len() as u64 == group_count).then_some(layout))
+    }
+
+    fn from_superblock(superblock: &[u8; 1024], region_len_bytes: u64) -> Option<Self> {
+        let (compat, incompat, ro_compat) =
+            (le32(superblock, 0x5c), le32(superblock, 0x60), le32(superblock, 0x64));
+        let state = le16(superblock, 0x3a);
+        // Revision 0 has no feature fields, and no kernel of the last 20 years makes it.
+        let trusted = le16(superblock, 0x38) == 0xef53
+            && le32(superblock, 0x4c) == 1
+            && incompat & !INCOMPAT_KNOWN == 0
+            && ro_compat & !RO_COMPAT_KNOWN == 0
+            // Unmounted cleanly, no errors noted, no orphans to be freed by the next mount.
+            && state & 0x3 == 0x1
+            && le32(superblock, 0xe8) == 0;
+        let log_block_len = le32(superblock, 0x18);
+        if !trusted || log_block_len > 6 {
+            return None;
+        }
+        let metadata_checksums = ro_compat & RO_COMPAT_METADATA_CSUM != 0;
+        if metadata_checksums && crc32c(!0, &superblock[..0x3fc]) != le32(superblock, 0x3fc) {
+            return None;
+        }
+        let block_len_bytes = 1024_u64 << log_block_len;
+        let bigalloc = ro_compat & RO_COMPAT_BIGALLOC != 0;
+        let log_cluster = le32(superblock, 0x1c).checked_sub(log_block_len)?;
+        if log_cluster > 16 || (log_cluster != 0 && !bigalloc) {
+            return None;
+        }
+        let wide = incompat & INCOMPAT_64BIT != 0;
+        let blocks_high = if wide { u64::from(le32(superblock, 0x150)) << 32 } else { 0 };
+        let inodes_per_group = u64::from(le32(superblock, 0x28));
+        let descriptors_per_block = block_len_bytes / descriptor_len_bytes(superblock) as u64;
+        let mut layout = Self {
+            block_len_bytes,
+            blocks_per_cluster: 1 << log_cluster,
+            blocks_per_group: u64::from(le32(superblock, 0x20)),
+            first_block: u64::from(le32(superblock, 0x14)),
+            blocks: blocks_high | u64::from(le32(superblock, 0x4)),
+            groups: Vec::new(),
+            inode_table_blocks: (inodes_per_group * u64::from(le16(superblock, 0x58)))
+                .div_ceil(block_len_bytes),
+            reserved_descriptor_blocks: u64::from(le16(superblock, 0xce)),
+            descriptor_blocks: 0,
+            descriptors_per_block,
+            first_meta_group: u64::from(le32(superblock, 0x104)),
+            meta_bg: incompat & INCOMPAT_META_BG != 0,
+            sparse_super: ro_compat & RO_COMPAT_SPARSE_SUPER != 0,
+            backup_groups: (compat & COMPAT_SPARSE_SUPER2 != 0)
+                .then(|| [u64::from(le32(superblock, 0x24c)), u64::from(le32(superblock, 0x250))]),
+            metadata_checksum_seed: metadata_checksums.then(|| {
+                if incompat & INCOMPAT_CSUM_SEED != 0 {
+                    le32(superblock, 0x270)
+                } else {
+                    crc32c(!0, &superblock[0x68..0x78])
+                }
+            }),
+            descriptor_wide: descriptor_len_bytes(superblock) >= 64,
+        };
+        let sane = descriptor_len_bytes(superblock).is_power_of_two()
+            && (32..=1024).contains(&descriptor_len_bytes(superblock))
+            && layout.first_block == u64::from(block_len_bytes == 1024 && !bigalloc)
+            && layout.blocks > layout.first_block
+            && layout.blocks.checked_mul(block_len_bytes)? <= region_len_bytes
+            && layout.blocks_per_group != 0
+            && layout.blocks_per_group % (8 * layout.blocks_per_cluster) == 0
+            && layout.blocks_per_group / layout.blocks_per_cluster <= 8 * block_len_bytes
+            && layout.group_count() <= GROUPS_MAX;
+        if !sane {
+            return None;
+        }
+        layout.descriptor_blocks = layout.group_count().div_ceil(descriptors_per_block);
+        Some(layout)
+    }
+
+    fn group_count(&self) -> u64 {
+        (self.blocks - self.first_block).div_ceil(self.blocks_per_group)
+    }
+
+    /// The blocks of group `number`; the last group may be shorter.
+    pub(super) fn group_blocks(&self, number: u64) -> Range<u64> {
+        let start = self.first_block + number * self.blocks_per_group;
+        start..(start + self.blocks_per_group).min(self.blocks)
+    }
+
+    fn group(&self, bytes: &[u8], flags_valid: bool) -> Option<Group> {
+        let block = |low, high| {
+            let high = if self.descriptor_wide { u64::from(le32(bytes, high)) << 32 } else { 0 };
+            high | u64::from(le32(bytes, low))
+        };
+        let high16 = |at| if self.descriptor_wide { u32::from(le16(bytes, at)) << 16 } else { 0 };
+        let group = Group {
+            bitmap_block: block(0x0, 0x20),
+            inode_bitmap_block: block(0x4, 0x24),
+            inode_table_block: block(0x8, 0x28),
+            free_count: u64::from(u32::from(le16(bytes, 0xc)) | high16(0x2c)),
+            bitmap_uninitialised: flags_valid && le16(bytes, 0x12) & GROUP_BLOCK_UNINIT != 0,
+            bitmap_checksum: u32::from(le16(bytes, 0x18)) | high16(0x38),
+        };
+        let table_end = group.inode_table_block.checked_add(self.inode_table_blocks)?;
+        let inside = [group.bitmap_block, group.inode_bitmap_block, group.inode_table_block]
+            .iter()
+            .all(|block| (self.first_block + 1..self.blocks).contains(block));
+        (inside && table_end <= self.blocks).then_some(group)
+    }
+
+    fn descriptor_checksum(&self, superblock: &[u8; 1024], number: u64, bytes: &[u8]) -> u16 {
+        let number = (number as u32).to_le_bytes();
+        if let Some(seed) = self.metadata_checksum_seed {
+            let crc = crc32c(crc32c(seed, &number), &bytes[..0x1e]);
+            return crc32c(crc32c(crc, &[0, 0]), &bytes[0x20..]) as u16;
+        }
+        let crc = crc16(crc16(!0, &superblock[0x68..0x78]), &number);
+        crc16(crc16(crc, &bytes[..0x1e]), if self.descriptor_wide { &bytes[0x20..] } else { &[] })
+    }
+
+    /// Whether a bitmap is the one its descriptor was made for, as far as the file system keeps checksums of bitmaps.
+    pub(super) fn bitmap_checksum_fits(&self, group: &Group, bitmap: &[u8]) -> bool {
+        let Some(seed) = self.metadata_checksum_seed else { return true };
+        let len = (self.blocks_per_group / self.blocks_per_cluster / 8) as usize;
+        let crc = crc32c(seed, &bitmap[..len]);
+        let mask = if self.descriptor_wide { !0 } else { 0xffff };
+        crc & mask == group.bitmap_checksum
+    }
+
+    /// Where block `index` of the group descriptors is.
+    fn descriptor_block(&self, index: u64) -> u64 {
+        if !self.meta_bg || index < self.first_meta_group {
+            // The superblock is in block 1 where blocks are 1 KiB, even if clusters start at block 0.
+            return u64::from(self.block_len_bytes == 1024) + 1 + index;
+        }
+        let group = index * self.descriptors_per_block;
+        self.group_blocks(group).start + self.superblock_blocks(group)
+    }
+
+    fn has_superblock(&self, group: u64) -> bool {
+        let power_of = |base: u64| {
+            let mut power = base;
+            while power < group {
+                power *= base;
+            }
+            power == group
+        };
+        match self.backup_groups {
+            _ if group == 0 => true,
+            Some(backups) => backups.contains(&group),
+            None => !self.sparse_super || group == 1 || power_of(3) || power_of(5) || power_of(7),
+        }
+    }
+
+    /// Blocks at the start of a group up to and with its superblock.
+    fn superblock_blocks(&self, group: u64) -> u64 {
+        if !self.has_superblock(group) {
+            0
+        } else if group == 0 && self.block_len_bytes == 1024 && self.first_block == 0 {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// Superblock and descriptors at the start of a group.
+    fn group_head(&self, group: u64) -> Range<u64> {
+        let start = self.group_blocks(group).start;
+        let in_meta_group = self.meta_bg && group / self.descriptors_per_block >= self.first_meta_group;
+        let descriptors = if in_meta_group {
+            let place = group % self.descriptors_per_block;
+            u64::from(place < 2 || place == self.descriptors_per_block - 1)
+        } else if self.has_superblock(group) {
+            let kept = if self.meta_bg { self.first_meta_group } else { self.descriptor_blocks };
+            kept + self.reserved_descriptor_blocks
+        } else {
+            0
+        };
+        start..start + self.superblock_blocks(group) + descriptors
+    }
+
+    /// All blocks that the file system keeps for itself outside of inodes: sorted, not overlapping, within the file
+    /// system. With flex_bg the tables of one group lie in another.
+    pub(super) fn own_blocks(&self) -> Vec<Range<u64>> {
+        let mut own = Vec::with_capacity(4 * self.groups.len());
+        for (number, group) in self.groups.iter().enumerate() {
+            own.push(self.group_head(number as u64));
+            own.push(group.bitmap_block..group.bitmap_block + 1);
+            own.push(group.inode_bitmap_block..group.inode_bitmap_block + 1);
+            own.push(group.inode_table_block..group.inode_table_block + self.inode_table_blocks);
+        }
+        own.sort_by_key(|range| range.start);
+        let mut merged: Vec<Range<u64>> = Vec::with_capacity(own.len());
+        for range in own {
+            let range = range.start..range.end.min(self.blocks);
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+}
+
+fn descriptor_len_bytes(superblock: &[u8; 1024]) -> usize {
+    match (le32(superblock, 0x60) & INCOMPAT_64BIT != 0, le16(superblock, 0xfe)) {
+        (false, _) => 32,
+        // A zero is refused with other lengths that are no power of two.
+        (true, len) => usize::from(len).max(1),
+    }
+}

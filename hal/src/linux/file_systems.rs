@@ -1,0 +1,221 @@
+//! [`FileSystems`] of a Linux system: regions, tools and mounts brought together.
+
+use super::byte_range::{FileRange, ReadAt, le32};
+use super::mount::{LinuxMount, MountPoint};
+use super::region_device::{RegionDevice, open_bytes};
+use super::roots::KernelRoots;
+use super::tools::Tools;
+use super::{ext_bitmap, ioctl, superblock, sysfs};
+use crate::host::{Tree, TreeVolume, Volumes};
+use crate::{
+    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
+    Result, UsedMap, Volume,
+};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where volumes are mounted, and by which tools they are served.
+#[derive(Debug, Clone)]
+pub struct FileSystemsConfig {
+    /// Where the kernel shows itself.
+    pub roots: KernelRoots,
+    /// Where a USB drive is mounted, one at a time; `None` for a private directory like everything else.
+    pub drive_mount_point: Option<PathBuf>,
+    /// Where private mount points are made; `None` for `/run`, or the temporary directory where that is not writable.
+    pub mount_base: Option<PathBuf>,
+    /// The programs.
+    pub tools: Tools,
+}
+
+/// The file systems of a Linux system.
+pub struct LinuxFileSystems {
+    config: FileSystemsConfig,
+    mount_base: PathBuf,
+    volumes: Arc<Volumes>,
+    claims: Claims,
+}
+
+/// Regions that are mounted or worked on: a file has no kernel lock that would keep two apart.
+type Claims = Arc<Mutex<Vec<Region>>>;
+
+struct Claim {
+    claims: Claims,
+    region: Region,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = claims.iter().position(|region| *region == self.region) {
+            claims.swap_remove(at);
+        }
+    }
+}
+
+impl LinuxFileSystems {
+    /// File systems whose mounted volumes are found in `volumes`.
+    pub fn new(config: FileSystemsConfig, volumes: Arc<Volumes>) -> Self {
+        let mount_base = config.mount_base.clone().unwrap_or_else(|| {
+            let run = Path::new("/run");
+            let writable = nix::unistd::access(run, nix::unistd::AccessFlags::W_OK).is_ok();
+            if writable { run.to_owned() } else { std::env::temp_dir() }
+        });
+        Self { config, mount_base, volumes, claims: Claims::default() }
+    }
+
+    fn bytes(&self, region: &Region) -> Result<FileRange> {
+        let (file, offset_bytes) = open_bytes(&self.config.roots, &self.volumes, region)?;
+        Ok(FileRange::new(file, region.to_string(), offset_bytes, region.len_bytes))
+    }
+
+    fn claim(&self, region: &Region, operation: &str) -> Result<Claim> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        let overlaps = |other: &Region| {
+            other.holder == region.holder
+                && other.offset_bytes < region.offset_bytes.saturating_add(region.len_bytes)
+                && region.offset_bytes < other.offset_bytes.saturating_add(other.len_bytes)
+        };
+        if claims.iter().any(overlaps) {
+            let detail = "it is mounted or being worked on";
+            return Err(Error::new(ErrorKind::Busy, operation, region.to_string(), detail));
+        }
+        claims.push(region.clone());
+        Ok(Claim { claims: Arc::clone(&self.claims), region: region.clone() })
+    }
+
+    /// Runs `act` on the node of the region's device.
+    fn on_node<T>(
+        &self,
+        region: &Region,
+        operation: &str,
+        act: impl FnOnce(&Path) -> Result<T>,
+    ) -> Result<T> {
+        let claim = self.claim(region, operation)?;
+        let mut device = RegionDevice::open(&self.config.roots, &self.volumes, region, Access::ReadWrite)?;
+        let result = act(&device.node()?);
+        let closed = device.close();
+        drop(claim);
+        let result = result?;
+        closed?;
+        Ok(result)
+    }
+
+    fn identified(&self, region: &Region, operation: &str) -> Result<FileSystemKind> {
+        match self.identify(region)? {
+            Some(found) => Ok(found.kind),
+            None => Err(Error::new(
+                ErrorKind::Unsupported,
+                operation,
+                region.to_string(),
+                "no known file system is there",
+            )),
+        }
+    }
+
+    fn mount_point(&self, region: &Region) -> Result<MountPoint> {
+        if let (Some(fixed), Holder::Device(device)) = (&self.config.drive_mount_point, &region.holder) {
+            let directory = std::fs::canonicalize(self.config.roots.class_block(device)).unwrap_or_default();
+            if sysfs::is_on_usb(&directory) && !super::mount::is_mount_point(fixed) {
+                return MountPoint::fixed(fixed);
+            }
+        }
+        MountPoint::private(&self.mount_base)
+    }
+}
+
+/// Whether the journal of an ext file system must be replayed before it can be written to.
+fn journal_dirty(bytes: &mut dyn ReadAt, kind: &FileSystemKind) -> Result<bool> {
+    const INCOMPAT_AT: u64 = 1024 + 0x60;
+    const NEEDS_RECOVERY: u32 = 0x4;
+    if !kind.is_ext() {
+        return Ok(false);
+    }
+    let mut incompat = [0; 4];
+    bytes.read_padded(INCOMPAT_AT, &mut incompat)?;
+    Ok(le32(&incompat, 0) & NEEDS_RECOVERY != 0)
+}
+
+impl FileSystems for LinuxFileSystems {
+    fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
+        superblock::identify(&mut self.bytes(region)?)
+    }
+
+    fn fsck(&self, region: &Region) -> Result<Fsck> {
+        let kind = self.identified(region, "checking")?;
+        let tools = &self.config.tools;
+        match kind {
+            kind if kind.is_ext() => self.on_node(region, "checking", |node| tools.check_ext(node)),
+            FileSystemKind::Vfat => self.on_node(region, "checking", |node| tools.check_fat(node)),
+            kind => Err(no_tool("checking", region, &kind)),
+        }
+    }
+
+    fn format(&self, region: &Region, format: &Format) -> Result<()> {
+        let tools = &self.config.tools;
+        self.on_node(region, "formatting", |node| {
+            let sector_len_bytes = File::open(node).and_then(|file| ioctl::sector_len_bytes(&file));
+            let sector_len_bytes = sector_len_bytes
+                .map_err(|error| Error::from_io(error, "formatting", node.display().to_string()))?;
+            tools.make(node, region.len_bytes, sector_len_bytes, format)
+        })?;
+        // Where there is no room for a journal, mke2fs leaves it out and calls that a success.
+        let expected = match format.flavour {
+            Flavour::Ext2 => FileSystemKind::Ext2,
+            Flavour::Ext3 => FileSystemKind::Ext3,
+            Flavour::Ext4 | Flavour::Ext4Compat => FileSystemKind::Ext4,
+        };
+        let mut bytes = self.bytes(region)?;
+        let mut compat = [0; 4];
+        bytes.read_padded(1024 + 0x5c, &mut compat)?;
+        let has_journal = le32(&compat, 0) & 0x4 != 0;
+        let found = superblock::identify(&mut bytes)?.map(|found| found.kind);
+        if found.as_ref() == Some(&expected) && has_journal == (expected != FileSystemKind::Ext2) {
+            return Ok(());
+        }
+        let detail = format!("too small for {expected}: mke2fs made something else");
+        Err(Error::new(ErrorKind::NoSpace, "formatting", region.to_string(), detail))
+    }
+
+    fn grow(&self, region: &Region) -> Result<()> {
+        let kind = self.identified(region, "growing")?;
+        if !kind.is_ext() {
+            return Err(no_tool("growing", region, &kind));
+        }
+        self.on_node(region, "growing", |node| self.config.tools.grow_ext(node))
+    }
+
+    fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
+        ext_bitmap::used_map(&mut self.bytes(region)?)
+    }
+
+    fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
+        let claim = self.claim(region, "mounting")?;
+        let mut bytes = self.bytes(region)?;
+        let kind = match superblock::identify(&mut bytes)? {
+            Some(FileSystem { kind: FileSystemKind::Other(name), .. }) => {
+                let detail = format!("{name} is nothing the replicator works with");
+                return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
+            }
+            Some(found) => found.kind,
+            None => {
+                let detail = "no known file system is there";
+                return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
+            }
+        };
+        let dirty = journal_dirty(&mut bytes, &kind)?;
+        drop(bytes);
+        let device = RegionDevice::open(&self.config.roots, &self.volumes, region, access)?;
+        let point = self.mount_point(region)?;
+        let path = point.path().to_owned();
+        let mount = LinuxMount::new(kind.clone(), device, point, access, dirty, Box::new(claim))?;
+        let tree = Tree::new(&path, Some(path.clone()))?.with_kind(kind).with_access(access)?;
+        let (id, tree) = self.volumes.add(tree);
+        Ok(Box::new(TreeVolume::new(id, tree, mount)))
+    }
+}
+
+fn no_tool(operation: &str, region: &Region, kind: &FileSystemKind) -> Error {
+    let detail = format!("there is no tool for {kind}");
+    Error::new(ErrorKind::Unsupported, operation, region.to_string(), detail)
+}

@@ -1,0 +1,95 @@
+//! LEDs on GPIO lines, by `gpio-cdev`: for kernels whose LED driver does not own the lines.
+
+use super::led_lines::LedLines;
+use crate::{Error, ErrorKind, Led, Result};
+use gpio_cdev::{Chip, LineHandle, LineRequestFlags};
+
+/// Where an LED is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpioLine {
+    /// The chip: a path such as `/dev/gpiochip0`, a name such as `gpiochip0`, or a label such as `209c000.gpio`.
+    pub chip: String,
+    /// The line's number on the chip.
+    pub line: u32,
+    /// Whether the LED is lit by a low level. The device tree's flag for this is not applied to a line used this way.
+    pub active_low: bool,
+}
+
+/// Both LEDs as GPIO lines.
+pub(super) struct GpioLines {
+    red: Lamp,
+    green: Lamp,
+}
+
+struct Lamp {
+    line: GpioLine,
+    /// Closing the handle would release the line.
+    handle: Option<LineHandle>,
+}
+
+impl GpioLines {
+    pub(super) fn new(red: GpioLine, green: GpioLine) -> Self {
+        let lamp = |line| Lamp { line, handle: None };
+        Self { red: lamp(red), green: lamp(green) }
+    }
+}
+
+impl LedLines for GpioLines {
+    fn set(&mut self, led: Led, on: bool) -> Result<()> {
+        let lamp = match led {
+            Led::Red => &mut self.red,
+            Led::Green => &mut self.green,
+        };
+        let failed = |error: &gpio_cdev::Error| line_error(&lamp.line, "switching", &error.to_string());
+        if let Some(handle) = &lamp.handle {
+            return handle.set_value(u8::from(on)).map_err(|error| failed(&error));
+        }
+        lamp.handle = Some(request(&lamp.line, on)?);
+        Ok(())
+    }
+}
+
+fn request(line: &GpioLine, on: bool) -> Result<LineHandle> {
+    let failed = |error: gpio_cdev::Error| line_error(line, "requesting", &error.to_string());
+    let requested = find_chip(line)?.get_line(line.line).map_err(failed)?;
+    let info = requested.info().map_err(failed)?;
+    if info.is_kernel() {
+        let owner = info.consumer().unwrap_or("the kernel");
+        return Err(line_error(line, "requesting", &format!("it belongs to {owner}")));
+    }
+    let mut flags = LineRequestFlags::OUTPUT;
+    if line.active_low {
+        flags |= LineRequestFlags::ACTIVE_LOW;
+    }
+    requested.request(flags, u8::from(on), "replicator").map_err(failed)
+}
+
+fn find_chip(line: &GpioLine) -> Result<Chip> {
+    if line.chip.starts_with('/') {
+        return Chip::new(&line.chip).map_err(|error| line_error(line, "opening", &error.to_string()));
+    }
+    let chips = gpio_cdev::chips().map_err(|error| line_error(line, "listing", &error.to_string()))?;
+    chips
+        .filter_map(std::result::Result::ok)
+        .find(|chip| chip.name() == line.chip || chip.label() == line.chip)
+        .ok_or_else(|| line_error(line, "looking for", "there is no such chip"))
+}
+
+fn line_error(line: &GpioLine, operation: &str, detail: &str) -> Error {
+    let object = format!("GPIO line {} of {}", line.line, line.chip);
+    Error::new(ErrorKind::Other, operation, object, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_chip_is_named_in_the_error() {
+        for chip in ["no-such-label", "/dev/no-such-chip"] {
+            let line = |number| GpioLine { chip: chip.to_owned(), line: number, active_low: true };
+            let error = GpioLines::new(line(3), line(4)).set(Led::Green, true).unwrap_err();
+            assert!(error.to_string().contains(&format!("GPIO line 4 of {chip}")), "{error}");
+        }
+    }
+}

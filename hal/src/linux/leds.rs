@@ -1,0 +1,337 @@
+//! The LED thread: it owns the lamps, sleeps from edge to edge, and watches the progress lease.
+//!
+//! Callers only leave a note, so that a slow or broken LED never holds up the work. Which lamps there are and how they
+//! are switched is [`LedLines`]'s; when they are lit is [`level`]'s.
+
+use super::led_lines::LedLines;
+use crate::{Error, Led, Leds, Status, level};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Every pattern repeats within this time.
+const PATTERN_MAX: Duration = Duration::from_millis(2000);
+/// Sleep when nothing is to be done; a call wakes the thread at once.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The LEDs, rendered by a thread. Dropping ends the thread; the lamps stay as they are at that moment.
+pub struct LedThread {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is shown, and since when. Nothing at first: the lamps stay as the kernel set them.
+    shown: Option<(Status, Instant)>,
+    lease_until: Option<Instant>,
+    lease_expired: bool,
+    ended: bool,
+}
+
+/// What replaces what: only something worse does, once a run has ended.
+fn rank(status: Status) -> u8 {
+    match status {
+        Status::Running => 0,
+        Status::Success => 1,
+        Status::Failure => 2,
+        Status::Critical => 3,
+    }
+}
+
+impl State {
+    fn show(&mut self, status: Status, now: Instant) {
+        let replaces = self.shown.is_none_or(|(shown, _)| rank(status) > rank(shown));
+        if replaces {
+            self.shown = Some((status, now));
+        }
+    }
+
+    /// Lets the lease run out if its time has come. A run that has ended needs none.
+    fn watch_lease(&mut self, now: Instant) {
+        let running = self.shown.is_some_and(|(status, _)| status == Status::Running);
+        if running && self.lease_until.is_some_and(|until| now >= until) {
+            self.lease_until = None;
+            self.lease_expired = true;
+            self.show(Status::Failure, now);
+        }
+    }
+
+    /// How long the lamps stay as they are.
+    fn next_event(&self, now: Instant) -> Duration {
+        let Some((status, since)) = self.shown else { return IDLE };
+        let edge = next_edge(status, now.saturating_duration_since(since));
+        let lease = self.lease_until.filter(|_| status == Status::Running);
+        lease.map_or(edge, |until| edge.min(until.saturating_duration_since(now)))
+    }
+}
+
+/// Time from `since` to the next change of either lamp.
+fn next_edge(status: Status, since: Duration) -> Duration {
+    let at = |time| [Led::Red, Led::Green].map(|led| level(status, led, time));
+    let now = at(since);
+    // All edges lie on whole milliseconds.
+    let first = Duration::from_millis(since.as_millis() as u64 + 1);
+    let mut time = first;
+    while time < first + PATTERN_MAX {
+        if at(time) != now {
+            return time - since;
+        }
+        time += Duration::from_millis(1);
+    }
+    IDLE
+}
+
+impl LedThread {
+    /// Starts the thread. `note` is told of the first error of each lamp.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(super) fn start(
+        lines: Box<dyn LedLines>,
+        note: impl Fn(&Error) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let thread_shared = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("leds".to_owned())
+            .spawn(move || render(&thread_shared, lines, note))
+            .map(|_detached| Self { shared })
+    }
+
+    /// The status that is shown now; `None` before the first.
+    pub fn shown(&self) -> Option<Status> {
+        let mut state = self.shared.lock();
+        state.watch_lease(Instant::now());
+        state.shown.map(|(status, _)| status)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn render(shared: &Shared, mut lines: Box<dyn LedLines>, note: impl Fn(&Error)) {
+    const LEDS: [Led; 2] = [Led::Red, Led::Green];
+    let mut wanted = None;
+    let mut lit = [None; 2];
+    let mut told = [false; 2];
+    loop {
+        let mut state = shared.lock();
+        if state.ended {
+            return;
+        }
+        let now = Instant::now();
+        state.watch_lease(now);
+        let levels = state
+            .shown
+            .map(|(status, since)| LEDS.map(|led| level(status, led, now.saturating_duration_since(since))));
+        let Some(levels) = levels.filter(|levels| wanted != Some(*levels)) else {
+            let sleep = state.next_event(now);
+            drop(shared.changed.wait_timeout(state, sleep));
+            continue;
+        };
+        // Switching can be slow: not under the lock.
+        drop(state);
+        wanted = Some(levels);
+        for (index, led) in LEDS.into_iter().enumerate() {
+            if lit[index] == Some(levels[index]) {
+                continue;
+            }
+            // One that fails is tried again at the next edge of either.
+            let result = lines.set(led, levels[index]);
+            lit[index] = result.is_ok().then_some(levels[index]);
+            if let Err(error) = result {
+                if !std::mem::replace(&mut told[index], true) {
+                    note(&error);
+                }
+            }
+        }
+    }
+}
+
+impl Leds for LedThread {
+    fn show(&self, status: Status) {
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        state.watch_lease(now);
+        state.show(status, now);
+        self.shared.changed.notify_all();
+    }
+
+    fn renew(&self, lease: Duration) {
+        let mut state = self.shared.lock();
+        let now = Instant::now();
+        state.watch_lease(now);
+        state.lease_until = now.checked_add(lease);
+        self.shared.changed.notify_all();
+    }
+
+    fn lease_expired(&self) -> bool {
+        let mut state = self.shared.lock();
+        // Not only the thread's finding: a lamp that hangs must not hide it.
+        state.watch_lease(Instant::now());
+        state.lease_expired
+    }
+}
+
+impl Drop for LedThread {
+    fn drop(&mut self) {
+        // Not joined: a lamp that hangs must not hold up the end.
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use std::sync::mpsc;
+
+    struct Recorder(mpsc::Sender<(Instant, Led, bool)>);
+
+    impl LedLines for Recorder {
+        fn set(&mut self, led: Led, on: bool) -> crate::Result<()> {
+            self.0.send((Instant::now(), led, on)).unwrap();
+            Ok(())
+        }
+    }
+
+    fn recorded() -> (LedThread, mpsc::Receiver<(Instant, Led, bool)>) {
+        let (sender, receiver) = mpsc::channel();
+        let leds = LedThread::start(Box::new(Recorder(sender)), |error| panic!("{error}")).unwrap();
+        (leds, receiver)
+    }
+
+    fn next(receiver: &mpsc::Receiver<(Instant, Led, bool)>) -> (Instant, Led, bool) {
+        receiver.recv_timeout(Duration::from_secs(5)).unwrap()
+    }
+
+    #[test]
+    fn edges_come_on_time() {
+        // A busy test machine may be late for a while, but not always.
+        let on_time = (0..4).any(|_| median_lateness_ms() <= 20);
+        assert!(on_time, "never within 20 ms");
+    }
+
+    fn median_lateness_ms() -> u128 {
+        let (leds, edges) = recorded();
+        leds.show(Status::Critical);
+        let (mut last, led, on) = next(&edges);
+        assert_eq!((led, on), (Led::Red, true));
+        assert_eq!(next(&edges).1, Led::Green);
+        let mut late = Vec::new();
+        for index in 0..10 {
+            let (at, led, on) = next(&edges);
+            assert_eq!((led, on), (Led::Red, index % 2 == 1));
+            late.push((at - last).as_millis().abs_diff(120));
+            last = at;
+        }
+        late.sort_unstable();
+        late[late.len() / 2]
+    }
+
+    #[test]
+    fn a_terminal_status_gives_way_to_a_worse_one_only() {
+        let now = Instant::now();
+        let shown_after = |statuses: &[Status]| {
+            let mut state = State::default();
+            statuses.iter().for_each(|status| state.show(*status, now));
+            state.shown.unwrap().0
+        };
+        use Status::{Critical, Failure, Running, Success};
+        assert_eq!(shown_after(&[Running, Success]), Success);
+        assert_eq!(shown_after(&[Running, Success, Failure]), Failure);
+        assert_eq!(shown_after(&[Running, Failure, Success, Running]), Failure);
+        assert_eq!(shown_after(&[Critical, Failure, Success, Running]), Critical);
+        assert_eq!(shown_after(&[Success, Running]), Success);
+    }
+
+    #[test]
+    fn a_lease_that_runs_out_is_a_failure_for_good() {
+        let (leds, edges) = recorded();
+        leds.show(Status::Running);
+        leds.renew(Duration::from_millis(150));
+        let start = Instant::now();
+        while next(&edges).1 != Led::Green {}
+        let (at, led, on) = next(&edges);
+        assert_eq!((led, on), (Led::Green, false));
+        assert!(at - start >= Duration::from_millis(140), "{:?}", at - start);
+        assert!(leds.lease_expired());
+        leds.renew(Duration::from_secs(60));
+        leds.show(Status::Success);
+        assert!(leds.lease_expired());
+        assert_eq!(leds.shown().unwrap(), Status::Failure);
+    }
+
+    #[test]
+    fn progress_keeps_the_lease_and_the_end_needs_none() {
+        let (leds, _edges) = recorded();
+        leds.show(Status::Running);
+        // Long, because a busy test machine may oversleep.
+        let lease = Duration::from_millis(1500);
+        for _ in 0..20 {
+            leds.renew(lease);
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(!leds.lease_expired());
+        leds.show(Status::Success);
+        thread::sleep(lease + Duration::from_millis(100));
+        assert!(!leds.lease_expired());
+        assert_eq!(leds.shown().unwrap(), Status::Success);
+    }
+
+    #[test]
+    fn a_lamp_that_comes_late_is_lit_all_the_same() {
+        struct Late(mpsc::Sender<Led>, u32);
+        impl LedLines for Late {
+            fn set(&mut self, led: Led, _on: bool) -> crate::Result<()> {
+                self.1 += u32::from(led == Led::Red);
+                if led == Led::Red && self.1 < 3 {
+                    return Err(Error::new(ErrorKind::NotFound, "looking for", "an LED", "not yet"));
+                }
+                self.0
+                    .send(led)
+                    .map_err(|error| Error::new(ErrorKind::Other, "telling", "", error.to_string()))
+            }
+        }
+        let (sender, lit) = mpsc::channel();
+        let leds = LedThread::start(Box::new(Late(sender, 0)), |_| ()).unwrap();
+        // Red is steady: it has no edge of its own.
+        leds.show(Status::Running);
+        while lit.recv_timeout(Duration::from_secs(5)).unwrap() != Led::Red {}
+    }
+
+    #[test]
+    fn a_broken_or_hanging_lamp_holds_nobody_up_and_is_told_once() {
+        struct Broken;
+        impl LedLines for Broken {
+            fn set(&mut self, led: Led, _on: bool) -> crate::Result<()> {
+                if led == Led::Green {
+                    thread::sleep(Duration::from_secs(30));
+                }
+                Err(Error::new(ErrorKind::Io, "switching", format!("{led:?}"), "expander does not answer"))
+            }
+        }
+        let (sender, notes) = mpsc::channel();
+        let leds =
+            LedThread::start(Box::new(Broken), move |error| sender.send(error.clone()).unwrap()).unwrap();
+        let start = Instant::now();
+        leds.show(Status::Critical);
+        assert!(notes.recv_timeout(Duration::from_secs(5)).unwrap().to_string().contains("Red"));
+        leds.renew(Duration::from_millis(1));
+        leds.show(Status::Failure);
+        assert!(!leds.lease_expired());
+        drop(leds);
+        assert!(start.elapsed() < Duration::from_secs(6));
+        assert!(notes.recv_timeout(Duration::from_millis(600)).is_err(), "told once");
+    }
+}

@@ -1,0 +1,43 @@
+//! The Linux backend: real block devices, mounts, e2fsprogs, the LED class and GPIO lines.
+//!
+//! [`LinuxBoard`] puts it together. Files on mounted volumes, clock, tasks, records and hooks are those of
+//! [`crate::host`]. Everything that the kernel shows is found through [`KernelRoots`], so that tests can show another.
+//!
+//! `unsafe` is confined to `ioctl.rs` and `loop_device.rs`.
+
+mod board;
+mod byte_range;
+mod devices;
+mod direct;
+mod ext_bitmap;
+mod ext_checksum;
+mod ext_layout;
+mod file_systems;
+mod gpio_lines;
+mod ioctl;
+mod led_class;
+mod led_lines;
+mod leds;
+mod loop_device;
+mod mount;
+mod region_device;
+mod roots;
+mod source;
+mod superblock;
+mod sysfs;
+mod system;
+mod target;
+#[cfg(test)]
+mod test_images;
+mod tools;
+mod usage;
+
+pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};
+pub use devices::LinuxDevices;
+pub use file_systems::{FileSystemsConfig, LinuxFileSystems};
+pub use gpio_lines::GpioLine;
+pub use leds::LedThread;
+pub use mount::isolate_mounts;
+pub use roots::KernelRoots;
+pub use system::LinuxSystem;
+pub use tools::Tools;

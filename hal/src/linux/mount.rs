@@ -1,0 +1,281 @@
+//! Mounting and unmounting. The files of a mounted volume are [`crate::host::Tree`]'s.
+//!
+//! A read-only mount leaves every byte alone: the kernel is told to refuse writes to the device, and a journal that would
+//! have to be replayed is not loaded. Mounts stay private to the process and what it starts, if it called
+//! [`isolate_mounts`].
+
+use super::region_device::RegionDevice;
+use crate::host::Mount;
+use crate::{Access, Error, ErrorKind, FileSystemKind, Result};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long udev or an automounter may hold a mount point that is being unmounted.
+const UNMOUNT_PATIENCE: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Gives this thread, and all it starts later, a mount table of its own: what is mounted from then on is seen by nobody
+/// else and goes with the process. Call it first, while there is one thread.
+///
+/// Unmounts by others still come in, so that a drive mounted elsewhere at the time is not held for ever.
+///
+/// # Errors
+/// `PermissionDenied` without root; `Unsupported` if the kernel has no mount namespaces.
+pub fn isolate_mounts() -> Result<()> {
+    let failed = |errno: Errno| {
+        let kind =
+            if errno == Errno::EINVAL { ErrorKind::Unsupported } else { ErrorKind::from_errno(errno as i32) };
+        Error::new(kind, "isolating", "the mount table", errno.to_string())
+    };
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed)?;
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing).map_err(failed)
+}
+
+/// Where a volume is mounted.
+#[derive(Debug)]
+pub(super) struct MountPoint {
+    path: PathBuf,
+    /// Whether it was made for this mount and goes with it.
+    ours: bool,
+}
+
+impl MountPoint {
+    /// A new private directory in `base`.
+    pub(super) fn private(base: &Path) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let failed = |error, path: &Path| Error::from_io(error, "making", path.display().to_string());
+        std::fs::create_dir_all(base).map_err(|error| failed(error, base))?;
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let path = base.join(format!("replicator-{}-{number}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self { path, ours: true }),
+                // Left by an earlier process of the same number.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error, &path)),
+            }
+        }
+    }
+
+    /// A fixed directory, which stays.
+    pub(super) fn fixed(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path)
+            .map_err(|error| Error::from_io(error, "making", path.display().to_string()))?;
+        Ok(Self { path: path.to_owned(), ours: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
+        if let Err(error) = std::fs::remove_dir(&self.path) {
+            eprintln!("{}", Error::from_io(error, "removing", self.path.display().to_string()));
+        }
+    }
+}
+
+/// A mounted file system: what a volume needs to remount and unmount.
+pub(super) struct LinuxMount {
+    kind: FileSystemKind,
+    path: PathBuf,
+    state: Mutex<Option<Mounted>>,
+}
+
+// Fields are dropped in this order; unmounting comes before either.
+struct Mounted {
+    device: RegionDevice,
+    point: MountPoint,
+    /// Mounted without loading a journal that waits to be replayed.
+    journal_skipped: bool,
+    /// Whatever must last as long as the mount.
+    _claim: Box<dyn Send>,
+}
+
+impl LinuxMount {
+    /// Mounts the file system on `device` at `point`. `claim` is kept until it is unmounted.
+    pub(super) fn new(
+        kind: FileSystemKind,
+        device: RegionDevice,
+        point: MountPoint,
+        access: Access,
+        journal_dirty: bool,
+        claim: Box<dyn Send>,
+    ) -> Result<Self> {
+        let journal_skipped = access == Access::ReadOnly && journal_dirty;
+        do_mount(&kind, &device, point.path(), access, journal_skipped)?;
+        let path = point.path().to_owned();
+        let mounted = Mounted { device, point, journal_skipped, _claim: claim };
+        Ok(Self { kind, path, state: Mutex::new(Some(mounted)) })
+    }
+
+    fn with_state<T>(&self, act: impl FnOnce(&mut Option<Mounted>) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn object(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn remount_state(&self, mounted: &mut Mounted, access: Access) -> Result<()> {
+        let source = mounted.device.node()?;
+        if access == Access::ReadWrite {
+            mounted.device.set_access(access)?;
+            if mounted.journal_skipped {
+                unmount_patiently(&self.path)?;
+                let result = do_mount(&self.kind, &mounted.device, &self.path, access, false);
+                mounted.journal_skipped = false;
+                return result;
+            }
+        }
+        let flags = mount_flags(access) | MsFlags::MS_REMOUNT;
+        let nothing: Option<&str> = None;
+        mount(Some(&source), &self.path, nothing, flags, nothing)
+            .map_err(|errno| mount_error(errno, "remounting", self.object()))?;
+        if access == Access::ReadOnly { mounted.device.set_access(access) } else { Ok(()) }
+    }
+}
+
+impl Mount for LinuxMount {
+    fn remounts_in_place(&self, access: Access) -> bool {
+        // A journal is loaded at mount time only. Written to without it, a file system that has one is not safe from a
+        // power cut.
+        let skipped = self.with_state(|state| state.as_ref().is_some_and(|mounted| mounted.journal_skipped));
+        !(skipped && access == Access::ReadWrite)
+    }
+
+    fn remount(&self, access: Access) -> Result<()> {
+        self.with_state(|state| match state {
+            Some(mounted) => {
+                let result = self.remount_state(mounted, access);
+                if result.is_err() && !is_mount_point(&self.path) {
+                    *state = None;
+                }
+                result
+            }
+            None => Err(Error::new(ErrorKind::NotFound, "remounting", self.object(), "it is not mounted")),
+        })
+    }
+
+    fn unmount(&self) -> Result<()> {
+        self.with_state(|state| {
+            if state.is_none() {
+                return Ok(());
+            }
+            unmount_patiently(&self.path)?;
+            let Some(mut mounted) = state.take() else { return Ok(()) };
+            drop(mounted.point);
+            mounted.device.close()
+        })
+    }
+
+    fn is_mounted(&self) -> bool {
+        self.with_state(|state| state.is_some())
+    }
+
+    fn abandon(&self) {
+        let Some(mounted) = self.with_state(Option::take) else { return };
+        // Whoever still has files open keeps them; a loop device goes with the last of them.
+        if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            eprintln!("{}", mount_error(errno, "unmounting", self.object()));
+        }
+        drop(mounted);
+    }
+}
+
+fn mount_flags(access: Access) -> MsFlags {
+    let common = MsFlags::MS_NOATIME | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
+    match access {
+        Access::ReadOnly => common | MsFlags::MS_RDONLY,
+        Access::ReadWrite => common,
+    }
+}
+
+fn do_mount(
+    kind: &FileSystemKind,
+    device: &RegionDevice,
+    point: &Path,
+    access: Access,
+    skip_journal: bool,
+) -> Result<()> {
+    let source = device.node()?;
+    let object = || device.device().to_string();
+    let mut last = Errno::ENODEV;
+    for (driver, options) in ways_to_mount(kind, skip_journal) {
+        match mount(Some(&source), point, Some(driver), mount_flags(access), Some(options)) {
+            Ok(()) => return Ok(()),
+            Err(errno) => last = errno,
+        }
+        // Only a missing driver or an option it does not know is a reason to try another way.
+        if !matches!(last, Errno::ENODEV | Errno::EINVAL) {
+            break;
+        }
+    }
+    Err(mount_error(last, "mounting", object()))
+}
+
+/// Drivers and their options, in the order to be tried.
+fn ways_to_mount(kind: &FileSystemKind, skip_journal: bool) -> Vec<(&'static str, &'static str)> {
+    let journal = if skip_journal { "noload" } else { "" };
+    match kind {
+        // Most kernels serve the older two by ext4's driver, not always under their own names.
+        FileSystemKind::Ext2 => vec![("ext2", ""), ("ext4", "")],
+        FileSystemKind::Ext3 => vec![("ext3", journal), ("ext4", journal)],
+        FileSystemKind::Ext4 => vec![("ext4", journal)],
+        // A kernel without the tables of its default character sets refuses them with EINVAL.
+        FileSystemKind::Vfat => vec![("vfat", "utf8=1"), ("vfat", "utf8=1,iocharset=ascii"), ("vfat", "")],
+        FileSystemKind::Exfat => vec![("exfat", "")],
+        FileSystemKind::Other(_) => Vec::new(),
+    }
+}
+
+fn mount_error(errno: Errno, operation: &str, object: String) -> Error {
+    let (kind, detail) = match errno {
+        Errno::ENODEV => (ErrorKind::Unsupported, "the kernel has no driver for this file system"),
+        Errno::EINVAL | Errno::EUCLEAN | Errno::EBADMSG => (ErrorKind::Corrupt, "the kernel refuses it"),
+        Errno::EACCES | Errno::EROFS => (ErrorKind::ReadOnly, "the device refuses writes"),
+        errno => (ErrorKind::from_errno(errno as i32), errno.desc()),
+    };
+    Error::new(kind, operation, object, format!("{detail} ({errno:?})"))
+}
+
+fn unmount_patiently(path: &Path) -> Result<()> {
+    let deadline = Instant::now() + UNMOUNT_PATIENCE;
+    loop {
+        match umount2(path, MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+            Err(errno) => {
+                let error = std::io::Error::from(errno);
+                return Err(Error::from_io(error, "unmounting", path.display().to_string()));
+            }
+        }
+    }
+}
+
+/// Whether something is mounted at `path`: it is then on another device than its parent.
+pub(super) fn is_mount_point(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+    match (device(path), path.parent().map(device)) {
+        (Ok(own), Some(Ok(parent))) => own != parent,
+        _ => false,
+    }
+}
+
+impl Drop for LinuxMount {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}

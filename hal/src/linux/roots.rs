@@ -1,0 +1,51 @@
+//! Where the kernel shows itself: `/dev`, `/sys` and `/proc`, or stand-ins for them in tests.
+
+use crate::{DeviceName, Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+/// The three directories through which the backend sees devices.
+#[derive(Debug, Clone)]
+pub struct KernelRoots {
+    /// `/dev`.
+    pub dev: PathBuf,
+    /// `/sys`.
+    pub sys: PathBuf,
+    /// `/proc`.
+    pub proc: PathBuf,
+}
+
+impl Default for KernelRoots {
+    fn default() -> Self {
+        Self { dev: "/dev".into(), sys: "/sys".into(), proc: "/proc".into() }
+    }
+}
+
+impl KernelRoots {
+    /// The device node of `device`. The name comes from profiles and command lines, so it must be one plain name.
+    pub(super) fn node(&self, device: &DeviceName) -> Result<PathBuf> {
+        let name = device.as_str();
+        if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+            return Err(Error::new(ErrorKind::NotFound, "opening", name, "not a device name"));
+        }
+        Ok(self.dev.join(name))
+    }
+
+    /// The directory of a block device or partition under `/sys/class/block`.
+    pub(super) fn class_block(&self, device: &DeviceName) -> PathBuf {
+        self.sys.join("class/block").join(device.as_str())
+    }
+}
+
+/// A small attribute file without the newline at its end; `None` if it is absent or cannot be read, which for
+/// attributes means that the device has no such property.
+pub(super) fn attribute(directory: &Path, name: &str) -> Option<String> {
+    let bytes = std::fs::read(directory.join(name)).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_matches(|character: char| character.is_whitespace() || character == '\0');
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A numeric attribute.
+pub(super) fn number(directory: &Path, name: &str) -> Option<u64> {
+    attribute(directory, name)?.parse().ok()
+}

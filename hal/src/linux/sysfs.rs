@@ -1,0 +1,177 @@
+//! Which block devices the board has, as sysfs tells it.
+//!
+//! Whole devices that can be media: no RAM disks, no eMMC boot areas, no mappings over other devices, no loop device
+//! without a backing file. Names such as `sda` are not stable from boot to boot; the controller path is. What holds a
+//! device is [`super::usage`]'s matter.
+
+use super::roots::{KernelRoots, attribute, number};
+use super::usage::Usage;
+use crate::{BlockDevice, DeviceKind, DeviceName, Error, Partition, Result};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// sysfs counts sizes and offsets in units of 512 bytes, whatever the sector size (`Documentation/ABI/stable/sysfs-block`).
+const SYSFS_UNIT_BYTES: u64 = 512;
+
+/// All whole block devices that can be media.
+///
+/// # Errors
+/// If `/sys/block` or the table of mounts cannot be read. A device that goes away meanwhile is left out.
+pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BlockDevice>> {
+    let directory = roots.sys.join("block");
+    let failed = |error| Error::from_io(error, "listing", directory.display().to_string());
+    let usage = Usage::read(roots)?;
+    let mut devices = Vec::new();
+    for entry in std::fs::read_dir(&directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let Ok(path) = std::fs::canonicalize(directory.join(name)) else { continue };
+        if is_medium(name, &path) {
+            devices.push(device(roots, &usage, name, &path));
+        }
+    }
+    Ok(devices)
+}
+
+fn is_medium(name: &str, path: &Path) -> bool {
+    const NOT_MEDIA: [&str; 7] = ["ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
+    let numbered = |prefix: &&str| {
+        name.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
+    };
+    let boot_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
+    let empty_loop = name.starts_with("loop") && attribute(path, "loop/backing_file").is_none();
+    // NVMe multipath shows each path as a hidden device beside the real one.
+    let hidden = number(path, "hidden") == Some(1);
+    !NOT_MEDIA.iter().any(numbered) && !boot_area && !empty_loop && !hidden
+}
+
+fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockDevice {
+    let kind = kind(name, path);
+    let partitions = partitions(path);
+    BlockDevice {
+        name: DeviceName::new(name),
+        kind,
+        controller_path: controller_path(roots, path),
+        identity: identity(kind, path),
+        len_bytes: number(path, "size").unwrap_or(0).saturating_mul(SYSFS_UNIT_BYTES),
+        sector_len_bytes: number(path, "queue/logical_block_size")
+            .and_then(|len| u32::try_from(len).ok())
+            .unwrap_or(512),
+        // The attribute is the RMB bit of SCSI only: 0 for SD cards and for most sticks.
+        removable: number(path, "removable") == Some(1) || matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
+        read_only: number(path, "ro") == Some(1),
+        has_boot_areas: roots.sys.join("block").join(format!("{name}boot0")).exists(),
+        in_use: usage.of(path, &partitions),
+        partitions,
+    }
+}
+
+/// By the buses on the way: the subsystem of a SCSI disk is "scsi" on SATA and on USB.
+fn kind(name: &str, path: &Path) -> DeviceKind {
+    if name.starts_with("loop") {
+        DeviceKind::Loop
+    } else if is_on_usb(path) {
+        DeviceKind::Usb
+    } else if passes(path, "ata") {
+        DeviceKind::Sata
+    } else if passes(path, "nvme") {
+        DeviceKind::Nvme
+    } else {
+        match attribute(path, "device/type").as_deref() {
+            Some("MMC") => DeviceKind::Emmc,
+            Some("SD") => DeviceKind::Sd,
+            _ => DeviceKind::Other,
+        }
+    }
+}
+
+/// Whether the device or partition with the sysfs directory `path` is attached by USB.
+pub(super) fn is_on_usb(path: &Path) -> bool {
+    passes(path, "usb")
+}
+
+/// Whether a directory on the way is called `prefix` and a number.
+fn passes(path: &Path, prefix: &str) -> bool {
+    path.components().any(|component| {
+        let component = component.as_os_str().to_string_lossy();
+        component
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|digit| digit.is_ascii_digit()))
+    })
+}
+
+/// The path below `/sys/devices` without the block device itself.
+fn controller_path(roots: &KernelRoots, path: &Path) -> String {
+    let devices =
+        std::fs::canonicalize(roots.sys.join("devices")).unwrap_or_else(|_| roots.sys.join("devices"));
+    let below = path.strip_prefix(&devices).unwrap_or(path);
+    let parent = below.parent().unwrap_or(below);
+    let parent = if parent.ends_with("block") { parent.parent().unwrap_or(parent) } else { parent };
+    parent.display().to_string()
+}
+
+/// What tells this unit from its likes. The prefix keeps numbers of different origin apart.
+fn identity(kind: DeviceKind, path: &Path) -> Option<String> {
+    match kind {
+        DeviceKind::Sd | DeviceKind::Emmc => attribute(path, "device/cid").map(|cid| format!("mmc:{cid}")),
+        DeviceKind::Nvme => {
+            let serial = attribute(path, "device/serial").or_else(|| attribute(path, "wwid"))?;
+            Some(format!("nvme:{serial}"))
+        }
+        DeviceKind::Usb => usb_identity(path).or_else(|| scsi_identity(path)),
+        DeviceKind::Loop => {
+            // Two loop devices over one file are one medium.
+            let file = std::fs::metadata(attribute(path, "loop/backing_file")?).ok()?;
+            Some(format!("loop:{}:{}", file.dev(), file.ino()))
+        }
+        _ => {
+            scsi_identity(path).or_else(|| attribute(path, "serial").map(|serial| format!("serial:{serial}")))
+        }
+    }
+}
+
+fn scsi_identity(path: &Path) -> Option<String> {
+    // Vital product data page 0x80: four bytes of head, then the serial number (SPC-4, 7.8.18).
+    let page = std::fs::read(path.join("device/vpd_pg80")).unwrap_or_default();
+    let serial = String::from_utf8_lossy(page.get(4..).unwrap_or_default());
+    let serial = serial.trim_matches(|character: char| character.is_whitespace() || character == '\0');
+    if !serial.is_empty() {
+        return Some(format!("serial:{serial}"));
+    }
+    let wwid = attribute(path, "device/wwid").map(|wwid| format!("wwid:{wwid}"));
+    wwid.or_else(|| attribute(path, "device/serial").map(|serial| format!("serial:{serial}")))
+}
+
+/// The serial number of the USB device that the disk hangs on, with the unit number: a card reader has several.
+fn usb_identity(path: &Path) -> Option<String> {
+    let usb = path.ancestors().find(|ancestor| ancestor.join("idVendor").exists())?;
+    let serial = attribute(usb, "serial")?;
+    let (vendor, product) = (attribute(usb, "idVendor")?, attribute(usb, "idProduct")?);
+    let unit = std::fs::canonicalize(path.join("device"))
+        .ok()
+        .and_then(|device| device.file_name()?.to_str()?.rsplit(':').next().map(str::to_owned))
+        .unwrap_or_else(|| "0".to_owned());
+    Some(format!("usb:{vendor}:{product}:{serial}:{unit}"))
+}
+
+/// The partitions of the whole device whose sysfs directory is `path`, by number.
+pub(super) fn partitions(path: &Path) -> Vec<Partition> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let mut partitions: Vec<Partition> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let number_in_table = u32::try_from(number(&entry.path(), "partition")?).ok()?;
+            Some(Partition {
+                name: DeviceName::new(entry.file_name().to_str()?),
+                number: number_in_table,
+                start_bytes: number(&entry.path(), "start")?.saturating_mul(SYSFS_UNIT_BYTES),
+                len_bytes: number(&entry.path(), "size")?.saturating_mul(SYSFS_UNIT_BYTES),
+            })
+        })
+        .collect();
+    partitions.sort_by_key(|partition| partition.number);
+    partitions
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! A block device that is written: exclusive, with little unwritten data in the page cache, read back past it.
+
+use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
+use super::direct::DirectReader;
+use super::ioctl;
+use super::roots::{KernelRoots, attribute};
+use super::source::closed;
+use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Target};
+use nix::libc;
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+/// Write-back is started after each such stretch, and waited for one stretch later. A board with little memory
+/// would otherwise gather minutes of writes and then stand still in one call.
+const WINDOW_LEN_BYTES: u64 = 16 << 20;
+/// Longest stretch zeroed by one ioctl, which cannot be interrupted.
+const ZERO_STEP_BYTES: u64 = 64 << 20;
+
+/// An open target.
+pub(super) struct BlockTarget {
+    roots: KernelRoots,
+    device: DeviceName,
+    file: Option<File>,
+    len_bytes: u64,
+    sector_len_bytes: u32,
+    /// Written since the last window was closed.
+    window: Range<u64>,
+    window_written_bytes: u64,
+    /// The window before, whose write-back is under way.
+    under_way: Option<Range<u64>>,
+    /// After a failed write-back the kernel forgets which pages are lost: no later sync can make up for it.
+    sync_failed: bool,
+    verifying: Verifying,
+    force_ro: Option<ForceReadOnly>,
+}
+
+enum Verifying {
+    No,
+    Direct(DirectReader),
+    Dropped,
+}
+
+impl BlockTarget {
+    pub(super) fn open(roots: &KernelRoots, device: &DeviceName) -> Result<Self> {
+        let directory = roots.class_block(device);
+        if directory.join("partition").exists() {
+            let detail = "a partition, not a whole device";
+            return Err(Error::new(ErrorKind::WrongDevice, "opening", device.as_str(), detail));
+        }
+        let force_ro = ForceReadOnly::lift(directory.join("force_ro"))?;
+        let file = open_node(roots, device, OpenMode::Exclusive)?;
+        let failed = |error| Error::from_io(error, "opening", device.as_str());
+        let len_bytes = medium_len_bytes(&file, device)?;
+        if ioctl::is_read_only(&file).map_err(failed)? {
+            let detail = "the kernel or a write-protect switch refuses writes";
+            return Err(Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail));
+        }
+        Ok(Self {
+            roots: roots.clone(),
+            device: device.clone(),
+            len_bytes,
+            sector_len_bytes: ioctl::sector_len_bytes(&file).map_err(failed)?,
+            file: Some(file),
+            window: 0..0,
+            window_written_bytes: 0,
+            under_way: None,
+            sync_failed: false,
+            verifying: Verifying::No,
+            force_ro,
+        })
+    }
+
+    fn file(&self, operation: &str) -> Result<&File> {
+        self.file.as_ref().ok_or_else(|| closed(&self.device, operation))
+    }
+
+    fn error(&self, error: std::io::Error, operation: &str, offset_bytes: u64) -> Error {
+        io_error(&self.roots, &self.device, error, operation, offset_bytes)
+    }
+
+    /// Notes a write, and keeps the unwritten data bounded.
+    fn wrote(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        let end = offset_bytes + len_bytes;
+        self.window = if self.window_written_bytes == 0 {
+            offset_bytes..end
+        } else {
+            self.window.start.min(offset_bytes)..self.window.end.max(end)
+        };
+        self.window_written_bytes += len_bytes;
+        if self.window_written_bytes < WINDOW_LEN_BYTES {
+            return Ok(());
+        }
+        let window = std::mem::take(&mut self.window);
+        self.window_written_bytes = 0;
+        let write_back = |range: &Range<u64>, wait| {
+            let file = self.file("writing")?;
+            ioctl::write_back(file, range.start, range.end - range.start, wait)
+                .map_err(|error| self.error(error, "writing", range.start))
+        };
+        let started = write_back(&window, false);
+        let waited = self.under_way.as_ref().map_or(Ok(()), |range| write_back(range, true));
+        let result = started.and(waited);
+        self.under_way = Some(window);
+        self.sync_failed |= result.is_err();
+        result
+    }
+
+    fn write_zeros(&mut self, range: Range<u64>) -> Result<()> {
+        let zeros = vec![0; 1 << 20];
+        let mut at = range.start;
+        while at < range.end {
+            let len = (range.end - at).min(zeros.len() as u64);
+            crate::io::write_full(&zeros[..len as usize], |done, rest| self.write_at(at + done, rest))?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Zeroes whole sectors; `Ok(false)` if the kernel cannot do it for this device.
+    fn zero_by_ioctl(&mut self, range: Range<u64>) -> Result<bool> {
+        let mut at = range.start;
+        while at < range.end {
+            let len = (range.end - at).min(ZERO_STEP_BYTES);
+            match ioctl::zero_out(self.file("zeroing")?, at, len) {
+                Ok(()) => at += len,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::EINVAL | libc::EREMOTEIO)
+                    ) =>
+                {
+                    return Ok(false);
+                }
+                Err(error) => return Err(self.error(error, "zeroing", at)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Opens the same device once more for direct reads, and tries one.
+    fn direct_reader(&self) -> Result<Option<DirectReader>> {
+        let file = self.file("verifying")?;
+        // Through the descriptor and not by name, so that it is the same device whatever `/dev` says by now.
+        let path = self.roots.proc.join(format!("self/fd/{}", file.as_raw_fd()));
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
+        let tried = opened.and_then(|file| {
+            let mut reader = DirectReader::new(file, self.sector_len_bytes);
+            reader.read_at(0, &mut [0; 512]).map(|_| reader)
+        });
+        match tried {
+            Ok(reader) => Ok(Some(reader)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(None),
+            // Without /proc there is no second descriptor; the other way is left.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error(error, "verifying", 0)),
+        }
+    }
+}
+
+impl Target for BlockTarget {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        self.file("writing")?;
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let Some(left) = self.len_bytes.checked_sub(offset_bytes).filter(|left| *left > 0) else {
+            let object = format!("{} at {offset_bytes}", self.device);
+            return Err(Error::new(ErrorKind::NoSpace, "writing", object, "past the end of the device"));
+        };
+        self.verifying = Verifying::No;
+        let data = &data[..data.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let len = self
+            .file("writing")?
+            .write_at(data, offset_bytes)
+            .map_err(|error| self.error(error, "writing", offset_bytes))?;
+        self.wrote(offset_bytes, len as u64)?;
+        Ok(len)
+    }
+
+    fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.file("zeroing")?;
+        let end = offset_bytes.checked_add(len_bytes).filter(|end| *end <= self.len_bytes);
+        let Some(end) = end else {
+            let object = format!("{} at {offset_bytes}", self.device);
+            return Err(Error::new(ErrorKind::NoSpace, "zeroing", object, "past the end of the device"));
+        };
+        self.verifying = Verifying::No;
+        let sector = u64::from(self.sector_len_bytes);
+        let (first, last) = (offset_bytes.next_multiple_of(sector), end - end % sector);
+        if first >= last || !self.zero_by_ioctl(first..last)? {
+            return self.write_zeros(offset_bytes..end);
+        }
+        self.write_zeros(offset_bytes..first)?;
+        self.write_zeros(last..end)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        if self.sync_failed {
+            let detail = "an earlier write-back failed; what was written is lost";
+            return Err(Error::new(ErrorKind::Io, "syncing", self.device.as_str(), detail));
+        }
+        let result = self.file("syncing")?.sync_all().map_err(|error| self.error(error, "syncing", 0));
+        self.sync_failed = result.is_err();
+        self.window_written_bytes = 0;
+        self.under_way = None;
+        result
+    }
+
+    fn begin_verify(&mut self) -> Result<CacheBypass> {
+        self.sync()?;
+        let file = self.file("verifying")?;
+        let dropped = ioctl::flush_buffers(file).and_then(|()| ioctl::drop_clean_pages(file));
+        // Direct reads first: pages that another opener of the device uses are not dropped.
+        if let Some(reader) = self.direct_reader()? {
+            self.verifying = Verifying::Direct(reader);
+            return Ok(CacheBypass::Direct);
+        }
+        dropped.map_err(|error| self.error(error, "dropping the cache of", 0))?;
+        self.verifying = Verifying::Dropped;
+        Ok(CacheBypass::Dropped)
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        let file = self.file.as_ref().ok_or_else(|| closed(&self.device, "reading"))?;
+        if offset_bytes >= self.len_bytes || buffer.is_empty() {
+            return Ok(0);
+        }
+        let result = match &mut self.verifying {
+            Verifying::Direct(reader) => reader.read_at(offset_bytes, buffer),
+            Verifying::No | Verifying::Dropped => file.read_at(buffer, offset_bytes),
+        };
+        match result {
+            Ok(0) => Err(Error::new(
+                ErrorKind::DeviceGone,
+                "reading",
+                format!("{} at {offset_bytes}", self.device),
+                "the device ends early",
+            )),
+            result => result.map_err(|error| self.error(error, "reading", offset_bytes)),
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let synced = self.sync();
+        self.verifying = Verifying::No;
+        let closed = self.file.take().map_or(Ok(()), |file| {
+            ioctl::close_checked(file).map_err(|error| self.error(error, "closing", 0))
+        });
+        let restored = self.force_ro.take().map_or(Ok(()), |mut force_ro| force_ro.restore());
+        synced.and(closed).and(restored)
+    }
+}
+
+/// The software write protection of eMMC boot areas, lifted while one is written.
+struct ForceReadOnly {
+    attribute: Option<PathBuf>,
+}
+
+impl ForceReadOnly {
+    fn lift(path: PathBuf) -> Result<Option<Self>> {
+        let directory = path.parent().unwrap_or(&path);
+        if attribute(directory, "force_ro").as_deref() != Some("1") {
+            return Ok(None);
+        }
+        write_attribute(&path, "0")?;
+        Ok(Some(Self { attribute: Some(path) }))
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        self.attribute.take().map_or(Ok(()), |path| write_attribute(&path, "1"))
+    }
+}
+
+impl Drop for ForceReadOnly {
+    fn drop(&mut self) {
+        if let Err(error) = self.restore() {
+            eprintln!("{error}");
+        }
+    }
+}
+
+fn write_attribute(path: &std::path::Path, value: &str) -> Result<()> {
+    use std::io::Write;
+    let written =
+        OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
+    written.map_err(|error| Error::from_io(error, "setting", path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_write_protection_of_a_boot_area_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("force_ro");
+        let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
+        assert!(ForceReadOnly::lift(path.clone()).unwrap().is_none(), "no such attribute");
+        std::fs::write(&path, "1\n").unwrap();
+        let lifted = ForceReadOnly::lift(path.clone()).unwrap().unwrap();
+        assert_eq!(read(), "0");
+        drop(lifted);
+        assert_eq!(read(), "1");
+        std::fs::write(&path, "0\n").unwrap();
+        assert!(ForceReadOnly::lift(path.clone()).unwrap().is_none(), "it was not protected");
+    }
+}

@@ -1,0 +1,284 @@
+//! The programs that check, make and grow file systems: e2fsprogs, and dosfstools where they are installed.
+//!
+//! Each is run on a device node and its exit status is put into words. Which node serves a region is not decided here.
+
+use crate::host::child::{ChildEnd, Exit, Program};
+use crate::{Error, ErrorKind, Flavour, Format, Fsck, FsckOutcome, Result};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where programs are besides `PATH`, which on many boards lacks these.
+const SYSTEM_DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/bin"];
+/// The longest label that ext keeps.
+const EXT_LABEL_LEN_MAX_BYTES: usize = 16;
+/// Below this mke2fs has no room for its own tables.
+const EXT_LEN_MIN_BYTES: u64 = 64 << 10;
+/// From here on blocks of 4 KiB: with the small ones that mke2fs chooses by itself up to 512 MiB, a later growing takes
+/// minutes on a board and U-Boot reads files slowly.
+const LARGE_BLOCKS_FROM_BYTES: u64 = 64 << 20;
+
+/// Programs and how long they may take.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// e2fsck(8).
+    pub e2fsck: PathBuf,
+    /// mke2fs(8).
+    pub mke2fs: PathBuf,
+    /// resize2fs(8).
+    pub resize2fs: PathBuf,
+    /// fsck.fat(8); a board can be without it.
+    pub fsck_fat: PathBuf,
+    /// A run that takes longer is killed.
+    pub timeout: Duration,
+}
+
+impl Default for Tools {
+    /// Programs by name, an hour for each: a full check of a large worn card takes tens of minutes.
+    fn default() -> Self {
+        Self {
+            e2fsck: "e2fsck".into(),
+            mke2fs: "mke2fs".into(),
+            resize2fs: "resize2fs".into(),
+            fsck_fat: "fsck.fat".into(),
+            timeout: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Tools {
+    /// Checks and repairs an ext file system.
+    pub(super) fn check_ext(&self, node: &Path) -> Result<Fsck> {
+        self.e2fsck(node, "-fy")
+    }
+
+    /// Checks and repairs a FAT file system.
+    pub(super) fn check_fat(&self, node: &Path) -> Result<Fsck> {
+        let Some(program) = find(&self.fsck_fat) else {
+            let detail = format!("{} is not installed", self.fsck_fat.display());
+            return Err(Error::new(ErrorKind::Unsupported, "checking", node.display().to_string(), detail));
+        };
+        let end = Program::new(program, self.timeout).arg("-a").arg(node).run()?;
+        match end.exit {
+            Exit::Code(0) => Ok(Fsck { outcome: FsckOutcome::Clean, output: end.output }),
+            // With -a, 1 says that errors were found and all of them corrected (fsck.fat(8)).
+            Exit::Code(1) => Ok(Fsck { outcome: FsckOutcome::Repaired, output: end.output }),
+            _ => Err(tool_failed("checking", node, &end)),
+        }
+    }
+
+    fn e2fsck(&self, node: &Path, mode: &str) -> Result<Fsck> {
+        let end = self.run(&self.e2fsck, [OsStr::new(mode), node.as_os_str()])?;
+        match e2fsck_outcome(end.exit) {
+            Ok(outcome) => Ok(Fsck { outcome, output: end.output }),
+            Err(ErrorKind::Corrupt) => {
+                let detail = format!("damage is left: {}", end.last_line());
+                Err(Error::new(ErrorKind::Corrupt, "checking", node.display().to_string(), detail))
+            }
+            Err(_) => Err(tool_failed("checking", node, &end)),
+        }
+    }
+
+    /// Makes a file system on a device of `len_bytes` with sectors of `sector_len_bytes`.
+    pub(super) fn make(
+        &self,
+        node: &Path,
+        len_bytes: u64,
+        sector_len_bytes: u32,
+        format: &Format,
+    ) -> Result<()> {
+        let object = || node.display().to_string();
+        if len_bytes < EXT_LEN_MIN_BYTES {
+            let detail = format!("{len_bytes} bytes are too few for a file system");
+            return Err(Error::new(ErrorKind::NoSpace, "formatting", object(), detail));
+        }
+        // A block is never smaller than a sector.
+        let large_blocks = len_bytes >= LARGE_BLOCKS_FROM_BYTES || sector_len_bytes > 1024;
+        let mut arguments = make_arguments(large_blocks, format.flavour);
+        if let Some(label) = &format.label {
+            // mke2fs would cut it off and say so only in its output.
+            if label.len() > EXT_LABEL_LEN_MAX_BYTES {
+                let detail = format!("the label '{label}' is longer than {EXT_LABEL_LEN_MAX_BYTES} bytes");
+                return Err(Error::new(ErrorKind::InvalidInput, "formatting", object(), detail));
+            }
+            arguments.extend(["-L", label.as_str()]);
+        }
+        let arguments = arguments.into_iter().map(OsStr::new).chain([node.as_os_str()]);
+        let end = self.run(&self.mke2fs, arguments)?;
+        if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("formatting", node, &end)) }
+    }
+
+    /// Grows an ext file system to the size of its device.
+    pub(super) fn grow_ext(&self, node: &Path) -> Result<()> {
+        // resize2fs refuses a file system that was not checked since its last mount.
+        self.e2fsck(node, "-fp")?;
+        let end = self.run(&self.resize2fs, [node.as_os_str()])?;
+        if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("growing", node, &end)) }
+    }
+
+    fn run<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> Result<ChildEnd> {
+        // A missing program is reported by the attempt to start it.
+        let program = find(program).unwrap_or_else(|| program.to_owned());
+        Program::new(program, self.timeout).args(arguments).run()
+    }
+}
+
+fn make_arguments(large_blocks: bool, flavour: Flavour) -> Vec<&'static str> {
+    // Nothing may go on in the background after the first mount: what is verified is what stays.
+    let mut arguments = vec!["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"];
+    // Said in full, because a board's mke2fs may have no configuration file.
+    arguments.extend(if large_blocks {
+        ["-T", "default", "-b", "4096"]
+    } else {
+        ["-T", "small", "-b", "1024"]
+    });
+    arguments.extend(match flavour {
+        Flavour::Ext2 => &["-t", "ext2"][..],
+        Flavour::Ext3 => &["-t", "ext3"],
+        Flavour::Ext4 => &["-t", "ext4"],
+        Flavour::Ext4Compat => &["-t", "ext4", "-O", "^metadata_csum,^64bit"],
+    });
+    arguments
+}
+
+/// The table of e2fsck(8): bits that are added up.
+fn e2fsck_outcome(exit: Exit) -> std::result::Result<FsckOutcome, ErrorKind> {
+    match exit {
+        Exit::Code(0) => Ok(FsckOutcome::Clean),
+        // 1: corrected; 2: corrected, and a mounted root would need a reboot, which an image does not.
+        Exit::Code(1..=3) => Ok(FsckOutcome::Repaired),
+        Exit::Code(4..=7) => Err(ErrorKind::Corrupt),
+        // 8: operational error, 16: usage, 32: cancelled, 128: shared library.
+        Exit::Code(_) | Exit::Signal(_) => Err(ErrorKind::ToolFailed),
+    }
+}
+
+fn tool_failed(operation: &str, node: &Path, end: &ChildEnd) -> Error {
+    let exit = match end.exit {
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    };
+    let detail = format!("{exit}: {}", end.last_line());
+    Error::new(ErrorKind::ToolFailed, operation, node.display().to_string(), detail)
+}
+
+/// A program by its path, or by its name in `PATH` and the system's directories.
+fn find(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&search)
+        .chain(SYSTEM_DIRECTORIES.iter().map(PathBuf::from))
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_images::{Image, have_tool};
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn every_exit_status_of_e2fsck_has_its_meaning() {
+        for (code, expected) in [
+            (0, Ok(FsckOutcome::Clean)),
+            (1, Ok(FsckOutcome::Repaired)),
+            (2, Ok(FsckOutcome::Repaired)),
+            (3, Ok(FsckOutcome::Repaired)),
+            (4, Err(ErrorKind::Corrupt)),
+            (5, Err(ErrorKind::Corrupt)),
+            (8, Err(ErrorKind::ToolFailed)),
+            (12, Err(ErrorKind::ToolFailed)),
+            (16, Err(ErrorKind::ToolFailed)),
+            (32, Err(ErrorKind::ToolFailed)),
+            (128, Err(ErrorKind::ToolFailed)),
+        ] {
+            assert_eq!(e2fsck_outcome(Exit::Code(code)), expected, "{code}");
+        }
+        assert_eq!(e2fsck_outcome(Exit::Signal(9)), Err(ErrorKind::ToolFailed));
+    }
+
+    #[test]
+    fn flavours_have_the_features_they_promise() {
+        if !have_tool("mke2fs") || !have_tool("dumpe2fs") {
+            return;
+        }
+        let features = |len: u64, flavour| {
+            let image = Image::empty(len);
+            let format = Format { flavour, label: Some("rootfs".to_owned()) };
+            Tools::default().make(image.path(), len, 512, &format).unwrap();
+            let text = image.run("dumpe2fs", &["-h"]);
+            let field = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+                line.split_once(':').unwrap().1.trim().to_owned()
+            };
+            assert_eq!(field("Filesystem volume name"), "rootfs");
+            let block = field("Block size");
+            assert_eq!(block, if len >= 64 << 20 { "4096" } else { "1024" }, "{flavour:?}");
+            field("Filesystem features").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let has = |features: &[String], name: &str| features.iter().any(|feature| feature == name);
+        for len in [32 << 20, 96 << 20] {
+            let ext2 = features(len, Flavour::Ext2);
+            assert!(!has(&ext2, "has_journal") && !has(&ext2, "extent"));
+            let ext3 = features(len, Flavour::Ext3);
+            assert!(has(&ext3, "has_journal") && !has(&ext3, "extent"));
+            let ext4 = features(len, Flavour::Ext4);
+            assert!(has(&ext4, "has_journal") && has(&ext4, "extent") && has(&ext4, "metadata_csum"));
+            let compat = features(len, Flavour::Ext4Compat);
+            assert!(has(&compat, "has_journal") && has(&compat, "extent"));
+            assert!(!has(&compat, "metadata_csum") && !has(&compat, "64bit"));
+        }
+    }
+
+    #[test]
+    fn a_region_too_small_and_a_label_too_long_are_refused() {
+        let image = Image::empty(16 << 10);
+        let make = |len, label: &str| {
+            let format = Format { flavour: Flavour::Ext4, label: Some(label.to_owned()) };
+            Tools::default().make(image.path(), len, 512, &format).unwrap_err().kind()
+        };
+        assert_eq!(make(16 << 10, "a"), ErrorKind::NoSpace);
+        assert_eq!(make(16 << 20, "seventeen letters"), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn damage_is_repaired_or_told() {
+        if !have_tool("mke2fs") || !have_tool("e2fsck") {
+            return;
+        }
+        let tools = Tools::default();
+        let image = Image::ext(16 << 20, &["-t", "ext4"]);
+        assert_eq!(tools.check_ext(image.path()).unwrap().outcome, FsckOutcome::Clean);
+        // A wrong free count in the superblock.
+        let file = std::fs::File::options().write(true).open(image.path()).unwrap();
+        file.write_all_at(&[0xff, 0xff], 1024 + 0xc).unwrap();
+        let fsck = tools.check_ext(image.path()).unwrap();
+        assert_eq!(fsck.outcome, FsckOutcome::Repaired);
+        assert!(!fsck.output.is_empty());
+        assert_eq!(tools.check_ext(image.path()).unwrap().outcome, FsckOutcome::Clean);
+        let error = tools.check_ext(Image::empty(1 << 20).path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ToolFailed, "{error}");
+    }
+
+    #[test]
+    fn missing_and_hanging_programs_are_told_apart() {
+        let image = Image::empty(1 << 20);
+        let mut tools = Tools {
+            e2fsck: "/nonexistent/e2fsck".into(),
+            fsck_fat: "no-such-fsck".into(),
+            ..Tools::default()
+        };
+        assert_eq!(tools.check_ext(image.path()).unwrap_err().kind(), ErrorKind::ToolFailed);
+        assert_eq!(tools.check_fat(image.path()).unwrap_err().kind(), ErrorKind::Unsupported);
+        let script = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(script.path(), "#!/bin/sh\nsleep 100\n").unwrap();
+        std::fs::set_permissions(script.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = script.into_temp_path();
+        tools.e2fsck = script.to_path_buf();
+        tools.timeout = Duration::from_millis(100);
+        assert_eq!(tools.check_ext(image.path()).unwrap_err().kind(), ErrorKind::TimedOut);
+    }
+}

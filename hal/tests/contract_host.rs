@@ -1,0 +1,327 @@
+//! The contract suite on the host backend: unprivileged, but for what says that it needs root.
+
+#![cfg(all(feature = "host", feature = "contract"))]
+// Fixtures are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+use replicator_hal::contract::{block, clock, file_systems, leds, records, tasks, volume};
+use replicator_hal::host::{
+    FileRecords, HostBoard, HostClock, HostDevice, Mount, RecordingLeds, ThreadTasks, Tree, TreeVolume,
+};
+use replicator_hal::{
+    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Holder, Leds, Records, Region,
+    Status, Tasks, Volume, VolumeId,
+};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// A tree that nobody has to unmount.
+struct Plain;
+
+impl Mount for Plain {
+    fn remount(&self, _access: Access) -> replicator_hal::Result<()> {
+        Ok(())
+    }
+
+    fn unmount(&self) -> replicator_hal::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self) {}
+}
+
+struct DirectoryVolume {
+    volume: TreeVolume<Plain>,
+    _directory: TempDir,
+}
+
+impl DirectoryVolume {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Arc::new(Tree::new(directory.path(), None).unwrap());
+        Self { volume: TreeVolume::new(VolumeId(1), tree, Plain), _directory: directory }
+    }
+}
+
+impl volume::VolumeFixture for DirectoryVolume {
+    fn volume(&self) -> &dyn Volume {
+        &self.volume
+    }
+
+    fn privileged(&self) -> bool {
+        is_root()
+    }
+
+    fn may_be_filled(&self) -> bool {
+        false
+    }
+}
+
+mod volume_in_a_directory {
+    replicator_hal::contract_tests!(volume, || Some(super::DirectoryVolume::new()));
+}
+
+/// A small tmpfs, so that a volume can be filled and really remounted and unmounted.
+struct Tmpfs {
+    volume: TreeVolume<TmpfsMount>,
+    _directory: TempDir,
+}
+
+struct TmpfsMount(std::path::PathBuf);
+
+impl Mount for TmpfsMount {
+    fn remount(&self, access: Access) -> replicator_hal::Result<()> {
+        use nix::mount::{MsFlags, mount};
+        let read_only = if access == Access::ReadOnly { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_REMOUNT | read_only, None::<&str>)
+            .map_err(|errno| replicator_hal::Error::from_io(errno.into(), "remounting", "tmpfs"))
+    }
+
+    fn unmount(&self) -> replicator_hal::Result<()> {
+        nix::mount::umount(&self.0)
+            .map_err(|errno| replicator_hal::Error::from_io(errno.into(), "unmounting", "tmpfs"))
+    }
+
+    fn abandon(&self) {
+        nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    }
+}
+
+impl Tmpfs {
+    fn if_root() -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let flags = nix::mount::MsFlags::empty();
+        match nix::mount::mount(Some("tmpfs"), directory.path(), Some("tmpfs"), flags, Some("size=8m")) {
+            Ok(()) => {}
+            // Root in a container without the right to mount.
+            Err(nix::errno::Errno::EPERM) => return None,
+            Err(errno) => panic!("mounting a tmpfs: {errno}"),
+        }
+        let mount = TmpfsMount(directory.path().to_owned());
+        let tree = Arc::new(Tree::new(directory.path(), None).unwrap());
+        Some(Self { volume: TreeVolume::new(VolumeId(1), tree, mount), _directory: directory })
+    }
+}
+
+impl volume::VolumeFixture for Tmpfs {
+    fn volume(&self) -> &dyn Volume {
+        &self.volume
+    }
+
+    fn privileged(&self) -> bool {
+        true
+    }
+
+    fn may_be_filled(&self) -> bool {
+        true
+    }
+}
+
+mod volume_on_tmpfs {
+    replicator_hal::contract_tests!(volume, super::Tmpfs::if_root);
+}
+
+/// Disk images: one to use, one that is read-only, one that is missing.
+struct Disks {
+    host: HostBoard,
+    directory: TempDir,
+}
+
+impl Disks {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let host = HostBoard::new(directory.path());
+        for (name, kind) in [("mmcblk0", DeviceKind::Emmc), ("mmcblk1", DeviceKind::Sd)] {
+            let file = directory.path().join(name);
+            std::fs::write(&file, vec![0x5c; 1 << 20]).unwrap();
+            host.devices
+                .register(HostDevice { read_only: name == "mmcblk1", ..HostDevice::new(name, file, kind) });
+        }
+        host.devices.register(HostDevice::new("mmcblk2", directory.path().join("none"), DeviceKind::Sd));
+        Self { host, directory }
+    }
+}
+
+impl block::DeviceFixture for Disks {
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.host.devices
+    }
+
+    fn device(&self) -> DeviceName {
+        DeviceName::new("mmcblk0")
+    }
+
+    fn medium_bytes(&self) -> Vec<u8> {
+        std::fs::read(self.directory.path().join("mmcblk0")).unwrap()
+    }
+
+    fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool {
+        let file =
+            std::fs::OpenOptions::new().write(true).open(self.directory.path().join("mmcblk0")).unwrap();
+        file.write_all_at(data, offset_bytes).unwrap();
+        true
+    }
+
+    fn read_only_device(&self) -> Option<DeviceName> {
+        Some(DeviceName::new("mmcblk1"))
+    }
+
+    fn empty_slot(&self) -> Option<DeviceName> {
+        Some(DeviceName::new("mmcblk2"))
+    }
+}
+
+mod block_on_files {
+    replicator_hal::contract_tests!(block, || Some(super::Disks::new()));
+}
+
+impl file_systems::FileSystemsFixture for Disks {
+    fn file_systems(&self) -> &dyn FileSystems {
+        &*self.host.file_systems
+    }
+
+    fn region(&self) -> Region {
+        Region {
+            holder: Holder::Device(DeviceName::new("mmcblk0")),
+            offset_bytes: 4 << 20,
+            len_bytes: 16 << 20,
+        }
+    }
+
+    fn region_bytes(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn larger_region(&self) -> Option<Region> {
+        Some(Region { len_bytes: 32 << 20, ..self.region() })
+    }
+}
+
+mod file_systems_in_directories {
+    replicator_hal::contract_tests!(file_systems, || Some(super::Disks::new()));
+}
+
+#[test]
+fn a_mounted_device_is_no_target() {
+    let disks = Disks::new();
+    let region = file_systems::FileSystemsFixture::region(&disks);
+    let format = replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None };
+    let Board { devices, file_systems, .. } = disks.host.board(&[], "");
+    file_systems.format(&region, &format).unwrap();
+    let mounted = file_systems.mount(&region, Access::ReadOnly).unwrap();
+    let name = DeviceName::new("mmcblk0");
+    let Err(error) = devices.open_target(&name) else { panic!("a mounted device was opened for writing") };
+    assert_eq!(error.kind(), replicator_hal::ErrorKind::Busy);
+    assert_eq!(devices.list().unwrap()[0].in_use.as_deref(), Some("mounted"));
+    mounted.unmount().unwrap();
+    devices.open_target(&name).unwrap().close().unwrap();
+}
+
+struct HostLeds(RecordingLeds);
+
+impl leds::LedsFixture for HostLeds {
+    fn leds(&self) -> &dyn Leds {
+        &self.0
+    }
+
+    fn shown(&self) -> Option<Status> {
+        self.0.shown()
+    }
+
+    fn fast_forward(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+mod leds_that_record {
+    replicator_hal::contract_tests!(leds, || {
+        let clock = std::sync::Arc::new(replicator_hal::host::HostClock::new());
+        Some(super::HostLeds(replicator_hal::host::RecordingLeds::new(clock)))
+    });
+}
+
+struct Host(HostClock);
+
+impl clock::ClockFixture for Host {
+    fn clock(&self) -> &dyn Clock {
+        &self.0
+    }
+}
+
+impl tasks::TasksFixture for Host {
+    fn tasks(&self) -> &dyn Tasks {
+        &ThreadTasks
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.0
+    }
+}
+
+mod clock_of_the_host {
+    replicator_hal::contract_tests!(clock, || Some(super::Host(super::HostClock::new())));
+}
+
+mod tasks_as_threads {
+    replicator_hal::contract_tests!(tasks, || Some(super::Host(super::HostClock::new())));
+}
+
+#[derive(Clone, Default)]
+struct Console(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Console {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Logs {
+    records: FileRecords,
+    console: Console,
+    directory: TempDir,
+}
+
+impl Logs {
+    fn new() -> Self {
+        let (directory, console) = (tempfile::tempdir().unwrap(), Console::default());
+        let records = FileRecords::new(directory.path(), Box::new(console.clone()), true);
+        Self { records, console, directory }
+    }
+}
+
+impl records::RecordsFixture for Logs {
+    fn records(&self) -> &dyn Records {
+        &self.records
+    }
+
+    fn console_text(&self) -> String {
+        String::from_utf8(self.console.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn log_text(&self, operation: &str) -> Option<String> {
+        std::fs::read_to_string(self.directory.path().join(operation)).ok()
+    }
+
+    fn report_text(&self) -> Option<String> {
+        std::fs::read_to_string(self.directory.path().join("report.json")).ok()
+    }
+}
+
+mod records_in_files {
+    replicator_hal::contract_tests!(records, || Some(super::Logs::new()));
+}

@@ -1,0 +1,133 @@
+//! Media for tests: image files behind loop devices, which are gone when the test is over, however it ends.
+
+use replicator_hal::host::Volumes;
+use replicator_hal::linux::{FileSystemsConfig, KernelRoots, LinuxDevices, LinuxFileSystems, Tools};
+use replicator_hal::{DeviceName, Holder, Region};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Runs a program and returns what it printed; it must succeed.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program)
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Devices, file systems, and a directory for image files.
+pub(crate) struct Bench {
+    pub(crate) devices: LinuxDevices,
+    pub(crate) file_systems: LinuxFileSystems,
+    pub(crate) directory: tempfile::TempDir,
+    mount_base: PathBuf,
+}
+
+impl Bench {
+    /// `None`, with a line that says so, where the test cannot run.
+    pub(crate) fn new(test: &str) -> Option<Self> {
+        let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        let tools = ["losetup", "mke2fs", "e2fsck"].iter().all(|tool| {
+            ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(tool).exists())
+        });
+        if !root || !tools || !Path::new("/dev/loop-control").exists() {
+            println!("skipped: {test} (needs root and loop devices, and e2fsprogs)");
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mount_base = directory.path().join("mounts");
+        let config = FileSystemsConfig {
+            roots: KernelRoots::default(),
+            drive_mount_point: None,
+            mount_base: Some(mount_base.clone()),
+            tools: Tools::default(),
+        };
+        let file_systems = LinuxFileSystems::new(config, Arc::<Volumes>::default());
+        Some(Self { devices: LinuxDevices::default(), file_systems, directory, mount_base })
+    }
+
+    /// A medium of `len_bytes` zeros.
+    pub(crate) fn medium(&self, name: &str, len_bytes: u64) -> Medium {
+        let image = self.directory.path().join(name);
+        std::fs::File::create(&image).unwrap().set_len(len_bytes).unwrap();
+        self.attach(&image, &[])
+    }
+
+    /// A medium over an existing image file.
+    pub(crate) fn attach(&self, image: &Path, options: &[&str]) -> Medium {
+        let mut arguments = vec!["-f", "--show"];
+        arguments.extend(options);
+        arguments.push(image.to_str().unwrap());
+        let node = PathBuf::from(run("losetup", &arguments));
+        Medium { image: image.to_owned(), name: self.devices.by_path(&node).unwrap(), node }
+    }
+
+    /// Asserts that nothing is mounted and no loop device is left over files of this bench, but for those of `media`.
+    pub(crate) fn assert_clean(&self, media: &[&Medium]) {
+        let left: Vec<_> = std::fs::read_dir(&self.mount_base).map(Iterator::collect).unwrap_or_default();
+        assert!(left.is_empty(), "mount points left: {left:?}");
+        let directory = self.directory.path().to_str().unwrap();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts.contains(directory), "mounts left");
+        let loops = run("losetup", &["-a", "-O", "NAME,BACK-FILE", "-n"]);
+        for line in loops.lines() {
+            let name = line.split_whitespace().next().unwrap();
+            let expected = media.iter().any(|medium| medium.node == Path::new(name));
+            let over_medium = media.iter().any(|medium| line.ends_with(medium.node.to_str().unwrap()));
+            assert!(expected || !(line.contains(directory) || over_medium), "left: {line}");
+        }
+    }
+}
+
+/// A loop device over an image file, detached when dropped.
+pub(crate) struct Medium {
+    pub(crate) image: PathBuf,
+    pub(crate) node: PathBuf,
+    pub(crate) name: DeviceName,
+}
+
+impl Medium {
+    pub(crate) fn node(&self) -> &str {
+        self.node.to_str().unwrap()
+    }
+
+    pub(crate) fn region(&self, offset_bytes: u64, len_bytes: u64) -> Region {
+        Region { holder: Holder::Device(self.name.clone()), offset_bytes, len_bytes }
+    }
+
+    /// The whole medium.
+    pub(crate) fn whole(&self) -> Region {
+        self.region(0, std::fs::metadata(&self.image).unwrap().len())
+    }
+
+    /// Makes an ext file system on the whole medium by hand.
+    pub(crate) fn mkfs(&self, options: &[&str]) {
+        let mut arguments = vec!["-q", "-F"];
+        arguments.extend(options);
+        arguments.push(self.node());
+        run("mke2fs", &arguments);
+    }
+
+    /// Tells the kernel of one partition.
+    pub(crate) fn partition(&self, start_bytes: u64, len_bytes: u64) {
+        let (start, len) = ((start_bytes / 512).to_string(), (len_bytes / 512).to_string());
+        run("addpart", &[self.node(), "1", &start, &len]);
+    }
+}
+
+impl Drop for Medium {
+    fn drop(&mut self) {
+        // Best effort, also while panicking: partitions, the read-only flag, then the device itself.
+        let partitions = Command::new("partx").arg("-d").arg(&self.node).output();
+        let writable = Command::new("blockdev").arg("--setrw").arg(&self.node).output();
+        let detached = Command::new("losetup").arg("-d").arg(&self.node).output();
+        if partitions.is_err() || writable.is_err() || !detached.is_ok_and(|output| output.status.success()) {
+            eprintln!("{}: could not be detached", self.node.display());
+        }
+    }
+}

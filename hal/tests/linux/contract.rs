@@ -1,0 +1,219 @@
+//! The contract suite on loop devices, on ext4, and on LEDs of the LED class.
+
+use crate::bench::{Bench, MIB, Medium};
+use replicator_hal::contract::{block, file_systems, leds, volume};
+use replicator_hal::linux::{KernelRoots, LedConfig, LedThread};
+use replicator_hal::{Access, BlockDevices, DeviceName, FileSystems, Flavour, Leds, Region, Status, Volume};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+struct LoopMedium {
+    medium: Medium,
+    read_only: Medium,
+    empty: Medium,
+    bench: Bench,
+}
+
+impl LoopMedium {
+    fn if_root() -> Option<Self> {
+        let bench = Bench::new("contract of block devices")?;
+        let medium = bench.medium("sd", 8 * MIB);
+        let protected = bench.directory.path().join("protected");
+        File::create(&protected).unwrap().set_len(MIB).unwrap();
+        let read_only = bench.attach(&protected, &["-r"]);
+        let empty = bench.medium("empty", 0);
+        Some(Self { medium, read_only, empty, bench })
+    }
+}
+
+impl block::DeviceFixture for LoopMedium {
+    fn devices(&self) -> &dyn BlockDevices {
+        &self.bench.devices
+    }
+
+    fn device(&self) -> DeviceName {
+        self.medium.name.clone()
+    }
+
+    fn medium_bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.medium.image).unwrap()
+    }
+
+    fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool {
+        let image = File::options().write(true).open(&self.medium.image).unwrap();
+        image.write_all_at(data, offset_bytes).unwrap();
+        true
+    }
+
+    fn read_only_device(&self) -> Option<DeviceName> {
+        Some(self.read_only.name.clone())
+    }
+
+    fn empty_slot(&self) -> Option<DeviceName> {
+        Some(self.empty.name.clone())
+    }
+}
+
+mod block_on_a_loop_device {
+    replicator_hal::contract_tests!(block, super::LoopMedium::if_root);
+}
+
+/// A file system on a medium: on all of it, or on a partition that the kernel does not know of.
+struct LoopFileSystem {
+    region: Region,
+    larger: Option<Region>,
+    flavour: Flavour,
+    medium: Medium,
+    bench: Bench,
+}
+
+impl LoopFileSystem {
+    fn whole(flavour: Flavour) -> Option<Self> {
+        let bench = Bench::new("contract of file systems")?;
+        let medium = bench.medium("sd", 64 * MIB);
+        let region = medium.whole();
+        Some(Self { region, larger: None, flavour, medium, bench })
+    }
+
+    fn partition(flavour: Flavour) -> Option<Self> {
+        let whole = Self::whole(flavour)?;
+        let region = whole.medium.region(4 * MIB, 32 * MIB);
+        let larger = Some(whole.medium.region(4 * MIB, 60 * MIB));
+        Some(Self { region, larger, ..whole })
+    }
+}
+
+impl file_systems::FileSystemsFixture for LoopFileSystem {
+    fn file_systems(&self) -> &dyn FileSystems {
+        &self.bench.file_systems
+    }
+
+    fn region(&self) -> Region {
+        self.region.clone()
+    }
+
+    fn region_bytes(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; self.region.len_bytes as usize];
+        let image = File::open(&self.medium.image).unwrap();
+        image.read_exact_at(&mut bytes, self.region.offset_bytes).unwrap();
+        Some(bytes)
+    }
+
+    fn larger_region(&self) -> Option<Region> {
+        self.larger.clone()
+    }
+
+    fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+}
+
+mod file_systems_on_a_whole_device {
+    use replicator_hal::Flavour;
+    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::whole(Flavour::Ext4));
+}
+
+mod file_systems_on_a_partition {
+    use replicator_hal::Flavour;
+    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::partition(Flavour::Ext4Compat));
+}
+
+mod file_systems_without_extents {
+    use replicator_hal::Flavour;
+    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::partition(Flavour::Ext3));
+}
+
+mod file_systems_without_a_journal {
+    use replicator_hal::Flavour;
+    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::whole(Flavour::Ext2));
+}
+
+/// A mounted volume. Fields are dropped in order: unmounted, then detached.
+struct MountedVolume {
+    volume: Box<dyn Volume>,
+    _medium: Medium,
+    _bench: Bench,
+}
+
+impl MountedVolume {
+    fn ext4() -> Option<Self> {
+        let bench = Bench::new("contract of volumes")?;
+        let medium = bench.medium("sd", 32 * MIB);
+        // A symlink's text must fit into one block, and the suite tries a long one.
+        medium.mkfs(&["-t", "ext4", "-b", "4096"]);
+        let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
+        Some(Self { volume, _medium: medium, _bench: bench })
+    }
+
+    fn vfat() -> Option<Self> {
+        let drivers = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        let maker = std::path::Path::new("/usr/sbin/mkfs.vfat").exists();
+        if !maker || !drivers.split_whitespace().any(|driver| driver == "vfat") {
+            return None;
+        }
+        let bench = Bench::new("contract of volumes")?;
+        let medium = bench.medium("usb", 40 * MIB);
+        crate::bench::run("mkfs.vfat", &[medium.node()]);
+        let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
+        Some(Self { volume, _medium: medium, _bench: bench })
+    }
+}
+
+impl volume::VolumeFixture for MountedVolume {
+    fn volume(&self) -> &dyn Volume {
+        &*self.volume
+    }
+
+    fn privileged(&self) -> bool {
+        true
+    }
+
+    fn may_be_filled(&self) -> bool {
+        true
+    }
+}
+
+mod volume_on_ext4 {
+    replicator_hal::contract_tests!(volume, super::MountedVolume::ext4);
+}
+
+mod volume_on_vfat {
+    replicator_hal::contract_tests!(volume, super::MountedVolume::vfat);
+}
+
+struct ClassLeds(LedThread, #[allow(dead_code)] tempfile::TempDir);
+
+impl ClassLeds {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["red:status", "green:power"] {
+            let led = directory.path().join("class/leds").join(name);
+            std::fs::create_dir_all(&led).unwrap();
+            std::fs::write(led.join("brightness"), "0").unwrap();
+        }
+        let roots = KernelRoots { sys: directory.path().to_owned(), ..KernelRoots::default() };
+        let config =
+            LedConfig::Class { red: vec!["red:status".to_owned()], green: vec!["green:power".to_owned()] };
+        // The directory goes while the thread may still be at work: that error is not the case's.
+        Self(config.start(&roots, |error| eprintln!("{error}")).unwrap(), directory)
+    }
+}
+
+impl leds::LedsFixture for ClassLeds {
+    fn leds(&self) -> &dyn Leds {
+        &self.0
+    }
+
+    fn shown(&self) -> Option<Status> {
+        self.0.shown()
+    }
+
+    fn fast_forward(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+mod leds_of_the_led_class {
+    replicator_hal::contract_tests!(leds, || Some(super::ClassLeds::new()));
+}

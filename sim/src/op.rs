@@ -1,0 +1,77 @@
+//! A HAL call as the turnstile, traces and faults see it, and what may happen to it.
+
+use replicator_hal::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A HAL call: what, on what, where.
+#[derive(Debug, Clone, Default)]
+pub struct Op {
+    /// Name of the operation, such as `write` or `sync-dir`. Faults and traces go by it.
+    pub name: &'static str,
+    /// The medium, `drive`, `image` or part of the board that it goes to.
+    pub on: Arc<str>,
+    /// The file or device.
+    pub object: String,
+    /// Where in the object.
+    pub offset_bytes: u64,
+    /// How many bytes.
+    pub len_bytes: u64,
+    /// Whether it may change something that outlives a power cut.
+    pub mutates: bool,
+    /// The block device whose speed counts.
+    pub device: Option<Arc<str>>,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<14} {:<6} {}", self.name, self.on, self.object)?;
+        if self.len_bytes > 0 {
+            write!(f, " @{}+{}", self.offset_bytes, self.len_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which side of a call the power fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// Without the call's effect.
+    Before,
+    /// With the call's effect, which nobody sees.
+    After,
+}
+
+/// What faults do to one call.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// It fails without an effect.
+    pub error: Option<Error>,
+    /// It does not return for this long, `Duration::MAX` meaning for ever.
+    pub hang: Option<Duration>,
+    /// The power fails.
+    pub cut: Option<Timing>,
+    /// It moves no more than so many bytes.
+    pub limit_bytes: Option<u64>,
+}
+
+/// The circumstances under which a call has its effect.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Virtual time.
+    pub now: Duration,
+    /// Number of the call, from 1.
+    pub number: u64,
+    /// No more than so many bytes may be moved.
+    pub limit_bytes: Option<u64>,
+}
+
+/// What the turnstile asks of the world behind it.
+pub trait Model: Send {
+    /// How long a call takes, before jitter.
+    fn cost(&self, op: &Op) -> Duration;
+    /// What faults do to a call that is about to have its effect.
+    fn due(&mut self, op: &Op, moment: Moment) -> Due;
+}

@@ -1,0 +1,234 @@
+//! The HAL's contract suite on the simulated board: every kind of file system, and a file system in a file.
+
+// Fixtures are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+use replicator_hal::contract::{block, clock, file_systems, leds, records, tasks, volume};
+use replicator_hal::{
+    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Holder, Leds, Records, Region,
+    RelativePath, Status, Tasks, Volume, io,
+};
+use replicator_sim::content::{Content, FileSystemContent};
+use replicator_sim::simfs::Kind;
+use replicator_sim::{Medium, World, WorldBuilder};
+use std::time::Duration;
+
+const MIB: u64 = 1 << 20;
+
+struct Fixture {
+    world: World,
+    board: Board,
+    volume: Option<Box<dyn Volume>>,
+    /// Keeps the outer volume of a nested one mounted.
+    _outer: Option<Box<dyn Volume>>,
+}
+
+fn whole(device: &str, len_bytes: u64) -> Region {
+    Region { holder: Holder::Device(DeviceName::new(device)), offset_bytes: 0, len_bytes }
+}
+
+impl Fixture {
+    fn new(builder: WorldBuilder) -> Self {
+        let world = builder.build().unwrap();
+        let board = world.board();
+        Self { world, board, volume: None, _outer: None }
+    }
+
+    fn board() -> Self {
+        let mut locked = Medium::new("sd", "mmcblk1", DeviceKind::Sd, MIB);
+        locked.read_only = true;
+        Self::new(
+            WorldBuilder::new()
+                .medium(
+                    Medium::new("emmc", "mmcblk0", DeviceKind::Emmc, MIB)
+                        .content(Content::Stamped("emmc".into(), 0))
+                        .with(|identity| identity.write_cache = true),
+                )
+                .medium(locked)
+                .medium(Medium::new("sd1", "mmcblk2", DeviceKind::Sd, 0))
+                .medium(Medium::new("sata", "sdb", DeviceKind::Sata, 48 * MIB)),
+        )
+    }
+
+    fn mounted(kind: Kind) -> Self {
+        let content = Content::FileSystem(FileSystemContent::new(kind, vec![]));
+        let medium = Medium::new("sd", "mmcblk0", DeviceKind::Sd, 7 * MIB).content(content);
+        let mut fixture = Self::new(WorldBuilder::new().medium(medium));
+        let mounted =
+            fixture.board.file_systems.mount(&whole("mmcblk0", 7 * MIB), Access::ReadWrite).unwrap();
+        fixture.volume = Some(mounted);
+        fixture
+    }
+
+    fn nested() -> Self {
+        let mut fixture = Self::mounted(Kind::Vfat);
+        let outer = fixture.volume.take().unwrap();
+        let path = RelativePath::parse("sd.img").unwrap();
+        let mut image = outer.create_new(&path, 0o644).unwrap();
+        io::write_file(image.as_mut(), 0, &vec![0; 2 * MIB as usize]).unwrap();
+        image.close().unwrap();
+        let region = Region {
+            holder: Holder::File { volume: outer.id(), path },
+            offset_bytes: 65_536,
+            len_bytes: 2 * MIB - 65_536,
+        };
+        let format = replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None };
+        fixture.board.file_systems.format(&region, &format).unwrap();
+        fixture.volume = Some(fixture.board.file_systems.mount(&region, Access::ReadWrite).unwrap());
+        fixture._outer = Some(outer);
+        fixture
+    }
+}
+
+impl block::DeviceFixture for Fixture {
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.board.devices
+    }
+
+    fn device(&self) -> DeviceName {
+        DeviceName::new("mmcblk0")
+    }
+
+    fn medium_bytes(&self) -> Vec<u8> {
+        self.world.medium_bytes("emmc").unwrap().to_vec()
+    }
+
+    fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool {
+        self.world.change_medium("emmc", |disk| disk.media.write(offset_bytes, data));
+        true
+    }
+
+    fn read_only_device(&self) -> Option<DeviceName> {
+        Some(DeviceName::new("mmcblk1"))
+    }
+
+    fn empty_slot(&self) -> Option<DeviceName> {
+        Some(DeviceName::new("mmcblk2"))
+    }
+}
+
+impl file_systems::FileSystemsFixture for Fixture {
+    fn file_systems(&self) -> &dyn FileSystems {
+        &*self.board.file_systems
+    }
+
+    fn region(&self) -> Region {
+        Region { offset_bytes: 4 * MIB, ..whole("sdb", 16 * MIB) }
+    }
+
+    fn region_bytes(&self) -> Option<Vec<u8>> {
+        Some(self.world.medium_bytes("sata").unwrap().bytes(4 * MIB, 16 * MIB as usize))
+    }
+
+    fn larger_region(&self) -> Option<Region> {
+        Some(Region { len_bytes: 32 * MIB, ..self.region() })
+    }
+}
+
+impl volume::VolumeFixture for Fixture {
+    fn volume(&self) -> &dyn Volume {
+        &**self.volume.as_ref().unwrap()
+    }
+
+    fn privileged(&self) -> bool {
+        true
+    }
+
+    fn may_be_filled(&self) -> bool {
+        true
+    }
+}
+
+impl leds::LedsFixture for Fixture {
+    fn leds(&self) -> &dyn Leds {
+        &*self.board.leds
+    }
+
+    fn shown(&self) -> Option<Status> {
+        // Asking settles a lease that has run out.
+        self.board.leds.lease_expired();
+        self.world.leds().final_status()
+    }
+
+    fn fast_forward(&self, duration: Duration) {
+        self.board.clock.sleep(duration);
+    }
+}
+
+impl clock::ClockFixture for Fixture {
+    fn clock(&self) -> &dyn Clock {
+        &*self.board.clock
+    }
+}
+
+impl tasks::TasksFixture for Fixture {
+    fn tasks(&self) -> &dyn Tasks {
+        &*self.board.tasks
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.board.clock
+    }
+}
+
+impl records::RecordsFixture for Fixture {
+    fn records(&self) -> &dyn Records {
+        &*self.board.records
+    }
+
+    fn console_text(&self) -> String {
+        self.world.records().console.join("\n")
+    }
+
+    fn log_text(&self, operation: &str) -> Option<String> {
+        self.world.records().logs.get(operation).map(|lines| lines.join("\n"))
+    }
+
+    fn report_text(&self) -> Option<String> {
+        self.world.records().report
+    }
+}
+
+mod block_devices {
+    replicator_hal::contract_tests!(block, || Some(super::Fixture::board()));
+}
+
+mod file_systems_on_a_disk {
+    replicator_hal::contract_tests!(file_systems, || Some(super::Fixture::board()));
+}
+
+mod volume_on_ext4 {
+    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Ext4)));
+}
+
+mod volume_on_ext2 {
+    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Ext2)));
+}
+
+mod volume_on_vfat {
+    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Vfat)));
+}
+
+mod volume_on_exfat {
+    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Exfat)));
+}
+
+mod volume_in_an_image_file {
+    replicator_hal::contract_tests!(volume, || Some(super::Fixture::nested()));
+}
+
+mod leds_in_virtual_time {
+    replicator_hal::contract_tests!(leds, || Some(super::Fixture::board()));
+}
+
+mod clock_in_virtual_time {
+    replicator_hal::contract_tests!(clock, || Some(super::Fixture::board()));
+}
+
+mod tasks_on_the_turnstile {
+    replicator_hal::contract_tests!(tasks, || Some(super::Fixture::board()));
+}
+
+mod records_in_memory {
+    replicator_hal::contract_tests!(records, || Some(super::Fixture::board()));
+}

@@ -4,6 +4,9 @@
 //! none writes to a medium. Each medium is copied whole into a working image; everything else (check, sanitise, pack)
 //! happens to the image, so the source keeps every byte. A finished file gets its name last.
 
+// Lists of ranges are what this module is about, and some have one.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod checksums;
 mod commit;
 mod copy;
@@ -110,7 +113,7 @@ pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
     let read_only =
         capture.drive.remount(Access::ReadOnly).map_err(Error::hal("making the drive read-only again"));
     for error in failure.into_iter().chain(read_only.err()) {
-        fail(&operation, &mut outcomes, error);
+        fail(&operation, &items, &mut outcomes, error);
     }
     outcomes
 }
@@ -201,13 +204,14 @@ fn outcome(medium: &Medium, image: Option<&ImageName>, end: End, elapsed: Durati
 
 /// A failure of the capture as a whole becomes that of one medium, so that no run with it can pass for a success. An
 /// earlier failure is never hidden by it.
-fn fail(operation: &Operation<'_>, outcomes: &mut [Outcome], error: Error) {
+fn fail(operation: &Operation<'_>, items: &[Item], outcomes: &mut [Outcome], error: Error) {
     operation.log(&format!("failed: {error}"));
     if outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {
         return;
     }
-    let last_done = outcomes.iter().rposition(|outcome| matches!(outcome.end, End::Done(_)));
-    if let Some(outcome) = outcomes.get_mut(last_done.unwrap_or(0)) {
+    let to_do = items.iter().position(|item| item.skip.is_none());
+    let done = items.iter().position(|item| item.captured.is_some());
+    if let Some(outcome) = outcomes.get_mut(to_do.or(done).unwrap_or(0)) {
         outcome.end = End::Failed(error);
     }
 }

@@ -26,6 +26,8 @@
 #![warn(missing_docs)]
 
 mod clock;
+pub mod checkers;
+pub mod cli;
 pub mod content;
 mod devices;
 pub mod disk;
@@ -40,6 +42,7 @@ pub mod pages;
 pub mod partitions;
 pub mod random;
 mod records;
+pub mod runner;
 pub mod scenario;
 pub mod simfs;
 mod storage;

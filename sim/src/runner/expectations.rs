@@ -11,13 +11,14 @@ use replicator_hal::{RelativePath, Status};
 
 const BY: &str = "expect";
 
-/// The LED status that a story's word stands for.
-pub fn status(spec: StatusSpec) -> Status {
+/// The LED status that a story's word stands for; `None` for dark LEDs.
+fn status(spec: StatusSpec) -> Option<Status> {
     match spec {
-        StatusSpec::Success => Status::Success,
-        StatusSpec::Failure => Status::Failure,
-        StatusSpec::Critical => Status::Critical,
-        StatusSpec::Running => Status::Running,
+        StatusSpec::Success => Some(Status::Success),
+        StatusSpec::Failure => Some(Status::Failure),
+        StatusSpec::Critical => Some(Status::Critical),
+        StatusSpec::Running => Some(Status::Running),
+        StatusSpec::Dark => None,
     }
 }
 
@@ -54,8 +55,8 @@ fn check_boot(evidence: &Evidence, number: usize, boot: &Boot, complaints: &mut 
         RunOutcome::Ended(end) => complain(format!("the run did not end by itself: {end:?}")),
         RunOutcome::Panicked(message) => complain(format!("the engine panicked: {message}")),
     }
-    if let Some(wanted) = boot.spec.status.map(status).filter(|wanted| Some(*wanted) != boot.status()) {
-        complain(format!("the LEDs show {}, not {wanted}", show(boot.status())));
+    if let Some(wanted) = boot.spec.status.map(status).filter(|wanted| *wanted != boot.status()) {
+        complain(format!("the LEDs show {}, not {}", show(boot.status()), show(wanted)));
     }
     let mode = boot.report.as_ref().and_then(|report| report.mode);
     if let Some(wanted) = boot.spec.mode.as_deref().filter(|wanted| Some(*wanted) != mode) {
@@ -66,8 +67,9 @@ fn check_boot(evidence: &Evidence, number: usize, boot: &Boot, complaints: &mut 
 fn check_last(evidence: &Evidence, complaints: &mut Vec<Complaint>) {
     let (expect, last) = (&evidence.scenario.expect, evidence.last());
     let wanted = status(expect.status);
-    if last.status() != Some(wanted) {
-        complaints.push(Complaint::new(BY, format!("the LEDs show {}, not {wanted}", show(last.status()))));
+    if last.status() != wanted {
+        let what = format!("the LEDs show {}, not {}", show(last.status()), show(wanted));
+        complaints.push(Complaint::new(BY, what));
     }
     let code = last.report.as_ref().and_then(|report| report.failure.as_ref()).map(|error| error.code());
     if let Some(wanted) = expect.code.as_deref().filter(|wanted| Some(*wanted) != code) {

@@ -354,6 +354,8 @@ pub enum StatusSpec {
     Critical,
     /// Still running.
     Running,
+    /// Nothing was ever shown.
+    Dark,
 }
 
 /// What must hold at the end.

@@ -1,5 +1,7 @@
 //! What the boot sequence must never do: a mock without an expectation for a call panics when it is made.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::profile::Profile;

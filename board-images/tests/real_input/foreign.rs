@@ -18,7 +18,7 @@ fn golden(stage: &Stage) -> Medium {
     let mut golden = Medium::blank(&stage.path("golden-medium"), 96 * MIB);
     partition(&golden.device, "label: dos\nstart=4MiB, type=83, bootable");
     golden.show_partitions();
-    run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
+    run("mkfs.ext4", ["-q".as_ref(), "-b4096".as_ref(), golden.partition(1).as_os_str()]);
     let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
     rootfs::small(&mount.path, 2 << 20);
     zoo::make(&mount.path.join("opt"));

@@ -5,11 +5,11 @@
 mod disk_image;
 mod extract;
 mod image;
+mod medium;
 mod preflight;
 mod tar_check;
 mod tarball;
 mod verify_tree;
-mod wipe;
 
 pub use image::{Image, Promise};
 pub use preflight::Checked;
@@ -21,9 +21,9 @@ use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::tuning::Tuning;
-use replicator_hal::{Board, Target, Task, TaskEnd, Volume};
+use medium::{wipe_ends, with_target};
+use replicator_hal::{Board, Task, TaskEnd, Volume};
 use std::time::Duration;
-use wipe::wipe_ends;
 
 /// What a write needs.
 pub struct Write<'a> {
@@ -198,35 +198,16 @@ fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
 }
 
 fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
-    let label = operation.label();
-    // Time has passed since the pre-flight: a card may have been swapped.
-    preflight::check_unchanged(operation, label, &checked.device)?;
-    let devices = &operation.board.devices;
-    let mut target = devices
-        .open_target(&checked.device.name)
-        .map_err(Error::hal(format!("opening {label} ({}) to write it", checked.device.name)))?;
-    let written = wipe_ends(operation, &mut *target).and_then(|()| match item.image.packing {
-        Packing::Disk => disk_image::write(operation, drive, checked, &mut *target),
-        Packing::Tar => tarball::write(operation, drive, checked, &item.medium.profile, &mut *target),
-    });
-    if written.is_err() {
-        unbless(operation, &mut *target);
-    }
-    let closed = target.close().map_err(Error::hal(format!("closing {label}")));
-    let done = written?;
-    closed?;
+    let done = match item.image.packing {
+        Packing::Disk => with_target(operation, checked, |target| {
+            wipe_ends(operation, target)?;
+            disk_image::write(operation, drive, checked, target)
+        })?,
+        Packing::Tar => tarball::write(operation, drive, checked, &item.medium.profile)?,
+    };
     // The work is done and verified; a kernel that keeps an old partition table only delays what comes after.
-    if let Err(error) = devices.reread_partitions(&checked.device.name) {
+    if let Err(error) = operation.board.devices.reread_partitions(&checked.device.name) {
         operation.log(&error.to_string());
     }
     Ok(done)
-}
-
-/// After a failure: whatever start or partition table got onto the medium is erased again, as far as that goes.
-fn unbless(operation: &Operation<'_>, target: &mut dyn Target) {
-    let wiped = operation.tuning.wiped_len_bytes.min(target.len_bytes());
-    let result = target.zero(0, wiped).and_then(|()| target.sync());
-    if let Err(error) = result {
-        operation.log(&format!("the medium could not be made unbootable: {error}"));
-    }
 }

@@ -4,6 +4,7 @@
 //! verified does not look bootable.
 
 use super::extract::{Manifest, extract};
+use super::medium::{wipe_ends, with_target};
 use super::preflight::Checked;
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
@@ -18,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
+/// A medium is either open as a target or used as a file system, never both: it is opened for each step that needs it.
+///
 /// # Errors
 /// Errors of drive, archive and medium; `Verify`.
 pub(super) fn write(
@@ -25,7 +28,6 @@ pub(super) fn write(
     drive: &dyn Volume,
     checked: &Checked,
     medium: &MediumProfile,
-    target: &mut dyn Target,
 ) -> Result<Done> {
     let Some(facts) = &checked.tar else {
         return Err(Error::Internal { detail: "a tarball that was not checked".into() });
@@ -33,7 +35,7 @@ pub(super) fn write(
     let label = operation.label();
     let layout = partition::single_partition(
         medium.file_system.scheme(),
-        target.len_bytes(),
+        checked.device.len_bytes,
         checked.device.sector_len_bytes,
         disk_id(operation, checked),
     )
@@ -43,6 +45,7 @@ pub(super) fn write(
         offset_bytes: layout.region.start,
         len_bytes: layout.region.end - layout.region.start,
     };
+    with_target(operation, checked, |target| wipe_ends(operation, target))?;
     operation.step("making the file system");
     let format = Format { flavour: medium.file_system.flavour(), label: None };
     let file_systems = &operation.board.file_systems;
@@ -53,12 +56,14 @@ pub(super) fn write(
         fill(operation, drive, checked, facts, volume)
     })?;
     operation.step("flushing");
-    target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
+    with_target(operation, checked, |target| {
+        target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
+    })?;
     mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.step("writing the partition table");
-    commit_table(operation, target, &layout)?;
+    with_target(operation, checked, |target| commit_table(operation, target, &layout))?;
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,
         file_len_bytes: checked.image.file_len_bytes,

@@ -97,8 +97,8 @@ pub(super) struct LinuxMount {
 struct Mounted {
     device: RegionDevice,
     point: MountPoint,
-    /// Mounted without loading a journal that waits to be replayed.
-    journal_skipped: bool,
+    /// Mounted without loading a journal that waits to be replayed, or with orphans that wait to be freed.
+    mending_put_off: bool,
     /// Whatever must last as long as the mount.
     _claim: Box<dyn Send>,
 }
@@ -110,13 +110,13 @@ impl LinuxMount {
         device: RegionDevice,
         point: MountPoint,
         access: Access,
-        journal_dirty: bool,
+        needs_mending: bool,
         claim: Box<dyn Send>,
     ) -> Result<Self> {
-        let journal_skipped = access == Access::ReadOnly && journal_dirty;
-        do_mount(&kind, &device, point.path(), access, journal_skipped)?;
+        let mending_put_off = access == Access::ReadOnly && needs_mending;
+        do_mount(&kind, &device, point.path(), access, mending_put_off)?;
         let path = point.path().to_owned();
-        let mounted = Mounted { device, point, journal_skipped, _claim: claim };
+        let mounted = Mounted { device, point, mending_put_off, _claim: claim };
         Ok(Self { kind, path, state: Mutex::new(Some(mounted)) })
     }
 
@@ -132,26 +132,29 @@ impl LinuxMount {
         let source = mounted.device.node()?;
         if access == Access::ReadWrite {
             mounted.device.set_access(access)?;
-            if mounted.journal_skipped {
+            if mounted.mending_put_off {
                 unmount_patiently(&self.path)?;
                 let result = do_mount(&self.kind, &mounted.device, &self.path, access, false);
-                mounted.journal_skipped = false;
+                mounted.mending_put_off = false;
                 return result;
             }
         }
         let flags = mount_flags(access) | MsFlags::MS_REMOUNT;
         let nothing: Option<&str> = None;
-        mount(Some(&source), &self.path, nothing, flags, nothing)
-            .map_err(|errno| mount_error(errno, "remounting", self.object()))?;
-        if access == Access::ReadOnly { mounted.device.set_access(access) } else { Ok(()) }
+        let result = mount(Some(&source), &self.path, nothing, flags, nothing)
+            .map_err(|errno| mount_error(errno, "remounting", self.object()));
+        // The device takes writes exactly if the mount does, whichever way it went.
+        let writable = (access == Access::ReadWrite) == result.is_ok();
+        let now = if writable { Access::ReadWrite } else { Access::ReadOnly };
+        result.and(mounted.device.set_access(now))
     }
 }
 
 impl Mount for LinuxMount {
     fn remounts_in_place(&self, access: Access) -> bool {
-        // A journal is loaded at mount time only. Written to without it, a file system that has one is not safe from a
-        // power cut.
-        let skipped = self.with_state(|state| state.as_ref().is_some_and(|mounted| mounted.journal_skipped));
+        // The kernel mends at mount time only. Written to without its journal, a file system is not safe from a power
+        // cut.
+        let skipped = self.with_state(|state| state.as_ref().is_some_and(|mounted| mounted.mending_put_off));
         !(skipped && access == Access::ReadWrite)
     }
 

@@ -46,9 +46,6 @@ impl SimFs {
     }
 
     fn new_name<'a>(&self, path: &'a RelativePath) -> Outcome<(u64, &'a [u8])> {
-        if path.is_root() {
-            return refuse(ErrorKind::AlreadyExists, "the root itself");
-        }
         let (directory, name) = self.parent_of(path)?;
         if name.len() > NAME_LEN_MAX {
             return refuse(ErrorKind::Other, "the name is too long");
@@ -150,6 +147,8 @@ impl SimFs {
     /// As [`SimFs::symlink`]; `PermissionDenied` for a directory.
     pub fn hard_link(&mut self, existing: &RelativePath, path: &RelativePath, now: Timestamp) -> Outcome<()> {
         self.require_unix()?;
+        self.parent_of(existing)?;
+        self.parent_of(path)?;
         let inode = self.lookup(existing)?;
         let (directory, name) = self.new_name(path)?;
         if self.live_inode(inode)?.kind == FileKind::Directory {
@@ -180,10 +179,6 @@ impl SimFs {
     /// # Errors
     /// `NotFound`, `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty`.
     pub fn remove(&mut self, path: &RelativePath, directory: bool, now: Timestamp) -> Outcome<()> {
-        if path.is_root() {
-            let kind = if directory { ErrorKind::InvalidInput } else { ErrorKind::IsADirectory };
-            return refuse(kind, "the root itself");
-        }
         let (parent, name) = self.parent_of(path)?;
         let inode = self.lookup(path)?;
         match (self.live_inode(inode)?.kind == FileKind::Directory, directory) {
@@ -202,12 +197,10 @@ impl SimFs {
     /// # Errors
     /// As [`SimFs::remove`]; `InvalidInput` for a directory into itself.
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath, now: Timestamp) -> Outcome<()> {
-        if from.is_root() || to.is_root() {
-            return refuse(ErrorKind::InvalidInput, "the root itself");
-        }
+        // The order of the checks is the kernel's.
         let (from_directory, from_name) = self.parent_of(from)?;
-        let inode = self.lookup(from)?;
         let (to_directory, to_name) = self.parent_of(to)?;
+        let inode = self.lookup(from)?;
         if to_name.len() > NAME_LEN_MAX {
             return refuse(ErrorKind::Other, "the name is too long");
         }
@@ -217,6 +210,9 @@ impl SimFs {
         let is_directory = self.live_inode(inode)?.kind == FileKind::Directory;
         if is_directory && to != from && to.starts_with(from) {
             return refuse(ErrorKind::InvalidInput, "a directory cannot move into itself");
+        }
+        if from != to && from.starts_with(to) {
+            return refuse(ErrorKind::DirectoryNotEmpty, "it is inside of what it would replace");
         }
         let replaced = self.entry(to_directory, to_name)?;
         if let Some(target) = replaced.filter(|target| *target != inode) {

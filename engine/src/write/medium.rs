@@ -1,0 +1,63 @@
+//! A medium that is being written: opened exclusively, closed whatever happens, and never left half-blessed.
+
+use super::preflight::{Checked, check_unchanged};
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use replicator_hal::Target;
+
+/// Opens the medium for `work`, after making sure that it is still the one that was checked: a card may have been
+/// swapped. If `work` fails, the ends of the medium are erased, so that no half-written one looks bootable. The first
+/// error counts; a close that fails after success is a failure.
+///
+/// # Errors
+/// `MediumUnfit`; those of `work` and of the medium.
+pub(super) fn with_target<T>(
+    operation: &Operation<'_>,
+    checked: &Checked,
+    work: impl FnOnce(&mut dyn Target) -> Result<T>,
+) -> Result<T> {
+    let label = operation.label();
+    let device = &checked.device.name;
+    check_unchanged(operation, label, &checked.device)?;
+    let mut target = operation
+        .board
+        .devices
+        .open_target(device)
+        .map_err(Error::hal(format!("opening {label} ({device}) to write it")))?;
+    let result = work(&mut *target);
+    if result.is_err() {
+        if let Err(error) = erase_ends(operation, &mut *target) {
+            operation.log(&format!("the medium could not be made unbootable: {error}"));
+        }
+    }
+    let closed = target.close().map_err(Error::hal(format!("closing {label}")));
+    match (result, closed) {
+        (Ok(value), Ok(())) => Ok(value),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(second)) => {
+            operation.log(&second.to_string());
+            Err(error)
+        }
+    }
+}
+
+/// Makes the medium unbootable before it is written.
+///
+/// # Errors
+/// Those of the target.
+pub(super) fn wipe_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
+    operation.step("erasing the partition table");
+    erase_ends(operation, target)
+}
+
+/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures), and syncs.
+fn erase_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
+    let len_bytes = target.len_bytes();
+    let wiped = operation.tuning.wiped_len_bytes.min(len_bytes);
+    let doing = || format!("erasing the partition table of {}", operation.label());
+    for start in [0, len_bytes - wiped] {
+        operation.retry(|| target.zero(start, wiped)).map_err(Error::hal(doing()))?;
+    }
+    target.sync().map_err(Error::hal(doing()))
+}

@@ -1,0 +1,110 @@
+//! Every kind of fault is reached and does what it says.
+
+use super::*;
+
+#[test]
+fn out_of_space_leaves_a_prefix_and_a_usable_volume() {
+    let full = fault("drive", FaultKind::OutOfSpace { capacity_bytes: 100 * KIB }, Trigger::always());
+    let world = WorldBuilder::new().medium(drive(Kind::Vfat, vec![])).fault(full).build().unwrap();
+    let end = world.run(|board| {
+        let volume = mount_drive(&board, Access::ReadWrite);
+        let error = write_file(&*volume, "a", &stamped("a", 0, 200 * KIB)).unwrap_err();
+        let free = volume.space().unwrap().free_bytes;
+        let left = read_file(&*volume, "a").unwrap();
+        volume.remove_file(&path("a")).unwrap();
+        write_file(&*volume, "b", &[1; 50_000]).unwrap();
+        volume.unmount().unwrap();
+        (error.kind(), left, free)
+    });
+    let (kind, left, free) = end.value.unwrap();
+    assert_eq!((kind, free), (ErrorKind::NoSpace, 0));
+    assert_eq!(left.len() as u64, 100 * KIB);
+    assert_eq!(left, stamped("a", 0, 100 * KIB));
+    assert_eq!(world.drive_files().unwrap().len(), 1);
+}
+
+/// Reads, writes and syncs the eMMC and the drive; the kinds of the errors met, in order.
+fn exercise(board: &Board) -> Vec<ErrorKind> {
+    fn devices(board: &Board) -> Result<()> {
+        board.devices.list()?;
+        let mut source = board.devices.open_source(&device("mmcblk0"))?;
+        let mut buffer = vec![0; 8192];
+        for step in 0..16 {
+            io::read_source(source.as_mut(), step * 8192, &mut buffer)?;
+        }
+        source.close()?;
+        let mut target = board.devices.open_target(&device("mmcblk0"))?;
+        for step in 0..16 {
+            io::write_target(target.as_mut(), step * 8192, &buffer)?;
+        }
+        target.sync()?;
+        target.close()
+    }
+    fn drive(board: &Board) -> Result<()> {
+        let region = partition_region("sda1", 992 * KIB);
+        board.file_systems.fsck(&region)?;
+        let volume = board.file_systems.mount(&region, Access::ReadWrite)?;
+        write_file(&*volume, "a", &[1; 20_000])?;
+        if let Err(error) = volume.unmount() {
+            volume.unmount()?;
+            return Err(error);
+        }
+        Ok(())
+    }
+    board.leds.show(Status::Running);
+    [devices(board), drive(board)]
+        .into_iter()
+        .filter_map(|result| result.err().map(|error| error.kind()))
+        .collect()
+}
+
+#[test]
+fn every_kind_of_fault_is_reached_and_has_its_effect() {
+    use ErrorKind::*;
+    let once = |op| Trigger::nth(op, 1);
+    let cases: Vec<(&str, FaultKind, Trigger, Vec<ErrorKind>)> = vec![
+        ("emmc", FaultKind::Absent, Trigger::always(), vec![NotFound]),
+        ("emmc", FaultKind::EmptySlot, Trigger::always(), vec![DeviceGone]),
+        ("emmc", FaultKind::Vanishes, Trigger::nth("read", 3), vec![DeviceGone]),
+        ("drive", FaultKind::Vanishes, Trigger::nth("sync", 1), vec![DeviceGone]),
+        ("emmc", FaultKind::ReadOnly, Trigger::always(), vec![ReadOnly]),
+        ("drive", FaultKind::ReadOnly, Trigger::nth("write", 1), vec![ReadOnly]),
+        ("drive", FaultKind::OutOfSpace { capacity_bytes: 4096 }, Trigger::always(), vec![NoSpace]),
+        ("emmc", FaultKind::DropWrites { start_bytes: 0, end_bytes: Some(512) }, Trigger::always(), vec![]),
+        ("emmc", FaultKind::FlipBits { at_bytes: 9, mask: 1 }, once("close"), vec![]),
+        ("emmc", FaultKind::IoError, Trigger::range("read", 50_000..50_001), vec![Io]),
+        ("emmc", FaultKind::IoError, Trigger::nth("write", 5), vec![Io]),
+        ("drive", FaultKind::IoError, Trigger::nth("sync", 1).file("a"), vec![Io]),
+        ("*", FaultKind::Interrupted, Trigger::default().times(3), vec![]),
+        ("*", FaultKind::Short { len_max_bytes: 1000 }, Trigger::default(), vec![]),
+        ("emmc", FaultKind::Hang { millis: Some(5) }, once("read"), vec![]),
+        ("drive", FaultKind::Busy, once("unmount"), vec![Busy]),
+        ("drive", FaultKind::Fsck { outcome: FsckScript::Corrupt }, Trigger::default(), vec![Corrupt]),
+        ("drive", FaultKind::Fsck { outcome: FsckScript::ToolFailed }, Trigger::default(), vec![ToolFailed]),
+        ("drive", FaultKind::Fsck { outcome: FsckScript::TimedOut }, Trigger::default(), vec![TimedOut]),
+        ("drive", FaultKind::Fsck { outcome: FsckScript::Repaired }, Trigger::default(), vec![]),
+        ("leds", FaultKind::Fails, Trigger::default(), vec![]),
+        ("emmc", FaultKind::PowerCut { timing: Timing::After }, once("sync"), vec![PowerLost, PowerLost]),
+    ];
+    for (on, kind, when, expected) in cases {
+        let name = format!("{on} {kind:?} {when:?}");
+        let world = WorldBuilder::new()
+            .medium(emmc())
+            .medium(drive(Kind::Ext4, vec![]))
+            .fault(fault(on, kind, when))
+            .build()
+            .unwrap();
+        let end = world.run(|board| exercise(&board));
+        assert_eq!(end.value, Some(expected), "{name}");
+        assert_eq!(world.faults_reached(), [true], "{name}");
+    }
+}
+
+#[test]
+fn a_fault_that_nothing_meets_is_not_reached() {
+    let unmet = fault("emmc", FaultKind::IoError, Trigger::nth("read", 1000));
+    let world =
+        WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(unmet).build().unwrap();
+    assert_eq!(world.run(|board| exercise(&board)).value, Some(vec![]));
+    assert_eq!(world.faults_reached(), [false]);
+}

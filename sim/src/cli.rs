@@ -103,7 +103,8 @@ fn run(arguments: &Run, output: &mut dyn Write) -> Result<u8, Problem> {
     let work = |story: &Story| verdict(story, arguments.trace, keep);
     pool::in_order(&stories, work, |verdict: Verdict| {
         failed += usize::from(!verdict.passed);
-        result = if arguments.json { telling::json(output, &verdict) } else { telling::text(output, &verdict) };
+        result =
+            if arguments.json { telling::json(output, &verdict) } else { telling::text(output, &verdict) };
         result.is_ok()
     });
     result.map_err(Problem::Output)?;
@@ -150,12 +151,17 @@ fn story(argument: &str) -> Result<Story, String> {
     let looks_like_a_file = argument.contains('/') || argument.ends_with(".toml");
     if !looks_like_a_file && !path.exists() {
         let near = builtin::near(argument);
-        let hint = if near.is_empty() { "see: replicator-sim list".to_owned() } else { format!("near: {}", near.join(", ")) };
+        let hint = if near.is_empty() {
+            "see: replicator-sim list".to_owned()
+        } else {
+            format!("near: {}", near.join(", "))
+        };
         return Err(format!("no scenario is called {argument:?}; {hint}"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{argument}: {error}"))?;
     let scenario = Scenario::parse(&text, argument).map_err(|error| error.to_string())?;
-    let name = path.file_stem().map_or_else(|| argument.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name =
+        path.file_stem().map_or_else(|| argument.to_owned(), |stem| stem.to_string_lossy().into_owned());
     Ok(Story { name, argument: argument.to_owned(), scenario })
 }
 

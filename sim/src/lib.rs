@@ -25,9 +25,9 @@
 
 #![warn(missing_docs)]
 
-mod clock;
 pub mod checkers;
 pub mod cli;
+mod clock;
 pub mod content;
 mod devices;
 pub mod disk;

@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn tell_twice(name: &str, text: &str) -> Vec<String> {
     let scenario = Scenario::parse(text, name).unwrap();
     let [first, second] = [(), ()].map(|()| runner::run(name, &scenario).unwrap());
-    let mut wrong: Vec<String> =
-        first.complaints.iter().map(|complaint| format!("{name}: [{}] {}", complaint.by, complaint.what)).collect();
+    let mut wrong: Vec<String> = first
+        .complaints
+        .iter()
+        .map(|complaint| format!("{name}: [{}] {}", complaint.by, complaint.what))
+        .collect();
     if first.evidence.trace_hash() != second.evidence.trace_hash() {
         wrong.push(format!("{name}: told again, it went otherwise"));
     }

@@ -87,9 +87,16 @@ fn add(tree: &mut Tree, header: &[u8], stored: &[u8], records: &Records) -> Resu
     let node = Node {
         kind,
         mode: if kind == FileKind::Symlink { 0 } else { octal(&header[100..108])? as u32 },
-        owner: Owner { uid: id(records, "uid", &header[108..116])?, gid: id(records, "gid", &header[116..124])? },
+        owner: Owner {
+            uid: id(records, "uid", &header[108..116])?,
+            gid: id(records, "gid", &header[116..124])?,
+        },
         modified: modified(records, &header[136..148])?,
-        device: if is_node { (octal(&header[329..337])? as u32, octal(&header[337..345])? as u32) } else { (0, 0) },
+        device: if is_node {
+            (octal(&header[329..337])? as u32, octal(&header[337..345])? as u32)
+        } else {
+            (0, 0)
+        },
         text: if kind == FileKind::Symlink { link } else { Vec::new() },
         xattrs: xattrs(records),
         bytes: if sparse { unfold(stored, records)? } else { stored.to_vec() },
@@ -115,8 +122,11 @@ fn text(field: &[u8]) -> &[u8] {
 }
 
 fn check_sum(header: &[u8]) -> Result<(), String> {
-    let sum: u64 =
-        header.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+    let sum: u64 = header
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
+        .sum();
     if octal(&header[148..156])? == sum { Ok(()) } else { Err("a header's sum is wrong".into()) }
 }
 
@@ -184,7 +194,8 @@ fn unfold(stored: &[u8], records: &Records) -> Result<Vec<u8>, String> {
     let len = number(records.get("GNU.sparse.realsize").ok_or("a sparse file without a length")?)? as usize;
     let mut at = 0;
     let mut next = || {
-        let end = stored[at..].iter().position(|byte| *byte == b'\n').ok_or("a sparse map that is cut off")?;
+        let end =
+            stored[at..].iter().position(|byte| *byte == b'\n').ok_or("a sparse map that is cut off")?;
         let value = number(&stored[at..at + end]);
         at += end + 1;
         value.map(|value| value as usize)

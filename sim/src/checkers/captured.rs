@@ -24,9 +24,9 @@ const TOLD: usize = 5;
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let found = files(&evidence.last().after);
-    let wrong = new_images(evidence, &found).into_iter().filter_map(|image| {
-        shows(evidence, &image).err().map(|what| format!("{}: {what}", image.name))
-    });
+    let wrong = new_images(evidence, &found)
+        .into_iter()
+        .filter_map(|image| shows(evidence, &image).err().map(|what| format!("{}: {what}", image.name)));
     wrong.collect()
 }
 
@@ -39,7 +39,9 @@ fn shows(evidence: &Evidence, image: &Image) -> Result<(), String> {
     let is_single_rootfs =
         layout.as_ref().is_some_and(|layout| layout.parts.len() == 1 && layout.rootfs().is_some());
     if is_single_rootfs != image.is_tarball() {
-        return Err("a tarball is for one partition with a root file system, and a disk image for all else".into());
+        return Err(
+            "a tarball is for one partition with a root file system, and a disk image for all else".into()
+        );
     }
     let expectation = Expectation::new(&evidence.scenario, &image.medium);
     match layout {
@@ -55,7 +57,12 @@ fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, Stri
     files_in(pages, start_bytes, len_bytes).map(|found| of_found(&found)).map_err(|error| error.to_string())
 }
 
-fn disk_image(source: &Pages, plain: &[u8], layout: Option<&Layout>, expectation: &Expectation) -> Result<(), String> {
+fn disk_image(
+    source: &Pages,
+    plain: &[u8],
+    layout: Option<&Layout>,
+    expectation: &Expectation,
+) -> Result<(), String> {
     if plain.len() as u64 != source.len_bytes() {
         return Err(format!("it shows {} bytes of {}", plain.len(), source.len_bytes()));
     }
@@ -150,7 +157,9 @@ impl Expectation {
             wanted.insert(added.clone(), node.clone());
             touched(added);
         }
-        newer.extend(self.fates.iter().filter(|(_, fate)| **fate == Fate::Emptied).map(|(path, _)| path.clone()));
+        newer.extend(
+            self.fates.iter().filter(|(_, fate)| **fate == Fate::Emptied).map(|(path, _)| path.clone()),
+        );
         none(&differences(&wanted, shown, &newer))?;
         check_sums(shown)
     }
@@ -181,7 +190,8 @@ fn check_sums(shown: &Tree) -> Result<(), String> {
     if wanted == found {
         return Ok(());
     }
-    let different = wanted.iter().find(|line| !found.contains(line)).or(found.iter().find(|line| !wanted.contains(line)));
+    let different =
+        wanted.iter().find(|line| !found.contains(line)).or(found.iter().find(|line| !wanted.contains(line)));
     Err(format!("/md5sums.txt is not right about {different:?}"))
 }
 

@@ -14,7 +14,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let (before, after) = (files(&boot.before), files(&boot.after));
         if has_session(&before) {
             let changed = evidence.scenario.media.keys();
-            let mut changed = changed.filter(|name| boot.before.media.get(*name) != boot.after.media.get(*name));
+            let mut changed =
+                changed.filter(|name| boot.before.media.get(*name) != boot.after.media.get(*name));
             if let Some(name) = changed.next() {
                 wrong.push(format!("boot {} found an unfinished capture and changed {name}", number + 1));
             }
@@ -22,7 +23,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         if mode(evidence, &before) == Mode::Write || mode(evidence, &after) == Mode::Capture {
             continue;
         }
-        let lacking: Vec<&str> = to_be_captured(evidence).filter(|name| image(name, &after).is_none()).collect();
+        let lacking: Vec<&str> =
+            to_be_captured(evidence).filter(|name| image(name, &after).is_none()).collect();
         if !lacking.is_empty() {
             let what = format!(
                 "boot {} leaves a drive that asks for a write, but {} is not captured",

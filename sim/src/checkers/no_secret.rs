@@ -14,7 +14,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         for image in new_images(evidence, &files(&boot.after)) {
-            let Some(Ok(plain)) = image.bytes.as_ref().map(|bytes| decode(&image.name, bytes)) else { continue };
+            let Some(Ok(plain)) = image.bytes.as_ref().map(|bytes| decode(&image.name, bytes)) else {
+                continue;
+            };
             if let Some(at) = find(&plain) {
                 let secret = String::from_utf8_lossy(&plain[at..(at + 40).min(plain.len())]).into_owned();
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));

@@ -30,7 +30,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             if fine || holds(after, &image, spec).is_ok() {
                 continue;
             }
-            wrong.push(format!("boot {}: {} looks bootable, but does not hold {}", number + 1, image.medium, image.name));
+            wrong.push(format!(
+                "boot {}: {} looks bootable, but does not hold {}",
+                number + 1,
+                image.medium,
+                image.name
+            ));
         }
     }
     wrong

@@ -27,9 +27,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
         let (handles, dropped) = (boot.world.handles_left(), boot.world.volumes_dropped());
         let trace = boot.world.trace();
-        let refused = trace.events().filter(|event| event.op.name == "unmount" && event.error.is_some()).count();
+        let refused =
+            trace.events().filter(|event| event.op.name == "unmount" && event.error.is_some()).count();
         if handles > 0 || dropped > refused as u64 {
-            wrong.push(format!("boot {} left {handles} open, and dropped {dropped} instead of closing it", number + 1));
+            wrong.push(format!(
+                "boot {} left {handles} open, and dropped {dropped} instead of closing it",
+                number + 1
+            ));
         }
     }
     wrong

@@ -21,9 +21,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 images(evidence, &after).len() > was_there
             }
             Mode::Write => {
-                let present = |medium: &str| boot.before.media.get(medium).is_some_and(|pages| pages.len_bytes() > 0);
+                let present =
+                    |medium: &str| boot.before.media.get(medium).is_some_and(|pages| pages.len_bytes() > 0);
                 let images = images(evidence, &before);
-                images.iter().any(|image| present(&image.medium)) && images.iter().all(|image| image.bytes.is_some())
+                images.iter().any(|image| present(&image.medium))
+                    && images.iter().all(|image| image.bytes.is_some())
             }
         };
         if !done {

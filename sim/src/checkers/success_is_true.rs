@@ -18,14 +18,16 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
         let is_last = number + 1 == evidence.boots.len();
         for image in images(evidence, &before) {
-            let said = evidence.scenario.expect.media.get(&image.medium).is_some_and(|word| word == "written");
+            let said =
+                evidence.scenario.expect.media.get(&image.medium).is_some_and(|word| word == "written");
             let claimed = boot.status() == Some(Status::Success) || (is_last && said);
             let (Some(medium), Some(spec)) =
                 (boot.after.media.get(&image.medium), evidence.scenario.media.get(&image.medium))
             else {
                 continue;
             };
-            if let Err(what) = holds(medium, &image, spec).map_err(|what| format!("{}: {what}", image.medium)) {
+            if let Err(what) = holds(medium, &image, spec).map_err(|what| format!("{}: {what}", image.medium))
+            {
                 if claimed {
                     wrong.push(format!("boot {} ended well for {what}", number + 1));
                 }

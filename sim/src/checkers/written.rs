@@ -38,7 +38,9 @@ fn holds_bytes(medium: &Pages, plain: &[u8]) -> Result<(), String> {
         None => Ok(()),
         Some(at) => {
             let sector = at / SECTOR_LEN * SECTOR_LEN;
-            let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[sector..(sector + 40).min(bytes.len())]).into_owned();
+            let text = |bytes: &[u8]| {
+                String::from_utf8_lossy(&bytes[sector..(sector + 40).min(bytes.len())]).into_owned()
+            };
             Err(format!("byte {at} differs: found {:?}, the image has {:?}", text(&found), text(plain)))
         }
     }
@@ -70,9 +72,14 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), Str
         _ => Kind::Ext4,
     };
     if fs.superblock().kind != wanted_kind || fs.superblock().dirty {
-        return Err(format!("the file system is {:?}, dirty: {}", fs.superblock().kind, fs.superblock().dirty));
+        return Err(format!(
+            "the file system is {:?}, dirty: {}",
+            fs.superblock().kind,
+            fs.superblock().dirty
+        ));
     }
-    let found = files_in(medium, partition.start_bytes, partition.len_bytes).map_err(|error| error.to_string())?;
+    let found =
+        files_in(medium, partition.start_bytes, partition.len_bytes).map_err(|error| error.to_string())?;
     let different = differences(&wanted, &of_found(&found), &[]);
     if different.is_empty() {
         return Ok(());

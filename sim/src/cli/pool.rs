@@ -51,10 +51,14 @@ mod tests {
     fn results_come_in_the_order_of_the_items_until_nobody_wants_more() {
         let items: Vec<usize> = (0..100).collect();
         let mut taken = Vec::new();
-        in_order(&items, |item| item * 2, |result| {
-            taken.push(result);
-            result < 20
-        });
+        in_order(
+            &items,
+            |item| item * 2,
+            |result| {
+                taken.push(result);
+                result < 20
+            },
+        );
         assert_eq!(taken, (0..=10).map(|item| item * 2).collect::<Vec<_>>());
     }
 }

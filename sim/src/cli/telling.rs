@@ -72,7 +72,9 @@ pub fn failure(judged: &Judged, argument: &str) -> Vec<String> {
     let evidence = &judged.evidence;
     let mut lines = vec![format!("  story: {}", evidence.scenario.about)];
     lines.push("  what is wrong:".into());
-    lines.extend(judged.complaints.iter().map(|complaint| format!("    [{}] {}", complaint.by, complaint.what)));
+    lines.extend(
+        judged.complaints.iter().map(|complaint| format!("    [{}] {}", complaint.by, complaint.what)),
+    );
     for (number, boot) in evidence.boots.iter().enumerate() {
         lines.push(format!("  boot {} ended: {:?}", number + 1, boot.outcome));
         let console = boot.world.records().console;
@@ -95,7 +97,11 @@ pub fn leds(boot: &Boot) -> Vec<String> {
     let start = since.saturating_sub(Duration::from_secs(2));
     let [red, green] = log.wave_form(start..since + Duration::from_secs(6), WAVE_STEP);
     let from = since.as_secs_f64();
-    vec![format!("  LEDs: {status} from {from:.3} s on"), format!("    red   {red}"), format!("    green {green}")]
+    vec![
+        format!("  LEDs: {status} from {from:.3} s on"),
+        format!("    red   {red}"),
+        format!("    green {green}"),
+    ]
 }
 
 fn operations(evidence: &Evidence, count: usize) -> Vec<String> {
@@ -104,7 +110,11 @@ fn operations(evidence: &Evidence, count: usize) -> Vec<String> {
         let trace = boot.world.trace();
         let events: Vec<String> = trace.events().map(|event| format!("    {event}")).collect();
         let skipped = events.len().saturating_sub(count);
-        lines.push(format!("  operations of boot {}{}:", number + 1, if skipped > 0 { ", the last ones" } else { "" }));
+        lines.push(format!(
+            "  operations of boot {}{}:",
+            number + 1,
+            if skipped > 0 { ", the last ones" } else { "" }
+        ));
         lines.extend_from_slice(&events[skipped..]);
     }
     lines
@@ -134,8 +144,11 @@ pub(super) fn text(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> 
 
 /// The same for programs.
 pub(super) fn json(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
-    let complaints: Vec<_> =
-        verdict.complaints.iter().map(|complaint| json!({"by": complaint.by, "what": complaint.what})).collect();
+    let complaints: Vec<_> = verdict
+        .complaints
+        .iter()
+        .map(|complaint| json!({"by": complaint.by, "what": complaint.what}))
+        .collect();
     let object = json!({
         "name": verdict.name,
         "passed": verdict.passed,
@@ -153,7 +166,8 @@ pub(super) fn json(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> 
 /// Those of the output.
 pub fn list(output: &mut dyn Write) -> io::Result<()> {
     for (name, text) in BUILTIN {
-        let about = Scenario::parse(text, name).map_or_else(|error| error.to_string(), |scenario| scenario.about);
+        let about =
+            Scenario::parse(text, name).map_or_else(|error| error.to_string(), |scenario| scenario.about);
         writeln!(output, "{name:<58} {about}")?;
     }
     Ok(())

@@ -83,7 +83,8 @@ fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
 }
 
 fn remove(disk: &mut Disk, path: &RelativePath) -> Result<(), String> {
-    let failed = |refusal: crate::simfs::Refusal| refusal.into_error("removing", path.to_string()).to_string();
+    let failed =
+        |refusal: crate::simfs::Refusal| refusal.into_error("removing", path.to_string()).to_string();
     let partitions = read_partitions("drive", &disk.media);
     let first = partitions.first().ok_or("the drive has no partition")?;
     let mut backing = PagesBacking { pages: &mut disk.media, start_bytes: first.start_bytes };
@@ -104,7 +105,8 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
     if let Some(cut) = &spec.cut {
         armed.push(faults::cut(cut)?);
     }
-    let known = evidence.scenario.media.keys().map(String::as_str).chain(["drive", "image", "leds", "system", "*"]);
+    let known =
+        evidence.scenario.media.keys().map(String::as_str).chain(["drive", "image", "leds", "system", "*"]);
     let known: Vec<&str> = known.collect();
     match armed.iter().find(|armed| !known.contains(&armed.fault.on.as_str())) {
         Some(armed) => Err(format!("a fault is on {:?}; known are {}", armed.fault.on, known.join(", "))),

@@ -1,8 +1,8 @@
 //! What a story itself says must hold: LEDs, codes, media, files, console.
 
+use super::Complaint;
 use super::boots::may_hang;
 use super::evidence::{Boot, Evidence};
-use super::Complaint;
 use crate::scenario::schema::StatusSpec;
 use crate::turnstile::End as WorldEnd;
 use crate::world::RunOutcome;
@@ -33,7 +33,8 @@ pub fn check(evidence: &Evidence) -> Vec<Complaint> {
     check_drive(evidence, &mut complaints);
     for (index, fault) in evidence.faults.iter().enumerate() {
         if !fault.reached && !fault.spec.may_be_missed {
-            let what = format!("fault {} ({:?} on {}) was never reached", index + 1, fault.spec.kind, fault.spec.on);
+            let what =
+                format!("fault {} ({:?} on {}) was never reached", index + 1, fault.spec.kind, fault.spec.on);
             complaints.push(Complaint::new(BY, what));
         }
     }
@@ -48,7 +49,8 @@ fn show(status: Option<Status>) -> String {
 }
 
 fn check_boot(evidence: &Evidence, number: usize, boot: &Boot, complaints: &mut Vec<Complaint>) {
-    let mut complain = |what: String| complaints.push(Complaint::new(BY, format!("boot {}: {what}", number + 1)));
+    let mut complain =
+        |what: String| complaints.push(Complaint::new(BY, format!("boot {}: {what}", number + 1)));
     match &boot.outcome {
         RunOutcome::Finished | RunOutcome::Ended(WorldEnd::PowerCut { .. }) => {}
         RunOutcome::Ended(WorldEnd::Hung) if may_hang(&evidence.scenario) => {}
@@ -150,7 +152,8 @@ fn check_drive(evidence: &Evidence, complaints: &mut Vec<Complaint>) {
         }
         Err(error) => complain(format!("the drive cannot be read: {error}")),
     }
-    if expect.drive_unchanged && evidence.boots[0].before.media.get("drive") != last.after.media.get("drive") {
+    if expect.drive_unchanged && evidence.boots[0].before.media.get("drive") != last.after.media.get("drive")
+    {
         complain("the drive is not byte for byte as it was".to_owned());
     }
 }

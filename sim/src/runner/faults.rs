@@ -1,9 +1,9 @@
 //! From a story's words about faults and cuts to the faults of the simulated world.
 
 use crate::faults::{Fault, FaultKind as Kind, FsckScript, Trigger};
+use crate::op::Timing;
 use crate::pages::Pages;
 use crate::scenario::schema::{CutSpec, FaultKind, FaultSpec, Size};
-use crate::op::Timing;
 use std::ops::Range;
 
 /// Longest piece that a short read or write moves.
@@ -84,7 +84,9 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
             let space = spec.space.unwrap_or(Size(0)).0;
             let from_start = when == Trigger::default();
             if space > 0 && !from_start {
-                return Err(bad("space left can only be said from the start on, without op, file and nth".into()));
+                return Err(bad(
+                    "space left can only be said from the start on, without op, file and nth".into()
+                ));
             }
             Kind::OutOfSpace { capacity_bytes: if from_start { drive_used_bytes + space } else { 0 } }
         }

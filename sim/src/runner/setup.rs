@@ -38,7 +38,9 @@ fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), Stri
         "emmc" => Ok((MediumKind::Emmc, DeviceKind::Emmc)),
         "sata" => Ok((MediumKind::Sata, DeviceKind::Sata)),
         "nvme" => Ok((MediumKind::Nvme, DeviceKind::Nvme)),
-        other => Err(format!("media.{name}: no kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\"")),
+        other => Err(format!(
+            "media.{name}: no kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\""
+        )),
     }
 }
 
@@ -104,11 +106,7 @@ fn flavour(spec: &MediumSpec) -> Result<FileSystemFlavour, String> {
 fn tuning() -> Tuning {
     Tuning {
         chunk_len_bytes: 64 << 10,
-        xz: XzSettings {
-            preset: 0,
-            dictionary_len_bytes: Some(64 << 10),
-            block_len_bytes: 1 << 20,
-        },
+        xz: XzSettings { preset: 0, dictionary_len_bytes: Some(64 << 10), block_len_bytes: 1 << 20 },
         ..Tuning::default()
     }
 }
@@ -118,8 +116,11 @@ fn tuning() -> Tuning {
 /// # Errors
 /// If something in the story makes no sense or does not fit.
 pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
-    let mut builder =
-        WorldBuilder::new().seed(scenario.seed).compatible(COMPATIBLE).wall_clock(WALL_CLOCK).keep_trace(true);
+    let mut builder = WorldBuilder::new()
+        .seed(scenario.seed)
+        .compatible(COMPATIBLE)
+        .wall_clock(WALL_CLOCK)
+        .keep_trace(true);
     if !scenario.drive.absent {
         builder = builder.medium(drive(scenario)?);
     }
@@ -145,7 +146,13 @@ pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     Ok(builder)
 }
 
-fn medium(name: &str, spec: &MediumSpec, device: &str, kind: DeviceKind, seed: u64) -> Result<Medium, String> {
+fn medium(
+    name: &str,
+    spec: &MediumSpec,
+    device: &str,
+    kind: DeviceKind,
+    seed: u64,
+) -> Result<Medium, String> {
     let len_bytes = if spec.absent { 0 } else { spec.len.0 };
     let mut medium = Medium::new(name, device, kind, len_bytes).with(|identity| {
         identity.another_holder = spec.held_open;

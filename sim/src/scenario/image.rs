@@ -61,8 +61,9 @@ struct Name<'a> {
 fn split(file: &FileSpec) -> Result<Name<'_>, String> {
     let start = file.name.rfind('/').map_or(0, |slash| slash + 1);
     let (directory, base) = file.name.split_at(start);
-    let (medium, rest) =
-        base.split_once("image.").ok_or_else(|| format!("{}: an image is called <medium>image.<...>", file.name))?;
+    let (medium, rest) = base
+        .split_once("image.")
+        .ok_or_else(|| format!("{}: an image is called <medium>image.<...>", file.name))?;
     let (packing, compression) = rest.split_once('.').unwrap_or((rest, "none"));
     Ok(Name {
         directory,
@@ -250,7 +251,13 @@ fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) {
 }
 
 /// Names and texts of the sidecars.
-fn sidecars(spec: SidecarSpec, base: &str, uncompressed: &str, plain: &[u8], bytes: &[u8]) -> Vec<(String, String)> {
+fn sidecars(
+    spec: SidecarSpec,
+    base: &str,
+    uncompressed: &str,
+    plain: &[u8],
+    bytes: &[u8],
+) -> Vec<(String, String)> {
     let wrong = md5_hex(b"something else");
     let content = || (format!("{uncompressed}.md5"), format!("{}  {uncompressed}\n", md5_hex(plain)));
     let file = || (format!("{base}.md5"), format!("{}  {base}\n", md5_hex(bytes)));

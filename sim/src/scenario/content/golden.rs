@@ -147,7 +147,8 @@ fn programs(builder: &mut Builder) {
 fn odd_files(builder: &mut Builder) {
     // More than 2^21, which an octal field of a tar header cannot hold.
     builder.keep(Entry::file("srv/far-owner", "far\n").owner(3_000_000, 4_000_000_000));
-    builder.keep(Entry::node("srv/sparse.img", Node::Sparse(1 << 20, b"the end of the sparse file".to_vec())));
+    builder
+        .keep(Entry::node("srv/sparse.img", Node::Sparse(1 << 20, b"the end of the sparse file".to_vec())));
     builder.keep(Entry::file("srv/empty", ""));
     builder.keep(Entry::file("srv/nobody", "mode 0\n").mode(0));
     builder.keep(dated(Entry::file("srv/nanoseconds", "ns\n"), at(1_700_000_000, 123_456_789)));
@@ -156,8 +157,21 @@ fn odd_files(builder: &mut Builder) {
     let acl = b"\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\xe8\x03\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff";
     builder.keep(Entry::file("srv/acl", "acl\n").xattr("system.posix_acl_access", acl));
     builder.keep(Entry::directory("srv/acl-directory").xattr("system.posix_acl_default", acl));
-    builder.keep(Entry::file("srv/attributes", "x\n").xattr("user.note", b"line\nwith=odd\0bytes").xattr("user.empty", b""));
-    for name in ["with space", "new\nline", "\u{fc}n\u{ef}code", "-dash", "back\\slash", "star*", "tilde~", "tab\there"] {
+    builder.keep(
+        Entry::file("srv/attributes", "x\n")
+            .xattr("user.note", b"line\nwith=odd\0bytes")
+            .xattr("user.empty", b""),
+    );
+    for name in [
+        "with space",
+        "new\nline",
+        "\u{fc}n\u{ef}code",
+        "-dash",
+        "back\\slash",
+        "star*",
+        "tilde~",
+        "tab\there",
+    ] {
         builder.keep(Entry::file(&format!("srv/odd/{name}"), name.as_bytes()));
     }
     builder.keep(Entry::file(&format!("srv/odd/{}", "n".repeat(200)), "long name\n"));

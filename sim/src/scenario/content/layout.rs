@@ -68,7 +68,9 @@ impl Layout {
         };
         let (scheme, parts) = match content {
             Content::Blank | Content::Stamped => return None,
-            Content::Single | Content::Rootfs => (Scheme::Mbr, vec![part(1, Role::Rootfs, single, len_bytes)]),
+            Content::Single | Content::Rootfs => {
+                (Scheme::Mbr, vec![part(1, Role::Rootfs, single, len_bytes)])
+            }
             Content::SingleGpt => (Scheme::Gpt, vec![part(1, Role::Rootfs, single, gpt_end)]),
             Content::Data => (Scheme::Mbr, vec![part(1, Role::Data, single, len_bytes)]),
             Content::BootAndRoot => (Scheme::Mbr, two(Role::Boot, Role::Rootfs, len_bytes)),

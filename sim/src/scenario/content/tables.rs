@@ -74,13 +74,21 @@ fn write_gpt(layout: &Layout, name: &str, pages: &mut Pages) {
     let copy_start = sectors - 1 - entries_sectors;
     for (own, other, table) in [(1, sectors - 1, 2), (sectors - 1, 1, copy_start)] {
         pages.write(table * SECTOR, &entries);
-        let header = gpt_header(own, other, table, [2 + entries_sectors, copy_start - 1], guid("disk"), &entries);
+        let header =
+            gpt_header(own, other, table, [2 + entries_sectors, copy_start - 1], guid("disk"), &entries);
         pages.write(own * SECTOR, &header);
     }
 }
 
 /// UEFI specification, 5.3.2.
-fn gpt_header(own: u64, other: u64, table: u64, usable: [u64; 2], disk: [u8; 16], entries: &[u8]) -> [u8; 512] {
+fn gpt_header(
+    own: u64,
+    other: u64,
+    table: u64,
+    usable: [u64; 2],
+    disk: [u8; 16],
+    entries: &[u8],
+) -> [u8; 512] {
     let mut header = [0; SECTOR as usize];
     header[..8].copy_from_slice(b"EFI PART");
     header[8..12].copy_from_slice(&0x0001_0000_u32.to_le_bytes());
@@ -134,8 +142,11 @@ mod tests {
             assert_eq!(seen, wanted, "{content:?}");
             let bytes = pages.to_vec();
             let table = partition::read(&mut bytes.as_slice(), 512).unwrap().unwrap();
-            let read: Vec<_> =
-                table.partitions.iter().map(|found| (found.number, found.start_bytes, found.len_bytes)).collect();
+            let read: Vec<_> = table
+                .partitions
+                .iter()
+                .map(|found| (found.number, found.start_bytes, found.len_bytes))
+                .collect();
             assert_eq!(read, wanted, "{content:?}");
         }
     }

@@ -134,13 +134,13 @@ fn one_bad_medium_leaves_the_other_good() {
 #[test]
 fn a_full_drive_stays_usable_and_the_next_run_finishes() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 40 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let before = golden.fingerprint();
     let drive = make_drive(&stage.path("drive"), 256 * MIB);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
-    // Leaves about 60 MiB: enough to begin, too little for the working image and the packed one.
+    // Leaves about 30 MiB: enough to begin, too little for the working image and the packed one.
     shell(
-        "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 60 * 1048576))\" \"$1/holiday.mp4\"",
+        "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 30 * 1048576))\" \"$1/holiday.mp4\"",
         [&files.path],
     );
     drop(files);
@@ -166,7 +166,7 @@ fn a_full_drive_stays_usable_and_the_next_run_finishes() {
 #[test]
 fn a_killed_capture_is_finished_by_the_next_run() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 60 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let before = golden.fingerprint();
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
@@ -192,7 +192,7 @@ fn a_killed_capture_is_finished_by_the_next_run() {
 #[test]
 fn a_terminated_run_leaves_nothing_mounted() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 60 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
     let mut child = board.begin();

@@ -195,11 +195,11 @@ impl<'a> Lookup<'a> {
     fn promises(&self, own: &str, target: Option<&str>) -> Result<Vec<Promise>> {
         let mut promises = Vec::new();
         for algorithm in ALGORITHMS {
-            let found = match self.read(&RelativePath::root(), &format!("{own}.{}", algorithm.extension()))? {
+            let found = match self.read(&RelativePath::root(), &format!("{own}{}", algorithm.extension()))? {
                 Some(found) => Some(found),
                 None => match target {
                     Some(target) => {
-                        self.read(&self.directory, &format!("{target}.{}", algorithm.extension()))?
+                        self.read(&self.directory, &format!("{target}{}", algorithm.extension()))?
                     }
                     None => None,
                 },

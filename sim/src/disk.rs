@@ -94,7 +94,9 @@ pub struct Disk {
     pub partitions: Vec<Partition>,
     /// The slot is there and answers.
     pub present: bool,
-    /// The device refuses writes.
+    /// The device refuses writes by its own switch.
+    pub locked: bool,
+    /// The device refuses writes, by its switch or by a fault.
     pub read_only: bool,
     /// Fault: writes here are taken and forgotten.
     pub dropped: Vec<Range<u64>>,
@@ -113,6 +115,7 @@ impl Disk {
             media,
             partitions,
             present: true,
+            locked: false,
             read_only: false,
             dropped: Vec::new(),
             sources: 0,
@@ -268,6 +271,13 @@ impl Disk {
         if !self.identity.another_holder && self.sources == 0 && !self.target_open {
             self.page_cache.clear();
         }
+    }
+
+    /// Ends all faults of the device, apart from what they did to its bytes.
+    pub(crate) fn mend(&mut self) {
+        self.present = true;
+        self.read_only = self.locked;
+        self.dropped.clear();
     }
 
     /// Fault: inverts bits of one stored byte.

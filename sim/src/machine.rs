@@ -1,5 +1,6 @@
 //! The state of a simulated board behind its turnstile: what calls cost, what faults do to them, what can be recorded.
 
+use crate::disk::Disk;
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::leds::LedLog;
 use crate::op::{Due, Model, Moment, Op};
@@ -35,6 +36,8 @@ pub(crate) struct Machine {
     pub(crate) mount_point: Vec<u8>,
     /// Capacity faults that hold for volumes mounted from now on.
     pub(crate) capacities: Vec<(String, u64)>,
+    /// Devices that a fault took away or emptied, for the next boot.
+    pub(crate) set_aside: Vec<Disk>,
     pub(crate) recorded: Option<Vec<Recorded>>,
 }
 
@@ -68,6 +71,10 @@ impl Machine {
                 _ => {}
             }
         }
+        if matches!(fault.kind, FaultKind::Absent | FaultKind::EmptySlot) {
+            let named = |disk: &&Disk| *disk.identity.medium == *on || *disk.identity.device == *on;
+            self.set_aside.extend(self.storage.disks.values().filter(named).cloned());
+        }
         if fault.kind == FaultKind::Absent {
             self.storage.disks.retain(|device, disk| **device != *on && *disk.identity.medium != *on);
         }
@@ -93,7 +100,11 @@ impl Machine {
     pub(crate) fn after_power_cut(&self, storage: &Storage, survival: Survival) -> Self {
         let mut next = self.clone();
         next.storage = storage.clone();
+        for disk in std::mem::take(&mut next.set_aside) {
+            next.storage.disks.insert(disk.identity.device.clone(), disk);
+        }
         next.storage.crash(survival);
+        next.storage.disks.values_mut().for_each(Disk::mend);
         next.leds = LedLog::default();
         next.records = RecordLog::default();
         next.faults = Faults::default();

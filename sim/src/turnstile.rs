@@ -6,7 +6,7 @@
 //! order. After the end of the world (power cut, only hung calls left, a bound) every call fails without an effect and
 //! the threads run out by themselves.
 //!
-//! Not here: what a call costs and does, and which faults are due. That is the [`Model`](crate::op::Model)'s.
+//! Not here: what a call costs and does, and which faults are due. That is the [`Model`]'s.
 
 use crate::op::{Model, Moment, Op, Timing};
 use crate::random::Random;
@@ -142,12 +142,28 @@ impl<M: Model> Turnstile<M> {
     /// # Panics
     /// If the engine goes on calling for ever after the end, or calls from a thread that is no task.
     pub fn call<R>(&self, op: Op, effect: impl FnOnce(&mut M, Moment) -> Result<R>) -> Result<R> {
+        self.call_for(op, None, effect)
+    }
+
+    /// A call that takes as long as the model says, or exactly `duration`.
+    fn call_for<R>(
+        &self,
+        op: Op,
+        duration: Option<Duration>,
+        effect: impl FnOnce(&mut M, Moment) -> Result<R>,
+    ) -> Result<R> {
         let mut inner = self.lock();
         let me = self.current_task(&inner.schedule);
         inner.schedule.check_end(&op)?;
         let cost = inner.model.cost(&op);
         inner.schedule.tasks[me].last_op = op.to_string();
-        inner.schedule.enqueue_after(me, cost);
+        match duration {
+            Some(duration) => {
+                let wake = inner.schedule.now.saturating_add(duration);
+                inner.schedule.enqueue(me, wake);
+            }
+            None => inner.schedule.enqueue_after(me, cost),
+        }
         let mut inner = self.hand_over(inner, me);
         inner.schedule.check_end(&op)?;
         inner.schedule.ops += 1;
@@ -185,23 +201,11 @@ impl<M: Model> Turnstile<M> {
         look(model, schedule)
     }
 
-    /// Waits in virtual time. After the end it returns at once.
+    /// Waits in virtual time. After the end it returns at once, and what waits for a deadline still gets there.
     pub fn sleep(&self, duration: Duration) {
-        let mut inner = self.lock();
-        let me = self.current_task(&inner.schedule);
         let op = Op { name: "sleep", on: "clock".into(), ..Op::default() };
-        inner.schedule.tasks[me].last_op = op.to_string();
-        if inner.schedule.check_end(&op).is_err() {
-            inner.schedule.now += duration;
-            return;
-        }
-        let wake = inner.schedule.now + duration;
-        inner.schedule.enqueue(me, wake);
-        let mut inner = self.hand_over(inner, me);
-        if inner.schedule.end.is_none() {
-            inner.schedule.ops += 1;
-            let number = inner.schedule.ops;
-            inner.schedule.note(me, number, op, None);
+        if self.call_for(op, Some(duration), |_, _| Ok(())).is_err() {
+            self.peek(|_, schedule| schedule.now = schedule.now.saturating_add(duration));
         }
     }
 
@@ -311,7 +315,8 @@ impl Schedule {
     fn enqueue_after(&mut self, task: usize, cost: Duration) {
         // The seed enters the order of calls here: up to a sixteenth of the cost, and a microsecond for free calls.
         let spread = u64::try_from(cost.as_nanos() / 16).unwrap_or(u64::MAX).max(1000);
-        let wake = self.now + cost + Duration::from_nanos(self.jitter.below(spread));
+        let jitter = Duration::from_nanos(self.jitter.below(spread));
+        let wake = self.now.saturating_add(cost).saturating_add(jitter);
         self.enqueue(task, wake);
     }
 

@@ -184,6 +184,7 @@ impl WorldBuilder {
         let mut storage = Storage::default();
         for medium in self.media {
             let mut disk = Disk::new(medium.identity, medium.content.build(medium.len_bytes)?);
+            disk.locked = medium.read_only;
             disk.read_only = medium.read_only;
             let device = Arc::clone(&disk.identity.device);
             if storage.disks.insert(Arc::clone(&device), disk).is_some() {
@@ -204,6 +205,7 @@ impl WorldBuilder {
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
             capacities: Vec::new(),
+            set_aside: Vec::new(),
             recorded: self.record.then(Vec::new),
         };
         for (id, fault) in machine.faults.at_start() {
@@ -273,7 +275,10 @@ impl World {
             // Nobody renews a lease after the end: a world that hangs shows what its LEDs show for ever.
             let forever =
                 matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
-            machine.leds.settle(if forever { Duration::MAX } else { schedule.now });
+            match schedule.end {
+                Some(End::PowerCut { .. }) => {}
+                _ => machine.leds.settle(if forever { Duration::MAX } else { schedule.now }),
+            }
             let (value, outcome) = match (result, &schedule.end) {
                 (Err(panic), _) => (None, RunOutcome::Panicked(panic_text(panic.as_ref()))),
                 (Ok(value), Some(end)) => (Some(value), RunOutcome::Ended(end.clone())),
@@ -290,7 +295,8 @@ impl World {
     }
 
     /// The next boot: power goes if it has not gone yet, volatile state is lost, and of what was not durable the policy
-    /// decides. Faults of this boot are over.
+    /// decides. Faults of this boot are over, dead cards included; give what lasts to
+    /// [`World::with_faults`] again.
     pub fn reboot(&self, survival: Survival) -> World {
         let machine = self.door.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
         Self::start(machine, self.seed, self.limits, self.keep_trace)

@@ -80,3 +80,82 @@ fn fill_file(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuning::Tuning;
+    use replicator_hal::{
+        Board, Capabilities, Error as HalError, FileSystemKind, MockBlockDevices, MockClock, MockFileSystems,
+        MockLeds, MockRecords, MockSystem, MockTasks, MockVolume, MockVolumeFile, Space,
+    };
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    fn board() -> Board {
+        let (mut clock, mut leds, mut records) = (MockClock::new(), MockLeds::new(), MockRecords::new());
+        clock.expect_monotonic().return_const(Duration::ZERO);
+        leds.expect_renew().return_const(());
+        records.expect_log().return_const(());
+        Board {
+            devices: Arc::new(MockBlockDevices::new()),
+            file_systems: Arc::new(MockFileSystems::new()),
+            leds: Arc::new(leds),
+            clock: Arc::new(clock),
+            tasks: Arc::new(MockTasks::new()),
+            system: Arc::new(MockSystem::new()),
+            records: Arc::new(records),
+        }
+    }
+
+    /// A file of zeros on a file system with so many bytes left, of which it takes no more than `file_max`.
+    fn file(left: &Arc<AtomicU64>, file_max: u64) -> Box<dyn VolumeFile> {
+        let left = Arc::clone(left);
+        let mut file = MockVolumeFile::new();
+        file.expect_write_at().returning(move |at, data| {
+            assert!(data.iter().all(|byte| *byte == 0));
+            let refuse = |kind| Err(HalError::new(kind, "writing", "zeros", ""));
+            if at + data.len() as u64 > file_max {
+                return refuse(ErrorKind::FileTooLarge);
+            }
+            let free = left.load(Ordering::SeqCst);
+            if free < data.len() as u64 {
+                return refuse(ErrorKind::NoSpace);
+            }
+            left.store(free - data.len() as u64, Ordering::SeqCst);
+            Ok(data.len())
+        });
+        file.expect_sync().times(1).returning(|| Ok(()));
+        file.expect_close().times(1).returning(|| Ok(()));
+        Box::new(file)
+    }
+
+    #[test]
+    fn every_free_block_is_filled_and_the_files_are_synced_before_they_go() {
+        let board = board();
+        let tuning = Tuning { chunk_len_bytes: 64 * 1024, ..Tuning::default() };
+        let operation = Operation::new(&board, &tuning, "sd", "sd-capture");
+        let left = Arc::new(AtomicU64::new(300 * 1024));
+        let mut volume = MockVolume::new();
+        volume.expect_capabilities().return_const(Capabilities {
+            file_system: FileSystemKind::Ext4,
+            unix: true,
+            sparse: true,
+            case_insensitive: false,
+            atomic_replace: true,
+            file_len_max_bytes: 128 * 1024,
+        });
+        volume.expect_space().returning(|| Ok(Space { free_bytes: 300 * 1024, total_bytes: 1 << 20 }));
+        let of_file = Arc::clone(&left);
+        volume.expect_create_new().times(3).returning(move |_, _| Ok(file(&of_file, 128 * 1024)));
+        let full = Arc::clone(&left);
+        let not_found = || HalError::new(ErrorKind::NotFound, "removing", "zeros", "");
+        volume.expect_remove_file().times(6).returning(move |_| {
+            // Before it is made each name is removed in vain; at the end, when all is full, for good.
+            if full.load(Ordering::SeqCst) > 0 { Err(not_found()) } else { Ok(()) }
+        });
+        fill(&operation, &volume).unwrap();
+        assert_eq!(left.load(Ordering::SeqCst), 0);
+    }
+}

@@ -7,7 +7,7 @@
 use super::tree;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
+use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
 
 /// The directory in the drive's root. While it exists no boot writes to a medium.
 pub(super) const DIRECTORY: &str = ".capture";
@@ -55,18 +55,18 @@ impl<'a> Work<'a> {
         path: &RelativePath,
         content: &[u8],
     ) -> Result<()> {
+        let doing = || format!("writing {path} on the drive");
         let mut file = self.create(operation, path)?;
-        write_verified(operation, &mut *file, content)
-            .and_then(|found| if found == content { file.close().map(|()| true) } else { Ok(false) })
-            .map_err(Error::hal(format!("writing {path} on the drive")))
-            .and_then(|same| {
-                let differs = || Error::Verify {
-                    what: format!("{path} on the drive"),
-                    offset_bytes: 0,
-                    detail: "read back, it is not what was written".to_owned(),
-                };
-                if same { Ok(()) } else { Err(differs()) }
-            })
+        let found = write_verified(operation, &mut *file, content).map_err(Error::hal(doing()))?;
+        file.close().map_err(Error::hal(doing()))?;
+        if found != content {
+            return Err(Error::Verify {
+                what: format!("{path} on the drive"),
+                offset_bytes: 0,
+                detail: "read back, it is not what was written".to_owned(),
+            });
+        }
+        Ok(())
     }
 
     /// Removes everything but the session's record, so that nothing of a cut capture takes space.
@@ -102,14 +102,12 @@ fn write_verified(
     operation: &Operation<'_>,
     file: &mut dyn VolumeFile,
     content: &[u8],
-) -> replicator_hal::Result<Vec<u8>> {
-    replicator_hal::io::write_full(content, |offset_bytes, rest| {
-        operation.retry(|| file.write_at(offset_bytes, rest))
-    })?;
+) -> hal::Result<Vec<u8>> {
+    hal::io::write_full(content, |offset_bytes, rest| operation.retry(|| file.write_at(offset_bytes, rest)))?;
     file.sync()?;
     file.drop_cache()?;
     let mut found = vec![0; content.len() + 1];
-    let len = replicator_hal::io::read_full(&mut found, |offset_bytes, rest| {
+    let len = hal::io::read_full(&mut found, |offset_bytes, rest| {
         operation.retry(|| file.read_at(offset_bytes, rest))
     })?;
     found.truncate(len);

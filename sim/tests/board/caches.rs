@@ -145,3 +145,46 @@ fn recorded_states_boot_again() {
         .collect();
     assert_eq!(counts, [0, 0, 0, 0, 0, 1]);
 }
+
+#[test]
+fn an_image_on_the_drive_loses_what_was_not_synced_and_no_more() {
+    let names = |survival| -> Vec<String> {
+        let world = WorldBuilder::new().medium(drive(Kind::Ext4, vec![])).build().unwrap();
+        world.run(|board| {
+            let volume = mount_drive(&board, Access::ReadWrite);
+            write_file(&*volume, "sd.img", &[0; 128 * 1024]).unwrap();
+            volume.sync_dir(&RelativePath::root()).unwrap();
+            let holder = Holder::File { volume: volume.id(), path: path("sd.img") };
+            let region = Region { holder, offset_bytes: 0, len_bytes: 128 * KIB };
+            let format = replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None };
+            board.file_systems.format(&region, &format).unwrap();
+            let tree = board.file_systems.mount(&region, Access::ReadWrite).unwrap();
+            write_file(&*tree, "synced", b"1").unwrap();
+            tree.sync().unwrap();
+            write_file(&*tree, "unsynced", b"1").unwrap();
+            std::mem::forget((tree, volume));
+        });
+        let image = &world.reboot(survival).drive_files().unwrap()[&path("sd.img")].bytes;
+        let files = replicator_sim::inspect::files_in(&image.as_slice().into(), 0, 128 * KIB).unwrap();
+        files.keys().map(ToString::to_string).collect()
+    };
+    assert_eq!(names(Survival::None), ["synced"]);
+    assert_eq!(names(Survival::All), ["synced", "unsynced"]);
+}
+
+#[test]
+fn faults_end_with_their_boot() {
+    let faults = [FaultKind::Absent, FaultKind::EmptySlot, FaultKind::Vanishes, FaultKind::ReadOnly];
+    for kind in faults {
+        let world = WorldBuilder::new()
+            .medium(emmc())
+            .fault(fault("emmc", kind.clone(), Trigger::always()))
+            .build()
+            .unwrap();
+        let open = |board: Board| board.devices.open_target(&device("mmcblk0")).is_ok();
+        assert_eq!(world.run(open).value, Some(false), "{kind:?}");
+        let next = world.reboot(Survival::None);
+        assert_eq!(next.run(open).value, Some(true), "{kind:?}");
+        assert_eq!(next.medium_bytes("emmc").unwrap().to_vec(), stamped("emmc", 0, 128 * KIB));
+    }
+}

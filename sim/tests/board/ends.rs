@@ -231,3 +231,19 @@ fn media_are_kept_as_files() {
     assert_eq!(std::fs::read(directory.path().join("sd.img")).unwrap(), stamped("sd", 0, 64 * KIB));
     assert_eq!(std::fs::metadata(directory.path().join("drive.img")).unwrap().len(), 1024 * KIB);
 }
+
+#[test]
+fn the_power_can_fail_in_a_sleep() {
+    let cut = fault("*", FaultKind::PowerCut { timing: Timing::After }, Trigger::at_op(2));
+    let world = WorldBuilder::new().medium(emmc()).fault(cut).build().unwrap();
+    let end = world.run(|board| {
+        board.devices.list().unwrap();
+        let deadline = board.clock.monotonic() + Duration::from_secs(60);
+        while board.clock.monotonic() < deadline {
+            board.clock.sleep(Duration::from_secs(1));
+        }
+        board.devices.list().unwrap_err().kind()
+    });
+    assert_eq!(end.value, Some(ErrorKind::PowerLost));
+    assert_eq!(end.outcome, RunOutcome::Ended(End::PowerCut { at_op: 2 }));
+}

@@ -6,6 +6,7 @@
 mod bench;
 mod failures;
 mod resume;
+mod sanitising;
 
 use super::{Item, plan, run};
 use crate::formats::codec::{self, Compression, Limits};

@@ -41,6 +41,41 @@ fn disk_image(stage: &Stage) -> std::path::PathBuf {
     image
 }
 
+/// A plan without the numbers of loop devices.
+fn assert_plan(name: &str, plan: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"loop\d+", "loopN");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!(name, plan));
+}
+
+#[test]
+fn plans_say_what_would_be_done_and_change_nothing() {
+    let Some(stage) = Stage::new() else { return };
+    let image = disk_image(&stage);
+    let golden = golden(&stage, MIB);
+    let drive = drive_with(&stage, |_| {});
+    let before = (drive.fingerprint(), golden.fingerprint());
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let (exit, plan) = board.plan();
+    assert_eq!(exit, 0, "{plan}");
+    assert_plan("plan_of_a_capture", &plan);
+    assert_eq!((drive.fingerprint(), golden.fingerprint()), before, "a plan changed something");
+    drop(drive);
+
+    let drive = drive_with(&stage, |root| {
+        shell("cp \"$2\" \"$1/emmcimage.dd\"; gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", [root, &image]);
+        shell("cd \"$1\" && md5sum emmcimage.dd > emmcimage.dd.md5 && touch IR_TYPO", [root]);
+    });
+    let emmc = Medium::blank(&stage.path("emmc"), 64 * MIB);
+    let before = drive.fingerprint();
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden), ("emmc", &emmc)] };
+    let (exit, plan) = board.plan();
+    assert_eq!(exit, 1, "{plan}");
+    assert_plan("plan_of_a_write", &plan);
+    assert_eq!(drive.fingerprint(), before, "a plan changed something");
+}
+
 #[test]
 fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
     let Some(stage) = Stage::new() else { return };

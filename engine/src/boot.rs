@@ -294,6 +294,8 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
     report.status = if report.succeeded() { Status::Success } else { Status::Failure };
+    // What is left must not be told of as a success that the LEDs then deny.
+    operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;
     match report.json() {
         Ok(json) => records.report(&json),

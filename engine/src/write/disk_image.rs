@@ -276,3 +276,44 @@ fn read_chunk(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usiz
     }
     Ok(done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_never_wraps_around_to_nothing() {
+        for left_bytes in [1_u64 << 32, (1 << 32) + 1, 1 << 63, u64::MAX] {
+            assert!(within(4096, left_bytes) >= 1, "{left_bytes}");
+        }
+        assert_eq!((within(4096, 1 << 32), within(4096, 4095), within(4096, 0)), (4096, 4095, 0));
+    }
+
+    #[test]
+    fn stretches_cover_everything_and_stay_few() {
+        let chunk = [7; 1024];
+        for chunks in [0, 1, 2, 3, 64, 65] {
+            let mut stretches = Stretches::new(chunk.len(), None);
+            stretches.stretch_len_bytes = 2048;
+            let start_bytes = 100;
+            for number in 0..chunks {
+                stretches.add(start_bytes + number * 1024, &chunk);
+            }
+            stretches.add(start_bytes + chunks * 1024, &chunk[..3]);
+            let mut offset_bytes = start_bytes;
+            for stretch in stretches.finish() {
+                assert_eq!(stretch.offset_bytes, offset_bytes);
+                let content = vec![7; stretch.len_bytes as usize];
+                assert_eq!(stretch.hash, xxh3_128(&content));
+                offset_bytes += stretch.len_bytes;
+            }
+            assert_eq!(offset_bytes, start_bytes + chunks * 1024 + 3);
+        }
+        for image_len_bytes in [1_u64 << 40, (1 << 40) + 1, u64::MAX >> 8] {
+            let stretches = Stretches::new(1 << 20, Some(image_len_bytes));
+            assert!(image_len_bytes.div_ceil(stretches.stretch_len_bytes) <= STRETCHES_MAX);
+            assert_eq!(stretches.stretch_len_bytes % (1 << 20), 0);
+        }
+        assert_eq!(Stretches::new(1 << 20, Some(64 << 30)).stretch_len_bytes, 1 << 20);
+    }
+}

@@ -4,6 +4,7 @@
 use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind};
+use crate::printable;
 use crate::tuning::Tuning;
 use replicator_hal::{RelativePath, Xattr};
 
@@ -46,7 +47,7 @@ impl Needs {
         medium_len_bytes: u64,
     ) -> Result<()> {
         if let Some(what) = impossible(entry) {
-            let what = format!("{what} (entry \"{}\")", entry.path);
+            let what = format!("{what} (entry \"{}\")", printable::line(&entry.path.to_string()));
             return Err(Error::format(name)(FormatError::Unsupported { format: "tar", what }));
         }
         self.entries += 1;

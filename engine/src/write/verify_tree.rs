@@ -206,3 +206,37 @@ fn holes_are_zero(
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreed(pairs: &[(Timestamp, Timestamp)]) -> (bool, Times) {
+        let mut times = Times::default();
+        let path = RelativePath::parse("a").unwrap();
+        let all = pairs.iter().all(|(expected, found)| times.agree(&path, *expected, *found));
+        (all && times.odd_one().is_none(), times)
+    }
+
+    fn at(seconds: i64, nanos: u32) -> Timestamp {
+        Timestamp { seconds, nanos }
+    }
+
+    #[test]
+    fn times_may_be_cut_off_to_the_second_if_all_of_them_are() {
+        let (exact, cut) = ((at(7, 5), at(7, 5)), (at(8, 5), at(8, 0)));
+        let whole = (at(9, 0), at(9, 0));
+        for (pairs, agree, in_whole_seconds) in [
+            (&[exact, whole][..], true, false),
+            (&[cut, whole, (at(-3, 9), at(-3, 0))], true, true),
+            (&[exact, cut], false, true),
+            (&[cut, exact], false, true),
+            (&[(at(7, 5), at(7, 4))], false, false),
+            (&[(at(7, 5), at(8, 0))], false, false),
+            (&[(at(7, 0), at(7, 5))], false, false),
+        ] {
+            let (all, times) = agreed(pairs);
+            assert_eq!((all, times.in_whole_seconds()), (agree, in_whole_seconds), "{pairs:?}");
+        }
+    }
+}

@@ -41,6 +41,12 @@ fn archive(entries: Vec<Packed>) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
+/// One with something of everything.
+pub(super) fn small_archive() -> Vec<u8> {
+    let content = "x".repeat(100_000).leak();
+    archive(vec![directory("d"), file("d/a", content), symlink("s", "d"), link("h", "d/a"), file("s/b", "b")])
+}
+
 fn write(entries: Vec<Packed>) -> (World, Report) {
     let image = Entry::file("sdimage.tar", archive(entries));
     run(WorldBuilder::new().medium(drive(vec![image])).medium(medium("sd")))

@@ -13,6 +13,7 @@ fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
     let builder = WorldBuilder::new().medium(unlabelled_drive(files)).medium(medium("sd")).fault(flaky);
     let (world, report) = run(builder);
     assert_eq!(world.faults_reached(), [true]);
+    assert_eq!(world.volumes_dropped(), 0);
     assert_eq!(report.status, Status::Success, "{:?}", report.lines());
 }
 

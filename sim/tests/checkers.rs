@@ -219,7 +219,7 @@ fn a_crash_state_without_its_session() {
             put(after, name, None);
         }
     };
-    let name = "capture-power-cut-in-between-media-all-survives";
+    let name = "capture-power-cut-between-media-all-survives";
     sees(checkers::mode_safety::check, name, tamper, "emmc is not captured");
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 0);
     sees(checkers::mode_safety::check, name, tamper, "unfinished capture and changed sd");

@@ -32,6 +32,10 @@ fn a_debian_board_is_cloned_with_every_file_and_attribute() {
     let sd = golden_sd(&stage, &tarball);
     let emmc = golden_emmc(&stage, &tarball, &elsewhere);
     let before = [sd.fingerprint(), emmc.fingerprint()];
+    for golden in [&sd, &emmc] {
+        let planted = secrets::count(File::open(&golden.file).unwrap());
+        assert!(planted > 100_000, "only {planted} secrets on {}", golden.file.display());
+    }
     let drive = make_drive(&stage.path("drive"), 3 << 30);
 
     let golden = Board { stage: &stage, drive: &drive, media: vec![("sd", &sd), ("emmc", &emmc)] };

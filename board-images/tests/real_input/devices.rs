@@ -40,7 +40,14 @@ impl Medium {
     /// The device of an existing file.
     pub(crate) fn attach(file: &Path) -> Self {
         let device = run("losetup", ["-f".as_ref(), "--show".as_ref(), file.as_os_str()]).trim().into();
-        Self { file: file.to_owned(), device, partitions: false }
+        let medium = Self { file: file.to_owned(), device, partitions: false };
+        medium.allow_writes();
+        medium
+    }
+
+    /// A killed capture leaves the kernel's write protection on, which a loop device keeps for its next file.
+    pub(crate) fn allow_writes(&self) {
+        run("blockdev", ["--setrw".as_ref(), self.device.as_os_str()]);
     }
 
     /// Makes the kernel see the partitions: many kernels scan loop devices only when told to.
@@ -84,6 +91,7 @@ impl Drop for Medium {
         if self.partitions {
             quietly("partx", &["-d".as_ref(), &self.device]);
         }
+        quietly("blockdev", &["--setrw".as_ref(), &self.device]);
         quietly("losetup", &["-d".as_ref(), &self.device]);
         drop(std::fs::remove_file(&self.file));
     }

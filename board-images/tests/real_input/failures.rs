@@ -41,6 +41,41 @@ fn disk_image(stage: &Stage) -> std::path::PathBuf {
     image
 }
 
+/// A plan without the numbers of loop devices.
+fn assert_plan(name: &str, plan: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"loop\d+", "loopN");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| insta::assert_snapshot!(name, plan));
+}
+
+#[test]
+fn plans_say_what_would_be_done_and_change_nothing() {
+    let Some(stage) = Stage::new() else { return };
+    let image = disk_image(&stage);
+    let golden = golden(&stage, MIB);
+    let drive = drive_with(&stage, |_| {});
+    let before = (drive.fingerprint(), golden.fingerprint());
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let (exit, plan) = board.plan();
+    assert_eq!(exit, 0, "{plan}");
+    assert_plan("plan_of_a_capture", &plan);
+    assert_eq!((drive.fingerprint(), golden.fingerprint()), before, "a plan changed something");
+    drop(drive);
+
+    let drive = drive_with(&stage, |root| {
+        shell("cp \"$2\" \"$1/emmcimage.dd\"; gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", [root, &image]);
+        shell("cd \"$1\" && md5sum emmcimage.dd > emmcimage.dd.md5 && touch IR_TYPO", [root]);
+    });
+    let emmc = Medium::blank(&stage.path("emmc"), 64 * MIB);
+    let before = drive.fingerprint();
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden), ("emmc", &emmc)] };
+    let (exit, plan) = board.plan();
+    assert_eq!(exit, 1, "{plan}");
+    assert_plan("plan_of_a_write", &plan);
+    assert_eq!(drive.fingerprint(), before, "a plan changed something");
+}
+
 #[test]
 fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
     let Some(stage) = Stage::new() else { return };
@@ -134,13 +169,13 @@ fn one_bad_medium_leaves_the_other_good() {
 #[test]
 fn a_full_drive_stays_usable_and_the_next_run_finishes() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 40 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let before = golden.fingerprint();
     let drive = make_drive(&stage.path("drive"), 256 * MIB);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
-    // Leaves about 60 MiB: enough to begin, too little for the working image and the packed one.
+    // Leaves about 30 MiB: enough to begin, too little for the working image and the packed one.
     shell(
-        "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 60 * 1048576))\" \"$1/holiday.mp4\"",
+        "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 30 * 1048576))\" \"$1/holiday.mp4\"",
         [&files.path],
     );
     drop(files);
@@ -166,7 +201,7 @@ fn a_full_drive_stays_usable_and_the_next_run_finishes() {
 #[test]
 fn a_killed_capture_is_finished_by_the_next_run() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 60 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let before = golden.fingerprint();
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
@@ -192,7 +227,7 @@ fn a_killed_capture_is_finished_by_the_next_run() {
 #[test]
 fn a_terminated_run_leaves_nothing_mounted() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 60 * MIB);
+    let golden = golden(&stage, 16 * MIB);
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
     let mut child = board.begin();

@@ -41,7 +41,7 @@ pub(crate) fn plant_deleted(root: &Path) {
         fs::write(home.join(format!("key-{index}")), format!("{MARK}-DELETED-{index}\n").repeat(4000))
             .unwrap();
     }
-    nix::unistd::sync();
+    nix::unistd::syncfs(fs::File::open(root).unwrap()).unwrap();
     fs::remove_dir_all(home).unwrap();
 }
 

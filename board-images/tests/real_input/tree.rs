@@ -164,3 +164,42 @@ fn covers(outer: (u64, u64), inner: (u64, u64)) -> bool {
 pub(crate) fn path_of_bytes(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes.to_vec()))
 }
+
+#[test]
+fn every_attribute_that_differs_is_told() {
+    let entry = Entry {
+        mode: 0o100_644,
+        owner: (1, 2),
+        modified: (3, 4),
+        len_bytes: 5 << 20,
+        device: 0,
+        link_target: None,
+        content: Some(6),
+        holes: vec![(0, 4 << 20)],
+        xattrs: BTreeMap::new(),
+        hard_link_to: None,
+    };
+    type Change = fn(&mut Entry);
+    let changes: [(&str, Change); 10] = [
+        ("mode", |entry| entry.mode |= 0o4000),
+        ("owner", |entry| entry.owner.1 += 1),
+        ("time", |entry| entry.modified.1 += 1),
+        ("length", |entry| entry.len_bytes -= 1),
+        ("device", |entry| entry.device += 1),
+        ("link", |entry| entry.link_target = Some("x".into())),
+        ("content", |entry| entry.content = Some(7)),
+        ("holes", |entry| entry.holes = vec![(0, 3 << 20)]),
+        ("xattrs", |entry| drop(entry.xattrs.insert("user.x".into(), vec![]))),
+        ("hard link", |entry| entry.hard_link_to = Some("y".into())),
+    ];
+    let wanted = Tree::from([("a".into(), entry.clone())]);
+    assert_eq!(differences(&wanted, &wanted), Vec::<String>::new());
+    for (what, change) in changes {
+        let mut found = wanted.clone();
+        change(found.get_mut(Path::new("a")).unwrap());
+        let lines = differences(&wanted, &found);
+        assert!(lines.len() == 1 && lines[0].contains(&format!("{what} differs")), "{what}: {lines:?}");
+    }
+    assert!(differences(&wanted, &Tree::new())[0].contains("missing"));
+    assert!(differences(&Tree::new(), &wanted)[0].contains("too much"));
+}

@@ -90,7 +90,7 @@ fn sparse_files(home: &Path) {
     let many: Vec<_> = (0..40).map(|index| (index * (1 << 20) + (512 << 10), 4096)).collect();
     sparse("sparse-many", 41 << 20, &many);
     // Larger than the medium.
-    sparse("sparse-huge", 2 << 30, &[((2 << 30) - 8192, 4096)]);
+    sparse("sparse-huge", 1 << 30, &[((1 << 30) - 8192, 4096)]);
 }
 
 fn attributes(home: &Path) {

@@ -28,14 +28,20 @@ fn a_story_that_holds_is_one_line_and_the_sum() {
 fn a_story_that_fails_says_how_to_run_it_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wrong.toml");
-    std::fs::write(&path, "about = \"Nothing is a success.\"\n[media.sd]\nabsent = true\n[expect]\nstatus = \"success\"\n")
-        .unwrap();
+    std::fs::write(
+        &path,
+        "about = \"Nothing is a success.\"\n[media.sd]\nabsent = true\n[expect]\nstatus = \"success\"\n",
+    )
+    .unwrap();
     let path = path.to_str().unwrap();
     let output = sim(&["run", path]);
     let printed = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(printed.contains(&format!("again: replicator-sim run {path} --trace")), "{printed}");
-    assert!(printed.contains("the LEDs show failure, not success") && printed.contains("red   "), "{printed}");
+    assert!(
+        printed.contains("the LEDs show failure, not success") && printed.contains("red   "),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -77,5 +83,8 @@ fn every_operation_can_be_shown_and_all_stories_listed() {
     let output = sim(&["run", "no-drive", "--trace"]);
     assert!(text(&output.stdout).contains("led-show       leds   failure"), "{}", text(&output.stdout));
     let list = text(&sim(&["list"]).stdout);
-    assert!(list.lines().count() > 140 && list.contains("A half-dead card that acknowledges writes is found out."));
+    assert!(
+        list.lines().count() > 140
+            && list.contains("A half-dead card that acknowledges writes is found out.")
+    );
 }

@@ -130,6 +130,7 @@ fn choose_profile<'a>(request: &'a Request, compatible: &[String]) -> Result<&'a
 
 impl Run<'_> {
     fn execute(&mut self, report: &mut Report) -> Result<()> {
+        drive::recover(self.operation, &mut self.drive)?;
         let options = self.options()?;
         self.expand(&options, report)?;
         let wish = self.wish(report)?;
@@ -150,6 +151,9 @@ impl Run<'_> {
     }
 
     fn explain(&mut self, report: &mut Report) -> Result<()> {
+        if self.drive.place.file_system.needs_recovery {
+            report.notes.push("the drive was not unmounted cleanly: a run checks it first".into());
+        }
         let wish = self.wish(report)?;
         report.mode = Some(wish.plan.mode());
         report.notes.extend(wish.plan.lines());

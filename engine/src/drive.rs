@@ -8,7 +8,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::options::Options;
 use replicator_hal::{
-    Access, BlockDevice, DeviceKind, DeviceName, FileSystem, Holder, Region, RelativePath, Volume,
+    Access, BlockDevice, DeviceKind, DeviceName, ErrorKind, FileSystem, Holder, Region, RelativePath, Volume,
 };
 
 /// Label of the drive's partition.
@@ -157,6 +157,33 @@ fn try_mount(
 
 fn has_settings(volume: &dyn Volume) -> Result<bool> {
     Ok(root_names(volume)?.iter().any(|name| name == SETTINGS.as_bytes()))
+}
+
+/// Mends a drive that was not unmounted cleanly, before anything on it is believed: until then a read-only view may
+/// miss the session of an unfinished capture that only its journal knows of.
+///
+/// # Errors
+/// Those of the check, but for a file system without a tool for it.
+pub fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()> {
+    let region = &drive.place.region;
+    if !drive.place.file_system.needs_recovery {
+        return Ok(());
+    }
+    operation.step("the drive was not unmounted cleanly: checking it");
+    drive.volume.unmount().map_err(Error::hal("unmounting the drive to check it"))?;
+    match operation.board.file_systems.fsck(region) {
+        Ok(fsck) => operation.log(&fsck.output),
+        Err(error) if error.kind() == ErrorKind::Unsupported && !drive.place.file_system.kind.is_ext() => {
+            operation.log(&error.to_string());
+        }
+        Err(error) => return Err(Error::hal(format!("checking the drive {region}"))(error)),
+    }
+    drive.volume = operation
+        .board
+        .file_systems
+        .mount(region, Access::ReadOnly)
+        .map_err(Error::hal("mounting the drive after its check"))?;
+    Ok(())
 }
 
 /// The names in the drive's root, sorted.

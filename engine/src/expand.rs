@@ -70,6 +70,8 @@ pub fn expand(operation: &Operation<'_>, drive: &mut Drive) -> Result<Expansion>
     }
     let region = &drive.place.region;
     let file_systems = &operation.board.file_systems;
+    // Growing demands a file system that was checked.
+    file_systems.fsck(region).map_err(Error::hal("checking the drive before it is grown"))?;
     file_systems.grow(region).map_err(Error::hal("growing the drive's file system"))?;
     drive.volume = file_systems
         .mount(region, Access::ReadOnly)

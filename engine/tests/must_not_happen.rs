@@ -123,6 +123,7 @@ impl Fixture {
                 label: Some("REPLICATOR".into()),
                 uuid: None,
                 len_bytes: None,
+                needs_recovery: false,
             }))
         });
         fixture

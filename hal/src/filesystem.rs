@@ -94,6 +94,9 @@ pub struct FileSystem {
     pub uuid: Option<String>,
     /// How many bytes of the region the file system spans; `None` if it does not say.
     pub len_bytes: Option<u64>,
+    /// Whether it was not unmounted cleanly: a journal waits to be replayed, or a dirty mark is set. Until
+    /// [`FileSystems::fsck`], a read-only view of it may be old or inconsistent.
+    pub needs_recovery: bool,
 }
 
 /// A file-system flavour as board profiles name it.

@@ -150,6 +150,8 @@ pub enum Content {
     Partitions(String, Vec<PartitionContent>),
     /// A file system without a partition table.
     FileSystem(FileSystemContent),
+    /// Exactly these bytes, as far as the medium goes.
+    Pages(Pages),
 }
 
 /// One stamped sector.
@@ -205,6 +207,8 @@ impl Content {
             Self::Bytes(bytes) => pages.write(0, bytes),
             Self::Stamped(name, generation) => pages.write(0, &stamped(name, *generation, len_bytes)),
             Self::FileSystem(content) => content.build(&mut pages, 0, len_bytes)?,
+            Self::Pages(bytes) if bytes.len_bytes() == len_bytes => return Ok(bytes.clone()),
+            Self::Pages(bytes) => pages.write(0, &bytes.to_vec()),
             Self::Partitions(name, partitions) => {
                 let first =
                     partitions.iter().map(|partition| partition.start_bytes).min().unwrap_or(len_bytes);

@@ -25,6 +25,8 @@
 
 #![warn(missing_docs)]
 
+pub mod checkers;
+pub mod cli;
 mod clock;
 pub mod content;
 mod devices;
@@ -40,6 +42,7 @@ pub mod pages;
 pub mod partitions;
 pub mod random;
 mod records;
+pub mod runner;
 pub mod scenario;
 pub mod simfs;
 mod storage;

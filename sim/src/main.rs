@@ -1,2 +1,7 @@
-//! Runs scenarios on simulated boards.
-fn main() {}
+//! `replicator-sim`: runs stories on simulated boards.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    replicator_sim::cli::main(std::env::args_os())
+}

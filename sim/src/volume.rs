@@ -356,8 +356,8 @@ impl Drop for SimVolume {
                         (Access::ReadWrite, 0) => mounted.finish(layer),
                     }
                 });
-            // As on a real board, nobody is there to hear of an error; a busy volume stays mounted.
-            if last_resort.is_ok() {
+            // As on a real board, nobody is there to hear of an error; only a busy volume stays mounted.
+            if last_resort.err().is_none_or(|error| error.kind() != ErrorKind::Busy) {
                 machine.storage.remove_volume(self.id.0);
             }
         });

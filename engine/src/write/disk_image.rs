@@ -46,7 +46,7 @@ pub(super) fn write(
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
     compare(operation, target, &written.chunks)?;
     operation.step("writing the partition table");
-    commit_start(operation, target, &written)?;
+    commit_start(operation, checked, target, &written)?;
     Ok(Done {
         content_len_bytes: written.len_bytes,
         file_len_bytes: checked.image.file_len_bytes,
@@ -175,16 +175,28 @@ fn compare_chunk(
     Err(Error::Verify { what: label.to_owned(), offset_bytes: chunk.offset_bytes, detail: detail.to_owned() })
 }
 
-/// Writes the held-back start, and compares it.
-fn commit_start(operation: &Operation<'_>, target: &mut dyn Target, written: &Written) -> Result<()> {
+/// Writes the held-back start, each part verified before the next: the first sector last. Before it is there no
+/// partition table is seen, and one sector is written whole or not at all, so no cut leaves a table without the rest.
+fn commit_start(
+    operation: &Operation<'_>,
+    checked: &Checked,
+    target: &mut dyn Target,
+    written: &Written,
+) -> Result<()> {
     let label = operation.label();
     let doing = || format!("writing the start of {label}");
-    let start = &written.held_back;
-    operation.retry(|| hal::io::write_target(target, 0, start)).map_err(Error::hal(doing()))?;
-    target.begin_verify().map_err(Error::hal(doing()))?;
-    let chunk = Chunk { offset_bytes: 0, len_bytes: start.len(), hash: xxh3_128(start) };
-    let mut buffer = vec![0; start.len()];
-    compare_chunk(operation, target, &chunk, &mut buffer)
+    let sector_len = usize::try_from(checked.device.sector_len_bytes).unwrap_or(usize::MAX);
+    let (first_sector, rest) = written.held_back.split_at(sector_len.min(written.held_back.len()));
+    for (offset_bytes, part) in [(first_sector.len() as u64, rest), (0, first_sector)] {
+        if part.is_empty() {
+            continue;
+        }
+        operation.retry(|| hal::io::write_target(target, offset_bytes, part)).map_err(Error::hal(doing()))?;
+        target.begin_verify().map_err(Error::hal(doing()))?;
+        let chunk = Chunk { offset_bytes, len_bytes: part.len(), hash: xxh3_128(part) };
+        compare_chunk(operation, target, &chunk, &mut vec![0; part.len()])?;
+    }
+    Ok(())
 }
 
 /// Reads until the buffer is full or the content ends.

@@ -164,8 +164,13 @@ impl FileSystems for HostFileSystems {
             Flavour::Ext3 => FileSystemKind::Ext3,
             Flavour::Ext4 | Flavour::Ext4Compat => FileSystemKind::Ext4,
         };
-        let file_system =
-            FileSystem { kind, label: format.label.clone(), uuid: None, len_bytes: Some(region.len_bytes) };
+        let file_system = FileSystem {
+            kind,
+            label: format.label.clone(),
+            uuid: None,
+            len_bytes: Some(region.len_bytes),
+            needs_recovery: false,
+        };
         match known {
             Some(index) => table[index].file_system = file_system,
             None => table.push(Entry {

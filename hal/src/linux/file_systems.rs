@@ -124,21 +124,6 @@ impl LinuxFileSystems {
     }
 }
 
-/// Whether the kernel has to mend an ext file system before it can be written to: to replay the journal, to free inodes
-/// that were deleted while open. It does so at mount time only.
-fn needs_mending(bytes: &mut dyn ReadAt, kind: &FileSystemKind) -> Result<bool> {
-    const NEEDS_RECOVERY: u32 = 0x4;
-    const ORPHANS_PRESENT: u32 = 0x1_0000;
-    if !kind.is_ext() {
-        return Ok(false);
-    }
-    let mut superblock = [0; 0x100];
-    bytes.read_padded(1024, &mut superblock)?;
-    let (incompat, ro_compat, last_orphan) =
-        (le32(&superblock, 0x60), le32(&superblock, 0x64), le32(&superblock, 0xe8));
-    Ok(incompat & NEEDS_RECOVERY != 0 || ro_compat & ORPHANS_PRESENT != 0 || last_orphan != 0)
-}
-
 impl FileSystems for LinuxFileSystems {
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
         superblock::identify(&mut self.bytes(region)?)
@@ -195,19 +180,21 @@ impl FileSystems for LinuxFileSystems {
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let claim = self.claim(region, "mounting")?;
         let mut bytes = self.bytes(region)?;
-        let kind = match superblock::identify(&mut bytes)? {
+        let found = match superblock::identify(&mut bytes)? {
             Some(FileSystem { kind: FileSystemKind::Other(name), .. }) => {
                 let detail = format!("{name} is nothing the replicator works with");
                 return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
             }
-            Some(found) => found.kind,
+            Some(found) => found,
             None => {
                 let detail = "no known file system is there";
                 return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
             }
         };
-        let dirty = needs_mending(&mut bytes, &kind)?;
         drop(bytes);
+        // FAT has nothing that the kernel would replay.
+        let dirty = found.needs_recovery && found.kind.is_ext();
+        let kind = found.kind;
         let device = RegionDevice::open(&self.config.roots, &self.volumes, region, access)?;
         let point = self.mount_point(region)?;
         let path = point.path().to_owned();
@@ -221,26 +208,4 @@ impl FileSystems for LinuxFileSystems {
 fn no_tool(operation: &str, region: &Region, kind: &FileSystemKind) -> Error {
     let detail = format!("there is no tool for {kind}");
     Error::new(ErrorKind::Unsupported, operation, region.to_string(), detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::test_images::Image;
-    use super::*;
-
-    #[test]
-    fn what_the_kernel_has_to_mend_is_seen() {
-        let with = |at: usize, byte: u8| {
-            let mut bytes = vec![0; 2048];
-            bytes[1024 + at] = byte;
-            needs_mending(&mut Image::of(&bytes).range(), &FileSystemKind::Ext4).unwrap()
-        };
-        assert!(!with(0, 0));
-        assert!(with(0x60, 0x4), "a journal to be replayed");
-        assert!(with(0x66, 0x1), "an orphan file in use");
-        assert!(with(0xe8, 12), "an orphan list");
-        let mut dirty = vec![0; 2048];
-        dirty[1024 + 0x60] = 0x4;
-        assert!(!needs_mending(&mut Image::of(&dirty).range(), &FileSystemKind::Vfat).unwrap());
-    }
 }

@@ -36,7 +36,13 @@ pub(super) fn identify(region: &mut dyn ReadAt) -> Result<Option<FileSystem>> {
 }
 
 fn other(name: &str) -> FileSystem {
-    FileSystem { kind: FileSystemKind::Other(name.to_owned()), label: None, uuid: None, len_bytes: None }
+    FileSystem {
+        kind: FileSystemKind::Other(name.to_owned()),
+        label: None,
+        uuid: None,
+        len_bytes: None,
+        needs_recovery: false,
+    }
 }
 
 fn other_by_magic(head: &[u8]) -> Option<&'static str> {
@@ -87,7 +93,16 @@ fn identify_ext(superblock: &[u8]) -> Option<FileSystem> {
         label: text(&superblock[0x78..0x88]),
         uuid: uuid(&superblock[0x68..0x78]),
         len_bytes: blocks.checked_mul(1024 << log_block_len),
+        needs_recovery: needs_recovery(incompat, ro_compat, le32(superblock, 0xe8)),
     })
+}
+
+/// Whether the kernel has to mend an ext file system before it can be written to: to replay the journal, to free inodes
+/// that were deleted while open. It does so at mount time only.
+fn needs_recovery(incompat: u32, ro_compat: u32, last_orphan: u32) -> bool {
+    const NEEDS_RECOVERY: u32 = 0x4;
+    const ORPHANS_PRESENT: u32 = 0x1_0000;
+    incompat & NEEDS_RECOVERY != 0 || ro_compat & ORPHANS_PRESENT != 0 || last_orphan != 0
 }
 
 /// The text before the first NUL, without blanks at the end; `None` if that is empty.
@@ -175,6 +190,8 @@ fn identify_fat(region: &mut dyn ReadAt, head: &[u8], fat: Fat) -> Result<FileSy
         label: text(label).filter(|label| label != "NO NAME"),
         uuid: dos_serial(head, serial_at),
         len_bytes: Some(sectors * sector),
+        // The dirty mark of Windows and of the kernel: bit 0 of the byte before the extended boot signature.
+        needs_recovery: head[serial_at - 2] & 1 != 0,
     })
 }
 
@@ -207,6 +224,8 @@ fn identify_exfat(region: &mut dyn ReadAt, head: &[u8]) -> Result<FileSystem> {
         label,
         uuid: dos_serial(head, 100),
         len_bytes: le64(head, 72).checked_mul(1 << sector_shift),
+        // VolumeDirty, section 3.1.13.2.
+        needs_recovery: le16(head, 106) & 0x2 != 0,
     })
 }
 
@@ -235,9 +254,24 @@ mod tests {
                 label: Some("rootfs".to_owned()),
                 uuid: Some("01234567-89ab-cdef-0123-456789abcdef".to_owned()),
                 len_bytes: Some(16 << 20),
+                needs_recovery: false,
             };
             assert_eq!(found, expected, "{options:?}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_has_to_mend_is_seen() {
+        let with = |at: usize, byte: u8| {
+            let mut bytes = vec![0; 2048];
+            bytes[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+            bytes[1024 + at] = byte;
+            identify(&mut Image::of(&bytes).range()).unwrap().unwrap().needs_recovery
+        };
+        assert!(!with(0, 0));
+        assert!(with(0x60, 0x4), "a journal to be replayed");
+        assert!(with(0x66, 0x1), "an orphan file in use");
+        assert!(with(0xe8, 12), "an orphan list");
     }
 
     #[test]

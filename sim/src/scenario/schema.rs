@@ -151,7 +151,7 @@ pub enum SidecarSpec {
 }
 
 /// What a medium, or an image of one, holds.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Zeros.
@@ -354,6 +354,8 @@ pub enum StatusSpec {
     Critical,
     /// Still running.
     Running,
+    /// Nothing was ever shown.
+    Dark,
 }
 
 /// What must hold at the end.
@@ -364,7 +366,8 @@ pub struct Expectation {
     pub status: StatusSpec,
     /// Code of the failure of the whole run, such as `R-NAMES`.
     pub code: Option<String>,
-    /// What became of each medium: `captured`, `written`, `skipped`, `untouched`, `failed`, `failed CODE`.
+    /// What became of each medium: `captured`, `written`, `skipped`, `untouched`, `failed` or `failed CODE`, and `refused`
+    /// or `refused CODE` for a failure before the first byte of the medium changed.
     #[serde(default)]
     pub media: BTreeMap<String, String>,
     /// Names in the drive's root that must be there.

@@ -421,6 +421,7 @@ impl From<&Superblock> for replicator_hal::FileSystem {
             label: superblock.label.clone(),
             uuid: Some(uuid),
             len_bytes: Some(superblock.len_bytes),
+            needs_recovery: superblock.dirty,
         }
     }
 }

@@ -308,6 +308,7 @@ impl FileSystems for Shared {
             label: None,
             uuid: None,
             len_bytes: Some(found.len_bytes),
+            needs_recovery: false,
         }))
     }
 

@@ -1,0 +1,27 @@
+//! Embeds the scenario files, so that the program runs them from anywhere.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=scenarios");
+    let directory = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("scenarios");
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(&directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut source = String::from("/// Name and text of every built-in scenario, by name.\n");
+    source.push_str("pub const BUILTIN: &[(&str, &str)] = &[\n");
+    for path in files {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        writeln!(source, "    ({name:?}, include_str!({path:?})),")?;
+    }
+    source.push_str("];\n");
+    let target = Path::new(&std::env::var("OUT_DIR")?).join("builtin_scenarios.rs");
+    std::fs::write(target, source)?;
+    Ok(())
+}

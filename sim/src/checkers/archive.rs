@@ -1,0 +1,213 @@
+//! Reads a tar archive for the checkers.
+//!
+//! Verified: sums of headers, order, sizes, the end mark, that nothing follows. Written apart from the engine's reader on
+//! purpose, and only for what a capture may write: POSIX ustar and pax headers, sparse files in form 1.0.
+
+use super::tree::{Node, Tree};
+use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
+use std::collections::BTreeMap;
+
+const BLOCK: usize = 512;
+
+struct Archive<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+type Records = BTreeMap<String, Vec<u8>>;
+
+/// The tree in an archive.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read(bytes: &[u8]) -> Result<Tree, String> {
+    let mut archive = Archive { bytes, at: 0 };
+    let mut tree = Tree::new();
+    let mut records = Records::new();
+    loop {
+        let header = archive.take(BLOCK)?;
+        if header.iter().all(|byte| *byte == 0) {
+            break;
+        }
+        check_sum(header)?;
+        let len = match records.get("size") {
+            Some(text) => number(text)? as usize,
+            None => octal(&header[124..136])? as usize,
+        };
+        let stored = archive.take(len)?;
+        archive.take((BLOCK - len % BLOCK) % BLOCK)?;
+        if header[156] == b'x' {
+            records = parse_records(stored)?;
+            continue;
+        }
+        add(&mut tree, header, stored, &std::mem::take(&mut records))?;
+    }
+    if archive.bytes[archive.at..].iter().any(|byte| *byte != 0) || archive.bytes.len() < archive.at + BLOCK {
+        return Err("the end mark is not whole, or something follows it".into());
+    }
+    Ok(tree)
+}
+
+impl<'a> Archive<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
+        let piece = self.at.checked_add(len).and_then(|end| self.bytes.get(self.at..end));
+        let piece = piece.ok_or_else(|| format!("the archive ends before byte {}", self.at + len))?;
+        self.at += len;
+        Ok(piece)
+    }
+}
+
+fn add(tree: &mut Tree, header: &[u8], stored: &[u8], records: &Records) -> Result<(), String> {
+    let raw_path = records.get("GNU.sparse.name").or(records.get("path")).cloned();
+    let raw_path = raw_path.unwrap_or_else(|| ustar_path(header));
+    let path = relative(&raw_path)?;
+    let link = records.get("linkpath").cloned().unwrap_or_else(|| text(&header[157..257]).to_vec());
+    if header[156] == b'1' {
+        let existing = relative(&link)?;
+        let mut node = tree.get(&existing).cloned().ok_or_else(|| format!("/{path} links to nothing"))?;
+        let first = node.first_name.clone().unwrap_or_else(|| existing.clone());
+        node.first_name = Some(first.clone());
+        if let Some(original) = tree.get_mut(&existing) {
+            original.first_name = Some(first);
+        }
+        tree.insert(path, node);
+        return Ok(());
+    }
+    let kind = match header[156] {
+        b'0' | 0 => FileKind::File,
+        b'2' => FileKind::Symlink,
+        b'3' => FileKind::CharDevice,
+        b'4' => FileKind::BlockDevice,
+        b'5' => FileKind::Directory,
+        b'6' => FileKind::Fifo,
+        other => return Err(format!("/{path} has the unknown type {other}")),
+    };
+    let sparse = records.contains_key("GNU.sparse.major");
+    let is_node = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
+    let node = Node {
+        kind,
+        mode: if kind == FileKind::Symlink { 0 } else { octal(&header[100..108])? as u32 },
+        owner: Owner {
+            uid: id(records, "uid", &header[108..116])?,
+            gid: id(records, "gid", &header[116..124])?,
+        },
+        modified: modified(records, &header[136..148])?,
+        device: if is_node {
+            (octal(&header[329..337])? as u32, octal(&header[337..345])? as u32)
+        } else {
+            (0, 0)
+        },
+        text: if kind == FileKind::Symlink { link } else { Vec::new() },
+        xattrs: xattrs(records),
+        bytes: if sparse { unfold(stored, records)? } else { stored.to_vec() },
+        first_name: None,
+    };
+    if !path.is_root() && tree.insert(path.clone(), node).is_some() {
+        return Err(format!("/{path} is there twice"));
+    }
+    Ok(())
+}
+
+fn relative(raw: &[u8]) -> Result<RelativePath, String> {
+    RelativePath::parse(raw).map_err(|error| error.to_string())
+}
+
+fn ustar_path(header: &[u8]) -> Vec<u8> {
+    let (name, prefix) = (text(&header[..100]), text(&header[345..500]));
+    if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+}
+
+fn text(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn check_sum(header: &[u8]) -> Result<(), String> {
+    let sum: u64 = header
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
+        .sum();
+    if octal(&header[148..156])? == sum { Ok(()) } else { Err("a header's sum is wrong".into()) }
+}
+
+fn octal(field: &[u8]) -> Result<u64, String> {
+    let digits: Vec<u8> = field.iter().copied().filter(|byte| *byte != 0 && *byte != b' ').collect();
+    if digits.is_empty() {
+        return Ok(0);
+    }
+    let text = std::str::from_utf8(&digits).map_err(|error| error.to_string())?;
+    u64::from_str_radix(text, 8).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn number(text: &[u8]) -> Result<u64, String> {
+    let text = String::from_utf8_lossy(text);
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn id(records: &Records, key: &str, field: &[u8]) -> Result<u32, String> {
+    let value = match records.get(key) {
+        Some(text) => number(text)?,
+        None => octal(field)?,
+    };
+    u32::try_from(value).map_err(|error| error.to_string())
+}
+
+fn modified(records: &Records, field: &[u8]) -> Result<Timestamp, String> {
+    let Some(text) = records.get("mtime") else {
+        return Ok(Timestamp { seconds: octal(field)? as i64, nanos: 0 });
+    };
+    let text = String::from_utf8_lossy(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let seconds: i64 = whole.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let nanos: u32 = digits.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    // A fraction of a negative number counts downwards.
+    if whole.starts_with('-') && nanos > 0 {
+        return Ok(Timestamp { seconds: seconds - 1, nanos: 1_000_000_000 - nanos });
+    }
+    Ok(Timestamp { seconds, nanos })
+}
+
+fn xattrs(records: &Records) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let named = records.iter().filter_map(|(key, value)| {
+        key.strip_prefix("SCHILY.xattr.").map(|name| (name.as_bytes().to_vec(), value.clone()))
+    });
+    named.collect()
+}
+
+fn parse_records(mut rest: &[u8]) -> Result<Records, String> {
+    let mut records = Records::new();
+    while !rest.is_empty() {
+        let space = rest.iter().position(|byte| *byte == b' ').ok_or("a record without a length")?;
+        let len = number(&rest[..space])? as usize;
+        let record = rest.get(space + 1..len.saturating_sub(1)).ok_or("a record that is cut off")?;
+        let equals = record.iter().position(|byte| *byte == b'=').ok_or("a record without a value")?;
+        let key = String::from_utf8_lossy(&record[..equals]).into_owned();
+        records.insert(key, record[equals + 1..].to_vec());
+        rest = &rest[len..];
+    }
+    Ok(records)
+}
+
+/// The bytes of a sparse file: a map in front, then the data.
+fn unfold(stored: &[u8], records: &Records) -> Result<Vec<u8>, String> {
+    let len = number(records.get("GNU.sparse.realsize").ok_or("a sparse file without a length")?)? as usize;
+    let mut at = 0;
+    let mut next = || {
+        let end =
+            stored[at..].iter().position(|byte| *byte == b'\n').ok_or("a sparse map that is cut off")?;
+        let value = number(&stored[at..at + end]);
+        at += end + 1;
+        value.map(|value| value as usize)
+    };
+    let count = next()?;
+    let ranges = (0..count).map(|_| Ok((next()?, next()?))).collect::<Result<Vec<_>, String>>()?;
+    let mut data = &stored[at.div_ceil(BLOCK) * BLOCK..];
+    let mut bytes = vec![0; len];
+    for (start, piece) in ranges {
+        let (head, tail) = data.split_at_checked(piece).ok_or("a sparse file without its data")?;
+        bytes.get_mut(start..start + piece).ok_or("sparse data past the end")?.copy_from_slice(head);
+        data = tail;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,203 @@
+//! S6, S11 of a capture: an image shows the medium, whole, and its root file system sanitised.
+//!
+//! Verified: of a disk image its length, every byte outside of partitions, every file of partitions that are nobody's to
+//! sanitise; of a root file system, in a disk image or a tarball, every file with its metadata against the golden tree
+//! without what must go, first-boot markers, date and checksums included. With rules of the story's own, only that what
+//! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
+
+use super::archive;
+use super::decode::decode;
+use super::drive_images::{Image, files, new_images};
+use super::tree::{Node, Tree, differences, of_found};
+use crate::inspect::files_in;
+use crate::pages::Pages;
+use crate::runner::Evidence;
+use crate::scenario::content::{Fate, Layout, Owner, Role, golden};
+use crate::scenario::image::md5_hex;
+use crate::scenario::schema::Scenario;
+use replicator_hal::{FileKind, RelativePath};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many differences are named.
+const TOLD: usize = 5;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let found = files(&evidence.last().after);
+    let wrong = new_images(evidence, &found)
+        .into_iter()
+        .filter_map(|image| shows(evidence, &image).err().map(|what| format!("{}: {what}", image.name)));
+    wrong.collect()
+}
+
+fn shows(evidence: &Evidence, image: &Image) -> Result<(), String> {
+    // Of the unit that the story began with: later boots may be on another one.
+    let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
+    let spec = evidence.scenario.media.get(&image.medium).ok_or("there is no such medium")?;
+    let plain = decode(&image.name, image.bytes.as_deref().unwrap_or_default())?;
+    let layout = Layout::of(spec.content, spec.len.0);
+    let is_single_rootfs =
+        layout.as_ref().is_some_and(|layout| layout.parts.len() == 1 && layout.rootfs().is_some());
+    if is_single_rootfs != image.is_tarball() {
+        return Err(
+            "a tarball is for one partition with a root file system, and a disk image for all else".into()
+        );
+    }
+    let expectation = Expectation::new(&evidence.scenario, &image.medium);
+    match layout {
+        Some(layout) if image.is_tarball() => {
+            let part = layout.rootfs().ok_or("no root file system")?;
+            expectation.check(&tree_at(source, part.start_bytes, part.len_bytes)?, &archive::read(&plain)?)
+        }
+        layout => disk_image(source, &plain, layout.as_ref(), &expectation),
+    }
+}
+
+fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, String> {
+    files_in(pages, start_bytes, len_bytes).map(|found| of_found(&found)).map_err(|error| error.to_string())
+}
+
+fn disk_image(
+    source: &Pages,
+    plain: &[u8],
+    layout: Option<&Layout>,
+    expectation: &Expectation,
+) -> Result<(), String> {
+    if plain.len() as u64 != source.len_bytes() {
+        return Err(format!("it shows {} bytes of {}", plain.len(), source.len_bytes()));
+    }
+    let found = Pages::from(plain);
+    let mut parts: Vec<_> = layout.map(|layout| layout.parts.clone()).unwrap_or_default();
+    parts.sort_by_key(|part| part.start_bytes);
+    let mut outside_start = 0;
+    for end in parts.iter().map(|part| part.start_bytes).chain([source.len_bytes()]) {
+        let len = usize::try_from(end - outside_start).unwrap_or(0);
+        if source.bytes(outside_start, len) != found.bytes(outside_start, len) {
+            return Err(format!("bytes outside of partitions differ between {outside_start} and {end}"));
+        }
+        let part = parts.iter().find(|part| part.start_bytes == end);
+        outside_start = part.map_or(end, |part| part.start_bytes + part.len_bytes);
+    }
+    for part in &parts {
+        let wanted = tree_at(source, part.start_bytes, part.len_bytes)?;
+        let shown = tree_at(&found, part.start_bytes, part.len_bytes)?;
+        let result = match part.role {
+            Role::Rootfs => expectation.check(&wanted, &shown),
+            Role::Boot | Role::Data => none(&differences(&wanted, &shown, &[])),
+        };
+        result.map_err(|what| format!("partition {}: {what}", part.number))?;
+    }
+    Ok(())
+}
+
+fn none(lines: &[String]) -> Result<(), String> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} files differ: {}", lines.len(), lines[..lines.len().min(TOLD)].join("; ")))
+}
+
+/// What a capture has to make of the golden tree.
+struct Expectation {
+    fates: BTreeMap<RelativePath, Fate>,
+    /// Files that come new.
+    additions: BTreeSet<RelativePath>,
+    own_rules: bool,
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::parse(text).unwrap_or_default()
+}
+
+impl Expectation {
+    fn new(scenario: &Scenario, medium: &str) -> Self {
+        let owner = Owner { medium, seed: scenario.seed, generation: 0 };
+        let link = scenario.media.get(medium).and_then(|spec| spec.var_log_link.clone());
+        let golden = golden(&owner, link.as_deref());
+        let fates = golden.entries.iter().map(|golden| (path(&golden.entry.path), golden.fate)).collect();
+        let text_of = |name: &str| {
+            let file = scenario.drive.files.iter().find(|file| file.name == name);
+            file.and_then(|file| file.text.clone()).unwrap_or_default()
+        };
+        let own_rules = text_of("replicator.toml").contains("rules =");
+        let mut additions: BTreeSet<RelativePath> = ["md5sums.txt", "root.version-cust"].map(path).into();
+        if !own_rules {
+            additions.extend(["firstboot", "ssh_regenkeys"].map(path));
+        }
+        for hook in ["sanitise-before", "sanitise-after"].map(text_of) {
+            additions.extend(hook.lines().filter_map(|line| line.strip_prefix("touch ")).map(path));
+        }
+        Self { fates, additions, own_rules }
+    }
+
+    fn check(&self, source: &Tree, shown: &Tree) -> Result<(), String> {
+        let mut wanted = source.clone();
+        let mut newer = Vec::new();
+        let mut touched = |changed: &RelativePath| newer.extend(changed.parent());
+        for (changed, fate) in &self.fates {
+            let gone = match fate {
+                Fate::Kept => false,
+                Fate::Removed => true,
+                // Rules of the story's own may remove what the default only empties.
+                Fate::Emptied => self.own_rules && !shown.contains_key(changed),
+            };
+            if gone {
+                wanted.remove(changed);
+                touched(changed);
+            } else if *fate == Fate::Emptied {
+                if let Some(node) = wanted.get_mut(changed) {
+                    node.bytes.clear();
+                }
+            }
+        }
+        // Parents that were made without being listed keep nothing that is not listed.
+        for added in &self.additions {
+            let node = shown.get(added).ok_or_else(|| format!("/{added} is missing"))?;
+            check_addition(added, node)?;
+            wanted.insert(added.clone(), node.clone());
+            touched(added);
+        }
+        newer.extend(
+            self.fates.iter().filter(|(_, fate)| **fate == Fate::Emptied).map(|(path, _)| path.clone()),
+        );
+        none(&differences(&wanted, shown, &newer))?;
+        check_sums(shown)
+    }
+}
+
+fn check_addition(path: &RelativePath, node: &Node) -> Result<(), String> {
+    if node.kind != FileKind::File || node.mode != 0o644 {
+        return Err(format!("/{path} is {:?} with mode {:o}", node.kind, node.mode));
+    }
+    let text = String::from_utf8_lossy(&node.bytes);
+    let right = match path.as_bytes() {
+        b"root.version-cust" => text.contains("2026-01-01"),
+        b"md5sums.txt" => true,
+        _ => node.bytes.is_empty(),
+    };
+    if right { Ok(()) } else { Err(format!("/{path} says {text:?}")) }
+}
+
+/// The list of checksums names every regular file but itself, with the right sum.
+fn check_sums(shown: &Tree) -> Result<(), String> {
+    let list = path("md5sums.txt");
+    let files = shown.iter().filter(|(path, node)| node.kind == FileKind::File && **path != list);
+    let mut wanted: Vec<String> = files.map(|(path, node)| sum_line(path, &node.bytes)).collect();
+    wanted.sort();
+    let text = String::from_utf8_lossy(&shown[&list].bytes).into_owned();
+    let mut found: Vec<String> = text.lines().map(str::to_owned).collect();
+    found.sort();
+    if wanted == found {
+        return Ok(());
+    }
+    let different =
+        wanted.iter().find(|line| !found.contains(line)).or(found.iter().find(|line| !wanted.contains(line)));
+    Err(format!("/md5sums.txt is not right about {different:?}"))
+}
+
+fn sum_line(path: &RelativePath, bytes: &[u8]) -> String {
+    let name = String::from_utf8_lossy(path.as_bytes()).into_owned();
+    let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");
+    let mark = if escaped == name { "" } else { "\\" };
+    format!("{mark}{}  ./{escaped}", md5_hex(bytes))
+}

@@ -1,0 +1,94 @@
+//! The images on a drive, and what a drive asks for, by the names in its root alone.
+//!
+//! Written from the manual's list of names, apart from the engine.
+
+use crate::inspect::{FoundFile, FoundFiles};
+use crate::runner::{Evidence, Snapshot};
+use replicator_hal::{FileKind, RelativePath};
+
+/// Endings of accepted names, the preferred first.
+const ENDINGS: [&str; 10] =
+    ["tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd"];
+/// How often a link may lead to another.
+const LINKS_MAX: usize = 8;
+
+/// What a drive asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No image, or an unfinished session.
+    Capture,
+    /// An image and no session.
+    Write,
+}
+
+/// An image for a medium.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The medium.
+    pub medium: String,
+    /// Name in the root.
+    pub name: String,
+    /// The bytes of the file, links followed; `None` if they lead to no file.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Image {
+    /// Whether it holds a tree, by its name.
+    pub fn is_tarball(&self) -> bool {
+        self.name.contains("image.tar")
+    }
+}
+
+/// Whether an unfinished session is on the drive.
+pub fn has_session(files: &FoundFiles) -> bool {
+    RelativePath::parse(".capture").is_ok_and(|path| files.contains_key(&path))
+}
+
+/// The drive's files; none if it cannot be read.
+pub fn files(snapshot: &Snapshot) -> FoundFiles {
+    snapshot.drive_files().unwrap_or_default()
+}
+
+/// The preferred image of every medium of the story that has one.
+pub fn images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
+    evidence.scenario.media.keys().filter_map(|medium| image(medium, files)).collect()
+}
+
+/// The preferred image of a medium.
+pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
+    ENDINGS.iter().find_map(|ending| {
+        let name = format!("{medium}image.{ending}");
+        let path = RelativePath::parse(&name).ok()?;
+        let file = files.get(&path)?;
+        let bytes = follow(files, &path, file).filter(|file| file.inode.kind == FileKind::File);
+        Some(Image { medium: medium.to_owned(), name, bytes: bytes.map(|file| file.bytes.clone()) })
+    })
+}
+
+fn follow<'a>(files: &'a FoundFiles, path: &RelativePath, file: &'a FoundFile) -> Option<&'a FoundFile> {
+    let (mut path, mut file) = (path.clone(), file);
+    for _ in 0..LINKS_MAX {
+        if file.inode.kind != FileKind::Symlink {
+            return Some(file);
+        }
+        let text = file.inode.text.as_slice();
+        path = match text.strip_prefix(b"/mnt/usb/").or(text.strip_prefix(b"/")) {
+            Some(below_root) => RelativePath::parse(below_root).ok()?,
+            None => path.parent()?.join_path(&RelativePath::parse(text).ok()?),
+        };
+        file = files.get(&path)?;
+    }
+    None
+}
+
+/// What a drive asks for.
+pub fn mode(evidence: &Evidence, files: &FoundFiles) -> Mode {
+    if !has_session(files) && !images(evidence, files).is_empty() { Mode::Write } else { Mode::Capture }
+}
+
+/// Images that were not on the drive when the story began.
+pub fn new_images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
+    let old = self::files(&evidence.boots[0].before);
+    let is_new = |image: &Image| RelativePath::parse(&image.name).is_ok_and(|path| !old.contains_key(&path));
+    images(evidence, files).into_iter().filter(is_new).collect()
+}

@@ -1,0 +1,56 @@
+//! What must hold in every story, whatever it is about.
+//!
+//! Each checker is a file that begins with what it verifies and what it does not. Checkers look at the world: media below
+//! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,
+//! table reader or rule list with it.
+
+pub mod archive;
+pub mod captured;
+pub mod decode;
+pub mod drive_images;
+pub mod drive_unchanged;
+pub mod failure_visible;
+pub mod mode_safety;
+pub mod no_secret;
+pub mod not_bootable;
+pub mod nothing_left;
+pub mod out_of_space;
+pub mod refused_untouched;
+pub mod right_target;
+pub mod something_done;
+pub mod source_unchanged;
+pub mod success_is_true;
+pub mod terminates;
+pub mod tree;
+pub mod valid_names;
+pub mod written;
+
+use crate::runner::{Complaint, Evidence};
+
+/// A checker: everything that it finds wrong, in words.
+pub type Check = fn(&Evidence) -> Vec<String>;
+
+/// All checkers with their names.
+pub const CHECKERS: [(&str, Check); 15] = [
+    ("source-unchanged (S1)", source_unchanged::check),
+    ("drive-unchanged (S2)", drive_unchanged::check),
+    ("valid-names (S3)", valid_names::check),
+    ("mode-safety (S4)", mode_safety::check),
+    ("right-target (S5)", right_target::check),
+    ("success-is-true (S6)", success_is_true::check),
+    ("failure-visible (S7)", failure_visible::check),
+    ("something-done (S8)", something_done::check),
+    ("refused-untouched (S9)", refused_untouched::check),
+    ("not-bootable (S10)", not_bootable::check),
+    ("captured (S6, S11)", captured::check),
+    ("out-of-space (S12)", out_of_space::check),
+    ("nothing-left (S17)", nothing_left::check),
+    ("no-secret (S18)", no_secret::check),
+    ("terminates (L1, L6)", terminates::check),
+];
+
+/// What all checkers find wrong.
+pub fn check_all(evidence: &Evidence) -> Vec<Complaint> {
+    let all = CHECKERS.iter();
+    all.flat_map(|(name, check)| check(evidence).into_iter().map(|what| Complaint::new(name, what))).collect()
+}

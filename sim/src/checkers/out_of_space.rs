@@ -1,0 +1,37 @@
+//! S12: out of space is clean.
+//!
+//! Verified: after a boot that met a full drive, the session holds no work file that takes space, and what had a name
+//! before still has its content. That nothing half-done has a valid name is `valid-names`' matter. Not verified: media
+//! that are full, which `not-bootable` sees.
+
+use super::drive_images::files;
+use crate::runner::Evidence;
+use crate::scenario::schema::FaultKind;
+use replicator_hal::FileKind;
+
+/// The session's own record may stay.
+const SMALL_LEN_BYTES: u64 = 4096;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let full = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::OutOfSpace && fault.reached);
+    if !full {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let (before, after) = (files(&boot.before), files(&boot.after));
+        for (path, file) in &after {
+            let in_session = path.as_bytes().starts_with(b".capture/");
+            if in_session && file.inode.kind == FileKind::File && file.inode.len_bytes > SMALL_LEN_BYTES {
+                wrong.push(format!("boot {} left {path} with {} bytes", number + 1, file.inode.len_bytes));
+            }
+        }
+        for (path, file) in before.iter().filter(|(path, _)| !path.as_bytes().starts_with(b".capture")) {
+            if after.get(path).is_none_or(|now| now.bytes != file.bytes) {
+                wrong.push(format!("boot {} changed {path} on a full drive", number + 1));
+            }
+        }
+    }
+    wrong
+}

@@ -1,0 +1,36 @@
+//! S8: no success by omission.
+//!
+//! Verified: where the LEDs show success, a capture left a new image, or a write had an image for a medium that is
+//! there. Not verified: whether it is the right one.
+
+use super::drive_images::{Mode, files, has_session, images, mode};
+use crate::runner::Evidence;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        if boot.status() != Some(Status::Success) {
+            continue;
+        }
+        let (before, after) = (files(&boot.before), files(&boot.after));
+        let done = match mode(evidence, &before) {
+            Mode::Capture => {
+                let was_there = if has_session(&before) { 0 } else { images(evidence, &before).len() };
+                images(evidence, &after).len() > was_there
+            }
+            Mode::Write => {
+                let present =
+                    |medium: &str| boot.before.media.get(medium).is_some_and(|pages| pages.len_bytes() > 0);
+                let images = images(evidence, &before);
+                images.iter().any(|image| present(&image.medium))
+                    && images.iter().all(|image| image.bytes.is_some())
+            }
+        };
+        if !done {
+            wrong.push(format!("boot {} shows success, but nothing was done", number + 1));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,36 @@
+//! L1, L6: every boot ends in a terminal LED status within bounded time.
+//!
+//! Verified: a boot whose power was not cut shows success, failure or critical, hung devices and failed starts included,
+//! not later than a bound of virtual time. Not verified: boots whose LEDs cannot be set.
+
+use crate::runner::Evidence;
+use crate::scenario::schema::FaultKind;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
+use replicator_hal::Status;
+use std::time::Duration;
+
+/// More than the longest lease, and more than media of this size can take.
+const BOUND: Duration = Duration::from_secs(3600);
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    if evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails) {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        if matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {
+            continue;
+        }
+        let log = boot.world.leds();
+        match log.shown().last() {
+            Some((_, Status::Running)) | None => wrong.push(format!("boot {} shows no end", number + 1)),
+            Some((since, status)) if *since > BOUND => {
+                wrong.push(format!("boot {} shows {status} only after {} s", number + 1, since.as_secs()));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}

@@ -1,0 +1,112 @@
+//! A tree of files in one form, wherever it was found, and how two of them differ.
+//!
+//! Verified: kinds, modes, owners, times to the nanosecond, device numbers, link texts, attributes, content, hard links.
+//! Not verified: access and change times, and how a file's holes lie on the medium.
+
+use crate::inspect::FoundFiles;
+use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
+use std::collections::BTreeMap;
+
+/// What is known of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits; of symlinks they mean nothing and are 0 here.
+    pub mode: u32,
+    /// Owner.
+    pub owner: Owner,
+    /// Last change.
+    pub modified: Timestamp,
+    /// Major and minor number.
+    pub device: (u32, u32),
+    /// Text of a symlink.
+    pub text: Vec<u8>,
+    /// Extended attributes.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Content of a regular file.
+    pub bytes: Vec<u8>,
+    /// The first of its names, if it has several.
+    pub first_name: Option<RelativePath>,
+}
+
+/// A tree by path, without its root.
+pub type Tree = BTreeMap<RelativePath, Node>;
+
+/// The tree of a file system that was found on a medium.
+pub fn of_found(found: &FoundFiles) -> Tree {
+    let mut names: BTreeMap<u64, Vec<&RelativePath>> = BTreeMap::new();
+    for (path, file) in found {
+        names.entry(file.number).or_default().push(path);
+    }
+    let node = |file: &crate::inspect::FoundFile| {
+        let names = names.get(&file.number).map(Vec::as_slice).unwrap_or_default();
+        let inode = &file.inode;
+        Node {
+            kind: inode.kind,
+            mode: if inode.kind == FileKind::Symlink { 0 } else { inode.mode },
+            owner: inode.owner,
+            modified: inode.modified,
+            device: inode.device,
+            text: inode.text.clone(),
+            xattrs: inode.xattrs.clone(),
+            bytes: file.bytes.clone(),
+            first_name: names.first().filter(|_| names.len() > 1).map(|path| (*path).clone()),
+        }
+    };
+    found.iter().map(|(path, file)| (path.clone(), node(file))).collect()
+}
+
+/// How `found` differs from `expected`, a line per name.
+///
+/// `may_be_newer` are directories whose time may differ, because something in them was changed on purpose.
+pub fn differences(expected: &Tree, found: &Tree, may_be_newer: &[RelativePath]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, wanted) in expected {
+        match found.get(path) {
+            None => lines.push(format!("/{path} is missing")),
+            Some(node) => {
+                let mut node = node.clone();
+                if may_be_newer.contains(path) {
+                    node.modified = wanted.modified;
+                }
+                if let Some(how) = difference(wanted, &node) {
+                    lines.push(format!("/{path}: {how}"));
+                }
+            }
+        }
+    }
+    for path in found.keys().filter(|path| !expected.contains_key(*path)) {
+        lines.push(format!("/{path} should not be there"));
+    }
+    lines
+}
+
+fn difference(wanted: &Node, found: &Node) -> Option<String> {
+    if wanted == found {
+        return None;
+    }
+    let mut parts = Vec::new();
+    let mut compare = |what: &str, same: bool, wanted: String, found: String| {
+        if !same {
+            parts.push(format!("{what} is {found}, not {wanted}"));
+        }
+    };
+    macro_rules! compare {
+        ($($field:ident),*) => {
+            $(compare(
+                stringify!($field),
+                wanted.$field == found.$field,
+                format!("{:?}", wanted.$field),
+                format!("{:?}", found.$field),
+            );)*
+        };
+    }
+    compare!(kind, mode, owner, modified, device, text, xattrs, first_name);
+    if wanted.bytes != found.bytes {
+        let same = wanted.bytes.iter().zip(&found.bytes).take_while(|(one, other)| one == other).count();
+        let lens = (wanted.bytes.len(), found.bytes.len());
+        parts.push(format!("content differs from byte {same} on ({} bytes, not {})", lens.1, lens.0));
+    }
+    Some(parts.join(", "))
+}

@@ -1,0 +1,64 @@
+//! S3, S13: a file under a valid image name is complete and matches its sidecars, after every boot and every cut.
+//!
+//! Verified: images that a capture made decode to their end, both sidecars are there and right, and what was there before
+//! the story is unchanged. Not verified: what the images show, which is `captured`'s matter.
+
+use super::decode::decode;
+use super::drive_images::{Image, files, new_images};
+use crate::inspect::FoundFiles;
+use crate::runner::Evidence;
+use crate::scenario::image::md5_hex;
+use replicator_hal::RelativePath;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let found = files(&boot.after);
+        for image in new_images(evidence, &found) {
+            if let Err(what) = whole(&image, &found) {
+                wrong.push(format!("after boot {}: {what}", number + 1));
+            }
+        }
+    }
+    wrong.extend(old_ones(evidence));
+    wrong
+}
+
+fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
+    let name = &image.name;
+    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is no file"))?;
+    let plain = decode(name, bytes)?;
+    if plain.is_empty() {
+        return Err(format!("{name} holds nothing"));
+    }
+    let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
+    matches(found, uncompressed, &plain)?;
+    if uncompressed == name { Ok(()) } else { matches(found, name, bytes) }
+}
+
+fn matches(found: &FoundFiles, name: &str, bytes: &[u8]) -> Result<(), String> {
+    let sidecar = format!("{name}.md5");
+    let path = RelativePath::parse(&sidecar).map_err(|error| error.to_string())?;
+    let text = &found.get(&path).ok_or_else(|| format!("{sidecar} is missing"))?.bytes;
+    let wanted = format!("{}  {name}\n", md5_hex(bytes));
+    if text == wanted.as_bytes() {
+        return Ok(());
+    }
+    Err(format!("{sidecar} says {:?}, right is {wanted:?}", String::from_utf8_lossy(text)))
+}
+
+/// Images that the story began with stay as they are, unless the story itself removes them.
+fn old_ones(evidence: &Evidence) -> Vec<String> {
+    let (before, after) = (files(&evidence.boots[0].before), files(&evidence.last().after));
+    let vanished = evidence.last().after.drive_files().is_err();
+    let mut wrong = Vec::new();
+    for image in super::drive_images::images(evidence, &before) {
+        let removed = evidence.boots.iter().any(|boot| boot.spec.remove.contains(&image.name));
+        let now = super::drive_images::image(&image.medium, &after);
+        if !removed && !vanished && now.is_none_or(|now| now.bytes != image.bytes) {
+            wrong.push(format!("{} was on the drive, and is no longer what it was", image.name));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,88 @@
+//! Whether a medium holds what its image shows.
+//!
+//! Verified: of a disk image every byte, below all caches; of a tarball the partition table, the kind of the file system
+//! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
+
+use super::archive;
+use super::decode::decode;
+use super::drive_images::Image;
+use super::tree::{differences, of_found};
+use crate::content::PagesBacking;
+use crate::inspect::files_in;
+use crate::pages::{Pages, SECTOR_LEN};
+use crate::partitions::read_partitions;
+use crate::scenario::schema::MediumSpec;
+use crate::simfs::{Kind, SimFs};
+
+/// Where a tarball's partition starts.
+const START_BYTES: u64 = 4 << 20;
+/// So many differences are named.
+const TOLD: usize = 5;
+
+/// Whether `medium` holds `image`.
+///
+/// # Errors
+/// How it differs.
+pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), String> {
+    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is no file", image.name))?;
+    let plain = decode(&image.name, bytes)?;
+    if image.is_tarball() { holds_tree(medium, &plain, spec) } else { holds_bytes(medium, &plain) }
+}
+
+fn holds_bytes(medium: &Pages, plain: &[u8]) -> Result<(), String> {
+    if plain.len() as u64 > medium.len_bytes() {
+        return Err("the image is larger than the medium".into());
+    }
+    let found = medium.bytes(0, plain.len());
+    match found.iter().zip(plain).position(|(found, wanted)| found != wanted) {
+        None => Ok(()),
+        Some(at) => {
+            let sector = at / SECTOR_LEN * SECTOR_LEN;
+            let text = |bytes: &[u8]| {
+                String::from_utf8_lossy(&bytes[sector..(sector + 40).min(bytes.len())]).into_owned()
+            };
+            Err(format!("byte {at} differs: found {:?}, the image has {:?}", text(&found), text(plain)))
+        }
+    }
+}
+
+fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), String> {
+    let wanted = archive::read(plain)?;
+    let partitions = read_partitions("medium", medium);
+    let [partition] = partitions.as_slice() else {
+        return Err(format!("there are {} partitions, not one", partitions.len()));
+    };
+    let sector = medium.bytes(0, SECTOR_LEN);
+    let gpt = spec.file_system.as_deref() == Some("ext4gpt");
+    let kind_byte = if gpt { 0xee } else { 0x83 };
+    if sector[450] != kind_byte || partition.start_bytes != START_BYTES || (!gpt && sector[446] != 0x80) {
+        return Err(format!("partition table: type {:#x} at {}", sector[450], partition.start_bytes));
+    }
+    let slack = medium.len_bytes() - partition.start_bytes - partition.len_bytes;
+    if slack > 64 << 10 {
+        return Err(format!("the partition leaves {slack} bytes unused"));
+    }
+    let mut copy = medium.clone();
+    let mut backing = PagesBacking { pages: &mut copy, start_bytes: partition.start_bytes };
+    let fs = SimFs::load(&mut backing, partition.len_bytes)
+        .map_err(|refusal| refusal.into_error("reading", "the medium").to_string())?;
+    let wanted_kind = match spec.file_system.as_deref() {
+        Some("ext2") => Kind::Ext2,
+        Some("ext3") => Kind::Ext3,
+        _ => Kind::Ext4,
+    };
+    if fs.superblock().kind != wanted_kind || fs.superblock().dirty {
+        return Err(format!(
+            "the file system is {:?}, dirty: {}",
+            fs.superblock().kind,
+            fs.superblock().dirty
+        ));
+    }
+    let found =
+        files_in(medium, partition.start_bytes, partition.len_bytes).map_err(|error| error.to_string())?;
+    let different = differences(&wanted, &of_found(&found), &[]);
+    if different.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} files differ: {}", different.len(), different[..different.len().min(TOLD)].join("; ")))
+}

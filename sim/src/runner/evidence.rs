@@ -1,0 +1,123 @@
+//! What a run leaves for those who judge it: media before and after each boot, the world at its end, what was planned.
+
+use crate::inspect::{FoundFiles, files_in};
+use crate::pages::Pages;
+use crate::partitions::read_partitions;
+use crate::scenario::schema::{BootSpec, FaultSpec, Scenario};
+use crate::world::{RunOutcome, World};
+use replicator_engine::report::Report;
+use replicator_hal::{Result, Status};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The bytes of all media and of the drive, below all caches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// By the names that stories use; `drive` is one of them.
+    pub media: BTreeMap<String, Pages>,
+}
+
+impl Snapshot {
+    /// What is in `world` now.
+    pub fn of(world: &World) -> Self {
+        let bytes = |name: String| world.medium_bytes(&name).ok().map(|pages| (name, pages));
+        Self { media: world.media().into_iter().filter_map(bytes).collect() }
+    }
+
+    /// The drive's files; none if there is no drive.
+    ///
+    /// # Errors
+    /// If the drive's file system cannot be read.
+    pub fn drive_files(&self) -> Result<FoundFiles> {
+        let Some(pages) = self.media.get("drive") else { return Ok(FoundFiles::new()) };
+        let partitions = read_partitions("drive", pages);
+        match partitions.first() {
+            Some(first) => files_in(pages, first.start_bytes, first.len_bytes),
+            None => Ok(FoundFiles::new()),
+        }
+    }
+}
+
+/// One boot.
+pub struct Boot {
+    /// What the story says of it.
+    pub spec: BootSpec,
+    /// What was there before.
+    pub before: Snapshot,
+    /// What was durable afterwards: what the next boot finds.
+    pub after: Snapshot,
+    /// The world at the end of the boot.
+    pub world: World,
+    /// What the engine reported; `None` if it panicked.
+    pub report: Option<Report>,
+    /// How the run ended.
+    pub outcome: RunOutcome,
+    /// Virtual time at the end.
+    pub virtual_time: Duration,
+    /// Calls that had an effect.
+    pub ops: u64,
+    /// Hash of all calls.
+    pub trace_hash: u64,
+}
+
+impl Boot {
+    /// Whether the boot came to its own end: no cut, no hang, no panic.
+    pub fn finished(&self) -> bool {
+        self.outcome == RunOutcome::Finished
+    }
+
+    /// What the LEDs show at the end.
+    pub fn status(&self) -> Option<Status> {
+        self.world.leds().final_status()
+    }
+}
+
+/// A fault of the story after all boots.
+#[derive(Debug, Clone)]
+pub struct FaultEnd {
+    /// The fault.
+    pub spec: FaultSpec,
+    /// Whether it made a difference in any boot.
+    pub reached: bool,
+}
+
+/// Everything about one run of a story.
+pub struct Evidence {
+    /// The story's name.
+    pub name: String,
+    /// The story.
+    pub scenario: Scenario,
+    /// Its boots.
+    pub boots: Vec<Boot>,
+    /// Its faults.
+    pub faults: Vec<FaultEnd>,
+    /// Boots, from 0, whose power was to be cut and was not.
+    pub missed_cuts: Vec<usize>,
+}
+
+impl Evidence {
+    /// The last boot.
+    ///
+    /// # Panics
+    /// Never: a story has at least one boot.
+    pub fn last(&self) -> &Boot {
+        &self.boots[self.boots.len() - 1]
+    }
+
+    /// Hash over all boots: same story, same hash.
+    pub fn trace_hash(&self) -> u64 {
+        self.boots.iter().fold(crate::random::FOLD_START, |hash, boot| {
+            crate::random::fold(hash, &boot.trace_hash.to_le_bytes())
+        })
+    }
+
+    /// Virtual time of all boots together.
+    pub fn virtual_time(&self) -> Duration {
+        self.boots.iter().map(|boot| boot.virtual_time).sum()
+    }
+
+    /// Calls of all boots together.
+    pub fn ops(&self) -> u64 {
+        self.boots.iter().map(|boot| boot.ops).sum()
+    }
+}

@@ -1,0 +1,177 @@
+//! From a story's words about faults and cuts to the faults of the simulated world.
+
+use crate::faults::{Fault, FaultKind as Kind, FsckScript, Trigger};
+use crate::op::Timing;
+use crate::pages::Pages;
+use crate::scenario::schema::{CutSpec, FaultKind, FaultSpec, Size};
+use std::ops::Range;
+
+/// Longest piece that a short read or write moves.
+const SHORT_LEN_BYTES: u64 = 5000;
+/// At which calls reads and writes are interrupted beside that.
+const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
+
+/// Names of the operations that stories may speak of.
+const OPERATIONS: [&str; 30] = [
+    "begin-verify",
+    "close",
+    "create",
+    "create-dir",
+    "device-list",
+    "drop-cache",
+    "format",
+    "fsck",
+    "grow",
+    "hook",
+    "identify",
+    "led-show",
+    "list",
+    "metadata",
+    "mount",
+    "open",
+    "open-source",
+    "open-target",
+    "open-write",
+    "read",
+    "remount",
+    "remove-dir",
+    "remove-file",
+    "rename",
+    "resolve",
+    "sync",
+    "sync-dir",
+    "sync-volume",
+    "unmount",
+    "write",
+];
+
+/// A fault of the world, and what it belongs to.
+pub(super) struct Armed {
+    /// The fault.
+    pub(super) fault: Fault,
+    /// Which fault of the story it is a part of; `None` for the cut of this boot.
+    pub(super) of: Option<usize>,
+    /// Whether it has to be reached.
+    pub(super) required: bool,
+}
+
+/// The faults that one fault of a story stands for. `drive_used_bytes` is what is on the drive now.
+pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Result<Vec<Armed>, String> {
+    let bad = |what: String| format!("fault {}: {what}", index + 1);
+    let mut when = Trigger {
+        op: spec.op.as_deref().map(operation).transpose().map_err(bad)?,
+        file: spec.file.clone(),
+        range: spec.range.as_deref().map(range).transpose().map_err(bad)?,
+        occurrence: spec.nth,
+        times: spec.times,
+        at_op: None,
+    };
+    let armed = |kind, when, required| Armed {
+        fault: Fault { on: spec.on.clone(), kind, when },
+        of: Some(index),
+        required: required && !spec.may_be_missed,
+    };
+    let kind = match spec.kind {
+        FaultKind::ShortIo => {
+            let interrupted = INTERRUPTED_AT.iter().map(|nth| {
+                let when = Trigger { occurrence: Some(*nth), times: Some(1), ..Trigger::default() };
+                armed(Kind::Interrupted, when, false)
+            });
+            let short = armed(Kind::Short { len_max_bytes: SHORT_LEN_BYTES }, when, true);
+            return Ok(std::iter::once(short).chain(interrupted).collect());
+        }
+        FaultKind::OutOfSpace => {
+            let space = spec.space.unwrap_or(Size(0)).0;
+            let from_start = when == Trigger::default();
+            if space > 0 && !from_start {
+                return Err(bad(
+                    "space left can only be said from the start on, without op, file and nth".into()
+                ));
+            }
+            Kind::OutOfSpace { capacity_bytes: if from_start { drive_used_bytes + space } else { 0 } }
+        }
+        FaultKind::ReadOnlyFlip => Kind::ReadOnly,
+        FaultKind::IoError => Kind::IoError,
+        FaultKind::DropWrites => {
+            let Range { start, end } = when.range.take().unwrap_or(0..u64::MAX);
+            Kind::DropWrites { start_bytes: start, end_bytes: (end != u64::MAX).then_some(end) }
+        }
+        FaultKind::BitFlip => {
+            let at = when.range.clone().ok_or_else(|| bad("a bit flips in a range".into()))?;
+            // The bit is wrong on the medium from the first time on that it is read back.
+            when = Trigger { op: Some("read".into()), occurrence: Some(1), times: Some(1), ..when };
+            Kind::FlipBits { at_bytes: at.start + (at.end - at.start) / 2, mask: 0x08 }
+        }
+        FaultKind::Hang => Kind::Hang { millis: None },
+        FaultKind::Vanish => Kind::Vanishes,
+        FaultKind::FsckFails => Kind::Fsck { outcome: FsckScript::Corrupt },
+        FaultKind::UnmountBusy => {
+            when.op.get_or_insert_with(|| "unmount".into());
+            Kind::Busy
+        }
+        FaultKind::LedFails => Kind::Fails,
+    };
+    Ok(vec![armed(kind, when, true)])
+}
+
+/// The cut of a boot.
+pub(super) fn cut(spec: &CutSpec) -> Result<Armed, String> {
+    let when = Trigger {
+        op: spec.op.as_deref().map(operation).transpose()?,
+        file: spec.file.clone(),
+        range: None,
+        occurrence: Some(spec.nth),
+        times: Some(1),
+        at_op: spec.at,
+    };
+    let timing = if spec.after { Timing::After } else { Timing::Before };
+    let on = spec.on.clone().unwrap_or_else(|| "*".into());
+    Ok(Armed { fault: Fault { on, kind: Kind::PowerCut { timing }, when }, of: None, required: true })
+}
+
+/// The world's name of an operation; underscores are as good as hyphens.
+fn operation(name: &str) -> Result<String, String> {
+    let name = name.replace('_', "-");
+    if OPERATIONS.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(format!("no operation {name:?}; known are {}", OPERATIONS.join(", ")))
+}
+
+/// `"4 MiB.."`, `"0..512"`, `"1 MiB..2 MiB"`.
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let hint = || format!("{text:?} is no range; write it like \"4 MiB..\" or \"0..512\"");
+    let (start, end) = text.split_once("..").ok_or_else(hint)?;
+    let size = |part: &str, otherwise| match part.trim() {
+        "" => Ok(otherwise),
+        part => Size::parse(part).map(|size| size.0),
+    };
+    let range = size(start, 0)?..size(end, u64::MAX)?;
+    if range.is_empty() { Err(hint()) } else { Ok(range) }
+}
+
+/// How many bytes of a file system's space are taken.
+pub(super) fn used_bytes(pages: &Pages) -> u64 {
+    let partitions = crate::partitions::read_partitions("drive", pages);
+    let Some(first) = partitions.first() else { return 0 };
+    let mut pages = pages.clone();
+    let mut backing = crate::content::PagesBacking { pages: &mut pages, start_bytes: first.start_bytes };
+    crate::simfs::SimFs::load(&mut backing, first.len_bytes).map_or(0, |fs| {
+        let (free, total) = fs.space_bytes();
+        total - free
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_operations_read_as_people_write_them() {
+        assert_eq!(range("4 MiB.."), Ok(4 << 20..u64::MAX));
+        assert_eq!(range("0..512"), Ok(0..512));
+        assert!(range("4 MiB").unwrap_err().contains("4 MiB.."));
+        assert_eq!(operation("sync_dir").as_deref(), Ok("sync-dir"));
+        assert!(operation("syncdir").unwrap_err().contains("sync-dir"));
+    }
+}

@@ -1,0 +1,191 @@
+//! The board of a story: its profile, its media, its drive, and the engine's tuning for a small world.
+
+use crate::content::{Content, FileSystemContent, PartitionContent};
+use crate::scenario::content::{self, Owner};
+use crate::scenario::image;
+use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
+use crate::simfs::Kind;
+use crate::world::{Medium, WorldBuilder};
+use replicator_engine::boot::Request;
+use replicator_engine::drive::DriveChoice;
+use replicator_engine::formats::codec::XzSettings;
+use replicator_engine::profile::{FileSystemFlavour, MediumKind, MediumProfile, Profile};
+use replicator_engine::tuning::Tuning;
+use replicator_hal::{DeviceKind, Timestamp};
+use std::collections::BTreeMap;
+
+/// The board's `compatible` string.
+pub const COMPATIBLE: &str = "sim,board";
+/// Where the drive's partition starts.
+const DRIVE_START_BYTES: u64 = 32 << 10;
+/// What the board believes the time is: a board with a battery, so that stamps are recognised.
+const WALL_CLOCK: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 0 };
+/// The order in which boards name their media.
+const ORDER: [&str; 4] = ["sd", "emmc", "sata", "nvme"];
+
+/// Identity of the medium `name` as the story begins.
+pub fn identity_of(name: &str) -> String {
+    format!("serial-of-{name}")
+}
+
+fn kind_name<'a>(name: &'a str, spec: &'a MediumSpec) -> &'a str {
+    spec.kind.as_deref().unwrap_or_else(|| name.trim_end_matches(|last: char| last.is_ascii_digit()))
+}
+
+fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), String> {
+    match kind_name(name, spec) {
+        "sd" => Ok((MediumKind::Sd, DeviceKind::Sd)),
+        "emmc" => Ok((MediumKind::Emmc, DeviceKind::Emmc)),
+        "sata" => Ok((MediumKind::Sata, DeviceKind::Sata)),
+        "nvme" => Ok((MediumKind::Nvme, DeviceKind::Nvme)),
+        other => Err(format!(
+            "media.{name}: no kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\""
+        )),
+    }
+}
+
+/// Names of the story's media in the board's order.
+pub fn media_names(scenario: &Scenario) -> Vec<String> {
+    let mut names: Vec<&String> = scenario.media.keys().collect();
+    let place = |name: &str| {
+        let kind = kind_name(name, &scenario.media[name]);
+        ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
+    };
+    names.sort_by_key(|name| (place(name), (*name).clone()));
+    names.into_iter().cloned().collect()
+}
+
+/// What the engine is asked to run.
+///
+/// # Errors
+/// If a medium makes no sense.
+pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
+    let mut media = Vec::new();
+    for name in media_names(scenario) {
+        let spec = &scenario.media[&name];
+        media.push(MediumProfile {
+            kind: kinds(&name, spec)?.0,
+            controller: Some(format!("{name}-controller")),
+            device: None,
+            file_system: flavour(spec)?,
+            rootfs_partition: spec.rootfs_partition.unwrap_or(1),
+            only: Vec::new(),
+            name,
+        });
+    }
+    let profile = Profile {
+        name: "sim".into(),
+        products: Vec::new(),
+        matches: vec![COMPATIBLE.into()],
+        media,
+        leds: Vec::new(),
+    };
+    Ok(Request {
+        profiles: vec![profile],
+        board_is_given: false,
+        drive: DriveChoice::Discover,
+        media: None,
+        tuning: tuning(),
+        version: "0.1.0".into(),
+    })
+}
+
+fn flavour(spec: &MediumSpec) -> Result<FileSystemFlavour, String> {
+    match spec.file_system.as_deref() {
+        None => Ok(FileSystemFlavour::default()),
+        Some("ext2") => Ok(FileSystemFlavour::Ext2),
+        Some("ext3") => Ok(FileSystemFlavour::Ext3),
+        Some("ext4") => Ok(FileSystemFlavour::Ext4),
+        Some("ext4compat") => Ok(FileSystemFlavour::Ext4Compat),
+        Some("ext4gpt") => Ok(FileSystemFlavour::Ext4Gpt),
+        Some(other) => Err(format!("no file system {other:?}")),
+    }
+}
+
+/// Small pieces, so that a small medium takes many steps, and a fast encoder.
+fn tuning() -> Tuning {
+    Tuning {
+        chunk_len_bytes: 64 << 10,
+        xz: XzSettings { preset: 0, dictionary_len_bytes: Some(64 << 10), block_len_bytes: 1 << 20 },
+        ..Tuning::default()
+    }
+}
+
+/// The world as the story begins, without faults.
+///
+/// # Errors
+/// If something in the story makes no sense or does not fit.
+pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
+    let mut builder = WorldBuilder::new()
+        .seed(scenario.seed)
+        .compatible(COMPATIBLE)
+        .wall_clock(WALL_CLOCK)
+        .keep_trace(true);
+    if !scenario.drive.absent {
+        builder = builder.medium(drive(scenario)?);
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in media_names(scenario) {
+        let spec = &scenario.media[&name];
+        let device_kind = kinds(&name, spec)?.1;
+        let prefix = match device_kind {
+            DeviceKind::Sd | DeviceKind::Emmc => "mmcblk",
+            DeviceKind::Nvme => "nvme",
+            _ => "sd",
+        };
+        let count = counts.entry(prefix).or_default();
+        let device = match prefix {
+            "mmcblk" => format!("mmcblk{count}"),
+            "nvme" => format!("nvme{count}n1"),
+            // `sda` is the drive.
+            _ => format!("sd{}", char::from(b'b' + *count as u8)),
+        };
+        *count += 1;
+        builder = builder.medium(medium(&name, spec, &device, device_kind, scenario.seed)?);
+    }
+    Ok(builder)
+}
+
+fn medium(
+    name: &str,
+    spec: &MediumSpec,
+    device: &str,
+    kind: DeviceKind,
+    seed: u64,
+) -> Result<Medium, String> {
+    let len_bytes = if spec.absent { 0 } else { spec.len.0 };
+    let mut medium = Medium::new(name, device, kind, len_bytes).with(|identity| {
+        identity.another_holder = spec.held_open;
+        identity.serial = Some(identity_of(name));
+    });
+    if !spec.absent {
+        let owner = Owner { medium: name, seed, generation: 0 };
+        let pages = content::medium(spec, &owner).map_err(|error| format!("media.{name}: {error}"))?;
+        medium = medium.content(Content::Pages(pages));
+    }
+    Ok(medium)
+}
+
+fn drive(scenario: &Scenario) -> Result<Medium, String> {
+    let spec: &DriveSpec = &scenario.drive;
+    let kind = match spec.file_system {
+        DriveFileSystem::Ext4 => Kind::Ext4,
+        DriveFileSystem::Vfat => Kind::Vfat,
+        DriveFileSystem::Exfat => Kind::Exfat,
+    };
+    let mut entries = Vec::new();
+    for file in &spec.files {
+        entries.extend(image::entries(scenario, file)?);
+    }
+    let mut file_system = FileSystemContent::new(kind, entries);
+    file_system.label = Some(spec.label.clone()).filter(|label| !label.is_empty());
+    let partition = PartitionContent {
+        mbr_type: if kind.unix() { 0x83 } else { 0x0c },
+        start_bytes: DRIVE_START_BYTES,
+        len_bytes: spec.len.0,
+        file_system: Some(file_system),
+    };
+    let len_bytes = spec.disk_len.map_or(spec.len.0, |len| len.0) + DRIVE_START_BYTES;
+    Ok(Medium::new("drive", "sda", DeviceKind::Usb, len_bytes)
+        .content(Content::Partitions("drive".to_owned(), vec![partition])))
+}

@@ -1,0 +1,253 @@
+//! The golden root file system: a tree with everything that a capture has to keep, and everything that it has to drop.
+//!
+//! Each entry says what must become of it, so that the expectation after a capture does not come from the engine's own
+//! rules. The content of everything that must go carries a marker, some of it only in blocks that are free already.
+
+use crate::content::{Entry, FileSystemContent, Node, stamped};
+use crate::random::Random;
+use crate::simfs::Kind;
+use replicator_hal::Timestamp;
+
+/// How the content of every secret begins. No byte string like it is anywhere else.
+pub const MARKER: &[u8] = b"SECRET-";
+
+/// What a capture has to do with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it is.
+    Kept,
+    /// It goes.
+    Removed,
+    /// Its content goes.
+    Emptied,
+}
+
+/// One entry and what has to become of it.
+#[derive(Debug, Clone)]
+pub struct GoldenEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// What has to become of it.
+    pub fate: Fate,
+}
+
+/// The tree.
+#[derive(Debug, Clone)]
+pub struct Golden {
+    /// All entries, parents first.
+    pub entries: Vec<GoldenEntry>,
+    /// Files that were removed before the story begins.
+    deleted: Vec<Entry>,
+}
+
+struct Builder {
+    entries: Vec<GoldenEntry>,
+    random: Random,
+    medium: String,
+}
+
+impl Builder {
+    fn add(&mut self, fate: Fate, entry: Entry) {
+        self.entries.push(GoldenEntry { entry, fate });
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        self.add(Fate::Kept, entry);
+    }
+
+    fn secret_entry(&mut self, path: &str) -> Entry {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let line = format!("SECRET-{name}-{}-{:016x}\n", self.medium, self.random.next());
+        Entry::file(path, line.repeat(12)).mode(0o600)
+    }
+
+    fn secret(&mut self, path: &str) {
+        let entry = self.secret_entry(path);
+        self.add(Fate::Removed, entry);
+    }
+}
+
+fn at(seconds: i64, nanos: u32) -> Timestamp {
+    Timestamp { seconds, nanos }
+}
+
+fn dated(mut entry: Entry, modified: Timestamp) -> Entry {
+    entry.modified = modified;
+    entry
+}
+
+impl Golden {
+    /// The tree of the medium `medium`. With `var_log_link`, `/var/log` is a symlink with this text, and the logs lie in
+    /// `/data/log`.
+    pub(super) fn new(medium: &str, seed: u64, var_log_link: Option<&str>) -> Self {
+        let random = Random::child(seed, &format!("golden:{medium}"));
+        let mut builder = Builder { entries: Vec::new(), random, medium: medium.to_owned() };
+        skeleton(&mut builder);
+        programs(&mut builder);
+        odd_files(&mut builder);
+        configuration(&mut builder);
+        secrets(&mut builder);
+        logs(&mut builder, var_log_link);
+        let deleted = vec![
+            builder.secret_entry("root/deleted-before.key"),
+            builder.secret_entry("var/lib/deleted-before.db"),
+        ];
+        Self { entries: builder.entries, deleted }
+    }
+
+    /// The file system with the tree in it.
+    pub fn file_system(&self) -> FileSystemContent {
+        let entries = self.entries.iter().map(|golden| golden.entry.clone()).collect();
+        FileSystemContent { removed: self.deleted.clone(), ..FileSystemContent::new(Kind::Ext4, entries) }
+    }
+}
+
+fn skeleton(builder: &mut Builder) {
+    for (path, mode) in [
+        ("etc", 0o755),
+        ("usr", 0o755),
+        ("usr/bin", 0o755),
+        ("usr/lib", 0o755),
+        ("var", 0o755),
+        ("var/lib", 0o755),
+        ("root", 0o700),
+        ("home", 0o755),
+        ("tmp", 0o1777),
+        ("var/tmp", 0o1777),
+        ("run", 0o755),
+        ("dev", 0o755),
+        ("srv", 0o755),
+        ("data", 0o755),
+        ("data/log", 0o755),
+    ] {
+        builder.keep(Entry::directory(path).mode(mode));
+    }
+    builder.keep(Entry::directory("home/user").mode(0o750).owner(1000, 1000));
+    builder.keep(Entry::symlink("bin", "usr/bin"));
+    builder.keep(Entry::symlink("lib", "usr/lib"));
+    builder.keep(Entry::directory("usr/lib/empty").mode(0o2750).owner(0, 50));
+    // Enough to lie where stories break media.
+    builder.keep(Entry::file("usr/lib/filler.bin", stamped("filler", 0, 300 << 10)));
+}
+
+fn programs(builder: &mut Builder) {
+    let program = |path: &str, mode| Entry::file(path, stamped(path, 0, 5000)).mode(mode);
+    builder.keep(program("usr/bin/busybox", 0o755));
+    builder.keep(Entry::node("usr/bin/[", Node::HardLink("usr/bin/busybox".into())));
+    builder.keep(Entry::node("usr/bin/sh", Node::HardLink("usr/bin/busybox".into())));
+    builder.keep(program("usr/bin/su", 0o4755));
+    builder.keep(program("usr/bin/wall", 0o2755).owner(0, 5));
+    let capability = b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00";
+    builder.keep(program("usr/bin/ping", 0o755).xattr("security.capability", capability));
+    builder.keep(Entry::node("dev/console", Node::CharDevice(5, 1)).mode(0o600));
+    builder.keep(Entry::node("dev/mmcblk0p1", Node::BlockDevice(179, 1)).mode(0o660).owner(0, 6));
+    builder.keep(Entry::node("dev/initctl", Node::Fifo).mode(0o600));
+}
+
+fn odd_files(builder: &mut Builder) {
+    // More than 2^21, which an octal field of a tar header cannot hold.
+    builder.keep(Entry::file("srv/far-owner", "far\n").owner(3_000_000, 4_000_000_000));
+    builder
+        .keep(Entry::node("srv/sparse.img", Node::Sparse(1 << 20, b"the end of the sparse file".to_vec())));
+    builder.keep(Entry::file("srv/empty", ""));
+    builder.keep(Entry::file("srv/nobody", "mode 0\n").mode(0));
+    builder.keep(dated(Entry::file("srv/nanoseconds", "ns\n"), at(1_700_000_000, 123_456_789)));
+    builder.keep(dated(Entry::file("srv/before-1970", "old\n"), at(-86_400, 500_000_000)));
+    builder.keep(dated(Entry::file("srv/after-2038", "new\n"), at(4_102_444_800, 1)));
+    let acl = b"\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\xe8\x03\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff";
+    builder.keep(Entry::file("srv/acl", "acl\n").xattr("system.posix_acl_access", acl));
+    builder.keep(Entry::directory("srv/acl-directory").xattr("system.posix_acl_default", acl));
+    builder.keep(
+        Entry::file("srv/attributes", "x\n")
+            .xattr("user.note", b"line\nwith=odd\0bytes")
+            .xattr("user.empty", b""),
+    );
+    for name in [
+        "with space",
+        "new\nline",
+        "\u{fc}n\u{ef}code",
+        "-dash",
+        "back\\slash",
+        "star*",
+        "tilde~",
+        "tab\there",
+    ] {
+        builder.keep(Entry::file(&format!("srv/odd/{name}"), name.as_bytes()));
+    }
+    builder.keep(Entry::file(&format!("srv/odd/{}", "n".repeat(200)), "long name\n"));
+    let deep = (0..12).map(|level| format!("directory-level-{level:02}")).collect::<Vec<_>>().join("/");
+    builder.keep(Entry::file(&format!("srv/{deep}/file"), "deep\n"));
+    builder.keep(Entry::symlink("srv/dangling", "/nowhere/at/all"));
+    builder.keep(Entry::symlink("srv/long-link", &format!("/{}", "target/".repeat(30))));
+    builder.keep(Entry::symlink("srv/loop", "loop"));
+}
+
+fn configuration(builder: &mut Builder) {
+    for (path, text) in [
+        ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
+        ("etc/fstab", "/dev/mmcblk0p1 / ext4 defaults 0 1\n"),
+        ("etc/hostname", "golden\n"),
+        ("etc/ssh/sshd_config", "PermitRootLogin no\n"),
+        ("etc/ssh/moduli", "# moduli\n"),
+        ("var/lib/dpkg/status", "Package: base-files\n"),
+    ] {
+        builder.keep(Entry::file(path, text));
+    }
+    builder.keep(Entry::file("etc/shadow", "root:*:19000:0:99999:7:::\n").mode(0o640).owner(0, 42));
+    builder.keep(Entry::directory("root/.ssh").mode(0o700));
+    builder.keep(Entry::file("root/.ssh/authorized_keys", "ssh-ed25519 AAAA support\n").mode(0o600));
+    builder.keep(Entry::file("data/settings.ini", "[product]\n"));
+}
+
+fn secrets(builder: &mut Builder) {
+    let id = builder.secret_entry("etc/machine-id").mode(0o444);
+    builder.add(Fate::Emptied, id);
+    for path in [
+        "etc/ssh/ssh_host_rsa_key",
+        "etc/ssh/ssh_host_rsa_key.pub",
+        "etc/ssh/ssh_host_ed25519_key",
+        "etc/ssh/ssh_host_ed25519_key.pub",
+        "var/lib/dbus/machine-id",
+        "var/lib/systemd/random-seed",
+        "root/.bash_history",
+        "root/.viminfo",
+        "root/.ssh/known_hosts",
+        "home/user/.python_history",
+        "tmp/session.lock",
+        "var/tmp/build.log",
+        "var/backups/shadow.bak",
+        "var/cache/apt/archives/tool_1.0_armhf.deb",
+        "var/cache/apt/pkgcache.bin",
+        "var/lib/apt/lists/mirror_Packages",
+        "var/lib/dhcp/dhclient.eth0.leases",
+        "run/daemon.pid",
+    ] {
+        builder.secret(path);
+    }
+    builder.add(Fate::Removed, Entry::directory("tmp/nested"));
+    builder.secret("tmp/nested/deeper.txt");
+    builder.add(Fate::Removed, Entry::symlink("tmp/to-etc", "/etc"));
+}
+
+fn logs(builder: &mut Builder, var_log_link: Option<&str>) {
+    let directory = match var_log_link {
+        Some(text) => {
+            builder.keep(Entry::symlink("var/log", text));
+            "data/log"
+        }
+        None => {
+            builder.keep(Entry::directory("var/log"));
+            builder.keep(Entry::file("data/log/of-the-product", "data, not a log of the system\n"));
+            "var/log"
+        }
+    };
+    builder.keep(Entry::directory(&format!("{directory}/apt")).owner(0, 4));
+    builder.secret(&format!("{directory}/syslog"));
+    builder.secret(&format!("{directory}/apt/history.log"));
+    builder.add(Fate::Removed, Entry::symlink(&format!("{directory}/to-config"), "/etc/ssh/sshd_config"));
+    if var_log_link.is_none() {
+        builder.keep(Entry::directory("var/log/journal"));
+        builder.add(Fate::Removed, Entry::directory("var/log/journal/0123456789abcdef"));
+        builder.secret("var/log/journal/0123456789abcdef/system.journal");
+    }
+}

@@ -1,0 +1,153 @@
+//! Writes the partition tables of the media in stories.
+//!
+//! Apart from the engine's own writer on purpose: what both got wrong would not be found.
+
+use super::layout::{Layout, Part, Role, Scheme};
+use crate::pages::Pages;
+use crate::partitions::make_mbr;
+use crate::random::{FOLD_START, fold};
+
+const SECTOR: u64 = 512;
+const ENTRIES: u64 = 128;
+const ENTRY_LEN: usize = 128;
+/// Partition type "Linux filesystem data", as it lies on the medium.
+const LINUX: [u8; 16] = *b"\xaf\x3d\xc6\x0f\x83\x84\x72\x47\x8e\x79\x3d\x69\xd8\x47\x7d\xe4";
+/// Partition type "basic data", as it lies on the medium.
+const BASIC: [u8; 16] = *b"\xa2\xa0\xd0\xeb\xe5\xb9\x33\x44\x87\xc0\x68\xb6\xb7\x26\x99\xc7";
+
+pub(super) fn write(layout: &Layout, name: &str, pages: &mut Pages) {
+    match layout.scheme {
+        Scheme::Mbr => {
+            let table: Vec<_> = layout.parts.iter().map(mbr_entry).collect();
+            pages.write(0, &make_mbr(&table));
+        }
+        Scheme::Logical => write_logical(layout, pages),
+        Scheme::Gpt => write_gpt(layout, name, pages),
+    }
+}
+
+fn mbr_entry(part: &Part) -> (u8, u64, u64) {
+    (if part.role == Role::Boot { 0x0c } else { 0x83 }, part.start_bytes, part.len_bytes)
+}
+
+/// Each logical partition has a table of its own in the sectors before it.
+fn write_logical(layout: &Layout, pages: &mut Pages) {
+    let (logical, primary): (Vec<&Part>, Vec<&Part>) = layout.parts.iter().partition(|part| part.number >= 5);
+    let mut table: Vec<_> = primary.iter().map(|part| mbr_entry(part)).collect();
+    let extended = primary.iter().map(|part| part.start_bytes + part.len_bytes).max().unwrap_or(1 << 20);
+    table.push((0x05, extended, pages.len_bytes() - extended));
+    pages.write(0, &make_mbr(&table));
+    let mut at = extended;
+    for (index, part) in logical.iter().enumerate() {
+        let (kind, start, len) = mbr_entry(part);
+        let mut chain = vec![(kind, start - at, len)];
+        let next = start + len;
+        if let Some(after) = logical.get(index + 1) {
+            chain.push((0x05, next - extended, after.start_bytes + after.len_bytes - next));
+        }
+        pages.write(at, &make_mbr(&chain));
+        at = next;
+    }
+}
+
+fn write_gpt(layout: &Layout, name: &str, pages: &mut Pages) {
+    let sectors = pages.len_bytes() / SECTOR;
+    pages.write(0, &make_mbr(&[(0xee, SECTOR, (sectors - 1) * SECTOR)]));
+    let guid = |what: &str| {
+        let first = fold(fold(FOLD_START, name.as_bytes()), what.as_bytes());
+        let mut guid = [0; 16];
+        guid[..8].copy_from_slice(&first.to_le_bytes());
+        guid[8..].copy_from_slice(&fold(first, b"guid").to_le_bytes());
+        guid
+    };
+    let mut entries = vec![0; ENTRIES as usize * ENTRY_LEN];
+    for part in &layout.parts {
+        let at = (part.number as usize - 1) * ENTRY_LEN;
+        let entry = &mut entries[at..at + ENTRY_LEN];
+        entry[..16].copy_from_slice(if part.role == Role::Boot { &BASIC } else { &LINUX });
+        entry[16..32].copy_from_slice(&guid(&format!("partition {}", part.number)));
+        entry[32..40].copy_from_slice(&(part.start_bytes / SECTOR).to_le_bytes());
+        let last = (part.start_bytes + part.len_bytes) / SECTOR - 1;
+        entry[40..48].copy_from_slice(&last.to_le_bytes());
+    }
+    let entries_sectors = entries.len() as u64 / SECTOR;
+    let copy_start = sectors - 1 - entries_sectors;
+    for (own, other, table) in [(1, sectors - 1, 2), (sectors - 1, 1, copy_start)] {
+        pages.write(table * SECTOR, &entries);
+        let header =
+            gpt_header(own, other, table, [2 + entries_sectors, copy_start - 1], guid("disk"), &entries);
+        pages.write(own * SECTOR, &header);
+    }
+}
+
+/// UEFI specification, 5.3.2.
+fn gpt_header(
+    own: u64,
+    other: u64,
+    table: u64,
+    usable: [u64; 2],
+    disk: [u8; 16],
+    entries: &[u8],
+) -> [u8; 512] {
+    let mut header = [0; SECTOR as usize];
+    header[..8].copy_from_slice(b"EFI PART");
+    header[8..12].copy_from_slice(&0x0001_0000_u32.to_le_bytes());
+    header[12..16].copy_from_slice(&92_u32.to_le_bytes());
+    for (at, value) in [(24, own), (32, other), (40, usable[0]), (48, usable[1]), (72, table)] {
+        header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    header[56..72].copy_from_slice(&disk);
+    header[80..84].copy_from_slice(&(ENTRIES as u32).to_le_bytes());
+    header[84..88].copy_from_slice(&(ENTRY_LEN as u32).to_le_bytes());
+    header[88..92].copy_from_slice(&crc(entries).to_le_bytes());
+    let sum = crc(&header[..92]);
+    header[16..20].copy_from_slice(&sum.to_le_bytes());
+    header
+}
+
+fn crc(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partitions::read_partitions;
+    use crate::scenario::schema::Content;
+    use replicator_engine::formats::partition;
+
+    #[test]
+    fn the_kernels_model_and_the_engine_read_what_was_laid_out() {
+        for content in [
+            Content::Single,
+            Content::SingleGpt,
+            Content::BootAndRoot,
+            Content::RootAndData,
+            Content::Gpt,
+            Content::Logical,
+        ] {
+            let layout = Layout::of(content, 8 << 20).unwrap();
+            let mut pages = Pages::zeros(8 << 20);
+            write(&layout, "sd", &mut pages);
+            let wanted: Vec<_> =
+                layout.parts.iter().map(|part| (part.number, part.start_bytes, part.len_bytes)).collect();
+            let mut seen: Vec<_> = read_partitions("mmcblk0", &pages)
+                .iter()
+                .map(|found| (found.number, found.start_bytes, found.len_bytes))
+                .collect();
+            // The kernel shows the extended partition too, by two sectors only.
+            seen.retain(|found| wanted.iter().any(|part| part.0 == found.0));
+            assert_eq!(seen, wanted, "{content:?}");
+            let bytes = pages.to_vec();
+            let table = partition::read(&mut bytes.as_slice(), 512).unwrap().unwrap();
+            let read: Vec<_> = table
+                .partitions
+                .iter()
+                .map(|found| (found.number, found.start_bytes, found.len_bytes))
+                .collect();
+            assert_eq!(read, wanted, "{content:?}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Image files and their sidecars on the drive, made with the usual libraries from what a story says.
+
+use super::content::{self, Owner};
+use super::schema::{Content, FileSpec, ImageDamage, Scenario, SidecarSpec, Size};
+use crate::checkers::tree::{Tree, of_found};
+use crate::content::Entry;
+use crate::inspect::files_in;
+use crate::pages::Pages;
+use md5::{Digest as _, Md5};
+use replicator_engine::formats::tar;
+use replicator_hal::{FileKind, NodeKind, RelativePath};
+use std::io::Write;
+use std::ops::Range;
+
+/// Length of the medium that an image shows if nothing is said.
+const IMAGE_LEN: Size = Size(8 << 20);
+/// Where trees are laid out to be packed.
+const SCRATCH_LEN_BYTES: u64 = 8 << 20;
+/// Pieces of this many zeros become holes.
+const HOLE_LEN_BYTES: usize = 4096;
+
+/// Hex digest.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// md5 in hex.
+pub fn md5_hex(bytes: &[u8]) -> String {
+    hex(Md5::digest(bytes).as_slice())
+}
+
+/// The entries on the drive that one file of a story stands for: itself, its sidecars, its record.
+///
+/// # Errors
+/// What in the story makes no sense, in words.
+pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
+    let kinds = [file.text.is_some(), file.link.is_some(), file.directory, file.image.is_some()];
+    if kinds.iter().filter(|given| **given).count() != 1 {
+        return Err(format!("{}: exactly one of text, link, directory and image must be given", file.name));
+    }
+    if let Some(text) = &file.text {
+        return Ok(vec![Entry::file(&file.name, text.as_bytes())]);
+    }
+    if let Some(text) = &file.link {
+        return Ok(vec![Entry::symlink(&file.name, text)]);
+    }
+    match file.image {
+        Some(content) => image_entries(scenario, file, content),
+        None => Ok(vec![Entry::directory(&file.name)]),
+    }
+}
+
+/// Name parts of an image: directory with its slash, medium, packing, compression.
+struct Name<'a> {
+    directory: &'a str,
+    medium: &'a str,
+    packing: &'a str,
+    compression: &'a str,
+}
+
+fn split(file: &FileSpec) -> Result<Name<'_>, String> {
+    let start = file.name.rfind('/').map_or(0, |slash| slash + 1);
+    let (directory, base) = file.name.split_at(start);
+    let (medium, rest) = base
+        .split_once("image.")
+        .ok_or_else(|| format!("{}: an image is called <medium>image.<...>", file.name))?;
+    let (packing, compression) = rest.split_once('.').unwrap_or((rest, "none"));
+    Ok(Name {
+        directory,
+        medium,
+        packing: file.packing.as_deref().unwrap_or(packing),
+        compression: file.compression.as_deref().unwrap_or(compression),
+    })
+}
+
+fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Result<Vec<Entry>, String> {
+    let name = split(file)?;
+    let owner = Owner { medium: name.medium, seed: scenario.seed, generation: 1 };
+    let mut plain = match name.packing {
+        "tar" => tarball(&rootfs_tree(&owner)?)?,
+        "dd" => content::image(content, file.image_len.unwrap_or(IMAGE_LEN).0, &owner)
+            .map_err(|error| error.to_string())?
+            .to_vec(),
+        other => return Err(format!("{}: no packing {other:?}", file.name)),
+    };
+    if file.damage == Some(ImageDamage::TarCutAtMember) {
+        let border = member_border(&plain);
+        plain.truncate(border);
+    }
+    let mut bytes = compress(name.compression, &plain)?;
+    damage(&mut bytes, file.damage);
+    if file.damage == Some(ImageDamage::Concatenated) {
+        plain.extend_from_within(..);
+    }
+    let mut entries = vec![];
+    let base = file.name.rsplit('/').next().unwrap_or(&file.name);
+    let uncompressed = base.strip_suffix(&format!(".{}", extension(base))).unwrap_or(base);
+    for (sidecar, text) in sidecars(file.sidecar, base, uncompressed, &plain, &bytes) {
+        entries.push(Entry::file(&format!("{}{sidecar}", name.directory), text));
+    }
+    if let Some(medium) = &file.captured_from {
+        let text = format!(
+            "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\
+             captured = \"2026-01-01T00:00:00Z\"\nversion = \"0.1.0\"\n",
+            crate::runner::identity_of(medium),
+            IMAGE_LEN.0
+        );
+        entries.push(Entry::file(&format!("{}{}image.source", name.directory, name.medium), text));
+    }
+    entries.push(Entry::file(&file.name, bytes));
+    Ok(entries)
+}
+
+/// The compression that a name ends in, or nothing that any name ends in.
+fn extension(base: &str) -> &str {
+    ["xz", "bz2", "gz", "zst"].into_iter().find(|known| base.ends_with(&format!(".{known}"))).unwrap_or("/")
+}
+
+/// The golden tree as it lies on a medium.
+///
+/// # Errors
+/// If it cannot be laid out.
+pub fn rootfs_tree(owner: &Owner<'_>) -> Result<Tree, String> {
+    let file_system = content::golden(owner, None).file_system();
+    let mut pages = Pages::zeros(SCRATCH_LEN_BYTES);
+    let found = file_system
+        .build(&mut pages, 0, SCRATCH_LEN_BYTES)
+        .and_then(|()| files_in(&pages, 0, SCRATCH_LEN_BYTES))
+        .map_err(|error| error.to_string())?;
+    Ok(of_found(&found))
+}
+
+/// Packs a tree.
+///
+/// # Errors
+/// If something in it cannot be packed.
+pub fn tarball(tree: &Tree) -> Result<Vec<u8>, String> {
+    let mut writer = tar::Writer::new(Vec::new());
+    for (path, node) in tree {
+        let entry = tar::Entry {
+            path: path.clone(),
+            kind: entry_kind(path, node),
+            mode: node.mode,
+            owner: node.owner,
+            modified: node.modified,
+            xattrs: node
+                .xattrs
+                .iter()
+                .map(|(name, value)| replicator_hal::Xattr { name: name.clone(), value: value.clone() })
+                .collect(),
+        };
+        writer.append(&entry).map_err(|error| error.to_string())?;
+        if let tar::EntryKind::File { data, .. } = &entry.kind {
+            for range in data {
+                let piece = &node.bytes[range.start as usize..range.end as usize];
+                writer.write_data(piece).map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    writer.finish().map_err(|error| error.to_string())
+}
+
+fn entry_kind(path: &RelativePath, node: &crate::checkers::tree::Node) -> tar::EntryKind {
+    if let Some(first) = node.first_name.as_ref().filter(|first| *first != path) {
+        return tar::EntryKind::HardLink { existing: first.clone() };
+    }
+    let (major, minor) = node.device;
+    match node.kind {
+        FileKind::Directory => tar::EntryKind::Directory,
+        FileKind::Symlink => tar::EntryKind::Symlink { text: node.text.clone() },
+        FileKind::CharDevice => tar::EntryKind::Node(NodeKind::CharDevice { major, minor }),
+        FileKind::BlockDevice => tar::EntryKind::Node(NodeKind::BlockDevice { major, minor }),
+        FileKind::Fifo | FileKind::Socket => tar::EntryKind::Node(NodeKind::Fifo),
+        FileKind::File => {
+            tar::EntryKind::File { len_bytes: node.bytes.len() as u64, data: data_ranges(&node.bytes) }
+        }
+    }
+}
+
+fn data_ranges(bytes: &[u8]) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for (index, piece) in bytes.chunks(HOLE_LEN_BYTES).enumerate() {
+        let start = (index * HOLE_LEN_BYTES) as u64;
+        let end = start + piece.len() as u64;
+        if piece.len() == HOLE_LEN_BYTES && piece.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        match ranges.last_mut() {
+            Some(range) if range.end == start => range.end = end,
+            _ => ranges.push(start..end),
+        }
+    }
+    ranges
+}
+
+/// Where a member starts, past the middle of an archive.
+fn member_border(plain: &[u8]) -> usize {
+    let mut at = 0;
+    while at + 512 <= plain.len() && at < plain.len() / 2 {
+        let size = std::str::from_utf8(&plain[at + 124..at + 135]).unwrap_or("0");
+        let len = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).unwrap_or(0);
+        // A header of records belongs to the header after it.
+        let whole = plain[at + 156] != b'x';
+        at += 512 + len.div_ceil(512) * 512;
+        if whole && at >= plain.len() / 2 {
+            break;
+        }
+    }
+    at
+}
+
+fn compress(compression: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| error.to_string();
+    match compression {
+        "none" => Ok(plain.to_vec()),
+        "xz" => {
+            let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
+            encoder.write_all(plain).map_err(failed)?;
+            encoder.finish().map_err(failed)
+        }
+        "bz2" => {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(plain).map_err(failed)?;
+            encoder.finish().map_err(failed)
+        }
+        "gz" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(plain).map_err(failed)?;
+            encoder.finish().map_err(failed)
+        }
+        "zst" => zstd::bulk::compress(plain, 1).map_err(failed),
+        other => Err(format!("no compression {other:?}")),
+    }
+}
+
+fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) {
+    let len = bytes.len();
+    match damage {
+        None | Some(ImageDamage::TarCutAtMember) => {}
+        Some(ImageDamage::Truncated) => bytes.truncate(len / 4 * 3),
+        Some(ImageDamage::OneByteShort) => bytes.truncate(len.saturating_sub(1)),
+        Some(ImageDamage::BitFlipped) => {
+            if let Some(byte) = bytes.get_mut(len / 2) {
+                *byte ^= 0x10;
+            }
+        }
+        Some(ImageDamage::Empty) => bytes.clear(),
+        Some(ImageDamage::Concatenated) => bytes.extend_from_within(..),
+        Some(ImageDamage::TrailingGarbage) => bytes.extend_from_slice(b"these bytes belong to no format"),
+    }
+}
+
+/// Names and texts of the sidecars.
+fn sidecars(
+    spec: SidecarSpec,
+    base: &str,
+    uncompressed: &str,
+    plain: &[u8],
+    bytes: &[u8],
+) -> Vec<(String, String)> {
+    let wrong = md5_hex(b"something else");
+    let content = || (format!("{uncompressed}.md5"), format!("{}  {uncompressed}\n", md5_hex(plain)));
+    let file = || (format!("{base}.md5"), format!("{}  {base}\n", md5_hex(bytes)));
+    match spec {
+        SidecarSpec::None => vec![],
+        SidecarSpec::Content => vec![content()],
+        SidecarSpec::File => vec![file()],
+        SidecarSpec::Both if base == uncompressed => vec![content()],
+        SidecarSpec::Both => vec![content(), file()],
+        SidecarSpec::Sha256 => {
+            let digest = hex(sha2::Sha256::digest(plain).as_slice());
+            vec![(format!("{uncompressed}.sha256"), format!("{digest}  {uncompressed}\n"))]
+        }
+        SidecarSpec::Wrong => vec![(format!("{uncompressed}.md5"), format!("{wrong}  {uncompressed}\n"))],
+        SidecarSpec::WrongFile => vec![(format!("{base}.md5"), format!("{wrong}  {base}\n"))],
+        SidecarSpec::Malformed => vec![(format!("{uncompressed}.md5"), "no digest at all\n".to_owned())],
+        SidecarSpec::Crlf => {
+            vec![(format!("{uncompressed}.md5"), format!("{} *{uncompressed}\r\n", md5_hex(plain)))]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::{archive, tree};
+
+    fn owner() -> Owner<'static> {
+        Owner { medium: "sd", seed: 7, generation: 1 }
+    }
+
+    #[test]
+    fn the_checkers_reader_finds_in_the_tarball_what_went_in() {
+        let packed = rootfs_tree(&owner()).unwrap();
+        let found = archive::read(&tarball(&packed).unwrap()).unwrap();
+        assert_eq!(tree::differences(&packed, &found, &[]), Vec::<String>::new());
+        assert!(packed.len() > 80);
+    }
+
+    #[test]
+    fn a_cut_at_a_member_leaves_whole_members_only() {
+        let mut plain = tarball(&rootfs_tree(&owner()).unwrap()).unwrap();
+        let border = member_border(&plain);
+        assert!(border > plain.len() / 4 && border < plain.len() - 2048 && border % 512 == 0);
+        plain.truncate(border);
+        plain.extend_from_slice(&[0; 1024]);
+        archive::read(&plain).unwrap();
+    }
+}

@@ -1,0 +1,364 @@
+//! Every checker sees what it is there for: each is shown a world that was tampered with, or an engine on a board that
+//! lies to it, and has to complain; and has nothing to say about the same story untouched.
+
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+use replicator_hal::{
+    BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, FileKind, Leds, RelativePath, Result, Source,
+    Status, Target, Timestamp,
+};
+use replicator_sim::checkers::{self, Check};
+use replicator_sim::pages::Pages;
+use replicator_sim::runner::{Evidence, Snapshot, boots};
+use replicator_sim::scenario::builtin;
+use replicator_sim::scenario::content::Owner;
+use replicator_sim::scenario::image;
+use replicator_sim::scenario::schema::Scenario;
+use replicator_sim::simfs::{Backing, SimFs};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the drive's partition starts.
+const DRIVE_START_BYTES: u64 = 32 << 10;
+
+fn story(name: &str) -> Scenario {
+    Scenario::parse(builtin::find(name).unwrap(), name).unwrap()
+}
+
+fn run(name: &str) -> Evidence {
+    run_on(name, |board| board)
+}
+
+fn run_on(name: &str, change: impl Fn(Board) -> Board) -> Evidence {
+    boots::run_with(name, &story(name), change).unwrap()
+}
+
+/// The checker has nothing to say about the story, and something that has `text` in it after `tamper`.
+fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
+    let mut evidence = run(name);
+    assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
+    tamper(&mut evidence);
+    complains(&check(&evidence), text);
+}
+
+fn complains(complaints: &[String], text: &str) {
+    assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
+}
+
+fn last(evidence: &mut Evidence) -> &mut Snapshot {
+    &mut evidence.boots.last_mut().unwrap().after
+}
+
+fn flip(snapshot: &mut Snapshot, medium: &str, at: u64) {
+    let pages = snapshot.media.get_mut(medium).unwrap();
+    let byte = pages.bytes(at, 1)[0];
+    pages.write(at, &[byte ^ 1]);
+}
+
+struct Drive<'a>(&'a mut Pages);
+
+impl Backing for Drive<'_> {
+    fn read(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<()> {
+        self.0.read(DRIVE_START_BYTES + offset_bytes, buffer);
+        Ok(())
+    }
+
+    fn write(&mut self, offset_bytes: u64, data: &[u8]) -> Result<()> {
+        self.0.write(DRIVE_START_BYTES + offset_bytes, data);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Puts a file onto the drive, in place of what had its name; without content, only removes that.
+fn put(snapshot: &mut Snapshot, name: &str, content: Option<&[u8]>) {
+    let pages = snapshot.media.get_mut("drive").unwrap();
+    let len = pages.len_bytes() - DRIVE_START_BYTES;
+    let (path, now) = (RelativePath::parse(name).unwrap(), Timestamp::default());
+    let mut drive = Drive(pages);
+    let mut fs = SimFs::load(&mut drive, len).unwrap();
+    if fs.lookup(&path).is_ok() {
+        let inode = fs.lookup(&path).unwrap();
+        let is_directory = fs.inode(inode).unwrap().kind == FileKind::Directory;
+        fs.remove(&path, is_directory, now).unwrap();
+    }
+    if let Some(content) = content {
+        let inode = fs.create(&path, FileKind::File, 0o644, now).unwrap();
+        let mut done = 0;
+        while done < content.len() {
+            done += fs.write(&mut drive, inode, done as u64, &content[done..], now).unwrap();
+        }
+    }
+    fs.sync(&mut drive).unwrap();
+}
+
+fn xz(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// LEDs that show something else than they are told.
+struct LyingLeds {
+    inner: Arc<dyn Leds>,
+    shows: fn(Status) -> Option<Status>,
+}
+
+impl Leds for LyingLeds {
+    fn show(&self, status: Status) {
+        if let Some(status) = (self.shows)(status) {
+            self.inner.show(status);
+        }
+    }
+
+    fn renew(&self, lease: Duration) {
+        self.inner.renew(lease);
+    }
+
+    fn lease_expired(&self) -> bool {
+        self.inner.lease_expired()
+    }
+}
+
+fn with_leds(shows: fn(Status) -> Option<Status>) -> impl Fn(Board) -> Board {
+    move |board| Board { leds: Arc::new(LyingLeds { inner: Arc::clone(&board.leds), shows }), ..board }
+}
+
+/// Every failure is told as a success.
+fn rosy(status: Status) -> Option<Status> {
+    Some(if status == Status::Failure { Status::Success } else { status })
+}
+
+/// Devices whose read-back never gets past the page cache.
+struct CachedDevices(Arc<dyn BlockDevices>);
+
+struct CachedTarget(Box<dyn Target>);
+
+impl BlockDevices for CachedDevices {
+    fn list(&self) -> Result<Vec<BlockDevice>> {
+        self.0.list()
+    }
+
+    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        self.0.open_source(device)
+    }
+
+    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
+        Ok(Box::new(CachedTarget(self.0.open_target(device)?)))
+    }
+
+    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
+        self.0.reread_partitions(device)
+    }
+}
+
+impl Target for CachedTarget {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+
+    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        self.0.write_at(offset_bytes, data)
+    }
+
+    fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.0.zero(offset_bytes, len_bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.0.sync()
+    }
+
+    fn begin_verify(&mut self) -> Result<CacheBypass> {
+        self.0.sync()?;
+        Ok(CacheBypass::Direct)
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.0.read_at(offset_bytes, buffer)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+#[test]
+fn one_bit_of_a_captured_source() {
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 5 << 20);
+    sees(checkers::source_unchanged::check, "capture-single-partition-sd", tamper, "sd changed");
+}
+
+#[test]
+fn one_bit_of_the_drive_in_a_write() {
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "drive", 1 << 20);
+    sees(checkers::drive_unchanged::check, "write-tar-xz", tamper, "changed the drive");
+}
+
+#[test]
+fn a_cut_off_image_under_a_valid_name_a_wrong_sidecar_and_none() {
+    let name = "capture-single-partition-sd";
+    let check = checkers::valid_names::check;
+    let cut = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", Some(&xz(&[7; 4096])[..40]));
+    sees(check, name, cut, "sdimage.tar.xz");
+    let wrong = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.md5", Some(b"x"));
+    sees(check, name, wrong, "sdimage.tar.md5 says");
+    let missing = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz.md5", None);
+    sees(check, name, missing, "sdimage.tar.xz.md5 is missing");
+    let lost = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", None);
+    sees(check, "capture-old-image-survives-failed-recapture", lost, "is no longer what it was");
+}
+
+#[test]
+fn a_crash_state_without_its_session() {
+    let tamper = |evidence: &mut Evidence| {
+        let after = &mut evidence.boots[0].after;
+        for name in [".capture/session.toml", ".capture"] {
+            put(after, name, None);
+        }
+    };
+    let name = "capture-power-cut-between-media-all-survives";
+    sees(checkers::mode_safety::check, name, tamper, "emmc is not captured");
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 0);
+    sees(checkers::mode_safety::check, name, tamper, "unfinished capture and changed sd");
+}
+
+#[test]
+fn a_medium_without_an_image_that_changed() {
+    let tamper = |evidence: &mut Evidence| {
+        let bytes = evidence.boots[0].before.media["sd"].clone();
+        evidence.boots[0].before.media.insert("sata".into(), bytes.clone());
+        evidence.boots[0].after.media.insert("sata".into(), bytes);
+        let spec = evidence.scenario.media["sd"].clone();
+        evidence.scenario.media.insert("sata".into(), spec);
+        flip(last(evidence), "sata", 77);
+    };
+    sees(checkers::right_target::check, "write-tar-xz", tamper, "no image for sata");
+}
+
+#[test]
+fn one_bit_of_what_was_written() {
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", (7 << 20) + 3);
+    sees(checkers::success_is_true::check, "write-dd-xz", tamper, "byte 7340035 differs");
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 446);
+    sees(checkers::success_is_true::check, "write-tar-xz", tamper, "partition table");
+    let tamper = |evidence: &mut Evidence| {
+        let medium = &last(evidence).media["sd"];
+        let text = medium.to_vec();
+        let at = text.windows(16).position(|window| window == b"PermitRootLogin ").unwrap();
+        flip(last(evidence), "sd", at as u64);
+    };
+    sees(checkers::success_is_true::check, "write-tar-xz", tamper, "/etc/ssh/sshd_config: content differs");
+}
+
+#[test]
+fn an_engine_that_verifies_through_the_page_cache() {
+    let evidence = run_on("write-half-dead-card-held-open", |board| Board {
+        devices: Arc::new(CachedDevices(Arc::clone(&board.devices))),
+        ..board
+    });
+    assert_eq!(evidence.last().status(), Some(Status::Success), "the lie works");
+    complains(&checkers::success_is_true::check(&evidence), "ended well for sd");
+    complains(&checkers::not_bootable::check(&evidence), "sd looks bootable");
+}
+
+#[test]
+fn a_failure_that_is_not_shown() {
+    let evidence = run_on("capture-fsck-cannot-repair", with_leds(rosy));
+    complains(&checkers::failure_visible::check(&evidence), "LEDs do not show it");
+}
+
+#[test]
+fn work_after_the_end_was_shown() {
+    /// The first status is already the last.
+    fn hasty(_: Status) -> Option<Status> {
+        Some(Status::Failure)
+    }
+    let evidence = run_on("capture-fsck-cannot-repair", with_leds(hasty));
+    complains(&checkers::failure_visible::check(&evidence), "work went on");
+}
+
+#[test]
+fn a_success_by_omission() {
+    for name in ["capture-nothing-is-failure", "names-case-is-refused", "write-dangling-symlink"] {
+        assert_eq!(checkers::something_done::check(&run(name)), Vec::<String>::new());
+        complains(&checkers::something_done::check(&run_on(name, with_leds(rosy))), "nothing was done");
+    }
+}
+
+#[test]
+fn one_bit_of_a_refused_target() {
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 12_345);
+    sees(checkers::refused_untouched::check, "write-truncated-image", tamper, "sd is said to be refused");
+}
+
+#[test]
+fn an_unverified_target_with_a_partition_table() {
+    let tamper = |evidence: &mut Evidence| {
+        let table = evidence.boots[0].before.media["sd"].bytes(0, 512);
+        last(evidence).media.get_mut("sd").unwrap().write(0, &table);
+    };
+    sees(checkers::not_bootable::check, "write-wrong-sidecar", tamper, "sd looks bootable");
+}
+
+#[test]
+fn an_image_that_shows_something_else() {
+    let check = checkers::captured::check;
+    let unsanitised = |evidence: &mut Evidence| {
+        let tree = image::rootfs_tree(&Owner { medium: "sd", seed: 0, generation: 0 }).unwrap();
+        let packed = xz(&image::tarball(&tree).unwrap());
+        put(last(evidence), "sdimage.tar.xz", Some(&packed));
+    };
+    sees(check, "capture-single-partition-sd", unsanitised, "is missing");
+    sees(checkers::no_secret::check, "capture-single-partition-sd", unsanitised, "SECRET-");
+    let other = |at: usize| {
+        move |evidence: &mut Evidence| {
+            let file = last(evidence).drive_files().unwrap()
+                [&RelativePath::parse("emmcimage.dd.xz").unwrap()]
+                .clone();
+            let mut plain = checkers::decode::decode("emmcimage.dd.xz", &file.bytes).unwrap();
+            match at {
+                0 => plain.truncate(7 << 20),
+                at => plain[at] ^= 1,
+            }
+            put(last(evidence), "emmcimage.dd.xz", Some(&xz(&plain)));
+        }
+    };
+    sees(check, "capture-multi-partition-emmc", other(0), "it shows 7340032 bytes of 8388608");
+    sees(check, "capture-multi-partition-emmc", other(5000), "outside of partitions");
+}
+
+#[test]
+fn a_work_file_left_on_a_full_drive() {
+    let tamper = |evidence: &mut Evidence| put(last(evidence), ".capture/emmc.image", Some(&[7; 8192]));
+    let name = "capture-out-of-space-in-later-medium";
+    sees(checkers::out_of_space::check, name, tamper, "left .capture/emmc.image");
+}
+
+#[test]
+fn a_handle_left_open() {
+    let evidence = run_on("capture-empty-slot-is-skipped", |board| {
+        std::mem::forget(board.devices.open_source(&DeviceName::new("mmcblk0")).unwrap());
+        board
+    });
+    complains(&checkers::nothing_left::check(&evidence), "left 1 open");
+    let tamper = |evidence: &mut Evidence| put(last(evidence), ".capture", Some(b""));
+    sees(checkers::nothing_left::check, "capture-single-partition-sd", tamper, "a session is left");
+}
+
+#[test]
+fn a_run_without_an_end() {
+    /// The end is never shown.
+    fn stuck(status: Status) -> Option<Status> {
+        Some(status).filter(|status| *status == Status::Running)
+    }
+    for name in ["write-tar-xz", "no-drive"] {
+        assert_eq!(checkers::terminates::check(&run(name)), Vec::<String>::new());
+        complains(&checkers::terminates::check(&run_on(name, with_leds(stuck))), "shows no end");
+    }
+}

@@ -191,9 +191,7 @@ fn commit_start(
         if part.is_empty() {
             continue;
         }
-        operation
-            .retry(|| hal::io::write_target(target, offset_bytes, part))
-            .map_err(Error::hal(doing()))?;
+        operation.retry(|| hal::io::write_target(target, offset_bytes, part)).map_err(Error::hal(doing()))?;
         target.begin_verify().map_err(Error::hal(doing()))?;
         let chunk = Chunk { offset_bytes, len_bytes: part.len(), hash: xxh3_128(part) };
         compare_chunk(operation, target, &chunk, &mut vec![0; part.len()])?;

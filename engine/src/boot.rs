@@ -303,7 +303,7 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
     }
     for line in report.lines() {
         operation.log(&line);
-        records.console(&printable::line(&line));
+        records.console(&line);
     }
     operation.board.leds.show(report.status);
     report

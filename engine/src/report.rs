@@ -1,6 +1,7 @@
 //! What a run did, for the report file and for the last lines on the console.
 
 use crate::error::Error;
+use crate::printable;
 use replicator_hal::{CacheBypass, Status};
 use serde::Serialize;
 
@@ -161,6 +162,10 @@ impl Outcome {
     }
 }
 
+fn printable(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| printable::line(&line).into_owned()).collect()
+}
+
 impl Report {
     /// A report of a run that has just begun, and has not succeeded.
     pub fn new(version: &str) -> Self {
@@ -187,14 +192,24 @@ impl Report {
             && !self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)))
     }
 
-    /// The last lines on the console: one per medium, then the result.
+    /// The last lines on the console: one per medium, then the result. Safe for a terminal, whatever the names are.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.outcomes.iter().map(Outcome::line).collect();
         if let Some(error) = &self.failure {
             lines.push(format!("FAILED: {error}; {}", error.advice()));
         }
         lines.push(format!("result: {}", self.status));
-        lines
+        printable(lines)
+    }
+
+    /// What a plan shows: the mode, the notes, and what would make a run fail. Safe for a terminal, too.
+    pub fn plan_lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("mode: {}", self.mode.unwrap_or("none"))];
+        lines.extend(self.notes.iter().cloned());
+        if let Some(error) = &self.failure {
+            lines.push(format!("would fail: {error}; {}", error.advice()));
+        }
+        printable(lines)
     }
 
     /// The report file.
@@ -260,6 +275,16 @@ mod tests {
         failed_elsewhere.failure = Some(Error::Hung { what: "start".into() });
         assert!(!failed_elsewhere.succeeded());
         assert_eq!(report(vec![]).status, Status::Failure, "a report that nobody finished is no success");
+    }
+
+    #[test]
+    fn lines_are_safe_for_a_terminal() {
+        let mut report = report(vec![End::Failed(Error::Internal { detail: "a\x1b[2J\nsd: OK".into() })]);
+        report.notes = vec!["b\rresult: success".into()];
+        report.failure = Some(Error::refused(Refusal::MisspeltNames, "c\x07"));
+        let lines = [report.lines(), report.plan_lines()].concat();
+        assert_eq!(lines.len(), 6);
+        assert!(!lines.iter().any(|line| line.contains(char::is_control)), "{lines:?}");
     }
 
     #[test]

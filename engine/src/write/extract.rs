@@ -5,6 +5,7 @@
 //! are symlinks are followed inside of the volume only. A later entry of a name replaces an earlier one, as tar does it,
 //! but for a directory that holds something.
 
+use super::tar_limits::Needs;
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits};
@@ -30,7 +31,7 @@ pub(super) struct Expected {
 /// Everything that was extracted, by resolved path.
 pub(super) type Manifest = BTreeMap<RelativePath, Expected>;
 
-/// Extracts all of `content` into `volume`.
+/// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`.
 ///
 /// # Errors
 /// Errors of the archive and of the medium.
@@ -39,7 +40,9 @@ pub(super) fn extract(
     name: &str,
     content: &mut dyn Read,
     volume: &dyn Volume,
+    medium_len_bytes: u64,
 ) -> Result<Manifest> {
+    let mut needs = Needs::default();
     let mut extraction = Extraction {
         operation,
         name,
@@ -50,8 +53,10 @@ pub(super) fn extract(
     };
     let mut reader = Reader::new(content, ReaderLimits::default());
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
+        needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
         extraction.entry(entry, &mut reader)?;
     }
+    needs.check_not_empty(name)?;
     extraction.finish_directories()?;
     Ok(extraction.manifest)
 }

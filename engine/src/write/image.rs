@@ -59,8 +59,8 @@ pub struct Image {
     pub content: Vec<Promise>,
     /// Digests of the file itself.
     pub file: Vec<Promise>,
-    /// Identity of the medium it was captured from.
-    pub captured_from: Option<String>,
+    /// The record of the capture that made it, if one lies beside it.
+    pub captured_from: Option<SourceRecord>,
 }
 
 impl Image {
@@ -214,8 +214,8 @@ impl<'a> Lookup<'a> {
         Ok(promises)
     }
 
-    /// Identity of the captured medium, from the record beside the image.
-    fn source_record(&self) -> Result<Option<String>> {
+    /// The record of the captured medium that lies beside the image.
+    fn source_record(&self) -> Result<Option<SourceRecord>> {
         let own = Some(SourceRecord::file_name(&self.name.medium));
         let target = self
             .target_name
@@ -229,7 +229,7 @@ impl<'a> Lookup<'a> {
                 let what = format!("{name} is no record of a captured medium");
                 return Err(Error::refused(Refusal::BadSidecar, what));
             };
-            return Ok(record.identity);
+            return Ok(Some(record));
         }
         Ok(None)
     }

@@ -2,7 +2,8 @@
 //!
 //! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
 //! is checked while it is written, and its start is held back until then. A tarball is decoded whole, because only that
-//! tells whether every entry can be restored; so is any image whose decoded length is not written down in it.
+//! tells whether every entry can be restored, unless it is the very file that a capture has read back and decoded; so is
+//! any image whose decoded length is not written down in it.
 
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
@@ -48,7 +49,8 @@ pub(super) fn check(
 ) -> Result<Checked> {
     let name = image.name.to_string();
     let device = check_medium(operation, medium, &name)?;
-    if let (Some(captured_from), Some(identity)) = (&image.captured_from, &device.identity) {
+    let captured_from = image.captured_from.as_ref().and_then(|record| record.identity.as_ref());
+    if let (Some(captured_from), Some(identity)) = (captured_from, &device.identity) {
         if captured_from == identity && !write_back {
             return Err(Error::refused(
                 Refusal::WriteBack,
@@ -70,7 +72,10 @@ pub(super) fn check(
     match image.name.packing {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
-            let facts = check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?;
+            let facts = match TarFacts::of_capture(&image, content_len_bytes, device.len_bytes) {
+                Some(facts) => facts,
+                None => check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?,
+            };
             content_len_bytes = Some(facts.content_len_bytes);
             tar = Some(facts);
         }

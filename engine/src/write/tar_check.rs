@@ -3,7 +3,7 @@
 
 use super::image::Image;
 use super::tar_limits::Needs;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Digest, Hasher};
 use crate::formats::tar::{Reader, ReaderLimits};
@@ -12,17 +12,36 @@ use replicator_hal::Volume;
 use std::io::{self, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
 
-/// What a whole pass over a tarball showed.
+/// What is known of a tarball before it is extracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarFacts {
     /// Length of the decoded archive.
     pub content_len_bytes: u64,
-    /// Hash of the decoded archive: the pass that extracts must see the same.
-    pub content_hash: u128,
-    /// Number of entries.
-    pub entries: u64,
-    /// Bytes of file data.
+    /// Hash of the decoded archive: the pass that extracts must see the same. `None` if it was not decoded yet.
+    pub content_hash: Option<u128>,
+    /// Bytes of file data, or somewhat more.
     pub data_len_bytes: u64,
+}
+
+impl TarFacts {
+    /// A tarball that a capture made, and whose file matches its sidecar, is the one that the capture read back from the
+    /// drive and decoded whole: decoding it once more before it is written would tell nothing new. Its content is held
+    /// against its sidecar when it is extracted. `None` if all that cannot be said, or if it may not fit.
+    pub(super) fn of_capture(
+        image: &Image,
+        content_len_bytes: Option<u64>,
+        medium_len_bytes: u64,
+    ) -> Option<Self> {
+        let content_len_bytes = content_len_bytes.filter(|len_bytes| *len_bytes <= medium_len_bytes)?;
+        let is_verified =
+            image.captured_from.is_some() && !image.file.is_empty() && !image.content.is_empty();
+        // An entry takes no more beside its data than its header in the archive.
+        is_verified.then_some(Self {
+            content_len_bytes,
+            content_hash: None,
+            data_len_bytes: content_len_bytes,
+        })
+    }
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -91,16 +110,18 @@ pub(super) fn check_tar(
         .map_err(Error::format(name.as_str()))?;
     let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let Needs { entries, data_len_bytes, .. } = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let needs = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
         promise.check(&name, digest)?;
     }
-    if entries == 0 {
-        return Err(Error::refused(Refusal::WrongContent, format!("{name} holds no files")));
-    }
-    Ok(TarFacts { content_len_bytes: tapped.len_bytes, content_hash: tapped.hash, entries, data_len_bytes })
+    needs.check_not_empty(&name)?;
+    Ok(TarFacts {
+        content_len_bytes: tapped.len_bytes,
+        content_hash: Some(tapped.hash),
+        data_len_bytes: needs.data_len_bytes,
+    })
 }
 
 fn count(

@@ -1,4 +1,4 @@
-//! What an archive may ask for, judged entry by entry before anything is erased: what no Linux file system can hold is
+//! What an archive may ask for, judged entry by entry, before anything is erased wherever it is decoded before: what no Linux file system can hold is
 //! refused, and so is what would take too much memory until it is verified.
 
 use crate::error::{Error, Refusal, Result};
@@ -28,8 +28,7 @@ const FILE_LEN_MAX_BYTES: u64 = 16 << 40;
 /// Adds up what the entries of an archive need.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
-    /// Number of entries.
-    pub(super) entries: u64,
+    entries: u64,
     /// Bytes of file data.
     pub(super) data_len_bytes: u64,
     memory_bytes: u64,
@@ -69,6 +68,17 @@ impl Needs {
         if self.memory_bytes > tuning.tar_memory_bytes {
             let limit = tuning.tar_memory_bytes;
             return too_large(format!("has so many entries that verifying it takes more than {limit} bytes"));
+        }
+        Ok(())
+    }
+
+    /// An archive without entries is no root file system.
+    ///
+    /// # Errors
+    /// `WrongContent`.
+    pub(super) fn check_not_empty(&self, name: &str) -> Result<()> {
+        if self.entries == 0 {
+            return Err(Error::refused(Refusal::WrongContent, format!("{name} holds no files")));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
+use crate::formats::digest::Hasher;
 use crate::formats::partition::{self, Layout};
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
@@ -130,16 +131,23 @@ fn fill(
     let compute = operation.compute();
     let content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
-    let mut tap = Tap::new(content, Vec::new(), operation.progress("writing", Some(facts.content_len_bytes)));
-    let manifest = extract(operation, &name, &mut tap, volume)?;
+    let promises = if facts.content_hash.is_none() { &checked.image.content[..] } else { &[] };
+    let hashers = promises.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let progress = operation.progress("writing", Some(facts.content_len_bytes));
+    let mut tap = Tap::new(content, hashers, progress);
+    let manifest = extract(operation, &name, &mut tap, volume, checked.device.len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
-    if (tapped.hash, tapped.len_bytes) != (facts.content_hash, facts.content_len_bytes) {
+    let hash_differs = facts.content_hash.is_some_and(|hash| hash != tapped.hash);
+    if hash_differs || tapped.len_bytes != facts.content_len_bytes {
         return Err(Error::Verify {
             what: name,
             offset_bytes: 0,
             detail: "the drive gave other bytes than when it was checked".into(),
         });
+    }
+    for (promise, digest) in promises.iter().zip(&tapped.digests) {
+        promise.check(&name, digest)?;
     }
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;

@@ -151,7 +151,7 @@ fn is_root() -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn simulated_and_real_volumes_agree(calls in prop::collection::vec(any_call(), 1..40)) {

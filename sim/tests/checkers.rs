@@ -1,6 +1,9 @@
 //! Every checker sees what it is there for: each is shown a world that was tampered with, or an engine on a board that
 //! lies to it, and has to complain; and has nothing to say about the same story untouched.
 
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use replicator_hal::{
     BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, FileKind, Leds, RelativePath, Result, Source,
     Status, Target, Timestamp,

@@ -1,5 +1,8 @@
 //! Every built-in story holds, and gives the same trace when it is told again.
 
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
 use replicator_sim::runner;
 use replicator_sim::scenario::builtin::BUILTIN;
 use replicator_sim::scenario::schema::Scenario;

@@ -1,5 +1,8 @@
 //! What people see: LED wave forms, the report about a story that failed, the list, the console.
 
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use replicator_hal::Status;
 use replicator_sim::WorldBuilder;
 use replicator_sim::cli::telling;

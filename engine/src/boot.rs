@@ -12,6 +12,7 @@ use crate::names::{self, NameVerdict};
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::printable;
 use crate::profile::Profile;
 use crate::report::Report;
 use crate::tuning::Tuning;
@@ -258,7 +259,7 @@ impl Run<'_> {
         if refused.is_empty() {
             return Ok(has_image);
         }
-        Err(Error::refused(Refusal::MisspeltNames, refused.join("; ")))
+        Err(Error::refused(Refusal::MisspeltNames, printable::few(&refused, "; ")))
     }
 
     fn capture<'b>(&'b self, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
@@ -288,11 +289,13 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         report.failure = Some(error);
     } else if let Err(error) = operation.check_lease() {
         report.failure = Some(error);
-    } else if !report.outcomes.is_empty() && !report.did_something() {
+    } else if !report.did_something() {
         let what = "nothing was captured or written".to_owned();
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
     report.status = if report.succeeded() { Status::Success } else { Status::Failure };
+    // What is left must not be told of as a success that the LEDs then deny.
+    operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;
     match report.json() {
         Ok(json) => records.report(&json),

@@ -95,7 +95,7 @@ impl Pages {
     pub fn dump(&self, path: &Path) -> io::Result<()> {
         let file = File::create(path)?;
         file.set_len(self.len_bytes)?;
-        for (number, page) in self.pages.iter() {
+        for (number, page) in self.pages.iter().filter(|(_, page)| page.iter().any(|byte| *byte != 0)) {
             let start = number * PAGE_LEN as u64;
             let len = self.len_bytes.saturating_sub(start).min(PAGE_LEN as u64) as usize;
             file.write_all_at(&page[..len], start)?;

@@ -2,7 +2,7 @@
 //! lies to it, and has to complain; and has nothing to say about the same story untouched.
 
 // Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
 
 use replicator_hal::{
     BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, FileKind, Leds, RelativePath, Result, Source,
@@ -222,7 +222,7 @@ fn a_crash_state_without_its_session() {
             put(after, name, None);
         }
     };
-    let name = "capture-power-cut-in-between-media-all-survives";
+    let name = "capture-power-cut-between-media-all-survives";
     sees(checkers::mode_safety::check, name, tamper, "emmc is not captured");
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 0);
     sees(checkers::mode_safety::check, name, tamper, "unfinished capture and changed sd");

@@ -1,7 +1,7 @@
 //! What people see: LED wave forms, the report about a story that failed, the list, the console.
 
 // Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
 
 use replicator_hal::Status;
 use replicator_sim::WorldBuilder;

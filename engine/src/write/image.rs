@@ -84,7 +84,7 @@ impl Image {
                 });
             }
         };
-        let file = match drive.open(&path) {
+        let file = match operation.retry(|| drive.open(&path)) {
             Ok(mut file) => {
                 let len_bytes = file.len_bytes().map_err(Error::hal(format!("opening {label}")))?;
                 file.close().map_err(Error::hal(format!("opening {label}")))?;

@@ -76,7 +76,7 @@ pub(super) fn check(
         }
         Packing::Disk => {
             if content_len_bytes.is_none() {
-                content_len_bytes = Some(decode_whole(operation, drive, &image)?);
+                content_len_bytes = Some(decode_whole(operation, drive, &image, device.len_bytes)?);
             }
             if content_len_bytes == Some(0) {
                 return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
@@ -214,11 +214,17 @@ fn check_fits(name: &str, content_len_bytes: Option<u64>, device: &BlockDevice) 
     }
 }
 
-/// Decodes everything, for the length and the sidecars.
-fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<u64> {
+/// Decodes everything, for the length and the sidecars. Stops where it is clear that the medium is too small: a few bytes
+/// can decode to more than anybody wants to wait for.
+fn decode_whole(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    medium_len_bytes: u64,
+) -> Result<u64> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
@@ -235,6 +241,12 @@ fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) ->
         }
         len_bytes += len as u64;
         progress.advance(len as u64);
+        if len_bytes > medium_len_bytes {
+            return Err(Error::refused(
+                Refusal::ImageTooLarge,
+                format!("{name} holds more than the {medium_len_bytes} bytes of the medium"),
+            ));
+        }
     }
     progress.finish();
     drop(content);

@@ -2,17 +2,15 @@
 //! and its content must match the sidecars.
 
 use super::image::Image;
+use super::tar_limits::Needs;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Digest, Hasher};
-use crate::formats::tar::{EntryKind, Reader, ReaderLimits};
+use crate::formats::tar::{Reader, ReaderLimits};
 use crate::operation::{Operation, Progress};
 use replicator_hal::Volume;
 use std::io::{self, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
-
-/// Space a file system takes per entry beside its data: an inode, and its part of a directory.
-const ENTRY_LEN_BYTES: u64 = 256;
 
 /// What a whole pass over a tarball showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,12 +86,12 @@ pub(super) fn check_tar(
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let (entries, data_len_bytes) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let Needs { entries, data_len_bytes, .. } = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
@@ -110,28 +108,11 @@ fn count(
     name: &str,
     content: &mut dyn Read,
     medium_len_bytes: u64,
-) -> Result<(u64, u64)> {
+) -> Result<Needs> {
     let mut reader = Reader::new(content, ReaderLimits::default());
-    let (mut entries, mut data_len_bytes) = (0_u64, 0_u64);
+    let mut needs = Needs::default();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
-        entries += 1;
-        if let EntryKind::File { data, .. } = &entry.kind {
-            data_len_bytes =
-                data.iter().fold(data_len_bytes, |sum, range| sum.saturating_add(range.end - range.start));
-        }
-        let needed = data_len_bytes.saturating_add(entries * ENTRY_LEN_BYTES);
-        if needed > medium_len_bytes {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{name} needs more than {needed} bytes, the medium has {medium_len_bytes}"),
-            ));
-        }
-        if entries > operation.tuning.tar_entries_max {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{name} has more than {} entries", operation.tuning.tar_entries_max),
-            ));
-        }
+        needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
     }
-    Ok((entries, data_len_bytes))
+    Ok(needs)
 }

@@ -59,7 +59,7 @@ pub(super) fn write(
     with_target(operation, checked, |target| {
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
-    mounted(operation, &region, Access::ReadOnly, |volume| {
+    let times = mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.step("writing the partition table");
@@ -70,7 +70,11 @@ pub(super) fn write(
         content_md5: None,
         // Files are read back through a mount: direct reads of the device do not apply to them.
         cache_bypass: Some(CacheBypass::Dropped),
-        notes: Vec::new(),
+        notes: if times.in_whole_seconds() {
+            vec!["file times kept to the second".to_owned()]
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -123,7 +127,7 @@ fn fill(
 ) -> Result<Manifest> {
     let name = checked.image.name.to_string();
     let mut file = checked.image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let mut tap = Tap::new(content, Vec::new(), operation.progress("writing", Some(facts.content_len_bytes)));

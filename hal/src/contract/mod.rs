@@ -49,7 +49,7 @@ use crate::{ErrorKind, RelativePath, Result, Volume, VolumeFile, io};
 /// Says that a case does not apply here.
 pub fn skipped(case: &str, reason: &str) {
     // In one piece, because tests run beside each other.
-    let line = format!("skipped: {case} ({reason})\n");
+    let line = format!("skipped: {case}: {reason}\n");
     eprint!("{line}");
 }
 

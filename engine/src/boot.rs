@@ -159,14 +159,13 @@ impl Run<'_> {
         report.mode = Some(wish.plan.mode());
         report.notes.extend(wish.plan.lines());
         if let Plan::Write(items) = wish.plan {
-            let mut refused = 0_usize;
+            let mut refused = None;
             for checking in self.write(&wish.options, &wish.tuning).check(items) {
-                refused += usize::from(checking.checked.is_err());
                 report.notes.push(crate::plan::verdict(&checking));
+                refused = refused.or(checking.checked.err());
             }
-            if refused > 0 {
-                let what = format!("{refused} of the images would be refused");
-                return Err(Error::refused(Refusal::NothingToDo, what));
+            if let Some(error) = refused {
+                return Err(error);
             }
         }
         let absent = wish.media.iter().filter(|medium| medium.device.is_none());

@@ -46,6 +46,15 @@ impl LinuxDevices {
         Self { roots, locks: Arc::default() }
     }
 
+    /// Takes the kernel's write protection off all sources, for a program that is about to end without closing them: the
+    /// kernel would keep it until the device is plugged in anew.
+    ///
+    /// # Errors
+    /// The first device that cannot be made writable again; the others are.
+    pub fn end_write_protection(&self) -> Result<()> {
+        self.locks.release_all(&self.roots)
+    }
+
     /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ pub mod checkers;
 pub mod cli;
 mod clock;
 pub mod content;
+pub mod defects;
 mod devices;
 pub mod disk;
 pub mod faults;

@@ -56,7 +56,7 @@ impl Job<'_> {
         let image = work.path(&format!("{name}.image"))?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();
-        let layout = copy_medium(operation, work, self.device, &image)?;
+        let layout = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
         notes.extend(layout.note.clone());
         let hint = self.medium.profile.rootfs_partition;
         let rootfs = rootfs::find(operation, &layout, &holder, hint, &mut notes)?;

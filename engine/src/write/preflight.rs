@@ -106,6 +106,26 @@ pub(super) fn check_unchanged(
     planned: &BlockDevice,
 ) -> Result<BlockDevice> {
     let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
+    let device = same_device(operation, label, planned)?;
+    if let Some(user) = &device.in_use {
+        return Err(unfit(format!("{} is in use: {user}", device.name)));
+    }
+    if device.read_only {
+        return Err(unfit(format!("{} is write-protected", device.name)));
+    }
+    Ok(device)
+}
+
+/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
+///
+/// # Errors
+/// `MediumUnfit`.
+pub(super) fn same_device(
+    operation: &Operation<'_>,
+    label: &str,
+    planned: &BlockDevice,
+) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
     let devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
     let Some(device) = devices.into_iter().find(|device| device.name == planned.name) else {
         return Err(unfit(format!("{} is gone", planned.name)));
@@ -116,12 +136,6 @@ pub(super) fn check_unchanged(
         && device.controller_path == planned.controller_path;
     if !same {
         return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
-    }
-    if let Some(user) = &device.in_use {
-        return Err(unfit(format!("{} is in use: {user}", device.name)));
-    }
-    if device.read_only {
-        return Err(unfit(format!("{} is write-protected", device.name)));
     }
     Ok(device)
 }

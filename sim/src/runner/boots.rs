@@ -105,8 +105,12 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
     if let Some(cut) = &spec.cut {
         armed.push(faults::cut(cut)?);
     }
-    let known =
-        evidence.scenario.media.keys().map(String::as_str).chain(["drive", "image", "leds", "system", "*"]);
+    let known = evidence
+        .scenario
+        .media
+        .keys()
+        .map(String::as_str)
+        .chain(["drive", "image", "leds", "system", "clock", "*"]);
     let known: Vec<&str> = known.collect();
     match armed.iter().find(|armed| !known.contains(&armed.fault.on.as_str())) {
         Some(armed) => Err(format!("a fault is on {:?}; known are {}", armed.fault.on, known.join(", "))),
@@ -128,6 +132,7 @@ fn run_boot(
         SurvivalSpec::All => Survival::All,
         SurvivalSpec::DataLate => Survival::DataLate,
         SurvivalSpec::Subset => Survival::Subset(seed),
+        SurvivalSpec::Garbage => Survival::Garbage(seed),
     };
     let next = world.reboot(survival);
     let boot = Boot {
@@ -163,5 +168,5 @@ fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &B
 
 /// Whether the story makes a device hang, so that a boot may never end.
 pub(super) fn may_hang(scenario: &Scenario) -> bool {
-    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang)
+    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang && fault.duration_ms.is_none())
 }

@@ -10,7 +10,7 @@ mod faults;
 mod setup;
 
 pub use evidence::{Boot, Evidence, Snapshot};
-pub use setup::{COMPATIBLE, identity_of, media_names};
+pub use setup::{COMPATIBLE, identity_of, media_names, wall_clock};
 
 use crate::checkers;
 use crate::scenario::schema::Scenario;

@@ -11,6 +11,7 @@ pub mod error;
 pub mod expand;
 pub mod formats;
 pub mod media;
+pub mod mutant;
 pub mod names;
 pub mod operation;
 pub mod options;

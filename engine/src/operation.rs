@@ -4,6 +4,7 @@
 //! progress lease is due, or how often a transient error may be tried again.
 
 use crate::error::{Error, Result};
+use crate::mutant::Mutant;
 use crate::tuning::Tuning;
 use replicator_hal::{self as hal, Board, ErrorKind};
 use std::time::Duration;
@@ -59,7 +60,7 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// The last error, when the budget is spent or the error is of another kind.
     pub fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
-        let mut left = self.tuning.retries;
+        let mut left = if self.mutated(Mutant::RetriesManyTimes) { 1000 } else { self.tuning.retries };
         loop {
             match call() {
                 Err(error) if left > 0 && error.kind() == ErrorKind::Io => {
@@ -70,6 +71,11 @@ impl<'a> Operation<'a> {
                 other => return other,
             }
         }
+    }
+
+    /// Whether this deliberate fault is to be made; never in a release.
+    pub(crate) fn mutated(&self, mutant: Mutant) -> bool {
+        self.tuning.mutant.is(mutant)
     }
 
     /// Fails if the LEDs have begun to show failure for want of progress: what comes after must not end in success.
@@ -118,7 +124,8 @@ impl<'a> Progress<'a> {
         // Renewing is cheap, but not free: twice within a lease's tenth is enough.
         let due = self.operation.tuning.io_lease / 20;
         if self.renewed.is_none_or(|renewed| now.saturating_sub(renewed) >= due) {
-            self.operation.board.leds.renew(self.operation.tuning.io_lease);
+            let day = self.operation.mutated(Mutant::LeaseOfADay).then_some(Duration::from_secs(86_400));
+            self.operation.board.leds.renew(day.unwrap_or(self.operation.tuning.io_lease));
             self.renewed = Some(now);
         }
         if now.saturating_sub(self.told) >= self.operation.tuning.progress_interval {

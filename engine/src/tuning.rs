@@ -1,6 +1,7 @@
 //! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
+use crate::mutant::Mutation;
 use crate::options::TimeoutSettings;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Tuning {
     pub limits: Limits,
     /// How many entries a tarball may have: each takes memory until it is verified.
     pub tar_entries_max: u64,
+    /// A deliberate fault; none in any release.
+    pub mutant: Mutation,
 }
 
 impl Tuning {
@@ -66,6 +69,7 @@ impl Default for Tuning {
             xz: XzSettings::default(),
             limits: Limits::default(),
             tar_entries_max: 1_000_000,
+            mutant: Mutation::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::formats::digest::Hasher;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
@@ -93,7 +94,11 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
     let Some(planned) = &medium.device else {
         return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
     };
-    check_unchanged(operation, label, planned)
+    let device = check_unchanged(operation, label, planned)?;
+    if operation.mutated(Mutant::BlankIsRefused) && device.partitions.is_empty() {
+        return Err(Error::refused(Refusal::MediumUnfit, format!("{label} has no partitions")));
+    }
+    Ok(device)
 }
 
 /// The device as it is now, if it is still the same, and free to be written.
@@ -134,6 +139,9 @@ pub(super) fn same_device(
         && device.len_bytes == planned.len_bytes
         && device.kind == planned.kind
         && device.controller_path == planned.controller_path;
+    if operation.mutated(Mutant::AnyDeviceWithTheName) {
+        return Ok(device);
+    }
     if !same {
         return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
     }

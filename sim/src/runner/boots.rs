@@ -31,7 +31,21 @@ pub fn run_with(
     scenario: &Scenario,
     change: impl Fn(Board) -> Board,
 ) -> Result<Evidence, String> {
-    let request = setup::request(scenario)?;
+    run_as(name, scenario, change, |_| {})
+}
+
+/// The same with another request, such as one for a mutant.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as(
+    name: &str,
+    scenario: &Scenario,
+    change: impl Fn(Board) -> Board,
+    adjust: impl Fn(&mut Request),
+) -> Result<Evidence, String> {
+    let mut request = setup::request(scenario)?;
+    adjust(&mut request);
     let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
     let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
     let mut evidence = Evidence {
@@ -40,6 +54,7 @@ pub fn run_with(
         boots: Vec::new(),
         faults: ends,
         missed_cuts: Vec::new(),
+        request: request.clone(),
     };
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {

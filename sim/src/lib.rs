@@ -25,6 +25,7 @@
 
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod checkers;
 pub mod cli;
 mod clock;
@@ -39,6 +40,7 @@ pub mod inspect;
 mod leds;
 mod machine;
 pub mod op;
+pub mod oracle;
 pub mod pages;
 pub mod partitions;
 pub mod random;

@@ -116,7 +116,7 @@ pub fn forecast(scenario: &Scenario) -> Forecast {
 
 fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> {
     let named = |ending: &&str| format!("{medium}image.{ending}");
-    ENDINGS.iter().find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(&ending)))
+    ENDINGS.iter().find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
 }
 
 /// Whether nothing in the story decides about everything, such as settings, odd names, or what people do between boots.

@@ -104,12 +104,7 @@ fn exit_status(status: Status) -> u8 {
 
 /// The plan in words; what would be refused comes last.
 fn plan_text(report: &Report) -> String {
-    let mut lines = vec![format!("mode: {}", report.mode.unwrap_or("none"))];
-    lines.extend(report.notes.iter().cloned());
-    if let Some(error) = &report.failure {
-        lines.push(format!("would fail: {error}; {}", error.advice()));
-    }
-    lines.join("\n") + "\n"
+    report.plan_lines().join("\n") + "\n"
 }
 
 /// Opens the report file early: a run of an hour must not end with a mistyped path.

@@ -13,6 +13,7 @@ use crate::names::{self, NameVerdict};
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::printable;
 use crate::profile::Profile;
 use crate::report::Report;
 use crate::tuning::Tuning;
@@ -166,14 +167,13 @@ impl Run<'_> {
         report.mode = Some(wish.plan.mode());
         report.notes.extend(wish.plan.lines());
         if let Plan::Write(items) = wish.plan {
-            let mut refused = 0_usize;
+            let mut refused = None;
             for checking in self.write(&wish.options, &wish.tuning).check(items) {
-                refused += usize::from(checking.checked.is_err());
                 report.notes.push(crate::plan::verdict(&checking));
+                refused = refused.or(checking.checked.err());
             }
-            if refused > 0 {
-                let what = format!("{refused} of the images would be refused");
-                return Err(Error::refused(Refusal::NothingToDo, what));
+            if let Some(error) = refused {
+                return Err(error);
             }
         }
         let absent = wish.media.iter().filter(|medium| medium.device.is_none());
@@ -266,7 +266,7 @@ impl Run<'_> {
         if refused.is_empty() {
             return Ok(has_image);
         }
-        Err(Error::refused(Refusal::MisspeltNames, refused.join("; ")))
+        Err(Error::refused(Refusal::MisspeltNames, printable::few(&refused, "; ")))
     }
 
     fn capture<'b>(&'b self, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
@@ -296,7 +296,7 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         report.failure = Some(error);
     } else if let Err(error) = operation.check_lease() {
         report.failure = Some(error);
-    } else if !report.outcomes.is_empty() && !report.did_something() {
+    } else if !report.did_something() {
         let what = "nothing was captured or written".to_owned();
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
@@ -304,6 +304,8 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         || operation.mutated(Mutant::FailureIsForgotten)
         || operation.mutated(Mutant::NothingIsFine) && !report.did_something();
     report.status = if green { Status::Success } else { Status::Failure };
+    // What is left must not be told of as a success that the LEDs then deny.
+    operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;
     match report.json() {
         Ok(json) => records.report(&json),

@@ -149,11 +149,16 @@ fn try_mount(
         .mount(&region, Access::ReadOnly)
         .map_err(Error::hal(format!("mounting {region} as the drive")))?;
     let place = Place { disk: disk.clone(), partition, region, file_system };
-    if certain || place.file_system.label.as_deref() == Some(LABEL) || has_settings(&*volume)? {
+    let is_drive = if certain || place.file_system.label.as_deref() == Some(LABEL) {
+        Ok(true)
+    } else {
+        has_settings(&*volume)
+    };
+    if matches!(is_drive, Ok(true)) {
         return Ok(Some(Drive { place, volume }));
     }
-    volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)))?;
-    Ok(None)
+    let unmounted = volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)));
+    is_drive.and(unmounted).map(|()| None)
 }
 
 fn has_settings(volume: &dyn Volume) -> Result<bool> {

@@ -50,7 +50,13 @@ impl SimFileSystems {
     }
 }
 
-fn refuse_mounted(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
+/// A device is either open as a target or used as a file system.
+fn refuse_used(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
+    if let Place::Disk { device, .. } = place {
+        if machine.storage.disks[device].target_open {
+            return Err(Refusal::Kind(ErrorKind::Busy, "its device is open for writing"));
+        }
+    }
     match machine.storage.mounted_in(place, region.len_bytes) {
         Some(_) => Err(Refusal::Kind(ErrorKind::Busy, "it is mounted")),
         None => Ok(()),
@@ -101,7 +107,7 @@ impl FileSystems for SimFileSystems {
 
     fn fsck(&self, region: &Region) -> Result<Fsck> {
         self.call(self.op("fsck", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let script = machine.system.fsck_script.take();
             let now = machine.wall(moment.now);
@@ -123,7 +129,7 @@ impl FileSystems for SimFileSystems {
             Flavour::Ext4 | Flavour::Ext4Compat => Kind::Ext4,
         };
         self.call(self.op("format", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
@@ -139,7 +145,7 @@ impl FileSystems for SimFileSystems {
 
     fn grow(&self, region: &Region) -> Result<()> {
         self.call(self.op("grow", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
@@ -176,7 +182,7 @@ impl FileSystems for SimFileSystems {
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let op = self.op("mount", region, access == Access::ReadWrite);
         let (id, kind, on, device, file_limit) = self.call(op, region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             if access == Access::ReadWrite {
                 refuse_read_only(machine, region, place)?;
             }

@@ -60,6 +60,11 @@ impl LedLog {
         self.failed_writes += 1;
     }
 
+    /// LEDs that show `status` from the start, and nothing else.
+    pub fn of(status: Status) -> Self {
+        Self { shown: vec![(Duration::ZERO, status)], ..Self::default() }
+    }
+
     /// Every status with the time from which it was shown.
     pub fn shown(&self) -> &[(Duration, Status)] {
         &self.shown

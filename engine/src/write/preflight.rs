@@ -2,7 +2,8 @@
 //!
 //! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
 //! is checked while it is written, and its start is held back until then. A tarball is decoded whole, because only that
-//! tells whether every entry can be restored; so is any image whose decoded length is not written down in it.
+//! tells whether every entry can be restored, unless it is the very file that a capture has read back and decoded; so is
+//! any image whose decoded length is not written down in it.
 
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
@@ -49,7 +50,8 @@ pub(super) fn check(
 ) -> Result<Checked> {
     let name = image.name.to_string();
     let device = check_medium(operation, medium, &name)?;
-    if let (Some(captured_from), Some(identity)) = (&image.captured_from, &device.identity) {
+    let captured_from = image.captured_from.as_ref().and_then(|record| record.identity.as_ref());
+    if let (Some(captured_from), Some(identity)) = (captured_from, &device.identity) {
         if captured_from == identity && !write_back {
             return Err(Error::refused(
                 Refusal::WriteBack,
@@ -71,13 +73,16 @@ pub(super) fn check(
     match image.name.packing {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
-            let facts = check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?;
+            let facts = match TarFacts::of_capture(&image, content_len_bytes, device.len_bytes) {
+                Some(facts) => facts,
+                None => check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?,
+            };
             content_len_bytes = Some(facts.content_len_bytes);
             tar = Some(facts);
         }
         Packing::Disk => {
             if content_len_bytes.is_none() {
-                content_len_bytes = Some(decode_whole(operation, drive, &image)?);
+                content_len_bytes = Some(decode_whole(operation, drive, &image, device.len_bytes)?);
             }
             if content_len_bytes == Some(0) {
                 return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
@@ -236,11 +241,17 @@ fn check_fits(name: &str, content_len_bytes: Option<u64>, device: &BlockDevice) 
     }
 }
 
-/// Decodes everything, for the length and the sidecars.
-fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<u64> {
+/// Decodes everything, for the length and the sidecars. Stops where it is clear that the medium is too small: a few bytes
+/// can decode to more than anybody wants to wait for.
+fn decode_whole(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    medium_len_bytes: u64,
+) -> Result<u64> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
@@ -257,6 +268,12 @@ fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) ->
         }
         len_bytes += len as u64;
         progress.advance(len as u64);
+        if len_bytes > medium_len_bytes {
+            return Err(Error::refused(
+                Refusal::ImageTooLarge,
+                format!("{name} holds more than the {medium_len_bytes} bytes of the medium"),
+            ));
+        }
     }
     progress.finish();
     drop(content);

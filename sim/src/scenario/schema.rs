@@ -367,6 +367,23 @@ pub struct Expectation {
     /// Show the LED wave form in the report even if the scenario passes.
     #[serde(default)]
     pub show_leds: bool,
+    /// How statuses must look.
+    #[serde(default, rename = "wave_form")]
+    pub wave_forms: Vec<WaveFormSpec>,
+}
+
+/// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveFormSpec {
+    /// The status.
+    pub status: StatusSpec,
+    /// Length of a step.
+    pub step_ms: u64,
+    /// The red LED.
+    pub red: String,
+    /// The green LED.
+    pub green: String,
 }
 
 /// A length such as `"16 MiB"`, `"512"` or a plain number of bytes.

@@ -99,3 +99,32 @@ pub enum FaultKind {
     /// The wall clock jumps by `seconds`.
     ClockJump,
 }
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::OutOfSpace,
+        Self::SpaceLies,
+        Self::FileSizeLimit,
+        Self::FileTooLarge,
+        Self::ReadOnlyFlip,
+        Self::IoError,
+        Self::LatentError,
+        Self::DropWrites,
+        Self::FakeLimbo,
+        Self::FakeWraparound,
+        Self::FakeChain,
+        Self::MisdirectedWrite,
+        Self::BitFlip,
+        Self::TransientFlip,
+        Self::ShortIo,
+        Self::Hang,
+        Self::Vanish,
+        Self::Replug,
+        Self::FsckFails,
+        Self::FsckExit,
+        Self::UnmountBusy,
+        Self::LedFails,
+        Self::ClockJump,
+    ];
+}

@@ -8,6 +8,7 @@ use crate::drive::{self, Drive, DriveChoice};
 use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
 use crate::media::{self, Medium};
+use crate::mutant::{self, Mutant};
 use crate::names::{self, NameVerdict};
 use crate::operation::Operation;
 use crate::options::Options;
@@ -58,6 +59,9 @@ pub fn run(board: &Board, request: &Request) -> Report {
     let mut report = Report::new(&request.version);
     let operation = Operation::new(board, &request.tuning, "start", "start");
     let result = with_drive(&operation, request, &mut report, |run, report| run.execute(report));
+    if operation.mutated(Mutant::FailedStartIsDark) && report.mode.is_none() {
+        return report;
+    }
     finish(&operation, report, result)
 }
 
@@ -104,7 +108,8 @@ fn with_drive(
     let mut run = Run { operation, request, profile, compatible, drive };
     let result = work(&mut run, report);
     // "Failed" must mean "safe to unplug": nothing is mounted when the LEDs change.
-    let unmounted = run.drive.volume.unmount();
+    let stays = operation.mutated(Mutant::DriveStaysMounted);
+    let unmounted = if stays { Ok(()) } else { run.drive.volume.unmount() };
     match (result, unmounted) {
         (Ok(()), Err(error)) => Err(Error::hal("unmounting the drive")(error)),
         (Err(error), Err(unmount_error)) => {
@@ -145,6 +150,9 @@ impl Run<'_> {
             }
             Plan::Write(items) => {
                 let write = self.write(&wish.options, &wish.tuning);
+                if self.operation.mutated(Mutant::LogsOnTheDrive) {
+                    mutant::litter(&*self.drive.volume);
+                }
                 report.outcomes = write.run(write.check(items));
             }
         }
@@ -292,7 +300,10 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         let what = "nothing was captured or written".to_owned();
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
-    report.status = if report.succeeded() { Status::Success } else { Status::Failure };
+    let green = report.succeeded()
+        || operation.mutated(Mutant::FailureIsForgotten)
+        || operation.mutated(Mutant::NothingIsFine) && !report.did_something();
+    report.status = if green { Status::Success } else { Status::Failure };
     // What is left must not be told of as a success that the LEDs then deny.
     operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;

@@ -5,6 +5,7 @@
 
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::Options;
 use replicator_hal::{
@@ -63,7 +64,7 @@ pub fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
             Err(error) => obstacle = error.to_string(),
         }
         let waited = operation.board.clock.monotonic().saturating_sub(started);
-        if waited >= operation.tuning.drive_wait {
+        if waited >= operation.tuning.drive_wait && !operation.mutated(Mutant::WaitsForEver) {
             let mut what = match choice {
                 DriveChoice::Discover => "no drive was found on USB".to_owned(),
                 DriveChoice::Named(name) => format!("{name} is no drive that can be used"),

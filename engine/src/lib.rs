@@ -12,6 +12,7 @@ pub mod expand;
 pub mod formats;
 mod lease;
 pub mod media;
+pub mod mutant;
 pub mod names;
 pub mod operation;
 pub mod options;

@@ -181,7 +181,7 @@ impl FileSystems for SimFileSystems {
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let op = self.op("mount", region, access == Access::ReadWrite);
-        let (id, kind, on, device) = self.call(op, region, |machine, place, moment| {
+        let (id, kind, on, device, file_limit) = self.call(op, region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             if access == Access::ReadWrite {
                 refuse_read_only(machine, region, place)?;
@@ -194,9 +194,12 @@ impl FileSystems for SimFileSystems {
             if access == Access::ReadWrite {
                 fs.mark_dirty(&mut machine.storage.layer(place, now), true)?;
             }
-            let capacity =
-                machine.capacities.iter().rev().find(|(name, _)| **name == *on || **name == *device);
-            fs.set_capacity_max(capacity.map(|(_, bytes)| *bytes));
+            let of = |limits: &[(String, u64)]| {
+                let mut latest = limits.iter().rev();
+                latest.find(|(name, _)| **name == *on || **name == *device).map(|(_, bytes)| *bytes)
+            };
+            fs.set_capacity_max(of(&machine.capacities));
+            let file_limit = of(&machine.file_limits);
             let mounted = Mounted {
                 fs,
                 place: place.clone(),
@@ -207,11 +210,19 @@ impl FileSystems for SimFileSystems {
                 files: std::collections::BTreeMap::new(),
                 flipped: None,
                 stays_dirty,
+                told_free_bytes: of(&machine.told_free),
             };
-            Ok((machine.storage.add_volume(mounted), kind, on, device))
+            Ok((machine.storage.add_volume(mounted), kind, on, device, file_limit))
         })?;
         let mounted_at_drive = matches!(region.holder, Holder::Device(_));
-        Ok(Box::new(SimVolume::new(Arc::clone(&self.door), id, kind, on, device, mounted_at_drive)))
+        Ok(Box::new(SimVolume::new(
+            Arc::clone(&self.door),
+            id,
+            kind,
+            (on, device),
+            mounted_at_drive,
+            file_limit,
+        )))
     }
 }
 

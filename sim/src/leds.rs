@@ -18,6 +18,7 @@ pub struct LedLog {
     shown: Vec<(Duration, Status)>,
     lease_end: Option<Duration>,
     lease_expired: bool,
+    longest_lease: Duration,
     /// LED writes that failed.
     failed_writes: u64,
 }
@@ -52,6 +53,7 @@ impl LedLog {
     pub(crate) fn renew(&mut self, now: Duration, lease: Duration) {
         self.settle(now);
         self.lease_end = now.checked_add(lease);
+        self.longest_lease = self.longest_lease.max(lease);
     }
 
     pub(crate) fn note_failed_write(&mut self) {
@@ -71,6 +73,11 @@ impl LedLog {
     /// Whether a lease ever ran out.
     pub fn lease_expired(&self) -> bool {
         self.lease_expired
+    }
+
+    /// The longest time that was ever asked for without progress.
+    pub fn longest_lease(&self) -> Duration {
+        self.longest_lease
     }
 
     /// How many LED writes failed by a fault.

@@ -48,23 +48,16 @@ fn every_kind_of_fault_and_of_survival_is_in_a_story() {
         BUILTIN.iter().map(|(name, text)| Scenario::parse(text, name).unwrap()).collect();
     let faults = stories.iter().flat_map(|story| &story.faults).filter(|fault| !fault.may_be_missed);
     let faults: BTreeSet<String> = faults.map(|fault| format!("{:?}", fault.kind)).collect();
-    let all_faults = [
-        FaultKind::OutOfSpace,
-        FaultKind::ReadOnlyFlip,
-        FaultKind::IoError,
-        FaultKind::DropWrites,
-        FaultKind::BitFlip,
-        FaultKind::ShortIo,
-        FaultKind::Hang,
-        FaultKind::Vanish,
-        FaultKind::FsckFails,
-        FaultKind::UnmountBusy,
-        FaultKind::LedFails,
-    ];
-    assert_eq!(faults, all_faults.map(|kind| format!("{kind:?}")).into());
+    assert_eq!(faults, FaultKind::ALL.map(|kind| format!("{kind:?}")).into());
     let cut = stories.iter().flat_map(|story| &story.boots).filter(|boot| boot.cut.is_some());
     let survivals: BTreeSet<String> = cut.map(|boot| format!("{:?}", boot.survive)).collect();
-    let all = [SurvivalSpec::None, SurvivalSpec::All, SurvivalSpec::DataLate, SurvivalSpec::Subset];
+    let all = [
+        SurvivalSpec::None,
+        SurvivalSpec::All,
+        SurvivalSpec::DataLate,
+        SurvivalSpec::Subset,
+        SurvivalSpec::Garbage,
+    ];
     assert_eq!(survivals, all.map(|survival| format!("{survival:?}")).into());
 }
 

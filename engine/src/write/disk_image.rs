@@ -8,6 +8,7 @@ use super::preflight::Checked;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::mutant::Mutant;
 use crate::operation::{Operation, Progress};
 use crate::report::Done;
 use replicator_hal::{self as hal, Target, Volume};
@@ -56,7 +57,9 @@ pub(super) fn write(
     let label = operation.label();
     operation.step("flushing");
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
-    compare(operation, target, &written.stretches)?;
+    if !operation.mutated(Mutant::NoReadBack) {
+        compare(operation, target, &written.stretches)?;
+    }
     operation.step("writing the partition table");
     commit_start(operation, checked, target, &written)?;
     Ok(Done {
@@ -95,7 +98,9 @@ fn write_body(
     let mut progress = operation.progress("writing", checked.content_len_bytes);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     loop {
-        let held_left = operation.tuning.held_back_len_bytes.saturating_sub(written.len_bytes);
+        let start_first = operation.mutated(Mutant::StartFirst);
+        let held_back = if start_first { 0 } else { operation.tuning.held_back_len_bytes };
+        let held_left = held_back.saturating_sub(written.len_bytes);
         let wanted = if held_left > 0 { within(buffer.len(), held_left) } else { buffer.len() };
         let len = read_chunk(&mut *content, &mut buffer[..wanted]).map_err(Error::io(file_name.as_str()))?;
         if len == 0 {

@@ -1,6 +1,6 @@
 //! A medium that is being written: opened exclusively, closed whatever happens, and never left half-blessed.
 
-use super::preflight::{Checked, check_unchanged};
+use super::preflight::{Checked, check_unchanged, same_device};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::Target;
@@ -27,12 +27,15 @@ pub(super) fn with_target<T>(
         .devices
         .open_target(device)
         .map_err(Error::hal(format!("opening {label} ({device}) to write it")))?;
-    let result = work(&mut *target);
-    if result.is_err() {
-        if let Err(error) = erase_ends(operation, &mut *target) {
-            operation.log(&format!("the medium could not be made unbootable: {error}"));
-        }
-    }
+    // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
+    let is_ours = same_device(operation, label, &checked.device);
+    let result = is_ours.and_then(|_| {
+        work(&mut *target).inspect_err(|_| {
+            if let Err(error) = erase_ends(operation, &mut *target) {
+                operation.log(&format!("the medium could not be made unbootable: {error}"));
+            }
+        })
+    });
     let closed = target.close().map_err(Error::hal(format!("closing {label}")));
     match (result, closed) {
         (Ok(value), Ok(())) => Ok(value),

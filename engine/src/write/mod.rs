@@ -19,6 +19,7 @@ pub use tar_check::TarFacts;
 use crate::error::{Error, Result};
 use crate::lease::Leases;
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
@@ -94,6 +95,9 @@ impl<'a> Write<'a> {
                     outcomes.push((index, outcome(&checking.item, End::Failed(error), elapsed)));
                 }
             }
+        }
+        if self.tuning.mutant.is(Mutant::OneFailsAll) && !outcomes.is_empty() {
+            ready.clear();
         }
         let results = self.in_parallel(&ready, |operation, (_, item, checked, _)| {
             write_one(operation, self.drive, item, checked)

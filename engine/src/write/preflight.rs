@@ -15,6 +15,7 @@ use crate::formats::digest::Hasher;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
@@ -98,7 +99,11 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
     let Some(planned) = &medium.device else {
         return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
     };
-    check_unchanged(operation, label, planned)
+    let device = check_unchanged(operation, label, planned)?;
+    if operation.mutated(Mutant::BlankIsRefused) && device.partitions.is_empty() {
+        return Err(Error::refused(Refusal::MediumUnfit, format!("{label} has no partitions")));
+    }
+    Ok(device)
 }
 
 /// The device as it is now, if it is still the same, and free to be written.
@@ -106,6 +111,26 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
 /// # Errors
 /// `MediumUnfit`.
 pub(super) fn check_unchanged(
+    operation: &Operation<'_>,
+    label: &str,
+    planned: &BlockDevice,
+) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
+    let device = same_device(operation, label, planned)?;
+    if let Some(user) = &device.in_use {
+        return Err(unfit(format!("{} is in use: {user}", device.name)));
+    }
+    if device.read_only {
+        return Err(unfit(format!("{} is write-protected", device.name)));
+    }
+    Ok(device)
+}
+
+/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
+///
+/// # Errors
+/// `MediumUnfit`.
+pub(super) fn same_device(
     operation: &Operation<'_>,
     label: &str,
     planned: &BlockDevice,
@@ -119,14 +144,11 @@ pub(super) fn check_unchanged(
         && device.len_bytes == planned.len_bytes
         && device.kind == planned.kind
         && device.controller_path == planned.controller_path;
+    if operation.mutated(Mutant::AnyDeviceWithTheName) {
+        return Ok(device);
+    }
     if !same {
         return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
-    }
-    if let Some(user) = &device.in_use {
-        return Err(unfit(format!("{} is in use: {user}", device.name)));
-    }
-    if device.read_only {
-        return Err(unfit(format!("{} is write-protected", device.name)));
     }
     Ok(device)
 }

@@ -5,7 +5,7 @@
 
 use super::extract::{Manifest, extract};
 use super::medium::{wipe_ends, with_target};
-use super::preflight::Checked;
+use super::preflight::{Checked, check_unchanged};
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
 use crate::error::{Error, Result};
@@ -48,6 +48,8 @@ pub(super) fn write(
     };
     with_target(operation, checked, |target| wipe_ends(operation, target))?;
     operation.step("making the file system");
+    // Between two openings the name may have gone to another medium.
+    check_unchanged(operation, label, &checked.device)?;
     let format = Format { flavour: medium.file_system.flavour(), label: None };
     let file_systems = &operation.board.file_systems;
     file_systems

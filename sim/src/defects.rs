@@ -188,9 +188,10 @@ mod tests {
     #[test]
     fn a_pass_over_everything_finds_each_kind_of_fake_card() {
         assert_eq!(lost(Defects::default(), false), 0);
-        for kind in [FakeKind::Limbo, FakeKind::Wraparound, FakeKind::Chain] {
+        // A memory hides the last 32 sectors, which where addresses wrap onto real flash need no hiding.
+        for (kind, hidden) in [(FakeKind::Limbo, 32), (FakeKind::Wraparound, 0), (FakeKind::Chain, 32)] {
             assert_eq!(lost(fake(kind, 0), false), 384, "{kind:?}");
-            assert_eq!(lost(fake(kind, 16 * KIB), false), 384 - 32, "{kind:?}, which answers what was last");
+            assert_eq!(lost(fake(kind, 16 * KIB), false), 384 - hidden, "{kind:?}, with a memory");
         }
     }
 

@@ -31,6 +31,7 @@ mod clock;
 pub mod content;
 mod devices;
 pub mod disk;
+pub mod explore;
 pub mod faults;
 mod file;
 mod file_systems;

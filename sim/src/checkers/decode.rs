@@ -1,18 +1,48 @@
 //! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::Read;
+use std::rc::Rc;
+
+/// How many decoded files are remembered; several judges look at one.
+const REMEMBERED: usize = 4;
+
+/// Extension, encoded bytes, decoded bytes.
+type Seen = (String, Vec<u8>, Rc<Vec<u8>>);
+
+thread_local! {
+    static SEEN: RefCell<VecDeque<Seen>> = const { RefCell::new(VecDeque::new()) };
+}
 
 /// The decoded bytes of a file called `name`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+pub fn decode(name: &str, bytes: &[u8]) -> Result<Rc<Vec<u8>>, String> {
+    let extension = name.rsplit('.').next().unwrap_or_default();
+    let known = SEEN.with_borrow(|seen| {
+        let same = seen.iter().find(|(other, encoded, _)| other == extension && encoded == bytes);
+        same.map(|(_, _, plain)| Rc::clone(plain))
+    });
+    if let Some(plain) = known {
+        return Ok(plain);
+    }
+    let plain = Rc::new(decode_anew(name, extension, bytes)?);
+    SEEN.with_borrow_mut(|seen| {
+        seen.truncate(REMEMBERED - 1);
+        seen.push_front((extension.to_owned(), bytes.to_vec(), Rc::clone(&plain)));
+    });
+    Ok(plain)
+}
+
+fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
-    let result = match name.rsplit('.').next() {
-        Some("xz") => xz2::read::XzDecoder::new_multi_decoder(bytes).read_to_end(&mut plain),
-        Some("bz2") => bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain),
-        Some("gz") => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain),
-        Some("zst") => {
+    let result = match extension {
+        "xz" => xz2::read::XzDecoder::new_multi_decoder(bytes).read_to_end(&mut plain),
+        "bz2" => bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain),
+        "gz" => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain),
+        "zst" => {
             return zstd::decode_all(bytes).map_err(|error| format!("{name}: {error}"));
         }
         _ => return Ok(bytes.to_vec()),

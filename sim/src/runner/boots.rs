@@ -31,6 +31,35 @@ pub fn run_with(
     scenario: &Scenario,
     change: impl Fn(Board) -> Board,
 ) -> Result<Evidence, String> {
+    observe(name, scenario, &change, &mut Nobody)
+}
+
+/// Who looks on while a story is told, and may run worlds of its own from what it sees.
+pub(crate) trait Observer {
+    /// The board is ready for a boot: what is between boots has happened, its faults are armed.
+    fn before(&mut self, world: &World, request: &Request);
+    /// The boot is over.
+    fn after(&mut self, number: usize, boot: &Boot, request: &Request);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn before(&mut self, _: &World, _: &Request) {}
+
+    fn after(&mut self, _: usize, _: &Boot, _: &Request) {}
+}
+
+/// Runs all boots of a story while somebody looks on.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn observe(
+    name: &str,
+    scenario: &Scenario,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
     let request = setup::request(scenario)?;
     let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
     let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
@@ -46,7 +75,9 @@ pub fn run_with(
         prepare(&world, &spec)?;
         let armed = arm(&evidence, &spec, &Snapshot::of(&world))?;
         world = world.with_faults(armed.iter().map(|armed| armed.fault.clone()).collect::<Vec<Fault>>());
-        let (boot, next) = run_boot(world, spec, scenario.seed, &request, &change);
+        observer.before(&world, &request);
+        let (boot, next) = run_boot(world, spec, scenario.seed, &request, change);
+        observer.after(number, &boot, &request);
         note_faults(&mut evidence, number, &armed, &boot);
         evidence.boots.push(boot);
         world = next;
@@ -114,12 +145,13 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
     }
 }
 
-fn run_boot(
+/// One boot, and the board as the next one finds it.
+pub(crate) fn run_boot(
     world: World,
     spec: BootSpec,
     seed: u64,
     request: &Request,
-    change: impl Fn(Board) -> Board,
+    change: &dyn Fn(Board) -> Board,
 ) -> (Boot, World) {
     let before = Snapshot::of(&world);
     let end = world.run(|board| boot::run(&change(board), request));
@@ -127,7 +159,7 @@ fn run_boot(
         SurvivalSpec::None => Survival::None,
         SurvivalSpec::All => Survival::All,
         SurvivalSpec::DataLate => Survival::DataLate,
-        SurvivalSpec::Subset => Survival::Subset(seed),
+        SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(seed)),
     };
     let next = world.reboot(survival);
     let boot = Boot {

@@ -7,3 +7,4 @@ pub mod builtin;
 pub mod content;
 pub mod image;
 pub mod schema;
+mod toml_text;

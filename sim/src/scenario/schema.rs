@@ -3,11 +3,11 @@
 //! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
 //! only; what it means is in `content` (media and images) and in `runner`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One story.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The story in one sentence.
@@ -32,7 +32,7 @@ pub struct Scenario {
 }
 
 /// The drive.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DriveSpec {
     /// No drive is plugged in.
@@ -64,7 +64,7 @@ impl Default for DriveSpec {
 }
 
 /// File system profiles of a drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DriveFileSystem {
     /// Journalled, with everything a Linux file system has.
@@ -76,7 +76,7 @@ pub enum DriveFileSystem {
 }
 
 /// One file on the drive. Exactly one of `text`, `link`, `directory`, `image` says what it is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     /// Path on the drive.
@@ -106,7 +106,7 @@ pub struct FileSpec {
 }
 
 /// What is wrong with an image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageDamage {
     /// The last quarter of the file is missing.
@@ -126,7 +126,7 @@ pub enum ImageDamage {
 }
 
 /// Which sidecars lie beside an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SidecarSpec {
     /// None.
@@ -151,7 +151,7 @@ pub enum SidecarSpec {
 }
 
 /// What a medium, or an image of one, holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Zeros.
@@ -177,7 +177,7 @@ pub enum Content {
 }
 
 /// A medium of the board.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediumSpec {
     /// `sd`, `emmc`, `sata`, `nvme`; taken from the name if it is left out.
@@ -218,7 +218,7 @@ impl MediumSpec {
 }
 
 /// How a rootfs is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileSystemDamage {
     /// fsck mends it.
@@ -228,7 +228,7 @@ pub enum FileSystemDamage {
 }
 
 /// One fault: what the hardware does, to what, when.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSpec {
     /// A medium's name, or `drive`.
@@ -253,7 +253,7 @@ pub struct FaultSpec {
 }
 
 /// What the hardware does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// No space is left after `space` more bytes.
@@ -281,7 +281,7 @@ pub enum FaultKind {
 }
 
 /// One boot.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootSpec {
     /// Where power is cut.
@@ -289,6 +289,8 @@ pub struct BootSpec {
     /// What survives of what was not synced.
     #[serde(default)]
     pub survive: SurvivalSpec,
+    /// Another seed for the subset that survives; the story's if left out.
+    pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]
     pub remove: Vec<String>,
@@ -304,7 +306,7 @@ pub struct BootSpec {
 }
 
 /// Where power is cut: at the nth occurrence of an operation, or at a number.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CutSpec {
     /// Medium or `drive`.
@@ -328,7 +330,7 @@ fn first() -> u64 {
 }
 
 /// What survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SurvivalSpec {
     /// Only what was synced.
@@ -343,7 +345,7 @@ pub enum SurvivalSpec {
 }
 
 /// LED statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatusSpec {
     /// Green blinks.
@@ -359,7 +361,7 @@ pub enum StatusSpec {
 }
 
 /// What must hold at the end.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// What the LEDs show at the end.
@@ -412,6 +414,16 @@ impl Size {
     }
 }
 
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.into_iter().find(|(_, unit)| self.0 > 0 && self.0 % unit == 0) {
+            Some((name, unit)) => serializer.collect_str(&format_args!("{} {name}", self.0 / unit)),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -440,6 +452,14 @@ pub struct ScenarioError {
 }
 
 impl Scenario {
+    /// The scenario as a file, without what is the default.
+    ///
+    /// # Errors
+    /// In words, if it cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, String> {
+        super::toml_text::write(self)
+    }
+
     /// Reads a scenario; `file` names it in errors.
     ///
     /// # Errors

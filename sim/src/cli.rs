@@ -4,6 +4,7 @@
 //! find: 101 a panic, 102 a lie or a loss, 103 no end, 104 not deterministic, 105 another end than it had to be.
 
 mod explore;
+mod fuzz;
 mod keep;
 mod pool;
 pub mod telling;
@@ -35,6 +36,16 @@ enum Command {
     Run(Run),
     /// Cuts the power before every change of a scenario, or lets every call fail, and judges all that comes of it.
     Explore(explore::Explore),
+    /// Makes stories up, and judges what comes of them.
+    Fuzz(fuzz::Fuzz),
+    /// Makes a failing story smaller, and prints it.
+    Shrink(fuzz::One),
+    /// Writes a failing story, made smaller, or one crash state of a story, to a file.
+    Export(fuzz::Export),
+    /// Tells a story operation by operation, with what each changes on the drive.
+    Replay(fuzz::One),
+    /// Prints every operation of a story.
+    Trace(fuzz::One),
     /// Lists the built-in scenarios with their sentences.
     List,
 }
@@ -76,11 +87,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
+    let output = &mut io::stdout().lock();
     let result = match cli.command {
-        None => run(&Run::default(), &mut io::stdout().lock()),
-        Some(Command::Run(arguments)) => run(&arguments, &mut io::stdout().lock()),
-        Some(Command::Explore(arguments)) => explore::explore(&arguments, &mut io::stdout().lock()),
-        Some(Command::List) => telling::list(&mut io::stdout().lock()).map(|()| 0).map_err(Problem::Output),
+        None => run(&Run::default(), output),
+        Some(Command::Run(arguments)) => run(&arguments, output),
+        Some(Command::Explore(arguments)) => explore::explore(&arguments, output),
+        Some(Command::Fuzz(arguments)) => fuzz::fuzz(&arguments, output),
+        Some(Command::Shrink(arguments)) => fuzz::shrink(&arguments, output),
+        Some(Command::Export(arguments)) => fuzz::export(&arguments, output),
+        Some(Command::Replay(arguments)) => fuzz::replay(&arguments, output),
+        Some(Command::Trace(arguments)) => fuzz::trace(&arguments, output),
+        Some(Command::List) => telling::list(output).map(|()| 0).map_err(Problem::Output),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -35,6 +35,7 @@ pub mod explore;
 pub mod faults;
 mod file;
 mod file_systems;
+pub mod fuzz;
 pub mod inspect;
 mod leds;
 mod machine;

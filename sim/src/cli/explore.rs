@@ -44,7 +44,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let hint = || format!("{text:?} is no shard; write it like 1/4");
         let (index, count) = text.split_once('/').ok_or_else(hint)?;
         let (index, count) = (index.parse().map_err(|_| hint())?, count.parse().map_err(|_| hint())?);

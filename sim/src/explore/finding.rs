@@ -106,7 +106,7 @@ pub(super) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<Strin
 }
 
 /// What a PC sees on the drive.
-pub(super) fn drive(title: &str, snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn drive(title: &str, snapshot: &Snapshot) -> Vec<String> {
     let files = files(snapshot);
     let mut lines = vec![format!("  {title}:{}", if files.is_empty() { " nothing" } else { "" })];
     lines.extend(files.iter().take(NAMES).map(|(path, file)| match file.inode.kind {

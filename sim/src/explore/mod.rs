@@ -19,6 +19,7 @@ pub use finding::{Finding, Severity};
 pub use sweep::{one_failure, sweep};
 pub use totals::Totals;
 
+pub(crate) use finding::{drive as drive_lines, severity};
 pub(crate) use judge::neutral;
 
 use crate::simfs::Survival;

@@ -236,6 +236,15 @@ impl OneState {
     }
 }
 
+/// Numbers of operations and the policies beside them; `none` where none is given.
+pub(super) fn cuts(numbers: &[u64], policies: &[String]) -> Result<Vec<explore::Cut>, String> {
+    let cut = |(index, at): (usize, &u64)| {
+        let policy = policies.get(index).map(|text| explore::parse_policy(text));
+        Ok((*at, policy.unwrap_or(Ok(crate::simfs::Survival::None))?))
+    };
+    numbers.iter().enumerate().map(cut).collect()
+}
+
 /// `run --cut` and `run --fail`.
 pub(super) fn one(story: &Story, wanted: &OneState, output: &mut dyn Write) -> Result<u8, Problem> {
     let (lines, explored) = match wanted.fail {
@@ -243,14 +252,7 @@ pub(super) fn one(story: &Story, wanted: &OneState, output: &mut dyn Write) -> R
             explore::one_failure(&story.name, &story.scenario, number, wanted.persistent, &unchanged)
         }
         None => {
-            let policy = |index: usize| {
-                wanted
-                    .survive
-                    .get(index)
-                    .map_or(Ok(crate::simfs::Survival::None), |text| explore::parse_policy(text))
-            };
-            let cuts: Result<Vec<_>, String> =
-                wanted.cut.iter().enumerate().map(|(index, at)| Ok((*at, policy(index)?))).collect();
+            let cuts = cuts(&wanted.cut, &wanted.survive);
             cuts.and_then(|cuts| {
                 explore::one_state(&story.name, &story.scenario, wanted.boot, &cuts, &unchanged)
             })

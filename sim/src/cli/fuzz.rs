@@ -1,19 +1,19 @@
 //! The commands about made-up stories: `fuzz`, `shrink`, `export`; and `replay`, `trace`, which tell any story slowly.
 
-use super::explore::{Shard, duration, screens, status, sums};
+use super::explore::{Shard, cuts, duration, screens, status, sums};
+use super::pool::stay_on_a_core;
 use super::{Problem, Story, story};
-use crate::explore::{Change, Explored, parse_policy, policy_name, unchanged};
+use crate::explore::{Change, Explored, unchanged};
+use crate::fuzz::export::{regression, with_cuts, write};
 use crate::fuzz::shrink::{Shrunk, shrink as make_smaller};
 use crate::fuzz::{self, Judges, generate};
 use crate::random::{FOLD_START, fold};
 use crate::runner::boots::{Observer, observe};
 use crate::runner::{Boot, Snapshot};
-use crate::scenario::schema::{BootSpec, Scenario, StatusSpec};
 use crate::simfs::Survival;
 use crate::world::World;
 use clap::Args;
 use replicator_engine::boot::Request;
-use replicator_hal::Status;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -87,7 +87,7 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
     let end = arguments.budget.map(|budget| start + budget);
     let next = AtomicU64::new(0);
     let sum = Mutex::new((Explored::default(), 0_u64, Vec::new()));
-    let work = || {
+    let work = &|| {
         while end.is_none_or(|end| Instant::now() < end) {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= runs {
@@ -106,7 +106,14 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
         }
     };
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            scope.spawn(move || {
+                stay_on_a_core(worker);
+                work();
+            });
+        }
+    });
     let (mut explored, senseless, mut failing) =
         sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failing.sort_by_key(|(seed, _)| *seed);
@@ -158,36 +165,18 @@ pub(super) fn export(arguments: &Export, output: &mut dyn Write) -> Result<u8, P
     let path = if arguments.cut.is_empty() {
         let shrunk = smaller(&arguments.story, &unchanged)?;
         let name = arguments.name.clone().unwrap_or_else(|| file_name(&shrunk.by, &arguments.story));
-        write_regression(&shrunk.scenario, &shrunk.by, &name, &arguments.directory)?
+        regression(&shrunk, &name, &arguments.directory)
     } else {
         let (story, _) = find(&arguments.story)?;
-        let scenario =
-            with_cuts(&story.scenario, &arguments.cut, &arguments.survive).map_err(Problem::Usage)?;
+        let cuts = cuts(&arguments.cut, &arguments.survive).map_err(Problem::Usage)?;
+        let scenario = with_cuts(&story.scenario, &cuts);
         let name =
             arguments.name.clone().unwrap_or_else(|| format!("{}-cut-{}", story.name, arguments.cut[0]));
-        write_file(&scenario, &name, &arguments.directory)?
+        write(&scenario, &name, &arguments.directory)
     };
+    let path = path.map_err(Problem::Usage)?;
     writeln!(output, "{}", path.display()).map_err(Problem::Output)?;
     Ok(0)
-}
-
-/// The story with these cuts in its first boots, and an undisturbed boot after them.
-fn with_cuts(scenario: &Scenario, cuts: &[u64], survive: &[String]) -> Result<Scenario, String> {
-    let mut boots = Vec::new();
-    for (index, at) in cuts.iter().enumerate() {
-        let policy = survive.get(index).map_or(Ok(Survival::None), |text| parse_policy(text))?;
-        let word = policy_name(policy);
-        let word = word.split(':').next().unwrap_or_default();
-        let seed = if let Survival::Subset(seed) = policy {
-            format!("survive_seed = {seed}\n")
-        } else {
-            String::new()
-        };
-        let text = format!("survive = \"{word}\"\n{seed}[cut]\nat = {at}\n");
-        boots.push(toml::from_str::<BootSpec>(&text).map_err(|error| error.to_string())?);
-    }
-    boots.push(BootSpec::default());
-    Ok(Scenario { boots, ..scenario.clone() })
 }
 
 fn file_name(by: &str, story: &str) -> String {
@@ -195,31 +184,6 @@ fn file_name(by: &str, story: &str) -> String {
     let story =
         Path::new(story).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     format!("{word}-{story}")
-}
-
-/// Writes a story that failed. What it must end in is not known, but that it must not end as it did is: a success that
-/// is none has to be a failure.
-fn write_regression(scenario: &Scenario, by: &str, name: &str, directory: &Path) -> Result<PathBuf, Problem> {
-    let evidence = crate::runner::boots::run(name, scenario).map_err(Problem::Usage)?;
-    let mut scenario = scenario.clone();
-    scenario.about = format!("Found by the fuzzer: {by}.");
-    scenario.expect.status = match evidence.last().status() {
-        Some(Status::Success) if by.starts_with("success") || by.starts_with("something") => {
-            StatusSpec::Failure
-        }
-        Some(Status::Success) => StatusSpec::Success,
-        Some(Status::Critical) => StatusSpec::Critical,
-        _ => StatusSpec::Failure,
-    };
-    write_file(&scenario, name, directory)
-}
-
-fn write_file(scenario: &Scenario, name: &str, directory: &Path) -> Result<PathBuf, Problem> {
-    let text = scenario.to_toml().map_err(Problem::Usage)?;
-    std::fs::create_dir_all(directory).map_err(Problem::Output)?;
-    let path = directory.join(format!("{name}.toml"));
-    std::fs::write(&path, text).map_err(Problem::Output)?;
-    Ok(path)
 }
 
 /// `trace`: every operation of every boot.
@@ -315,14 +279,5 @@ mod tests {
         assert_eq!(seed("836b96a"), seed("836b96a"));
         assert_ne!(seed("836b96a"), seed("836b96b"));
         assert!(seed("").is_err());
-    }
-
-    #[test]
-    fn a_crash_state_becomes_a_story_with_cuts() {
-        let scenario = generate::scenario(1);
-        let cut = with_cuts(&scenario, &[7, 9], &["all".into(), "subset:3".into()]).unwrap();
-        assert_eq!(cut.boots.len(), 3);
-        assert_eq!(cut.boots[1].survive_seed, Some(3));
-        assert_eq!(cut.boots[0].cut.as_ref().and_then(|cut| cut.at), Some(7));
     }
 }

@@ -3,6 +3,7 @@
 //! [`generate`] makes a story of a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller. Files last
 //! longer than seeds: a failing story is worth keeping as a file, because the generator will change.
 
+pub mod export;
 pub mod generate;
 mod oracle;
 pub mod shrink;

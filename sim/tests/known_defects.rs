@@ -3,6 +3,9 @@
 //! A story is told by the scenario runner, with all its checkers. Defects that only real files and real tools can show
 //! (attributes, sparse files, archives of other tars) are in `engine/tests/tar_*.rs` and in the real-input test.
 
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
 use replicator_sim::runner;
 use replicator_sim::scenario::builtin::BUILTIN;
 use replicator_sim::scenario::schema::Scenario;

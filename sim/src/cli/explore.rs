@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -101,11 +102,13 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
         arguments.shard.is_none_or(|shard| shard.has(number - 1))
     });
     let clock = Clock::new(arguments.budget, stories.len());
+    let judged = Arc::new(explore::Judged::default());
     let work = |story: &Story| {
         let options = Options {
             depth: arguments.depth,
             recoveries_max: arguments.recoveries,
             deadline: clock.next_deadline(),
+            judged: Some(Arc::clone(&judged)),
             ..Options::default()
         };
         let look = if arguments.errors { explore::sweep } else { explore::explore };

@@ -5,6 +5,7 @@ use super::judge::{self, Undisturbed};
 use super::page_hash::PageHasher;
 use super::{Change, Explored, Options, policy_name, spread};
 use crate::machine::Recorded;
+use crate::random::{FOLD_START, fold};
 use crate::runner::boots::{self, Observer, run_boot};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
 use crate::scenario::schema::{BootSpec, Scenario};
@@ -63,6 +64,8 @@ struct Explorer<'a> {
     argument: &'a str,
     scenario: Scenario,
     lies: bool,
+    /// What judges know of the story beside the states.
+    identity: u64,
     options: &'a Options,
     change: Change<'a>,
     hasher: PageHasher,
@@ -123,6 +126,7 @@ impl<'a> Explorer<'a> {
             argument,
             scenario: judge::neutral(scenario),
             lies: judge::lies(scenario),
+            identity: identity(scenario),
             options,
             change,
             hasher: PageHasher::default(),
@@ -174,7 +178,8 @@ impl<'a> Explorer<'a> {
                 let next = place.boot.world.reboot_from(&recorded[index], *policy);
                 self.explored.totals.crash_states += 1;
                 let after = Snapshot::of(&next);
-                if seen.insert(self.hasher.snapshot(&after)) {
+                let hash = self.hasher.snapshot(&after);
+                if seen.insert(hash) && self.is_new(place, hash) {
                     self.explored.totals.distinct += 1;
                     let kind = policy_name(*policy);
                     let kind = kind.split(':').next().unwrap_or_default();
@@ -194,6 +199,15 @@ impl<'a> Explorer<'a> {
             cut_again = cut_again.saturating_sub(1);
             self.recover(place, &recorded[index], policy, deeper);
         }
+    }
+
+    /// Whether no other story had this state in a boot that began alike.
+    fn is_new(&mut self, place: &Place<'_>, hash: u64) -> bool {
+        let Some(judged) = self.options.judged.clone() else { return true };
+        let before = self.hasher.snapshot(place.before);
+        let key =
+            [self.identity, before, hash].iter().fold(FOLD_START, |key, part| fold(key, &part.to_le_bytes()));
+        judged.is_new(key)
     }
 
     /// What a PC sees, and which way the next boot takes.
@@ -311,6 +325,12 @@ impl<'a> Explorer<'a> {
             self.explored.note(Finding::new(self.name, place.number + 1, &complaint, lines, again));
         }
     }
+}
+
+fn identity(scenario: &Scenario) -> u64 {
+    let text =
+        format!("{:?} {:?} {} {}", scenario.drive, scenario.media, scenario.seed, judge::lies(scenario));
+    fold(FOLD_START, text.as_bytes())
 }
 
 /// Every place that is a power of two from the beginning, and the last one.

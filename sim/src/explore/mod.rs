@@ -24,6 +24,8 @@ pub(crate) use judge::neutral;
 
 use crate::simfs::Survival;
 use replicator_hal::Board;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What is done to the board before the engine gets it; for proofs that what is wrong is found.
@@ -35,7 +37,7 @@ pub fn unchanged(board: Board) -> Board {
 }
 
 /// How far to go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// 1: every boot of the story is cut. 2: the boot after that, too.
     pub depth: u32,
@@ -45,11 +47,24 @@ pub struct Options {
     pub subsets: u64,
     /// Nothing is begun after this time; states are judged all the same, but not followed.
     pub deadline: Option<Instant>,
+    /// Crash states that other stories had, too.
+    pub judged: Option<Arc<Judged>>,
+}
+
+/// Crash states that were judged already, in any story: those that begin alike have most of their states in common.
+#[derive(Debug, Default)]
+pub struct Judged(Mutex<HashSet<u64>>);
+
+impl Judged {
+    /// Whether this is the first time that the state is seen.
+    fn is_new(&self, state: u64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state)
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { depth: 1, recoveries_max: 12, subsets: 2, deadline: None }
+        Self { depth: 1, recoveries_max: 12, subsets: 2, deadline: None, judged: None }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The command line of `replicator-sim`: which stories to run, and what to tell about them.
 //!
-//! Exit status 0: all passed; 1: a scenario failed; 2: the command line or a scenario file makes no sense.
+//! Exit status 0: all passed; 1: a scenario failed; 2: the command line or a scenario file makes no sense. What explorers
+//! find: 101 a panic, 102 a lie or a loss, 103 no end, 104 not deterministic, 105 another end than it had to be.
 
+mod explore;
+mod fuzz;
 mod keep;
 mod pool;
 pub mod telling;
@@ -31,6 +34,18 @@ struct Cli {
 enum Command {
     /// Runs scenarios, and tells which held.
     Run(Run),
+    /// Cuts the power before every change of a scenario, or lets every call fail, and judges all that comes of it.
+    Explore(explore::Explore),
+    /// Makes stories up, and judges what comes of them.
+    Fuzz(fuzz::Fuzz),
+    /// Makes a failing story smaller, and prints it.
+    Shrink(fuzz::One),
+    /// Writes a failing story, made smaller, or one crash state of a story, to a file.
+    Export(fuzz::Export),
+    /// Tells a story operation by operation, with what each changes on the drive.
+    Replay(fuzz::One),
+    /// Prints every operation of a story.
+    Trace(fuzz::One),
     /// Lists the built-in scenarios with their sentences.
     List,
 }
@@ -48,6 +63,8 @@ struct Run {
     /// Prints one JSON object per scenario and one for the sum, and nothing else.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    one: explore::OneState,
 }
 
 /// A story to be run.
@@ -70,10 +87,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
+    let output = &mut io::stdout().lock();
     let result = match cli.command {
-        None => run(&Run::default(), &mut io::stdout().lock()),
-        Some(Command::Run(arguments)) => run(&arguments, &mut io::stdout().lock()),
-        Some(Command::List) => telling::list(&mut io::stdout().lock()).map(|()| 0).map_err(Problem::Output),
+        None => run(&Run::default(), output),
+        Some(Command::Run(arguments)) => run(&arguments, output),
+        Some(Command::Explore(arguments)) => explore::explore(&arguments, output),
+        Some(Command::Fuzz(arguments)) => fuzz::fuzz(&arguments, output),
+        Some(Command::Shrink(arguments)) => fuzz::shrink(&arguments, output),
+        Some(Command::Export(arguments)) => fuzz::export(&arguments, output),
+        Some(Command::Replay(arguments)) => fuzz::replay(&arguments, output),
+        Some(Command::Trace(arguments)) => fuzz::trace(&arguments, output),
+        Some(Command::List) => telling::list(output).map(|()| 0).map_err(Problem::Output),
     };
     match result {
         Ok(status) => ExitCode::from(status),
@@ -97,6 +121,12 @@ enum Problem {
 
 fn run(arguments: &Run, output: &mut dyn Write) -> Result<u8, Problem> {
     let stories = stories(&arguments.scenarios).map_err(Problem::Usage)?;
+    if arguments.one.is_given() {
+        return match stories.as_slice() {
+            [story] => explore::one(story, &arguments.one, output),
+            _ => Err(Problem::Usage("one cut or failure is of one scenario".into())),
+        };
+    }
     let keep = arguments.keep.as_deref();
     let mut failed = 0;
     let mut result = Ok(());

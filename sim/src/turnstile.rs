@@ -73,7 +73,7 @@ struct TaskState {
     name: Arc<str>,
     wake: Arc<Condvar>,
     waiting: Waiting,
-    last_op: String,
+    last_op: Option<Op>,
 }
 
 pub(crate) struct Schedule {
@@ -156,7 +156,7 @@ impl<M: Model> Turnstile<M> {
         let me = self.current_task(&inner.schedule);
         inner.schedule.check_end(&op)?;
         let cost = inner.model.cost(&op);
-        inner.schedule.tasks[me].last_op = op.to_string();
+        inner.schedule.tasks[me].last_op = Some(op.clone());
         match duration {
             Some(duration) => {
                 let wake = inner.schedule.now.saturating_add(duration);
@@ -296,13 +296,21 @@ impl<M: Model> Turnstile<M> {
     }
 }
 
+impl TaskState {
+    fn last_call(&self) -> String {
+        self.last_op
+            .as_ref()
+            .map_or_else(|| "nothing yet".to_owned(), |op| op.to_string().trim_end().to_owned())
+    }
+}
+
 impl Schedule {
     fn add_task(&mut self, name: &str) -> usize {
         self.tasks.push(TaskState {
             name: name.into(),
             wake: Arc::default(),
             waiting: Waiting::No,
-            last_op: "nothing yet".to_owned(),
+            last_op: None,
         });
         self.tasks.len() - 1
     }
@@ -344,9 +352,12 @@ impl Schedule {
                 self.end = Some(End::OpBound);
             }
         }
-        self.baton = task;
         self.hand_overs += 1;
-        self.tasks[task].wake.notify_one();
+        // Whoever keeps the baton does not wait, and waking nobody costs a system call all the same.
+        if task != self.baton {
+            self.baton = task;
+            self.tasks[task].wake.notify_one();
+        }
     }
 
     /// Nobody is due: the world ends as hung, or the simulation itself has a fault.
@@ -419,7 +430,7 @@ impl Schedule {
         let text = format!(
             "task {} has the baton since its call '{}' and does not come back: did it block outside of the HAL?",
             holder.name,
-            holder.last_op.trim_end()
+            holder.last_call()
         );
         // If the task never comes back, the process never ends: this line is then all that tells why.
         eprintln!("{text}");
@@ -430,9 +441,7 @@ impl Schedule {
         let lines: Vec<String> = self
             .tasks
             .iter()
-            .map(|task| {
-                format!("  {}: {:?}, last call: {}", task.name, task.waiting, task.last_op.trim_end())
-            })
+            .map(|task| format!("  {}: {:?}, last call: {}", task.name, task.waiting, task.last_call()))
             .collect();
         lines.join("\n")
     }

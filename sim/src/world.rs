@@ -310,6 +310,11 @@ impl World {
         Self::start(machine, self.seed, self.limits, self.keep_trace)
     }
 
+    /// From now on, keeps the storage as it was before every call that changes something.
+    pub(crate) fn record_from_now(&self) {
+        self.door.peek(|machine, _| machine.recorded = Some(Vec::new()));
+    }
+
     /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
     #[must_use]
     pub fn with_faults(self, faults: Vec<Fault>) -> World {

@@ -322,7 +322,7 @@ fn an_image_that_shows_something_else() {
             let file = last(evidence).drive_files().unwrap()
                 [&RelativePath::parse("emmcimage.dd.xz").unwrap()]
                 .clone();
-            let mut plain = checkers::decode::decode("emmcimage.dd.xz", &file.bytes).unwrap();
+            let mut plain = checkers::decode::decode("emmcimage.dd.xz", &file.bytes).unwrap().to_vec();
             match at {
                 0 => plain.truncate(7 << 20),
                 at => plain[at] ^= 1,

@@ -56,7 +56,7 @@ fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Optio
     }
     let spec = evidence.scenario.media.get(medium)?;
     let part = Layout::of(spec.content, spec.len.0)?.rootfs()?.clone();
-    let pages = Pages::from(plain.as_slice());
+    let pages = Pages::from(&**plain);
     files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| of_found(&found))
 }
 

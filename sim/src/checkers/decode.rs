@@ -1,18 +1,79 @@
 //! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow.
 
+use crate::scenario::image::md5_hex;
+use std::cell::{OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::io::Read;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// How many decoded files are remembered; several judges look at one.
+const REMEMBERED: usize = 4;
+
+/// Decoded bytes, and what was found out about them.
+#[derive(Debug, Default)]
+pub struct Plain {
+    bytes: Vec<u8>,
+    md5: OnceCell<String>,
+    secret: OnceCell<Option<usize>>,
+}
+
+impl Plain {
+    /// Their md5 in hex.
+    pub fn md5(&self) -> &str {
+        self.md5.get_or_init(|| md5_hex(&self.bytes))
+    }
+
+    /// Where the first marker of a secret is.
+    pub fn secret(&self) -> Option<usize> {
+        *self.secret.get_or_init(|| super::no_secret::find(&self.bytes))
+    }
+}
+
+impl Deref for Plain {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Extension, encoded bytes, decoded bytes.
+type Seen = (String, Vec<u8>, Rc<Plain>);
+
+thread_local! {
+    static SEEN: RefCell<VecDeque<Seen>> = const { RefCell::new(VecDeque::new()) };
+}
 
 /// The decoded bytes of a file called `name`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(name: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+pub fn decode(name: &str, bytes: &[u8]) -> Result<Rc<Plain>, String> {
+    let extension = name.rsplit('.').next().unwrap_or_default();
+    let known = SEEN.with_borrow(|seen| {
+        let same = seen.iter().find(|(other, encoded, _)| other == extension && encoded == bytes);
+        same.map(|(_, _, plain)| Rc::clone(plain))
+    });
+    if let Some(plain) = known {
+        return Ok(plain);
+    }
+    let decoded = decode_anew(name, extension, bytes)?;
+    let plain = Rc::new(Plain { bytes: decoded, ..Plain::default() });
+    SEEN.with_borrow_mut(|seen| {
+        seen.truncate(REMEMBERED - 1);
+        seen.push_front((extension.to_owned(), bytes.to_vec(), Rc::clone(&plain)));
+    });
+    Ok(plain)
+}
+
+fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
-    let result = match name.rsplit('.').next() {
-        Some("xz") => xz2::read::XzDecoder::new_multi_decoder(bytes).read_to_end(&mut plain),
-        Some("bz2") => bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain),
-        Some("gz") => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain),
-        Some("zst") => {
+    let result = match extension {
+        "xz" => xz2::read::XzDecoder::new_multi_decoder(bytes).read_to_end(&mut plain),
+        "bz2" => bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain),
+        "gz" => flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut plain),
+        "zst" => {
             return zstd::decode_all(bytes).map_err(|error| format!("{name}: {error}"));
         }
         _ => return Ok(bytes.to_vec()),

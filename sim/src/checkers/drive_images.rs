@@ -3,8 +3,12 @@
 //! Written from the manual's list of names, apart from the engine.
 
 use crate::inspect::{FoundFile, FoundFiles};
+use crate::pages::Pages;
 use crate::runner::{Evidence, Snapshot};
 use replicator_hal::{FileKind, RelativePath};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// Endings of accepted names, the preferred first.
 const ENDINGS: [&str; 10] =
@@ -44,9 +48,25 @@ pub fn has_session(files: &FoundFiles) -> bool {
     RelativePath::parse(".capture").is_ok_and(|path| files.contains_key(&path))
 }
 
+/// How many drives are remembered; judges ask for those of one story over and over.
+const REMEMBERED: usize = 8;
+
+thread_local! {
+    static SEEN: RefCell<VecDeque<(Pages, Rc<FoundFiles>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
 /// The drive's files; none if it cannot be read.
-pub fn files(snapshot: &Snapshot) -> FoundFiles {
-    snapshot.drive_files().unwrap_or_default()
+pub fn files(snapshot: &Snapshot) -> Rc<FoundFiles> {
+    let Some(drive) = snapshot.media.get("drive") else { return Rc::default() };
+    SEEN.with_borrow_mut(|seen| {
+        if let Some((_, files)) = seen.iter().find(|(pages, _)| pages.is_shared_with(drive)) {
+            return Rc::clone(files);
+        }
+        let files = Rc::new(snapshot.drive_files().unwrap_or_default());
+        seen.truncate(REMEMBERED - 1);
+        seen.push_front((drive.clone(), Rc::clone(&files)));
+        files
+    })
 }
 
 /// The preferred image of every medium of the story that has one.

@@ -17,7 +17,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             let Some(Ok(plain)) = image.bytes.as_ref().map(|bytes| decode(&image.name, bytes)) else {
                 continue;
             };
-            if let Some(at) = find(&plain) {
+            if let Some(at) = plain.secret() {
                 let secret = String::from_utf8_lossy(&plain[at..(at + 40).min(plain.len())]).into_owned();
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));
             }

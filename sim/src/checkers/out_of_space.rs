@@ -21,7 +21,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         let (before, after) = (files(&boot.before), files(&boot.after));
-        for (path, file) in &after {
+        for (path, file) in &*after {
             let in_session = path.as_bytes().starts_with(b".capture/");
             if in_session && file.inode.kind == FileKind::File && file.inode.len_bytes > SMALL_LEN_BYTES {
                 wrong.push(format!("boot {} left {path} with {} bytes", number + 1, file.inode.len_bytes));

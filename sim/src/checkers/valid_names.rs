@@ -33,15 +33,15 @@ fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
         return Err(format!("{name} holds nothing"));
     }
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
-    matches(found, uncompressed, &plain)?;
-    if uncompressed == name { Ok(()) } else { matches(found, name, bytes) }
+    matches(found, uncompressed, plain.md5())?;
+    if uncompressed == name { Ok(()) } else { matches(found, name, &md5_hex(bytes)) }
 }
 
-fn matches(found: &FoundFiles, name: &str, bytes: &[u8]) -> Result<(), String> {
+fn matches(found: &FoundFiles, name: &str, md5: &str) -> Result<(), String> {
     let sidecar = format!("{name}.md5");
     let path = RelativePath::parse(&sidecar).map_err(|error| error.to_string())?;
     let text = &found.get(&path).ok_or_else(|| format!("{sidecar} is missing"))?.bytes;
-    let wanted = format!("{}  {name}\n", md5_hex(bytes));
+    let wanted = format!("{md5}  {name}\n");
     if text == wanted.as_bytes() {
         return Ok(());
     }

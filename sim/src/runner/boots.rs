@@ -46,6 +46,45 @@ pub fn run_as(
 ) -> Result<Evidence, String> {
     let mut request = setup::request(scenario)?;
     adjust(&mut request);
+    observe_request(name, scenario, &request, &change, &mut Nobody)
+}
+
+/// Who looks on while a story is told, and may run worlds of its own from what it sees.
+pub(crate) trait Observer {
+    /// The board is ready for a boot: what is between boots has happened, its faults are armed.
+    fn before(&mut self, world: &World, request: &Request);
+    /// The boot is over.
+    fn after(&mut self, number: usize, boot: &Boot, request: &Request);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn before(&mut self, _: &World, _: &Request) {}
+
+    fn after(&mut self, _: usize, _: &Boot, _: &Request) {}
+}
+
+/// Runs all boots of a story while somebody looks on.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn observe(
+    name: &str,
+    scenario: &Scenario,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
+    observe_request(name, scenario, &setup::request(scenario)?, change, observer)
+}
+
+fn observe_request(
+    name: &str,
+    scenario: &Scenario,
+    request: &Request,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
     let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
     let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
     let mut evidence = Evidence {
@@ -54,14 +93,16 @@ pub fn run_as(
         boots: Vec::new(),
         faults: ends,
         missed_cuts: Vec::new(),
-        request: request.clone(),
+        request: Some(request.clone()),
     };
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {
         prepare(&world, &spec)?;
         let armed = arm(&evidence, &spec, &Snapshot::of(&world))?;
         world = world.with_faults(armed.iter().map(|armed| armed.fault.clone()).collect::<Vec<Fault>>());
-        let (boot, next) = run_boot(world, spec, scenario.seed, &request, &change);
+        observer.before(&world, request);
+        let (boot, next) = run_boot(world, spec, scenario.seed, request, change);
+        observer.after(number, &boot, request);
         note_faults(&mut evidence, number, &armed, &boot);
         evidence.boots.push(boot);
         world = next;
@@ -133,12 +174,13 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
     }
 }
 
-fn run_boot(
+/// One boot, and the board as the next one finds it.
+pub(crate) fn run_boot(
     world: World,
     spec: BootSpec,
     seed: u64,
     request: &Request,
-    change: impl Fn(Board) -> Board,
+    change: &dyn Fn(Board) -> Board,
 ) -> (Boot, World) {
     let before = Snapshot::of(&world);
     let end = world.run(|board| boot::run(&change(board), request));
@@ -146,8 +188,8 @@ fn run_boot(
         SurvivalSpec::None => Survival::None,
         SurvivalSpec::All => Survival::All,
         SurvivalSpec::DataLate => Survival::DataLate,
-        SurvivalSpec::Subset => Survival::Subset(seed),
-        SurvivalSpec::Garbage => Survival::Garbage(seed),
+        SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(seed)),
+        SurvivalSpec::Garbage => Survival::Garbage(spec.survive_seed.unwrap_or(seed)),
     };
     let next = world.reboot(survival);
     let boot = Boot {

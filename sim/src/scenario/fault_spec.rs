@@ -3,10 +3,10 @@
 //! Which numbers of the catalogue they stand for is in [`crate::catalogue`].
 
 use super::schema::Size;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One fault: what the hardware does, to what, when.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultSpec {
     /// A medium's name, `drive`, `image`, `leds`, `system` or `clock`.
@@ -48,8 +48,34 @@ pub struct FaultSpec {
     pub may_be_missed: bool,
 }
 
+impl FaultSpec {
+    /// A fault of `kind` on `on`, by every call, which need not be reached.
+    pub fn any(on: &str, kind: FaultKind) -> Self {
+        Self {
+            on: on.to_owned(),
+            kind,
+            range: None,
+            by: None,
+            op: None,
+            file: None,
+            nth: None,
+            times: None,
+            space: None,
+            to: None,
+            real: None,
+            cache: None,
+            duration_ms: None,
+            seconds: None,
+            exit: None,
+            device: None,
+            taken_by: None,
+            may_be_missed: true,
+        }
+    }
+}
+
 /// What the hardware does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// No space is left after `space` more bytes.

@@ -8,3 +8,4 @@ pub mod content;
 pub mod fault_spec;
 pub mod image;
 pub mod schema;
+mod toml_text;

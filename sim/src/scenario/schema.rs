@@ -4,11 +4,11 @@
 //! only; what it means is in `content` (media and images) and in `runner`.
 
 pub use super::fault_spec::{FaultKind, FaultSpec};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One story.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The story in one sentence.
@@ -35,7 +35,7 @@ pub struct Scenario {
 }
 
 /// The drive.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DriveSpec {
     /// No drive is plugged in.
@@ -67,7 +67,7 @@ impl Default for DriveSpec {
 }
 
 /// File system profiles of a drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DriveFileSystem {
     /// Journalled, with everything a Linux file system has.
@@ -79,7 +79,7 @@ pub enum DriveFileSystem {
 }
 
 /// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image` says what it is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     /// Path on the drive.
@@ -112,7 +112,7 @@ pub struct FileSpec {
 }
 
 /// What is wrong with an image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageDamage {
     /// The last quarter of the file is missing.
@@ -138,7 +138,7 @@ pub enum ImageDamage {
 }
 
 /// Which sidecars lie beside an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SidecarSpec {
     /// None.
@@ -165,7 +165,7 @@ pub enum SidecarSpec {
 }
 
 /// What a medium, or an image of one, holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Zeros.
@@ -191,7 +191,7 @@ pub enum Content {
 }
 
 /// A medium of the board.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediumSpec {
     /// `sd`, `emmc`, `sata`, `nvme`; taken from the name if it is left out.
@@ -237,7 +237,7 @@ impl MediumSpec {
 }
 
 /// What is wrong with a partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TableDamage {
     /// The second partition starts inside of the first (MBR).
@@ -251,7 +251,7 @@ pub enum TableDamage {
 }
 
 /// How a rootfs is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileSystemDamage {
     /// fsck mends it.
@@ -261,7 +261,7 @@ pub enum FileSystemDamage {
 }
 
 /// One boot.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootSpec {
     /// Where power is cut.
@@ -269,6 +269,8 @@ pub struct BootSpec {
     /// What survives of what was not synced.
     #[serde(default)]
     pub survive: SurvivalSpec,
+    /// Another seed for the subset that survives; the story's if left out.
+    pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]
     pub remove: Vec<String>,
@@ -284,7 +286,7 @@ pub struct BootSpec {
 }
 
 /// Where power is cut: at the nth occurrence of an operation, or at a number.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CutSpec {
     /// Medium or `drive`.
@@ -308,7 +310,7 @@ fn first() -> u64 {
 }
 
 /// What survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SurvivalSpec {
     /// Only what was synced.
@@ -325,7 +327,7 @@ pub enum SurvivalSpec {
 }
 
 /// LED statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatusSpec {
     /// Green blinks.
@@ -341,7 +343,7 @@ pub enum StatusSpec {
 }
 
 /// What must hold at the end.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// What the LEDs show at the end.
@@ -373,7 +375,7 @@ pub struct Expectation {
 }
 
 /// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaveFormSpec {
     /// The status.
@@ -411,9 +413,19 @@ impl Size {
     }
 }
 
+impl Serialize for Size {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match units.into_iter().find(|(_, unit)| self.0 > 0 && self.0 % unit == 0) {
+            Some((name, unit)) => serializer.collect_str(&format_args!("{} {name}", self.0 / unit)),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
+        #[derive(Serialize, Deserialize)]
         #[serde(untagged)]
         enum Raw {
             Number(u64),
@@ -439,6 +451,14 @@ pub struct ScenarioError {
 }
 
 impl Scenario {
+    /// The scenario as a file, without what is the default.
+    ///
+    /// # Errors
+    /// In words, if it cannot be written as TOML.
+    pub fn to_toml(&self) -> Result<String, String> {
+        super::toml_text::write(self)
+    }
+
     /// Reads a scenario; `file` names it in errors.
     ///
     /// # Errors

@@ -1,0 +1,395 @@
+//! Crash states of a story: one run per boot that records them, the policies, each distinct state once.
+
+use super::finding::{self, Finding};
+use super::judge::{self, Undisturbed};
+use super::page_hash::PageHasher;
+use super::{Change, Explored, Options, policy_name, spread};
+use crate::machine::Recorded;
+use crate::random::{FOLD_START, fold};
+use crate::runner::boots::{self, Observer, run_boot};
+use crate::runner::{Boot, Complaint, Evidence, Snapshot};
+use crate::scenario::schema::{BootSpec, Scenario};
+use crate::simfs::Survival;
+use crate::turnstile::End;
+use crate::world::{RunOutcome, World};
+use replicator_engine::boot::Request;
+use std::collections::{BTreeSet, HashSet};
+
+/// So many recoveries of one boot are cut again, at depth 2.
+const CUT_AGAIN: usize = 4;
+
+/// A cut and what survives it.
+pub type Cut = (u64, Survival);
+
+/// Explores all boots of a story. `argument` is how the story is given on the command line.
+///
+/// # Errors
+/// If the story makes no sense, in words.
+pub fn explore(
+    name: &str,
+    argument: &str,
+    scenario: &Scenario,
+    options: &Options,
+    change: Change<'_>,
+) -> Result<Explored, String> {
+    let mut explorer = Explorer::new(name, argument, scenario, options, change);
+    explorer.explored.totals.scenarios = 1;
+    boots::observe(name, scenario, change, &mut explorer)?;
+    Ok(explorer.explored)
+}
+
+/// One crash state of a boot (from 1), or one of the boot after that crash, and so on. Gives its screen, and what is wrong.
+///
+/// # Errors
+/// If the story makes no sense, or the boot is not cut there, in words.
+pub fn one_state(
+    name: &str,
+    scenario: &Scenario,
+    boot: usize,
+    cuts: &[Cut],
+    change: Change<'_>,
+) -> Result<(Vec<String>, Explored), String> {
+    let options = Options::default();
+    let mut explorer = Explorer::new(name, name, scenario, &options, change);
+    explorer.only = Some((boot, cuts.to_vec()));
+    boots::observe(name, scenario, change, &mut explorer)?;
+    if explorer.told.is_empty() {
+        return Err(format!("boot {boot} of {name} changes nothing at or after that call"));
+    }
+    Ok((explorer.told, explorer.explored))
+}
+
+struct Explorer<'a> {
+    name: &'a str,
+    argument: &'a str,
+    scenario: Scenario,
+    lies: bool,
+    /// What judges know of the story beside the states.
+    identity: u64,
+    options: &'a Options,
+    change: Change<'a>,
+    hasher: PageHasher,
+    /// Drives whose next boot is known.
+    probed: HashSet<u64>,
+    start: Option<(Snapshot, World)>,
+    explored: Explored,
+    only: Option<(usize, Vec<Cut>)>,
+    told: Vec<String>,
+}
+
+/// A boot that was recorded, and all that is needed to judge its crash states.
+struct Place<'a> {
+    /// Number of the story's boot, from 0.
+    number: usize,
+    before: &'a Snapshot,
+    boot: &'a Boot,
+    request: &'a Request,
+    undisturbed: &'a Undisturbed,
+    /// Cuts that led to this boot.
+    path: Vec<Cut>,
+}
+
+impl Observer for Explorer<'_> {
+    fn before(&mut self, world: &World, _: &Request) {
+        self.start = Some((Snapshot::of(world), world.reboot(Survival::All)));
+        world.record_from_now();
+    }
+
+    fn after(&mut self, number: usize, boot: &Boot, request: &Request) {
+        let Some((before, pristine)) = self.start.take() else { return };
+        let recorded = boot.world.take_recorded();
+        if recorded.is_empty() || self.only.as_ref().is_some_and(|(wanted, _)| *wanted != number + 1) {
+            return;
+        }
+        self.hasher = PageHasher::default();
+        self.probed.clear();
+        let undisturbed = self.undisturbed(number, pristine, request);
+        let place =
+            Place { number, before: &before, boot, request, undisturbed: &undisturbed, path: Vec::new() };
+        match self.only.clone() {
+            Some((_, cuts)) => self.follow(&place, &recorded, &cuts),
+            None => self.states(&place, &recorded, self.options.depth),
+        }
+    }
+}
+
+impl<'a> Explorer<'a> {
+    fn new(
+        name: &'a str,
+        argument: &'a str,
+        scenario: &Scenario,
+        options: &'a Options,
+        change: Change<'a>,
+    ) -> Self {
+        Self {
+            name,
+            argument,
+            scenario: judge::neutral(scenario),
+            lies: judge::lies(scenario),
+            identity: identity(scenario),
+            options,
+            change,
+            hasher: PageHasher::default(),
+            probed: HashSet::new(),
+            start: None,
+            explored: Explored::default(),
+            only: None,
+            told: Vec::new(),
+        }
+    }
+
+    fn evidence(&self, boots: Vec<Boot>) -> Evidence {
+        Evidence {
+            name: self.name.to_owned(),
+            scenario: self.scenario.clone(),
+            boots,
+            faults: Vec::new(),
+            missed_cuts: Vec::new(),
+            request: None,
+        }
+    }
+
+    fn boot(&self, world: World, request: &Request) -> (Boot, World) {
+        run_boot(world, BootSpec::default(), self.scenario.seed, request, self.change)
+    }
+
+    /// Boots twice without faults, which must be in order by itself.
+    fn undisturbed(&mut self, number: usize, world: World, request: &Request) -> Undisturbed {
+        let (first, next) = self.boot(world, request);
+        let (again, _) = self.boot(next, request);
+        let evidence = self.evidence(vec![first, again]);
+        let undisturbed = Undisturbed::of(&evidence, &evidence.boots[0], &evidence.boots[1]);
+        for complaint in judge::checked(&evidence, self.lies) {
+            let again = format!("replicator-sim run {}", self.argument);
+            let lines = vec!["  in an undisturbed boot".to_owned()];
+            self.explored.note(Finding::new(self.name, number + 1, &complaint, lines, again));
+        }
+        undisturbed
+    }
+
+    /// All crash states of a boot.
+    fn states(&mut self, place: &Place<'_>, recorded: &[Recorded], depth: u32) {
+        let inner = !place.path.is_empty();
+        let policies = if inner { vec![Survival::None, Survival::All] } else { self.options.policies() };
+        let wanted = |index: &usize| !inner || log_spaced(*index, recorded.len());
+        let mut seen = HashSet::new();
+        let mut states: Vec<(usize, Survival)> = Vec::new();
+        for index in (0..recorded.len()).filter(wanted) {
+            for policy in &policies {
+                let next = place.boot.world.reboot_from(&recorded[index], *policy);
+                self.explored.totals.crash_states += 1;
+                let after = Snapshot::of(&next);
+                let hash = self.hasher.snapshot(&after);
+                if seen.insert(hash) && self.is_new(place, hash) {
+                    self.explored.totals.distinct += 1;
+                    let kind = policy_name(*policy);
+                    let kind = kind.split(':').next().unwrap_or_default();
+                    self.explored.totals.reach(format!("power-cut/{kind}"));
+                    self.look(place, &recorded[index], *policy, next, after);
+                    states.push((index, *policy));
+                }
+            }
+        }
+        let mut cut_again = if depth > 1 { CUT_AGAIN } else { 0 };
+        for nth in spread(states.len()).into_iter().take(self.options.recoveries_max) {
+            if self.options.time_is_up() {
+                break;
+            }
+            let (index, policy) = states[nth];
+            let deeper = if cut_again > 0 { depth } else { 1 };
+            cut_again = cut_again.saturating_sub(1);
+            self.recover(place, &recorded[index], policy, deeper);
+        }
+    }
+
+    /// Whether no other story had this state in a boot that began alike.
+    fn is_new(&mut self, place: &Place<'_>, hash: u64) -> bool {
+        let Some(judged) = self.options.judged.clone() else { return true };
+        let before = self.hasher.snapshot(place.before);
+        let key =
+            [self.identity, before, hash].iter().fold(FOLD_START, |key, part| fold(key, &part.to_le_bytes()));
+        judged.is_new(key)
+    }
+
+    /// What a PC sees, and which way the next boot takes.
+    fn look(
+        &mut self,
+        place: &Place<'_>,
+        recorded: &Recorded,
+        policy: Survival,
+        next: World,
+        after: Snapshot,
+    ) {
+        let drive = after.media.get("drive").map_or(0, |pages| self.hasher.medium(pages));
+        let evidence = self.evidence(vec![cut_boot(place, recorded, &next, after)]);
+        let mut complaints = judge::checked(&evidence, self.lies);
+        let mut chose = None;
+        if self.probed.insert(drive) {
+            self.explored.totals.probes += 1;
+            let probe = judge::probe(&evidence, next, place.request, self.change);
+            chose =
+                Some(format!("{}, the drive asks for {:?}", probe.chose.unwrap_or("nothing"), probe.asked));
+            complaints.extend(probe.complaint);
+        }
+        self.note(place, recorded, policy, &evidence.boots[0].after, chose, complaints);
+    }
+
+    /// One undisturbed boot, and another one.
+    fn recover(
+        &mut self,
+        place: &Place<'_>,
+        recorded: &Recorded,
+        policy: Survival,
+        depth: u32,
+    ) -> Vec<Recorded> {
+        let next = place.boot.world.reboot_from(recorded, policy);
+        let after = Snapshot::of(&next);
+        let cut = cut_boot(place, recorded, &next, after);
+        let keeps_states = depth > 1 || self.only.is_some();
+        if keeps_states {
+            next.record_from_now();
+        }
+        let (first, next) = self.boot(next, place.request);
+        let states = first.world.take_recorded();
+        let (again, _) = self.boot(next, place.request);
+        self.explored.totals.recoveries += 1;
+        let mut evidence = self.evidence(vec![cut, first, again]);
+        let mut complaints = judge::checked(&evidence, self.lies);
+        if !self.lies {
+            complaints.extend(judge::converged(&evidence, place.undisturbed));
+        }
+        let chose = evidence.boots[1].report.as_ref().and_then(|report| report.mode).map(str::to_owned);
+        self.note(place, recorded, policy, &evidence.boots[0].after, chose, complaints);
+        if depth > 1 {
+            let undisturbed = Undisturbed::of(&evidence, &evidence.boots[1], &evidence.boots[2]);
+            evidence.boots.truncate(2);
+            let (Some(first), Some(cut)) = (evidence.boots.pop(), evidence.boots.pop()) else {
+                return states;
+            };
+            let path = [place.path.as_slice(), &[(recorded.number, policy)]].concat();
+            let inner = Place {
+                number: place.number,
+                before: &cut.after,
+                boot: &first,
+                request: place.request,
+                undisturbed: &undisturbed,
+                path,
+            };
+            self.states(&inner, &states, depth - 1);
+        }
+        states
+    }
+
+    /// One crash state only, or one of the boot after it.
+    fn follow(&mut self, place: &Place<'_>, recorded: &[Recorded], cuts: &[Cut]) {
+        let Some(((at, policy), rest)) = cuts.split_first() else { return };
+        let Some(state) = recorded.iter().find(|recorded| recorded.number >= *at) else { return };
+        let next = place.boot.world.reboot_from(state, *policy);
+        let after = Snapshot::of(&next);
+        if rest.is_empty() {
+            self.told = screen(place, state, *policy, &after, None);
+            self.look(place, state, *policy, next, after);
+            self.recover(place, state, *policy, 1);
+            return;
+        }
+        let before = after.clone();
+        let pristine = next.reboot(Survival::All);
+        let undisturbed = self.undisturbed(place.number, pristine, place.request);
+        next.record_from_now();
+        let (boot, _) = self.boot(next, place.request);
+        let states = boot.world.take_recorded();
+        let path = [place.path.as_slice(), &[(state.number, *policy)]].concat();
+        let inner = Place {
+            number: place.number,
+            before: &before,
+            boot: &boot,
+            request: place.request,
+            undisturbed: &undisturbed,
+            path,
+        };
+        self.follow(&inner, &states, rest);
+    }
+
+    fn note(
+        &mut self,
+        place: &Place<'_>,
+        recorded: &Recorded,
+        policy: Survival,
+        after: &Snapshot,
+        chose: Option<String>,
+        complaints: Vec<Complaint>,
+    ) {
+        let mut named = BTreeSet::new();
+        for complaint in complaints.into_iter().filter(|complaint| named.insert(complaint.by)) {
+            let lines = screen(place, recorded, policy, after, chose.as_deref());
+            let again = command(self.argument, place, recorded, policy);
+            self.explored.note(Finding::new(self.name, place.number + 1, &complaint, lines, again));
+        }
+    }
+}
+
+fn identity(scenario: &Scenario) -> u64 {
+    let text =
+        format!("{:?} {:?} {} {}", scenario.drive, scenario.media, scenario.seed, judge::lies(scenario));
+    fold(FOLD_START, text.as_bytes())
+}
+
+/// Every place that is a power of two from the beginning, and the last one.
+fn log_spaced(index: usize, count: usize) -> bool {
+    (index + 1).is_power_of_two() || index + 1 == count
+}
+
+fn cut_boot(place: &Place<'_>, recorded: &Recorded, next: &World, after: Snapshot) -> Boot {
+    Boot {
+        spec: BootSpec::default(),
+        before: place.before.clone(),
+        after,
+        // Nobody saw this boot's end: a board that was never switched on stands for it.
+        world: next.reboot(Survival::None),
+        report: None,
+        outcome: RunOutcome::Ended(End::PowerCut { at_op: recorded.number }),
+        virtual_time: place.boot.virtual_time,
+        ops: recorded.number,
+        trace_hash: 0,
+    }
+}
+
+fn screen(
+    place: &Place<'_>,
+    recorded: &Recorded,
+    policy: Survival,
+    after: &Snapshot,
+    chose: Option<&str>,
+) -> Vec<String> {
+    let op = recorded.op.to_string();
+    let mut lines: Vec<String> = place
+        .path
+        .iter()
+        .map(|(number, policy)| {
+            format!("  after a cut before operation {number}, policy {}", policy_name(*policy))
+        })
+        .collect();
+    let words: Vec<&str> = op.split_whitespace().collect();
+    lines.push(format!(
+        "  cut before operation {} ({}), policy {}",
+        recorded.number,
+        words.join(" "),
+        policy_name(policy)
+    ));
+    lines.extend(finding::drive("drive after the cut", after));
+    lines.extend(chose.map(|chose| format!("  next boot chose: {chose}")));
+    lines.extend(finding::operations(place.boot, recorded.number, Some(&recorded.op)));
+    lines
+}
+
+fn command(argument: &str, place: &Place<'_>, recorded: &Recorded, policy: Survival) -> String {
+    let cuts = place.path.iter().copied().chain([(recorded.number, policy)]);
+    let (numbers, policies): (Vec<String>, Vec<String>) =
+        cuts.map(|(number, policy)| (number.to_string(), policy_name(policy))).unzip();
+    let boot = if place.number == 0 { String::new() } else { format!(" --boot {}", place.number + 1) };
+    format!(
+        "replicator-sim run {argument}{boot} --cut {} --survive {}",
+        numbers.join(","),
+        policies.join(",")
+    )
+}

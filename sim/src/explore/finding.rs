@@ -1,0 +1,121 @@
+//! Something that is wrong, told on one screen with all that is needed to see it again.
+
+use crate::checkers::drive_images::files;
+use crate::op::Op;
+use crate::runner::{Boot, Complaint, Snapshot};
+use replicator_hal::FileKind;
+use serde::Serialize;
+
+/// So many calls before the place are told.
+const LAST_OPERATIONS: usize = 8;
+/// So many names on the drive are told.
+const NAMES: usize = 24;
+
+/// How bad it is, with the exit status that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Something panicked.
+    Panic = 101,
+    /// A lie or a loss.
+    Safety = 102,
+    /// It does not come to its end.
+    Liveness = 103,
+    /// The same story went otherwise.
+    Nondeterminism = 104,
+    /// It ended otherwise than it had to.
+    Oracle = 105,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The story.
+    pub scenario: String,
+    /// Boot of the story, from 1.
+    pub boot: usize,
+    /// Who complains.
+    pub invariant: String,
+    /// Of what.
+    pub what: String,
+    /// Further lines for people.
+    pub lines: Vec<String>,
+    /// The command that shows it again.
+    pub again: String,
+}
+
+/// How bad it is that this judge complains.
+pub(crate) fn severity(by: &str) -> Severity {
+    if by.starts_with("panic") {
+        Severity::Panic
+    } else if by.contains("(L") {
+        Severity::Liveness
+    } else if by.starts_with("determinism") {
+        Severity::Nondeterminism
+    } else if by.starts_with("expect") || by.starts_with("oracle") {
+        Severity::Oracle
+    } else {
+        Severity::Safety
+    }
+}
+
+impl Finding {
+    /// A finding of one judge.
+    pub(crate) fn new(
+        scenario: &str,
+        boot: usize,
+        complaint: &Complaint,
+        lines: Vec<String>,
+        again: String,
+    ) -> Self {
+        Self {
+            severity: severity(complaint.by),
+            scenario: scenario.to_owned(),
+            boot,
+            invariant: complaint.by.to_owned(),
+            what: complaint.what.clone(),
+            lines,
+            again,
+        }
+    }
+
+    /// The screen.
+    pub fn screen(&self) -> Vec<String> {
+        let kind = format!("{:?}", self.severity).to_lowercase();
+        let mut lines = vec![
+            format!("FAIL {kind}: {}    {}, boot {}", self.invariant, self.scenario, self.boot),
+            format!("  {}", self.what),
+        ];
+        lines.extend(self.lines.iter().cloned());
+        lines.push(format!("  again: {}", self.again));
+        lines
+    }
+}
+
+/// The calls of a boot before the call with this number, and that call.
+pub(super) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<String> {
+    let trace = boot.world.trace();
+    let events: Vec<String> =
+        trace.events().filter(|event| event.number < number).map(|event| format!("    {event}")).collect();
+    let mut lines = vec!["  last operations:".to_owned()];
+    lines.extend_from_slice(&events[events.len().saturating_sub(LAST_OPERATIONS)..]);
+    lines.extend(op.map(|op| format!("   >{number:>6} {op}")));
+    lines
+}
+
+/// What a PC sees on the drive.
+pub(crate) fn drive(title: &str, snapshot: &Snapshot) -> Vec<String> {
+    let files = files(snapshot);
+    let mut lines = vec![format!("  {title}:{}", if files.is_empty() { " nothing" } else { "" })];
+    lines.extend(files.iter().take(NAMES).map(|(path, file)| match file.inode.kind {
+        FileKind::Directory => format!("    {path}/"),
+        FileKind::Symlink => format!("    {path} -> {}", String::from_utf8_lossy(&file.inode.text)),
+        _ => format!("    {path} ({} bytes)", file.inode.len_bytes),
+    }));
+    if files.len() > NAMES {
+        lines.push(format!("    and {} more", files.len() - NAMES));
+    }
+    lines
+}

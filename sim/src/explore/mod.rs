@@ -1,0 +1,170 @@
+//! Looks into every corner of a story: cuts the power before every change under every survival policy, lets every call
+//! fail once and for good, and judges each state that comes of it.
+//!
+//! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
+//! ones are looked at once ([`crash`]). Of every distinct state it is judged what a PC sees and which way the next boot
+//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end ([`judge`]). The error sweep
+//! is in [`sweep`]. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
+//! [`crate::fuzz`].
+
+mod crash;
+mod finding;
+mod judge;
+mod page_hash;
+mod sweep;
+mod totals;
+
+pub use crash::{Cut, explore, one_state};
+pub use finding::{Finding, Severity};
+pub use sweep::{one_failure, sweep};
+pub use totals::Totals;
+
+pub(crate) use finding::{drive as drive_lines, severity};
+pub(crate) use judge::neutral;
+
+use crate::simfs::Survival;
+use replicator_hal::Board;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// What is done to the board before the engine gets it; for proofs that what is wrong is found.
+pub type Change<'a> = &'a (dyn Fn(Board) -> Board + Sync);
+
+/// Leaves the board as it is.
+pub fn unchanged(board: Board) -> Board {
+    board
+}
+
+/// How far to go.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// 1: every boot of the story is cut. 2: the boot after that, too.
+    pub depth: u32,
+    /// So many crash states of one boot are followed to the end, at most.
+    pub recoveries_max: usize,
+    /// Seeds for survival subsets.
+    pub subsets: u64,
+    /// Nothing is begun after this time; states are judged all the same, but not followed.
+    pub deadline: Option<Instant>,
+    /// Crash states that other stories had, too.
+    pub judged: Option<Arc<Judged>>,
+}
+
+/// Crash states that were judged already, in any story: those that begin alike have most of their states in common.
+#[derive(Debug, Default)]
+pub struct Judged(Mutex<HashSet<u64>>);
+
+impl Judged {
+    /// Whether this is the first time that the state is seen.
+    fn is_new(&self, state: u64) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { depth: 1, recoveries_max: 12, subsets: 2, deadline: None, judged: None }
+    }
+}
+
+impl Options {
+    fn time_is_up(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// The policies under which every cut is tried.
+    fn policies(&self) -> Vec<Survival> {
+        let subsets = (1..=self.subsets).map(Survival::Subset);
+        [Survival::None, Survival::All, Survival::DataLate].into_iter().chain(subsets).collect()
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Explored {
+    /// How much was done.
+    pub totals: Totals,
+    /// What is wrong, each kind once per boot of the story.
+    pub findings: Vec<Finding>,
+}
+
+impl Explored {
+    /// Takes over what another story gave.
+    pub fn add(&mut self, other: Explored) {
+        self.totals.add(&other.totals);
+        self.findings.extend(other.findings);
+    }
+
+    /// Notes a finding unless its like is known.
+    fn note(&mut self, finding: Finding) {
+        self.totals.complaints += 1;
+        let known = |other: &Finding| other.boot == finding.boot && other.invariant == finding.invariant;
+        if !self.findings.iter().any(known) {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Places `0..count` in an order whose every beginning is spread evenly.
+fn spread(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    // The golden ratio's multiples are spread evenly however many of them are taken.
+    order.sort_by_key(|index| (*index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    order
+}
+
+/// A survival policy as the command line says it.
+pub fn policy_name(survival: Survival) -> String {
+    match survival {
+        Survival::None => "none".into(),
+        Survival::All => "all".into(),
+        Survival::DataLate => "data-late".into(),
+        Survival::Subset(seed) => format!("subset:{seed}"),
+        Survival::Garbage(seed) => format!("garbage:{seed}"),
+    }
+}
+
+/// The policy that a word of the command line means.
+///
+/// # Errors
+/// With the words that are known.
+pub fn parse_policy(text: &str) -> Result<Survival, String> {
+    let seeded = text.split_once(':').and_then(|(word, seed)| Some((word, seed.parse().ok()?)));
+    match (text, seeded) {
+        ("none", _) => Ok(Survival::None),
+        ("all", _) => Ok(Survival::All),
+        ("data-late", _) => Ok(Survival::DataLate),
+        (_, Some(("subset", seed))) => Ok(Survival::Subset(seed)),
+        (_, Some(("garbage", seed))) => Ok(Survival::Garbage(seed)),
+        _ => {
+            Err(format!("no policy {text:?}; known are none, all, data-late, subset:<seed>, garbage:<seed>"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_beginning_of_the_order_is_spread_and_nothing_is_missing() {
+        let order = spread(100);
+        let mut first: Vec<usize> = order[..10].to_vec();
+        first.sort_unstable();
+        assert!(first.windows(2).all(|pair| pair[1] - pair[0] < 25), "{first:?}");
+        let mut all = order;
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn policies_read_as_they_are_written() {
+        for policy in
+            [Survival::None, Survival::All, Survival::DataLate, Survival::Subset(7), Survival::Garbage(7)]
+        {
+            assert_eq!(parse_policy(&policy_name(policy)), Ok(policy));
+        }
+        assert!(parse_policy("some").unwrap_err().contains("data-late"));
+    }
+}

@@ -1,0 +1,73 @@
+//! How much was looked at.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Sums over stories.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Stories.
+    pub scenarios: u64,
+    /// Cuts times policies.
+    pub crash_states: u64,
+    /// Those with other bytes on media or drive than all others of the boot.
+    pub distinct: u64,
+    /// Boots that were stopped once their way was clear.
+    pub probes: u64,
+    /// Crash states that were followed by an undisturbed boot and another one.
+    pub recoveries: u64,
+    /// Runs of the error sweep.
+    pub error_runs: u64,
+    /// Made-up stories.
+    pub fuzz_runs: u64,
+    /// All that judges complained of, repetitions included.
+    pub complaints: u64,
+    /// How often a fault of each kind made a difference.
+    pub faults_reached: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    /// Adds other sums.
+    pub fn add(&mut self, other: &Totals) {
+        self.scenarios += other.scenarios;
+        self.crash_states += other.crash_states;
+        self.distinct += other.distinct;
+        self.probes += other.probes;
+        self.recoveries += other.recoveries;
+        self.error_runs += other.error_runs;
+        self.fuzz_runs += other.fuzz_runs;
+        self.complaints += other.complaints;
+        for (kind, count) in &other.faults_reached {
+            *self.faults_reached.entry(kind.clone()).or_default() += count;
+        }
+    }
+
+    /// One more fault of this kind.
+    pub(crate) fn reach(&mut self, kind: impl Into<String>) {
+        *self.faults_reached.entry(kind.into()).or_default() += 1;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            ("scenarios", self.scenarios),
+            ("crash states", self.crash_states),
+            ("distinct", self.distinct),
+            ("next boots probed", self.probes),
+            ("recoveries", self.recoveries),
+            ("error-sweep runs", self.error_runs),
+            ("fuzz runs", self.fuzz_runs),
+        ];
+        let told: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        writeln!(f, "{}", told.join(", "))?;
+        let faults: Vec<String> =
+            self.faults_reached.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        write!(f, "faults reached: {}", if faults.is_empty() { "none".into() } else { faults.join(", ") })
+    }
+}

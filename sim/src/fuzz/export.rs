@@ -1,0 +1,72 @@
+//! Keeps stories as files, which last longer than seeds and numbers of calls do.
+
+use super::shrink::Shrunk;
+use crate::explore::Cut;
+use crate::runner::boots;
+use crate::scenario::schema::{BootSpec, CutSpec, Scenario, StatusSpec, SurvivalSpec};
+use crate::simfs::Survival;
+use replicator_hal::Status;
+use std::path::{Path, PathBuf};
+
+/// The story with these cuts in its first boots, and an undisturbed boot after them.
+pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
+    let boot = |(at, survival): &Cut| {
+        let (survive, survive_seed) = match survival {
+            Survival::None => (SurvivalSpec::None, None),
+            Survival::All => (SurvivalSpec::All, None),
+            Survival::DataLate => (SurvivalSpec::DataLate, None),
+            Survival::Subset(seed) => (SurvivalSpec::Subset, Some(*seed)),
+            Survival::Garbage(seed) => (SurvivalSpec::Garbage, Some(*seed)),
+        };
+        let cut = CutSpec { on: None, op: None, file: None, nth: 1, after: false, at: Some(*at) };
+        BootSpec { cut: Some(cut), survive, survive_seed, ..BootSpec::default() }
+    };
+    let boots = cuts.iter().map(boot).chain([BootSpec::default()]).collect();
+    Scenario { boots, ..scenario.clone() }
+}
+
+/// Writes a story that failed. How it has to end is not known, but a success that is none has to be a failure.
+///
+/// # Errors
+/// If the story makes no sense or cannot be written, in words.
+pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathBuf, String> {
+    let mut scenario = shrunk.scenario.clone();
+    let lied = ["success", "something"].iter().any(|judge| shrunk.by.starts_with(judge));
+    scenario.about = format!("Found by the fuzzer: {}.", shrunk.by);
+    scenario.expect.status = match boots::run(name, &scenario)?.last().status() {
+        Some(Status::Success) if !lied => StatusSpec::Success,
+        Some(Status::Critical) => StatusSpec::Critical,
+        _ => StatusSpec::Failure,
+    };
+    write(&scenario, name, directory)
+}
+
+/// Writes a story to a file.
+///
+/// # Errors
+/// If it cannot be written, in words.
+pub fn write(scenario: &Scenario, name: &str, directory: &Path) -> Result<PathBuf, String> {
+    let path = directory.join(format!("{name}.toml"));
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(directory).map_err(told)?;
+    std::fs::write(&path, scenario.to_toml()?).map_err(told)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::generate;
+
+    #[test]
+    fn a_crash_state_becomes_a_story_with_cuts() {
+        let story = with_cuts(&generate::scenario(1), &[(7, Survival::All), (9, Survival::Subset(3))]);
+        assert_eq!(story.boots.len(), 3);
+        assert_eq!(story.boots[1].survive_seed, Some(3));
+        assert_eq!(story.boots[0].cut.as_ref().and_then(|cut| cut.at), Some(7));
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(&story, "cut", directory.path()).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(format!("{:?}", Scenario::parse(&text, "cut").unwrap()), format!("{story:?}"));
+    }
+}

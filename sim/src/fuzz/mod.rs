@@ -1,0 +1,163 @@
+//! Made-up stories: a seed decides what is plugged in and what goes wrong, and the checkers judge what comes of it.
+//!
+//! [`generate`] makes a story of a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller. Files last
+//! longer than seeds: a failing story is worth keeping as a file, because the generator will change.
+
+pub mod export;
+pub mod generate;
+mod oracle;
+pub mod shrink;
+
+use crate::checkers;
+use crate::explore::{Change, Finding, Totals, severity};
+use crate::runner::boots;
+use crate::runner::{Complaint, Evidence, expectations};
+use crate::scenario::schema::{FaultKind, Scenario};
+use crate::tasks::panic_text;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Every so many runs is done twice, and must go the same way.
+const TWICE_EVERY: u64 = 32;
+/// So many lines of the console and of the trace are told.
+const TOLD: usize = 8;
+
+/// A story that was run and judged.
+#[derive(Default)]
+pub struct Judgement {
+    /// What is wrong.
+    pub complaints: Vec<Complaint>,
+    /// Kinds of faults that made a difference, cuts included.
+    pub reached: Vec<String>,
+    /// Hash over all calls.
+    pub trace_hash: u64,
+    /// Lines for people.
+    pub lines: Vec<String>,
+}
+
+/// Which judges there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judges {
+    /// Those of all stories; for stories whose end nobody wrote down.
+    Checkers,
+    /// What the story itself expects, too.
+    CheckersAndStory,
+}
+
+/// Runs and judges a story; panics of the simulation and of the checkers are caught.
+///
+/// # Errors
+/// If the story makes no sense, in words.
+pub fn judge(
+    name: &str,
+    scenario: &Scenario,
+    judges: Judges,
+    change: Change<'_>,
+) -> Result<Judgement, String> {
+    let work = || {
+        let evidence = boots::run_with(name, scenario, change)?;
+        let mut complaints = ends(&evidence);
+        complaints.extend(checkers::check_all(&evidence));
+        if judges == Judges::CheckersAndStory {
+            complaints.extend(expectations::check(&evidence));
+        } else {
+            complaints.retain(|complaint| oracle::counts(scenario, complaint.by));
+            complaints.extend(oracle::check(&evidence));
+        }
+        let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
+        Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let complaint = Complaint::new("panic", panic_text(&*panic));
+        Ok(Judgement { complaints: vec![complaint], ..Judgement::default() })
+    })
+}
+
+/// Boots that ended otherwise than they may.
+fn ends(evidence: &Evidence) -> Vec<Complaint> {
+    let hangs = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::Hang);
+    let mut complaints = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let (by, what) = match &boot.outcome {
+            RunOutcome::Finished | RunOutcome::Ended(End::PowerCut { .. }) => continue,
+            RunOutcome::Ended(End::Hung) if hangs => continue,
+            RunOutcome::Panicked(text) => ("panic", text.clone()),
+            RunOutcome::Ended(end) => ("ends (L1)", format!("{end:?}")),
+        };
+        complaints.push(Complaint::new(by, format!("boot {}: {what}", number + 1)));
+    }
+    complaints
+}
+
+fn reached(evidence: &Evidence) -> Vec<String> {
+    let faults = evidence.faults.iter().filter(|fault| fault.reached);
+    let mut kinds: Vec<String> = faults.map(|fault| format!("{:?}", fault.spec.kind)).collect();
+    let cuts =
+        evidence.boots.iter().filter(|boot| matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })));
+    kinds.extend(cuts.map(|boot| format!("PowerCut/{:?}", boot.spec.survive)));
+    kinds
+}
+
+fn lines(evidence: &Evidence) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let mode = boot.report.as_ref().and_then(|report| report.mode).unwrap_or("nothing");
+        lines.push(format!("  boot {} chose {mode}, ended: {:?}", number + 1, boot.outcome));
+        let console = boot.world.records().console;
+        lines.extend(
+            console[console.len().saturating_sub(TOLD / 2)..].iter().map(|line| format!("    | {line}")),
+        );
+    }
+    let last = evidence.last();
+    let trace = last.world.trace();
+    let events: Vec<String> = trace.events().map(|event| format!("    {event}")).collect();
+    lines.push("  last operations:".into());
+    lines.extend_from_slice(&events[events.len().saturating_sub(TOLD)..]);
+    lines.extend(crate::explore::drive_lines("drive at the end", &last.after));
+    lines
+}
+
+/// One run of the fuzzer.
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// How much was done.
+    pub totals: Totals,
+    /// What is wrong, each judge once.
+    pub findings: Vec<Finding>,
+    /// The story made no sense and was not run, in words.
+    pub senseless: Option<String>,
+}
+
+/// Makes up the story of a seed, runs and judges it.
+pub fn run(seed: u64, change: Change<'_>) -> Run {
+    let scenario = generate::scenario(seed);
+    let name = format!("seed {seed}");
+    let mut totals = Totals { fuzz_runs: 1, ..Totals::default() };
+    let judgement = match judge(&name, &scenario, Judges::Checkers, change) {
+        Ok(judgement) => judgement,
+        Err(what) => return Run { seed, totals, findings: Vec::new(), senseless: Some(what) },
+    };
+    judgement.reached.iter().for_each(|kind| totals.reach(kind.as_str()));
+    let mut complaints = judgement.complaints;
+    if seed % TWICE_EVERY == 0 {
+        let again = judge(&name, &scenario, Judges::Checkers, change);
+        if again.is_ok_and(|again| again.trace_hash != judgement.trace_hash) {
+            complaints.push(Complaint::new("determinism (M1)", "told again, it went otherwise"));
+        }
+    }
+    totals.complaints = complaints.len() as u64;
+    let mut seen = std::collections::BTreeSet::new();
+    complaints.retain(|complaint| seen.insert(complaint.by));
+    let finding = |complaint: &Complaint| Finding {
+        severity: severity(complaint.by),
+        scenario: name.clone(),
+        boot: scenario.boots.len().max(1),
+        invariant: complaint.by.to_owned(),
+        what: complaint.what.clone(),
+        lines: judgement.lines.clone(),
+        again: format!("replicator-sim replay {seed}    smaller: replicator-sim shrink {seed}"),
+    };
+    Run { seed, totals, findings: complaints.iter().map(finding).collect(), senseless: None }
+}

@@ -1,0 +1,161 @@
+//! Makes a failing story smaller, piece by piece, as long as the same judge complains.
+//!
+//! What is dropped or made simpler: faults, boots, media, files, then what is special about each, then numbers and
+//! lengths. The result is a story in which everything that is left matters.
+
+use super::{Judges, judge};
+use crate::explore::Change;
+use crate::scenario::schema::{BootSpec, DriveFileSystem, Scenario, SidecarSpec, Size, SurvivalSpec};
+
+/// So many stories are tried at most.
+const TRIES_MAX: usize = 400;
+
+/// What became of a story.
+pub struct Shrunk {
+    /// The smallest story that still fails in the same way.
+    pub scenario: Scenario,
+    /// The judge that complains.
+    pub by: String,
+    /// Of what.
+    pub what: String,
+    /// How many stories were tried.
+    pub tries: usize,
+}
+
+/// Shrinks a story; `None` if nobody complains about it.
+///
+/// # Errors
+/// If the story makes no sense, in words.
+pub fn shrink(scenario: &Scenario, judges: Judges, change: Change<'_>) -> Result<Option<Shrunk>, String> {
+    let first = judge("shrinking", scenario, judges, change)?.complaints.into_iter().next();
+    let Some(first) = first else { return Ok(None) };
+    let mut shrunk =
+        Shrunk { scenario: scenario.clone(), by: first.by.to_owned(), what: first.what, tries: 0 };
+    // A round in which nothing could be made smaller is the last one.
+    while round(&mut shrunk, judges, change) && shrunk.tries < TRIES_MAX {}
+    Ok(Some(shrunk))
+}
+
+fn round(shrunk: &mut Shrunk, judges: Judges, change: Change<'_>) -> bool {
+    let mut smaller = false;
+    let mut number = 0;
+    // What was tried at a place is tried anew after each success there, because places move.
+    while let Some(candidate) = candidates(&shrunk.scenario).into_iter().nth(number) {
+        if shrunk.tries >= TRIES_MAX {
+            break;
+        }
+        shrunk.tries += 1;
+        let judgement = judge("shrinking", &candidate, judges, change);
+        let complaints = judgement.map(|judgement| judgement.complaints).unwrap_or_default();
+        match complaints.into_iter().find(|complaint| complaint.by == shrunk.by) {
+            Some(complaint) => {
+                shrunk.scenario = candidate;
+                shrunk.what = complaint.what;
+                smaller = true;
+            }
+            None => number += 1,
+        }
+    }
+    smaller
+}
+
+/// Stories that are one step smaller.
+fn candidates(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    let mut add = |change: &dyn Fn(&mut Scenario) -> bool| {
+        let mut candidate = scenario.clone();
+        if change(&mut candidate) {
+            found.push(candidate);
+        }
+    };
+    for index in 0..scenario.faults.len() {
+        add(&|story| dropped(&mut story.faults, index));
+    }
+    for index in 0..scenario.boots.len() {
+        add(&|story| dropped(&mut story.boots, index));
+        add(&|story| story.boots[index].cut.take().is_some());
+    }
+    for name in scenario.media.keys() {
+        add(&|story| {
+            story.drive.files.retain(|file| !file.name.starts_with(&format!("{name}image.")));
+            story.faults.retain(|fault| fault.on != *name);
+            story.media.remove(name);
+            !story.media.is_empty()
+        });
+    }
+    for index in 0..scenario.drive.files.len() {
+        add(&|story| dropped(&mut story.drive.files, index));
+        add(&|story| story.drive.files[index].damage.take().is_some());
+        add(&|story| replaced(&mut story.drive.files[index].sidecar, SidecarSpec::None));
+    }
+    add(&|story| replaced(&mut story.drive.file_system, DriveFileSystem::Ext4));
+    add(&|story| replaced(&mut story.drive.len, Size(16 << 20)));
+    add(&|story| replaced(&mut story.seed, 0));
+    for name in scenario.media.keys() {
+        let medium =
+            |story: &mut Scenario, change: &dyn Fn(&mut crate::scenario::schema::MediumSpec) -> bool| {
+                story.media.get_mut(name).is_some_and(change)
+            };
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.dirty)));
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_open)));
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));
+        add(&|story| medium(story, &|medium| medium.damage.take().is_some()));
+        add(&|story| medium(story, &|medium| medium.file_system.take().is_some()));
+        add(&|story| {
+            medium(story, &|medium| replaced(&mut medium.content, crate::scenario::schema::Content::Blank))
+        });
+        add(&|story| medium(story, &|medium| replaced(&mut medium.len, Size(8 << 20))));
+    }
+    for index in 0..scenario.boots.len() {
+        simpler_boot(index, scenario, &mut add);
+    }
+    for index in 0..scenario.faults.len() {
+        add(&|story| story.faults[index].times.take().is_some());
+        add(&|story| story.faults[index].op.take().is_some());
+        add(&|story| halved(story.faults[index].nth.as_mut()));
+    }
+    found
+}
+
+type Add<'a> = dyn FnMut(&dyn Fn(&mut Scenario) -> bool) + 'a;
+
+fn simpler_boot(index: usize, scenario: &Scenario, add: &mut Add<'_>) {
+    for simpler in [SurvivalSpec::None, SurvivalSpec::All] {
+        // `None` is simpler than `All`, and both are than the rest.
+        if scenario.boots[index].survive != SurvivalSpec::None {
+            add(&|story| {
+                story.boots[index].survive_seed = None;
+                replaced(&mut story.boots[index].survive, simpler)
+            });
+        }
+    }
+    let cut = |boot: &mut BootSpec, change: &dyn Fn(&mut crate::scenario::schema::CutSpec) -> bool| {
+        boot.cut.as_mut().is_some_and(change)
+    };
+    add(&|story| cut(&mut story.boots[index], &|cut| std::mem::take(&mut cut.after)));
+    add(&|story| cut(&mut story.boots[index], &|cut| halved(cut.at.as_mut())));
+}
+
+fn dropped<T>(items: &mut Vec<T>, index: usize) -> bool {
+    if index < items.len() {
+        items.remove(index);
+        return true;
+    }
+    false
+}
+
+fn replaced<T: PartialEq>(place: &mut T, value: T) -> bool {
+    let differs = *place != value;
+    *place = value;
+    differs
+}
+
+fn halved(number: Option<&mut u64>) -> bool {
+    match number {
+        Some(number) if *number > 1 => {
+            *number /= 2;
+            true
+        }
+        _ => false,
+    }
+}

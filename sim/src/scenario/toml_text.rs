@@ -1,0 +1,77 @@
+//! Writes a scenario as a file that a person would write: without what is the default anyway.
+
+use super::schema::{DriveSpec, MediumSpec, Scenario};
+use serde::Serialize;
+use toml::{Table, Value};
+
+/// The file's text.
+///
+/// # Errors
+/// In words, if something cannot be said in TOML.
+pub(super) fn write(scenario: &Scenario) -> Result<String, String> {
+    let mut story = table(scenario)?;
+    let drive = table(&DriveSpec::default())?;
+    if let Some(Value::Table(found)) = story.get_mut("drive") {
+        found.retain(|key, value| drive.get(key) != Some(value));
+    }
+    let medium: MediumSpec = toml::from_str("").map_err(|error| error.to_string())?;
+    let medium = table(&medium)?;
+    if let Some(Value::Table(media)) = story.get_mut("media") {
+        for value in media.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
+            value.retain(|key, value| medium.get(key) != Some(value));
+        }
+    }
+    prune(&mut story, "");
+    if scenario.seed == 0 {
+        story.remove("seed");
+    }
+    toml::to_string(&story).map_err(|error| error.to_string())
+}
+
+fn table(value: &impl Serialize) -> Result<Table, String> {
+    Table::try_from(value).map_err(|error| error.to_string())
+}
+
+/// Drops what says nothing: `false`, no items, `none`, the first occurrence.
+fn prune(table: &mut Table, place: &str) {
+    for (key, value) in table.iter_mut() {
+        match value {
+            Value::Table(inner) => prune(inner, key),
+            Value::Array(items) => {
+                items.iter_mut().filter_map(Value::as_table_mut).for_each(|inner| prune(inner, key));
+            }
+            _ => {}
+        }
+    }
+    table.retain(|key, value| match value {
+        Value::Boolean(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        // A medium with nothing special is still a medium.
+        Value::Table(inner) => place == "media" || !inner.is_empty() || key == "cut",
+        Value::String(text) => !(text == "none" && (key == "sidecar" || key == "survive")),
+        _ => true,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::builtin::BUILTIN;
+    use crate::scenario::schema::Scenario;
+
+    #[test]
+    fn every_built_in_scenario_survives_being_written_and_read() {
+        for (name, text) in BUILTIN {
+            let scenario = Scenario::parse(text, name).unwrap();
+            let written = scenario.to_toml().unwrap();
+            let again = Scenario::parse(&written, name).unwrap();
+            assert_eq!(format!("{scenario:?}"), format!("{again:?}"), "{name}:\n{written}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_not_written() {
+        let text = "about = \"x\"\n[media.sd]\n[expect]\nstatus = \"success\"\n";
+        let written = Scenario::parse(text, "x").unwrap().to_toml().unwrap();
+        assert!(written.lines().count() <= 8 && written.contains("[media.sd]"), "{written}");
+    }
+}

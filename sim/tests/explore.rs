@@ -1,0 +1,216 @@
+//! The explorers: stories as they are hold in every crash state, and what is planted in the engine's way is found.
+
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+#[path = "explore/forgetful.rs"]
+mod forgetful;
+
+use replicator_hal::{BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, Result, Source, Target};
+use replicator_sim::explore::{self, Explored, Options, Severity, unchanged};
+use replicator_sim::fuzz::export;
+use replicator_sim::fuzz::shrink::shrink;
+use replicator_sim::fuzz::{self, Judges, generate};
+use replicator_sim::scenario::builtin;
+use replicator_sim::scenario::schema::{FaultKind, Scenario};
+use replicator_sim::{Survival, runner};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn story(name: &str) -> Scenario {
+    Scenario::parse(builtin::find(name).unwrap(), name).unwrap()
+}
+
+fn screens(explored: &Explored) -> String {
+    let lines: Vec<String> = explored.findings.iter().flat_map(explore::Finding::screen).collect();
+    lines.join("\n")
+}
+
+fn few(recoveries_max: usize) -> Options {
+    Options { recoveries_max, ..Options::default() }
+}
+
+#[test]
+fn stories_hold_in_every_crash_state() {
+    let names =
+        ["capture-single-partition-sd", "capture-to-vfat", "write-dd-xz", "write-tar-xz", "expand-done"];
+    let mut sum = Explored::default();
+    for name in names {
+        sum.add(explore::explore(name, name, &story(name), &few(3), &unchanged).unwrap());
+    }
+    assert!(sum.findings.is_empty(), "{}", screens(&sum));
+    assert!(sum.totals.distinct > 1000 && sum.totals.recoveries >= 12, "{}", sum.totals);
+    for policy in ["all", "data-late", "none", "subset"] {
+        assert!(sum.totals.faults_reached[&format!("power-cut/{policy}")] > 10, "{}", sum.totals);
+    }
+}
+
+#[test]
+fn a_cut_in_the_boot_after_a_cut() {
+    let name = "capture-single-partition-sd";
+    let one = explore::explore(name, name, &story(name), &few(2), &unchanged).unwrap();
+    let two =
+        explore::explore(name, name, &story(name), &Options { depth: 2, ..few(2) }, &unchanged).unwrap();
+    assert!(two.findings.is_empty(), "{}", screens(&two));
+    assert!(two.totals.distinct > one.totals.distinct && two.totals.recoveries > one.totals.recoveries);
+}
+
+#[test]
+fn whatever_fails_nothing_lies() {
+    for name in ["capture-single-partition-sd", "write-tar-xz"] {
+        let options =
+            Options { deadline: Some(Instant::now() + Duration::from_secs(8)), ..Options::default() };
+        let swept = explore::sweep(name, name, &story(name), &options, &unchanged).unwrap();
+        assert!(swept.findings.is_empty(), "{}", screens(&swept));
+        assert!(swept.totals.error_runs > 10, "{}", swept.totals);
+    }
+}
+
+#[test]
+fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
+    let name = "capture-single-partition-sd";
+    let explored = explore::explore(name, name, &story(name), &few(0), &forgetful::board).unwrap();
+    let found = explored.findings.iter().find(|finding| finding.invariant.contains("(S3)")).unwrap();
+    assert_eq!(found.severity, Severity::Safety);
+    let screen = found.screen().join("\n");
+    for part in
+        ["cut before operation", "policy data-late", "drive after the cut", "last operations", "--survive"]
+    {
+        assert!(screen.contains(part), "{part}:\n{screen}");
+    }
+    // The command of the screen leads to the same state again.
+    let cut: u64 = found.again.split("--cut ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let cuts = [(cut, Survival::DataLate)];
+    let (_, again) = explore::one_state(name, &story(name), 1, &cuts, &forgetful::board).unwrap();
+    assert!(again.findings.iter().any(|finding| finding.invariant == found.invariant), "{}", screens(&again));
+    let (_, good) = explore::one_state(name, &story(name), 1, &cuts, &unchanged).unwrap();
+    assert!(good.findings.is_empty(), "{}", screens(&good));
+}
+
+/// Devices whose read-back never gets past the page cache.
+struct CachedDevices(Arc<dyn BlockDevices>);
+
+struct CachedTarget(Box<dyn Target>);
+
+impl BlockDevices for CachedDevices {
+    fn list(&self) -> Result<Vec<BlockDevice>> {
+        self.0.list()
+    }
+
+    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        self.0.open_source(device)
+    }
+
+    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
+        Ok(Box::new(CachedTarget(self.0.open_target(device)?)))
+    }
+
+    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
+        self.0.reread_partitions(device)
+    }
+}
+
+impl Target for CachedTarget {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+
+    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        self.0.write_at(offset_bytes, data)
+    }
+
+    fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.0.zero(offset_bytes, len_bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.0.sync()
+    }
+
+    fn begin_verify(&mut self) -> Result<CacheBypass> {
+        self.0.sync()?;
+        Ok(CacheBypass::Direct)
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.0.read_at(offset_bytes, buffer)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.0.close()
+    }
+}
+
+fn cached(board: Board) -> Board {
+    Board { devices: Arc::new(CachedDevices(Arc::clone(&board.devices))), ..board }
+}
+
+#[test]
+fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
+    let lie = "success-is-true (S6)";
+    let lies = |seed: &u64| fuzz::run(*seed, &cached).findings.iter().any(|finding| finding.invariant == lie);
+    // Only stories with media that drop writes can show it.
+    let worth_it = |seed: &u64| {
+        let story = generate::scenario(*seed);
+        story.faults.iter().any(|fault| fault.kind == FaultKind::DropWrites && fault.on != "drive")
+            && story.drive.files.iter().any(|file| file.image.is_some())
+    };
+    let seed = (0..3000).filter(worth_it).find(lies).unwrap();
+    let shrunk = shrink(&generate::scenario(seed), Judges::Checkers, &cached).unwrap().unwrap();
+    let small = &shrunk.scenario;
+    assert_eq!((small.faults.len(), small.media.len(), small.boots.len()), (1, 1, 0), "{}", shrunk.what);
+    assert_eq!(small.faults[0].kind, FaultKind::DropWrites);
+    let directory = tempfile::tempdir().unwrap();
+    let path = export::regression(&shrunk, "planted", directory.path()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept = Scenario::parse(&text, "planted").unwrap();
+    // As it is kept it shows the planted fault, and nothing on the board as it is.
+    let judged = fuzz::judge("planted", &kept, Judges::Checkers, &cached).unwrap();
+    assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
+    let good = runner::run("planted", &kept).unwrap();
+    assert!(good.passed(), "{text}\n{:?}", good.complaints);
+}
+
+#[test]
+fn a_panic_in_a_run_is_a_finding() {
+    let run = fuzz::run(3, &|_| panic!("planted"));
+    assert_eq!(run.findings[0].severity, Severity::Panic);
+    assert!(run.findings[0].what.contains("planted"));
+}
+
+#[test]
+fn made_up_stories_hold() {
+    let runs: Vec<fuzz::Run> = (0..40).map(|seed| fuzz::run(seed, &unchanged)).collect();
+    let screens: Vec<String> =
+        runs.iter().flat_map(|run| &run.findings).flat_map(explore::Finding::screen).collect();
+    assert!(screens.is_empty(), "{}", screens.join("\n"));
+    assert!(runs.iter().filter(|run| run.senseless.is_some()).count() < 4);
+}
+
+fn sim(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_replicator-sim")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_commands_tell_numbers_and_end_as_they_say() {
+    let (status, text) = sim(&["explore", "write-dd-xz", "--recoveries", "1"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("crash states") && text.contains("faults reached: power-cut/all"), "{text}");
+    let (status, text) = sim(&["fuzz", "--seed", "836b96a", "--runs", "4"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("4 fuzz runs"), "{text}");
+    let (status, text) = sim(&["run", "capture-single-partition-sd", "--cut", "60", "--survive", "all"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("cut before operation"), "{text}");
+    let (status, text) = sim(&["run", "write-dd-xz", "--fail", "30", "--persistent"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("operation 30 fails, persistent"), "{text}");
+    let (status, text) = sim(&["replay", "capture-blank-medium"]);
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("+ .capture") && text.contains("- .capture"), "{text}");
+    assert_eq!(sim(&["explore"]).0, Some(2));
+    assert_eq!(sim(&["explore", "no-such-story"]).0, Some(2));
+    assert_eq!(sim(&["run", "write-dd-xz", "--cut", "3", "--survive", "some"]).0, Some(2));
+}

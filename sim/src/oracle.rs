@@ -3,7 +3,7 @@
 //! The oracle knows the manual and the physics of the faults, and not the engine: of each medium it says that it must
 //! succeed, must fail, or may do either, and from that which last status the LEDs may show. It claims only what it can
 //! prove: what it does not understand it calls [`Verdict::May`]. A run that does otherwise is a [`Mismatch`]. What the
-//! faults of a story do to one medium is in [`faults`].
+//! faults of a story do to one medium is in `oracle/faults.rs`.
 
 mod faults;
 

@@ -2,9 +2,9 @@
 //! fail once and for good, and judges each state that comes of it.
 //!
 //! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
-//! ones are looked at once ([`crash`]). Of every distinct state it is judged what a PC sees and which way the next boot
-//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end ([`judge`]). The error sweep
-//! is in [`sweep`]. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
+//! ones are looked at once (`crash`). Of every distinct state it is judged what a PC sees and which way the next boot
+//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). The error sweep
+//! is in `sweep`. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
 //! [`crate::fuzz`].
 
 mod crash;

@@ -3,6 +3,7 @@
 
 mod boards;
 mod cli;
+mod interrupt;
 mod leds;
 mod profiles;
 mod request;

@@ -1,6 +1,7 @@
 //! `replicator run` and `replicator plan`: wires the engine to this system and reports how it ended.
 
 use crate::cli::{LedAccess, RunArgs};
+use crate::interrupt;
 use crate::leds;
 use crate::request;
 use crate::usage::UsageError;
@@ -69,7 +70,12 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     // Before any thread is started: threads keep the mount table of the one that starts them.
     let board = isolate_mounts().and_then(|()| LinuxBoard::new(config));
     match board {
-        Ok(board) => Some(board),
+        Ok(board) => {
+            if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
+                eprintln!("replicator: signals are not watched: {error}");
+            }
+            Some(board)
+        }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             eprintln!("replicator: {error}; it has to be started by root");
             None
@@ -104,12 +110,7 @@ fn exit_status(status: Status) -> u8 {
 
 /// The plan in words; what would be refused comes last.
 fn plan_text(report: &Report) -> String {
-    let mut lines = vec![format!("mode: {}", report.mode.unwrap_or("none"))];
-    lines.extend(report.notes.iter().cloned());
-    if let Some(error) = &report.failure {
-        lines.push(format!("would fail: {error}; {}", error.advice()));
-    }
-    lines.join("\n") + "\n"
+    report.plan_lines().join("\n") + "\n"
 }
 
 /// Opens the report file early: a run of an hour must not end with a mistyped path.

@@ -8,10 +8,12 @@ use crate::drive::{self, Drive, DriveChoice};
 use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
 use crate::media::{self, Medium};
+use crate::mutant::{self, Mutant};
 use crate::names::{self, NameVerdict};
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::printable;
 use crate::profile::Profile;
 use crate::report::Report;
 use crate::tuning::Tuning;
@@ -57,6 +59,9 @@ pub fn run(board: &Board, request: &Request) -> Report {
     let mut report = Report::new(&request.version);
     let operation = Operation::new(board, &request.tuning, "start", "start");
     let result = with_drive(&operation, request, &mut report, |run, report| run.execute(report));
+    if operation.mutated(Mutant::FailedStartIsDark) && report.mode.is_none() {
+        return report;
+    }
     finish(&operation, report, result)
 }
 
@@ -103,7 +108,8 @@ fn with_drive(
     let mut run = Run { operation, request, profile, compatible, drive };
     let result = work(&mut run, report);
     // "Failed" must mean "safe to unplug": nothing is mounted when the LEDs change.
-    let unmounted = run.drive.volume.unmount();
+    let stays = operation.mutated(Mutant::DriveStaysMounted);
+    let unmounted = if stays { Ok(()) } else { run.drive.volume.unmount() };
     match (result, unmounted) {
         (Ok(()), Err(error)) => Err(Error::hal("unmounting the drive")(error)),
         (Err(error), Err(unmount_error)) => {
@@ -144,6 +150,9 @@ impl Run<'_> {
             }
             Plan::Write(items) => {
                 let write = self.write(&wish.options, &wish.tuning);
+                if self.operation.mutated(Mutant::LogsOnTheDrive) {
+                    mutant::litter(&*self.drive.volume);
+                }
                 report.outcomes = write.run(write.check(items));
             }
         }
@@ -158,14 +167,13 @@ impl Run<'_> {
         report.mode = Some(wish.plan.mode());
         report.notes.extend(wish.plan.lines());
         if let Plan::Write(items) = wish.plan {
-            let mut refused = 0_usize;
+            let mut refused = None;
             for checking in self.write(&wish.options, &wish.tuning).check(items) {
-                refused += usize::from(checking.checked.is_err());
                 report.notes.push(crate::plan::verdict(&checking));
+                refused = refused.or(checking.checked.err());
             }
-            if refused > 0 {
-                let what = format!("{refused} of the images would be refused");
-                return Err(Error::refused(Refusal::NothingToDo, what));
+            if let Some(error) = refused {
+                return Err(error);
             }
         }
         let absent = wish.media.iter().filter(|medium| medium.device.is_none());
@@ -258,7 +266,7 @@ impl Run<'_> {
         if refused.is_empty() {
             return Ok(has_image);
         }
-        Err(Error::refused(Refusal::MisspeltNames, refused.join("; ")))
+        Err(Error::refused(Refusal::MisspeltNames, printable::few(&refused, "; ")))
     }
 
     fn capture<'b>(&'b self, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
@@ -288,11 +296,16 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         report.failure = Some(error);
     } else if let Err(error) = operation.check_lease() {
         report.failure = Some(error);
-    } else if !report.outcomes.is_empty() && !report.did_something() {
+    } else if !report.did_something() {
         let what = "nothing was captured or written".to_owned();
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
-    report.status = if report.succeeded() { Status::Success } else { Status::Failure };
+    let green = report.succeeded()
+        || operation.mutated(Mutant::FailureIsForgotten)
+        || operation.mutated(Mutant::NothingIsFine) && !report.did_something();
+    report.status = if green { Status::Success } else { Status::Failure };
+    // What is left must not be told of as a success that the LEDs then deny.
+    operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;
     match report.json() {
         Ok(json) => records.report(&json),

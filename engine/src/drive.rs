@@ -5,6 +5,7 @@
 
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::Options;
 use replicator_hal::{
@@ -63,7 +64,7 @@ pub fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
             Err(error) => obstacle = error.to_string(),
         }
         let waited = operation.board.clock.monotonic().saturating_sub(started);
-        if waited >= operation.tuning.drive_wait {
+        if waited >= operation.tuning.drive_wait && !operation.mutated(Mutant::WaitsForEver) {
             let mut what = match choice {
                 DriveChoice::Discover => "no drive was found on USB".to_owned(),
                 DriveChoice::Named(name) => format!("{name} is no drive that can be used"),
@@ -148,11 +149,16 @@ fn try_mount(
         .mount(&region, Access::ReadOnly)
         .map_err(Error::hal(format!("mounting {region} as the drive")))?;
     let place = Place { disk: disk.clone(), partition, region, file_system };
-    if certain || place.file_system.label.as_deref() == Some(LABEL) || has_settings(&*volume)? {
+    let is_drive = if certain || place.file_system.label.as_deref() == Some(LABEL) {
+        Ok(true)
+    } else {
+        has_settings(&*volume)
+    };
+    if matches!(is_drive, Ok(true)) {
         return Ok(Some(Drive { place, volume }));
     }
-    volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)))?;
-    Ok(None)
+    let unmounted = volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)));
+    is_drive.and(unmounted).map(|()| None)
 }
 
 fn has_settings(volume: &dyn Volume) -> Result<bool> {

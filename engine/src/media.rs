@@ -24,12 +24,13 @@ impl Medium {
     }
 }
 
-/// The board's media in the profile's order, absent ones included.
+/// The board's media in the profile's order, absent ones included. No device is two media.
 ///
 /// `named` replaces discovery: only the media in it are there. Devices on `drive_disk` are never found.
 ///
 /// # Errors
-/// `MediumUnfit` if a named device is missing or is the drive; `MediumAbsent` if a named medium is not in the profile.
+/// `MediumUnfit` if a named device is missing, is the drive, or is named twice; `MediumAbsent` if a named medium is not in
+/// the profile.
 pub fn find(
     profile: &Profile,
     compatible: &[String],
@@ -43,14 +44,24 @@ pub fn find(
     let on_this_board = |medium: &MediumProfile| {
         medium.only.is_empty() || medium.only.iter().any(|wanted| compatible.contains(wanted))
     };
-    Ok(profile
-        .media
-        .iter()
-        .map(|medium| Medium {
-            profile: medium.clone(),
-            device: on_this_board(medium).then(|| discover(medium, devices, drive_disk)).flatten(),
-        })
-        .collect())
+    let mut media: Vec<_> =
+        profile.media.iter().map(|medium| Medium { profile: medium.clone(), device: None }).collect();
+    // Every controller first: a device that sits on the controller of one medium is not another one by its name.
+    for by_name in [false, true] {
+        for index in 0..media.len() {
+            let medium = &media[index].profile;
+            if media[index].device.is_some() || !on_this_board(medium) {
+                continue;
+            }
+            let free = devices.iter().filter(|device| {
+                let is_taken = |other: &Medium| other.device.as_ref().is_some_and(|d| d.name == device.name);
+                device.name != *drive_disk && may_be(medium, device) && !media.iter().any(is_taken)
+            });
+            media[index].device =
+                if by_name { named_by_profile(medium, free) } else { on_its_controller(medium, free) };
+        }
+    }
+    Ok(media)
 }
 
 fn find_named(
@@ -68,7 +79,7 @@ fn find_named(
             ));
         }
     }
-    let mut media = Vec::new();
+    let mut media: Vec<Medium> = Vec::new();
     for medium in &profile.media {
         let Some(wanted) = named.get(&medium.name) else {
             media.push(Medium { profile: medium.clone(), device: None });
@@ -86,32 +97,42 @@ fn find_named(
                 format!("{}: {wanted} is no whole block device of this board", medium.name),
             ));
         };
+        if let Some(other) = named.iter().find(|(name, other)| **name != medium.name && *other == wanted) {
+            return Err(Error::refused(
+                Refusal::MediumUnfit,
+                format!("{wanted} cannot be both {} and {}", medium.name, other.0),
+            ));
+        }
         let device = (device.len_bytes > 0).then(|| device.clone());
         media.push(Medium { profile: medium.clone(), device });
     }
     Ok(media)
 }
 
-fn discover(medium: &MediumProfile, devices: &[BlockDevice], drive_disk: &DeviceName) -> Option<BlockDevice> {
-    let candidates = || {
-        devices.iter().filter(|device| {
-            &device.name != drive_disk
-                && device.kind != DeviceKind::Usb
-                && device.len_bytes > 0
-                && medium.kind.fits(device.kind)
-                // An SD card has no boot areas; an eMMC without them is still an eMMC.
-                && !(medium.kind == MediumKind::Sd && device.has_boot_areas)
-        })
-    };
-    let by_controller = medium.controller.as_ref().and_then(|controller| {
-        candidates().find(|device| on_controller(&device.controller_path, controller))
-    });
-    let by_name = || {
-        let name = medium.device.as_deref()?;
-        let name = name.strip_prefix("/dev/").unwrap_or(name);
-        candidates().find(|device| device.name.as_str() == name)
-    };
-    by_controller.or_else(by_name).cloned()
+/// Whether `device` is of the right kind, with a medium in it.
+fn may_be(medium: &MediumProfile, device: &BlockDevice) -> bool {
+    device.kind != DeviceKind::Usb
+        && device.len_bytes > 0
+        && medium.kind.fits(device.kind)
+        // An SD card has no boot areas; an eMMC without them is still an eMMC.
+        && !(medium.kind == MediumKind::Sd && device.has_boot_areas)
+}
+
+fn on_its_controller<'a>(
+    medium: &MediumProfile,
+    mut devices: impl Iterator<Item = &'a BlockDevice>,
+) -> Option<BlockDevice> {
+    let controller = medium.controller.as_ref()?;
+    devices.find(|device| on_controller(&device.controller_path, controller)).cloned()
+}
+
+fn named_by_profile<'a>(
+    medium: &MediumProfile,
+    mut devices: impl Iterator<Item = &'a BlockDevice>,
+) -> Option<BlockDevice> {
+    let name = medium.device.as_deref()?;
+    let name = name.strip_prefix("/dev/").unwrap_or(name);
+    devices.find(|device| device.name.as_str() == name).cloned()
 }
 
 /// Whether one component of the path is `controller`, or starts with it up to a `.`: `f10d8000` finds `f10d8000.sdhci`.
@@ -204,6 +225,40 @@ mod tests {
         let devices = [device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"), empty];
         let media = find(&profile(), &[], &devices, &DeviceName::new("mmcblk1"), None).unwrap();
         assert_eq!(names(&media), [None, None, None]);
+    }
+
+    #[test]
+    fn one_device_is_never_two_media() {
+        let two_slots = Profile::parse(
+            r#"
+            name = "x"
+            [[medium]]
+            name = "sd"
+            kind = "sd"
+            controller = "2194000.mmc"
+            device = "/dev/mmcblk0"
+            [[medium]]
+            name = "sd1"
+            kind = "sd"
+            controller = "2198000.mmc"
+            device = "/dev/mmcblk1"
+            "#,
+            "x.toml",
+        )
+        .unwrap();
+        let drive = DeviceName::new("sda");
+        // The second slot is empty, and the first one's card has got the number that it usually has.
+        for order in [["2194000.mmc", "mmcblk1"], ["2198000.mmc", "mmcblk0"]] {
+            let [controller, name] = order;
+            let devices = [device(name, DeviceKind::Sd, controller)];
+            let media = find(&two_slots, &[], &devices, &drive, None).unwrap();
+            let expected = if controller == "2194000.mmc" { [Some(name), None] } else { [None, Some(name)] };
+            assert_eq!(names(&media), expected, "{name} on {controller}");
+        }
+        let devices = [device("loop0", DeviceKind::Loop, "loop0")];
+        let named = BTreeMap::from(["sd", "sd1"].map(|name| (name.to_owned(), DeviceName::new("loop0"))));
+        let error = find(&two_slots, &[], &devices, &drive, Some(&named)).unwrap_err();
+        assert_eq!(error.code(), "R-MEDIUM");
     }
 
     #[test]

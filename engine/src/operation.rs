@@ -4,8 +4,11 @@
 //! progress lease is due, or how often a transient error may be tried again.
 
 use crate::error::{Error, Result};
+use crate::lease::Leases;
+use crate::mutant::Mutant;
+use crate::printable;
 use crate::tuning::Tuning;
-use replicator_hal::{self as hal, Board, ErrorKind};
+use replicator_hal::{self as hal, Board, Compute, ErrorKind};
 use std::time::Duration;
 
 /// One operation on one medium.
@@ -18,6 +21,8 @@ pub struct Operation<'a> {
     log_name: String,
     /// How console lines begin, such as `sd`.
     label: String,
+    /// The leases of the operations that run beside this one, and this one's number there.
+    shared: Option<(&'a Leases<'a>, usize)>,
 }
 
 impl<'a> Operation<'a> {
@@ -28,7 +33,32 @@ impl<'a> Operation<'a> {
         label: impl Into<String>,
         log_name: impl Into<String>,
     ) -> Self {
-        Self { board, tuning, log_name: log_name.into(), label: label.into() }
+        Self { board, tuning, log_name: log_name.into(), label: label.into(), shared: None }
+    }
+
+    /// The same as number `number` of several that run in parallel: its lease and its workers are a part of theirs.
+    #[must_use]
+    pub(crate) fn beside_others(mut self, leases: &'a Leases<'a>, number: usize) -> Self {
+        self.shared = Some((leases, number));
+        self
+    }
+
+    /// How much computing this operation may do beside its HAL calls: its part of what the board allows.
+    pub fn compute(&self) -> Compute {
+        match (self.board.tasks.compute(), self.shared) {
+            (Compute::Threads(threads), Some((leases, _))) => {
+                Compute::Threads((threads / leases.operations()).max(1))
+            }
+            (compute, _) => compute,
+        }
+    }
+
+    /// Progress was made; the next sign of it comes within `lease`.
+    pub(crate) fn renew(&self, lease: Duration) {
+        match self.shared {
+            Some((leases, number)) => leases.renew(number, lease),
+            None => self.board.leds.renew(lease),
+        }
     }
 
     /// How console lines begin.
@@ -36,16 +66,18 @@ impl<'a> Operation<'a> {
         &self.label
     }
 
-    /// A line for the log only.
-    pub fn log(&self, line: &str) {
-        self.board.records.log(&self.log_name, line);
+    /// A text for the log only.
+    pub fn log(&self, text: &str) {
+        for line in text.lines() {
+            self.board.records.log(&self.log_name, &printable::line(line));
+        }
     }
 
     /// A step begins that does not tell of progress: console, log, and a long lease.
     pub fn step(&self, line: &str) {
         self.log(line);
-        self.board.records.console(&format!("{}: {line}", self.label));
-        self.board.leds.renew(self.tuning.tool_lease);
+        self.board.records.console(&printable::line(&format!("{}: {line}", self.label)));
+        self.renew(self.tuning.tool_lease);
     }
 
     /// Progress of a step that moves `total_bytes`, if that is known.
@@ -54,12 +86,13 @@ impl<'a> Operation<'a> {
         Progress::new(self, doing, total_bytes)
     }
 
-    /// Calls `call` again after a transient I/O error, up to the budget. Not for syncs: a failed sync is final.
+    /// Calls `call` again after a transient I/O error, up to the budget, and whenever it was interrupted. Not for syncs: a
+    /// failed sync is final.
     ///
     /// # Errors
     /// The last error, when the budget is spent or the error is of another kind.
     pub fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
-        let mut left = self.tuning.retries;
+        let mut left = if self.mutated(Mutant::RetriesManyTimes) { 1000 } else { self.tuning.retries };
         loop {
             match call() {
                 Err(error) if left > 0 && error.kind() == ErrorKind::Io => {
@@ -67,17 +100,28 @@ impl<'a> Operation<'a> {
                     self.log(&format!("trying again: {error}"));
                     self.board.clock.sleep(self.tuning.retry_pause);
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 other => return other,
             }
         }
     }
 
-    /// Fails if the LEDs have begun to show failure for want of progress: what comes after must not end in success.
+    /// Whether this deliberate fault is to be made; never in a release.
+    pub(crate) fn mutated(&self, mutant: Mutant) -> bool {
+        self.tuning.mutant.is(mutant)
+    }
+
+    /// Fails if this operation let its lease run out: what comes after must not end in success. One that runs alone answers
+    /// for the LEDs as well, which then show failure.
     ///
     /// # Errors
     /// [`Error::Hung`].
     pub fn check_lease(&self) -> Result<()> {
-        if self.board.leds.lease_expired() {
+        let hung = match self.shared {
+            Some((leases, number)) => leases.expired(number),
+            None => self.board.leds.lease_expired(),
+        };
+        if hung {
             return Err(Error::Hung { what: self.label.clone() });
         }
         Ok(())
@@ -111,14 +155,15 @@ impl<'a> Progress<'a> {
         progress
     }
 
-    /// `len_bytes` more are done.
+    /// `len_bytes` more are done; 0 tells that the work goes on with things that have no length.
     pub fn advance(&mut self, len_bytes: u64) {
-        self.done_bytes += len_bytes;
+        self.done_bytes = self.done_bytes.saturating_add(len_bytes);
         let now = self.operation.board.clock.monotonic();
         // Renewing is cheap, but not free: twice within a lease's tenth is enough.
         let due = self.operation.tuning.io_lease / 20;
         if self.renewed.is_none_or(|renewed| now.saturating_sub(renewed) >= due) {
-            self.operation.board.leds.renew(self.operation.tuning.io_lease);
+            let day = self.operation.mutated(Mutant::LeaseOfADay).then_some(Duration::from_secs(86_400));
+            self.operation.renew(day.unwrap_or(self.operation.tuning.io_lease));
             self.renewed = Some(now);
         }
         if now.saturating_sub(self.told) >= self.operation.tuning.progress_interval {

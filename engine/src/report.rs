@@ -1,6 +1,7 @@
 //! What a run did, for the report file and for the last lines on the console.
 
 use crate::error::Error;
+use crate::printable;
 use replicator_hal::{CacheBypass, Status};
 use serde::Serialize;
 
@@ -161,6 +162,10 @@ impl Outcome {
     }
 }
 
+fn printable(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().map(|line| printable::line(&line).into_owned()).collect()
+}
+
 impl Report {
     /// A report of a run that has just begun, and has not succeeded.
     pub fn new(version: &str) -> Self {
@@ -187,14 +192,24 @@ impl Report {
             && !self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)))
     }
 
-    /// The last lines on the console: one per medium, then the result.
+    /// The last lines on the console: one per medium, then the result. Safe for a terminal, whatever the names are.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.outcomes.iter().map(Outcome::line).collect();
         if let Some(error) = &self.failure {
             lines.push(format!("FAILED: {error}; {}", error.advice()));
         }
         lines.push(format!("result: {}", self.status));
-        lines
+        printable(lines)
+    }
+
+    /// What a plan shows: the mode, the notes, and what would make a run fail. Safe for a terminal, too.
+    pub fn plan_lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("mode: {}", self.mode.unwrap_or("none"))];
+        lines.extend(self.notes.iter().cloned());
+        if let Some(error) = &self.failure {
+            lines.push(format!("would fail: {error}; {}", error.advice()));
+        }
+        printable(lines)
     }
 
     /// The report file.
@@ -211,5 +226,118 @@ impl Report {
             failure: self.failure.as_ref().map(FailureJson::of),
             media: self.outcomes.iter().map(Outcome::json).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Refusal;
+
+    fn outcome(medium: &str, end: End) -> Outcome {
+        Outcome {
+            medium: medium.into(),
+            device: Some("mmcblk0".into()),
+            identity: None,
+            image: Some("sdimage.dd.xz".into()),
+            end,
+            elapsed_ms: 1500,
+        }
+    }
+
+    fn report(ends: Vec<End>) -> Report {
+        let mut report = Report::new("1.2.3");
+        report.outcomes = ends.into_iter().map(|end| outcome("sd", end)).collect();
+        report
+    }
+
+    fn done() -> End {
+        End::Done(Done {
+            content_len_bytes: 4096,
+            file_len_bytes: 100,
+            content_md5: Some("620f0b67a91f7f74151bc5be745b7110".into()),
+            cache_bypass: Some(CacheBypass::Direct),
+            notes: vec!["file times kept to the second".into()],
+        })
+    }
+
+    #[test]
+    fn success_needs_something_done_and_nothing_failed() {
+        let skipped = || End::Skipped("not present".into());
+        let hung = || End::Failed(Error::Hung { what: "sd".into() });
+        let panicked = || End::Failed(Error::Internal { detail: "index out of bounds".into() });
+        assert!(report(vec![done(), skipped()]).succeeded());
+        for ends in [vec![], vec![skipped()], vec![done(), hung()], vec![panicked(), done()]] {
+            let report = report(ends);
+            assert!(!report.succeeded(), "{:?}", report.lines());
+        }
+        let mut failed_elsewhere = report(vec![done()]);
+        failed_elsewhere.failure = Some(Error::Hung { what: "start".into() });
+        assert!(!failed_elsewhere.succeeded());
+        assert_eq!(report(vec![]).status, Status::Failure, "a report that nobody finished is no success");
+    }
+
+    #[test]
+    fn lines_are_safe_for_a_terminal() {
+        let mut report = report(vec![End::Failed(Error::Internal { detail: "a\x1b[2J\nsd: OK".into() })]);
+        report.notes = vec!["b\rresult: success".into()];
+        report.failure = Some(Error::refused(Refusal::MisspeltNames, "c\x07"));
+        let lines = [report.lines(), report.plan_lines()].concat();
+        assert_eq!(lines.len(), 6);
+        assert!(!lines.iter().any(|line| line.contains(char::is_control)), "{lines:?}");
+    }
+
+    #[test]
+    fn the_report_file_tells_everything() {
+        let mut report = report(vec![done(), End::Failed(Error::Hung { what: "sd".into() })]);
+        report.board = Some("sim".into());
+        report.mode = Some("write");
+        report.notes = vec!["a\x1bb".into()];
+        report.failure = Some(Error::refused(Refusal::NothingToDo, "nothing"));
+        let expected = r#"{
+  "version": "1.2.3",
+  "status": "failure",
+  "board": "sim",
+  "mode": "write",
+  "notes": [
+    "a\u001bb"
+  ],
+  "failure": {
+    "code": "R-NOTHING",
+    "message": "nothing",
+    "advice": "insert a medium, or remove the options that skip every one"
+  },
+  "media": [
+    {
+      "medium": "sd",
+      "result": "ok",
+      "device": "mmcblk0",
+      "identity": null,
+      "image": "sdimage.dd.xz",
+      "elapsed_ms": 1500,
+      "content_len_bytes": 4096,
+      "file_len_bytes": 100,
+      "content_md5": "620f0b67a91f7f74151bc5be745b7110",
+      "verified_by": "direct reads",
+      "notes": [
+        "file times kept to the second"
+      ]
+    },
+    {
+      "medium": "sd",
+      "result": "failed",
+      "device": "mmcblk0",
+      "identity": null,
+      "image": "sdimage.dd.xz",
+      "elapsed_ms": 1500,
+      "failure": {
+        "code": "T-HUNG",
+        "message": "sd made no progress for too long",
+        "advice": "remove power, replace the medium named above, boot again"
+      }
+    }
+  ]
+}"#;
+        assert_eq!(report.json().unwrap(), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
+use crate::mutant::Mutation;
 use crate::options::TimeoutSettings;
 use std::time::Duration;
 
@@ -31,8 +32,12 @@ pub struct Tuning {
     pub xz: XzSettings,
     /// What decoders may take.
     pub limits: Limits,
-    /// How many entries a tarball may have: each takes memory until it is verified.
+    /// How many entries a tarball may have.
     pub tar_entries_max: u64,
+    /// How much memory the list of a tarball's entries may take, which is kept until they are verified.
+    pub tar_memory_bytes: u64,
+    /// A deliberate fault; none in any release.
+    pub mutant: Mutation,
 }
 
 impl Tuning {
@@ -66,6 +71,8 @@ impl Default for Tuning {
             xz: XzSettings::default(),
             limits: Limits::default(),
             tar_entries_max: 1_000_000,
+            tar_memory_bytes: 128 << 20,
+            mutant: Mutation::default(),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! A source has no `write`, so that no code path can change the medium it captures. A target is exclusive and is read
 //! back only after [`Target::begin_verify`], because verification through a page cache lies. Partition tables are bytes
 //! to this module; who reads and makes them is the engine.
+//!
+//! A device is either open as a target or used as a file system ([`crate::FileSystems`]), never both: the second to come is
+//! `Busy`.
 
 use crate::Result;
 use std::fmt;
@@ -137,10 +140,12 @@ pub trait BlockDevices: Send + Sync {
     /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is no block device.
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
 
-    /// Opens a whole device for writing, exclusively. Never creates a file.
+    /// Opens a whole device for writing, exclusively. Never creates a file. As long as the target is open, nothing on the
+    /// device can be mounted, formatted, checked or grown.
     ///
     /// # Errors
-    /// As [`BlockDevices::open_source`]; `Busy` if it is mounted or opened exclusively elsewhere; `ReadOnly`.
+    /// As [`BlockDevices::open_source`]; `Busy` if anything on it is mounted or being worked on, or if it is opened
+    /// exclusively elsewhere; `ReadOnly`.
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>>;
 
     /// Makes the kernel read the device's partition table again, after it was written.

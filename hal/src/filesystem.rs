@@ -2,6 +2,10 @@
 //!
 //! A [`Region`] is a stretch of bytes on a device or in a file, so that the same calls serve a partition, a medium whose
 //! partition table is not yet written, and a partition inside of an image file. The files inside are [`Volume`]'s.
+//!
+//! A device is either open as a target ([`crate::Target`]) or used as a file system, never both: the second to come is
+//! `Busy`. A device that is open as a source ([`crate::Source`]) is not changed: what would do so is `ReadOnly` or `Busy`.
+//! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
 
 use crate::{DeviceName, RelativePath, Result, Volume, VolumeId};
 use std::fmt;
@@ -155,7 +159,10 @@ pub struct UsedMap {
     pub used: Vec<Range<u64>>,
 }
 
-/// What can be done to file systems as a whole.
+/// What can be done to file systems as a whole. See the rule of the two uses of a device at [`BlockDevices::open_target`]
+/// and with each call that is `Busy` for it.
+///
+/// [`BlockDevices::open_target`]: crate::BlockDevices::open_target
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait FileSystems: Send + Sync {
     /// Looks at the region's bytes only; nothing is mounted and nothing changes.
@@ -170,19 +177,22 @@ pub trait FileSystems: Send + Sync {
     ///
     /// # Errors
     /// `Corrupt` if damage is left; `ToolFailed` if the check itself failed; `TimedOut` if it took longer than the
-    /// backend allows; `Unsupported` if there is no tool for it.
+    /// backend allows; `Unsupported` if there is no tool for it; `Busy` if it is mounted or its device is open as a
+    /// target; `ReadOnly`.
     fn fsck(&self, region: &Region) -> Result<Fsck>;
 
     /// Makes a new file system in the region. What was there is lost.
     ///
     /// # Errors
-    /// `ToolFailed`, `NoSpace` if the region is too small, `Busy` if it is mounted.
+    /// `ToolFailed`; `NoSpace` if the region is too small; `Busy` if it is mounted or its device is open as a target;
+    /// `ReadOnly`.
     fn format(&self, region: &Region, format: &Format) -> Result<()>;
 
     /// Grows the unmounted file system until it fills the region. Its files stay.
     ///
     /// # Errors
-    /// `Unsupported` if this kind cannot grow; `Corrupt`; `ToolFailed`.
+    /// `Unsupported` if this kind cannot grow; `Corrupt`; `ToolFailed`; `Busy` if it is mounted or its device is open as a
+    /// target; `ReadOnly`.
     fn grow(&self, region: &Region) -> Result<()>;
 
     /// The bytes in use. `Ok(None)` if that cannot be proven, for example because the journal is dirty: then every byte
@@ -195,7 +205,7 @@ pub trait FileSystems: Send + Sync {
     /// Mounts the region's file system.
     ///
     /// # Errors
-    /// `Busy` if it is mounted already; `Corrupt`; `Unsupported` for an unknown file system; `ReadOnly` if write access
-    /// is asked for on a device that refuses it.
+    /// `Busy` if it is mounted already or its device is open as a target; `Corrupt`; `Unsupported` for an unknown file
+    /// system; `ReadOnly` if write access is asked for on a device that refuses it.
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>>;
 }

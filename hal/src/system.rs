@@ -23,8 +23,13 @@ pub struct Hook {
 pub struct HookEnd {
     /// Exit status; `None` if a signal ended it.
     pub exit_status: Option<i32>,
-    /// What it printed, for the log; the backend bounds its length.
+    /// What it printed, for the log; of much output the middle is left out, see [`HookEnd::OUTPUT_LEN_MAX_BYTES`].
     pub output: String,
+}
+
+impl HookEnd {
+    /// No output is longer, whatever the program prints.
+    pub const OUTPUT_LEN_MAX_BYTES: usize = 512 * 1024;
 }
 
 /// The system.
@@ -45,6 +50,7 @@ pub trait System: Send + Sync {
     /// Runs a hook to its end.
     ///
     /// # Errors
-    /// `NotFound`, `ToolFailed` if it cannot be started, `TimedOut` if it had to be killed.
+    /// `NotFound` if the program is not there or a volume is not mounted; `ToolFailed` if it cannot be started; `TimedOut`
+    /// if it had to be killed. An exit status is no error.
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd>;
 }

@@ -4,13 +4,13 @@
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::contract::{block, clock, file_systems, leds, records, tasks, volume};
+use replicator_hal::contract::{block, clock, file_systems, leds, records, system, tasks, volume};
 use replicator_hal::host::{
     FileRecords, HostBoard, HostClock, HostDevice, Mount, RecordingLeds, ThreadTasks, Tree, TreeVolume,
 };
 use replicator_hal::{
-    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Holder, Leds, Records, Region,
-    Status, Tasks, Volume, VolumeId,
+    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Flavour, Format, Holder, Leds,
+    Records, Region, Status, System, Tasks, Volume, VolumeId,
 };
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -190,6 +190,10 @@ impl file_systems::FileSystemsFixture for Disks {
         &*self.host.file_systems
     }
 
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.host.devices
+    }
+
     fn region(&self) -> Region {
         Region {
             holder: Holder::Device(DeviceName::new("mmcblk0")),
@@ -211,20 +215,60 @@ mod file_systems_in_directories {
     replicator_hal::contract_tests!(file_systems, || Some(super::Disks::new()));
 }
 
-#[test]
-fn a_mounted_device_is_no_target() {
-    let disks = Disks::new();
-    let region = file_systems::FileSystemsFixture::region(&disks);
-    let format = replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None };
-    let Board { devices, file_systems, .. } = disks.host.board(&[], "");
-    file_systems.format(&region, &format).unwrap();
-    let mounted = file_systems.mount(&region, Access::ReadOnly).unwrap();
-    let name = DeviceName::new("mmcblk0");
-    let Err(error) = devices.open_target(&name) else { panic!("a mounted device was opened for writing") };
-    assert_eq!(error.kind(), replicator_hal::ErrorKind::Busy);
-    assert_eq!(devices.list().unwrap()[0].in_use.as_deref(), Some("mounted"));
-    mounted.unmount().unwrap();
-    devices.open_target(&name).unwrap().close().unwrap();
+/// A drive and a root file system, both directories.
+struct Booted {
+    board: Board,
+    drive: Box<dyn Volume>,
+    rootfs: Box<dyn Volume>,
+    _disks: Disks,
+}
+
+impl Booted {
+    fn new() -> Self {
+        let disks = Disks::new();
+        let board = disks.host.board(&["technologic,imx6q-ts7970", "fsl,imx6q"], "console=ttymxc0");
+        let mount = |offset_bytes| {
+            let region = Region {
+                holder: Holder::Device(DeviceName::new("mmcblk0")),
+                offset_bytes,
+                len_bytes: 16 << 20,
+            };
+            let format = Format { flavour: Flavour::Ext4, label: None };
+            board.file_systems.format(&region, &format).unwrap();
+            board.file_systems.mount(&region, Access::ReadWrite).unwrap()
+        };
+        Self { drive: mount(0), rootfs: mount(16 << 20), board, _disks: disks }
+    }
+}
+
+impl system::SystemFixture for Booted {
+    fn system(&self) -> &dyn System {
+        &*self.board.system
+    }
+
+    fn compatible(&self) -> Vec<String> {
+        vec!["technologic,imx6q-ts7970".to_owned(), "fsl,imx6q".to_owned()]
+    }
+
+    fn kernel_command_line(&self) -> String {
+        "console=ttymxc0".to_owned()
+    }
+
+    fn program_volume(&self) -> &dyn Volume {
+        &*self.drive
+    }
+
+    fn tree(&self) -> &dyn Volume {
+        &*self.rootfs
+    }
+
+    fn program(&self, script: &system::Script<'_>) -> Option<Vec<u8>> {
+        Some(system::shell_program(script))
+    }
+}
+
+mod system_of_given_answers {
+    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
 }
 
 struct HostLeds(RecordingLeds);

@@ -79,7 +79,8 @@ impl BlockDevices for SimDevices {
                 return Err(Error::new(ErrorKind::Busy, "opening", device.to_string(), "open for writing"));
             }
             disk.sources += 1;
-            Ok(Span { whole, start, len, on: Arc::clone(&disk.identity.medium), name: device.to_string() })
+            let on = Arc::clone(&disk.identity.medium);
+            Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
         })?;
         Ok(Box::new(SimSource { door: Arc::clone(&self.door), bytes, open: true }))
     }
@@ -109,7 +110,8 @@ impl BlockDevices for SimDevices {
                 return refuse(ErrorKind::ReadOnly, "the device refuses writes");
             }
             disk.target_open = true;
-            Ok(Span { whole, start, len, on: Arc::clone(&disk.identity.medium), name: device.to_string() })
+            let on = Arc::clone(&disk.identity.medium);
+            Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
         })?;
         Ok(Box::new(SimTarget { door: Arc::clone(&self.door), bytes, open: true }))
     }
@@ -140,6 +142,7 @@ fn disk_mut<'a>(machine: &'a mut Machine, device: &str, operation: &str) -> Resu
 /// The stretch of a disk that is open.
 struct Span {
     whole: Arc<str>,
+    instance: u64,
     start: u64,
     len: u64,
     on: Arc<str>,
@@ -159,6 +162,12 @@ impl Span {
         }
     }
 
+    /// The disk that was opened, if it is still the one with that name.
+    fn disk<'a>(&self, machine: &'a mut Machine) -> Option<&'a mut Disk> {
+        let disk = machine.storage.disks.get_mut(&self.whole);
+        disk.filter(|disk| disk.instance == self.instance)
+    }
+
     fn call<R>(
         &self,
         door: &Door,
@@ -170,7 +179,13 @@ impl Span {
             return Err(Error::new(ErrorKind::InvalidInput, op.name, op.object, "it is closed"));
         }
         let name = op.name;
-        door.call(op, |machine, moment| work(disk_mut(machine, &self.whole, name)?, moment))
+        door.call(op, |machine, moment| {
+            let disk = disk_mut(machine, &self.whole, name)?;
+            if disk.instance != self.instance {
+                return Err(Error::new(ErrorKind::DeviceGone, name, &*self.whole, "the device is gone"));
+            }
+            work(disk, moment)
+        })
     }
 
     fn read(&self, door: &Door, open: bool, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
@@ -178,8 +193,9 @@ impl Span {
             buffer.len().min(usize::try_from(self.len.saturating_sub(offset_bytes)).unwrap_or(usize::MAX));
         let op = self.op("read", offset_bytes, len as u64, false);
         self.call(door, op, open, |disk, moment| {
-            let len = limited(len, moment);
+            let len = disk.readable(self.start + offset_bytes, limited(len, moment))?;
             disk.read(self.start + offset_bytes, &mut buffer[..len]);
+            moment.flip_in(offset_bytes, &mut buffer[..len]);
             Ok(len)
         })
     }
@@ -200,9 +216,7 @@ impl SimSource {
     fn release(&mut self) {
         if std::mem::take(&mut self.open) {
             self.door.peek(|machine, schedule| {
-                if let Some(disk) =
-                    machine.storage.disks.get_mut(&self.bytes.whole).filter(|_| schedule.end.is_none())
-                {
+                if let Some(disk) = self.bytes.disk(machine).filter(|_| schedule.end.is_none()) {
                     disk.sources = disk.sources.saturating_sub(1);
                     disk.closed();
                 }
@@ -247,7 +261,7 @@ impl SimTarget {
         if syncs && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
             // A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
             self.door.peek(|machine, _| {
-                if let Some(disk) = machine.storage.disks.get_mut(&self.bytes.whole) {
+                if let Some(disk) = self.bytes.disk(machine) {
                     disk.lose_dirty();
                 }
             });
@@ -258,9 +272,7 @@ impl SimTarget {
     fn release(&mut self) {
         if std::mem::take(&mut self.open) {
             self.door.peek(|machine, schedule| {
-                if let Some(disk) =
-                    machine.storage.disks.get_mut(&self.bytes.whole).filter(|_| schedule.end.is_none())
-                {
+                if let Some(disk) = self.bytes.disk(machine).filter(|_| schedule.end.is_none()) {
                     disk.target_open = false;
                     disk.closed();
                 }

@@ -5,6 +5,7 @@
 //! the last close, unless somebody else holds the device open. Silent faults (dropped writes, flipped bits) sit between
 //! the device and the media, so that only a read past the caches can see them.
 
+use crate::defects::Defects;
 use crate::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
 use crate::random::Random;
 use crate::simfs::Survival;
@@ -100,6 +101,10 @@ pub struct Disk {
     pub read_only: bool,
     /// Fault: writes here are taken and forgotten.
     pub dropped: Vec<Range<u64>>,
+    /// Fault: what else is wrong with the medium.
+    pub defects: Defects,
+    /// Changes when the device is plugged in again: who has it open holds a device that is gone.
+    pub(crate) instance: u64,
     pub(crate) sources: u32,
     pub(crate) target_open: bool,
     page_cache: BTreeMap<u64, CachedPage>,
@@ -118,6 +123,8 @@ impl Disk {
             locked: false,
             read_only: false,
             dropped: Vec::new(),
+            defects: Defects::default(),
+            instance: 0,
             sources: 0,
             target_open: false,
             page_cache: BTreeMap::new(),
@@ -147,6 +154,7 @@ impl Disk {
     /// Reads past the host's caches.
     fn read_device(&self, offset_bytes: u64, buffer: &mut [u8]) {
         self.media.read(offset_bytes, buffer);
+        self.defects.answer(offset_bytes, buffer);
         let end = offset_bytes + buffer.len() as u64;
         let first = offset_bytes / SECTOR_LEN as u64;
         for (sector, bytes) in self.write_cache.range(first..end.div_ceil(SECTOR_LEN as u64)) {
@@ -210,7 +218,11 @@ impl Disk {
         let touches =
             |range: &Range<u64>| range.start < offset_bytes + data.len() as u64 && offset_bytes < range.end;
         if !self.dropped.iter().any(touches) {
-            self.media.write(offset_bytes, data);
+            if self.defects.any() {
+                self.defects.land(&mut self.media, offset_bytes, data);
+            } else {
+                self.media.write(offset_bytes, data);
+            }
             return;
         }
         for (index, byte) in data.iter().enumerate() {
@@ -219,6 +231,16 @@ impl Disk {
                 self.media.write(at, &[*byte]);
             }
         }
+    }
+
+    /// How many of the bytes can be read, and whether any can.
+    ///
+    /// # Errors
+    /// `Io` if a latent error is in the way of the first.
+    pub(crate) fn readable(&self, offset_bytes: u64, len: usize) -> replicator_hal::Result<usize> {
+        let in_a_page =
+            |sector: u64| self.page_cache.contains_key(&(sector * SECTOR_LEN as u64 / PAGE_LEN as u64));
+        self.defects.readable(offset_bytes, len, in_a_page)
     }
 
     /// Brings dirty pages to the device, but not through its own cache.
@@ -278,6 +300,7 @@ impl Disk {
         self.present = true;
         self.read_only = self.locked;
         self.dropped.clear();
+        self.defects = Defects::default();
     }
 
     /// Fault: inverts bits of one stored byte.
@@ -288,21 +311,41 @@ impl Disk {
 
     /// What a power cut leaves.
     pub fn crash(&mut self, survival: Survival) {
-        let Survival::Subset(seed) = survival else {
+        let (Survival::Subset(seed) | Survival::Garbage(seed)) = survival else {
             if survival == Survival::All {
                 self.sync();
             }
-            self.page_cache.clear();
-            self.write_cache.clear();
+            self.forget();
             return;
         };
         let mut random = Random::child(seed, &format!("survival:{}", self.identity.device));
+        if matches!(survival, Survival::Garbage(_)) {
+            self.tear(&mut random);
+        }
         for cached in self.page_cache.values_mut() {
             cached.dirty &= random.next() as u8;
         }
         self.write_cache.retain(|_, _| random.coin());
         self.sync();
+        self.forget();
+    }
+
+    /// Sectors that were on their way turn to garbage: a torn write leaves neither the old nor the new.
+    fn tear(&mut self, random: &mut Random) {
+        for cached in self.page_cache.values_mut().filter(|cached| cached.dirty != 0) {
+            let bytes = Arc::make_mut(&mut cached.bytes);
+            for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {
+                random.tear(&mut bytes[sector * SECTOR_LEN..][..SECTOR_LEN]);
+            }
+        }
+        self.write_cache.values_mut().for_each(|bytes| random.tear(bytes));
+    }
+
+    /// All that volatile memory held is gone.
+    pub(crate) fn forget(&mut self) {
         self.page_cache.clear();
+        self.write_cache.clear();
+        self.defects.lose_power();
     }
 }
 

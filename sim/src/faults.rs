@@ -5,6 +5,7 @@
 //! the start. The others make the matching call fail, shorter, hang, or be the last before the power goes. Not here:
 //! damaged content, which is the builder's to make.
 
+use crate::defects::FakeKind;
 use crate::op::{Moment, Op, Timing};
 use replicator_hal::{ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,59 @@ pub enum FaultKind {
         /// How many bytes can be used in all.
         capacity_bytes: u64,
     },
+    /// At the trigger, the volumes there have no more than so many bytes left (F13).
+    SpaceLeft {
+        /// How many.
+        left_bytes: u64,
+    },
+    /// From the trigger on, volumes that are asked for free space tell this (F13).
+    SpaceLies {
+        /// What they tell.
+        free_bytes: u64,
+    },
+    /// Volumes mounted from the trigger on hold no longer file, and say so (F14).
+    FileLimit {
+        /// Longest file.
+        len_max_bytes: u64,
+    },
+    /// From the trigger on, the device has less flash than it says (F6).
+    FakeCapacity {
+        /// How much there is.
+        real_bytes: u64,
+        /// What happens behind it.
+        behind: FakeKind,
+        /// How much of what was written last it answers from its own memory.
+        cache_bytes: u64,
+    },
+    /// From the trigger on, this range of the device cannot be read until it is written (F8).
+    LatentError {
+        /// First byte.
+        start_bytes: u64,
+        /// End.
+        end_bytes: u64,
+    },
+    /// From the trigger on, writes into this range of the device land elsewhere on it (F10).
+    Misdirected {
+        /// First byte.
+        start_bytes: u64,
+        /// End.
+        end_bytes: u64,
+        /// Where they land.
+        to_bytes: u64,
+    },
+    /// At the trigger, the device is gone and comes back under another name (F16).
+    Replugged {
+        /// Its name from then on.
+        device: String,
+        /// The medium that takes its old name.
+        #[serde(default)]
+        taken_by: Option<String>,
+    },
+    /// At the trigger, the wall clock is set (F25). `on` is then `clock`.
+    ClockJump {
+        /// By how many seconds.
+        seconds: i64,
+    },
     /// From the trigger on, writes in this range of the device are taken and forgotten (F5).
     DropWrites {
         /// First byte.
@@ -57,6 +111,15 @@ pub enum FaultKind {
         /// Which bits of it.
         mask: u8,
     },
+    /// One byte of the object changes while it is read, and is right where it is stored (F9).
+    FlipInTransit {
+        /// Which byte.
+        at_bytes: u64,
+        /// Which bits of it.
+        mask: u8,
+    },
+    /// The call fails because the file would be too long (F14).
+    FileTooLarge,
     /// The call fails with an I/O error (F7, F11). A call that only reaches into the trigger's range ends short of it.
     IoError,
     /// The call fails as busy (F22).
@@ -108,6 +171,9 @@ pub enum FsckScript {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Trigger {
+    /// Whose call it is, if not the fault's own: the other devices of a board, `devices` for their list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Name of the operation, such as `write`, `rename`, `sync-dir`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
@@ -210,6 +276,14 @@ impl FaultKind {
                 | Self::Vanishes
                 | Self::ReadOnly
                 | Self::OutOfSpace { .. }
+                | Self::SpaceLeft { .. }
+                | Self::SpaceLies { .. }
+                | Self::FileLimit { .. }
+                | Self::FakeCapacity { .. }
+                | Self::LatentError { .. }
+                | Self::Misdirected { .. }
+                | Self::Replugged { .. }
+                | Self::ClockJump { .. }
                 | Self::DropWrites { .. }
                 | Self::FlipBits { .. }
         )
@@ -224,6 +298,14 @@ impl FaultKind {
                 matches!(op.name, "unmount" | "open-target" | "mount" | "reread-partitions" | "remount")
             }
             Self::Fsck { .. } => op.name == "fsck",
+            Self::FileTooLarge => op.name == "write",
+            // What is wrong with writes is met by the first change, and what is told by who asks.
+            Self::DropWrites { .. } | Self::FakeCapacity { .. } | Self::Misdirected { .. } => op.mutates,
+            Self::SpaceLies { .. } => op.name == "space",
+            Self::FlipInTransit { at_bytes, .. } => {
+                let end = op.offset_bytes.saturating_add(op.len_bytes);
+                op.name == "read" && (op.offset_bytes..end).contains(at_bytes)
+            }
             _ => true,
         }
     }
@@ -232,6 +314,7 @@ impl FaultKind {
     pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
         Some(match self {
             Self::IoError => ErrorKind::Io,
+            Self::FileTooLarge => ErrorKind::FileTooLarge,
             Self::Busy => ErrorKind::Busy,
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Fails => ErrorKind::Other,
@@ -281,7 +364,10 @@ impl Faults {
         let mut due = Vec::new();
         for (index, armed) in self.armed.iter_mut().enumerate() {
             let Fault { on, kind, when } = &armed.fault;
-            let here = on == "*" || **on == *op.on || op.device.as_deref().is_some_and(|device| device == on);
+            let place = when.by.as_ref().unwrap_or(on);
+            let here = place == "*"
+                || **place == *op.on
+                || op.device.as_deref().is_some_and(|device| device == place);
             if !here || !kind.acts_on(op) || !when.matches(op, moment.number) {
                 continue;
             }
@@ -344,7 +430,7 @@ mod tests {
         let fault = Fault { on: "sd".into(), kind: FaultKind::IoError, when: Trigger::nth("read", 2) };
         let mut faults = Faults::new(vec![fault]);
         let op = |name, on: &str| Op { name, on: on.into(), ..Op::default() };
-        let moment = Moment { now: std::time::Duration::ZERO, number: 1, limit_bytes: None };
+        let moment = Moment { now: std::time::Duration::ZERO, number: 1, limit_bytes: None, flip: None };
         let mut due = |name, on| faults.due(&op(name, on), moment).len();
         assert_eq!([due("read", "sd"), due("write", "sd"), due("read", "emmc")], [0, 0, 0]);
         assert_eq!([due("read", "sd"), due("read", "sd")], [1, 0]);

@@ -102,7 +102,9 @@ impl VolumeFile for SimFile {
         let inode = self.inode;
         self.call("read", (offset_bytes, buffer.len() as u64), false, |mounted, layer, moment, _| {
             let len = limited(buffer.len(), moment);
-            mounted.fs.read(layer, inode, offset_bytes, &mut buffer[..len])
+            let len = mounted.fs.read(layer, inode, offset_bytes, &mut buffer[..len])?;
+            moment.flip_in(offset_bytes, &mut buffer[..len]);
+            Ok(len)
         })
     }
 

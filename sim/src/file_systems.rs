@@ -50,7 +50,13 @@ impl SimFileSystems {
     }
 }
 
-fn refuse_mounted(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
+/// A device is either open as a target or used as a file system.
+fn refuse_used(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
+    if let Place::Disk { device, .. } = place {
+        if machine.storage.disks[device].target_open {
+            return Err(Refusal::Kind(ErrorKind::Busy, "its device is open for writing"));
+        }
+    }
     match machine.storage.mounted_in(place, region.len_bytes) {
         Some(_) => Err(Refusal::Kind(ErrorKind::Busy, "it is mounted")),
         None => Ok(()),
@@ -101,7 +107,7 @@ impl FileSystems for SimFileSystems {
 
     fn fsck(&self, region: &Region) -> Result<Fsck> {
         self.call(self.op("fsck", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let script = machine.system.fsck_script.take();
             let now = machine.wall(moment.now);
@@ -123,7 +129,7 @@ impl FileSystems for SimFileSystems {
             Flavour::Ext4 | Flavour::Ext4Compat => Kind::Ext4,
         };
         self.call(self.op("format", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
@@ -139,7 +145,7 @@ impl FileSystems for SimFileSystems {
 
     fn grow(&self, region: &Region) -> Result<()> {
         self.call(self.op("grow", region, true), region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+            refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
@@ -175,8 +181,8 @@ impl FileSystems for SimFileSystems {
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let op = self.op("mount", region, access == Access::ReadWrite);
-        let (id, kind, on, device) = self.call(op, region, |machine, place, moment| {
-            refuse_mounted(machine, place, region)?;
+        let (id, kind, on, device, file_limit) = self.call(op, region, |machine, place, moment| {
+            refuse_used(machine, place, region)?;
             if access == Access::ReadWrite {
                 refuse_read_only(machine, region, place)?;
             }
@@ -188,9 +194,12 @@ impl FileSystems for SimFileSystems {
             if access == Access::ReadWrite {
                 fs.mark_dirty(&mut machine.storage.layer(place, now), true)?;
             }
-            let capacity =
-                machine.capacities.iter().rev().find(|(name, _)| **name == *on || **name == *device);
-            fs.set_capacity_max(capacity.map(|(_, bytes)| *bytes));
+            let of = |limits: &[(String, u64)]| {
+                let mut latest = limits.iter().rev();
+                latest.find(|(name, _)| **name == *on || **name == *device).map(|(_, bytes)| *bytes)
+            };
+            fs.set_capacity_max(of(&machine.capacities));
+            let file_limit = of(&machine.file_limits);
             let mounted = Mounted {
                 fs,
                 place: place.clone(),
@@ -201,11 +210,19 @@ impl FileSystems for SimFileSystems {
                 files: std::collections::BTreeMap::new(),
                 flipped: None,
                 stays_dirty,
+                told_free_bytes: of(&machine.told_free),
             };
-            Ok((machine.storage.add_volume(mounted), kind, on, device))
+            Ok((machine.storage.add_volume(mounted), kind, on, device, file_limit))
         })?;
         let mounted_at_drive = matches!(region.holder, Holder::Device(_));
-        Ok(Box::new(SimVolume::new(Arc::clone(&self.door), id, kind, on, device, mounted_at_drive)))
+        Ok(Box::new(SimVolume::new(
+            Arc::clone(&self.door),
+            id,
+            kind,
+            (on, device),
+            mounted_at_drive,
+            file_limit,
+        )))
     }
 }
 

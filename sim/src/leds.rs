@@ -18,6 +18,7 @@ pub struct LedLog {
     shown: Vec<(Duration, Status)>,
     lease_end: Option<Duration>,
     lease_expired: bool,
+    longest_lease: Duration,
     /// LED writes that failed.
     failed_writes: u64,
 }
@@ -52,10 +53,16 @@ impl LedLog {
     pub(crate) fn renew(&mut self, now: Duration, lease: Duration) {
         self.settle(now);
         self.lease_end = now.checked_add(lease);
+        self.longest_lease = self.longest_lease.max(lease);
     }
 
     pub(crate) fn note_failed_write(&mut self) {
         self.failed_writes += 1;
+    }
+
+    /// LEDs that show `status` from the start, and nothing else.
+    pub fn of(status: Status) -> Self {
+        Self { shown: vec![(Duration::ZERO, status)], ..Self::default() }
     }
 
     /// Every status with the time from which it was shown.
@@ -66,6 +73,11 @@ impl LedLog {
     /// Whether a lease ever ran out.
     pub fn lease_expired(&self) -> bool {
         self.lease_expired
+    }
+
+    /// The longest time that was ever asked for without progress.
+    pub fn longest_lease(&self) -> Duration {
+        self.longest_lease
     }
 
     /// How many LED writes failed by a fault.

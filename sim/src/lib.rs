@@ -10,25 +10,27 @@
 //! | tasks, clock | real threads, one baton, virtual time; switches at HAL calls only | hang, power cut before or after a call |
 //! | host page cache | dirty and clean pages per device and per file; dropped at last close and by `begin_verify` and `drop_cache` | stale reads while another holder is there; lost or torn at a power cut; a failed sync is final |
 //! | device write cache | optional, emptied by sync | lost or torn at a power cut |
-//! | media | sparse bytes, copy on write, 512-byte sectors | dropped writes, flipped bits, read-only, absent, empty, vanishing |
-//! | device and file calls | cost by the device's speed | I/O error by range or n-th call, interrupted, short, busy, any failure |
-//! | file systems | live and durable tree over real bytes; ext2/3/4, vfat, exfat profiles | out of space, read-only in mid run, dirty, damaged, scripted checks; un-synced names and data lost, kept, late or mixed |
+//! | media | sparse bytes, copy on write, 512-byte sectors | dropped and misdirected writes, fake capacity, latent errors, flipped bits, read-only, absent, empty, vanishing, there again under another name |
+//! | device and file calls | cost by the device's speed | I/O error by range or n-th call, interrupted, short, busy, any failure, a bit that flips on its way |
+//! | file systems | live and durable tree over real bytes; ext2/3/4, vfat, exfat profiles | out of space, lies about space, length of files, read-only in mid run, dirty, damaged, scripted checks; un-synced names and data lost, kept, late, mixed or garbage |
 //! | LEDs | log of statuses, leases, wave forms | writes that fail |
 //!
 //! # What is not
 //!
 //! The bytes of a simulated file system are its own format and not those of ext4 or FAT, so nothing here proves that
 //! mkfs, fsck or a kernel understand what a real board writes; loop devices do that. There is no write-back before a
-//! sync, no directory of the kernel's own making, no data race inside the engine between two HAL calls. Device caches that
-//! lie about a sync cannot be seen by any host, and are not here either. Media are kept in memory, and written to sparse
+//! sync, no directory of the kernel's own making, no data race inside the engine between two HAL calls. A fake
+//! card's own memory is here, but one that holds a whole image is seen by no host before a power cycle. Media are kept in memory, and written to sparse
 //! files that common tools open only where [`World::keep`] is asked to.
 
 #![warn(missing_docs)]
 
+pub mod catalogue;
 pub mod checkers;
 pub mod cli;
 mod clock;
 pub mod content;
+pub mod defects;
 mod devices;
 pub mod disk;
 pub mod explore;
@@ -40,6 +42,7 @@ pub mod inspect;
 mod leds;
 mod machine;
 pub mod op;
+pub mod oracle;
 pub mod pages;
 pub mod partitions;
 pub mod random;

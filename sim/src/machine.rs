@@ -1,9 +1,10 @@
 //! The state of a simulated board behind its turnstile: what calls cost, what faults do to them, what can be recorded.
 
+use crate::defects::Fake;
 use crate::disk::Disk;
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::leds::LedLog;
-use crate::op::{Due, Model, Moment, Op};
+use crate::op::{Due, Flip, Model, Moment, Op};
 use crate::random::Random;
 use crate::records::RecordLog;
 use crate::simfs::Survival;
@@ -36,6 +37,10 @@ pub(crate) struct Machine {
     pub(crate) mount_point: Vec<u8>,
     /// Capacity faults that hold for volumes mounted from now on.
     pub(crate) capacities: Vec<(String, u64)>,
+    /// The same for the free space that they tell.
+    pub(crate) told_free: Vec<(String, u64)>,
+    /// The same for the longest file.
+    pub(crate) file_limits: Vec<(String, u64)>,
     /// Devices that a fault took away or emptied, for the next boot.
     pub(crate) set_aside: Vec<Disk>,
     pub(crate) recorded: Option<Vec<Recorded>>,
@@ -58,6 +63,15 @@ impl Machine {
     /// Applies a fault that changes the state of things.
     pub(crate) fn apply(&mut self, id: FaultId, fault: &Fault) {
         let on = fault.on.as_str();
+        match &fault.kind {
+            FaultKind::SpaceLies { free_bytes } => self.told_free.push((on.to_owned(), *free_bytes)),
+            FaultKind::FileLimit { len_max_bytes } => self.file_limits.push((on.to_owned(), *len_max_bytes)),
+            FaultKind::Replugged { device, taken_by } => self.storage.replug(on, device, taken_by.as_deref()),
+            FaultKind::ClockJump { seconds } => {
+                self.wall_start.seconds = self.wall_start.seconds.saturating_add(*seconds);
+            }
+            _ => {}
+        }
         if let FaultKind::OutOfSpace { capacity_bytes } = fault.kind {
             self.capacities.push((on.to_owned(), capacity_bytes));
         }
@@ -66,6 +80,11 @@ impl Machine {
                 continue;
             }
             match fault.kind {
+                FaultKind::SpaceLeft { left_bytes } => {
+                    let (free, total) = mounted.fs.space_bytes();
+                    mounted.fs.set_capacity_max(Some(total - free + left_bytes));
+                }
+                FaultKind::SpaceLies { free_bytes } => mounted.told_free_bytes = Some(free_bytes),
                 FaultKind::OutOfSpace { capacity_bytes } => mounted.fs.set_capacity_max(Some(capacity_bytes)),
                 FaultKind::ReadOnly => mounted.flipped = Some(id),
                 _ => {}
@@ -91,6 +110,15 @@ impl Machine {
                     disk.dropped.push(start_bytes..end_bytes.unwrap_or(u64::MAX));
                 }
                 FaultKind::FlipBits { at_bytes, mask } => disk.flip(at_bytes, mask),
+                FaultKind::FakeCapacity { real_bytes, behind, cache_bytes } => {
+                    disk.defects.fake = Some(Fake { real_bytes, kind: behind, cache_bytes });
+                }
+                FaultKind::LatentError { start_bytes, end_bytes } => {
+                    disk.defects.add_latent(start_bytes..end_bytes, id);
+                }
+                FaultKind::Misdirected { start_bytes, end_bytes, to_bytes } => {
+                    disk.defects.misdirected.push((start_bytes..end_bytes, to_bytes));
+                }
                 _ => {}
             }
         }
@@ -109,6 +137,8 @@ impl Machine {
         next.records = RecordLog::default();
         next.faults = Faults::default();
         next.capacities.clear();
+        next.told_free.clear();
+        next.file_limits.clear();
         next.recorded = None;
         next
     }
@@ -144,6 +174,9 @@ impl Model for Machine {
                     due.hang = Some(millis.map_or(Duration::MAX, Duration::from_millis));
                 }
                 FaultKind::PowerCut { timing } => due.cut = Some(*timing),
+                FaultKind::FlipInTransit { at_bytes, mask } => {
+                    due.flip = Some(Flip { at_bytes: *at_bytes, mask: *mask });
+                }
                 FaultKind::Short { len_max_bytes } => due.limit_bytes = Some((*len_max_bytes).max(1)),
                 FaultKind::Fsck { .. } if fault.kind.error_kind().is_none() => {
                     self.system.fsck_script = Some(fault.kind.clone())

@@ -55,6 +55,17 @@ pub struct Due {
     pub cut: Option<Timing>,
     /// It moves no more than so many bytes.
     pub limit_bytes: Option<u64>,
+    /// Bits of one byte change on the way.
+    pub flip: Option<Flip>,
+}
+
+/// A byte of an object whose bits are inverted while it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flip {
+    /// Which byte of the object.
+    pub at_bytes: u64,
+    /// Which bits.
+    pub mask: u8,
 }
 
 /// The circumstances under which a call has its effect.
@@ -66,6 +77,19 @@ pub struct Moment {
     pub number: u64,
     /// No more than so many bytes may be moved.
     pub limit_bytes: Option<u64>,
+    /// Bits of one byte change on the way.
+    pub flip: Option<Flip>,
+}
+
+impl Moment {
+    /// Flips what is to be flipped in bytes that were read at `offset_bytes`.
+    pub(crate) fn flip_in(&self, offset_bytes: u64, bytes: &mut [u8]) {
+        let Some(flip) = self.flip else { return };
+        let index = flip.at_bytes.checked_sub(offset_bytes).and_then(|index| usize::try_from(index).ok());
+        if let Some(byte) = index.and_then(|index| bytes.get_mut(index)) {
+            *byte ^= flip.mask;
+        }
+    }
 }
 
 /// What the turnstile asks of the world behind it.

@@ -49,6 +49,13 @@ impl Random {
         self.next() >> 63 == 1
     }
 
+    /// Turns bytes to garbage in one half of all cases.
+    pub fn tear(&mut self, bytes: &mut [u8]) {
+        if self.coin() {
+            bytes.iter_mut().for_each(|byte| *byte = self.next() as u8);
+        }
+    }
+
     /// Puts items in a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {

@@ -54,6 +54,8 @@ pub(crate) struct Mounted {
     pub(crate) flipped: Option<FaultId>,
     /// It was not clean when it was mounted, and its kind has no journal that would mend it.
     pub(crate) stays_dirty: bool,
+    /// Fault: the free space that it tells.
+    pub(crate) told_free_bytes: Option<u64>,
 }
 
 /// All that holds bytes. Cloning is cheap.
@@ -196,7 +198,11 @@ impl Storage {
     fn read(&mut self, place: &Place, at: u64, buffer: &mut [u8]) -> Result<()> {
         match place {
             Place::Disk { device, offset_bytes } => {
-                self.present_disk(device)?.read(offset_bytes + at, buffer);
+                let disk = self.present_disk(device)?;
+                if disk.readable(offset_bytes + at, buffer.len())? < buffer.len() {
+                    return Err(Error::new(ErrorKind::Io, "reading", &**device, "a sector cannot be read"));
+                }
+                disk.read(offset_bytes + at, buffer);
                 Ok(())
             }
             Place::File { volume, inode, offset_bytes } => {
@@ -256,6 +262,35 @@ impl Storage {
 
     fn present_disk(&mut self, device: &str) -> Result<&mut Disk> {
         self.disks.get_mut(device).filter(|disk| disk.present).ok_or_else(|| gone(device))
+    }
+
+    /// Fault: the medium `on` is gone for whoever has it open, and is there again as `device`; another may take its name.
+    pub(crate) fn replug(&mut self, on: &str, device: &str, taken_by: Option<&str>) {
+        let name_of = |disks: &BTreeMap<Arc<str>, Disk>, medium: &str| {
+            disks
+                .values()
+                .find(|disk| *disk.identity.medium == *medium)
+                .map(|disk| disk.identity.device.clone())
+        };
+        let Some(old) = name_of(&self.disks, on) else { return };
+        self.rename_device(&old, device);
+        if let Some(other) = taken_by.and_then(|medium| name_of(&self.disks, medium)) {
+            self.rename_device(&other, &old);
+        }
+    }
+
+    fn rename_device(&mut self, old: &str, new: &str) {
+        let Some(mut disk) = self.disks.remove(old) else { return };
+        disk.forget();
+        disk.identity.device = new.into();
+        disk.partitions = crate::partitions::read_partitions(new, &disk.media);
+        disk.instance += 1;
+        disk.sources = 0;
+        disk.target_open = false;
+        for mounted in self.volumes.values_mut().flatten().filter(|mounted| *mounted.device == *old) {
+            mounted.device = "a device that is gone".into();
+        }
+        self.disks.insert(new.into(), disk);
     }
 
     /// Whether a mounted volume lies in this stretch.

@@ -6,7 +6,7 @@
 use crate::devices::Door;
 use crate::faults::FaultKind;
 use crate::op::Op;
-use crate::simfs::{Backing, Outcome, SimFs};
+use crate::simfs::{Backing, Outcome, SimFs, refuse};
 use replicator_hal::{Error, ErrorKind, FileKind, Hook, HookEnd, RelativePath, Result, System, Timestamp};
 
 /// No hook program is longer.
@@ -104,6 +104,9 @@ impl System for SimSystem {
             let now = machine.wall(moment.now);
             let read = |mounted: &mut crate::storage::Mounted, layer: &mut crate::storage::Layer<'_>| {
                 let inode = mounted.fs.lookup(&hook.program)?;
+                if mounted.fs.inode(inode).is_none_or(|node| node.kind != FileKind::File) {
+                    return refuse(ErrorKind::ToolFailed, "a hook must be a regular file");
+                }
                 let mut bytes = vec![0; PROGRAM_LEN_MAX];
                 let len = mounted.fs.read(layer, inode, 0, &mut bytes)?;
                 bytes.truncate(len);

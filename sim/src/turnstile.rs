@@ -168,7 +168,7 @@ impl<M: Model> Turnstile<M> {
         inner.schedule.check_end(&op)?;
         inner.schedule.ops += 1;
         let number = inner.schedule.ops;
-        let mut moment = Moment { now: inner.schedule.now, number, limit_bytes: None };
+        let mut moment = Moment { now: inner.schedule.now, number, limit_bytes: None, flip: None };
         let due = inner.model.due(&op, moment);
         if let Some(duration) = due.hang {
             inner.schedule.hang(me, duration);
@@ -183,6 +183,7 @@ impl<M: Model> Turnstile<M> {
             return Err(inner.schedule.cut(me, number, op));
         }
         moment.limit_bytes = due.limit_bytes;
+        moment.flip = due.flip;
         let result = match due.error {
             Some(error) => Err(error),
             None => effect(&mut inner.model, moment),

@@ -20,6 +20,8 @@ pub(crate) struct SimVolume {
     device: Arc<str>,
     /// Absolute links may start with the drive's mount point.
     has_mount_point: bool,
+    /// Fault: no file is longer.
+    file_len_max_bytes: Option<u64>,
 }
 
 impl SimVolume {
@@ -27,11 +29,11 @@ impl SimVolume {
         door: Door,
         id: VolumeId,
         kind: Kind,
-        on: Arc<str>,
-        device: Arc<str>,
+        (on, device): (Arc<str>, Arc<str>),
         has_mount_point: bool,
+        file_len_max_bytes: Option<u64>,
     ) -> Self {
-        Self { door, id, kind, on, device, has_mount_point }
+        Self { door, id, kind, on, device, has_mount_point, file_len_max_bytes }
     }
 
     fn op(&self, name: &'static str, object: String, mutates: bool) -> Op {
@@ -135,13 +137,17 @@ impl Volume for SimVolume {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.kind.capabilities()
+        let mut capabilities = self.kind.capabilities();
+        if let Some(limit) = self.file_len_max_bytes {
+            capabilities.file_len_max_bytes = limit;
+        }
+        capabilities
     }
 
     fn space(&self) -> Result<Space> {
         self.look("space", &RelativePath::root(), |mounted| {
             let (free_bytes, total_bytes) = mounted.fs.space_bytes();
-            Ok(Space { free_bytes, total_bytes })
+            Ok(Space { free_bytes: mounted.told_free_bytes.unwrap_or(free_bytes), total_bytes })
         })
     }
 

@@ -205,6 +205,8 @@ impl WorldBuilder {
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
             capacities: Vec::new(),
+            told_free: Vec::new(),
+            file_limits: Vec::new(),
             set_aside: Vec::new(),
             recorded: self.record.then(Vec::new),
         };

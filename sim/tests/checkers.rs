@@ -211,6 +211,7 @@ fn a_cut_off_image_under_a_valid_name_a_wrong_sidecar_and_none() {
     let missing = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz.md5", None);
     sees(check, name, missing, "sdimage.tar.xz.md5 is missing");
     let lost = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", None);
+    let check = checkers::old_image::check;
     sees(check, "capture-old-image-survives-failed-recapture", lost, "is no longer what it was");
 }
 

@@ -3,14 +3,14 @@
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::contract::{block, clock, file_systems, leds, records, tasks, volume};
+use replicator_hal::contract::{block, clock, file_systems, leds, records, system, tasks, volume};
 use replicator_hal::{
-    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Holder, Leds, Records, Region,
-    RelativePath, Status, Tasks, Volume, io,
+    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Flavour, Holder, Leds, Records,
+    Region, RelativePath, Status, System, Tasks, Volume, io,
 };
 use replicator_sim::content::{Content, FileSystemContent};
 use replicator_sim::simfs::Kind;
-use replicator_sim::{Medium, World, WorldBuilder};
+use replicator_sim::{Medium, Survival, World, WorldBuilder};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -18,6 +18,7 @@ const MIB: u64 = 1 << 20;
 struct Fixture {
     world: World,
     board: Board,
+    flavour: Flavour,
     volume: Option<Box<dyn Volume>>,
     /// Keeps the outer volume of a nested one mounted.
     _outer: Option<Box<dyn Volume>>,
@@ -29,9 +30,12 @@ fn whole(device: &str, len_bytes: u64) -> Region {
 
 impl Fixture {
     fn new(builder: WorldBuilder) -> Self {
-        let world = builder.build().unwrap();
+        Self::of(builder.build().unwrap())
+    }
+
+    fn of(world: World) -> Self {
         let board = world.board();
-        Self { world, board, volume: None, _outer: None }
+        Self { world, board, flavour: Flavour::Ext4, volume: None, _outer: None }
     }
 
     fn board() -> Self {
@@ -112,6 +116,10 @@ impl file_systems::FileSystemsFixture for Fixture {
         &*self.board.file_systems
     }
 
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.board.devices
+    }
+
     fn region(&self) -> Region {
         Region { offset_bytes: 4 * MIB, ..whole("sdb", 16 * MIB) }
     }
@@ -122,6 +130,14 @@ impl file_systems::FileSystemsFixture for Fixture {
 
     fn larger_region(&self) -> Option<Region> {
         Some(Region { len_bytes: 32 * MIB, ..self.region() })
+    }
+
+    fn cut(&self) -> Option<Box<dyn file_systems::FileSystemsFixture>> {
+        Some(Box::new(Self { flavour: self.flavour, ..Self::of(self.world.reboot(Survival::None)) }))
+    }
+
+    fn flavour(&self) -> Flavour {
+        self.flavour
     }
 }
 
@@ -189,12 +205,83 @@ impl records::RecordsFixture for Fixture {
     }
 }
 
+/// A board with a drive and a medium that holds a root file system, both mounted.
+struct Booted {
+    system: std::sync::Arc<dyn System>,
+    drive: Box<dyn Volume>,
+    rootfs: Box<dyn Volume>,
+}
+
+impl Booted {
+    fn new() -> Self {
+        let medium = |name: &str, device: &str, kind: Kind| {
+            let content = Content::FileSystem(FileSystemContent::new(kind, vec![]));
+            Medium::new(name, device, DeviceKind::Sd, 7 * MIB).content(content)
+        };
+        let builder = WorldBuilder::new()
+            .medium(medium("drive", "sda", Kind::Vfat))
+            .medium(medium("sd", "mmcblk0", Kind::Ext4))
+            .compatible("technologic,imx6q-ts7970")
+            .compatible("fsl,imx6q")
+            .kernel_command_line("console=ttymxc0 imx_type=ts7970");
+        let board = builder.build().unwrap().board();
+        let mount = |device| board.file_systems.mount(&whole(device, 7 * MIB), Access::ReadWrite).unwrap();
+        Self { drive: mount("sda"), rootfs: mount("mmcblk0"), system: board.system }
+    }
+}
+
+impl system::SystemFixture for Booted {
+    fn system(&self) -> &dyn System {
+        &*self.system
+    }
+
+    fn compatible(&self) -> Vec<String> {
+        vec!["technologic,imx6q-ts7970".to_owned(), "fsl,imx6q".to_owned()]
+    }
+
+    fn kernel_command_line(&self) -> String {
+        "console=ttymxc0 imx_type=ts7970".to_owned()
+    }
+
+    fn program_volume(&self) -> &dyn Volume {
+        &*self.drive
+    }
+
+    fn tree(&self) -> &dyn Volume {
+        &*self.rootfs
+    }
+
+    fn program(&self, script: &system::Script<'_>) -> Option<Vec<u8>> {
+        let commands = match script {
+            system::Script::Print(line, exit_status) => format!("print {line}\nexit {exit_status}\n"),
+            system::Script::Write(name, text) => format!("write {name} {text}\n"),
+            system::Script::Signal => "signal\n".to_owned(),
+            system::Script::Hang => "hang\n".to_owned(),
+            // Its hooks have no variables, and are short.
+            system::Script::PrintVariable(_) | system::Script::PrintTooMuch(_) => return None,
+        };
+        Some(commands.into_bytes())
+    }
+}
+
+mod system_with_scripts {
+    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
+}
+
 mod block_devices {
     replicator_hal::contract_tests!(block, || Some(super::Fixture::board()));
 }
 
 mod file_systems_on_a_disk {
     replicator_hal::contract_tests!(file_systems, || Some(super::Fixture::board()));
+}
+
+mod file_systems_without_a_journal {
+    use super::{Fixture, Flavour};
+    replicator_hal::contract_tests!(file_systems, || Some(Fixture {
+        flavour: Flavour::Ext2,
+        ..Fixture::board()
+    }));
 }
 
 mod volume_on_ext4 {

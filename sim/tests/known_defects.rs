@@ -3,8 +3,7 @@
 //! A story is told by the scenario runner, with all its checkers. Defects that only real files and real tools can show
 //! (attributes, sparse files, archives of other tars) are in `engine/tests/tar_*.rs` and in the real-input test.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use replicator_sim::runner;
 use replicator_sim::scenario::builtin::BUILTIN;

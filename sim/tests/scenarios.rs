@@ -5,7 +5,8 @@
 
 use replicator_sim::runner;
 use replicator_sim::scenario::builtin::BUILTIN;
-use replicator_sim::scenario::schema::Scenario;
+use replicator_sim::scenario::schema::{FaultKind, Scenario, SurvivalSpec};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,4 +40,37 @@ fn every_story_holds_and_is_deterministic() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} complaints:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_kind_of_fault_and_of_survival_is_in_a_story() {
+    let stories: Vec<Scenario> =
+        BUILTIN.iter().map(|(name, text)| Scenario::parse(text, name).unwrap()).collect();
+    let faults = stories.iter().flat_map(|story| &story.faults).filter(|fault| !fault.may_be_missed);
+    let faults: BTreeSet<String> = faults.map(|fault| format!("{:?}", fault.kind)).collect();
+    assert_eq!(faults, FaultKind::ALL.map(|kind| format!("{kind:?}")).into());
+    let cut = stories.iter().flat_map(|story| &story.boots).filter(|boot| boot.cut.is_some());
+    let survivals: BTreeSet<String> = cut.map(|boot| format!("{:?}", boot.survive)).collect();
+    let all = [
+        SurvivalSpec::None,
+        SurvivalSpec::All,
+        SurvivalSpec::DataLate,
+        SurvivalSpec::Subset,
+        SurvivalSpec::Garbage,
+    ];
+    assert_eq!(survivals, all.map(|survival| format!("{survival:?}")).into());
+}
+
+/// S14: what becomes of one medium is the same with and without a fault on another.
+#[test]
+fn a_fault_on_one_medium_changes_no_byte_of_another() {
+    for (name, untouched) in [("write-card-is-pulled", "emmc"), ("capture-drive-is-pulled", "sd")] {
+        let with =
+            Scenario::parse(BUILTIN.iter().find(|(known, _)| *known == name).unwrap().1, name).unwrap();
+        let mut without = with.clone();
+        without.faults.clear();
+        let [with, without] = [with, without].map(|story| runner::run(name, &story).unwrap().evidence);
+        assert_eq!(with.last().after.media[untouched], without.last().after.media[untouched], "{name}");
+        assert_ne!(with.last().status(), without.last().status(), "{name}");
+    }
 }

@@ -236,6 +236,8 @@ fn a_terminated_run_leaves_nothing_mounted() {
     let status = child.wait().unwrap();
     assert!(!status.success(), "{status}");
     wait_until_free(&board);
+    let read_only = shell("blockdev --getro \"$1\"", [&golden.device]);
+    assert_eq!(read_only.trim(), "0", "the golden medium stays write-protected");
 }
 
 fn terminate(child: &Child) {

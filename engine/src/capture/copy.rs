@@ -32,18 +32,20 @@ impl ReadAt for Medium<'_> {
     }
 }
 
-/// Copies all of `device` to the new file `image` on the drive; its length is the medium's.
+/// Copies all of `device` to the new file `image` on the drive; its length is the medium's. If the image is to be
+/// sanitised, a partition table that cannot be read is refused.
 pub(super) fn copy_medium(
     operation: &Operation<'_>,
     work: &Work<'_>,
     device: &BlockDevice,
     image: &RelativePath,
+    is_sanitised: bool,
 ) -> Result<Layout> {
     let source = operation
         .retry(|| operation.board.devices.open_source(&device.name))
         .map_err(Error::hal(format!("opening {}", device.name)))?;
     let mut medium = Medium { operation, source };
-    let result = copy_open(operation, work, device, image, &mut medium);
+    let result = copy_open(operation, work, device, image, &mut medium, is_sanitised);
     let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
     match (result, closed) {
         (Ok(layout), closed) => closed.map(|()| layout),
@@ -61,6 +63,7 @@ fn copy_open(
     device: &BlockDevice,
     image: &RelativePath,
     medium: &mut Medium<'_>,
+    is_sanitised: bool,
 ) -> Result<Layout> {
     let len_bytes = medium.len_bytes();
     if len_bytes == 0 || len_bytes != device.len_bytes {
@@ -71,6 +74,16 @@ fn copy_open(
     }
     let layout = Layout::read(medium, device.sector_len_bytes)
         .map_err(|error| named(error, &format!("reading the partition table of {}", device.name)))?;
+    if layout.is_damaged && is_sanitised {
+        let what = layout.note.as_deref().unwrap_or("its partition table is damaged");
+        return Err(Error::refused(
+            Refusal::MediumUnfit,
+            format!(
+                "{}: {what}; what cannot be found cannot be sanitised: mend the table, or turn sanitising off",
+                device.name
+            ),
+        ));
+    }
     for slot in &layout.slots {
         operation
             .log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));

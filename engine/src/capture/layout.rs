@@ -36,15 +36,18 @@ pub(super) struct Layout {
     pub(super) is_single: bool,
     /// What is odd about it.
     pub(super) note: Option<String>,
+    /// Whether there is a table that cannot be read: then nothing proves that there is no root file system.
+    pub(super) is_damaged: bool,
 }
 
 impl Layout {
-    /// Reads the partition table of `medium`. A damaged table is no failure: the medium is captured as it is.
+    /// Reads the partition table of `medium`. A damaged table is no failure here: the medium can be captured as it is.
     pub(super) fn read(medium: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Self> {
         let len_bytes = medium.len_bytes();
         let whole = |note: Option<String>| Self {
             slots: vec![Slot { number: 0, bytes: 0..len_bytes }],
             is_single: false,
+            is_damaged: note.is_some(),
             note,
         };
         let table = match partition::read(medium, sector_len_bytes) {
@@ -65,7 +68,7 @@ impl Layout {
             .collect();
         slots.sort_by_key(|slot| slot.bytes.start);
         let note = (slots.len() < count).then(|| "a partition lies beyond the end of the medium".to_owned());
-        Ok(Self { is_single: count == 1 && slots.len() == 1, slots, note })
+        Ok(Self { is_single: count == 1 && slots.len() == 1, slots, note, is_damaged: false })
     }
 
     /// Whether partitions share bytes: then none can be said to be unused.
@@ -118,7 +121,7 @@ mod tests {
 
     fn layout(bytes: &[Range<u64>]) -> Layout {
         let slots = bytes.iter().map(|bytes| Slot { number: 1, bytes: bytes.clone() }).collect();
-        Layout { slots, is_single: false, note: None }
+        Layout { slots, is_single: false, note: None, is_damaged: false }
     }
 
     #[test]

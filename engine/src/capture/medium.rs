@@ -15,6 +15,7 @@ use super::{Capture, pack_disk, pack_tar};
 use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::{ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::Done;
@@ -34,6 +35,9 @@ pub(super) fn capture(
     };
     let job = Job { capture, operation, work, rules, medium, device };
     job.run().inspect_err(|_| {
+        if operation.mutated(Mutant::WorkFilesStay) {
+            return;
+        }
         if let Err(second) = work.remove_leftovers(operation) {
             operation.log(&format!("further failure: {second}"));
         }
@@ -56,9 +60,16 @@ impl Job<'_> {
         let image = work.path(&format!("{name}.image"))?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();
-        let layout = copy_medium(operation, work, self.device, &image)?;
+        let layout = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
         notes.extend(layout.note.clone());
         let hint = self.medium.profile.rootfs_partition;
+        if operation.mutated(Mutant::FsckOnTheSource) {
+            let source = Holder::Device(self.device.name.clone());
+            layout
+                .slots
+                .iter()
+                .for_each(|slot| drop(operation.board.file_systems.fsck(&slot.region(&source))));
+        }
         let rootfs = rootfs::find(operation, &layout, &holder, hint, &mut notes)?;
         self.sanitise(rootfs.as_ref(), &mut notes)?;
         let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, rootfs.as_ref())?;
@@ -113,6 +124,7 @@ impl Job<'_> {
             })?,
             None => {
                 let unused = layout.unused(operation, holder);
+                let unused = if operation.mutated(Mutant::FreeBlocksStay) { Vec::new() } else { unused };
                 pack_disk::pack(operation, work.drive, image, &unused, xz.as_ref(), &mut *file)?
             }
         };

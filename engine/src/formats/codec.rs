@@ -62,7 +62,8 @@ impl fmt::Display for Compression {
 /// How much memory a file may make its decoder take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For dictionaries and windows, each decoder thread.
+    /// For the dictionary or window of one decoder. Workers that decode blocks side by side take up to 10 MiB each beside
+    /// it, and their blocks 8 MiB each.
     pub memory_bytes: u64,
     /// For the block map of an xz file.
     pub index_bytes: u64,

@@ -1,6 +1,6 @@
 //! Writing a disk image: everything but its start, verify, then the start, verify again.
 //!
-//! What is decoded is hashed while it is written; the medium is read back past the caches and compared chunk by chunk.
+//! What is decoded is hashed while it is written; the medium is read back past the caches and compared by hashes of stretches.
 //! The image's first stretch holds the partition table and is held back, so that a medium that was not verified does
 //! not look bootable.
 
@@ -8,22 +8,35 @@ use super::preflight::Checked;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
-use crate::operation::Operation;
+use crate::mutant::Mutant;
+use crate::operation::{Operation, Progress};
 use crate::report::Done;
 use replicator_hal::{self as hal, Target, Volume};
 use std::io::{Read, Write};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// What one chunk of the image must read back as.
-struct Chunk {
+/// So many hashes are kept of an image at most, however large it is: 2 MiB of memory.
+const STRETCHES_MAX: u64 = 1 << 16;
+
+/// What one stretch of the image must read back as.
+struct Stretch {
     offset_bytes: u64,
-    len_bytes: usize,
+    len_bytes: u64,
     hash: u128,
+}
+
+/// Hashes what is written from front to back, stretch by stretch.
+struct Stretches {
+    stretch_len_bytes: u64,
+    done: Vec<Stretch>,
+    hash: Xxh3,
+    offset_bytes: u64,
+    len_bytes: u64,
 }
 
 /// What was written, and what is still held back.
 struct Written {
-    chunks: Vec<Chunk>,
+    stretches: Vec<Stretch>,
     held_back: Vec<u8>,
     len_bytes: u64,
     digests: Vec<Digest>,
@@ -44,7 +57,9 @@ pub(super) fn write(
     let label = operation.label();
     operation.step("flushing");
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
-    compare(operation, target, &written.chunks)?;
+    if !operation.mutated(Mutant::NoReadBack) {
+        compare(operation, target, &written.stretches)?;
+    }
     operation.step("writing the partition table");
     commit_start(operation, checked, target, &written)?;
     Ok(Done {
@@ -73,17 +88,20 @@ fn write_body(
     let file_name = checked.image.name.to_string();
     let label = operation.label();
     let mut file = checked.image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let mut content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(file_name.as_str()))?;
     let mut hashers: Vec<_> = algorithms(checked).into_iter().map(Hasher::new).collect();
     let mut written =
-        Written { chunks: Vec::new(), held_back: Vec::new(), len_bytes: 0, digests: Vec::new() };
+        Written { stretches: Vec::new(), held_back: Vec::new(), len_bytes: 0, digests: Vec::new() };
+    let mut stretches = Stretches::new(operation.tuning.chunk_len_bytes, checked.content_len_bytes);
     let mut progress = operation.progress("writing", checked.content_len_bytes);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     loop {
-        let held_left = operation.tuning.held_back_len_bytes.saturating_sub(written.len_bytes);
-        let wanted = if held_left > 0 { buffer.len().min(held_left as usize) } else { buffer.len() };
+        let start_first = operation.mutated(Mutant::StartFirst);
+        let held_back = if start_first { 0 } else { operation.tuning.held_back_len_bytes };
+        let held_left = held_back.saturating_sub(written.len_bytes);
+        let wanted = if held_left > 0 { within(buffer.len(), held_left) } else { buffer.len() };
         let len = read_chunk(&mut *content, &mut buffer[..wanted]).map_err(Error::io(file_name.as_str()))?;
         if len == 0 {
             break;
@@ -105,7 +123,7 @@ fn write_body(
             operation
                 .retry(|| hal::io::write_target(target, offset_bytes, chunk))
                 .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
-            written.chunks.push(Chunk { offset_bytes, len_bytes: len, hash: xxh3_128(chunk) });
+            stretches.add(offset_bytes, chunk);
         }
         written.len_bytes += len as u64;
         progress.advance(len as u64);
@@ -120,6 +138,7 @@ fn write_body(
             detail: format!("{expected} bytes were announced, {} came", written.len_bytes),
         });
     }
+    written.stretches = stretches.finish();
     written.digests = hashers.into_iter().map(Hasher::finish).collect();
     Ok(written)
 }
@@ -138,41 +157,90 @@ fn check_digests(checked: &Checked, written: &Written) -> Result<()> {
     Ok(())
 }
 
-/// Compares every chunk with the medium.
-fn compare(operation: &Operation<'_>, target: &mut dyn Target, chunks: &[Chunk]) -> Result<()> {
-    let total = chunks.iter().map(|chunk| chunk.len_bytes as u64).sum();
+impl Stretches {
+    fn new(chunk_len_bytes: usize, image_len_bytes: Option<u64>) -> Self {
+        let chunk_len_bytes = chunk_len_bytes as u64;
+        let needed = image_len_bytes.unwrap_or(0).div_ceil(STRETCHES_MAX);
+        let stretch_len_bytes = needed.max(1).next_multiple_of(chunk_len_bytes.max(1));
+        Self { stretch_len_bytes, done: Vec::new(), hash: Xxh3::new(), offset_bytes: 0, len_bytes: 0 }
+    }
+
+    fn add(&mut self, offset_bytes: u64, chunk: &[u8]) {
+        if self.len_bytes == 0 {
+            self.offset_bytes = offset_bytes;
+        }
+        self.hash.update(chunk);
+        self.len_bytes += chunk.len() as u64;
+        if self.len_bytes >= self.stretch_len_bytes {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let hash = self.hash.digest128();
+        self.done.push(Stretch { offset_bytes: self.offset_bytes, len_bytes: self.len_bytes, hash });
+        self.hash.reset();
+        self.len_bytes = 0;
+    }
+
+    fn finish(mut self) -> Vec<Stretch> {
+        if self.len_bytes > 0 {
+            self.close();
+        }
+        self.done
+    }
+}
+
+/// `len`, or less where only `left_bytes` are left; more may be left than memory has addresses.
+pub(super) fn within(len: usize, left_bytes: u64) -> usize {
+    usize::try_from(left_bytes).map_or(len, |left| left.min(len))
+}
+
+/// Compares every stretch with the medium.
+fn compare(operation: &Operation<'_>, target: &mut dyn Target, stretches: &[Stretch]) -> Result<()> {
+    let total = stretches.iter().map(|stretch| stretch.len_bytes).sum();
     let mut progress = operation.progress("verifying", Some(total));
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
-    for chunk in chunks {
-        compare_chunk(operation, target, chunk, &mut buffer)?;
-        progress.advance(chunk.len_bytes as u64);
+    for stretch in stretches {
+        compare_stretch(operation, target, stretch, &mut buffer, &mut progress)?;
     }
     progress.finish();
     Ok(())
 }
 
-fn compare_chunk(
+fn compare_stretch(
     operation: &Operation<'_>,
     target: &mut dyn Target,
-    chunk: &Chunk,
+    stretch: &Stretch,
     buffer: &mut [u8],
+    progress: &mut Progress<'_>,
 ) -> Result<()> {
     let label = operation.label();
-    let found = &mut buffer[..chunk.len_bytes];
-    let len = operation
-        .retry(|| hal::io::read_target(target, chunk.offset_bytes, found))
-        .map_err(Error::hal(format!("reading {label} back at byte {}", chunk.offset_bytes)))?;
-    if len == chunk.len_bytes && xxh3_128(found) == chunk.hash {
-        return Ok(());
-    }
-    let detail = if len < chunk.len_bytes {
-        "the medium ends there"
-    } else if found.iter().all(|byte| *byte == 0) {
-        "it reads as zeros"
-    } else {
-        "it reads other bytes than were written"
+    let (mut hash, mut done_bytes, mut only_zeros) = (Xxh3::new(), 0, true);
+    let differs = |detail: &str| {
+        let (what, offset_bytes) = (label.to_owned(), stretch.offset_bytes);
+        Err(Error::Verify { what, offset_bytes, detail: detail.to_owned() })
     };
-    Err(Error::Verify { what: label.to_owned(), offset_bytes: chunk.offset_bytes, detail: detail.to_owned() })
+    while done_bytes < stretch.len_bytes {
+        let offset_bytes = stretch.offset_bytes + done_bytes;
+        let wanted = within(buffer.len(), stretch.len_bytes - done_bytes);
+        let found = &mut buffer[..wanted];
+        let len = operation
+            .retry(|| hal::io::read_target(target, offset_bytes, found))
+            .map_err(Error::hal(format!("reading {label} back at byte {offset_bytes}")))?;
+        if len < wanted {
+            return differs("the medium ends there");
+        }
+        hash.update(found);
+        only_zeros = only_zeros && found.iter().all(|byte| *byte == 0);
+        done_bytes += len as u64;
+        progress.advance(len as u64);
+    }
+    match (hash.digest128() == stretch.hash, only_zeros) {
+        (true, _) => Ok(()),
+        (false, true) => differs("it reads as zeros"),
+        (false, false) => differs("it reads other bytes than were written"),
+    }
 }
 
 /// Writes the held-back start, each part verified before the next: the first sector last. Before it is there no
@@ -193,8 +261,9 @@ fn commit_start(
         }
         operation.retry(|| hal::io::write_target(target, offset_bytes, part)).map_err(Error::hal(doing()))?;
         target.begin_verify().map_err(Error::hal(doing()))?;
-        let chunk = Chunk { offset_bytes, len_bytes: part.len(), hash: xxh3_128(part) };
-        compare_chunk(operation, target, &chunk, &mut vec![0; part.len()])?;
+        let stretch = Stretch { offset_bytes, len_bytes: part.len() as u64, hash: xxh3_128(part) };
+        let mut progress = operation.progress("verifying the start", Some(part.len() as u64));
+        compare_stretch(operation, target, &stretch, &mut vec![0; part.len()], &mut progress)?;
     }
     Ok(())
 }
@@ -211,4 +280,45 @@ fn read_chunk(content: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usiz
         }
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_never_wraps_around_to_nothing() {
+        for left_bytes in [1_u64 << 32, (1 << 32) + 1, 1 << 63, u64::MAX] {
+            assert!(within(4096, left_bytes) >= 1, "{left_bytes}");
+        }
+        assert_eq!((within(4096, 1 << 32), within(4096, 4095), within(4096, 0)), (4096, 4095, 0));
+    }
+
+    #[test]
+    fn stretches_cover_everything_and_stay_few() {
+        let chunk = [7; 1024];
+        for chunks in [0, 1, 2, 3, 64, 65] {
+            let mut stretches = Stretches::new(chunk.len(), None);
+            stretches.stretch_len_bytes = 2048;
+            let start_bytes = 100;
+            for number in 0..chunks {
+                stretches.add(start_bytes + number * 1024, &chunk);
+            }
+            stretches.add(start_bytes + chunks * 1024, &chunk[..3]);
+            let mut offset_bytes = start_bytes;
+            for stretch in stretches.finish() {
+                assert_eq!(stretch.offset_bytes, offset_bytes);
+                let content = vec![7; stretch.len_bytes as usize];
+                assert_eq!(stretch.hash, xxh3_128(&content));
+                offset_bytes += stretch.len_bytes;
+            }
+            assert_eq!(offset_bytes, start_bytes + chunks * 1024 + 3);
+        }
+        for image_len_bytes in [1_u64 << 40, (1 << 40) + 1, u64::MAX >> 8] {
+            let stretches = Stretches::new(1 << 20, Some(image_len_bytes));
+            assert!(image_len_bytes.div_ceil(stretches.stretch_len_bytes) <= STRETCHES_MAX);
+            assert_eq!(stretches.stretch_len_bytes % (1 << 20), 0);
+        }
+        assert_eq!(Stretches::new(1 << 20, Some(64 << 30)).stretch_len_bytes, 1 << 20);
+    }
 }

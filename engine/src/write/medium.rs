@@ -1,9 +1,12 @@
 //! A medium that is being written: opened exclusively, closed whatever happens, and never left half-blessed.
 
-use super::preflight::{Checked, check_unchanged};
+use super::preflight::{Checked, check_unchanged, same_device};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::Target;
+
+/// Where a partition table is looked for first, in sectors of any size.
+const FIRST_SECTORS_LEN_BYTES: u64 = 4096;
 
 /// Opens the medium for `work`, after making sure that it is still the one that was checked: a card may have been
 /// swapped. If `work` fails, the ends of the medium are erased, so that no half-written one looks bootable. The first
@@ -24,12 +27,15 @@ pub(super) fn with_target<T>(
         .devices
         .open_target(device)
         .map_err(Error::hal(format!("opening {label} ({device}) to write it")))?;
-    let result = work(&mut *target);
-    if result.is_err() {
-        if let Err(error) = erase_ends(operation, &mut *target) {
-            operation.log(&format!("the medium could not be made unbootable: {error}"));
-        }
-    }
+    // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
+    let is_ours = same_device(operation, label, &checked.device);
+    let result = is_ours.and_then(|_| {
+        work(&mut *target).inspect_err(|_| {
+            if let Err(error) = erase_ends(operation, &mut *target) {
+                operation.log(&format!("the medium could not be made unbootable: {error}"));
+            }
+        })
+    });
     let closed = target.close().map_err(Error::hal(format!("closing {label}")));
     match (result, closed) {
         (Ok(value), Ok(())) => Ok(value),
@@ -51,13 +57,19 @@ pub(super) fn wipe_ends(operation: &Operation<'_>, target: &mut dyn Target) -> R
     erase_ends(operation, target)
 }
 
-/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures), and syncs.
+/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures), and syncs. Every range is
+/// tried, also after an error, and the first sectors come alone: a bad sector elsewhere must not save an old table.
 fn erase_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
     let len_bytes = target.len_bytes();
     let wiped = operation.tuning.wiped_len_bytes.min(len_bytes);
-    let doing = || format!("erasing the partition table of {}", operation.label());
-    for start in [0, len_bytes - wiped] {
-        operation.retry(|| target.zero(start, wiped)).map_err(Error::hal(doing()))?;
+    let first = FIRST_SECTORS_LEN_BYTES.min(wiped);
+    let mut result = Ok(());
+    for range in [0..first, first..wiped, len_bytes - wiped..len_bytes] {
+        if !range.is_empty() {
+            let zeroed = operation.retry(|| target.zero(range.start, range.end - range.start));
+            result = result.and(zeroed);
+        }
     }
-    target.sync().map_err(Error::hal(doing()))
+    let synced = target.sync();
+    result.and(synced).map_err(Error::hal(format!("erasing the partition table of {}", operation.label())))
 }

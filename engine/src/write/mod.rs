@@ -8,6 +8,7 @@ mod image;
 mod medium;
 mod preflight;
 mod tar_check;
+mod tar_limits;
 mod tarball;
 mod verify_tree;
 
@@ -16,7 +17,9 @@ pub use preflight::Checked;
 pub use tar_check::TarFacts;
 
 use crate::error::{Error, Result};
+use crate::lease::Leases;
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
@@ -93,6 +96,9 @@ impl<'a> Write<'a> {
                 }
             }
         }
+        if self.tuning.mutant.is(Mutant::OneFailsAll) && !outcomes.is_empty() {
+            ready.clear();
+        }
         let results = self.in_parallel(&ready, |operation, (_, item, checked, _)| {
             write_one(operation, self.drive, item, checked)
         });
@@ -118,16 +124,19 @@ impl<'a> Write<'a> {
         T: Send,
     {
         let mut slots: Vec<Option<(Result<T>, Duration)>> = items.iter().map(|_| None).collect();
+        let leases = Leases::new(self.board, items.len(), self.tuning.io_lease);
         let tasks = items
             .iter()
             .zip(&mut slots)
-            .map(|(item, slot)| {
-                let work = &work;
+            .enumerate()
+            .map(|(number, (item, slot))| {
+                let (work, leases) = (&work, &leases);
                 Task {
                     name: item.medium_name().to_owned(),
                     body: Box::new(move || {
                         let operation =
-                            Operation::new(self.board, self.tuning, item.medium_name(), item.log_name());
+                            Operation::new(self.board, self.tuning, item.medium_name(), item.log_name())
+                                .beside_others(leases, number);
                         let started = self.board.clock.monotonic();
                         let result = work(&operation, item).and_then(|value| {
                             operation.check_lease()?;
@@ -136,6 +145,7 @@ impl<'a> Write<'a> {
                         if let Err(error) = &result {
                             operation.log(&format!("failed: {error} [{}]", error.code()));
                         }
+                        leases.end(number);
                         *slot = Some((result, self.board.clock.monotonic().saturating_sub(started)));
                     }),
                 }

@@ -2,7 +2,8 @@
 //!
 //! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
 //! is checked while it is written, and its start is held back until then. A tarball is decoded whole, because only that
-//! tells whether every entry can be restored; so is any image whose decoded length is not written down in it.
+//! tells whether every entry can be restored, unless it is the very file that a capture has read back and decoded; so is
+//! any image whose decoded length is not written down in it.
 
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
@@ -14,6 +15,7 @@ use crate::formats::digest::Hasher;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
 use crate::media::Medium;
+use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
@@ -48,7 +50,8 @@ pub(super) fn check(
 ) -> Result<Checked> {
     let name = image.name.to_string();
     let device = check_medium(operation, medium, &name)?;
-    if let (Some(captured_from), Some(identity)) = (&image.captured_from, &device.identity) {
+    let captured_from = image.captured_from.as_ref().and_then(|record| record.identity.as_ref());
+    if let (Some(captured_from), Some(identity)) = (captured_from, &device.identity) {
         if captured_from == identity && !write_back {
             return Err(Error::refused(
                 Refusal::WriteBack,
@@ -70,13 +73,16 @@ pub(super) fn check(
     match image.name.packing {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
-            let facts = check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?;
+            let facts = match TarFacts::of_capture(&image, content_len_bytes, device.len_bytes) {
+                Some(facts) => facts,
+                None => check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?,
+            };
             content_len_bytes = Some(facts.content_len_bytes);
             tar = Some(facts);
         }
         Packing::Disk => {
             if content_len_bytes.is_none() {
-                content_len_bytes = Some(decode_whole(operation, drive, &image)?);
+                content_len_bytes = Some(decode_whole(operation, drive, &image, device.len_bytes)?);
             }
             if content_len_bytes == Some(0) {
                 return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
@@ -93,7 +99,11 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
     let Some(planned) = &medium.device else {
         return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
     };
-    check_unchanged(operation, label, planned)
+    let device = check_unchanged(operation, label, planned)?;
+    if operation.mutated(Mutant::BlankIsRefused) && device.partitions.is_empty() {
+        return Err(Error::refused(Refusal::MediumUnfit, format!("{label} has no partitions")));
+    }
+    Ok(device)
 }
 
 /// The device as it is now, if it is still the same, and free to be written.
@@ -101,6 +111,26 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
 /// # Errors
 /// `MediumUnfit`.
 pub(super) fn check_unchanged(
+    operation: &Operation<'_>,
+    label: &str,
+    planned: &BlockDevice,
+) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
+    let device = same_device(operation, label, planned)?;
+    if let Some(user) = &device.in_use {
+        return Err(unfit(format!("{} is in use: {user}", device.name)));
+    }
+    if device.read_only {
+        return Err(unfit(format!("{} is write-protected", device.name)));
+    }
+    Ok(device)
+}
+
+/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
+///
+/// # Errors
+/// `MediumUnfit`.
+pub(super) fn same_device(
     operation: &Operation<'_>,
     label: &str,
     planned: &BlockDevice,
@@ -114,14 +144,11 @@ pub(super) fn check_unchanged(
         && device.len_bytes == planned.len_bytes
         && device.kind == planned.kind
         && device.controller_path == planned.controller_path;
+    if operation.mutated(Mutant::AnyDeviceWithTheName) {
+        return Ok(device);
+    }
     if !same {
         return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
-    }
-    if let Some(user) = &device.in_use {
-        return Err(unfit(format!("{} is in use: {user}", device.name)));
-    }
-    if device.read_only {
-        return Err(unfit(format!("{} is write-protected", device.name)));
     }
     Ok(device)
 }
@@ -214,11 +241,17 @@ fn check_fits(name: &str, content_len_bytes: Option<u64>, device: &BlockDevice) 
     }
 }
 
-/// Decodes everything, for the length and the sidecars.
-fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<u64> {
+/// Decodes everything, for the length and the sidecars. Stops where it is clear that the medium is too small: a few bytes
+/// can decode to more than anybody wants to wait for.
+fn decode_whole(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    medium_len_bytes: u64,
+) -> Result<u64> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
@@ -235,6 +268,12 @@ fn decode_whole(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) ->
         }
         len_bytes += len as u64;
         progress.advance(len as u64);
+        if len_bytes > medium_len_bytes {
+            return Err(Error::refused(
+                Refusal::ImageTooLarge,
+                format!("{name} holds more than the {medium_len_bytes} bytes of the medium"),
+            ));
+        }
     }
     progress.finish();
     drop(content);

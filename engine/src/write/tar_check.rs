@@ -2,29 +2,46 @@
 //! and its content must match the sidecars.
 
 use super::image::Image;
-use crate::error::{Error, Refusal, Result};
+use super::tar_limits::Needs;
+use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Digest, Hasher};
-use crate::formats::tar::{EntryKind, Reader, ReaderLimits};
+use crate::formats::tar::{Reader, ReaderLimits};
 use crate::operation::{Operation, Progress};
 use replicator_hal::Volume;
 use std::io::{self, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Space a file system takes per entry beside its data: an inode, and its part of a directory.
-const ENTRY_LEN_BYTES: u64 = 256;
-
-/// What a whole pass over a tarball showed.
+/// What is known of a tarball before it is extracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarFacts {
     /// Length of the decoded archive.
     pub content_len_bytes: u64,
-    /// Hash of the decoded archive: the pass that extracts must see the same.
-    pub content_hash: u128,
-    /// Number of entries.
-    pub entries: u64,
-    /// Bytes of file data.
+    /// Hash of the decoded archive: the pass that extracts must see the same. `None` if it was not decoded yet.
+    pub content_hash: Option<u128>,
+    /// Bytes of file data, or somewhat more.
     pub data_len_bytes: u64,
+}
+
+impl TarFacts {
+    /// A tarball that a capture made, and whose file matches its sidecar, is the one that the capture read back from the
+    /// drive and decoded whole: decoding it once more before it is written would tell nothing new. Its content is held
+    /// against its sidecar when it is extracted. `None` if all that cannot be said, or if it may not fit.
+    pub(super) fn of_capture(
+        image: &Image,
+        content_len_bytes: Option<u64>,
+        medium_len_bytes: u64,
+    ) -> Option<Self> {
+        let content_len_bytes = content_len_bytes.filter(|len_bytes| *len_bytes <= medium_len_bytes)?;
+        let is_verified =
+            image.captured_from.is_some() && !image.file.is_empty() && !image.content.is_empty();
+        // An entry takes no more beside its data than its header in the archive.
+        is_verified.then_some(Self {
+            content_len_bytes,
+            content_hash: None,
+            data_len_bytes: content_len_bytes,
+        })
+    }
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -88,21 +105,23 @@ pub(super) fn check_tar(
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
     let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let (entries, data_len_bytes) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let needs = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
         promise.check(&name, digest)?;
     }
-    if entries == 0 {
-        return Err(Error::refused(Refusal::WrongContent, format!("{name} holds no files")));
-    }
-    Ok(TarFacts { content_len_bytes: tapped.len_bytes, content_hash: tapped.hash, entries, data_len_bytes })
+    needs.check_not_empty(&name)?;
+    Ok(TarFacts {
+        content_len_bytes: tapped.len_bytes,
+        content_hash: Some(tapped.hash),
+        data_len_bytes: needs.data_len_bytes,
+    })
 }
 
 fn count(
@@ -110,28 +129,11 @@ fn count(
     name: &str,
     content: &mut dyn Read,
     medium_len_bytes: u64,
-) -> Result<(u64, u64)> {
+) -> Result<Needs> {
     let mut reader = Reader::new(content, ReaderLimits::default());
-    let (mut entries, mut data_len_bytes) = (0_u64, 0_u64);
+    let mut needs = Needs::default();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
-        entries += 1;
-        if let EntryKind::File { data, .. } = &entry.kind {
-            data_len_bytes =
-                data.iter().fold(data_len_bytes, |sum, range| sum.saturating_add(range.end - range.start));
-        }
-        let needed = data_len_bytes.saturating_add(entries * ENTRY_LEN_BYTES);
-        if needed > medium_len_bytes {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{name} needs more than {needed} bytes, the medium has {medium_len_bytes}"),
-            ));
-        }
-        if entries > operation.tuning.tar_entries_max {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{name} has more than {} entries", operation.tuning.tar_entries_max),
-            ));
-        }
+        needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
     }
-    Ok((entries, data_len_bytes))
+    Ok(needs)
 }

@@ -5,11 +5,12 @@
 
 use super::extract::{Manifest, extract};
 use super::medium::{wipe_ends, with_target};
-use super::preflight::Checked;
+use super::preflight::{Checked, check_unchanged};
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
+use crate::formats::digest::Hasher;
 use crate::formats::partition::{self, Layout};
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
@@ -47,6 +48,8 @@ pub(super) fn write(
     };
     with_target(operation, checked, |target| wipe_ends(operation, target))?;
     operation.step("making the file system");
+    // Between two openings the name may have gone to another medium.
+    check_unchanged(operation, label, &checked.device)?;
     let format = Format { flavour: medium.file_system.flavour(), label: None };
     let file_systems = &operation.board.file_systems;
     file_systems
@@ -59,7 +62,7 @@ pub(super) fn write(
     with_target(operation, checked, |target| {
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
-    mounted(operation, &region, Access::ReadOnly, |volume| {
+    let times = mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.step("writing the partition table");
@@ -70,7 +73,11 @@ pub(super) fn write(
         content_md5: None,
         // Files are read back through a mount: direct reads of the device do not apply to them.
         cache_bypass: Some(CacheBypass::Dropped),
-        notes: Vec::new(),
+        notes: if times.in_whole_seconds() {
+            vec!["file times kept to the second".to_owned()]
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -123,19 +130,26 @@ fn fill(
 ) -> Result<Manifest> {
     let name = checked.image.name.to_string();
     let mut file = checked.image.open(operation, drive)?;
-    let compute = operation.board.tasks.compute();
+    let compute = operation.compute();
     let content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
-    let mut tap = Tap::new(content, Vec::new(), operation.progress("writing", Some(facts.content_len_bytes)));
-    let manifest = extract(operation, &name, &mut tap, volume)?;
+    let promises = if facts.content_hash.is_none() { &checked.image.content[..] } else { &[] };
+    let hashers = promises.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let progress = operation.progress("writing", Some(facts.content_len_bytes));
+    let mut tap = Tap::new(content, hashers, progress);
+    let manifest = extract(operation, &name, &mut tap, volume, checked.device.len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
-    if (tapped.hash, tapped.len_bytes) != (facts.content_hash, facts.content_len_bytes) {
+    let hash_differs = facts.content_hash.is_some_and(|hash| hash != tapped.hash);
+    if hash_differs || tapped.len_bytes != facts.content_len_bytes {
         return Err(Error::Verify {
             what: name,
             offset_bytes: 0,
             detail: "the drive gave other bytes than when it was checked".into(),
         });
+    }
+    for (promise, digest) in promises.iter().zip(&tapped.digests) {
+        promise.check(&name, digest)?;
     }
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;

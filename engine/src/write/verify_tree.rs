@@ -1,12 +1,45 @@
 //! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes.
 
+use super::disk_image::within;
 use super::extract::{Expected, Manifest};
 use crate::error::{Error, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::operation::{Operation, Progress};
-use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Volume};
+use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Timestamp, Volume};
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
+
+/// How exactly a file system kept the times of files. Some keep whole seconds only: that is told, but no fault, as long
+/// as it does so with all of them.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    exact: bool,
+    cut_off: Option<RelativePath>,
+}
+
+impl Times {
+    /// Whether fractions of seconds were lost.
+    pub(super) fn in_whole_seconds(&self) -> bool {
+        self.cut_off.is_some()
+    }
+
+    fn agree(&mut self, path: &RelativePath, expected: Timestamp, found: Timestamp) -> bool {
+        if found == expected {
+            self.exact |= expected.nanos != 0;
+            return true;
+        }
+        let cut_off = found.seconds == expected.seconds && found.nanos == 0;
+        if cut_off && self.cut_off.is_none() {
+            self.cut_off = Some(path.clone());
+        }
+        cut_off && !self.exact
+    }
+
+    /// The path whose time was cut off although others were kept.
+    fn odd_one(&self) -> Option<&RelativePath> {
+        self.cut_off.as_ref().filter(|_| self.exact)
+    }
+}
 
 /// Checks every entry of the manifest.
 ///
@@ -17,13 +50,22 @@ pub(super) fn verify(
     volume: &dyn Volume,
     manifest: &Manifest,
     data_len_bytes: u64,
-) -> Result<()> {
+) -> Result<Times> {
+    let mut times = Times::default();
+    let differs = |path: &RelativePath, detail: String| Error::Verify {
+        what: format!("{path} on {}", operation.label()),
+        offset_bytes: 0,
+        detail,
+    };
     let mut progress = operation.progress("verifying", Some(data_len_bytes));
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     for (path, expected) in manifest {
         let failed = || Error::hal(format!("reading {path} back from {}", operation.label()));
         let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
-        let mut difference = compare_metadata(volume, path, &expected.entry, &found).map_err(failed())?;
+        let mut difference =
+            compare_metadata(volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
+        // Not every entry has content, and no number of them may look like a hang.
+        progress.advance(0);
         if difference.is_none() {
             if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
                 let file = File { path, len_bytes: *len_bytes, data, expected };
@@ -31,12 +73,14 @@ pub(super) fn verify(
             }
         }
         if let Some(detail) = difference {
-            let what = format!("{path} on {}", operation.label());
-            return Err(Error::Verify { what, offset_bytes: 0, detail });
+            return Err(differs(path, detail));
         }
     }
+    if let Some(path) = times.odd_one() {
+        return Err(differs(path, "the time differs".into()));
+    }
     progress.finish();
-    Ok(())
+    Ok(times)
 }
 
 fn compare_metadata(
@@ -44,6 +88,7 @@ fn compare_metadata(
     path: &RelativePath,
     entry: &Entry,
     found: &Metadata,
+    times: &mut Times,
 ) -> hal::Result<Option<String>> {
     let kind = match &entry.kind {
         EntryKind::File { .. } => FileKind::File,
@@ -67,7 +112,7 @@ fn compare_metadata(
     if kind != FileKind::Symlink && found.mode != entry.mode {
         return differs("the mode");
     }
-    if found.modified != entry.modified {
+    if !times.agree(path, entry.modified, found.modified) {
         return differs("the time");
     }
     match &entry.kind {
@@ -110,7 +155,7 @@ fn compare_content(
     for range in file.data {
         let mut offset_bytes = range.start;
         while offset_bytes < range.end {
-            let len = buffer.len().min((range.end - offset_bytes) as usize);
+            let len = within(buffer.len(), range.end - offset_bytes);
             let found = &mut buffer[..len];
             let read =
                 operation.retry(|| hal::io::read_file(&mut *open, offset_bytes, found)).map_err(failed())?;
@@ -149,9 +194,9 @@ fn holes_are_zero(
             if start >= end {
                 break;
             }
-            let len = buffer.len().min((end - start) as usize);
+            let len = within(buffer.len(), end - start);
             let found = &mut buffer[..len];
-            let read = hal::io::read_file(open, start, found).map_err(failed())?;
+            let read = operation.retry(|| hal::io::read_file(&mut *open, start, found)).map_err(failed())?;
             if read < len || found.iter().any(|byte| *byte != 0) {
                 return Ok(false);
             }
@@ -160,4 +205,38 @@ fn holes_are_zero(
         hole_start = range.end;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreed(pairs: &[(Timestamp, Timestamp)]) -> (bool, Times) {
+        let mut times = Times::default();
+        let path = RelativePath::parse("a").unwrap();
+        let all = pairs.iter().all(|(expected, found)| times.agree(&path, *expected, *found));
+        (all && times.odd_one().is_none(), times)
+    }
+
+    fn at(seconds: i64, nanos: u32) -> Timestamp {
+        Timestamp { seconds, nanos }
+    }
+
+    #[test]
+    fn times_may_be_cut_off_to_the_second_if_all_of_them_are() {
+        let (exact, cut) = ((at(7, 5), at(7, 5)), (at(8, 5), at(8, 0)));
+        let whole = (at(9, 0), at(9, 0));
+        for (pairs, agree, in_whole_seconds) in [
+            (&[exact, whole][..], true, false),
+            (&[cut, whole, (at(-3, 9), at(-3, 0))], true, true),
+            (&[exact, cut], false, true),
+            (&[cut, exact], false, true),
+            (&[(at(7, 5), at(7, 4))], false, false),
+            (&[(at(7, 5), at(8, 0))], false, false),
+            (&[(at(7, 0), at(7, 5))], false, false),
+        ] {
+            let (all, times) = agreed(pairs);
+            assert_eq!((all, times.in_whole_seconds()), (agree, in_whole_seconds), "{pairs:?}");
+        }
+    }
 }

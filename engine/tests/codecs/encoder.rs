@@ -71,7 +71,8 @@ fn an_unfinished_stream_is_never_a_valid_file() {
             encoder.write_all(&data[..len]).unwrap();
             encoder.flush().unwrap();
             drop(encoder);
-            assert!(len < 2_000_000 || sink.len() > 200_000);
+            // How far other threads have come by then is up to the scheduler.
+            assert!(compute != Compute::Inline || len < 2_000_000 || sink.len() > 200_000);
             for reading in COMPUTES {
                 assert_eq!(decode(Compression::Xz, &sink, reading).unwrap_err().code(), "F-TRUNCATED");
             }

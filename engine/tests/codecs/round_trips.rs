@@ -44,8 +44,16 @@ fn lens() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![1..20_usize, 1..5000_usize, 1..200_000_usize], 1..8)
 }
 
+/// Few cases, for each of them runs every decoder many times; PROPTEST_CASES asks for more.
+fn few_cases() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(24),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(few_cases())]
 
     #[test]
     fn xz(len in 0..300_000_usize, seed: u64, block_len in 4096..100_000_u64, writes in lens(), reads in lens()) {

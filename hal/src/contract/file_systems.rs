@@ -1,9 +1,16 @@
-//! Contract of [`FileSystems`]: making, mounting, checking, growing.
+//! Contract of [`FileSystems`]: making, mounting, checking, growing; beside targets and sources of the same device; and
+//! after a power cut.
+
+mod beside_devices;
+mod recovery;
+
+pub use beside_devices::*;
+pub use recovery::*;
 
 use super::{kind, path, read_all, skipped, write_new};
 use crate::{
-    Access, ErrorKind, FileSystemKind, FileSystems, Flavour, Format, FsckOutcome, Region, RelativePath,
-    Volume,
+    Access, BlockDevices, ErrorKind, FileSystemKind, FileSystems, Flavour, Format, FsckOutcome, Region,
+    RelativePath, Volume,
 };
 
 /// A region to test. Its content may be anything and is lost.
@@ -11,7 +18,11 @@ pub trait FileSystemsFixture {
     /// The file systems.
     fn file_systems(&self) -> &dyn FileSystems;
 
-    /// A region that can be formatted, of 8 MiB to 256 MiB, and starts without a known file system.
+    /// The devices of the same board.
+    fn devices(&self) -> &dyn BlockDevices;
+
+    /// A region that can be formatted, of 8 MiB to 256 MiB, and starts without a known file system. What holds it is a
+    /// whole device.
     fn region(&self) -> Region;
 
     /// The bytes of [`FileSystemsFixture::region`] on its medium; `None` if the backend keeps files in another way.
@@ -19,6 +30,12 @@ pub trait FileSystemsFixture {
 
     /// The same region after its partition was made larger; `None` if that cannot be done here.
     fn larger_region(&self) -> Option<Region> {
+        None
+    }
+
+    /// The same board booted again after a power cut at this moment; `None` if that cannot be had here. Volumes of this
+    /// fixture may still be mounted then, and are dropped later.
+    fn cut(&self) -> Option<Box<dyn FileSystemsFixture>> {
         None
     }
 

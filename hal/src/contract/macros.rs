@@ -93,6 +93,14 @@ macro_rules! contract_tests {
             a_clean_file_system_passes_the_check
             growing_keeps_the_files
             used_ranges_are_in_order_and_inside
+            a_device_that_is_a_target_is_no_file_system
+            a_mounted_device_is_no_target
+            a_dropped_use_frees_the_device
+            a_source_keeps_file_systems_as_they_are
+            a_cut_while_mounted_needs_recovery
+            a_check_recovers_what_was_synced
+            a_read_only_mount_after_a_cut_changes_nothing
+            growing_after_a_check_keeps_the_files
         ]);
     };
     (leds, $maker:expr) => {
@@ -121,6 +129,19 @@ macro_rules! contract_tests {
             a_panic_is_reported_and_harms_no_other
             no_tasks_are_no_trouble
             computing_has_at_least_one_thread
+        ]);
+    };
+    (system, $maker:expr) => {
+        $crate::contract_tests!(@each system, $maker, [
+            the_board_says_what_it_is
+            a_hook_tells_its_status_and_output
+            a_hook_works_in_its_tree
+            a_hook_gets_its_environment
+            a_signal_is_no_status
+            the_output_of_a_hook_is_bounded
+            a_hook_that_hangs_is_killed
+            a_missing_hook_is_not_found
+            what_is_no_program_cannot_be_started
         ]);
     };
     (records, $maker:expr) => {
@@ -163,8 +184,11 @@ mod tests {
             include_str!("block.rs"),
             include_str!("clock.rs"),
             include_str!("file_systems.rs"),
+            include_str!("file_systems/beside_devices.rs"),
+            include_str!("file_systems/recovery.rs"),
             include_str!("leds.rs"),
             include_str!("records.rs"),
+            include_str!("system.rs"),
             include_str!("tasks.rs"),
             include_str!("volume/attributes.rs"),
             include_str!("volume/content.rs"),

@@ -10,7 +10,7 @@
 //! 1. Enable the feature `contract` of this crate in the tests.
 //! 2. Implement the fixture trait of each area: [`block::DeviceFixture`], [`volume::VolumeFixture`],
 //!    [`file_systems::FileSystemsFixture`], [`leds::LedsFixture`], [`clock::ClockFixture`], [`tasks::TasksFixture`],
-//!    [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
+//!    [`system::SystemFixture`], [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
 //!    cleaned up belongs into its `Drop`.
 //! 3. Instantiate all cases of an area in a module of its own, so that one area can serve several fixtures:
 //!
@@ -40,6 +40,7 @@ pub mod file_systems;
 pub mod leds;
 mod macros;
 pub mod records;
+pub mod system;
 pub mod tasks;
 pub mod volume;
 
@@ -48,7 +49,7 @@ use crate::{ErrorKind, RelativePath, Result, Volume, VolumeFile, io};
 /// Says that a case does not apply here.
 pub fn skipped(case: &str, reason: &str) {
     // In one piece, because tests run beside each other.
-    let line = format!("skipped: {case} ({reason})\n");
+    let line = format!("skipped: {case}: {reason}\n");
     eprint!("{line}");
 }
 

@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 /// How much of the beginning, and how much of the end, of a stream is kept.
 const KEPT_LEN_BYTES: usize = 32 * 1024;
 
+// A control character becomes at most six bytes, as one of 8 bits does: `\u{9b}`.
+const _: () = assert!(2 * KEPT_LEN_BYTES * 6 + 100 < crate::HookEnd::OUTPUT_LEN_MAX_BYTES);
+
 /// Between two looks at whether the program has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

@@ -116,12 +116,17 @@ impl HostDevices {
         lock(&self.table).insert(device.name.clone(), Entry { device, uses: Uses::default() });
     }
 
-    /// Takes a device, or the device of a partition, as mounted. Mounts of different partitions may coexist.
+    /// Takes a device, or the device of a partition, for a file system on it. Those of different partitions may coexist.
     ///
     /// # Errors
-    /// `NotFound`; `Busy` if it is open for writing; `ReadOnly`.
-    pub(super) fn claim_mount(&self, name: &DeviceName, writes: bool) -> Result<Claim> {
-        let operation = "mounting";
+    /// `NotFound`; `Busy` if it is open as a target; `ReadOnly` if it is to be written and is open as a source, or refuses
+    /// writes.
+    pub(super) fn claim_file_system(
+        &self,
+        name: &DeviceName,
+        writes: bool,
+        operation: &str,
+    ) -> Result<Claim> {
         let mut table = lock(&self.table);
         let (entry, _) = find(&mut table, name, operation)?;
         if entry.uses.target {
@@ -129,6 +134,9 @@ impl HostDevices {
         }
         if writes && entry.device.read_only {
             return Err(error(ErrorKind::ReadOnly, operation, name, "the device refuses writes"));
+        }
+        if writes && entry.uses.sources > 0 {
+            return Err(error(ErrorKind::ReadOnly, operation, name, "it is being read"));
         }
         entry.uses.mounts += 1;
         Ok(self.claim(entry, Use::Mount))

@@ -84,9 +84,11 @@ impl HostFileSystems {
     }
 
     /// Takes the device under a region; a file on a volume only has to be there.
-    fn claim(&self, region: &Region, access: Access) -> Result<Option<Claim>> {
+    fn claim(&self, region: &Region, access: Access, operation: &str) -> Result<Option<Claim>> {
         match &region.holder {
-            Holder::Device(name) => self.devices.claim_mount(name, access == Access::ReadWrite).map(Some),
+            Holder::Device(name) => {
+                self.devices.claim_file_system(name, access == Access::ReadWrite, operation).map(Some)
+            }
             Holder::File { volume, path } => {
                 self.volumes.tree(*volume)?.metadata(path)?;
                 Ok(None)
@@ -111,7 +113,7 @@ impl Mount for DirectoryMount {
     fn remount(&self, access: Access) -> Result<()> {
         if let (Holder::Device(name), Access::ReadWrite) = (&self.region.holder, access) {
             // Only to learn whether the device could be mounted that way; our own claim stays.
-            drop(self.devices.claim_mount(name, true)?);
+            drop(self.devices.claim_file_system(name, true, "remounting")?);
         }
         Ok(())
     }
@@ -138,6 +140,7 @@ impl FileSystems for HostFileSystems {
     /// A directory is never damaged.
     fn fsck(&self, region: &Region) -> Result<Fsck> {
         self.unmounted(region, "checking", |entry| {
+            drop(self.claim(region, Access::ReadWrite, "checking")?);
             let output = format!("{}: a directory, nothing to check\n", entry.directory.display());
             Ok(Fsck { outcome: FsckOutcome::Clean, output })
         })
@@ -145,7 +148,7 @@ impl FileSystems for HostFileSystems {
 
     fn format(&self, region: &Region, format: &Format) -> Result<()> {
         let operation = "formatting";
-        drop(self.claim(region, Access::ReadWrite)?);
+        drop(self.claim(region, Access::ReadWrite, operation)?);
         let mut table = lock(&self.table);
         let known = table.iter().position(|entry| entry.is(region));
         let directory = match known.map(|index| &table[index]) {
@@ -186,6 +189,7 @@ impl FileSystems for HostFileSystems {
 
     fn grow(&self, region: &Region) -> Result<()> {
         self.unmounted(region, "growing", |entry| {
+            drop(self.claim(region, Access::ReadWrite, "growing")?);
             if !entry.file_system.kind.is_ext() {
                 let detail = format!("{} cannot grow", entry.file_system.kind);
                 return Err(Error::new(ErrorKind::Unsupported, "growing", region.to_string(), detail));
@@ -202,7 +206,7 @@ impl FileSystems for HostFileSystems {
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         self.unmounted(region, "mounting", |entry| {
-            let claim = self.claim(region, access)?;
+            let claim = self.claim(region, access, "mounting")?;
             let mut tree = Tree::new(&entry.directory, None)?.with_access(access)?;
             // An ext file system is what the directory's own one can pass for. FAT it cannot: names that differ in case
             // only are two files here, and to claim otherwise would be a lie.

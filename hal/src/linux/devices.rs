@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// After a device was closed by a writer, udev looks at its partitions for a moment.
 const REREAD_PATIENCE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// A device that was just let go can stay taken for a moment: a program that another task starts at that time holds a
+/// copy of every open file until it is loaded.
+const EXCLUSIVE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// The block devices of a Linux system.
 #[derive(Debug, Default)]
@@ -41,6 +44,15 @@ impl LinuxDevices {
     /// The devices that the kernel shows below `roots`.
     pub fn new(roots: KernelRoots) -> Self {
         Self { roots, locks: Arc::default() }
+    }
+
+    /// Takes the kernel's write protection off all sources, for a program that is about to end without closing them: the
+    /// kernel would keep it until the device is plugged in anew.
+    ///
+    /// # Errors
+    /// The first device that cannot be made writable again; the others are.
+    pub fn end_write_protection(&self) -> Result<()> {
+        self.locks.release_all(&self.roots)
     }
 
     /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
@@ -111,18 +123,27 @@ pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode
     if !before.file_type().is_block_device() {
         return Err(not_a_block_device(object));
     }
-    let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(mode == OpenMode::Exclusive)
-        .custom_flags(exclusive)
-        .open(&node)
-        .map_err(|error| open_error(&error, object))?;
+    let file = open_patiently(&node, mode).map_err(|error| open_error(&error, object))?;
     let opened = file.metadata().map_err(|error| Error::from_io(error, "opening", object))?;
     if !opened.file_type().is_block_device() || opened.rdev() != before.rdev() {
         return Err(not_a_block_device(object));
     }
     Ok(file)
+}
+
+fn open_patiently(node: &Path, mode: OpenMode) -> std::io::Result<File> {
+    let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
+    let mut options = OpenOptions::new();
+    options.read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive);
+    let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
+    loop {
+        match options.open(node) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                std::thread::sleep(POLL_INTERVAL);
+            }
+            other => return other,
+        }
+    }
 }
 
 /// An error of opening: an empty slot and a write-protected card have numbers of their own there.

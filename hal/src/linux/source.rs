@@ -40,6 +40,22 @@ impl Locks {
         Ok(())
     }
 
+    /// Takes back every flag at once: for a program that ends without closing its sources.
+    pub(super) fn release_all(&self, roots: &KernelRoots) -> Result<()> {
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut first_error = None;
+        for (device, _) in held.into_iter().filter(|(_, lock)| !lock.before) {
+            let restored = open_node(roots, &device, OpenMode::Read).and_then(|file| {
+                ioctl::set_read_only(&file, false)
+                    .map_err(|error| Error::from_io(error, "making writable again", device.as_str()))
+            });
+            if let Err(error) = restored {
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
     fn release(&self, device: &DeviceName, file: &File) -> std::io::Result<()> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lock) = held.get_mut(device) else { return Ok(()) };

@@ -93,16 +93,21 @@ fn identify_ext(superblock: &[u8]) -> Option<FileSystem> {
         label: text(&superblock[0x78..0x88]),
         uuid: uuid(&superblock[0x68..0x78]),
         len_bytes: blocks.checked_mul(1024 << log_block_len),
-        needs_recovery: needs_recovery(incompat, ro_compat, le32(superblock, 0xe8)),
+        needs_recovery: needs_recovery(incompat, ro_compat, le32(superblock, 0xe8), le16(superblock, 0x3a)),
     })
 }
 
-/// Whether the kernel has to mend an ext file system before it can be written to: to replay the journal, to free inodes
-/// that were deleted while open. It does so at mount time only.
-fn needs_recovery(incompat: u32, ro_compat: u32, last_orphan: u32) -> bool {
+/// Whether an ext file system has to be mended before it is written to: a journal to be replayed, inodes to be freed
+/// that were deleted while open; or, where no journal tells, a state that says mounted or damaged.
+fn needs_recovery(incompat: u32, ro_compat: u32, last_orphan: u32, state: u16) -> bool {
     const NEEDS_RECOVERY: u32 = 0x4;
     const ORPHANS_PRESENT: u32 = 0x1_0000;
-    incompat & NEEDS_RECOVERY != 0 || ro_compat & ORPHANS_PRESENT != 0 || last_orphan != 0
+    const CLEANLY_UNMOUNTED: u16 = 0x1;
+    const ERRORS_DETECTED: u16 = 0x2;
+    incompat & NEEDS_RECOVERY != 0
+        || ro_compat & ORPHANS_PRESENT != 0
+        || last_orphan != 0
+        || state & (CLEANLY_UNMOUNTED | ERRORS_DETECTED) != CLEANLY_UNMOUNTED
 }
 
 /// The text before the first NUL, without blanks at the end; `None` if that is empty.
@@ -264,7 +269,7 @@ mod tests {
     fn what_the_kernel_has_to_mend_is_seen() {
         let with = |at: usize, byte: u8| {
             let mut bytes = vec![0; 2048];
-            bytes[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+            bytes[1024 + 0x38..1024 + 0x3b].copy_from_slice(&[0x53, 0xef, 0x1]);
             bytes[1024 + at] = byte;
             identify(&mut Image::of(&bytes).range()).unwrap().unwrap().needs_recovery
         };
@@ -272,6 +277,8 @@ mod tests {
         assert!(with(0x60, 0x4), "a journal to be replayed");
         assert!(with(0x66, 0x1), "an orphan file in use");
         assert!(with(0xe8, 12), "an orphan list");
+        assert!(with(0x3a, 0), "not unmounted, without a journal");
+        assert!(with(0x3a, 0x3), "errors that the kernel found");
     }
 
     #[test]

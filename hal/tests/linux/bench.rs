@@ -3,9 +3,11 @@
 use replicator_hal::host::Volumes;
 use replicator_hal::linux::{FileSystemsConfig, KernelRoots, LinuxDevices, LinuxFileSystems, Tools};
 use replicator_hal::{DeviceName, Holder, Region};
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -18,6 +20,15 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Says so on the terminal, past the test harness, which shows nothing of a test that passes; once for each name.
+fn say_skipped(test: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(test.to_owned()) {
+        let line = format!("skipped: {test}: needs root and loop devices, and e2fsprogs\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
 }
 
 /// Devices, file systems, and a directory for image files.
@@ -36,7 +47,7 @@ impl Bench {
             ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(tool).exists())
         });
         if !root || !tools || !Path::new("/dev/loop-control").exists() {
-            println!("skipped: {test} (needs root and loop devices, and e2fsprogs)");
+            say_skipped(test);
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

@@ -1,11 +1,15 @@
-//! The contract suite on loop devices, on ext4, and on LEDs of the LED class.
+//! The contract suite on loop devices, on ext4, on a `/proc` of its own, and on LEDs of the LED class.
 
 use crate::bench::{Bench, MIB, Medium};
-use replicator_hal::contract::{block, file_systems, leds, volume};
-use replicator_hal::linux::{KernelRoots, LedConfig, LedThread};
-use replicator_hal::{Access, BlockDevices, DeviceName, FileSystems, Flavour, Leds, Region, Status, Volume};
+use replicator_hal::contract::{block, file_systems, leds, system, volume};
+use replicator_hal::host::{Mount, Tree, TreeVolume, Volumes};
+use replicator_hal::linux::{KernelRoots, LedConfig, LedThread, LinuxSystem};
+use replicator_hal::{
+    Access, BlockDevices, DeviceName, FileSystems, Flavour, Leds, Region, Status, System, Volume,
+};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 struct LoopMedium {
@@ -89,6 +93,10 @@ impl file_systems::FileSystemsFixture for LoopFileSystem {
         &self.bench.file_systems
     }
 
+    fn devices(&self) -> &dyn BlockDevices {
+        &self.bench.devices
+    }
+
     fn region(&self) -> Region {
         self.region.clone()
     }
@@ -102,6 +110,17 @@ impl file_systems::FileSystemsFixture for LoopFileSystem {
 
     fn larger_region(&self) -> Option<Region> {
         self.larger.clone()
+    }
+
+    /// What a copy of the medium holds now is what a cut would leave.
+    fn cut(&self) -> Option<Box<dyn file_systems::FileSystemsFixture>> {
+        let bench = Bench::new("contract of file systems")?;
+        let image = bench.directory.path().join("after-a-cut");
+        std::fs::copy(&self.medium.image, &image).unwrap();
+        let medium = bench.attach(&image, &[]);
+        let here = |region: &Region| medium.region(region.offset_bytes, region.len_bytes);
+        let (region, larger) = (here(&self.region), self.larger.as_ref().map(here));
+        Some(Box::new(Self { region, larger, flavour: self.flavour, medium, bench }))
     }
 
     fn flavour(&self) -> Flavour {
@@ -180,6 +199,79 @@ mod volume_on_ext4 {
 
 mod volume_on_vfat {
     replicator_hal::contract_tests!(volume, super::MountedVolume::vfat);
+}
+
+/// A drive and a root file system as plain directories, and a `/proc` that says what the board is.
+struct Booted {
+    system: LinuxSystem,
+    drive: TreeVolume<Plain>,
+    rootfs: TreeVolume<Plain>,
+    _directory: tempfile::TempDir,
+}
+
+/// Directories that nobody has to unmount.
+struct Plain;
+
+impl Mount for Plain {
+    fn remount(&self, _access: Access) -> replicator_hal::Result<()> {
+        Ok(())
+    }
+
+    fn unmount(&self) -> replicator_hal::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self) {}
+}
+
+impl Booted {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let volumes = Arc::<Volumes>::default();
+        let volume = |name: &str| {
+            let root = directory.path().join(name);
+            std::fs::create_dir(&root).unwrap();
+            let (id, tree) = volumes.add(Tree::new(&root, None).unwrap());
+            TreeVolume::new(id, tree, Plain)
+        };
+        let (drive, rootfs) = (volume("drive"), volume("rootfs"));
+        let proc = directory.path().join("proc");
+        std::fs::create_dir_all(proc.join("device-tree")).unwrap();
+        std::fs::write(proc.join("device-tree/compatible"), b"technologic,imx6q-ts7970\0fsl,imx6q\0")
+            .unwrap();
+        std::fs::write(proc.join("cmdline"), "console=ttymxc0\n").unwrap();
+        Self { system: LinuxSystem::new(proc, volumes.clone()), drive, rootfs, _directory: directory }
+    }
+}
+
+impl system::SystemFixture for Booted {
+    fn system(&self) -> &dyn System {
+        &self.system
+    }
+
+    fn compatible(&self) -> Vec<String> {
+        vec!["technologic,imx6q-ts7970".to_owned(), "fsl,imx6q".to_owned()]
+    }
+
+    fn kernel_command_line(&self) -> String {
+        "console=ttymxc0".to_owned()
+    }
+
+    fn program_volume(&self) -> &dyn Volume {
+        &self.drive
+    }
+
+    fn tree(&self) -> &dyn Volume {
+        &self.rootfs
+    }
+
+    fn program(&self, script: &system::Script<'_>) -> Option<Vec<u8>> {
+        Some(system::shell_program(script))
+    }
+}
+
+mod system_below_a_proc {
+    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
 }
 
 struct ClassLeds(LedThread, #[allow(dead_code)] tempfile::TempDir);

@@ -6,19 +6,28 @@
 
 pub mod archive;
 pub mod captured;
+pub mod containment;
+pub mod converges;
 pub mod decode;
 pub mod drive_images;
 pub mod drive_unchanged;
 pub mod failure_visible;
+pub mod flush_final;
+pub mod isolation;
 pub mod mode_safety;
 pub mod no_secret;
 pub mod not_bootable;
+pub mod not_truncated;
 pub mod nothing_left;
+pub mod old_image;
 pub mod out_of_space;
+pub mod progress;
 pub mod refused_untouched;
+pub mod retries;
 pub mod right_target;
 pub mod something_done;
 pub mod source_unchanged;
+pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
 pub mod tree;
@@ -31,7 +40,7 @@ use crate::runner::{Complaint, Evidence};
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers with their names.
-pub const CHECKERS: [(&str, Check); 15] = [
+pub const CHECKERS: [(&str, Check); 24] = [
     ("source-unchanged (S1)", source_unchanged::check),
     ("drive-unchanged (S2)", drive_unchanged::check),
     ("valid-names (S3)", valid_names::check),
@@ -43,10 +52,19 @@ pub const CHECKERS: [(&str, Check); 15] = [
     ("refused-untouched (S9)", refused_untouched::check),
     ("not-bootable (S10)", not_bootable::check),
     ("captured (S6, S11)", captured::check),
+    ("not-truncated (S11)", not_truncated::check),
     ("out-of-space (S12)", out_of_space::check),
+    ("old-image (S13)", old_image::check),
+    ("isolation (S14)", isolation::check),
+    ("containment (S15)", containment::check),
+    ("flush-final (S16)", flush_final::check),
     ("nothing-left (S17)", nothing_left::check),
     ("no-secret (S18)", no_secret::check),
-    ("terminates (L1, L6)", terminates::check),
+    ("terminates (L1)", terminates::check),
+    ("converges (L2, L3)", converges::check),
+    ("retries (L4)", retries::check),
+    ("progress (L5)", progress::check),
+    ("start-up (L6)", start_up::check),
 ];
 
 /// What all checkers find wrong.

@@ -1,4 +1,4 @@
-//! L1, L6: every boot ends in a terminal LED status within bounded time.
+//! L1: every boot ends in a terminal LED status within bounded time.
 //!
 //! Verified: a boot whose power was not cut shows success, failure or critical, hung devices and failed starts included,
 //! not later than a bound of virtual time. Not verified: boots whose LEDs cannot be set.

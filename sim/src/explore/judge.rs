@@ -37,6 +37,7 @@ pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
         console: Vec::new(),
         drive_unchanged: false,
         show_leds: false,
+        wave_forms: Vec::new(),
     };
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
 }

@@ -94,6 +94,7 @@ impl<'a> Sweeping<'a> {
         let evidence = Evidence {
             name: self.name.to_owned(),
             scenario: self.scenario.clone(),
+            request: self.request.clone(),
             faults: failing.excuses(&boot),
             boots: vec![boot],
             missed_cuts: Vec::new(),
@@ -158,6 +159,15 @@ impl Failing {
                 nth: None,
                 times: None,
                 space: None,
+                by: None,
+                to: None,
+                real: None,
+                cache: None,
+                duration_ms: None,
+                seconds: None,
+                exit: None,
+                device: None,
+                taken_by: None,
                 may_be_missed: true,
             };
             FaultEnd { spec, reached: true }

@@ -16,6 +16,7 @@ pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
             Survival::All => (SurvivalSpec::All, None),
             Survival::DataLate => (SurvivalSpec::DataLate, None),
             Survival::Subset(seed) => (SurvivalSpec::Subset, Some(*seed)),
+            Survival::Garbage(seed) => (SurvivalSpec::Garbage, Some(*seed)),
         };
         let cut = CutSpec { on: None, op: None, file: None, nth: 1, after: false, at: Some(*at) };
         BootSpec { cut: Some(cut), survive, survive_seed, ..BootSpec::default() }

@@ -135,6 +135,7 @@ impl Swarm {
         Scenario {
             about: format!("Made up from seed {seed}."),
             seed,
+            wall_clock: None,
             drive,
             media,
             faults,
@@ -206,6 +207,15 @@ impl Swarm {
             nth: None,
             times: None,
             space: None,
+            by: None,
+            to: None,
+            real: None,
+            cache: None,
+            duration_ms: None,
+            seconds: None,
+            exit: None,
+            device: None,
+            taken_by: None,
             may_be_missed: true,
         };
         match kind {
@@ -263,6 +273,8 @@ fn medium(content: Content, len_bytes: u64) -> MediumSpec {
         file_system: None,
         rootfs_partition: None,
         held_open: false,
+        table: None,
+        write_cache: false,
     }
 }
 
@@ -272,6 +284,7 @@ fn text_file(name: &str) -> FileSpec {
         text: Some(String::new()),
         link: None,
         directory: false,
+        device_node: false,
         image: None,
         image_len: None,
         packing: None,
@@ -293,6 +306,7 @@ fn expectation() -> Expectation {
         console: Vec::new(),
         drive_unchanged: false,
         show_leds: false,
+        wave_forms: Vec::new(),
     }
 }
 

@@ -31,7 +31,22 @@ pub fn run_with(
     scenario: &Scenario,
     change: impl Fn(Board) -> Board,
 ) -> Result<Evidence, String> {
-    observe(name, scenario, &change, &mut Nobody)
+    run_as(name, scenario, change, |_| {})
+}
+
+/// The same with another request, such as one for a mutant.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as(
+    name: &str,
+    scenario: &Scenario,
+    change: impl Fn(Board) -> Board,
+    adjust: impl Fn(&mut Request),
+) -> Result<Evidence, String> {
+    let mut request = setup::request(scenario)?;
+    adjust(&mut request);
+    tell(name, scenario, request, &change, &mut Nobody)
 }
 
 /// Who looks on while a story is told, and may run worlds of its own from what it sees.
@@ -60,7 +75,16 @@ pub(crate) fn observe(
     change: &dyn Fn(Board) -> Board,
     observer: &mut dyn Observer,
 ) -> Result<Evidence, String> {
-    let request = setup::request(scenario)?;
+    tell(name, scenario, setup::request(scenario)?, change, observer)
+}
+
+fn tell(
+    name: &str,
+    scenario: &Scenario,
+    request: Request,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
     let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
     let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
     let mut evidence = Evidence {
@@ -69,6 +93,7 @@ pub(crate) fn observe(
         boots: Vec::new(),
         faults: ends,
         missed_cuts: Vec::new(),
+        request: request.clone(),
     };
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {
@@ -136,8 +161,12 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
     if let Some(cut) = &spec.cut {
         armed.push(faults::cut(cut)?);
     }
-    let known =
-        evidence.scenario.media.keys().map(String::as_str).chain(["drive", "image", "leds", "system", "*"]);
+    let known = evidence
+        .scenario
+        .media
+        .keys()
+        .map(String::as_str)
+        .chain(["drive", "image", "leds", "system", "clock", "*"]);
     let known: Vec<&str> = known.collect();
     match armed.iter().find(|armed| !known.contains(&armed.fault.on.as_str())) {
         Some(armed) => Err(format!("a fault is on {:?}; known are {}", armed.fault.on, known.join(", "))),
@@ -160,6 +189,7 @@ pub(crate) fn run_boot(
         SurvivalSpec::All => Survival::All,
         SurvivalSpec::DataLate => Survival::DataLate,
         SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(seed)),
+        SurvivalSpec::Garbage => Survival::Garbage(spec.survive_seed.unwrap_or(seed)),
     };
     let next = world.reboot(survival);
     let boot = Boot {
@@ -195,5 +225,5 @@ fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &B
 
 /// Whether the story makes a device hang, so that a boot may never end.
 pub(super) fn may_hang(scenario: &Scenario) -> bool {
-    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang)
+    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang && fault.duration_ms.is_none())
 }

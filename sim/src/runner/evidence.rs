@@ -5,6 +5,7 @@ use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::scenario::schema::{BootSpec, FaultSpec, Scenario};
 use crate::world::{RunOutcome, World};
+use replicator_engine::boot::Request;
 use replicator_engine::report::Report;
 use replicator_hal::{Result, Status};
 use std::collections::BTreeMap;
@@ -93,6 +94,8 @@ pub struct Evidence {
     pub faults: Vec<FaultEnd>,
     /// Boots, from 0, whose power was to be cut and was not.
     pub missed_cuts: Vec<usize>,
+    /// What the engine was asked to run, so that a checker can run it once more under other circumstances.
+    pub request: Request,
 }
 
 impl Evidence {

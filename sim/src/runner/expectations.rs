@@ -3,11 +3,13 @@
 use super::Complaint;
 use super::boots::may_hang;
 use super::evidence::{Boot, Evidence};
-use crate::scenario::schema::StatusSpec;
+use crate::leds::LedLog;
+use crate::scenario::schema::{StatusSpec, WaveFormSpec};
 use crate::turnstile::End as WorldEnd;
 use crate::world::RunOutcome;
 use replicator_engine::report::{End, Outcome};
 use replicator_hal::{RelativePath, Status};
+use std::time::Duration;
 
 const BY: &str = "expect";
 
@@ -38,10 +40,34 @@ pub fn check(evidence: &Evidence) -> Vec<Complaint> {
             complaints.push(Complaint::new(BY, what));
         }
     }
+    for spec in &evidence.scenario.expect.wave_forms {
+        complaints.extend(check_wave_form(evidence, spec));
+    }
     for number in &evidence.missed_cuts {
         complaints.push(Complaint::new(BY, format!("power was not cut in boot {}", number + 1)));
     }
     complaints
+}
+
+/// A status that the run has shown is judged as it was shown; one that it has not, on LEDs that show nothing else.
+fn check_wave_form(evidence: &Evidence, spec: &WaveFormSpec) -> Option<Complaint> {
+    let wanted_status = status(spec.status)?;
+    let mut log = evidence.boots.last().map(|boot| boot.world.leds()).unwrap_or_default();
+    let shown = log.shown().iter().find(|(_, shown)| *shown == wanted_status).map(|(since, _)| *since);
+    let since = shown.unwrap_or_else(|| {
+        log = LedLog::of(wanted_status);
+        Duration::ZERO
+    });
+    let step = Duration::from_millis(spec.step_ms);
+    [(&spec.red, 0), (&spec.green, 1)].into_iter().find_map(|(wanted, led)| {
+        let steps = u32::try_from(wanted.chars().count()).ok()?;
+        let found = log.wave_form(since..since + step * steps, step)[led].replace('█', "#").replace('·', ".");
+        let name = ["red", "green"][led];
+        (&found != wanted).then(|| {
+            let what = format!("{name} of {wanted_status} is\n    {found}, expected\n    {wanted}");
+            Complaint::new(BY, what)
+        })
+    })
 }
 
 fn show(status: Option<Status>) -> String {

@@ -1,5 +1,6 @@
 //! From a story's words about faults and cuts to the faults of the simulated world.
 
+use crate::defects::FakeKind;
 use crate::faults::{Fault, FaultKind as Kind, FsckScript, Trigger};
 use crate::op::Timing;
 use crate::pages::Pages;
@@ -8,11 +9,13 @@ use std::ops::Range;
 
 /// Longest piece that a short read or write moves.
 const SHORT_LEN_BYTES: u64 = 5000;
+/// No latent error is longer.
+const LATENT_LEN_MAX_BYTES: u64 = 16 << 20;
 /// At which calls reads and writes are interrupted beside that.
 const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
 
 /// Names of the operations that stories may speak of.
-const OPERATIONS: [&str; 30] = [
+const OPERATIONS: [&str; 33] = [
     "begin-verify",
     "close",
     "create",
@@ -38,11 +41,14 @@ const OPERATIONS: [&str; 30] = [
     "remove-file",
     "rename",
     "resolve",
+    "set-len",
+    "space",
     "sync",
     "sync-dir",
     "sync-volume",
     "unmount",
     "write",
+    "zero",
 ];
 
 /// A fault of the world, and what it belongs to.
@@ -59,6 +65,7 @@ pub(super) struct Armed {
 pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Result<Vec<Armed>, String> {
     let bad = |what: String| format!("fault {}: {what}", index + 1);
     let mut when = Trigger {
+        by: spec.by.clone(),
         op: spec.op.as_deref().map(operation).transpose().map_err(bad)?,
         file: spec.file.clone(),
         range: spec.range.as_deref().map(range).transpose().map_err(bad)?,
@@ -82,14 +89,50 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
         }
         FaultKind::OutOfSpace => {
             let space = spec.space.unwrap_or(Size(0)).0;
-            let from_start = when == Trigger::default();
-            if space > 0 && !from_start {
-                return Err(bad(
-                    "space left can only be said from the start on, without op, file and nth".into()
-                ));
+            match when == Trigger::default() {
+                true => Kind::OutOfSpace { capacity_bytes: drive_used_bytes + space },
+                false if space > 0 => Kind::SpaceLeft { left_bytes: space },
+                false => Kind::OutOfSpace { capacity_bytes: 0 },
             }
-            Kind::OutOfSpace { capacity_bytes: if from_start { drive_used_bytes + space } else { 0 } }
         }
+        FaultKind::SpaceLies => Kind::SpaceLies { free_bytes: needed(spec.space, "space").map_err(bad)? },
+        FaultKind::FileSizeLimit => {
+            Kind::FileLimit { len_max_bytes: needed(spec.space, "space").map_err(bad)? }
+        }
+        FaultKind::FileTooLarge => Kind::FileTooLarge,
+        FaultKind::FakeLimbo | FaultKind::FakeWraparound | FaultKind::FakeChain => Kind::FakeCapacity {
+            real_bytes: needed(spec.real, "real").map_err(bad)?,
+            behind: match spec.kind {
+                FaultKind::FakeLimbo => FakeKind::Limbo,
+                FaultKind::FakeWraparound => FakeKind::Wraparound,
+                _ => FakeKind::Chain,
+            },
+            cache_bytes: spec.cache.map_or(0, |size| size.0),
+        },
+        FaultKind::LatentError => {
+            let Range { start, end } =
+                when.range.take().ok_or_else(|| bad("a latent error is in a range".into()))?;
+            // A bound, so that an open end makes no list without one.
+            Kind::LatentError { start_bytes: start, end_bytes: end.min(start + LATENT_LEN_MAX_BYTES) }
+        }
+        FaultKind::MisdirectedWrite => {
+            let Range { start, end } =
+                when.range.take().ok_or_else(|| bad("misdirected writes are in a range".into()))?;
+            let to_bytes = needed(spec.to, "to").map_err(bad)?;
+            Kind::Misdirected { start_bytes: start, end_bytes: end, to_bytes }
+        }
+        FaultKind::TransientFlip => {
+            let at = when.range.take().ok_or_else(|| bad("a bit flips in a range".into()))?;
+            Kind::FlipInTransit { at_bytes: at.start + (at.end - at.start) / 2, mask: 0x08 }
+        }
+        FaultKind::Replug => {
+            let device = spec.device.clone().ok_or_else(|| bad("device is missing".into()))?;
+            Kind::Replugged { device, taken_by: spec.taken_by.clone() }
+        }
+        FaultKind::ClockJump => {
+            Kind::ClockJump { seconds: spec.seconds.ok_or_else(|| bad("seconds is missing".into()))? }
+        }
+        FaultKind::FsckExit => Kind::Fsck { outcome: exit(spec.exit.unwrap_or(0)) },
         FaultKind::ReadOnlyFlip => Kind::ReadOnly,
         FaultKind::IoError => Kind::IoError,
         FaultKind::DropWrites => {
@@ -102,7 +145,7 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
             when = Trigger { op: Some("read".into()), occurrence: Some(1), times: Some(1), ..when };
             Kind::FlipBits { at_bytes: at.start + (at.end - at.start) / 2, mask: 0x08 }
         }
-        FaultKind::Hang => Kind::Hang { millis: None },
+        FaultKind::Hang => Kind::Hang { millis: spec.duration_ms },
         FaultKind::Vanish => Kind::Vanishes,
         FaultKind::FsckFails => Kind::Fsck { outcome: FsckScript::Corrupt },
         FaultKind::UnmountBusy => {
@@ -114,9 +157,24 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
     Ok(vec![armed(kind, when, true)])
 }
 
+fn needed(size: Option<Size>, key: &str) -> Result<u64, String> {
+    size.map(|size| size.0).ok_or_else(|| format!("{key} is missing"))
+}
+
+/// What an exit status of e2fsck means, see e2fsck(8): bits, of which 4 says that damage is left.
+fn exit(status: i32) -> FsckScript {
+    match status {
+        0 => FsckScript::Clean,
+        1..=3 => FsckScript::Repaired,
+        4..=7 => FsckScript::Corrupt,
+        _ => FsckScript::ToolFailed,
+    }
+}
+
 /// The cut of a boot.
 pub(super) fn cut(spec: &CutSpec) -> Result<Armed, String> {
     let when = Trigger {
+        by: None,
         op: spec.op.as_deref().map(operation).transpose()?,
         file: spec.file.clone(),
         range: None,

@@ -10,9 +10,10 @@ mod faults;
 mod setup;
 
 pub use evidence::{Boot, Evidence, Snapshot};
-pub use setup::{COMPATIBLE, identity_of, media_names};
+pub use setup::{COMPATIBLE, identity_of, media_names, wall_clock};
 
 use crate::checkers;
+use crate::oracle::{self, Mismatch};
 use crate::scenario::schema::Scenario;
 
 /// One thing that is not as it must be.
@@ -35,6 +36,8 @@ impl Complaint {
 pub struct Judged {
     /// What happened.
     pub evidence: Evidence,
+    /// How it differs from what the oracle said; each is among the complaints too.
+    pub mismatches: Vec<Mismatch>,
     /// What is wrong with it; empty if it passed.
     pub complaints: Vec<Complaint>,
 }
@@ -54,5 +57,7 @@ pub fn run(name: &str, scenario: &Scenario) -> Result<Judged, String> {
     let evidence = boots::run(name, scenario)?;
     let mut complaints = expectations::check(&evidence);
     complaints.extend(checkers::check_all(&evidence));
-    Ok(Judged { evidence, complaints })
+    let mismatches = oracle::check(&evidence);
+    complaints.extend(mismatches.iter().map(|mismatch| Complaint::new("oracle", mismatch.to_string())));
+    Ok(Judged { evidence, mismatches, complaints })
 }

@@ -23,6 +23,11 @@ const WALL_CLOCK: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 0 };
 /// The order in which boards name their media.
 const ORDER: [&str; 4] = ["sd", "emmc", "sata", "nvme"];
 
+/// What the board believes the time is when it boots.
+pub fn wall_clock(scenario: &Scenario) -> Timestamp {
+    scenario.wall_clock.map_or(WALL_CLOCK, |seconds| Timestamp { seconds, nanos: 0 })
+}
+
 /// Identity of the medium `name` as the story begins.
 pub fn identity_of(name: &str) -> String {
     format!("serial-of-{name}")
@@ -119,7 +124,7 @@ pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     let mut builder = WorldBuilder::new()
         .seed(scenario.seed)
         .compatible(COMPATIBLE)
-        .wall_clock(WALL_CLOCK)
+        .wall_clock(wall_clock(scenario))
         .keep_trace(true);
     if !scenario.drive.absent {
         builder = builder.medium(drive(scenario)?);
@@ -156,6 +161,7 @@ fn medium(
     let len_bytes = if spec.absent { 0 } else { spec.len.0 };
     let mut medium = Medium::new(name, device, kind, len_bytes).with(|identity| {
         identity.another_holder = spec.held_open;
+        identity.write_cache = spec.write_cache;
         identity.serial = Some(identity_of(name));
     });
     if !spec.absent {

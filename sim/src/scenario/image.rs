@@ -3,7 +3,7 @@
 use super::content::{self, Owner};
 use super::schema::{Content, FileSpec, ImageDamage, Scenario, SidecarSpec, Size};
 use crate::checkers::tree::{Tree, of_found};
-use crate::content::Entry;
+use crate::content::{Entry, Node};
 use crate::inspect::files_in;
 use crate::pages::Pages;
 use md5::{Digest as _, Md5};
@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Length of the medium that an image shows if nothing is said.
 const IMAGE_LEN: Size = Size(8 << 20);
+/// What a bomb decodes to: more than any medium of a story holds.
+const BOMB_LEN_BYTES: usize = 48 << 20;
 /// Where trees are laid out to be packed.
 const SCRATCH_LEN_BYTES: u64 = 8 << 20;
 /// Pieces of this many zeros become holes.
@@ -34,15 +36,22 @@ pub fn md5_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// What in the story makes no sense, in words.
 pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
-    let kinds = [file.text.is_some(), file.link.is_some(), file.directory, file.image.is_some()];
+    let kinds =
+        [file.text.is_some(), file.link.is_some(), file.directory, file.device_node, file.image.is_some()];
     if kinds.iter().filter(|given| **given).count() != 1 {
-        return Err(format!("{}: exactly one of text, link, directory and image must be given", file.name));
+        return Err(format!(
+            "{}: exactly one of text, link, directory, device_node and image must be given",
+            file.name
+        ));
     }
     if let Some(text) = &file.text {
         return Ok(vec![Entry::file(&file.name, text.as_bytes())]);
     }
     if let Some(text) = &file.link {
         return Ok(vec![Entry::symlink(&file.name, text)]);
+    }
+    if file.device_node {
+        return Ok(vec![Entry::node(&file.name, Node::BlockDevice(179, 0))]);
     }
     match file.image {
         Some(content) => image_entries(scenario, file, content),
@@ -87,8 +96,11 @@ fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Resu
         let border = member_border(&plain);
         plain.truncate(border);
     }
+    if file.damage == Some(ImageDamage::Bomb) {
+        plain = vec![0; BOMB_LEN_BYTES];
+    }
     let mut bytes = compress(name.compression, &plain)?;
-    damage(&mut bytes, file.damage);
+    damage(&mut bytes, file.damage).map_err(|what| format!("{}: {what}", file.name))?;
     if file.damage == Some(ImageDamage::Concatenated) {
         plain.extend_from_within(..);
     }
@@ -233,10 +245,12 @@ fn compress(compression: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) {
+fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) -> Result<(), String> {
     let len = bytes.len();
     match damage {
-        None | Some(ImageDamage::TarCutAtMember) => {}
+        None | Some(ImageDamage::TarCutAtMember | ImageDamage::Bomb) => {}
+        Some(ImageDamage::IndexMismatch) => xz_index_mismatch(bytes)?,
+        Some(ImageDamage::CrcMismatch) => xz_check_mismatch(bytes)?,
         Some(ImageDamage::Truncated) => bytes.truncate(len / 4 * 3),
         Some(ImageDamage::OneByteShort) => bytes.truncate(len.saturating_sub(1)),
         Some(ImageDamage::BitFlipped) => {
@@ -248,6 +262,34 @@ fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) {
         Some(ImageDamage::Concatenated) => bytes.extend_from_within(..),
         Some(ImageDamage::TrailingGarbage) => bytes.extend_from_slice(b"these bytes belong to no format"),
     }
+    Ok(())
+}
+
+/// Where the index of the only stream of an xz file starts, by its footer (xz file format, 2.1.2).
+fn xz_index_start(bytes: &[u8]) -> Option<usize> {
+    let footer = bytes.len().checked_sub(12)?;
+    let size: [u8; 4] = bytes.get(footer + 4..footer + 8)?.try_into().ok()?;
+    footer.checked_sub((u32::from_le_bytes(size) as usize + 1) * 4)
+}
+
+/// Changes the uncompressed size of the first block in the index, and mends the index's own sum.
+fn xz_index_mismatch(bytes: &mut [u8]) -> Result<(), String> {
+    let start = xz_index_start(bytes).ok_or("no xz file")?;
+    let end = bytes.len() - 12 - 4;
+    // Indicator, number of records (one byte here), unpadded size, uncompressed size: numbers of 7 bits a byte.
+    let unpadded = bytes[start + 2..].iter().position(|byte| *byte < 0x80).ok_or("no index")?;
+    bytes[start + 2 + unpadded + 1] ^= 0x01;
+    let mut sum = flate2::Crc::new();
+    sum.update(&bytes[start..end]);
+    bytes[end..end + 4].copy_from_slice(&sum.sum().to_le_bytes());
+    Ok(())
+}
+
+/// Changes the sum over the last block.
+fn xz_check_mismatch(bytes: &mut [u8]) -> Result<(), String> {
+    let start = xz_index_start(bytes).ok_or("no xz file")?;
+    bytes[start - 1] ^= 0x01;
+    Ok(())
 }
 
 /// Names and texts of the sidecars.
@@ -274,6 +316,9 @@ fn sidecars(
         SidecarSpec::Wrong => vec![(format!("{uncompressed}.md5"), format!("{wrong}  {uncompressed}\n"))],
         SidecarSpec::WrongFile => vec![(format!("{base}.md5"), format!("{wrong}  {base}\n"))],
         SidecarSpec::Malformed => vec![(format!("{uncompressed}.md5"), "no digest at all\n".to_owned())],
+        SidecarSpec::OtherName => {
+            vec![(format!("{uncompressed}.md5"), format!("{}  some-other-image.dd\n", md5_hex(plain)))]
+        }
         SidecarSpec::Crlf => {
             vec![(format!("{uncompressed}.md5"), format!("{} *{uncompressed}\r\n", md5_hex(plain)))]
         }

@@ -3,6 +3,7 @@
 //! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
 //! only; what it means is in `content` (media and images) and in `runner`.
 
+pub use super::fault_spec::{FaultKind, FaultSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 pub struct Scenario {
     /// The story in one sentence.
     pub about: String,
+    /// What the board believes the time is, in seconds since 1970; a board with a battery if nothing is said.
+    pub wall_clock: Option<i64>,
     /// Root of all randomness: latencies, survival subsets, contents.
     #[serde(default)]
     pub seed: u64,
@@ -75,12 +78,15 @@ pub enum DriveFileSystem {
     Exfat,
 }
 
-/// One file on the drive. Exactly one of `text`, `link`, `directory`, `image` says what it is.
+/// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image` says what it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     /// Path on the drive.
     pub name: String,
+    /// A block device node.
+    #[serde(default)]
+    pub device_node: bool,
     /// A regular file with this text.
     pub text: Option<String>,
     /// A symlink with this text.
@@ -121,6 +127,12 @@ pub enum ImageDamage {
     Concatenated,
     /// Bytes that belong to no format follow.
     TrailingGarbage,
+    /// The index of an xz file does not fit its blocks, though its own sum is right.
+    IndexMismatch,
+    /// The sum over an xz block is wrong, and everything else right.
+    CrcMismatch,
+    /// A small file that decodes to much more than any medium of the story holds.
+    Bomb,
     /// A tar whose end mark and last entries are missing, well compressed.
     TarCutAtMember,
 }
@@ -146,6 +158,8 @@ pub enum SidecarSpec {
     WrongFile,
     /// Text that is no sidecar.
     Malformed,
+    /// Right, but for a file of another name.
+    OtherName,
     /// Right, written by an editor for Windows, with a `*` before the name.
     Crlf,
 }
@@ -191,6 +205,11 @@ pub struct MediumSpec {
     /// What is on it.
     #[serde(default = "MediumSpec::default_content")]
     pub content: Content,
+    /// What is wrong with its partition table.
+    pub table: Option<TableDamage>,
+    /// The device has a write cache of its own, which a power cut empties.
+    #[serde(default)]
+    pub write_cache: bool,
     /// The rootfs was not unmounted: its journal is dirty.
     #[serde(default)]
     pub dirty: bool,
@@ -217,6 +236,20 @@ impl MediumSpec {
     }
 }
 
+/// What is wrong with a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableDamage {
+    /// The second partition starts inside of the first (MBR).
+    Overlapping,
+    /// The last partition ends far behind the medium (MBR).
+    PastEnd,
+    /// A GPT whose MBR names the rootfs too.
+    Hybrid,
+    /// The protective MBR of a GPT, and nothing else of it.
+    ProtectiveOnly,
+}
+
 /// How a rootfs is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -225,59 +258,6 @@ pub enum FileSystemDamage {
     Repairable,
     /// fsck cannot.
     Fatal,
-}
-
-/// One fault: what the hardware does, to what, when.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FaultSpec {
-    /// A medium's name, or `drive`.
-    pub on: String,
-    /// What happens.
-    pub kind: FaultKind,
-    /// Byte range of the medium that suffers it, such as `"1 MiB.."` or `"0..512"`; everything if left out.
-    pub range: Option<String>,
-    /// Operation that triggers it, such as `write`, `read`, `sync`, `rename`, `create`; any if left out.
-    pub op: Option<String>,
-    /// Glob of the file that the operation is on (drive).
-    pub file: Option<String>,
-    /// Which occurrence of the operation, from 1; every one if left out.
-    pub nth: Option<u64>,
-    /// How many times it happens; for ever if left out.
-    pub times: Option<u64>,
-    /// Free space left, for `out-of-space`.
-    pub space: Option<Size>,
-    /// Whether this fault need not be reached.
-    #[serde(default)]
-    pub may_be_missed: bool,
-}
-
-/// What the hardware does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// No space is left after `space` more bytes.
-    OutOfSpace,
-    /// The file system becomes read-only.
-    ReadOnlyFlip,
-    /// Operations fail with an I/O error.
-    IoError,
-    /// Writes are acknowledged and dropped.
-    DropWrites,
-    /// One bit of what is written is flipped.
-    BitFlip,
-    /// Reads and writes are short, and interrupted now and then.
-    ShortIo,
-    /// The operation never returns.
-    Hang,
-    /// The device is gone from then on.
-    Vanish,
-    /// fsck ends with damage left.
-    FsckFails,
-    /// Unmounting says busy.
-    UnmountBusy,
-    /// LED writes fail.
-    LedFails,
 }
 
 /// One boot.
@@ -289,7 +269,7 @@ pub struct BootSpec {
     /// What survives of what was not synced.
     #[serde(default)]
     pub survive: SurvivalSpec,
-    /// Another seed for the subset that survives; the story's if left out.
+    /// Another seed for what survives at random; the story's if left out.
     pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]
@@ -342,6 +322,8 @@ pub enum SurvivalSpec {
     DataLate,
     /// A subset by the seed.
     Subset,
+    /// The same, and of the rest some sectors are garbage.
+    Garbage,
 }
 
 /// LED statuses.
@@ -387,6 +369,23 @@ pub struct Expectation {
     /// Show the LED wave form in the report even if the scenario passes.
     #[serde(default)]
     pub show_leds: bool,
+    /// How statuses must look.
+    #[serde(default, rename = "wave_form")]
+    pub wave_forms: Vec<WaveFormSpec>,
+}
+
+/// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaveFormSpec {
+    /// The status.
+    pub status: StatusSpec,
+    /// Length of a step.
+    pub step_ms: u64,
+    /// The red LED.
+    pub red: String,
+    /// The green LED.
+    pub green: String,
 }
 
 /// A length such as `"16 MiB"`, `"512"` or a plain number of bytes.

@@ -20,6 +20,15 @@ pub enum Survival {
     /// A random part. Journalled file systems keep the order of names and write data before lengths; the others keep
     /// any part of anything, and sectors that were not written hold what was there before.
     Subset(u64),
+    /// As `Subset`, and of the sectors that were on their way some hold neither the old nor the new, but garbage.
+    Garbage(u64),
+}
+
+/// What decides about each piece.
+struct Losses {
+    random: Random,
+    /// A sector that does not survive may hold garbage instead of what was there before.
+    torn: bool,
 }
 
 impl SimFs {
@@ -38,9 +47,10 @@ impl SimFs {
                 }
                 self.commit(backing)
             }
-            Survival::Subset(seed) => {
+            Survival::Subset(seed) | Survival::Garbage(seed) => {
                 let mut random = Random::child(seed, &format!("survival:{name}"));
                 self.keep_some_names(&mut random);
+                let mut losses = Losses { random, torn: matches!(survival, Survival::Garbage(_)) };
                 let changed: Vec<(u64, Arc<Inode>)> = self
                     .live
                     .iter()
@@ -48,7 +58,7 @@ impl SimFs {
                     .map(|(number, inode)| (*number, Arc::clone(inode)))
                     .collect();
                 for (number, inode) in changed {
-                    self.keep_some_data(backing, &mut random, number, &inode)?;
+                    self.keep_some_data(backing, &mut losses, number, &inode)?;
                 }
                 self.commit(backing)
             }
@@ -73,7 +83,7 @@ impl SimFs {
     fn keep_some_data(
         &mut self,
         backing: &mut dyn Backing,
-        random: &mut Random,
+        losses: &mut Losses,
         number: u64,
         live: &Inode,
     ) -> Outcome<()> {
@@ -81,7 +91,7 @@ impl SimFs {
         let is_new = |index: &u64, block: &u32| durable_blocks.get(index) != Some(block);
         // Blocks that the durable file already has are overwritten in place: any sector may be old or new.
         for (_, block) in live.blocks.iter().filter(|(index, block)| !is_new(index, block)) {
-            self.keep_some_sectors(backing, random, *block)?;
+            self.keep_some_sectors(backing, losses, *block)?;
         }
         let new: BTreeMap<u64, u32> = live
             .blocks
@@ -96,7 +106,7 @@ impl SimFs {
         let mut survivor = live.clone();
         if self.superblock.kind.journalled() {
             // Ordered: a prefix of the new blocks, all of their data, and no length beyond them.
-            let kept = random.below(new.len() as u64 + 1) as usize;
+            let kept = losses.random.below(new.len() as u64 + 1) as usize;
             let kept_blocks: Vec<u32> = new.values().take(kept).copied().collect();
             for block in &kept_blocks {
                 if let Some(bytes) = self.unwritten.get(block) {
@@ -112,9 +122,9 @@ impl SimFs {
             }
         } else {
             for block in new.values() {
-                self.keep_some_sectors(backing, random, *block)?;
+                self.keep_some_sectors(backing, losses, *block)?;
             }
-            if random.coin() {
+            if losses.random.coin() {
                 return Ok(());
             }
         }
@@ -122,14 +132,20 @@ impl SimFs {
         Ok(())
     }
 
-    fn keep_some_sectors(&self, backing: &mut dyn Backing, random: &mut Random, block: u32) -> Outcome<()> {
+    fn keep_some_sectors(&self, backing: &mut dyn Backing, losses: &mut Losses, block: u32) -> Outcome<()> {
         let Some(bytes) = self.unwritten.get(&block) else {
             return Ok(());
         };
         let start = u64::from(block) * u64::from(self.superblock.block_len);
         for (sector, data) in bytes.chunks(crate::pages::SECTOR_LEN).enumerate() {
-            if random.coin() {
-                backing.write(start + (sector * crate::pages::SECTOR_LEN) as u64, data)?;
+            let at = start + (sector * crate::pages::SECTOR_LEN) as u64;
+            if losses.random.coin() {
+                backing.write(at, data)?;
+            } else if losses.torn {
+                let mut bytes = vec![0; data.len()];
+                backing.read(at, &mut bytes)?;
+                losses.random.tear(&mut bytes);
+                backing.write(at, &bytes)?;
             }
         }
         Ok(())

@@ -124,6 +124,8 @@ fn lines_are_what_md5sum_prints() {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(name in prop::collection::vec(1_u8.., 1..30), data: Vec<u8>) {
+        // Nothing but blanks is taken for the end of a line without a name.
+        prop_assume!(!name.trim_ascii().is_empty());
         let digest = Digest::of(Algorithm::Sha256, &data);
         let text = line(&digest, &name);
         let entry = parse_line(text.strip_suffix(b"\n").unwrap(), Algorithm::Sha256).unwrap();

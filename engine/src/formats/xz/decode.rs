@@ -1,7 +1,9 @@
 //! Decodes an xz file block by block in workers, over the map from its index.
 //!
 //! The caller's thread reads the blocks, the workers decode them, and the caller's thread takes them back in order. What
-//! is in flight is bounded by a budget that a block's claimed size is checked against before anything is allocated.
+//! is in flight is bounded by a budget that a block's claimed size is checked against before anything is allocated. The
+//! workers' dictionaries are bounded too: a block that wants a larger one than `xz -6` makes is decoded in the caller's
+//! thread, one at a time, so that many threads never take many times the limit.
 //! What does not live here: files whose blocks are too large for that; they are decoded front to back.
 
 use std::io::{self, Read};
@@ -15,6 +17,8 @@ use crate::formats::workers::{MAX_THREADS, Workers};
 use crate::formats::{FormatError, ReadAt};
 
 const BUDGET_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
+/// What a worker may take for its dictionary: those of all presets up to 6, of 8 MiB, and liblzma's own needs.
+const WORKER_MEMORY_BYTES: u64 = 10 * 1024 * 1024;
 /// What a block costs beside its bytes: keeps the number of tiny blocks in flight small.
 const BLOCK_COST_BYTES: u64 = 4096;
 
@@ -89,7 +93,8 @@ impl<'a> BlockReader<'a> {
             }
             let mut stored = vec![0; block.padded_len() as usize];
             self.input.read_exact_at(block.offset_bytes, &mut stored)?;
-            self.workers.submit(Job { block, stored, memory_bytes: self.memory_bytes });
+            let memory_bytes = self.memory_bytes.min(WORKER_MEMORY_BYTES);
+            self.workers.submit(Job { block, stored, memory_bytes });
             self.in_flight_bytes += cost_bytes;
             self.upcoming = self.blocks.next()?;
         }
@@ -108,10 +113,13 @@ impl<'a> BlockReader<'a> {
             }
             return Ok(false);
         };
-        let outcome = outcome.map_err(|panicked| {
+        let mut outcome = outcome.map_err(|panicked| {
             self.failed = true;
             worker_failed(panicked)
         })?;
+        if let Some(job) = outcome.too_large.take() {
+            outcome.decoded = decode_block(&Job { memory_bytes: self.memory_bytes, ..job });
+        }
         self.ready = outcome.decoded.inspect_err(|_| self.failed = true)?;
         self.in_flight_bytes -= outcome.freed_bytes;
         // Again, so that the workers go on while the caller uses this block.
@@ -143,11 +151,15 @@ impl Read for BlockReader<'_> {
 struct Outcome {
     decoded: Result<Vec<u8>, FormatError>,
     freed_bytes: u64,
+    /// The job, if a worker's memory was too small for it.
+    too_large: Option<Job>,
 }
 
 fn run_job(job: Job) -> Outcome {
     let freed_bytes = job.stored.len() as u64 + BLOCK_COST_BYTES;
-    Outcome { decoded: decode_block(&job), freed_bytes }
+    let decoded = decode_block(&job);
+    let too_large = matches!(decoded, Err(FormatError::MemoryLimit { .. })).then_some(job);
+    Outcome { decoded, freed_bytes, too_large }
 }
 
 /// Decodes a block as the only one of a stream made up for it, so that liblzma checks all of it: its header, its
@@ -199,4 +211,58 @@ fn one_record_index(block: &Block) -> Vec<u8> {
     index.resize(index.len().next_multiple_of(4), 0);
     index.extend_from_slice(&crc32(&index));
     index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::xz::encode::{XzEncoder, XzSettings};
+    use replicator_hal::Compute;
+    use std::io::Write;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// Three blocks with a dictionary of this length.
+    fn packed(dictionary_len_bytes: u32) -> Vec<u8> {
+        let settings = XzSettings {
+            preset: 0,
+            dictionary_len_bytes: Some(dictionary_len_bytes),
+            block_len_bytes: 100_000,
+        };
+        let mut encoder = XzEncoder::new(Vec::new(), &settings, Compute::Inline).unwrap();
+        encoder.write_all(&[7; 300_000]).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn reader<'a>(file: &'a mut &'static [u8], memory_bytes: u64) -> BlockReader<'a> {
+        let index = Index::read(file, MIB).unwrap();
+        BlockReader::new(file, index, 4, memory_bytes).unwrap()
+    }
+
+    #[test]
+    fn workers_refuse_large_dictionaries_and_the_caller_decodes_those_blocks() {
+        for (dictionary_len_bytes, by_worker) in [(8 << 20, true), (64 << 20, false)] {
+            let mut file: &'static [u8] = packed(dictionary_len_bytes).leak();
+            let mut reader = reader(&mut file, 80 * MIB);
+            reader.fill().unwrap();
+            let outcome = reader.workers.next().unwrap().unwrap();
+            assert_eq!(outcome.decoded.is_ok(), by_worker, "{dictionary_len_bytes}");
+            assert_eq!(outcome.too_large.is_none(), by_worker);
+
+            drop(reader);
+            let mut decoded = Vec::new();
+            self::reader(&mut file, 80 * MIB).read_to_end(&mut decoded).unwrap();
+            assert!(decoded == [7; 300_000]);
+        }
+    }
+
+    #[test]
+    fn a_dictionary_beyond_the_limit_is_an_error_for_good() {
+        let mut file: &'static [u8] = packed(64 << 20).leak();
+        let mut reader = reader(&mut file, 32 * MIB);
+        for code in ["F-MEMORY", "F-DAMAGED"] {
+            let error = reader.read(&mut [0; 10]).unwrap_err();
+            assert_eq!(FormatError::from_io(error).code(), code);
+        }
+    }
 }

@@ -176,7 +176,7 @@ mod against_the_kernel {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn resolving_ends_where_the_kernel_ends(
             entries in prop::collection::vec((name_path(), made()), 1..14),

@@ -44,7 +44,11 @@ pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
         Some(FileSystemDamage::Repairable) => Damage::Repairable,
         Some(FileSystemDamage::Fatal) => Damage::Fatal,
     };
-    build(spec.content, spec.len.0, owner, golden)
+    let mut pages = build(spec.content, spec.len.0, owner, golden)?;
+    if let Some(damage) = spec.table {
+        tables::damage(damage, spec.len.0, &mut pages);
+    }
+    Ok(pages)
 }
 
 /// The bytes of a medium that an image shows.

@@ -6,6 +6,7 @@ use super::layout::{Layout, Part, Role, Scheme};
 use crate::pages::Pages;
 use crate::partitions::make_mbr;
 use crate::random::{FOLD_START, fold};
+use crate::scenario::schema::TableDamage;
 
 const SECTOR: u64 = 512;
 const ENTRIES: u64 = 128;
@@ -109,6 +110,38 @@ fn crc(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
     crc.update(bytes);
     crc.sum()
+}
+
+/// Spoils the table of a medium that is built.
+pub(super) fn damage(damage: TableDamage, len_bytes: u64, pages: &mut Pages) {
+    let entry = |number: u64| 446 + 16 * (number - 1);
+    let number_at = |pages: &Pages, at: u64| {
+        let bytes = pages.bytes(at, 4);
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    };
+    match damage {
+        TableDamage::Overlapping => {
+            let (first, second) = (number_at(pages, entry(1) + 8), number_at(pages, entry(2) + 8));
+            let inside = first + (second - first) / 2;
+            pages.write(entry(2) + 8, &inside.to_le_bytes());
+        }
+        TableDamage::PastEnd => {
+            let last = if number_at(pages, entry(2) + 12) > 0 { 2 } else { 1 };
+            pages.write(entry(last) + 12, &((len_bytes / SECTOR * 4) as u32).to_le_bytes());
+        }
+        TableDamage::Hybrid => {
+            let mut second = [0; 16];
+            second[4] = 0x83;
+            // Where the first GPT partition of every story starts.
+            second[8..12].copy_from_slice(&((4_u32 << 20) / SECTOR as u32).to_le_bytes());
+            second[12..].copy_from_slice(&4096_u32.to_le_bytes());
+            pages.write(entry(2), &second);
+        }
+        TableDamage::ProtectiveOnly => {
+            pages.write(SECTOR, &[0; SECTOR as usize]);
+            pages.write(len_bytes - SECTOR, &[0; SECTOR as usize]);
+        }
+    }
 }
 
 #[cfg(test)]

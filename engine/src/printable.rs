@@ -1,0 +1,60 @@
+//! Text from outside for people's eyes: names on the drive, entries of archives, output of tools.
+//!
+//! What is shown has no control characters, which could rewrite what a terminal showed before, and is not longer than a
+//! few lines. The report keeps everything: JSON escapes for itself.
+
+use std::borrow::Cow;
+
+/// Longest line for console and logs, in characters.
+const LINE_MAX: usize = 2000;
+/// How many names of one kind a message tells.
+const NAMES_MAX: usize = 8;
+
+/// One line: control characters escaped, cut off beyond reason.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    if text.len() <= LINE_MAX && !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == LINE_MAX {
+            shown.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The first few of many texts, and how many more there are.
+pub(crate) fn few(texts: &[String], separator: &str) -> String {
+    let mut shown = texts[..texts.len().min(NAMES_MAX)].join(separator);
+    if texts.len() > NAMES_MAX {
+        shown.push_str(&format!("{separator}and {} more", texts.len() - NAMES_MAX));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_neither_controls_a_terminal_nor_floods_it() {
+        assert_eq!(line("sdimage.dd.xz: fine, \u{e4}"), "sdimage.dd.xz: fine, \u{e4}");
+        assert_eq!(line("a\x1b[2Jb\nsd: OK"), "a\\u{1b}[2Jb\\nsd: OK");
+        let long = line(&"x".repeat(1 << 20)).into_owned();
+        assert_eq!(long.len(), LINE_MAX + 3);
+    }
+
+    #[test]
+    fn few_of_many_are_told() {
+        let texts: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
+        assert_eq!(few(&texts, "; "), "0; 1; 2; 3; 4; 5; 6; 7; and 99992 more");
+        assert_eq!(few(&texts[..2], ", "), "0, 1");
+    }
+}

@@ -1,0 +1,147 @@
+//! The catalogue of faults as data: which number stands for what, by which words a story says it, which stories reach it.
+//!
+//! The data is `catalogue.toml`, so that other tools can read it. What the words of a story are is decided here; whether a
+//! fault was reached is told by the run.
+
+use crate::scenario::schema::{FaultKind, FaultSpec, Scenario};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+/// The catalogue's text.
+pub const TEXT: &str = include_str!("catalogue.toml");
+
+/// One number of the catalogue.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Such as `F6`.
+    pub number: String,
+    /// What happens.
+    pub what: String,
+    /// How stories say it; each is in one of the stories at least.
+    pub words: Vec<String>,
+    /// Built-in stories that reach it.
+    pub stories: Vec<String>,
+}
+
+/// All of it.
+///
+/// # Errors
+/// Only if the catalogue itself has a fault.
+pub fn entries() -> Result<Vec<Entry>, String> {
+    #[derive(Deserialize)]
+    struct Catalogue {
+        fault: Vec<Entry>,
+    }
+    toml::from_str::<Catalogue>(TEXT).map(|catalogue| catalogue.fault).map_err(|error| error.to_string())
+}
+
+/// The name of a variant as stories write it.
+fn kebab(value: impl Debug) -> String {
+    let mut name = String::new();
+    for letter in format!("{value:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
+fn words_of_fault(fault: &FaultSpec, words: &mut BTreeSet<String>) {
+    match fault.kind {
+        FaultKind::FsckExit => words.insert(format!("fsck-exit:{}", fault.exit.unwrap_or(0))),
+        FaultKind::Hang if fault.duration_ms.is_some() => words.insert("hang-that-ends".into()),
+        FaultKind::Replug if fault.taken_by.is_some() => words.insert("replug-taken".into()),
+        kind => words.insert(kebab(kind)),
+    };
+}
+
+/// Everything of the catalogue that a story speaks of.
+pub fn words(scenario: &Scenario) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    scenario.faults.iter().for_each(|fault| words_of_fault(fault, &mut words));
+    for boot in &scenario.boots {
+        if let Some(cut) = &boot.cut {
+            words.insert(if cut.after { "power-cut-after" } else { "power-cut" }.to_owned());
+            words.insert(format!("survive:{}", kebab(boot.survive)));
+        }
+    }
+    for spec in scenario.media.values() {
+        words.insert(format!("content:{}", kebab(spec.content)));
+        words.extend(spec.table.map(|table| format!("table:{}", kebab(table))));
+        words.extend(spec.write_cache.then(|| "write-cache".to_owned()));
+        words.extend(spec.dirty.then(|| "dirty".to_owned()));
+    }
+    for file in &scenario.drive.files {
+        words.extend(file.damage.map(|damage| format!("damage:{}", kebab(damage))));
+        words.extend(file.image.map(|_| format!("sidecar:{}", kebab(file.sidecar))));
+        for (given, word) in [
+            (file.link.is_some(), "link"),
+            (file.device_node, "device-node"),
+            (file.directory, "directory"),
+            (file.compression.is_some(), "compression"),
+            (file.packing.is_some(), "packing"),
+        ] {
+            words.extend(given.then(|| word.to_owned()));
+        }
+    }
+    words.extend(scenario.wall_clock.map(|_| "wall-clock".to_owned()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner;
+    use crate::scenario::builtin;
+
+    #[test]
+    fn the_catalogue_has_every_number_once() {
+        let numbers: Vec<String> = entries().unwrap().into_iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers, (1..=25).map(|number| format!("F{number}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_fault_is_reached_by_the_stories_that_are_named_for_it() {
+        let mut wrong = Vec::new();
+        let mut ran = BTreeSet::new();
+        for entry in entries().unwrap() {
+            let mut said = BTreeSet::new();
+            for name in &entry.stories {
+                let Some(text) = builtin::find(name) else {
+                    wrong.push(format!("{}: there is no story {name}", entry.number));
+                    continue;
+                };
+                let scenario = Scenario::parse(text, name).unwrap();
+                let words = words(&scenario);
+                if !entry.words.iter().any(|word| words.contains(word)) {
+                    wrong.push(format!("{}: {name} does not speak of it", entry.number));
+                }
+                said.extend(words);
+                if !ran.insert(name.clone()) {
+                    continue;
+                }
+                let evidence = runner::boots::run(name, &scenario).unwrap();
+                let missed = evidence.faults.iter().filter(|fault| !fault.reached).count();
+                if missed + evidence.missed_cuts.len() > 0 {
+                    wrong.push(format!("{}: {name} does not reach it", entry.number));
+                }
+            }
+            let unsaid = entry.words.iter().filter(|word| !said.contains(*word));
+            wrong.extend(unsaid.map(|word| format!("{}: no story says {word}", entry.number)));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn every_kind_of_fault_is_in_the_catalogue() {
+        let known: BTreeSet<String> = entries().unwrap().into_iter().flat_map(|entry| entry.words).collect();
+        // fsck that fails is one of its exits, and an exit is told with its number.
+        let other = [FaultKind::FsckFails, FaultKind::FsckExit];
+        let kinds = FaultKind::ALL.into_iter().filter(|kind| !other.contains(kind));
+        let lacking: Vec<String> = kinds.map(kebab).filter(|word| !known.contains(word)).collect();
+        assert_eq!(lacking, Vec::<String>::new());
+    }
+}

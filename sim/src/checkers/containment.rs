@@ -1,0 +1,82 @@
+//! S15: no symlink, archive entry or `..` leads out of where it belongs.
+//!
+//! Verified: in every image of a root file system that a capture made, the files that links in erased directories lead to
+//! are there with their content; and an image that is a link out of the drive never changes its medium. Not verified:
+//! paths that leave a mounted volume, which the traits cannot express.
+
+use super::archive;
+use super::decode::decode;
+use super::drive_images::{Mode, files, images, mode, new_images};
+use super::tree::{Tree, of_found};
+use crate::inspect::files_in;
+use crate::pages::Pages;
+use crate::runner::Evidence;
+use crate::scenario::content::{Fate, Layout, Owner, golden};
+use replicator_hal::{FileKind, RelativePath};
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let drive = files(&boot.before);
+        if mode(evidence, &drive) == Mode::Capture {
+            continue;
+        }
+        for image in images(evidence, &drive).iter().filter(|image| image.bytes.is_none()) {
+            if boot.before.media.get(&image.medium) != boot.after.media.get(&image.medium) {
+                let what = format!(
+                    "boot {}: {} leads nowhere, and {} changed",
+                    number + 1,
+                    image.name,
+                    image.medium
+                );
+                wrong.push(what);
+            }
+        }
+    }
+    let found = files(&evidence.last().after);
+    for image in new_images(evidence, &found) {
+        let tree =
+            image.bytes.as_ref().and_then(|bytes| tree_of(evidence, &image.medium, &image.name, bytes));
+        let Some(tree) = tree else { continue };
+        for lost in lost_targets(evidence, &image.medium, &tree) {
+            wrong.push(format!(
+                "{}: {lost} is gone, to which only a link in an erased place leads",
+                image.name
+            ));
+        }
+    }
+    wrong
+}
+
+fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Option<Tree> {
+    let plain = decode(name, bytes).ok()?;
+    if name.contains("image.tar") {
+        return archive::read(&plain).ok();
+    }
+    let spec = evidence.scenario.media.get(medium)?;
+    let part = Layout::of(spec.content, spec.len.0)?.rootfs()?.clone();
+    let pages = Pages::from(&**plain);
+    files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| of_found(&found))
+}
+
+/// Kept files and directories that a removed link leads to and that are not in `tree`.
+fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
+    let owner = Owner { medium, seed: evidence.scenario.seed, generation: 0 };
+    let Some(spec) = evidence.scenario.media.get(medium) else { return Vec::new() };
+    let golden = golden(&owner, spec.var_log_link.as_deref());
+    let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
+    let targets = links.filter_map(|entry| match &entry.entry.node {
+        crate::content::Node::Symlink(text) => Some(text.clone()),
+        _ => None,
+    });
+    let is_there = |target: &str| {
+        RelativePath::parse(target.trim_start_matches('/')).is_ok_and(|path| {
+            tree.get(&path).is_some_and(|node| node.kind != FileKind::File || !node.bytes.is_empty())
+        })
+    };
+    targets
+        .map(|text| String::from_utf8_lossy(text.as_ref()).into_owned())
+        .filter(|target| !is_there(target))
+        .collect()
+}

@@ -1,0 +1,227 @@
+//! What may be wrong with a medium itself: fake capacity, latent errors, writes that land elsewhere.
+//!
+//! These sit between the device and the media, so that only a read past the host's caches can see them. The media always
+//! hold what a reader finds after a power cycle; a fake card's own memory lies over them until then. Dropped writes and
+//! flipped bits are [`crate::disk::Disk`]'s.
+
+use crate::pages::{Pages, SECTOR_LEN};
+use replicator_hal::{Error, ErrorKind, FaultId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+const SECTOR: u64 = SECTOR_LEN as u64;
+
+/// What a card with less flash than it claims does with writes behind its real end. Names as f3 has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FakeKind {
+    /// They vanish, and read as zeros.
+    Limbo,
+    /// They land at the start again.
+    Wraparound,
+    /// Addresses wrap at twice the real size, and the upper half of that vanishes.
+    Chain,
+}
+
+/// A fake capacity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fake {
+    /// How much flash there is.
+    pub real_bytes: u64,
+    /// What happens behind it.
+    pub kind: FakeKind,
+    /// How much of what was written last the card answers from its own memory.
+    pub cache_bytes: u64,
+}
+
+/// All that is wrong with one medium.
+#[derive(Debug, Clone, Default)]
+pub struct Defects {
+    /// It holds less than it says.
+    pub fake: Option<Fake>,
+    /// Writes into the range land at the offset instead.
+    pub misdirected: Vec<(Range<u64>, u64)>,
+    /// Sectors that cannot be read until they are written again.
+    latent: BTreeMap<u64, FaultId>,
+    /// The card's own memory: sectors, and the order in which they came.
+    answers: BTreeMap<u64, [u8; SECTOR_LEN]>,
+    order: VecDeque<u64>,
+}
+
+impl Defects {
+    /// Makes the sectors of a range unreadable until they are written.
+    pub fn add_latent(&mut self, range: Range<u64>, fault: FaultId) {
+        self.latent.extend((range.start / SECTOR..range.end.div_ceil(SECTOR)).map(|sector| (sector, fault)));
+    }
+
+    /// Whether a write may do anything else than what it says.
+    pub(crate) fn any(&self) -> bool {
+        self.fake.is_some() || !self.misdirected.is_empty() || !self.latent.is_empty()
+    }
+
+    /// Brings one write onto the media, in whatever way the medium does that.
+    pub(crate) fn land(&mut self, media: &mut Pages, offset_bytes: u64, data: &[u8]) {
+        let mut done = 0;
+        while done < data.len() {
+            let at = offset_bytes + done as u64;
+            let len = ((SECTOR - at % SECTOR) as usize).min(data.len() - done);
+            self.land_in_sector(media, at, &data[done..done + len]);
+            done += len;
+        }
+    }
+
+    fn land_in_sector(&mut self, media: &mut Pages, at: u64, piece: &[u8]) {
+        self.latent.remove(&(at / SECTOR));
+        self.remember(media, at, piece);
+        let misdirected = self.misdirected.iter().find(|(from, _)| from.contains(&at));
+        let at = misdirected.map_or(at, |(from, to)| to + (at - from.start));
+        let Some(fake) = &self.fake else {
+            media.write(at, piece);
+            return;
+        };
+        let (period, physical) = match fake.kind {
+            FakeKind::Limbo => (u64::MAX, at),
+            FakeKind::Wraparound => (fake.real_bytes, at % fake.real_bytes.max(SECTOR)),
+            FakeKind::Chain => (2 * fake.real_bytes, at % (2 * fake.real_bytes).max(SECTOR)),
+        };
+        if physical >= fake.real_bytes {
+            return;
+        }
+        // One flash cell has several addresses: all of them read the same.
+        let mut alias = physical;
+        while alias < media.len_bytes() {
+            media.write(alias, piece);
+            alias = alias.saturating_add(period.max(SECTOR));
+        }
+    }
+
+    fn remember(&mut self, media: &Pages, at: u64, piece: &[u8]) {
+        let Some(room) = self.fake.as_ref().map(|fake| (fake.cache_bytes / SECTOR) as usize) else { return };
+        let (sector, start) = (at / SECTOR, (at % SECTOR) as usize);
+        let mut bytes = [0; SECTOR_LEN];
+        match self.answers.get(&sector) {
+            Some(known) => bytes = *known,
+            None => {
+                media.read(sector * SECTOR, &mut bytes);
+                self.order.push_back(sector);
+            }
+        }
+        bytes[start..start + piece.len()].copy_from_slice(piece);
+        self.answers.insert(sector, bytes);
+        while self.order.len() > room {
+            if let Some(oldest) = self.order.pop_front() {
+                self.answers.remove(&oldest);
+            }
+        }
+    }
+
+    /// Puts what the card answers from its own memory over what was read from the media.
+    pub(crate) fn answer(&self, offset_bytes: u64, buffer: &mut [u8]) {
+        let end = offset_bytes + buffer.len() as u64;
+        for (sector, bytes) in self.answers.range(offset_bytes / SECTOR..end.div_ceil(SECTOR)) {
+            let start = sector * SECTOR;
+            let (from, to) = (start.max(offset_bytes), (start + SECTOR).min(end));
+            buffer[(from - offset_bytes) as usize..(to - offset_bytes) as usize]
+                .copy_from_slice(&bytes[(from - start) as usize..(to - start) as usize]);
+        }
+    }
+
+    /// How many of the `len` bytes from `offset_bytes` on can be read; `served` says which sectors need no medium.
+    ///
+    /// # Errors
+    /// `Io` if not even the first can.
+    pub(crate) fn readable(
+        &self,
+        offset_bytes: u64,
+        len: usize,
+        served: impl Fn(u64) -> bool,
+    ) -> Result<usize, Error> {
+        let sectors = offset_bytes / SECTOR..(offset_bytes + len as u64).div_ceil(SECTOR);
+        let Some((bad, fault)) = self.latent.range(sectors).find(|(sector, _)| !served(**sector)) else {
+            return Ok(len);
+        };
+        match (bad * SECTOR).saturating_sub(offset_bytes) {
+            0 if len > 0 => {
+                let detail = format!("sector {bad} cannot be read");
+                Err(Error::new(ErrorKind::Io, "reading", "the medium", detail).injected_by(*fault))
+            }
+            before => Ok(before as usize),
+        }
+    }
+
+    /// The power is gone, and with it the card's own memory.
+    pub(crate) fn lose_power(&mut self) {
+        self.answers.clear();
+        self.order.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1024;
+
+    fn fake(kind: FakeKind, cache_bytes: u64) -> Defects {
+        Defects { fake: Some(Fake { real_bytes: 64 * KIB, kind, cache_bytes }), ..Defects::default() }
+    }
+
+    /// Writes every sector with its number, in order, and counts those that do not read back.
+    fn lost(mut card: Defects, power_cycle: bool) -> usize {
+        let mut media = Pages::zeros(256 * KIB);
+        for sector in 0..512_u64 {
+            card.land(&mut media, sector * SECTOR, &[(sector % 251) as u8 + 1; SECTOR_LEN]);
+        }
+        if power_cycle {
+            card.lose_power();
+        }
+        let wrong = |sector: &u64| {
+            let mut found = [0; SECTOR_LEN];
+            media.read(sector * SECTOR, &mut found);
+            card.answer(sector * SECTOR, &mut found);
+            found != [(sector % 251) as u8 + 1; SECTOR_LEN]
+        };
+        (0..512).filter(wrong).count()
+    }
+
+    #[test]
+    fn a_pass_over_everything_finds_each_kind_of_fake_card() {
+        assert_eq!(lost(Defects::default(), false), 0);
+        // A memory hides the last 32 sectors, which where addresses wrap onto real flash need no hiding.
+        for (kind, hidden) in [(FakeKind::Limbo, 32), (FakeKind::Wraparound, 0), (FakeKind::Chain, 32)] {
+            assert_eq!(lost(fake(kind, 0), false), 384, "{kind:?}");
+            assert_eq!(lost(fake(kind, 16 * KIB), false), 384 - hidden, "{kind:?}, with a memory");
+        }
+    }
+
+    #[test]
+    fn a_card_that_answers_everything_from_its_memory_is_found_by_a_power_cycle_only() {
+        assert_eq!(lost(fake(FakeKind::Limbo, 256 * KIB), false), 0);
+        assert_eq!(lost(fake(FakeKind::Limbo, 256 * KIB), true), 384);
+    }
+
+    #[test]
+    fn a_latent_error_is_in_the_way_of_reads_until_it_is_written() {
+        let mut card = Defects::default();
+        let mut media = Pages::zeros(8 * KIB);
+        card.add_latent(1024..1536, FaultId(3));
+        assert_eq!(card.readable(0, 4096, |_| false), Ok(1024));
+        let error = card.readable(1024, 10, |_| false).unwrap_err();
+        assert_eq!((error.kind(), error.injected()), (ErrorKind::Io, Some(FaultId(3))));
+        assert_eq!(card.readable(1024, 10, |_| true), Ok(10), "a cache needs no medium");
+        card.land(&mut media, 1024, &[1; 512]);
+        assert_eq!(card.readable(0, 4096, |_| false), Ok(4096));
+    }
+
+    #[test]
+    fn a_misdirected_write_leaves_its_place_and_hurts_another() {
+        let mut card = Defects { misdirected: vec![(1024..2048, 4096)], ..Defects::default() };
+        let mut media = Pages::zeros(8 * KIB);
+        card.land(&mut media, 0, &[7; 3072]);
+        assert_eq!(
+            (media.bytes(1024, 1), media.bytes(4096, 1), media.bytes(2048, 1)),
+            (vec![0], vec![7], vec![7])
+        );
+    }
+}

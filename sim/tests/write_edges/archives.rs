@@ -1,0 +1,178 @@
+//! Archives with entries that other tars restore somehow: restored the same way and verified, or refused.
+
+use super::*;
+
+const TIME: Timestamp = Timestamp { seconds: 1_500_000_000, nanos: 123_456_789 };
+
+/// An entry and its content.
+type Packed = (TarEntry, &'static [u8]);
+
+fn entry(name: &str, kind: EntryKind) -> TarEntry {
+    let mode = if kind == EntryKind::Directory { 0o750 } else { 0o640 };
+    let owner = Owner { uid: 7, gid: 8 };
+    TarEntry { path: path(name), kind, mode, owner, modified: TIME, xattrs: Vec::new() }
+}
+
+fn file(name: &str, content: &'static str) -> Packed {
+    let len_bytes = content.len() as u64;
+    (entry(name, EntryKind::File { len_bytes, data: vec![0..len_bytes] }), content.as_bytes())
+}
+
+fn directory(name: &str) -> Packed {
+    (entry(name, EntryKind::Directory), b"")
+}
+
+fn symlink(name: &str, text: &str) -> Packed {
+    (entry(name, EntryKind::Symlink { text: text.into() }), b"")
+}
+
+fn link(name: &str, existing: &str) -> Packed {
+    (entry(name, EntryKind::HardLink { existing: path(existing) }), b"")
+}
+
+fn archive(entries: Vec<Packed>) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for (entry, content) in entries {
+        writer.append(&entry).unwrap();
+        if !content.is_empty() {
+            writer.write_data(content).unwrap();
+        }
+    }
+    writer.finish().unwrap()
+}
+
+/// One with something of everything.
+pub(super) fn small_archive() -> Vec<u8> {
+    let content = "x".repeat(100_000).leak();
+    archive(vec![directory("d"), file("d/a", content), symlink("s", "d"), link("h", "d/a"), file("s/b", "b")])
+}
+
+fn write(entries: Vec<Packed>) -> (World, Report) {
+    let image = Entry::file("sdimage.tar", archive(entries));
+    run(WorldBuilder::new().medium(drive(vec![image])).medium(medium("sd")))
+}
+
+/// Writes and gives the content of every file by path.
+fn restored(entries: Vec<Packed>) -> (World, Vec<(String, String)>) {
+    let (world, report) = write(entries);
+    assert_eq!(end_of(&report, "sd"), "ok", "{:?}", report.lines());
+    assert!(looks_bootable(&world, "sd"));
+    let files = written_files(&world, "sd")
+        .into_iter()
+        .filter(|(_, found)| !found.bytes.is_empty())
+        .map(|(path, found)| (path.to_string(), String::from_utf8(found.bytes).unwrap()))
+        .collect();
+    (world, files)
+}
+
+fn texts(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn a_later_entry_replaces_an_earlier_one() {
+    for (entries, expected) in [
+        (vec![file("a", "old"), file("a", "new")], &[("a", "new")][..]),
+        (vec![file("a", "old"), symlink("a", "b"), file("b", "b")], &[("b", "b")]),
+        (vec![file("a", "old"), directory("a"), file("a/b", "b")], &[("a/b", "b")]),
+        (vec![directory("a"), file("a", "new")], &[("a", "new")]),
+        (vec![directory("d"), symlink("a", "d"), directory("a"), file("a/b", "b")], &[("a/b", "b")]),
+        (vec![directory("lost+found"), file("lost+found/a", "a")], &[("lost+found/a", "a")]),
+    ] {
+        let names: Vec<String> = entries.iter().map(|(entry, _)| entry.path.to_string()).collect();
+        assert_eq!(restored(entries).1, texts(expected), "{names:?}");
+    }
+}
+
+#[test]
+fn replacing_one_name_of_a_file_leaves_its_other_names() {
+    let entries = vec![
+        file("a", "old"),
+        link("b", "a"),
+        link("c", "b"),
+        file("a", "new"),
+        link("d", "c"),
+        file("b", "newer"),
+        link("c", "d"),
+    ];
+    let (world, files) = restored(entries);
+    assert_eq!(files, texts(&[("a", "new"), ("b", "newer"), ("c", "old"), ("d", "old")]));
+    let files = written_files(&world, "sd");
+    assert_eq!(files[&path("c")].number, files[&path("d")].number);
+}
+
+#[test]
+fn parents_that_are_links_are_followed_inside_of_the_medium() {
+    let entries = vec![
+        directory("usr"),
+        directory("usr/lib"),
+        symlink("lib", "usr/lib"),
+        symlink("abs", "/usr/lib"),
+        symlink("out", "../../../usr"),
+        file("lib/x", "x"),
+        file("abs/y", "y"),
+        file("out/lib/z", "z"),
+        link("w", "lib/x"),
+    ];
+    let (_, files) = restored(entries);
+    assert_eq!(files, texts(&[("usr/lib/x", "x"), ("usr/lib/y", "y"), ("usr/lib/z", "z"), ("w", "x")]));
+}
+
+#[test]
+fn implied_directories_are_the_same_every_time() {
+    let (world, _) = restored(vec![file("srv/www/index", "hello")]);
+    let files = written_files(&world, "sd");
+    for name in ["srv", "srv/www"] {
+        let inode = &files[&path(name)].inode;
+        assert_eq!((inode.mode, inode.owner, inode.modified), (0o755, Owner::default(), TIME), "{name}");
+    }
+    // Mentioned after all, it gets what the archive says.
+    let (world, _) = restored(vec![file("srv/www/index", "hello"), directory("srv")]);
+    assert_eq!(written_files(&world, "sd")[&path("srv")].inode.mode, 0o750);
+}
+
+#[test]
+fn what_cannot_be_restored_fails_and_leaves_nothing_bootable() {
+    for (entries, code) in [
+        (vec![link("b", "a"), file("a", "late")], "F-DAMAGED"),
+        (vec![directory("d"), link("b", "d")], "F-DAMAGED"),
+        (vec![file("d/a", "a"), file("d", "in the way")], "E-NOTEMPTY"),
+        (vec![symlink("a", "nowhere"), file("a/b", "b")], "E-EXISTS"),
+        (vec![symlink("a", "b"), symlink("b", "a"), file("a/c", "c")], "E-SYMLINK"),
+        (vec![file("a", "a"), file("a/b", "b")], "E-NOTDIR"),
+    ] {
+        let names: Vec<String> = entries.iter().map(|(entry, _)| entry.path.to_string()).collect();
+        let (world, report) = write(entries);
+        assert_eq!(end_of(&report, "sd"), code, "{names:?}: {:?}", report.lines());
+        assert!(!looks_bootable(&world, "sd"), "{names:?}");
+    }
+}
+
+#[test]
+fn a_path_of_endless_depth_is_refused_before_the_medium_is_touched() {
+    let name = "d/".repeat(200_000) + "f";
+    let (world, report) = write(vec![file(&name, "deep")]);
+    assert_eq!(end_of(&report, "sd"), "F-UNSUPPORTED");
+    assert_eq!(world.medium_bytes("sd").unwrap().bytes(0, 1), b"[", "the medium was touched");
+    let longest = report.lines().iter().map(String::len).max();
+    assert!(longest < Some(500_000), "{longest:?}");
+    let told = world.records().console.iter().map(|line| line.len()).max();
+    assert!(told < Some(10_000), "the console was flooded: {told:?}");
+}
+
+#[test]
+fn a_half_dead_card_is_found_out_although_somebody_else_keeps_its_pages() {
+    for another_holder in [false, true] {
+        let content = "x".repeat(300_000).leak();
+        let image = Entry::file("sdimage.tar", archive(vec![file("a", content)]));
+        let start_bytes = PARTITION_BYTES + (64 << 10);
+        let dead = FaultKind::DropWrites { start_bytes, end_bytes: None };
+        let medium = medium("sd").with(|identity| identity.another_holder = another_holder);
+        let (world, report) = run(WorldBuilder::new()
+            .medium(drive(vec![image]))
+            .medium(medium)
+            .fault(fault("sd", dead, Trigger::always())));
+        assert_eq!(report.status, Status::Failure, "{:?}", report.lines());
+        assert!(!looks_bootable(&world, "sd"));
+    }
+}

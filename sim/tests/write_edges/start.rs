@@ -1,0 +1,52 @@
+//! Start-up: odd drives, odd names, nothing to do.
+
+use super::*;
+
+fn unlabelled_drive(entries: Vec<Entry>) -> Medium {
+    Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, entries))
+}
+
+#[test]
+fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
+    let files = vec![Entry::file("replicator.toml", ""), Entry::file("sdimage.dd", vec![0x5a; 4096])];
+    let flaky = fault("drive", FaultKind::Fails, Trigger::nth("list", 1));
+    let builder = WorldBuilder::new().medium(unlabelled_drive(files)).medium(medium("sd")).fault(flaky);
+    let (world, report) = run(builder);
+    assert_eq!(world.faults_reached(), [true]);
+    assert_eq!(world.volumes_dropped(), 0);
+    assert_eq!(report.status, Status::Success, "{:?}", report.lines());
+}
+
+#[test]
+fn names_do_not_control_the_console() {
+    let names = (0..1000).map(|number| Entry::file(&format!("sdimage\x1b[2J\n{number}.tar.xz"), "x"));
+    let builder = WorldBuilder::new().medium(drive(names.collect())).medium(medium("sd"));
+    let (world, report) = run(builder);
+    assert_eq!(report.failure.as_ref().map(|error| error.code()), Some("R-NAMES"));
+    let records = world.records();
+    let text = records.console.join("");
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+    assert!(text.contains("sdimage\\u{1b}[2J\\n0.tar.xz") && text.len() < 10_000, "{text}");
+}
+
+#[test]
+fn interrupted_reads_of_the_drive_are_no_failures() {
+    let image = Entry::file("sdimage.dd", vec![0x5a; 300_000]);
+    let digest = replicator_engine::formats::digest::Digest::of(
+        replicator_engine::formats::digest::Algorithm::Md5,
+        &[0x5a; 300_000],
+    );
+    let sidecar = Entry::file("sdimage.dd.md5", format!("{digest}  sdimage.dd\n"));
+    let when = Trigger { op: Some("read".into()), times: Some(40), ..Trigger::always() };
+    let builder = WorldBuilder::new().medium(drive(vec![image, sidecar])).medium(medium("sd"));
+    let (_, report) = run(builder.fault(fault("drive", FaultKind::Interrupted, when)));
+    assert_eq!(report.status, Status::Success, "{:?}", report.lines());
+}
+
+#[test]
+fn a_failure_always_has_a_reason() {
+    // No medium is there to be captured.
+    let (_, report) = run(WorldBuilder::new().medium(drive(Vec::new())));
+    assert_eq!(report.status, Status::Failure);
+    assert_eq!(report.failure.map(|error| error.code()), Some("R-NOTHING"));
+}

@@ -12,7 +12,7 @@ use crate::scenario::schema::{FaultSpec, Scenario};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    let ([boot], Some(asked)) = (evidence.boots.as_slice(), &evidence.request) else { return Vec::new() };
+    let [boot] = evidence.boots.as_slice() else { return Vec::new() };
     let drive = files(&boot.before);
     let images = images(evidence, &drive);
     if images.len() < 2 || mode(evidence, &drive) == Mode::Capture || boot.spec.cut.is_some() {
@@ -21,7 +21,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for faulty in evidence.scenario.media.keys() {
         let Some(without) = without_faults_of(&evidence.scenario, faulty) else { continue };
-        let adjust = |request: &mut replicator_engine::boot::Request| *request = asked.clone();
+        let adjust = |request: &mut replicator_engine::boot::Request| *request = evidence.request.clone();
         let Ok(other) = boots::run_as(&evidence.name, &without, |board| board, adjust) else { continue };
         for image in images.iter().filter(|image| image.medium != *faulty) {
             let Some(spec) = evidence.scenario.media.get(&image.medium) else { continue };

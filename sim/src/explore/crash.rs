@@ -138,14 +138,14 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn evidence(&self, boots: Vec<Boot>) -> Evidence {
+    fn evidence(&self, request: &Request, boots: Vec<Boot>) -> Evidence {
         Evidence {
+            request: request.clone(),
             name: self.name.to_owned(),
             scenario: self.scenario.clone(),
             boots,
             faults: Vec::new(),
             missed_cuts: Vec::new(),
-            request: None,
         }
     }
 
@@ -157,7 +157,7 @@ impl<'a> Explorer<'a> {
     fn undisturbed(&mut self, number: usize, world: World, request: &Request) -> Undisturbed {
         let (first, next) = self.boot(world, request);
         let (again, _) = self.boot(next, request);
-        let evidence = self.evidence(vec![first, again]);
+        let evidence = self.evidence(request, vec![first, again]);
         let undisturbed = Undisturbed::of(&evidence, &evidence.boots[0], &evidence.boots[1]);
         for complaint in judge::checked(&evidence, self.lies) {
             let again = format!("replicator-sim run {}", self.argument);
@@ -221,7 +221,7 @@ impl<'a> Explorer<'a> {
         after: Snapshot,
     ) {
         let drive = after.media.get("drive").map_or(0, |pages| self.hasher.medium(pages));
-        let evidence = self.evidence(vec![cut_boot(place, recorded, &next, after)]);
+        let evidence = self.evidence(place.request, vec![cut_boot(place, recorded, &next, after)]);
         let mut complaints = judge::checked(&evidence, self.lies);
         let mut chose = None;
         if self.probed.insert(drive) {
@@ -253,7 +253,7 @@ impl<'a> Explorer<'a> {
         let states = first.world.take_recorded();
         let (again, _) = self.boot(next, place.request);
         self.explored.totals.recoveries += 1;
-        let mut evidence = self.evidence(vec![cut, first, again]);
+        let mut evidence = self.evidence(place.request, vec![cut, first, again]);
         let mut complaints = judge::checked(&evidence, self.lies);
         if !self.lies {
             complaints.extend(judge::converged(&evidence, place.undisturbed));

@@ -76,7 +76,11 @@ impl Options {
     /// The policies under which every cut is tried.
     fn policies(&self) -> Vec<Survival> {
         let subsets = (1..=self.subsets).map(Survival::Subset);
-        [Survival::None, Survival::All, Survival::DataLate].into_iter().chain(subsets).collect()
+        [Survival::None, Survival::All, Survival::DataLate]
+            .into_iter()
+            .chain(subsets)
+            .chain([Survival::Garbage(1)])
+            .collect()
     }
 }
 
@@ -130,13 +134,15 @@ pub fn policy_name(survival: Survival) -> String {
 /// # Errors
 /// With the words that are known.
 pub fn parse_policy(text: &str) -> Result<Survival, String> {
-    let seeded = text.split_once(':').and_then(|(word, seed)| Some((word, seed.parse().ok()?)));
-    match (text, seeded) {
+    let seeded = |prefix| text.strip_prefix(prefix).map(str::parse);
+    if let Some(Ok(seed)) = seeded("garbage:") {
+        return Ok(Survival::Garbage(seed));
+    }
+    match (text, seeded("subset:")) {
         ("none", _) => Ok(Survival::None),
         ("all", _) => Ok(Survival::All),
         ("data-late", _) => Ok(Survival::DataLate),
-        (_, Some(("subset", seed))) => Ok(Survival::Subset(seed)),
-        (_, Some(("garbage", seed))) => Ok(Survival::Garbage(seed)),
+        (_, Some(Ok(seed))) => Ok(Survival::Subset(seed)),
         _ => {
             Err(format!("no policy {text:?}; known are none, all, data-late, subset:<seed>, garbage:<seed>"))
         }
@@ -161,7 +167,7 @@ mod tests {
     #[test]
     fn policies_read_as_they_are_written() {
         for policy in
-            [Survival::None, Survival::All, Survival::DataLate, Survival::Subset(7), Survival::Garbage(7)]
+            [Survival::None, Survival::All, Survival::DataLate, Survival::Subset(7), Survival::Garbage(8)]
         {
             assert_eq!(parse_policy(&policy_name(policy)), Ok(policy));
         }

@@ -94,10 +94,10 @@ impl<'a> Sweeping<'a> {
         let evidence = Evidence {
             name: self.name.to_owned(),
             scenario: self.scenario.clone(),
+            request: self.request.clone(),
             faults: failing.excuses(&boot),
             boots: vec![boot],
             missed_cuts: Vec::new(),
-            request: None,
         };
         let again =
             format!("replicator-sim run {} --fail {} --{}", self.argument, failing.number, failing.word());
@@ -150,7 +150,26 @@ impl Failing {
         let trace = boot.world.trace();
         let mut failed = trace.events().filter(|event| event.error.is_some());
         let excuse = |kind| {
-            let spec = FaultSpec::any("*", kind);
+            let spec = FaultSpec {
+                on: "*".into(),
+                kind,
+                range: None,
+                op: None,
+                file: None,
+                nth: None,
+                times: None,
+                space: None,
+                by: None,
+                to: None,
+                real: None,
+                cache: None,
+                duration_ms: None,
+                seconds: None,
+                exit: None,
+                device: None,
+                taken_by: None,
+                may_be_missed: true,
+            };
             FaultEnd { spec, reached: true }
         };
         let mut excuses = Vec::new();

@@ -134,8 +134,8 @@ impl Swarm {
         let boots = self.boots();
         Scenario {
             about: format!("Made up from seed {seed}."),
-            wall_clock: None,
             seed,
+            wall_clock: None,
             drive,
             media,
             faults,
@@ -198,7 +198,26 @@ impl Swarm {
             }
             _ => self.pick(&places),
         };
-        let mut fault = FaultSpec::any(on, kind);
+        let mut fault = FaultSpec {
+            on: on.to_owned(),
+            kind,
+            range: None,
+            op: None,
+            file: None,
+            nth: None,
+            times: None,
+            space: None,
+            by: None,
+            to: None,
+            real: None,
+            cache: None,
+            duration_ms: None,
+            seconds: None,
+            exit: None,
+            device: None,
+            taken_by: None,
+            may_be_missed: true,
+        };
         match kind {
             FaultKind::OutOfSpace if self.one_in(2) => fault.space = Some(Size(self.magnitude(22))),
             FaultKind::DropWrites => fault.range = Some(self.range()),
@@ -253,9 +272,9 @@ fn medium(content: Content, len_bytes: u64) -> MediumSpec {
         var_log_link: None,
         file_system: None,
         rootfs_partition: None,
+        held_open: false,
         table: None,
         write_cache: false,
-        held_open: false,
     }
 }
 

@@ -19,6 +19,10 @@ const MISLED_BY_MEDIA: [&str; 5] = [
 
 /// Whether this judge has to be believed, whatever the hardware of the story does.
 pub(super) fn counts(scenario: &Scenario, by: &str) -> bool {
+    // Damaged images and faults are reasons not to come to a good end.
+    if by.starts_with("converges") && !nothing_wrong(scenario) {
+        return false;
+    }
     let lies = |kind: FaultKind| matches!(kind, FaultKind::DropWrites | FaultKind::BitFlip);
     for fault in scenario.faults.iter().filter(|fault| lies(fault.kind)) {
         if fault.on == "drive" && !WITH_A_LYING_DRIVE.contains(&by) {

@@ -46,7 +46,7 @@ pub fn run_as(
 ) -> Result<Evidence, String> {
     let mut request = setup::request(scenario)?;
     adjust(&mut request);
-    observe_request(name, scenario, &request, &change, &mut Nobody)
+    tell(name, scenario, request, &change, &mut Nobody)
 }
 
 /// Who looks on while a story is told, and may run worlds of its own from what it sees.
@@ -75,13 +75,13 @@ pub(crate) fn observe(
     change: &dyn Fn(Board) -> Board,
     observer: &mut dyn Observer,
 ) -> Result<Evidence, String> {
-    observe_request(name, scenario, &setup::request(scenario)?, change, observer)
+    tell(name, scenario, setup::request(scenario)?, change, observer)
 }
 
-fn observe_request(
+fn tell(
     name: &str,
     scenario: &Scenario,
-    request: &Request,
+    request: Request,
     change: &dyn Fn(Board) -> Board,
     observer: &mut dyn Observer,
 ) -> Result<Evidence, String> {
@@ -93,16 +93,16 @@ fn observe_request(
         boots: Vec::new(),
         faults: ends,
         missed_cuts: Vec::new(),
-        request: Some(request.clone()),
+        request: request.clone(),
     };
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {
         prepare(&world, &spec)?;
         let armed = arm(&evidence, &spec, &Snapshot::of(&world))?;
         world = world.with_faults(armed.iter().map(|armed| armed.fault.clone()).collect::<Vec<Fault>>());
-        observer.before(&world, request);
-        let (boot, next) = run_boot(world, spec, scenario.seed, request, change);
-        observer.after(number, &boot, request);
+        observer.before(&world, &request);
+        let (boot, next) = run_boot(world, spec, scenario.seed, &request, change);
+        observer.after(number, &boot, &request);
         note_faults(&mut evidence, number, &armed, &boot);
         evidence.boots.push(boot);
         world = next;

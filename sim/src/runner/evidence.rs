@@ -94,9 +94,8 @@ pub struct Evidence {
     pub faults: Vec<FaultEnd>,
     /// Boots, from 0, whose power was to be cut and was not.
     pub missed_cuts: Vec<usize>,
-    /// What the engine was asked to run, so that a checker can run it once more under other circumstances; `None` for
-    /// a boot that is no story of its own.
-    pub request: Option<Request>,
+    /// What the engine was asked to run, so that a checker can run it once more under other circumstances.
+    pub request: Request,
 }
 
 impl Evidence {

@@ -269,7 +269,7 @@ pub struct BootSpec {
     /// What survives of what was not synced.
     #[serde(default)]
     pub survive: SurvivalSpec,
-    /// Another seed for the subset that survives; the story's if left out.
+    /// Another seed for what survives at random; the story's if left out.
     pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]

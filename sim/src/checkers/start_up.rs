@@ -9,7 +9,7 @@ use replicator_hal::Status;
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    let dark = evidence.scenario.faults.iter().any(|fault| fault.kind == FaultKind::LedFails);
+    let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
         let trace = boot.world.trace();

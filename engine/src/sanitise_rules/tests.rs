@@ -26,7 +26,7 @@ fn the_default_list_erases_what_must_not_be_cloned_and_nothing_else() {
         ("/var/lib/dbus/machine-id", "machine id of D-Bus"),
         ("/var/cache/apt/archives/partial/x.deb", "apt packages and lists"),
         ("/var/cache/apt/pkgcache.bin", "apt caches"),
-        ("/var/lib/apt/lists/deb.debian.org_InRelease", "apt packages and lists"),
+        ("/var/lib/apt/lists/mirror.example.org_InRelease", "apt packages and lists"),
         ("/var/backups/dpkg.status.0", "backups"),
         ("/var/lib/systemd/random-seed", "random seeds"),
         ("/var/lib/urandom/random-seed", "random seeds"),

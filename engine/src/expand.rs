@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::formats::ReadAt;
 use crate::formats::partition::{self, Growth};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, Access, DeviceName, Source, Target};
+use crate::table;
+use replicator_hal::{Access, Source};
 use std::io;
 
 /// Less than this is not worth a change.
@@ -98,40 +99,8 @@ fn grow_partition(operation: &Operation<'_>, place: &Place, growth: &Growth) -> 
     let doing = || format!("writing the partition table of the drive {disk}");
     let devices = &operation.board.devices;
     let mut target = devices.open_target(disk).map_err(Error::hal(doing()))?;
-    let written = write_patches(operation, &mut *target, growth, &place.disk.name);
+    let written = table::write(operation, &mut *target, &growth.patches, &format!("the drive {disk}"));
     let closed = target.close().map_err(Error::hal(doing()));
     written.and(closed)?;
     devices.reread_partitions(disk).map_err(Error::hal(format!("reading the new partition table of {disk}")))
-}
-
-/// Writes the table part by part, each durable before the next, and compares it.
-fn write_patches(
-    operation: &Operation<'_>,
-    target: &mut dyn Target,
-    growth: &Growth,
-    disk: &DeviceName,
-) -> Result<()> {
-    let doing = || format!("writing the partition table of the drive {disk}");
-    for patch in &growth.patches {
-        operation
-            .retry(|| hal::io::write_target(target, patch.offset_bytes, &patch.bytes))
-            .map_err(Error::hal(doing()))?;
-        // The order of the patches is what makes a cut between them harmless.
-        target.sync().map_err(Error::hal(doing()))?;
-    }
-    target.begin_verify().map_err(Error::hal(doing()))?;
-    for patch in &growth.patches {
-        let mut found = vec![0; patch.bytes.len()];
-        let len = operation
-            .retry(|| hal::io::read_target(target, patch.offset_bytes, &mut found))
-            .map_err(Error::hal(doing()))?;
-        if found[..len] != patch.bytes[..] {
-            return Err(Error::Verify {
-                what: format!("the drive's partition table on {disk}"),
-                offset_bytes: patch.offset_bytes,
-                detail: "it was not kept".into(),
-            });
-        }
-    }
-    Ok(())
 }

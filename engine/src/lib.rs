@@ -21,6 +21,7 @@ mod printable;
 pub mod profile;
 pub mod report;
 pub mod sanitise_rules;
+mod table;
 pub mod tuning;
 pub mod write;
 

@@ -11,11 +11,12 @@ use super::verify_tree::verify;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::Hasher;
-use crate::formats::partition::{self, Layout};
+use crate::formats::partition;
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
 use crate::report::Done;
-use replicator_hal::{self as hal, Access, CacheBypass, Format, Holder, Region, Target, Volume};
+use crate::table;
+use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Volume};
 use sha2::{Digest as _, Sha256};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
@@ -66,7 +67,7 @@ pub(super) fn write(
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.step("writing the partition table");
-    with_target(operation, checked, |target| commit_table(operation, target, &layout))?;
+    with_target(operation, checked, |target| table::write(operation, target, &layout.patches, label))?;
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,
         file_len_bytes: checked.image.file_len_bytes,
@@ -154,31 +155,4 @@ fn fill(
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
     Ok(manifest)
-}
-
-/// Writes the partition table, each part durable before the next, and compares it.
-fn commit_table(operation: &Operation<'_>, target: &mut dyn Target, layout: &Layout) -> Result<()> {
-    let label = operation.label();
-    let doing = || format!("writing the partition table of {label}");
-    for patch in &layout.patches {
-        operation
-            .retry(|| hal::io::write_target(target, patch.offset_bytes, &patch.bytes))
-            .map_err(Error::hal(doing()))?;
-        target.sync().map_err(Error::hal(doing()))?;
-    }
-    target.begin_verify().map_err(Error::hal(doing()))?;
-    for patch in &layout.patches {
-        let mut found = vec![0; patch.bytes.len()];
-        let len = operation
-            .retry(|| hal::io::read_target(target, patch.offset_bytes, &mut found))
-            .map_err(Error::hal(doing()))?;
-        if found[..len] != patch.bytes[..] {
-            return Err(Error::Verify {
-                what: format!("partition table of {label}"),
-                offset_bytes: patch.offset_bytes,
-                detail: "it was not kept".into(),
-            });
-        }
-    }
-    Ok(())
 }

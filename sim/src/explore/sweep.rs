@@ -150,26 +150,7 @@ impl Failing {
         let trace = boot.world.trace();
         let mut failed = trace.events().filter(|event| event.error.is_some());
         let excuse = |kind| {
-            let spec = FaultSpec {
-                on: "*".into(),
-                kind,
-                range: None,
-                op: None,
-                file: None,
-                nth: None,
-                times: None,
-                space: None,
-                by: None,
-                to: None,
-                real: None,
-                cache: None,
-                duration_ms: None,
-                seconds: None,
-                exit: None,
-                device: None,
-                taken_by: None,
-                may_be_missed: true,
-            };
+            let spec = FaultSpec::any("*", kind);
             FaultEnd { spec, reached: true }
         };
         let mut excuses = Vec::new();

@@ -198,26 +198,7 @@ impl Swarm {
             }
             _ => self.pick(&places),
         };
-        let mut fault = FaultSpec {
-            on: on.to_owned(),
-            kind,
-            range: None,
-            op: None,
-            file: None,
-            nth: None,
-            times: None,
-            space: None,
-            by: None,
-            to: None,
-            real: None,
-            cache: None,
-            duration_ms: None,
-            seconds: None,
-            exit: None,
-            device: None,
-            taken_by: None,
-            may_be_missed: true,
-        };
+        let mut fault = FaultSpec::any(on, kind);
         match kind {
             FaultKind::OutOfSpace if self.one_in(2) => fault.space = Some(Size(self.magnitude(22))),
             FaultKind::DropWrites => fault.range = Some(self.range()),

@@ -157,7 +157,9 @@ fn try_mount(
     if matches!(is_drive, Ok(true)) {
         return Ok(Some(Drive { place, volume }));
     }
-    let unmounted = volume.unmount().map_err(Error::hal(format!("unmounting {}", place.region)));
+    // Nothing was written there, so that another attempt loses nothing; giving up would leave it mounted.
+    let unmounted =
+        operation.retry(|| volume.unmount()).map_err(Error::hal(format!("unmounting {}", place.region)));
     is_drive.and(unmounted).map(|()| None)
 }
 

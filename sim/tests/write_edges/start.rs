@@ -18,6 +18,16 @@ fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
 }
 
 #[test]
+fn a_disk_that_is_no_drive_is_unmounted_again_if_the_first_attempt_fails() {
+    let flaky = fault("drive", FaultKind::IoError, Trigger::nth("unmount", 1));
+    let disk = Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, Vec::new()));
+    let (world, report) = run(WorldBuilder::new().medium(disk).medium(medium("sd")).fault(flaky));
+    assert_eq!(world.faults_reached(), [true]);
+    assert_eq!(world.volumes_dropped(), 0);
+    assert_eq!(report.failure.map(|error| error.code()), Some("R-NODRIVE"));
+}
+
+#[test]
 fn names_do_not_control_the_console() {
     let names = (0..1000).map(|number| Entry::file(&format!("sdimage\x1b[2J\n{number}.tar.xz"), "x"));
     let builder = WorldBuilder::new().medium(drive(names.collect())).medium(medium("sd"));

@@ -9,8 +9,8 @@ use crate::defects::Defects;
 use crate::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
 use crate::random::Random;
 use crate::simfs::Survival;
+use imbl::OrdMap;
 use replicator_hal::{CacheBypass, DeviceKind, Partition};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,8 +107,8 @@ pub struct Disk {
     pub(crate) instance: u64,
     pub(crate) sources: u32,
     pub(crate) target_open: bool,
-    page_cache: BTreeMap<u64, CachedPage>,
-    write_cache: BTreeMap<u64, [u8; SECTOR_LEN]>,
+    page_cache: OrdMap<u64, CachedPage>,
+    write_cache: OrdMap<u64, Arc<[u8; SECTOR_LEN]>>,
 }
 
 impl Disk {
@@ -127,8 +127,8 @@ impl Disk {
             instance: 0,
             sources: 0,
             target_open: false,
-            page_cache: BTreeMap::new(),
-            write_cache: BTreeMap::new(),
+            page_cache: OrdMap::new(),
+            write_cache: OrdMap::new(),
         }
     }
 
@@ -170,14 +170,15 @@ impl Disk {
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             let source = &data[piece];
             if !self.page_cache.contains_key(&page) {
-                let mut bytes = [0; PAGE_LEN];
+                let mut bytes = Page::default();
                 if source.len() < PAGE_LEN {
-                    self.read_device(page * PAGE_LEN as u64, &mut bytes);
+                    self.read_device(page * PAGE_LEN as u64, bytes.bytes_mut());
                 }
                 self.page_cache.insert(page, CachedPage { bytes: Arc::new(bytes), dirty: 0 });
             }
             if let Some(cached) = self.page_cache.get_mut(&page) {
-                Arc::make_mut(&mut cached.bytes)[start..start + source.len()].copy_from_slice(source);
+                Arc::make_mut(&mut cached.bytes).bytes_mut()[start..start + source.len()]
+                    .copy_from_slice(source);
                 for sector in start / SECTOR_LEN..(start + source.len()).div_ceil(SECTOR_LEN) {
                     cached.dirty |= 1 << sector;
                 }
@@ -190,7 +191,8 @@ impl Disk {
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             if let Some(cached) = self.page_cache.get_mut(&page) {
                 let source = &data[piece];
-                Arc::make_mut(&mut cached.bytes)[start..start + source.len()].copy_from_slice(source);
+                Arc::make_mut(&mut cached.bytes).bytes_mut()[start..start + source.len()]
+                    .copy_from_slice(source);
             }
         });
         self.write_device(offset_bytes, data);
@@ -209,7 +211,7 @@ impl Disk {
             let (from, to) = (start.max(offset_bytes), (start + SECTOR_LEN as u64).min(end));
             bytes[(from - start) as usize..(to - start) as usize]
                 .copy_from_slice(&data[(from - offset_bytes) as usize..(to - offset_bytes) as usize]);
-            self.write_cache.insert(sector, bytes);
+            self.write_cache.insert(sector, Arc::new(bytes));
         }
     }
 
@@ -243,10 +245,35 @@ impl Disk {
         self.defects.readable(offset_bytes, len, in_a_page)
     }
 
+    /// Numbers of the pages that the device does not have whole.
+    fn dirty_pages(&self) -> Vec<u64> {
+        let dirty = self.page_cache.iter().filter(|(_, cached)| cached.dirty != 0);
+        dirty.map(|(page, _)| *page).collect()
+    }
+
+    /// Where in memory the pages of media and page cache are.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> impl Iterator<Item = *const Page> + '_ {
+        self.media.places().chain(self.page_cache.values().map(|cached| Arc::as_ptr(&cached.bytes)))
+    }
+
+    /// Whether a power cut now would leave the same whatever survives.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.write_cache.is_empty() && self.page_cache.values().all(|cached| cached.dirty == 0)
+    }
+
     /// Brings dirty pages to the device, but not through its own cache.
     fn write_back(&mut self) {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (page, cached) in self.page_cache.iter_mut().filter(|(_, cached)| cached.dirty != 0) {
+        let plain = !self.identity.write_cache && self.dropped.is_empty() && !self.defects.any();
+        for page in self.dirty_pages() {
+            let Some(cached) = self.page_cache.get_mut(&page) else { continue };
+            if plain && cached.dirty == u8::MAX {
+                // Nothing between here and the media can make another page of it.
+                self.media.put(page, &cached.bytes);
+                cached.dirty = 0;
+                continue;
+            }
             for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {
                 let start = page * PAGE_LEN as u64 + (sector * SECTOR_LEN) as u64;
                 let bytes = &cached.bytes[sector * SECTOR_LEN..][..SECTOR_LEN];
@@ -265,7 +292,7 @@ impl Disk {
     /// Empties the device's own write cache onto the media.
     pub fn flush(&mut self) {
         for (sector, bytes) in std::mem::take(&mut self.write_cache) {
-            self.write_media(sector * SECTOR_LEN as u64, &bytes);
+            self.write_media(sector * SECTOR_LEN as u64, &bytes[..]);
         }
     }
 
@@ -277,7 +304,11 @@ impl Disk {
 
     /// Forgets un-synced data, as the kernel does after a failed sync.
     pub fn lose_dirty(&mut self) {
-        self.page_cache.values_mut().for_each(|cached| cached.dirty = 0);
+        for page in self.dirty_pages() {
+            if let Some(cached) = self.page_cache.get_mut(&page) {
+                cached.dirty = 0;
+            }
+        }
     }
 
     /// Syncs and drops all pages, whoever else holds the device open.
@@ -322,23 +353,35 @@ impl Disk {
         if matches!(survival, Survival::Garbage(_)) {
             self.tear(&mut random);
         }
-        for cached in self.page_cache.values_mut() {
-            cached.dirty &= random.next() as u8;
+        // Clean pages have their number, too: what survives of one page does not depend on what is clean.
+        let pages: Vec<u64> = self.page_cache.keys().copied().collect();
+        for page in pages {
+            let kept = random.next() as u8;
+            if let Some(cached) = self.page_cache.get_mut(&page) {
+                cached.dirty &= kept;
+            }
         }
-        self.write_cache.retain(|_, _| random.coin());
+        let sectors = std::mem::take(&mut self.write_cache);
+        self.write_cache = sectors.into_iter().filter(|_| random.coin()).collect();
         self.sync();
         self.forget();
     }
 
     /// Sectors that were on their way turn to garbage: a torn write leaves neither the old nor the new.
     fn tear(&mut self, random: &mut Random) {
-        for cached in self.page_cache.values_mut().filter(|cached| cached.dirty != 0) {
-            let bytes = Arc::make_mut(&mut cached.bytes);
+        for page in self.dirty_pages() {
+            let Some(cached) = self.page_cache.get_mut(&page) else { continue };
+            let bytes = Arc::make_mut(&mut cached.bytes).bytes_mut();
             for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {
                 random.tear(&mut bytes[sector * SECTOR_LEN..][..SECTOR_LEN]);
             }
         }
-        self.write_cache.values_mut().for_each(|bytes| random.tear(bytes));
+        let sectors: Vec<u64> = self.write_cache.keys().copied().collect();
+        for sector in sectors {
+            if let Some(bytes) = self.write_cache.get_mut(&sector) {
+                random.tear(&mut Arc::make_mut(bytes)[..]);
+            }
+        }
     }
 
     /// All that volatile memory held is gone.

@@ -4,6 +4,7 @@
 
 use crate::content::PagesBacking;
 use crate::disk::Disk;
+use crate::file_bytes::FileBytes;
 use crate::leds::LedLog;
 use crate::machine::Recorded;
 use crate::pages::Pages;
@@ -14,6 +15,7 @@ use crate::trace::Trace;
 use crate::world::World;
 use replicator_hal::{Error, ErrorKind, FileKind, RelativePath, Result};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 /// A file, directory, link or node as found on a medium.
@@ -24,7 +26,7 @@ pub struct FoundFile {
     /// Number that hard links share.
     pub number: u64,
     /// Content of a regular file.
-    pub bytes: Vec<u8>,
+    pub bytes: FileBytes,
 }
 
 /// The files of a file system, by path.
@@ -35,8 +37,8 @@ pub type FoundFiles = BTreeMap<RelativePath, FoundFile>;
 /// # Errors
 /// `Unsupported` if there is no simulated file system, `Corrupt` if it cannot be read.
 pub fn files_in(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<FoundFiles> {
-    let mut pages = pages.clone();
-    let mut backing = PagesBacking { pages: &mut pages, start_bytes };
+    let mut copy = pages.clone();
+    let mut backing = PagesBacking { pages: &mut copy, start_bytes };
     let fs =
         SimFs::load(&mut backing, len_bytes).map_err(|refusal| refusal.into_error("reading", "a medium"))?;
     let mut found = FoundFiles::new();
@@ -54,17 +56,33 @@ pub fn files_in(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Found
                 queue.push((child, entry.inode));
             }
         }
-        let mut bytes = Vec::new();
-        if inode.kind == FileKind::File {
-            bytes.resize(usize::try_from(inode.len_bytes).unwrap_or(0), 0);
-            fs.read(&mut backing, number, 0, &mut bytes)
-                .map_err(|refusal| refusal.into_error("reading", path.to_string()))?;
-        }
+        let bytes = match inode.kind {
+            FileKind::File => content(pages, start_bytes, fs.superblock().block_len, &inode),
+            _ => FileBytes::default(),
+        };
         if !path.is_root() {
             found.insert(path, FoundFile { inode, number, bytes });
         }
     }
     Ok(found)
+}
+
+fn content(pages: &Pages, start_bytes: u64, block_len: u32, inode: &Inode) -> FileBytes {
+    let block_len = u64::from(block_len);
+    let mut pieces: Vec<(usize, Range<u64>)> = Vec::new();
+    for (index, block) in &inode.blocks {
+        let Ok(start) = usize::try_from(index.saturating_mul(block_len)) else { break };
+        let at = start_bytes + u64::from(*block) * block_len;
+        match pieces.last_mut() {
+            Some((first, range))
+                if range.end == at && *first + (range.end - range.start) as usize == start =>
+            {
+                range.end += block_len;
+            }
+            _ => pieces.push((start, at..at + block_len)),
+        }
+    }
+    FileBytes::new(pages, pieces, usize::try_from(inode.len_bytes).unwrap_or(0))
 }
 
 impl World {

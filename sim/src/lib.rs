@@ -36,6 +36,7 @@ pub mod disk;
 pub mod explore;
 pub mod faults;
 mod file;
+mod file_bytes;
 mod file_systems;
 pub mod fuzz;
 pub mod inspect;
@@ -58,6 +59,7 @@ pub mod turnstile;
 mod volume;
 pub mod world;
 
+pub use file_bytes::FileBytes;
 pub use leds::LedLog;
 pub use machine::Recorded;
 pub use records::RecordLog;

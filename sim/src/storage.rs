@@ -348,6 +348,13 @@ impl Storage {
         }
     }
 
+    /// Whether a power cut now would leave the same under every policy.
+    pub(crate) fn is_synced(&self) -> bool {
+        let written = self.volumes.values().flatten().filter(|mounted| mounted.access == Access::ReadWrite);
+        self.disks.values().all(Disk::is_synced)
+            && written.into_iter().all(|mounted| !mounted.fs.has_unsynced())
+    }
+
     /// What a power cut leaves of everything: the innermost file systems first, the disks last.
     pub(crate) fn crash(&mut self, survival: Survival) {
         let volumes: Vec<u64> = self.volumes.keys().rev().copied().collect();

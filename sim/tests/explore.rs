@@ -56,6 +56,58 @@ fn a_cut_in_the_boot_after_a_cut() {
     assert!(two.totals.distinct > one.totals.distinct && two.totals.recoveries > one.totals.recoveries);
 }
 
+/// Distinct and followed states of stories that are explored in this order and know of each other.
+fn together(names: &[&str]) -> (u64, u64, usize) {
+    let judged = Arc::new(explore::Judged::default());
+    let mut sum = Explored::default();
+    for name in names {
+        let options = Options { judged: Some(Arc::clone(&judged)), ..few(0) };
+        sum.add(explore::explore(name, name, &story(name), &options, &unchanged).unwrap());
+    }
+    assert!(sum.findings.is_empty(), "{}", screens(&sum));
+    (sum.totals.crash_states, sum.totals.distinct, judged.count())
+}
+
+#[test]
+fn states_are_the_same_in_whatever_order_stories_are_explored() {
+    // The second differs from the first in its faults alone, so that most of its states are the first one's.
+    let names = ["capture-single-partition-sd", "led-errors-do-not-stop-the-work", "write-dd-xz"];
+    let [one, two, three] = names;
+    let forwards = together(&names);
+    assert_eq!(forwards, together(&[three, two, one]));
+    assert_eq!(forwards.1, forwards.2 as u64);
+    assert!(forwards.1 < together(&[one]).1 + together(&[two]).1 + together(&[three]).1);
+}
+
+#[test]
+fn what_time_does_not_allow_is_told_and_a_few_states_are_followed_all_the_same() {
+    let name = "capture-single-partition-sd";
+    let now = Some(Instant::now());
+    let hurried = Options { deadline: now, recoveries_min: 2, ..Options::default() };
+    let few = explore::explore(name, name, &story(name), &hurried, &unchanged).unwrap().totals;
+    assert_eq!((few.recoveries, few.left_out_states), (2, 0));
+    assert!(few.distinct > 100, "{few}");
+    let over = Options { end: now, ..Options::default() };
+    let over = explore::explore(name, name, &story(name), &over, &unchanged).unwrap().totals;
+    assert_eq!((over.crash_states, over.left_out_states), (0, few.crash_states));
+    assert!(over.to_string().contains("left out, because time was over"), "{over}");
+    let swept = Options { deadline: now, ..Options::default() };
+    let swept = explore::sweep(name, name, &story(name), &swept, &unchanged).unwrap().totals;
+    assert!(swept.error_runs == 0 && swept.left_out_error_runs > 100, "{swept}");
+}
+
+#[test]
+fn calls_of_later_boots_fail_too() {
+    let name = "capture-then-write-new-unit";
+    let story = story(name);
+    let (lines, explored) = explore::one_failure(name, &story, 2, 40, true, &unchanged).unwrap();
+    assert!(explored.findings.is_empty(), "{}", screens(&explored));
+    assert!(lines.iter().any(|line| line.contains("image.")), "{lines:?}");
+    let (lines, _) = explore::one_failure(name, &story, 1, 40, true, &unchanged).unwrap();
+    assert!(!lines.iter().any(|line| line.contains("image.")), "{lines:?}");
+    assert!(explore::one_failure(name, &story, 9, 40, true, &unchanged).unwrap_err().contains("no boot 9"));
+}
+
 #[test]
 fn whatever_fails_nothing_lies() {
     for name in ["capture-single-partition-sd", "write-tar-xz"] {

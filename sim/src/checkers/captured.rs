@@ -7,7 +7,7 @@
 
 use super::archive;
 use super::decode::decode;
-use super::drive_images::{Image, files, new_images};
+use super::drive_images::{Image, files, image_key, new_images};
 use super::tree::{Node, Tree, differences, of_found};
 use crate::inspect::files_in;
 use crate::pages::Pages;
@@ -26,15 +26,24 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let found = files(&evidence.last().after);
     let wrong = new_images(evidence, &found)
         .into_iter()
-        .filter_map(|image| shows(evidence, &image).err().map(|what| format!("{}: {what}", image.name)));
+        .filter_map(|image| judged(evidence, &image).err().map(|what| format!("{}: {what}", image.name)));
     wrong.collect()
 }
 
-fn shows(evidence: &Evidence, image: &Image) -> Result<(), String> {
+fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
+    match &image.bytes {
+        Some(bytes) => {
+            bytes.remembered("captured", image_key(evidence, image), |bytes| shows(evidence, image, bytes))
+        }
+        None => shows(evidence, image, &[]),
+    }
+}
+
+fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String> {
     // Of the unit that the story began with: later boots may be on another one.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let spec = evidence.scenario.media.get(&image.medium).ok_or("there is no such medium")?;
-    let plain = decode(&image.name, image.bytes.as_deref().unwrap_or_default())?;
+    let plain = decode(&image.name, bytes)?;
     let layout = Layout::of(spec.content, spec.len.0);
     let is_single_rootfs =
         layout.as_ref().is_some_and(|layout| layout.parts.len() == 1 && layout.rootfs().is_some());

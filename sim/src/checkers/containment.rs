@@ -6,7 +6,7 @@
 
 use super::archive;
 use super::decode::decode;
-use super::drive_images::{Mode, files, images, mode, new_images};
+use super::drive_images::{Mode, files, image_key, images, mode, new_images};
 use super::tree::{Tree, of_found};
 use crate::inspect::files_in;
 use crate::pages::Pages;
@@ -36,10 +36,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     }
     let found = files(&evidence.last().after);
     for image in new_images(evidence, &found) {
-        let tree =
-            image.bytes.as_ref().and_then(|bytes| tree_of(evidence, &image.medium, &image.name, bytes));
-        let Some(tree) = tree else { continue };
-        for lost in lost_targets(evidence, &image.medium, &tree) {
+        let lost = |bytes: &[u8]| {
+            let tree = tree_of(evidence, &image.medium, &image.name, bytes);
+            tree.map(|tree| lost_targets(evidence, &image.medium, &tree)).unwrap_or_default()
+        };
+        let Some(bytes) = &image.bytes else { continue };
+        for lost in bytes.remembered("containment", image_key(evidence, &image), lost) {
             wrong.push(format!(
                 "{}: {lost} is gone, to which only a link in an erased place leads",
                 image.name

@@ -2,8 +2,10 @@
 //!
 //! Written from the manual's list of names, apart from the engine.
 
+use crate::file_bytes::FileBytes;
 use crate::inspect::{FoundFile, FoundFiles};
 use crate::pages::Pages;
+use crate::random::{FOLD_START, fold};
 use crate::runner::{Evidence, Snapshot};
 use replicator_hal::{FileKind, RelativePath};
 use std::cell::RefCell;
@@ -33,7 +35,7 @@ pub struct Image {
     /// Name in the root.
     pub name: String,
     /// The bytes of the file, links followed; `None` if they lead to no file.
-    pub bytes: Option<Vec<u8>>,
+    pub bytes: Option<FileBytes>,
 }
 
 impl Image {
@@ -59,14 +61,29 @@ thread_local! {
 pub fn files(snapshot: &Snapshot) -> Rc<FoundFiles> {
     let Some(drive) = snapshot.media.get("drive") else { return Rc::default() };
     SEEN.with_borrow_mut(|seen| {
-        if let Some((_, files)) = seen.iter().find(|(pages, _)| pages.is_shared_with(drive)) {
-            return Rc::clone(files);
+        if let Some(at) = seen.iter().position(|(pages, _)| pages.is_shared_with(drive)) {
+            // The last one that was asked for is the first in the row.
+            seen.make_contiguous()[..=at].rotate_right(1);
+            return Rc::clone(&seen[0].1);
         }
-        let files = Rc::new(snapshot.drive_files().unwrap_or_default());
+        let mut files = snapshot.drive_files().unwrap_or_default();
+        share(&mut files, seen.iter().map(|(_, files)| &**files));
+        let files = Rc::new(files);
         seen.truncate(REMEMBERED - 1);
         seen.push_front((drive.clone(), Rc::clone(&files)));
         files
     })
+}
+
+/// Lets files that are the same as on a drive that is remembered be one with those.
+fn share<'a>(files: &mut FoundFiles, remembered: impl Iterator<Item = &'a FoundFiles> + Clone) {
+    for file in files.values_mut() {
+        let mut others = remembered.clone().flat_map(|files| files.values());
+        let same = others.find(|other| other.number == file.number && other.bytes.is_same(&file.bytes));
+        if let Some(same) = same {
+            file.bytes = same.bytes.clone();
+        }
+    }
 }
 
 /// The preferred image of every medium of the story that has one.
@@ -99,6 +116,13 @@ fn follow<'a>(files: &'a FoundFiles, path: &RelativePath, file: &'a FoundFile) -
         file = files.get(&path)?;
     }
     None
+}
+
+/// All that a verdict over a captured image may depend on beside its bytes.
+pub(super) fn image_key(evidence: &Evidence, image: &Image) -> u64 {
+    let scenario = &evidence.scenario;
+    let source = evidence.boots[0].before.media.get(&image.medium).map(Pages::hash);
+    fold(FOLD_START, format!("{} {source:?} {scenario:?}", image.name).as_bytes())
 }
 
 /// What a drive asks for.

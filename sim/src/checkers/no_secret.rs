@@ -6,6 +6,7 @@
 
 use super::decode::decode;
 use super::drive_images::{files, new_images};
+use crate::random::{FOLD_START, fold};
 use crate::runner::Evidence;
 use crate::scenario::content::MARKER;
 
@@ -14,11 +15,14 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         for image in new_images(evidence, &files(&boot.after)) {
-            let Some(Ok(plain)) = image.bytes.as_ref().map(|bytes| decode(&image.name, bytes)) else {
-                continue;
+            let first = |bytes: &[u8]| {
+                let plain = decode(&image.name, bytes).ok()?;
+                let at = plain.secret()?;
+                Some((at, String::from_utf8_lossy(&plain[at..(at + 40).min(plain.len())]).into_owned()))
             };
-            if let Some(at) = plain.secret() {
-                let secret = String::from_utf8_lossy(&plain[at..(at + 40).min(plain.len())]).into_owned();
+            let key = fold(FOLD_START, image.name.as_bytes());
+            let found = image.bytes.as_ref().and_then(|bytes| bytes.remembered("no-secret", key, first));
+            if let Some((at, secret)) = found {
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));
             }
         }

@@ -6,6 +6,7 @@
 
 use super::decode::decode;
 use super::drive_images::{Mode, files, images, mode, new_images};
+use crate::random::{FOLD_START, fold};
 use crate::runner::Evidence;
 use replicator_hal::Status;
 
@@ -43,7 +44,9 @@ fn captures(evidence: &Evidence) -> Vec<String> {
     let images = new_images(evidence, &found);
     let short = images.iter().filter(|image| !image.is_tarball()).filter_map(|image| {
         let source = evidence.boots[0].before.media.get(&image.medium)?.len_bytes();
-        let shown = decode(&image.name, image.bytes.as_ref()?).ok()?.len() as u64;
+        let len = |bytes: &[u8]| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
+        let key = fold(FOLD_START, image.name.as_bytes());
+        let shown = image.bytes.as_ref()?.remembered("not-truncated", key, len)?;
         (shown != source).then(|| format!("{} shows {shown} bytes of {source}", image.name))
     });
     short.collect()

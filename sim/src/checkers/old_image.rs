@@ -36,5 +36,5 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 
 fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
     let path = RelativePath::parse(name).ok()?;
-    files.get(&path).map(|file| file.bytes.as_slice())
+    files.get(&path).map(|file| &*file.bytes)
 }

@@ -26,11 +26,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             else {
                 continue;
             };
-            if let Err(what) = holds(medium, &image, spec).map_err(|what| format!("{}: {what}", image.medium))
-            {
-                if claimed {
-                    wrong.push(format!("boot {} ended well for {what}", number + 1));
-                }
+            if !claimed {
+                continue;
+            }
+            if let Err(what) = holds(medium, &image, spec) {
+                wrong.push(format!("boot {} ended well for {}: {what}", number + 1, image.medium));
             }
         }
     }

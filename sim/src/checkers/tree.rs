@@ -50,7 +50,7 @@ pub fn of_found(found: &FoundFiles) -> Tree {
             device: inode.device,
             text: inode.text.clone(),
             xattrs: inode.xattrs.clone(),
-            bytes: file.bytes.clone(),
+            bytes: file.bytes.to_vec(),
             first_name: names.first().filter(|_| names.len() > 1).map(|path| (*path).clone()),
         }
     };

@@ -7,6 +7,7 @@
 use super::decode::decode;
 use super::drive_images::{Image, files, new_images};
 use crate::inspect::FoundFiles;
+use crate::random::{FOLD_START, fold};
 use crate::runner::Evidence;
 use crate::scenario::image::md5_hex;
 use replicator_hal::RelativePath;
@@ -28,13 +29,15 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
     let name = &image.name;
     let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is no file"))?;
-    let plain = decode(name, bytes)?;
-    if plain.is_empty() {
-        return Err(format!("{name} holds nothing"));
-    }
+    let sums = |bytes: &[u8]| {
+        let plain = decode(name, bytes)?;
+        let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
+        plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} holds nothing"))
+    };
+    let (plain, encoded) = bytes.remembered("valid-names", fold(FOLD_START, name.as_bytes()), sums)?;
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
-    matches(found, uncompressed, plain.md5())?;
-    if uncompressed == name { Ok(()) } else { matches(found, name, &md5_hex(bytes)) }
+    matches(found, uncompressed, &plain)?;
+    if uncompressed == name { Ok(()) } else { matches(found, name, &encoded) }
 }
 
 fn matches(found: &FoundFiles, name: &str, md5: &str) -> Result<(), String> {
@@ -42,7 +45,7 @@ fn matches(found: &FoundFiles, name: &str, md5: &str) -> Result<(), String> {
     let path = RelativePath::parse(&sidecar).map_err(|error| error.to_string())?;
     let text = &found.get(&path).ok_or_else(|| format!("{sidecar} is missing"))?.bytes;
     let wanted = format!("{md5}  {name}\n");
-    if text == wanted.as_bytes() {
+    if **text == *wanted.as_bytes() {
         return Ok(());
     }
     Err(format!("{sidecar} says {:?}, right is {wanted:?}", String::from_utf8_lossy(text)))

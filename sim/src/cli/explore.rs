@@ -19,8 +19,8 @@ pub(super) struct Explore {
     /// Only every N-th scenario, from the I-th on, such as `1/4`.
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
-    /// Time for all of it, such as `60s` or `5m`. Every crash state is judged all the same; time bounds how many are
-    /// followed to the end.
+    /// Time for all of it, such as `60s` or `5m`. All crash states are judged and a few of every boot followed to the end,
+    /// then as many more as time allows. If time is over before, the last lines say what was left out.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     budget: Option<Duration>,
     /// Cut the boot after a cut, too.
@@ -80,6 +80,10 @@ impl Clock {
         Self { end: budget.map(|budget| Instant::now() + budget), left: AtomicUsize::new(items), workers }
     }
 
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
     fn next_deadline(&self) -> Option<Instant> {
         let left = self.left.fetch_sub(1, Ordering::Relaxed).max(1);
         let now = Instant::now();
@@ -104,10 +108,16 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
     let clock = Clock::new(arguments.budget, stories.len());
     let judged = Arc::new(explore::Judged::default());
     let work = |story: &Story| {
+        if clock.is_over() {
+            let mut left_out = Explored::default();
+            left_out.totals.left_out_scenarios = 1;
+            return (story.name.clone(), story.argument.clone(), Ok(Ok(left_out)));
+        }
         let options = Options {
             depth: arguments.depth,
             recoveries_max: arguments.recoveries,
             deadline: clock.next_deadline(),
+            end: clock.end,
             judged: Some(Arc::clone(&judged)),
             ..Options::default()
         };
@@ -139,12 +149,17 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
     Ok(status(&sum.findings))
 }
 
-/// Faults and cuts of a story do not matter to the sweep: of stories that differ in those alone one is enough.
+/// Faults and cuts of a story with one boot do not matter to the sweep: of stories that differ in those alone one is
+/// enough. What a boot finds that comes after another one depends on them.
 fn one_of_each(stories: &mut Vec<Story>) {
     let mut seen = std::collections::BTreeSet::new();
     stories.retain(|story| {
-        let scenario = explore::neutral(&story.scenario);
-        seen.insert(format!("{:?} {:?} {}", scenario.drive, scenario.media, scenario.seed))
+        let scenario = &story.scenario;
+        let mut what = format!("{:?} {:?} {}", scenario.drive, scenario.media, scenario.seed);
+        if scenario.boots.len() > 1 {
+            what += &format!("{:?} {:?}", scenario.boots, scenario.faults);
+        }
+        seen.insert(what)
     });
 }
 
@@ -171,7 +186,11 @@ fn tell(output: &mut dyn Write, as_json: bool, name: &str, explored: &Explored) 
         return explored.findings.iter().try_for_each(|finding| writeln!(output, "{}", json!(finding)));
     }
     let totals = &explored.totals;
-    let word = if explored.findings.is_empty() { "ok  " } else { "FAIL" };
+    let word = match explored.findings.is_empty() {
+        true if totals.left_out_scenarios + totals.left_out_states > 0 => "part",
+        true => "ok  ",
+        false => "FAIL",
+    };
     writeln!(
         output,
         "{word} {name:<52} {:>6} states {:>6} distinct {:>5} followed {:>5} errors",
@@ -218,8 +237,8 @@ pub(super) struct OneState {
     /// What survives each cut: none, all, data-late, subset:SEED.
     #[arg(long, value_name = "POLICY,...", value_delimiter = ',', requires = "cut")]
     survive: Vec<String>,
-    /// Which boot of the story is cut.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "cut")]
+    /// Which boot of the story is cut, or has the call that fails.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     boot: usize,
     /// Lets this operation fail.
     #[arg(long, value_name = "N", conflicts_with = "cut")]
@@ -252,7 +271,8 @@ pub(super) fn cuts(numbers: &[u64], policies: &[String]) -> Result<Vec<explore::
 pub(super) fn one(story: &Story, wanted: &OneState, output: &mut dyn Write) -> Result<u8, Problem> {
     let (lines, explored) = match wanted.fail {
         Some(number) => {
-            explore::one_failure(&story.name, &story.scenario, number, wanted.persistent, &unchanged)
+            let (boot, persistent) = (wanted.boot, wanted.persistent);
+            explore::one_failure(&story.name, &story.scenario, boot, number, persistent, &unchanged)
         }
         None => {
             let cuts = cuts(&wanted.cut, &wanted.survive);

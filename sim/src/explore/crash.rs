@@ -1,17 +1,17 @@
 //! Crash states of a story: one run per boot that records them, the policies, each distinct state once.
 
-use super::finding::{self, Finding};
+use super::finding::Finding;
 use super::judge::{self, Undisturbed};
-use super::page_hash::PageHasher;
+use super::place::{Place, command, cut_boot, screen};
 use super::{Change, Explored, Options, policy_name, spread};
 use crate::machine::Recorded;
+use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::runner::boots::{self, Observer, run_boot};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
 use crate::scenario::schema::{BootSpec, Scenario};
 use crate::simfs::Survival;
-use crate::turnstile::End;
-use crate::world::{RunOutcome, World};
+use crate::world::World;
 use replicator_engine::boot::Request;
 use std::collections::{BTreeSet, HashSet};
 
@@ -68,25 +68,12 @@ struct Explorer<'a> {
     identity: u64,
     options: &'a Options,
     change: Change<'a>,
-    hasher: PageHasher,
     /// Drives whose next boot is known.
     probed: HashSet<u64>,
     start: Option<(Snapshot, World)>,
     explored: Explored,
     only: Option<(usize, Vec<Cut>)>,
     told: Vec<String>,
-}
-
-/// A boot that was recorded, and all that is needed to judge its crash states.
-struct Place<'a> {
-    /// Number of the story's boot, from 0.
-    number: usize,
-    before: &'a Snapshot,
-    boot: &'a Boot,
-    request: &'a Request,
-    undisturbed: &'a Undisturbed,
-    /// Cuts that led to this boot.
-    path: Vec<Cut>,
 }
 
 impl Observer for Explorer<'_> {
@@ -101,7 +88,6 @@ impl Observer for Explorer<'_> {
         if recorded.is_empty() || self.only.as_ref().is_some_and(|(wanted, _)| *wanted != number + 1) {
             return;
         }
-        self.hasher = PageHasher::default();
         self.probed.clear();
         let undisturbed = self.undisturbed(number, pristine, request);
         let place =
@@ -126,10 +112,9 @@ impl<'a> Explorer<'a> {
             argument,
             scenario: judge::neutral(scenario),
             lies: judge::lies(scenario),
-            identity: identity(scenario),
+            identity: judge::identity(scenario),
             options,
             change,
-            hasher: PageHasher::default(),
             probed: HashSet::new(),
             start: None,
             explored: Explored::default(),
@@ -172,28 +157,52 @@ impl<'a> Explorer<'a> {
         let inner = !place.path.is_empty();
         let policies = if inner { vec![Survival::None, Survival::All] } else { self.options.policies() };
         let wanted = |index: &usize| !inner || log_spaced(*index, recorded.len());
+        let indices: Vec<usize> = (0..recorded.len()).filter(wanted).collect();
         let mut seen = HashSet::new();
         let mut states: Vec<(usize, Survival)> = Vec::new();
-        for index in (0..recorded.len()).filter(wanted) {
-            for policy in &policies {
-                let next = place.boot.world.reboot_from(&recorded[index], *policy);
-                self.explored.totals.crash_states += 1;
+        for (nth, index) in indices.iter().enumerate() {
+            if self.options.is_over() {
+                self.explored.totals.left_out_states += ((indices.len() - nth) * policies.len()) as u64;
+                break;
+            }
+            self.explored.totals.crash_states += policies.len() as u64;
+            // Where nothing is on its way, every policy leaves the same.
+            let differing = if recorded[*index].storage.is_synced() { 1 } else { policies.len() };
+            for policy in &policies[..differing] {
+                let next = place.boot.world.reboot_from(&recorded[*index], *policy);
                 let after = Snapshot::of(&next);
-                let hash = self.hasher.snapshot(&after);
+                let hash = after.hash();
                 if seen.insert(hash) && self.is_new(place, hash) {
                     self.explored.totals.distinct += 1;
                     let kind = policy_name(*policy);
                     let kind = kind.split(':').next().unwrap_or_default();
                     self.explored.totals.reach(format!("power-cut/{kind}"));
-                    self.look(place, &recorded[index], *policy, next, after);
-                    states.push((index, *policy));
+                    self.look(place, &recorded[*index], *policy, next, after);
+                    states.push((*index, *policy));
                 }
             }
         }
+        self.follow_some(place, recorded, &states, depth);
+    }
+
+    /// Follows states to the end: a few in any case, more while the story has time.
+    fn follow_some(
+        &mut self,
+        place: &Place<'_>,
+        recorded: &[Recorded],
+        states: &[(usize, Survival)],
+        depth: u32,
+    ) {
+        let wanted = states.len().min(self.options.recoveries_max);
+        let least = wanted.min(self.options.recoveries_min);
         let mut cut_again = if depth > 1 { CUT_AGAIN } else { 0 };
-        for nth in spread(states.len()).into_iter().take(self.options.recoveries_max) {
-            if self.options.time_is_up() {
-                break;
+        for (done, nth) in spread(states.len()).into_iter().take(wanted).enumerate() {
+            if self.options.is_over() {
+                self.explored.totals.left_out_recoveries += least.saturating_sub(done) as u64;
+                return;
+            }
+            if done >= least && self.options.time_is_up() {
+                return;
             }
             let (index, policy) = states[nth];
             let deeper = if cut_again > 0 { depth } else { 1 };
@@ -205,9 +214,9 @@ impl<'a> Explorer<'a> {
     /// Whether no other story had this state in a boot that began alike.
     fn is_new(&mut self, place: &Place<'_>, hash: u64) -> bool {
         let Some(judged) = self.options.judged.clone() else { return true };
-        let before = self.hasher.snapshot(place.before);
-        let key =
-            [self.identity, before, hash].iter().fold(FOLD_START, |key, part| fold(key, &part.to_le_bytes()));
+        let key = [self.identity, place.before.hash(), hash]
+            .iter()
+            .fold(FOLD_START, |key, part| fold(key, &part.to_le_bytes()));
         judged.is_new(key)
     }
 
@@ -220,7 +229,7 @@ impl<'a> Explorer<'a> {
         next: World,
         after: Snapshot,
     ) {
-        let drive = after.media.get("drive").map_or(0, |pages| self.hasher.medium(pages));
+        let drive = after.media.get("drive").map_or(0, Pages::hash);
         let evidence = self.evidence(place.request, vec![cut_boot(place, recorded, &next, after)]);
         let mut complaints = judge::checked(&evidence, self.lies);
         let mut chose = None;
@@ -328,68 +337,7 @@ impl<'a> Explorer<'a> {
     }
 }
 
-fn identity(scenario: &Scenario) -> u64 {
-    let text =
-        format!("{:?} {:?} {} {}", scenario.drive, scenario.media, scenario.seed, judge::lies(scenario));
-    fold(FOLD_START, text.as_bytes())
-}
-
 /// Every place that is a power of two from the beginning, and the last one.
 fn log_spaced(index: usize, count: usize) -> bool {
     (index + 1).is_power_of_two() || index + 1 == count
-}
-
-fn cut_boot(place: &Place<'_>, recorded: &Recorded, next: &World, after: Snapshot) -> Boot {
-    Boot {
-        spec: BootSpec::default(),
-        before: place.before.clone(),
-        after,
-        // Nobody saw this boot's end: a board that was never switched on stands for it.
-        world: next.reboot(Survival::None),
-        report: None,
-        outcome: RunOutcome::Ended(End::PowerCut { at_op: recorded.number }),
-        virtual_time: place.boot.virtual_time,
-        ops: recorded.number,
-        trace_hash: 0,
-    }
-}
-
-fn screen(
-    place: &Place<'_>,
-    recorded: &Recorded,
-    policy: Survival,
-    after: &Snapshot,
-    chose: Option<&str>,
-) -> Vec<String> {
-    let op = recorded.op.to_string();
-    let mut lines: Vec<String> = place
-        .path
-        .iter()
-        .map(|(number, policy)| {
-            format!("  after a cut before operation {number}, policy {}", policy_name(*policy))
-        })
-        .collect();
-    let words: Vec<&str> = op.split_whitespace().collect();
-    lines.push(format!(
-        "  cut before operation {} ({}), policy {}",
-        recorded.number,
-        words.join(" "),
-        policy_name(policy)
-    ));
-    lines.extend(finding::drive("drive after the cut", after));
-    lines.extend(chose.map(|chose| format!("  next boot chose: {chose}")));
-    lines.extend(finding::operations(place.boot, recorded.number, Some(&recorded.op)));
-    lines
-}
-
-fn command(argument: &str, place: &Place<'_>, recorded: &Recorded, policy: Survival) -> String {
-    let cuts = place.path.iter().copied().chain([(recorded.number, policy)]);
-    let (numbers, policies): (Vec<String>, Vec<String>) =
-        cuts.map(|(number, policy)| (number.to_string(), policy_name(policy))).unzip();
-    let boot = if place.number == 0 { String::new() } else { format!(" --boot {}", place.number + 1) };
-    format!(
-        "replicator-sim run {argument}{boot} --cut {} --survive {}",
-        numbers.join(","),
-        policies.join(",")
-    )
 }

@@ -8,6 +8,7 @@ use crate::checkers;
 use crate::checkers::drive_images::{Mode, files, images, mode};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
+use crate::random::{FOLD_START, fold};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
 use crate::scenario::schema::{Expectation, FaultKind, Scenario, StatusSpec};
 use crate::turnstile::End;
@@ -40,6 +41,13 @@ pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
         wave_forms: Vec::new(),
     };
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
+}
+
+/// All that a crash state is judged by beside the state and what was there before the boot.
+pub(super) fn identity(scenario: &Scenario) -> u64 {
+    let Scenario { drive, media, seed, wall_clock, .. } = scenario;
+    let text = format!("{drive:?} {media:?} {seed} {wall_clock:?} {}", lies(scenario));
+    fold(FOLD_START, text.as_bytes())
 }
 
 /// Whether hardware of the story stores other bytes than it is given, so that what is found later may be wrong.

@@ -3,14 +3,14 @@
 //!
 //! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
 //! ones are looked at once (`crash`). Of every distinct state it is judged what a PC sees and which way the next boot
-//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). The error sweep
-//! is in `sweep`. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
+//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). How a state is told
+//! and shown again is in `place`. The error sweep is in `sweep`. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
 //! [`crate::fuzz`].
 
 mod crash;
 mod finding;
 mod judge;
-mod page_hash;
+mod place;
 mod sweep;
 mod totals;
 
@@ -20,7 +20,6 @@ pub use sweep::{one_failure, sweep};
 pub use totals::Totals;
 
 pub(crate) use finding::{drive as drive_lines, severity};
-pub(crate) use judge::neutral;
 
 use crate::simfs::Survival;
 use replicator_hal::Board;
@@ -43,10 +42,14 @@ pub struct Options {
     pub depth: u32,
     /// So many crash states of one boot are followed to the end, at most.
     pub recoveries_max: usize,
+    /// So many are followed even after the deadline.
+    pub recoveries_min: usize,
     /// Seeds for survival subsets.
     pub subsets: u64,
-    /// Nothing is begun after this time; states are judged all the same, but not followed.
+    /// When the story's share of the time is over; its states are judged all the same, and a few are followed.
     pub deadline: Option<Instant>,
+    /// When all time is over: nothing is begun after this, and what is left out is counted.
+    pub end: Option<Instant>,
     /// Crash states that other stories had, too.
     pub judged: Option<Arc<Judged>>,
 }
@@ -56,6 +59,11 @@ pub struct Options {
 pub struct Judged(Mutex<HashSet<u64>>);
 
 impl Judged {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Whether this is the first time that the state is seen.
     fn is_new(&self, state: u64) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state)
@@ -64,13 +72,25 @@ impl Judged {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { depth: 1, recoveries_max: 12, subsets: 2, deadline: None, judged: None }
+        Self {
+            depth: 1,
+            recoveries_max: 12,
+            recoveries_min: 4,
+            subsets: 2,
+            deadline: None,
+            end: None,
+            judged: None,
+        }
     }
 }
 
 impl Options {
     fn time_is_up(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// The policies under which every cut is tried.
@@ -152,6 +172,67 @@ pub fn parse_policy(text: &str) -> Result<Survival, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Recorded;
+    use crate::runner::boots::{Observer, observe};
+    use crate::runner::{Boot, Snapshot};
+    use crate::scenario::builtin;
+    use crate::scenario::schema::Scenario;
+    use crate::world::World;
+    use replicator_engine::boot::Request;
+
+    /// Calls `look` with the recorded states of a story's only boot.
+    struct Looker<'a>(&'a mut dyn FnMut(&World, &[Recorded]));
+
+    impl Observer for Looker<'_> {
+        fn before(&mut self, world: &World, _: &Request) {
+            world.record_from_now();
+        }
+
+        fn after(&mut self, _: usize, boot: &Boot, _: &Request) {
+            (self.0)(&boot.world, &boot.world.take_recorded());
+        }
+    }
+
+    fn recorded(name: &str, mut look: impl FnMut(&World, &[Recorded])) {
+        let story = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
+        observe(name, &story, &unchanged, &mut Looker(&mut look)).unwrap();
+    }
+
+    #[test]
+    fn recorded_states_share_what_they_have_in_common() {
+        for name in ["write-dd-xz", "capture-single-partition-sd"] {
+            recorded(name, |_, states| {
+                let pages_of = |state: &Recorded| -> HashSet<_> {
+                    state.storage.disks.values().flat_map(|disk| disk.places()).collect()
+                };
+                let largest = states.iter().map(|state| pages_of(state).len()).max().unwrap();
+                let all: HashSet<_> = states.iter().flat_map(pages_of).collect();
+                // Every state for itself would be hundreds of times the largest one.
+                assert!(
+                    states.len() > 100 && all.len() < 3 * largest,
+                    "{name}: {} pages, {largest}",
+                    all.len()
+                );
+            });
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_on_its_way_every_policy_leaves_the_same() {
+        for name in ["write-dd-xz", "capture-single-partition-sd", "capture-to-vfat"] {
+            recorded(name, |world, states| {
+                let (synced, open): (Vec<_>, Vec<_>) =
+                    states.iter().partition(|state| state.storage.is_synced());
+                let hashes = |state: &Recorded| -> HashSet<u64> {
+                    let policies = Options::default().policies().into_iter();
+                    policies.map(|policy| Snapshot::of(&world.reboot_from(state, policy)).hash()).collect()
+                };
+                assert!(synced.len() > 1 && open.len() > 10, "{name}: {} {}", synced.len(), open.len());
+                assert!(synced.iter().all(|state| hashes(state).len() == 1), "{name}");
+                assert!(open.iter().any(|state| hashes(state).len() > 2), "{name}");
+            });
+        }
+    }
 
     #[test]
     fn every_beginning_of_the_order_is_spread_and_nothing_is_missing() {

@@ -14,7 +14,8 @@ use crate::simfs::Survival;
 use crate::world::World;
 use replicator_engine::boot::Request;
 
-/// Sweeps over a story's first boot, without the story's own faults and cuts.
+/// Sweeps over a story's boots: over the first without the story's own faults and cuts, over each further one from what
+/// the story left for it, but without its faults of that boot.
 ///
 /// # Errors
 /// If the story makes no sense, in words.
@@ -28,31 +29,43 @@ pub fn sweep(
     let mut explored = Explored::default();
     explored.totals.scenarios = 1;
     let sweeping = Sweeping::new(name, argument, scenario, change)?;
-    for number in spread(usize::try_from(sweeping.ops).unwrap_or(usize::MAX)) {
-        for persistent in [false, true] {
-            if options.time_is_up() {
-                return Ok(explored);
-            }
-            sweeping.fail(Failing { number: number as u64 + 1, persistent }, &mut explored);
+    let calls: Vec<(usize, u64)> = sweeping
+        .starts
+        .iter()
+        .enumerate()
+        .flat_map(|(boot, start)| (1..=start.ops).map(move |number| (boot, number)))
+        .collect();
+    let both = [false, true];
+    let runs =
+        spread(calls.len()).into_iter().flat_map(|nth| both.map(|persistent| (calls[nth], persistent)));
+    for (done, ((boot, number), persistent)) in runs.enumerate() {
+        if options.time_is_up() {
+            explored.totals.left_out_error_runs += (calls.len() * both.len() - done) as u64;
+            break;
         }
+        sweeping.fail(Failing { boot, number, persistent }, &mut explored);
     }
     Ok(explored)
 }
 
-/// One run of the sweep. Gives what the board said, and what is wrong.
+/// One run of the sweep: in this boot of the story (from 1) this call fails. Gives what the board said, and what is wrong.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the story makes no sense, or has no such boot, in words.
 pub fn one_failure(
     name: &str,
     scenario: &Scenario,
+    boot: usize,
     number: u64,
     persistent: bool,
     change: Change<'_>,
 ) -> Result<(Vec<String>, Explored), String> {
     let mut explored = Explored::default();
     let sweeping = Sweeping::new(name, name, scenario, change)?;
-    let lines = sweeping.fail(Failing { number, persistent }, &mut explored);
+    if !(1..=sweeping.starts.len()).contains(&boot) {
+        return Err(format!("{name} has no boot {boot}, but {}", sweeping.starts.len()));
+    }
+    let lines = sweeping.fail(Failing { boot: boot - 1, number, persistent }, &mut explored);
     Ok((lines, explored))
 }
 
@@ -61,9 +74,17 @@ struct Sweeping<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
+    /// Whether what earlier boots left may be wrong by the hardware's fault.
+    lies: bool,
     change: Change<'a>,
-    world: World,
     request: Request,
+    starts: Vec<Start>,
+}
+
+/// The board before a boot.
+struct Start {
+    world: World,
+    /// How many calls an undisturbed boot makes.
     ops: u64,
 }
 
@@ -74,18 +95,27 @@ impl<'a> Sweeping<'a> {
         scenario: &Scenario,
         change: Change<'a>,
     ) -> Result<Self, String> {
-        let scenario = judge::neutral(scenario);
-        let mut start = Start::default();
-        let ops = observe(name, &scenario, change, &mut start)?.last().ops;
-        let (Some(world), Some(request)) = (start.world, start.request) else {
-            return Err("the story has no boot".into());
-        };
-        Ok(Self { name, argument, scenario, change, world, request, ops })
+        let neutral = judge::neutral(scenario);
+        let mut boards = Boards::default();
+        observe(name, &neutral, change, &mut boards)?;
+        if scenario.boots.len() > 1 {
+            let mut told = Boards::default();
+            observe(name, scenario, change, &mut told)?;
+            boards.worlds.extend(told.worlds.into_iter().skip(1));
+        }
+        let Some(request) = boards.request else { return Err("the story has no boot".into()) };
+        let starts = boards.worlds.into_iter().map(|world| {
+            let again = world.reboot(Survival::All);
+            let (boot, _) = run_boot(again, BootSpec::default(), neutral.seed, &request, change);
+            Start { world, ops: boot.ops }
+        });
+        let starts = starts.collect();
+        Ok(Self { name, argument, scenario: neutral, lies: judge::lies(scenario), change, request, starts })
     }
 
     /// Runs once, and gives the lines that tell of it.
     fn fail(&self, failing: Failing, explored: &mut Explored) -> Vec<String> {
-        let world = self.world.reboot(Survival::All).with_faults(vec![failing.fault()]);
+        let world = self.starts[failing.boot].world.reboot(Survival::All).with_faults(vec![failing.fault()]);
         let (boot, _) = run_boot(world, BootSpec::default(), self.scenario.seed, &self.request, self.change);
         explored.totals.error_runs += 1;
         if boot.world.faults_reached().contains(&true) {
@@ -99,26 +129,28 @@ impl<'a> Sweeping<'a> {
             boots: vec![boot],
             missed_cuts: Vec::new(),
         };
-        let again =
-            format!("replicator-sim run {} --fail {} --{}", self.argument, failing.number, failing.word());
+        let number = failing.boot + 1;
+        let boot = if failing.boot == 0 { String::new() } else { format!(" --boot {number}") };
+        let (argument, word) = (self.argument, failing.word());
+        let again = format!("replicator-sim run {argument}{boot} --fail {} --{word}", failing.number);
         let lines = failing.lines(evidence.last());
-        for complaint in judge::checked(&evidence, false) {
-            explored.note(Finding::new(self.name, 1, &complaint, lines.clone(), again.clone()));
+        for complaint in judge::checked(&evidence, self.lies && failing.boot > 0) {
+            explored.note(Finding::new(self.name, number, &complaint, lines.clone(), again.clone()));
         }
         lines
     }
 }
 
-/// Keeps the board as it is before the first boot.
+/// Keeps the board as it is before each boot.
 #[derive(Default)]
-struct Start {
-    world: Option<World>,
+struct Boards {
+    worlds: Vec<World>,
     request: Option<Request>,
 }
 
-impl Observer for Start {
+impl Observer for Boards {
     fn before(&mut self, world: &World, request: &Request) {
-        self.world = Some(world.reboot(Survival::All));
+        self.worlds.push(world.reboot(Survival::All));
         self.request = Some(request.clone());
     }
 
@@ -127,6 +159,8 @@ impl Observer for Start {
 
 #[derive(Clone, Copy)]
 struct Failing {
+    /// From 0.
+    boot: usize,
     number: u64,
     persistent: bool,
 }

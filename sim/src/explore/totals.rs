@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Totals {
     /// Stories.
     pub scenarios: u64,
-    /// Cuts times policies.
+    /// Cuts times policies; where nothing was on its way, all policies leave the same, which is made once.
     pub crash_states: u64,
     /// Those with other bytes on media or drive than all others of the boot.
     pub distinct: u64,
@@ -21,6 +21,14 @@ pub struct Totals {
     pub error_runs: u64,
     /// Made-up stories.
     pub fuzz_runs: u64,
+    /// Stories that were not begun, because time was over.
+    pub left_out_scenarios: u64,
+    /// Crash states that were not looked at.
+    pub left_out_states: u64,
+    /// Crash states that were to be followed in any case, and were not.
+    pub left_out_recoveries: u64,
+    /// Runs of the error sweep that were not made.
+    pub left_out_error_runs: u64,
     /// All that judges complained of, repetitions included.
     pub complaints: u64,
     /// How often a fault of each kind made a difference.
@@ -37,6 +45,10 @@ impl Totals {
         self.recoveries += other.recoveries;
         self.error_runs += other.error_runs;
         self.fuzz_runs += other.fuzz_runs;
+        self.left_out_scenarios += other.left_out_scenarios;
+        self.left_out_states += other.left_out_states;
+        self.left_out_recoveries += other.left_out_recoveries;
+        self.left_out_error_runs += other.left_out_error_runs;
         self.complaints += other.complaints;
         for (kind, count) in &other.faults_reached {
             *self.faults_reached.entry(kind.clone()).or_default() += count;
@@ -49,6 +61,12 @@ impl Totals {
     }
 }
 
+/// Those that are not 0.
+fn told(counts: &[(&str, u64)]) -> String {
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = [
@@ -56,16 +74,20 @@ impl fmt::Display for Totals {
             ("crash states", self.crash_states),
             ("distinct", self.distinct),
             ("next boots probed", self.probes),
-            ("recoveries", self.recoveries),
+            ("followed to the end", self.recoveries),
             ("error-sweep runs", self.error_runs),
             ("fuzz runs", self.fuzz_runs),
         ];
-        let told: Vec<String> = counts
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
-        writeln!(f, "{}", told.join(", "))?;
+        let left_out = [
+            ("scenarios", self.left_out_scenarios),
+            ("crash states", self.left_out_states),
+            ("states to be followed", self.left_out_recoveries),
+            ("error-sweep runs", self.left_out_error_runs),
+        ];
+        writeln!(f, "{}", told(&counts))?;
+        if left_out.iter().any(|(_, count)| *count > 0) {
+            writeln!(f, "left out, because time was over: {}", told(&left_out))?;
+        }
         let faults: Vec<String> =
             self.faults_reached.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         write!(f, "faults reached: {}", if faults.is_empty() { "none".into() } else { faults.join(", ") })

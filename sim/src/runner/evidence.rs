@@ -3,6 +3,7 @@
 use crate::inspect::{FoundFiles, files_in};
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
+use crate::random::{FOLD_START, fold};
 use crate::scenario::schema::{BootSpec, FaultSpec, Scenario};
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
@@ -23,6 +24,13 @@ impl Snapshot {
     pub fn of(world: &World) -> Self {
         let bytes = |name: String| world.medium_bytes(&name).ok().map(|pages| (name, pages));
         Self { media: world.media().into_iter().filter_map(bytes).collect() }
+    }
+
+    /// A hash over names and bytes of all media.
+    pub fn hash(&self) -> u64 {
+        self.media.iter().fold(FOLD_START, |hash, (name, pages)| {
+            fold(fold(hash, name.as_bytes()), &pages.hash().to_le_bytes())
+        })
     }
 
     /// The drive's files; none if there is no drive.
@@ -109,9 +117,7 @@ impl Evidence {
 
     /// Hash over all boots: same story, same hash.
     pub fn trace_hash(&self) -> u64 {
-        self.boots.iter().fold(crate::random::FOLD_START, |hash, boot| {
-            crate::random::fold(hash, &boot.trace_hash.to_le_bytes())
-        })
+        self.boots.iter().fold(FOLD_START, |hash, boot| fold(hash, &boot.trace_hash.to_le_bytes()))
     }
 
     /// Virtual time of all boots together.

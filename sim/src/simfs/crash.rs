@@ -1,6 +1,6 @@
 //! What a power cut leaves of changes that were not durable yet.
 
-use super::{Backing, Inode, Outcome, SimFs};
+use super::{Backing, Inode, Inodes, Outcome, SimFs};
 use crate::random::Random;
 use replicator_hal::FileKind;
 use std::collections::BTreeMap;
@@ -38,6 +38,10 @@ impl SimFs {
     /// # Errors
     /// Those of the bytes below.
     pub fn crash(&mut self, backing: &mut dyn Backing, survival: Survival, name: &str) -> Outcome<()> {
+        if !self.has_unsynced() {
+            return Ok(());
+        }
+        let durable = self.durable.clone();
         match survival {
             Survival::None => Ok(()),
             Survival::All => self.sync(backing),
@@ -45,7 +49,7 @@ impl SimFs {
                 for operation in std::mem::take(&mut self.pending) {
                     self.apply_names(&operation);
                 }
-                self.commit(backing)
+                self.commit_unless(backing, &durable)
             }
             Survival::Subset(seed) | Survival::Garbage(seed) => {
                 let mut random = Random::child(seed, &format!("survival:{name}"));
@@ -60,9 +64,20 @@ impl SimFs {
                 for (number, inode) in changed {
                     self.keep_some_data(backing, &mut losses, number, &inode)?;
                 }
-                self.commit(backing)
+                self.commit_unless(backing, &durable)
             }
         }
+    }
+
+    /// Writes the durable tree unless it is still this one: metadata that did not change are not written.
+    fn commit_unless(&mut self, backing: &mut dyn Backing, durable: &Inodes) -> Outcome<()> {
+        let same = self.durable.len() == durable.len()
+            && self
+                .durable
+                .iter()
+                .zip(durable)
+                .all(|(one, other)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1));
+        if same { Ok(backing.flush()?) } else { self.commit(backing) }
     }
 
     fn keep_some_names(&mut self, random: &mut Random) {

@@ -5,6 +5,7 @@ use super::{
     Superblock, refuse,
 };
 use crate::random::{FOLD_START, fold};
+use imbl::OrdMap;
 use replicator_hal::{ErrorKind, FileKind, Owner, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -339,8 +340,8 @@ impl SimFs {
             live: inodes.clone(),
             durable: inodes,
             pending: VecDeque::new(),
-            unwritten: BTreeMap::new(),
-            cached: BTreeMap::new(),
+            unwritten: OrdMap::new(),
+            cached: OrdMap::new(),
             claims: Arc::new(claims),
             free_blocks,
             cursor_block: start,

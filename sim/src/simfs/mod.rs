@@ -21,6 +21,7 @@ mod sync;
 pub use crash::Survival;
 pub use profile::Kind;
 
+use imbl::OrdMap;
 use replicator_hal::{Error, ErrorKind, FileKind, Owner, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -208,9 +209,9 @@ pub struct SimFs {
     /// Changes of one operation belong together where the kind is journalled.
     pending: VecDeque<Vec<NameChange>>,
     /// Data of blocks that is not on the medium yet.
-    unwritten: BTreeMap<u32, Arc<[u8]>>,
+    unwritten: OrdMap<u32, Arc<[u8]>>,
     /// Page cache: data that was written to the medium and not dropped since. It can lie about a bad medium.
-    cached: BTreeMap<u32, Arc<[u8]>>,
+    cached: OrdMap<u32, Arc<[u8]>>,
     claims: Arc<Vec<u8>>,
     free_blocks: u32,
     cursor_block: u32,

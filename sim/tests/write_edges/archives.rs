@@ -60,7 +60,7 @@ fn restored(entries: Vec<Packed>) -> (World, Vec<(String, String)>) {
     let files = written_files(&world, "sd")
         .into_iter()
         .filter(|(_, found)| !found.bytes.is_empty())
-        .map(|(path, found)| (path.to_string(), String::from_utf8(found.bytes).unwrap()))
+        .map(|(path, found)| (path.to_string(), String::from_utf8(found.bytes.to_vec()).unwrap()))
         .collect();
     (world, files)
 }

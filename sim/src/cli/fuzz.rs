@@ -1,8 +1,8 @@
 //! The commands about made-up stories: `fuzz`, `shrink`, `export`; and `replay`, `trace`, which tell any story slowly.
 
 use super::explore::{Shard, cuts, duration, screens, status, sums};
-use super::pool::stay_on_a_core;
 use super::{Problem, Story, story};
+use crate::cores::stay_on_a_core;
 use crate::explore::{Change, Explored, unchanged};
 use crate::fuzz::export::{regression, with_cuts, write};
 use crate::fuzz::shrink::{Shrunk, shrink as make_smaller};

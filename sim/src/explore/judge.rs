@@ -9,7 +9,7 @@ use crate::checkers::drive_images::{Mode, files, images, mode};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
-use crate::scenario::schema::{Expectation, FaultKind, Scenario, StatusSpec};
+use crate::scenario::schema::{Bytes, Expectation, Scenario, StatusSpec};
 use crate::turnstile::End;
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
@@ -42,23 +42,9 @@ pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
 }
 
-/// Whether hardware of the story stores other bytes than it is given, so that what is found later may be wrong.
+/// Whether hardware of the story stores or gives other bytes than it is given, so that what is found later may be wrong.
 pub(crate) fn lies(scenario: &Scenario) -> bool {
-    let honest = |kind: &FaultKind| {
-        matches!(
-            kind,
-            FaultKind::OutOfSpace
-                | FaultKind::ReadOnlyFlip
-                | FaultKind::IoError
-                | FaultKind::ShortIo
-                | FaultKind::Hang
-                | FaultKind::Vanish
-                | FaultKind::FsckFails
-                | FaultKind::UnmountBusy
-                | FaultKind::LedFails
-        )
-    };
-    !scenario.faults.iter().all(|fault| honest(&fault.kind))
+    scenario.faults.iter().any(|fault| fault.kind.bytes() != Bytes::Right)
 }
 
 /// What an undisturbed boot makes of the same board, and the boot after it.

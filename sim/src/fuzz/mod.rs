@@ -64,6 +64,8 @@ pub fn judge(
         } else {
             complaints.retain(|complaint| oracle::counts(scenario, complaint.by));
             complaints.extend(oracle::check(&evidence));
+            complaints.extend(oracle::converges(&evidence, change));
+            complaints.extend(oracle::forecast(&evidence));
         }
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
         Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })

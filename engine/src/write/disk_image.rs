@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn the_last_stretches_are_as_many_as_asked_for() {
-        let stretch = |number| Stretch { offset_bytes: number * 100, len_bytes: 100, hash: 0 };
+        let stretch = |number: u64| Stretch { offset_bytes: number * 100, len_bytes: 100, hash: 0 };
         let all: Vec<Stretch> = (0..5).map(stretch).collect();
         let first = |len_bytes| last_stretches(&all, len_bytes).first().map(|stretch| stretch.offset_bytes);
         assert_eq!([0, 1, 100, 101].map(first), [None, Some(400), Some(400), Some(300)]);

@@ -149,3 +149,55 @@ fn nothing_wrong(scenario: &Scenario) -> bool {
         && scenario.media.values().all(|medium| medium.table.is_none() && medium.var_log_link.is_none())
         && (captures || scenario.media.values().all(|medium| !medium.absent))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::unchanged;
+
+    fn story(text: &str) -> Scenario {
+        Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x").unwrap()
+    }
+
+    #[test]
+    fn a_last_boot_that_nothing_disturbed_has_to_come_to_the_undisturbed_end() {
+        let text = "[media.sd]\nlen = \"1 MiB\"\n[[boot]]\n[[boot]]\n\
+                    [[fault]]\non = \"drive\"\nkind = \"io-error\"\nop = \"write\"\nnth = 3\nmay_be_missed = true\n";
+        let mut evidence = boots::run("x", &story(text)).unwrap();
+        assert_eq!(evidence.last().status(), Some(Status::Failure));
+        assert_eq!(converges(&evidence, &unchanged), None, "the fault is in the last boot, too");
+        // Now it looks as if nothing had been wrong in the last boot.
+        let mut last = evidence.boots.pop().unwrap();
+        last.world = last.world.with_faults(Vec::new());
+        evidence.boots.push(last);
+        let complaint = converges(&evidence, &unchanged).unwrap();
+        assert!(
+            complaint.what.contains("ends in failure, on an undisturbed board it is success"),
+            "{complaint:?}"
+        );
+    }
+
+    #[test]
+    fn a_story_whose_image_is_damaged_converges_to_failure() {
+        let text = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"1 MiB\"\n\
+                    damage = \"truncated\"\n[media.sd]\n[[boot]]\ncut = { at = 20 }\n[[boot]]\n";
+        let evidence = boots::run("x", &story(text)).unwrap();
+        assert_eq!(evidence.last().status(), Some(Status::Failure));
+        assert_eq!(converges(&evidence, &unchanged), None);
+    }
+
+    #[test]
+    fn judges_are_believed_unless_the_hardware_misleads_them() {
+        let image = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"2 MiB\"\n[media.sd]\n";
+        let counted = |fault: &str, by| counts(&story(&format!("{image}[[fault]]\n{fault}")), by);
+        let success = "success-is-true (S6)";
+        assert!(counted("on = \"sd\"\nkind = \"drop-writes\"\n", success));
+        assert!(!counted("on = \"drive\"\nkind = \"drop-writes\"\n", success));
+        assert!(counted("on = \"sd\"\nkind = \"replug\"\ndevice = \"sdq\"\n", "not-bootable (S10)"));
+        assert!(!counted("on = \"sd\"\nkind = \"drop-writes\"\n", "not-bootable (S10)"));
+        assert!(!counted("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..9\"\n", "source-unchanged (S1)"));
+        let fake = |cache: &str| format!("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"1 MiB\"\n{cache}");
+        assert!(counted(&fake("cache = \"1 MiB\"\n"), success));
+        assert!(!counted(&fake("cache = \"2 MiB\"\n"), success), "it answers for all that it lost");
+    }
+}

@@ -119,8 +119,14 @@ impl Swarm {
             }
             FaultKind::Replug => {
                 self.when(fault);
-                let is_card = matches!(fault.on.as_str(), "sd" | "emmc");
-                fault.device = Some(if is_card { "mmcblk7" } else { "sdq" }.to_owned());
+                // No two devices have one name.
+                let device = match fault.on.as_str() {
+                    "sd" => "mmcblk7",
+                    "emmc" => "mmcblk8",
+                    DRIVE => "sdq",
+                    _ => "sdr",
+                };
+                fault.device = Some(device.to_owned());
                 let others: Vec<&String> = media.keys().filter(|name| **name != fault.on).collect();
                 if fault.on != DRIVE && !others.is_empty() && self.one_in(3) {
                     fault.taken_by = Some(self.pick(&others).clone());

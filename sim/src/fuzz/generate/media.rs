@@ -5,17 +5,14 @@ use crate::scenario::schema::{
     Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, SidecarSpec, Size, TableDamage,
 };
 
-const DAMAGES: [ImageDamage; 10] = [
+/// What can happen to any file.
+const DAMAGES: [ImageDamage; 6] = [
     ImageDamage::Truncated,
     ImageDamage::OneByteShort,
     ImageDamage::BitFlipped,
     ImageDamage::Empty,
     ImageDamage::Concatenated,
     ImageDamage::TrailingGarbage,
-    ImageDamage::IndexMismatch,
-    ImageDamage::CrcMismatch,
-    ImageDamage::TarCutAtMember,
-    ImageDamage::TarCutAtMember,
 ];
 /// Right ones first.
 const SIDECARS: [SidecarSpec; 10] = [
@@ -101,7 +98,7 @@ impl Swarm {
         file.image = Some(if tarball { Content::Rootfs } else { content });
         file.image_len = (!tarball).then_some(Size(image_len));
         file.sidecar = self.pick(sidecars);
-        file.damage = (self.damage && self.one_in(3)).then(|| self.damage_of(tarball, compression));
+        file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
         let before = self.pick(&[Content::Blank, Content::Stamped, Content::Stamped, Content::Single]);
         let mut medium = medium(before, medium_len);
         medium.absent = self.one_in(32);
@@ -113,17 +110,13 @@ impl Swarm {
     }
 
     fn damage_of(&mut self, tarball: bool, compression: &str) -> ImageDamage {
-        loop {
-            let damage = self.pick(&DAMAGES);
-            let possible = match damage {
-                ImageDamage::IndexMismatch | ImageDamage::CrcMismatch => compression == "xz",
-                ImageDamage::TarCutAtMember => tarball,
-                _ => true,
-            };
-            if possible {
-                return damage;
-            }
+        if compression == "xz" && self.one_in(2) {
+            return self.pick(&[ImageDamage::IndexMismatch, ImageDamage::CrcMismatch]);
         }
+        if tarball && self.one_in(3) {
+            return ImageDamage::TarCutAtMember;
+        }
+        self.pick(&DAMAGES)
     }
 
     /// The file as it is, or a link to it, or with a record of where it is from, or something else of its name.

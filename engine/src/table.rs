@@ -5,6 +5,29 @@ use crate::formats::partition::Patch;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, Target};
 
+/// What lies where a table will be until it is written: no table, and unlike what files and free blocks hold.
+const PLACEHOLDER: u8 = 0xff;
+
+/// Writes something else than zeros to where the patches will be written. A card that wraps around has something else in
+/// the same cells: that is damaged now, before it is verified, and not by the table after it.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) fn reserve(
+    operation: &Operation<'_>,
+    target: &mut dyn Target,
+    patches: &[Patch],
+    what: &str,
+) -> Result<()> {
+    for patch in patches {
+        let placeholder = vec![PLACEHOLDER; patch.bytes.len()];
+        operation
+            .retry(|| hal::io::write_target(target, patch.offset_bytes, &placeholder))
+            .map_err(Error::hal(format!("reserving room for the partition table of {what}")))?;
+    }
+    Ok(())
+}
+
 /// Writes the patches in their order, each durable before the next, because the order is what makes a cut between them
 /// harmless; then compares them with the medium. `what` names the device.
 ///

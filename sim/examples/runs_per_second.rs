@@ -2,6 +2,7 @@
 
 use replicator_hal::{Access, Board, DeviceKind, DeviceName, Holder, Region, RelativePath, Result, Task, io};
 use replicator_sim::content::{Content, FileSystemContent};
+use replicator_sim::cores::stay_on_a_core;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, Survival, WorldBuilder};
 use std::time::Instant;
@@ -65,6 +66,7 @@ fn run(board: &Board) -> Result<()> {
 }
 
 fn main() -> Result<()> {
+    stay_on_a_core(0);
     let mut builder = WorldBuilder::new()
         .medium(Medium::drive(1024 * KIB, FileSystemContent::new(Kind::Ext4, vec![]).label("REPLICATOR")));
     for (name, device, kind) in MEDIA {

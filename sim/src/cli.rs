@@ -6,7 +6,9 @@
 mod explore;
 mod fuzz;
 mod keep;
+mod made_up;
 mod pool;
+mod slowly;
 pub mod telling;
 
 use crate::runner;
@@ -39,13 +41,13 @@ enum Command {
     /// Makes stories up, and judges what comes of them.
     Fuzz(fuzz::Fuzz),
     /// Makes a failing story smaller, and prints it.
-    Shrink(fuzz::One),
+    Shrink(made_up::One),
     /// Writes a failing story, made smaller, or one crash state of a story, to a file.
-    Export(fuzz::Export),
+    Export(made_up::Export),
     /// Tells a story operation by operation, with what each changes on the drive.
-    Replay(fuzz::One),
+    Replay(made_up::One),
     /// Prints every operation of a story.
-    Trace(fuzz::One),
+    Trace(made_up::One),
     /// Lists the built-in scenarios with their sentences.
     List,
 }
@@ -93,10 +95,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Run(arguments)) => run(&arguments, output),
         Some(Command::Explore(arguments)) => explore::explore(&arguments, output),
         Some(Command::Fuzz(arguments)) => fuzz::fuzz(&arguments, output),
-        Some(Command::Shrink(arguments)) => fuzz::shrink(&arguments, output),
-        Some(Command::Export(arguments)) => fuzz::export(&arguments, output),
-        Some(Command::Replay(arguments)) => fuzz::replay(&arguments, output),
-        Some(Command::Trace(arguments)) => fuzz::trace(&arguments, output),
+        Some(Command::Shrink(arguments)) => made_up::shrink(&arguments, output),
+        Some(Command::Export(arguments)) => made_up::export(&arguments, output),
+        Some(Command::Replay(arguments)) => slowly::replay(&arguments, output),
+        Some(Command::Trace(arguments)) => slowly::trace(&arguments, output),
         Some(Command::List) => telling::list(output).map(|()| 0).map_err(Problem::Output),
     };
     match result {

@@ -156,20 +156,30 @@ pub enum Content {
 
 /// One stamped sector.
 pub fn stamped_sector(name: &str, generation: u32, sector: u64) -> [u8; SECTOR_LEN] {
-    let line = format!("[{name} sector {sector} generation {generation}] ");
     let mut bytes = [0; SECTOR_LEN];
-    for (target, byte) in bytes.iter_mut().zip(line.bytes().cycle()) {
-        *target = byte;
-    }
+    stamp(&mut bytes, name, generation, sector);
     bytes
+}
+
+/// Fills a sector, or the beginning of one, with its stamp over and over.
+fn stamp(sector: &mut [u8], name: &str, generation: u32, number: u64) {
+    let line = format!("[{name} sector {number} generation {generation}] ");
+    let mut done = line.len().min(sector.len());
+    sector[..done].copy_from_slice(&line.as_bytes()[..done]);
+    // What is there is a whole number of stamps until the end.
+    while done < sector.len() {
+        let more = done.min(sector.len() - done);
+        sector.copy_within(..more, done);
+        done += more;
+    }
 }
 
 /// Stamped bytes of any length.
 pub fn stamped(name: &str, generation: u32, len_bytes: u64) -> Vec<u8> {
-    let mut bytes: Vec<u8> = (0..len_bytes.div_ceil(SECTOR_LEN as u64))
-        .flat_map(|sector| stamped_sector(name, generation, sector))
-        .collect();
-    bytes.truncate(usize::try_from(len_bytes).unwrap_or(usize::MAX));
+    let mut bytes = vec![0; usize::try_from(len_bytes).unwrap_or(usize::MAX)];
+    for (sector, number) in bytes.chunks_mut(SECTOR_LEN).zip(0..) {
+        stamp(sector, name, generation, number);
+    }
     bytes
 }
 
@@ -328,5 +338,20 @@ fn make_parents(fs: &mut SimFs, path: &RelativePath, now: Timestamp) -> Outcome<
             fs.create(&parent, FileKind::Directory, 0o755, now).map(drop)
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stamped_sector_is_its_stamp_over_and_over() {
+        let bytes = stamped("sd", 1, 1300);
+        let wanted = |number: u64| format!("[sd sector {number} generation 1] ").repeat(40).into_bytes();
+        for (number, sector) in bytes.chunks(SECTOR_LEN).enumerate() {
+            assert_eq!(sector, &wanted(number as u64)[..sector.len()]);
+        }
+        assert_eq!(bytes[SECTOR_LEN..2 * SECTOR_LEN], stamped_sector("sd", 1, 1));
     }
 }

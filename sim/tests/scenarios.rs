@@ -1,28 +1,66 @@
-//! Every built-in story holds, and gives the same trace when it is told again.
+//! Every built-in story holds, and gives the same trace when it is told again: on one core or on any, on a quiet machine or
+//! on a busy one.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_sim::runner;
-use replicator_sim::scenario::builtin::BUILTIN;
+use replicator_sim::cores::stay_on_a_core;
+use replicator_sim::runner::{self, boots};
+use replicator_sim::scenario::builtin::{self, BUILTIN};
 use replicator_sim::scenario::schema::{FaultKind, Scenario, SurvivalSpec};
 use std::collections::BTreeSet;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-/// Runs a story twice; what is wrong with it.
-fn tell_twice(name: &str, text: &str) -> Vec<String> {
+/// What is wrong with a story, told on whatever core is free and then on one alone.
+fn tell_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
     let scenario = Scenario::parse(text, name).unwrap();
-    let [first, second] = [(), ()].map(|()| runner::run(name, &scenario).unwrap());
+    let first = runner::run(name, &scenario).unwrap();
     let mut wrong: Vec<String> = first
         .complaints
         .iter()
         .map(|complaint| format!("{name}: [{}] {}", complaint.by, complaint.what))
         .collect();
-    if first.evidence.trace_hash() != second.evidence.trace_hash() {
+    // Affinity is the thread's, and those of the story's tasks get it from there.
+    let again = std::thread::scope(|scope| {
+        let told = scope.spawn(|| {
+            stay_on_a_core(worker);
+            boots::run(name, &scenario).unwrap().trace_hash()
+        });
+        told.join().unwrap()
+    });
+    if first.evidence.trace_hash() != again {
         wrong.push(format!("{name}: told again, it went otherwise"));
     }
     wrong
+}
+
+/// Threads that compute all the time, so that the tasks of a story are stopped anywhere.
+struct Load(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
+
+impl Load {
+    fn new(threads: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy = |_| {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        };
+        let threads = (0..threads).map(busy).collect();
+        Self(stop, threads)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        for thread in self.1.drain(..) {
+            thread.join().unwrap();
+        }
+    }
 }
 
 #[test]
@@ -30,16 +68,42 @@ fn every_story_holds_and_is_deterministic() {
     let wrong = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().unwrap().get() {
-            scope.spawn(|| {
+        for worker in 0..std::thread::available_parallelism().unwrap().get() {
+            let (wrong, next) = (&wrong, &next);
+            scope.spawn(move || {
                 while let Some((name, text)) = BUILTIN.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    wrong.lock().unwrap().extend(tell_twice(name, text));
+                    wrong.lock().unwrap().extend(tell_twice(name, text, worker));
                 }
             });
         }
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} complaints:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_busy_machine_changes_nothing() {
+    // Stories of several tasks, cuts and hangs: where time could come in.
+    let names = [
+        "capture-three-media",
+        "write-three-media-in-parallel",
+        "capture-power-cut-between-media",
+        "hang-in-write",
+        "write-card-is-pulled",
+    ];
+    let stories = names.map(|name| Scenario::parse(builtin::find(name).unwrap(), name).unwrap());
+    let hashes =
+        || stories.iter().map(|story| boots::run("story", story).unwrap().trace_hash()).collect::<Vec<u64>>();
+    let quiet = hashes();
+    let load = Load::new(2 * std::thread::available_parallelism().unwrap().get());
+    let busy = hashes();
+    let elsewhere = std::thread::scope(|scope| {
+        let told = [(); 2].map(|()| scope.spawn(hashes));
+        told.map(|thread| thread.join().unwrap())
+    });
+    drop(load);
+    assert_eq!(busy, quiet);
+    assert_eq!(elsewhere, [quiet.clone(), quiet]);
 }
 
 #[test]

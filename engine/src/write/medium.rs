@@ -57,8 +57,9 @@ pub(super) fn wipe_ends(operation: &Operation<'_>, target: &mut dyn Target) -> R
     erase_ends(operation, target)
 }
 
-/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures), and syncs. Every range is
-/// tried, also after an error, and the first sectors come alone: a bad sector elsewhere must not save an old table.
+/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures). Every range is tried, also
+/// after an error, and the first sectors come alone: a bad sector elsewhere must not save an old table. Each is durable
+/// before the next, because the others may be parts of old partitions: a cut must not leave an old table with less.
 fn erase_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
     let len_bytes = target.len_bytes();
     let wiped = operation.tuning.wiped_len_bytes.min(len_bytes);
@@ -67,9 +68,9 @@ fn erase_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> 
     for range in [0..first, first..wiped, len_bytes - wiped..len_bytes] {
         if !range.is_empty() {
             let zeroed = operation.retry(|| target.zero(range.start, range.end - range.start));
-            result = result.and(zeroed);
+            let synced = target.sync();
+            result = result.and(zeroed).and(synced);
         }
     }
-    let synced = target.sync();
-    result.and(synced).map_err(Error::hal(format!("erasing the partition table of {}", operation.label())))
+    result.map_err(Error::hal(format!("erasing the partition table of {}", operation.label())))
 }

@@ -61,6 +61,7 @@ pub(super) fn write(
     })?;
     operation.step("flushing");
     with_target(operation, checked, |target| {
+        table::reserve(operation, target, &layout.patches, label)?;
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
     let times = mounted(operation, &region, Access::ReadOnly, |volume| {

@@ -122,7 +122,7 @@ fn path(text: &str) -> RelativePath {
 
 impl Expectation {
     fn new(scenario: &Scenario, medium: &str) -> Self {
-        let owner = Owner { medium, seed: scenario.seed, generation: 0 };
+        let owner = Owner::in_story(scenario, medium, 0);
         let link = scenario.media.get(medium).and_then(|spec| spec.var_log_link.clone());
         let golden = golden(&owner, link.as_deref());
         let fates = golden.entries.iter().map(|golden| (path(&golden.entry.path), golden.fate)).collect();

@@ -64,7 +64,7 @@ fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Optio
 
 /// Kept files and directories that a removed link leads to and that are not in `tree`.
 fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
-    let owner = Owner { medium, seed: evidence.scenario.seed, generation: 0 };
+    let owner = Owner::in_story(&evidence.scenario, medium, 0);
     let Some(spec) = evidence.scenario.media.get(medium) else { return Vec::new() };
     let golden = golden(&owner, spec.var_log_link.as_deref());
     let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);

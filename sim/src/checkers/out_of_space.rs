@@ -1,7 +1,7 @@
 //! S12: out of space is clean.
 //!
-//! Verified: after a boot that met a full drive, the session holds no work file that takes space, and what had a name
-//! before still has its content. That nothing half-done has a valid name is `valid-names`' matter. Not verified: media
+//! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes space;
+//! and what had a name before still has its content. A boot whose power is cut cannot tidy up. That nothing half-done has a valid name is `valid-names`' matter. Not verified: media
 //! that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
@@ -23,7 +23,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let (before, after) = (files(&boot.before), files(&boot.after));
         for (path, file) in &*after {
             let in_session = path.as_bytes().starts_with(b".capture/");
-            if in_session && file.inode.kind == FileKind::File && file.inode.len_bytes > SMALL_LEN_BYTES {
+            if boot.finished()
+                && in_session
+                && file.inode.kind == FileKind::File
+                && file.inode.len_bytes > SMALL_LEN_BYTES
+            {
                 wrong.push(format!("boot {} left {path} with {} bytes", number + 1, file.inode.len_bytes));
             }
         }

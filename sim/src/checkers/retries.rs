@@ -8,6 +8,8 @@ use replicator_hal::ErrorKind;
 
 /// Looked at again and again while the drive is waited for: what bounds that is time, and a checker of its own.
 const POLLED: [&str; 2] = ["sleep", "device-list"];
+/// Looked at each time that the list of devices is polled, until the drive is found and mounted.
+const POLLED_BEFORE_MOUNT: &str = "identify";
 /// More than any budget, so that two steps that each try may follow one another.
 const IN_A_ROW_MAX: usize = 10;
 
@@ -18,7 +20,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let trace = boot.world.trace();
         let mut row: (usize, Option<(&str, String, u64)>) = (0, None);
         let mut longest: (usize, Option<(&str, String, u64)>) = (0, None);
+        let mut mounted = false;
         for event in trace.events().filter(|event| !POLLED.contains(&event.op.name)) {
+            mounted |= event.op.name == "mount" && event.error.is_none();
+            if !mounted && event.op.name == POLLED_BEFORE_MOUNT {
+                continue;
+            }
             let call = (event.op.name, event.op.object.clone(), event.op.offset_bytes);
             let failed = matches!(event.error, Some(ErrorKind::Io | ErrorKind::Busy | ErrorKind::TimedOut));
             row = match (failed, row.1.as_ref() == Some(&call)) {

@@ -10,7 +10,7 @@ use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
 use crate::random::{FOLD_START, fold};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
-use crate::scenario::schema::{Expectation, FaultKind, Scenario, StatusSpec};
+use crate::scenario::schema::{Bytes, Expectation, Scenario, StatusSpec};
 use crate::turnstile::End;
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
@@ -50,23 +50,9 @@ pub(super) fn identity(scenario: &Scenario) -> u64 {
     fold(FOLD_START, text.as_bytes())
 }
 
-/// Whether hardware of the story stores other bytes than it is given, so that what is found later may be wrong.
+/// Whether hardware of the story stores or gives other bytes than it is given, so that what is found later may be wrong.
 pub(crate) fn lies(scenario: &Scenario) -> bool {
-    let honest = |kind: &FaultKind| {
-        matches!(
-            kind,
-            FaultKind::OutOfSpace
-                | FaultKind::ReadOnlyFlip
-                | FaultKind::IoError
-                | FaultKind::ShortIo
-                | FaultKind::Hang
-                | FaultKind::Vanish
-                | FaultKind::FsckFails
-                | FaultKind::UnmountBusy
-                | FaultKind::LedFails
-        )
-    };
-    !scenario.faults.iter().all(|fault| honest(&fault.kind))
+    scenario.faults.iter().any(|fault| fault.kind.bytes() != Bytes::Right)
 }
 
 /// What an undisturbed boot makes of the same board, and the boot after it.

@@ -20,6 +20,7 @@ pub use sweep::{one_failure, sweep};
 pub use totals::Totals;
 
 pub(crate) use finding::{drive as drive_lines, severity};
+pub(crate) use judge::{lies, neutral};
 
 use crate::simfs::Survival;
 use replicator_hal::Board;

@@ -64,6 +64,8 @@ pub fn judge(
         } else {
             complaints.retain(|complaint| oracle::counts(scenario, complaint.by));
             complaints.extend(oracle::check(&evidence));
+            complaints.extend(oracle::converges(&evidence, change));
+            complaints.extend(oracle::forecast(&evidence));
         }
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
         Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })
@@ -81,7 +83,8 @@ fn ends(evidence: &Evidence) -> Vec<Complaint> {
     for (number, boot) in evidence.boots.iter().enumerate() {
         let (by, what) = match &boot.outcome {
             RunOutcome::Finished | RunOutcome::Ended(End::PowerCut { .. }) => continue,
-            RunOutcome::Ended(End::Hung) if hangs => continue,
+            // A device that hangs in every call, if only for a while, takes longer than a world lasts.
+            RunOutcome::Ended(End::Hung | End::TimeBound) if hangs => continue,
             RunOutcome::Panicked(text) => ("panic", text.clone()),
             RunOutcome::Ended(end) => ("ends (L1)", format!("{end:?}")),
         };

@@ -87,10 +87,12 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|story| dropped(&mut story.drive.files, index));
         add(&|story| story.drive.files[index].damage.take().is_some());
         add(&|story| replaced(&mut story.drive.files[index].sidecar, SidecarSpec::None));
+        add(&|story| story.drive.files[index].captured_from.take().is_some());
     }
     add(&|story| replaced(&mut story.drive.file_system, DriveFileSystem::Ext4));
     add(&|story| replaced(&mut story.drive.len, Size(16 << 20)));
     add(&|story| replaced(&mut story.seed, 0));
+    add(&|story| story.wall_clock.take().is_some());
     for name in scenario.media.keys() {
         let medium =
             |story: &mut Scenario, change: &dyn Fn(&mut crate::scenario::schema::MediumSpec) -> bool| {
@@ -99,6 +101,10 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.dirty)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_open)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.write_cache)));
+        add(&|story| medium(story, &|medium| medium.table.take().is_some()));
+        add(&|story| medium(story, &|medium| medium.var_log_link.take().is_some()));
+        add(&|story| medium(story, &|medium| medium.rootfs_partition.take().is_some()));
         add(&|story| medium(story, &|medium| medium.damage.take().is_some()));
         add(&|story| medium(story, &|medium| medium.file_system.take().is_some()));
         add(&|story| {

@@ -146,18 +146,13 @@ pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
             _ => format!("sd{}", char::from(b'b' + *count as u8)),
         };
         *count += 1;
-        builder = builder.medium(medium(&name, spec, &device, device_kind, scenario.seed)?);
+        builder = builder.medium(medium(scenario, &name, &device, device_kind)?);
     }
     Ok(builder)
 }
 
-fn medium(
-    name: &str,
-    spec: &MediumSpec,
-    device: &str,
-    kind: DeviceKind,
-    seed: u64,
-) -> Result<Medium, String> {
+fn medium(scenario: &Scenario, name: &str, device: &str, kind: DeviceKind) -> Result<Medium, String> {
+    let spec = &scenario.media[name];
     let len_bytes = if spec.absent { 0 } else { spec.len.0 };
     let mut medium = Medium::new(name, device, kind, len_bytes).with(|identity| {
         identity.another_holder = spec.held_open;
@@ -165,7 +160,7 @@ fn medium(
         identity.serial = Some(identity_of(name));
     });
     if !spec.absent {
-        let owner = Owner { medium: name, seed, generation: 0 };
+        let owner = Owner::in_story(scenario, name, 0);
         let pages = content::medium(spec, &owner).map_err(|error| format!("media.{name}: {error}"))?;
         medium = medium.content(Content::Pages(pages));
     }

@@ -153,4 +153,48 @@ impl FaultKind {
         Self::LedFails,
         Self::ClockJump,
     ];
+
+    /// What the hardware does to bytes. Every kind has to decide: on it depends which judges can be believed.
+    pub fn bytes(self) -> Bytes {
+        match self {
+            // Calls that fail, end early or late, or tell something else than bytes. A sector with a latent error says so.
+            Self::OutOfSpace
+            | Self::SpaceLies
+            | Self::FileSizeLimit
+            | Self::FileTooLarge
+            | Self::ReadOnlyFlip
+            | Self::IoError
+            | Self::LatentError
+            | Self::ShortIo
+            | Self::Hang
+            | Self::Vanish
+            | Self::FsckFails
+            | Self::FsckExit
+            | Self::UnmountBusy
+            | Self::LedFails
+            | Self::ClockJump => Bytes::Right,
+            // Whatever has the name now, it stores what it is given.
+            Self::Replug => Bytes::Right,
+            Self::DropWrites
+            | Self::FakeLimbo
+            | Self::FakeWraparound
+            | Self::FakeChain
+            | Self::MisdirectedWrite => Bytes::WrittenWrong,
+            Self::BitFlip => Bytes::ChangeAlone,
+            Self::TransientFlip => Bytes::ReadWrong,
+        }
+    }
+}
+
+/// What hardware does to bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    /// It stores what it is given, and gives back what it stores, or says that it cannot.
+    Right,
+    /// It says that it has stored them, and has not, or elsewhere.
+    WrittenWrong,
+    /// They become others where they are stored.
+    ChangeAlone,
+    /// They become others on their way from it.
+    ReadWrong,
 }

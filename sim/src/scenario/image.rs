@@ -6,6 +6,7 @@ use crate::checkers::tree::{Tree, of_found};
 use crate::content::{Entry, Node};
 use crate::inspect::files_in;
 use crate::pages::Pages;
+use crate::remember::Remembered;
 use md5::{Digest as _, Md5};
 use replicator_engine::formats::tar;
 use replicator_hal::{FileKind, NodeKind, RelativePath};
@@ -20,6 +21,9 @@ const BOMB_LEN_BYTES: usize = 48 << 20;
 const SCRATCH_LEN_BYTES: u64 = 8 << 20;
 /// Pieces of this many zeros become holes.
 const HOLE_LEN_BYTES: usize = 4096;
+
+/// Images that were made before, with their sidecars.
+static IMAGES: Remembered<Vec<Entry>> = Remembered::new(256);
 
 /// Hex digest.
 pub fn hex(bytes: &[u8]) -> String {
@@ -54,7 +58,10 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
         return Ok(vec![Entry::node(&file.name, Node::BlockDevice(179, 0))]);
     }
     match file.image {
-        Some(content) => image_entries(scenario, file, content),
+        Some(content) => {
+            let owner = Owner::in_story(scenario, "", 1);
+            IMAGES.get_or_make(format!("{owner:?} {file:?}"), || image_entries(scenario, file, content))
+        }
         None => Ok(vec![Entry::directory(&file.name)]),
     }
 }
@@ -84,7 +91,7 @@ fn split(file: &FileSpec) -> Result<Name<'_>, String> {
 
 fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Result<Vec<Entry>, String> {
     let name = split(file)?;
-    let owner = Owner { medium: name.medium, seed: scenario.seed, generation: 1 };
+    let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
         "tar" => tarball(&rootfs_tree(&owner)?)?,
         "dd" => content::image(content, file.image_len.unwrap_or(IMAGE_LEN).0, &owner)

@@ -3,7 +3,7 @@
 //! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
 //! only; what it means is in `content` (media and images) and in `runner`.
 
-pub use super::fault_spec::{FaultKind, FaultSpec};
+pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

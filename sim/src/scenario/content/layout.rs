@@ -2,9 +2,12 @@
 
 use crate::scenario::schema::Content;
 
+const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 /// Shorter media keep everything nearer to the start.
 const SMALL_LEN_BYTES: u64 = 6 * MIB;
+/// Still shorter ones are packed as tightly as their files allow: what costs time in a small run is bytes.
+const TINY_LEN_BYTES: u64 = 3 * MIB;
 /// Room for the copy of a GPT at the end.
 const GPT_TAIL_BYTES: u64 = 64 << 10;
 
@@ -59,13 +62,15 @@ fn part(number: u32, role: Role, start_bytes: u64, end_bytes: u64) -> Part {
 impl Layout {
     /// The layout of `content` on a medium of this length; `None` if it has no partitions.
     pub fn of(content: Content, len_bytes: u64) -> Option<Self> {
-        let small = len_bytes < SMALL_LEN_BYTES;
-        let single = if small { MIB } else { 4 * MIB };
-        let gpt_end = len_bytes.saturating_sub(GPT_TAIL_BYTES);
-        let two = |first, second, end| {
-            let (start, between) = if small { (MIB / 2, MIB) } else { (MIB, 4 * MIB) };
-            vec![part(1, first, start, between), part(2, second, between, end)]
+        // Where a single partition starts, and where the first of two starts and ends.
+        let (single, start, between) = match len_bytes {
+            0..TINY_LEN_BYTES if content == Content::RootAndData => (64 * KIB, 64 * KIB, 704 * KIB),
+            0..TINY_LEN_BYTES => (64 * KIB, 64 * KIB, 256 * KIB),
+            TINY_LEN_BYTES..SMALL_LEN_BYTES => (MIB, MIB / 2, MIB),
+            _ => (4 * MIB, MIB, 4 * MIB),
         };
+        let gpt_end = len_bytes.saturating_sub(GPT_TAIL_BYTES);
+        let two = |first, second, end| vec![part(1, first, start, between), part(2, second, between, end)];
         let (scheme, parts) = match content {
             Content::Blank | Content::Stamped => return None,
             Content::Single | Content::Rootfs => {
@@ -76,6 +81,14 @@ impl Layout {
             Content::BootAndRoot => (Scheme::Mbr, two(Role::Boot, Role::Rootfs, len_bytes)),
             Content::Gpt => (Scheme::Gpt, two(Role::Boot, Role::Rootfs, gpt_end)),
             Content::RootAndData => (Scheme::Mbr, two(Role::Rootfs, Role::Data, len_bytes)),
+            Content::Logical if len_bytes < TINY_LEN_BYTES => {
+                let parts = vec![
+                    part(1, Role::Boot, 64 * KIB, 256 * KIB),
+                    part(5, Role::Rootfs, 320 * KIB, 896 * KIB),
+                    part(6, Role::Data, 960 * KIB, len_bytes),
+                ];
+                (Scheme::Logical, parts)
+            }
             Content::Logical => {
                 let parts = vec![
                     part(1, Role::Boot, MIB, 2 * MIB),

@@ -12,9 +12,16 @@ pub use layout::{Layout, Part, Role, Scheme};
 
 use crate::content::{Entry, FileSystemContent, stamped};
 use crate::pages::Pages;
-use crate::scenario::schema::{Content, FileSystemDamage, MediumSpec};
+use crate::remember::Remembered;
+use crate::scenario::schema::{Content, FileSystemDamage, MediumSpec, Scenario};
 use crate::simfs::{Damage, Kind};
 use replicator_hal::Result;
+
+/// So many contents differ by the story's seed.
+const SEEDS: u64 = 2;
+
+/// Media that were made before.
+static MEDIA: Remembered<Pages> = Remembered::new(96);
 
 /// Whose content it is: decides names, secrets and stamps.
 #[derive(Debug, Clone)]
@@ -27,6 +34,15 @@ pub struct Owner<'a> {
     pub generation: u32,
 }
 
+impl<'a> Owner<'a> {
+    /// Content of `medium` in a story.
+    ///
+    /// Of the story's seed little is left here, so that the contents of thousands of stories are few, and made once.
+    pub fn in_story(scenario: &Scenario, medium: &'a str, generation: u32) -> Self {
+        Self { medium, seed: scenario.seed % SEEDS, generation }
+    }
+}
+
 /// The golden tree of a medium.
 pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
     Golden::new(owner.medium, owner.seed ^ (u64::from(owner.generation) << 32), var_log_link)
@@ -37,6 +53,10 @@ pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
 /// # Errors
 /// If the content does not fit.
 pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
+    MEDIA.get_or_make(format!("{owner:?} {spec:?}"), || make_medium(spec, owner))
+}
+
+fn make_medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
     let mut golden = golden(owner, spec.var_log_link.as_deref()).file_system();
     golden.dirty = spec.dirty;
     golden.damage = match spec.damage {
@@ -46,7 +66,7 @@ pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
     };
     let mut pages = build(spec.content, spec.len.0, owner, golden)?;
     if let Some(damage) = spec.table {
-        tables::damage(damage, spec.len.0, &mut pages);
+        tables::damage(damage, Layout::of(spec.content, spec.len.0).as_ref(), &mut pages);
     }
     Ok(pages)
 }

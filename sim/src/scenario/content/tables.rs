@@ -113,7 +113,8 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 /// Spoils the table of a medium that is built.
-pub(super) fn damage(damage: TableDamage, len_bytes: u64, pages: &mut Pages) {
+pub(super) fn damage(damage: TableDamage, layout: Option<&Layout>, pages: &mut Pages) {
+    let len_bytes = pages.len_bytes();
     let entry = |number: u64| 446 + 16 * (number - 1);
     let number_at = |pages: &Pages, at: u64| {
         let bytes = pages.bytes(at, 4);
@@ -122,7 +123,7 @@ pub(super) fn damage(damage: TableDamage, len_bytes: u64, pages: &mut Pages) {
     match damage {
         TableDamage::Overlapping => {
             let (first, second) = (number_at(pages, entry(1) + 8), number_at(pages, entry(2) + 8));
-            let inside = first + (second - first) / 2;
+            let inside = first + second.saturating_sub(first) / 2;
             pages.write(entry(2) + 8, &inside.to_le_bytes());
         }
         TableDamage::PastEnd => {
@@ -132,8 +133,8 @@ pub(super) fn damage(damage: TableDamage, len_bytes: u64, pages: &mut Pages) {
         TableDamage::Hybrid => {
             let mut second = [0; 16];
             second[4] = 0x83;
-            // Where the first GPT partition of every story starts.
-            second[8..12].copy_from_slice(&((4_u32 << 20) / SECTOR as u32).to_le_bytes());
+            let start_bytes = layout.and_then(Layout::rootfs).map_or(0, |part| part.start_bytes);
+            second[8..12].copy_from_slice(&((start_bytes / SECTOR) as u32).to_le_bytes());
             second[12..].copy_from_slice(&4096_u32.to_le_bytes());
             pages.write(entry(2), &second);
         }
@@ -161,26 +162,32 @@ mod tests {
             Content::Gpt,
             Content::Logical,
         ] {
-            let layout = Layout::of(content, 8 << 20).unwrap();
-            let mut pages = Pages::zeros(8 << 20);
-            write(&layout, "sd", &mut pages);
-            let wanted: Vec<_> =
-                layout.parts.iter().map(|part| (part.number, part.start_bytes, part.len_bytes)).collect();
-            let mut seen: Vec<_> = read_partitions("mmcblk0", &pages)
-                .iter()
-                .map(|found| (found.number, found.start_bytes, found.len_bytes))
-                .collect();
-            // The kernel shows the extended partition too, by two sectors only.
-            seen.retain(|found| wanted.iter().any(|part| part.0 == found.0));
-            assert_eq!(seen, wanted, "{content:?}");
-            let bytes = pages.to_vec();
-            let table = partition::read(&mut bytes.as_slice(), 512).unwrap().unwrap();
-            let read: Vec<_> = table
-                .partitions
-                .iter()
-                .map(|found| (found.number, found.start_bytes, found.len_bytes))
-                .collect();
-            assert_eq!(read, wanted, "{content:?}");
+            for len_bytes in [2 << 20, 4 << 20, 8 << 20] {
+                // Logical partitions need room.
+                if content != Content::Logical || len_bytes != 4 << 20 {
+                    reads_back(content, len_bytes);
+                }
+            }
         }
+    }
+
+    fn reads_back(content: Content, len_bytes: u64) {
+        let layout = Layout::of(content, len_bytes).unwrap();
+        let mut pages = Pages::zeros(len_bytes);
+        write(&layout, "sd", &mut pages);
+        let wanted: Vec<_> =
+            layout.parts.iter().map(|part| (part.number, part.start_bytes, part.len_bytes)).collect();
+        let mut seen: Vec<_> = read_partitions("mmcblk0", &pages)
+            .iter()
+            .map(|found| (found.number, found.start_bytes, found.len_bytes))
+            .collect();
+        // The kernel shows the extended partition too, by two sectors only.
+        seen.retain(|found| wanted.iter().any(|part| part.0 == found.0));
+        assert_eq!(seen, wanted, "{content:?}");
+        let bytes = pages.to_vec();
+        let table = partition::read(&mut bytes.as_slice(), 512).unwrap().unwrap();
+        let read: Vec<_> =
+            table.partitions.iter().map(|found| (found.number, found.start_bytes, found.len_bytes)).collect();
+        assert_eq!(read, wanted, "{content:?}");
     }
 }

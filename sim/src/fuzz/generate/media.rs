@@ -1,0 +1,169 @@
+//! What is plugged in: media, and what is on the drive for them.
+
+use super::{MIB, Swarm, text_file};
+use crate::scenario::schema::{
+    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, SidecarSpec, Size, TableDamage,
+};
+
+/// What can happen to any file.
+const DAMAGES: [ImageDamage; 6] = [
+    ImageDamage::Truncated,
+    ImageDamage::OneByteShort,
+    ImageDamage::BitFlipped,
+    ImageDamage::Empty,
+    ImageDamage::Concatenated,
+    ImageDamage::TrailingGarbage,
+];
+/// Right ones first.
+const SIDECARS: [SidecarSpec; 10] = [
+    SidecarSpec::None,
+    SidecarSpec::Content,
+    SidecarSpec::File,
+    SidecarSpec::Both,
+    SidecarSpec::Sha256,
+    SidecarSpec::Crlf,
+    SidecarSpec::Wrong,
+    SidecarSpec::WrongFile,
+    SidecarSpec::Malformed,
+    SidecarSpec::OtherName,
+];
+const RIGHT_SIDECARS: usize = 6;
+const FILE_SYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "ext4compat", "ext4gpt"];
+/// Room behind the first 4 MiB, where the partition of a tarball starts.
+const TARBALL_MEDIUM_LEN_BYTES: u64 = 6 * MIB;
+
+impl Swarm {
+    /// Most media are tiny: what a run costs is bytes.
+    fn len_bytes(&mut self, content: Content) -> u64 {
+        let lens: &[u64] = match content {
+            Content::Logical => &[2],
+            _ => &[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 4],
+        };
+        self.pick(lens) * MIB
+    }
+
+    pub(super) fn captured(&mut self) -> MediumSpec {
+        let content = self.content();
+        let len_bytes = self.len_bytes(content);
+        let damage = (self.damage && self.one_in(2))
+            .then(|| self.pick(&[FileSystemDamage::Repairable, FileSystemDamage::Fatal]));
+        let table = if self.tables && self.one_in(2) { self.table(content) } else { None };
+        let link = self.odd && self.one_in(4);
+        MediumSpec {
+            absent: self.one_in(16),
+            dirty: self.one_in(4),
+            damage,
+            table,
+            write_cache: self.write_caches && self.one_in(2),
+            held_open: self.one_in(8),
+            rootfs_partition: self.one_in(12).then(|| 1 + self.random.below(3) as u32),
+            var_log_link: link.then(|| self.pick(&["/data/log", "../../../../../data/log"]).to_owned()),
+            ..medium(content, len_bytes)
+        }
+    }
+
+    /// What can be wrong with the table of such a medium.
+    fn table(&mut self, content: Content) -> Option<TableDamage> {
+        let possible: &[TableDamage] = match content {
+            Content::BootAndRoot | Content::RootAndData => &[TableDamage::Overlapping, TableDamage::PastEnd],
+            Content::Single | Content::Data => &[TableDamage::PastEnd],
+            Content::SingleGpt | Content::Gpt => &[TableDamage::Hybrid, TableDamage::ProtectiveOnly],
+            Content::Stamped | Content::Blank | Content::Logical | Content::Rootfs => return None,
+        };
+        Some(self.pick(possible))
+    }
+
+    /// A medium to be written, and the files for it.
+    pub(super) fn written(&mut self, name: &str, unix: bool) -> (MediumSpec, Vec<FileSpec>) {
+        let tarball = self.one_in(2);
+        // What bzip2 does to stamped sectors takes longer than all the rest of a run.
+        let compression = match tarball || self.one_in(8) {
+            true => self.pick(&["xz", "gz", "zst", "bz2", ""]),
+            false => self.pick(&["xz", "xz", "gz", "zst", ""]),
+        };
+        let dot = if compression.is_empty() { "" } else { "." };
+        let packing = if tarball { "tar" } else { "dd" };
+        let content = self.content();
+        let image_len = self.len_bytes(content);
+        let medium_len = if tarball {
+            TARBALL_MEDIUM_LEN_BYTES
+        } else if self.one_in(4) {
+            2 * image_len
+        } else {
+            image_len
+        };
+        let sidecars = if self.damage { &SIDECARS[..] } else { &SIDECARS[..RIGHT_SIDECARS] };
+        let mut file = text_file(&format!("{name}image.{packing}{dot}{compression}"));
+        file.text = None;
+        file.image = Some(if tarball { Content::Rootfs } else { content });
+        file.image_len = (!tarball).then_some(Size(image_len));
+        file.sidecar = self.pick(sidecars);
+        file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
+        let before = self.pick(&[Content::Blank, Content::Stamped, Content::Stamped, Content::Single]);
+        let mut medium = medium(before, medium_len);
+        medium.absent = self.one_in(32);
+        medium.file_system = self.one_in(2).then(|| self.pick(&FILE_SYSTEMS).to_owned());
+        medium.held_open = self.one_in(4);
+        medium.write_cache = self.write_caches && self.one_in(2);
+        let files = if self.one_in(8) { Vec::new() } else { self.odd_file(file, name, unix) };
+        (medium, files)
+    }
+
+    fn damage_of(&mut self, tarball: bool, compression: &str) -> ImageDamage {
+        if compression == "xz" && self.one_in(2) {
+            return self.pick(&[ImageDamage::IndexMismatch, ImageDamage::CrcMismatch]);
+        }
+        if tarball && self.one_in(3) {
+            return ImageDamage::TarCutAtMember;
+        }
+        self.pick(&DAMAGES)
+    }
+
+    /// The file as it is, or a link to it, or with a record of where it is from, or something else of its name.
+    fn odd_file(&mut self, mut file: FileSpec, medium: &str, unix: bool) -> Vec<FileSpec> {
+        if !self.odd || self.one_in(2) {
+            return vec![file];
+        }
+        let name = file.name.clone();
+        let mut link = text_file(&name);
+        link.text = None;
+        match self.random.below(if unix { 6 } else { 3 }) {
+            0 | 1 => {
+                let other = if medium == "sd" { "emmc" } else { "sd" };
+                file.captured_from = Some(if self.one_in(2) { medium } else { other }.to_owned());
+                vec![file]
+            }
+            2 => {
+                link.directory = true;
+                vec![link]
+            }
+            3 | 4 => {
+                file.name = format!("images/{name}");
+                link.link = Some(self.pick(&["images/", "/mnt/usb/images/", "./images/"]).to_owned() + &name);
+                vec![file, link]
+            }
+            _ => {
+                let elsewhere = ["nowhere", "../../../etc/passwd", name.as_str()];
+                link.link = Some(self.pick(&elsewhere).to_owned());
+                vec![link]
+            }
+        }
+    }
+}
+
+pub(super) fn medium(content: Content, len_bytes: u64) -> MediumSpec {
+    MediumSpec {
+        kind: None,
+        absent: false,
+        len: Size(len_bytes),
+        content,
+        dirty: false,
+        damage: None,
+        var_log_link: None,
+        file_system: None,
+        rootfs_partition: None,
+        held_open: false,
+        table: None,
+        write_cache: false,
+    }
+}

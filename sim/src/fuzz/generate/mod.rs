@@ -1,0 +1,259 @@
+//! A story from a seed, in the manner of a swarm: first it is drawn which kinds of things there are at all in this story,
+//! then how many of each, then which. So one story has nothing but cuts, and another everything at once.
+
+mod faults;
+mod media;
+
+use crate::random::Random;
+use crate::scenario::schema::{
+    BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
+    Scenario, SidecarSpec, Size, StatusSpec, SurvivalSpec,
+};
+use std::collections::BTreeMap;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const CONTENTS: [Content; 9] = [
+    Content::Single,
+    Content::Blank,
+    Content::Stamped,
+    Content::SingleGpt,
+    Content::BootAndRoot,
+    Content::RootAndData,
+    Content::Gpt,
+    Content::Data,
+    Content::Logical,
+];
+const SURVIVALS: [SurvivalSpec; 5] = [
+    SurvivalSpec::None,
+    SurvivalSpec::All,
+    SurvivalSpec::DataLate,
+    SurvivalSpec::Subset,
+    SurvivalSpec::Garbage,
+];
+const OPTIONS: [&str; 6] = [
+    "IR_NO_COMPRESS",
+    "IR_NO_COMPRESS.txt",
+    "IR_NO_CAPTURE_SD",
+    "ir_no_capture_emmc",
+    "IR_WRITE_BACK",
+    "IR_NO_SANITISE",
+];
+
+/// What there is in this story.
+struct Swarm {
+    random: Random,
+    faults: Vec<FaultKind>,
+    contents: Vec<Content>,
+    survivals: Vec<SurvivalSpec>,
+    cuts: bool,
+    damage: bool,
+    options: bool,
+    writes: bool,
+    /// Damaged partition tables.
+    tables: bool,
+    /// Media with a write cache of their own.
+    write_caches: bool,
+    /// Links, records, directories that are called like images.
+    odd: bool,
+}
+
+/// The story of a seed.
+pub fn scenario(seed: u64) -> Scenario {
+    Swarm::new(seed).scenario(seed)
+}
+
+impl Swarm {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::child(seed, "fuzz");
+        let faults = if random.coin() {
+            FaultKind::ALL.into_iter().filter(|_| random.below(6) == 0).collect()
+        } else {
+            vec![]
+        };
+        let mut contents: Vec<Content> = CONTENTS.into_iter().filter(|_| random.below(3) == 0).collect();
+        if contents.is_empty() {
+            contents.push(Content::Single);
+        }
+        let mut survivals: Vec<SurvivalSpec> = SURVIVALS.into_iter().filter(|_| random.coin()).collect();
+        if survivals.is_empty() {
+            survivals.push(SurvivalSpec::None);
+        }
+        let mut one_in = |count| random.below(count) == 0;
+        let (cuts, damage, options, writes) = (one_in(2), one_in(4), one_in(3), one_in(2));
+        let (tables, write_caches, odd) = (one_in(6), one_in(4), one_in(4));
+        Self { faults, contents, survivals, cuts, damage, options, writes, tables, write_caches, odd, random }
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.random.below(from.len() as u64) as usize]
+    }
+
+    fn one_in(&mut self, count: u64) -> bool {
+        self.random.below(count) == 0
+    }
+
+    /// Small numbers often, large ones now and then.
+    fn magnitude(&mut self, bits_max: u64) -> u64 {
+        let bits = self.random.below(bits_max) + 1;
+        1 + self.random.below(1 << bits)
+    }
+
+    fn content(&mut self) -> Content {
+        let contents = self.contents.clone();
+        self.pick(&contents)
+    }
+
+    fn scenario(mut self, seed: u64) -> Scenario {
+        let count = [1, 1, 1, 2, 2, 3][self.random.below(6) as usize];
+        let file_system = self.pick(&[DriveFileSystem::Ext4, DriveFileSystem::Vfat, DriveFileSystem::Exfat]);
+        let mut media = BTreeMap::new();
+        let mut files = Vec::new();
+        for name in ["sd", "emmc", "sata"].into_iter().take(count) {
+            if self.writes {
+                let (medium, more) = self.written(name, file_system == DriveFileSystem::Ext4);
+                media.insert(name.to_owned(), medium);
+                files.extend(more);
+            } else {
+                let medium = self.captured();
+                media.insert(name.to_owned(), medium);
+            }
+        }
+        if self.options {
+            files.push(text_file(self.pick(&OPTIONS)));
+        }
+        let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
+        let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
+        let faults = (0..fault_count).map(|_| self.fault(&media)).collect();
+        let boots = self.boots();
+        Scenario {
+            about: format!("Made up from seed {seed}."),
+            seed,
+            wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
+            drive,
+            media,
+            faults,
+            boots,
+            expect: expectation(),
+        }
+    }
+
+    /// Enough for all images and a working copy, or now and then too little to capture anything.
+    fn drive_len(&mut self, media: &BTreeMap<String, MediumSpec>) -> Size {
+        let lens = media.values().map(|spec| spec.len.0);
+        let enough = 8 * MIB + 2 * lens.clone().sum::<u64>() + lens.max().unwrap_or(0);
+        Size(if !self.writes && self.one_in(12) { 2 * MIB } else { enough })
+    }
+
+    fn boots(&mut self) -> Vec<BootSpec> {
+        if !self.cuts {
+            // A fault that is over leaves a last boot that has to come to a good end.
+            let more = self.one_in(if self.faults.is_empty() { 4 } else { 2 });
+            return if more { vec![BootSpec::default(), BootSpec::default()] } else { Vec::new() };
+        }
+        let count = 1 + self.random.below(3);
+        let mut boots: Vec<BootSpec> = (0..count).map(|_| self.cut()).collect();
+        boots.push(BootSpec::default());
+        boots
+    }
+
+    fn cut(&mut self) -> BootSpec {
+        let survivals = self.survivals.clone();
+        let survive = self.pick(&survivals);
+        let op = self.one_in(3).then(|| self.pick(&faults::OPS).to_owned());
+        let cut = CutSpec {
+            on: None,
+            file: None,
+            nth: if op.is_some() { self.magnitude(5) } else { 1 },
+            after: self.one_in(2),
+            at: if op.is_some() { None } else { Some(self.magnitude(10)) },
+            op,
+        };
+        let seeded = matches!(survive, SurvivalSpec::Subset | SurvivalSpec::Garbage);
+        let survive_seed = seeded.then(|| self.random.below(1000));
+        BootSpec { cut: Some(cut), survive, survive_seed, ..BootSpec::default() }
+    }
+}
+
+fn text_file(name: &str) -> FileSpec {
+    FileSpec {
+        name: name.to_owned(),
+        text: Some(String::new()),
+        link: None,
+        directory: false,
+        device_node: false,
+        image: None,
+        image_len: None,
+        packing: None,
+        compression: None,
+        damage: None,
+        sidecar: SidecarSpec::None,
+        captured_from: None,
+    }
+}
+
+/// Nothing that anybody would believe: only the checkers judge.
+fn expectation() -> Expectation {
+    Expectation {
+        status: StatusSpec::Success,
+        code: None,
+        media: BTreeMap::new(),
+        drive_has: Vec::new(),
+        drive_lacks: Vec::new(),
+        console: Vec::new(),
+        drive_unchanged: false,
+        show_leds: false,
+        wave_forms: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::schema::{ImageDamage, TableDamage};
+
+    #[test]
+    fn a_seed_is_one_story_and_survives_being_written() {
+        for seed in 0..600 {
+            let story = scenario(seed);
+            assert_eq!(format!("{story:?}"), format!("{:?}", scenario(seed)));
+            let written = story.to_toml().unwrap();
+            let again = Scenario::parse(&written, "made-up").unwrap();
+            assert_eq!(format!("{story:?}"), format!("{again:?}"), "{written}");
+        }
+    }
+
+    #[test]
+    fn stories_are_of_all_sorts() {
+        let stories: Vec<Scenario> = (0..1000).map(scenario).collect();
+        let share = |of: &dyn Fn(&Scenario) -> bool| stories.iter().filter(|story| of(story)).count();
+        assert!(share(&|story| story.faults.is_empty()) > 200);
+        assert!(share(&|story| story.boots.len() > 1) > 200);
+        let file = |of: &dyn Fn(&FileSpec) -> bool| share(&|story| story.drive.files.iter().any(of));
+        let medium = |of: &dyn Fn(&MediumSpec) -> bool| share(&|story| story.media.values().any(of));
+        assert!(file(&|file| file.image.is_some()) > 200);
+        for kind in FaultKind::ALL {
+            assert!(share(&|story| story.faults.iter().any(|fault| fault.kind == kind)) > 5, "{kind:?}");
+        }
+        for survival in SURVIVALS {
+            let in_boot = |boot: &BootSpec| boot.cut.is_some() && boot.survive == survival;
+            assert!(share(&|story| story.boots.iter().any(in_boot)) > 20, "{survival:?}");
+        }
+        for content in CONTENTS {
+            assert!(medium(&|medium| medium.content == content) > 10, "{content:?}");
+        }
+        for table in
+            [TableDamage::Overlapping, TableDamage::PastEnd, TableDamage::Hybrid, TableDamage::ProtectiveOnly]
+        {
+            assert!(medium(&|medium| medium.table == Some(table)) > 0, "{table:?}");
+        }
+        assert!(medium(&|medium| medium.write_cache) > 50);
+        assert!(file(&|file| file.link.is_some()) > 5);
+        assert!(file(&|file| file.directory) > 0);
+        assert!(file(&|file| file.captured_from.is_some()) > 5);
+        for damage in [ImageDamage::CrcMismatch, ImageDamage::TarCutAtMember, ImageDamage::Concatenated] {
+            assert!(file(&|file| file.damage == Some(damage)) > 0, "{damage:?}");
+        }
+        assert!(share(&|story| story.faults.iter().any(|fault| fault.taken_by.is_some())) > 0);
+    }
+}

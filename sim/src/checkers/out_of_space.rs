@@ -1,13 +1,14 @@
 //! S12: out of space is clean.
 //!
 //! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes space;
-//! and what had a name before still has its content. A boot whose power is cut cannot tidy up. That nothing half-done has a valid name is `valid-names`' matter. Not verified: media
-//! that are full, which `not-bootable` sees.
+//! and what had a name before still has its content. A boot whose power is cut cannot tidy up, and one that failed before
+//! it came to the session leaves it to the next. That nothing half-done has a valid name is `valid-names`' matter. Not
+//! verified: media that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
 use crate::runner::Evidence;
 use crate::scenario::schema::FaultKind;
-use replicator_hal::FileKind;
+use replicator_hal::{ErrorKind, FileKind};
 
 /// The session's own record may stay.
 const SMALL_LEN_BYTES: u64 = 4096;
@@ -20,11 +21,14 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     }
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
+        let met = boot.world.trace().events().any(|event| event.error == Some(ErrorKind::NoSpace));
         let (before, after) = (files(&boot.before), files(&boot.after));
         for (path, file) in &*after {
             let in_session = path.as_bytes().starts_with(b".capture/");
+            let is_left_alone = !met && before.get(path).is_some_and(|old| old.bytes == file.bytes);
             if boot.finished()
                 && in_session
+                && !is_left_alone
                 && file.inode.kind == FileKind::File
                 && file.inode.len_bytes > SMALL_LEN_BYTES
             {

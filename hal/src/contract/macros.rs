@@ -75,6 +75,7 @@ macro_rules! contract_tests {
             times_are_kept_for_the_entry_itself
             metadata_tells_kind_length_and_space
             xattrs_are_sorted_and_binary
+            an_attribute_that_is_too_long_is_refused
             owners_are_kept_for_the_entry_itself
             a_new_owner_clears_setuid
             device_nodes_are_made_and_never_opened

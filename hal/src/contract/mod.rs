@@ -19,7 +19,7 @@
 //! | a new name never replaces, a rename does | `create_new_never_replaces`, `rename_replaces_a_file`, `rename_refuses_directories_in_the_way` |
 //! | an open file outlives its name | `rename_keeps_an_open_file_readable`, `rename_over_an_open_file_leaves_it_readable`, `remove_keeps_an_open_file_readable`, `a_removed_file_gives_its_space_back_when_it_is_closed` |
 //! | a list is complete in any order | `a_list_is_complete_whatever_its_order` |
-//! | space goes as files grow, and a full volume keeps a prefix | `free_space_never_grows_while_a_file_does`, `a_full_volume_keeps_a_prefix` |
+//! | space goes as files grow, and a full volume keeps a prefix | `free_space_never_grows_while_a_file_does`, `a_full_volume_keeps_a_prefix`, `an_attribute_that_is_too_long_is_refused` |
 //! | case counts or it does not | `a_case_insensitive_volume_has_one_name`, `a_case_sensitive_volume_has_two_names` |
 //! | links loop, dangle, and never leave the root | `resolve_tells_loops_from_dangling_links`, `resolve_stays_in_the_root`, `no_call_goes_through_a_symlink` |
 //! | a volume with open files stays mounted | `open_files_keep_a_volume_mounted`, `a_writer_keeps_a_volume_writable` |

@@ -58,7 +58,8 @@ fn any_node() -> impl Strategy<Value = NodeKind> {
 }
 
 fn any_xattr() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
-    (prop::sample::select(vec!["user.a", "user.b"]), prop::collection::vec(any::<u8>(), 0..300))
+    let value = prop_oneof![4 => 0_usize..300, 1 => prop::sample::select(vec![3000, 5000, 70_000])];
+    (prop::sample::select(vec!["user.a", "user.b"]), value.prop_map(|len| vec![7; len]))
 }
 
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {

@@ -106,8 +106,17 @@ fn metadata(volume: &dyn Volume, path: &RelativePath, with_time: bool) -> Result
     Ok(format!("{:?} {len_bytes} {mode:o} {owner:?} {} {:?} {time:?}", found.kind, found.links, found.device))
 }
 
+/// Whether somebody else uses the same file system, and may free space at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// The volume is the test's own.
+    Own,
+    /// It is not.
+    Shared,
+}
+
 /// Writes at the end; the free space must not grow by it.
-fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8]) -> Result<String> {
+fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8], sharing: Sharing) -> Result<String> {
     let mut file = volume.open_write(path)?;
     file.sync()?;
     let before = volume.space()?;
@@ -116,7 +125,8 @@ fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8]) -> Result<Stri
     file.sync()?;
     let after = volume.space()?;
     file.close()?;
-    Ok(format!("from {len_bytes}, space grew: {}", after.free_bytes > before.free_bytes))
+    let grew = sharing == Sharing::Own && after.free_bytes > before.free_bytes;
+    Ok(format!("from {len_bytes}, space grew: {grew}"))
 }
 
 /// Of the namespace that no security module adds to.
@@ -127,11 +137,15 @@ fn xattrs(volume: &dyn Volume, path: &RelativePath) -> Result<String> {
 }
 
 /// What a caller sees of a call: what it gives, or the kind of its error.
-pub(crate) fn observe(volume: &dyn Volume, call: &Call) -> std::result::Result<String, ErrorKind> {
-    call_and_look(volume, call).map_err(|error| error.kind())
+pub(crate) fn observe(
+    volume: &dyn Volume,
+    call: &Call,
+    sharing: Sharing,
+) -> std::result::Result<String, ErrorKind> {
+    call_and_look(volume, call, sharing).map_err(|error| error.kind())
 }
 
-fn call_and_look(volume: &dyn Volume, call: &Call) -> Result<String> {
+fn call_and_look(volume: &dyn Volume, call: &Call, sharing: Sharing) -> Result<String> {
     match call {
         Call::Create(path, bytes) => {
             let mut file = volume.create_new(path, 0o4755)?;
@@ -153,7 +167,7 @@ fn call_and_look(volume: &dyn Volume, call: &Call) -> Result<String> {
         Call::CreateDir(path) => volume.create_dir(path, 0o750)?,
         Call::Symlink(path, text) => volume.symlink(path, text.as_bytes())?,
         Call::HardLink(from, to) => volume.hard_link(from, to)?,
-        Call::Append(path, bytes) => return append(volume, path, bytes),
+        Call::Append(path, bytes) => return append(volume, path, bytes, sharing),
         Call::Node(path, kind) => volume.make_node(path, *kind, 0o2640)?,
         Call::SetXattr(path, name, value) => {
             volume.set_xattr(path, &Xattr { name: name.as_bytes().to_vec(), value: value.clone() })?;

@@ -1,7 +1,7 @@
 //! The simulated ext4 against the kernel's, on a loop device.
 
 use crate::bench::{Bench, MIB};
-use crate::calls::{any_call, observe};
+use crate::calls::{Sharing, any_call, observe};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use replicator_hal::{Access, FileKind, FileSystems, RelativePath, Volume};
@@ -21,7 +21,12 @@ fn simulated_and_mounted_volumes_agree() {
         crate::begin_equal(&*ext4);
         // The HAL has no call that takes an attribute of the root away again.
         for call in calls.iter().filter(|call| !call.sets_xattr_of_root()) {
-            prop_assert_eq!(observe(&*ext4, call), observe(&*sim, call), "{:?}", call);
+            prop_assert_eq!(
+                observe(&*ext4, call, Sharing::Own),
+                observe(&*sim, call, Sharing::Own),
+                "{:?}",
+                call
+            );
         }
         Ok(())
     });

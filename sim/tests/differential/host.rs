@@ -1,6 +1,6 @@
 //! The simulated ext4 against a directory of the host.
 
-use crate::calls::{any_call, observe};
+use crate::calls::{Sharing, any_call, observe};
 use proptest::prelude::*;
 use replicator_hal::VolumeId;
 use replicator_hal::contract::NoMount;
@@ -18,7 +18,7 @@ proptest! {
         let (_world, sim) = crate::simulated(2 << 20);
         crate::begin_equal(&host);
         for call in &calls {
-            prop_assert_eq!(observe(&host, call), observe(&*sim, call), "{:?}", call);
+            prop_assert_eq!(observe(&host, call, Sharing::Shared), observe(&*sim, call, Sharing::Shared), "{:?}", call);
         }
     }
 }

@@ -4,7 +4,7 @@
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::contract::{block, clock, file_systems, leds, records, system, tasks, volume};
+use replicator_hal::contract::{NoMount, block, clock, file_systems, leds, records, system, tasks, volume};
 use replicator_hal::host::{
     FileRecords, HostBoard, HostClock, HostDevice, Mount, RecordingLeds, ThreadTasks, Tree, TreeVolume,
 };
@@ -12,6 +12,7 @@ use replicator_hal::{
     Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Flavour, Format, Holder, Leds,
     Records, Region, Status, System, Tasks, Volume, VolumeId,
 };
+use std::any::Any;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex};
@@ -22,23 +23,8 @@ fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// A tree that nobody has to unmount.
-struct Plain;
-
-impl Mount for Plain {
-    fn remount(&self, _access: Access) -> replicator_hal::Result<()> {
-        Ok(())
-    }
-
-    fn unmount(&self) -> replicator_hal::Result<()> {
-        Ok(())
-    }
-
-    fn abandon(&self) {}
-}
-
 struct DirectoryVolume {
-    volume: TreeVolume<Plain>,
+    volume: TreeVolume<NoMount>,
     _directory: TempDir,
 }
 
@@ -46,7 +32,7 @@ impl DirectoryVolume {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let tree = Arc::new(Tree::new(directory.path(), None).unwrap());
-        Self { volume: TreeVolume::new(VolumeId(1), tree, Plain), _directory: directory }
+        Self { volume: TreeVolume::new(VolumeId(1), tree, NoMount), _directory: directory }
     }
 }
 
@@ -170,6 +156,10 @@ impl block::DeviceFixture for Disks {
             std::fs::OpenOptions::new().write(true).open(self.directory.path().join("mmcblk0")).unwrap();
         file.write_all_at(data, offset_bytes).unwrap();
         true
+    }
+
+    fn other_opener(&self) -> Option<Box<dyn Any>> {
+        Some(Box::new(std::fs::File::open(self.directory.path().join("mmcblk0")).unwrap()))
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {

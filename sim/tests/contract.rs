@@ -11,6 +11,7 @@ use replicator_hal::{
 use replicator_sim::content::{Content, FileSystemContent};
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, Survival, World, WorldBuilder};
+use std::any::Any;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -100,6 +101,11 @@ impl block::DeviceFixture for Fixture {
     fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool {
         self.world.change_medium("emmc", |disk| disk.media.write(offset_bytes, data));
         true
+    }
+
+    fn other_opener(&self) -> Option<Box<dyn Any>> {
+        self.world.change_medium("emmc", |disk| disk.identity.another_holder = true);
+        Some(Box::new(()))
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {

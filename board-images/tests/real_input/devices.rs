@@ -1,11 +1,14 @@
 //! Loop devices and mounts that end with their values, and whether anything still holds them.
 
 use super::tools::run;
+use nix::errno::Errno;
+use nix::mount::umount;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A sparse file as a block device.
@@ -40,8 +43,12 @@ impl Medium {
     /// The device of an existing file.
     pub(crate) fn attach(file: &Path) -> Self {
         let device = run("losetup", ["-f".as_ref(), "--show".as_ref(), file.as_os_str()]).trim().into();
-        let medium = Self { file: file.to_owned(), device, partitions: false };
+        let mut medium = Self { file: file.to_owned(), device, partitions: false };
         medium.allow_writes();
+        // Those of an earlier file stay with the device if they were in use when it was detached.
+        if medium.partition(1).exists() {
+            medium.hide_partitions();
+        }
         medium
     }
 
@@ -76,6 +83,18 @@ impl Medium {
     pub(crate) fn fingerprint(&self) -> u128 {
         self.flush();
         fingerprint(&self.file)
+    }
+
+    /// Major and minor number of the device, as `8:1`.
+    pub(crate) fn number(&self) -> String {
+        let name = self.device.file_name().unwrap();
+        let number = std::fs::read_to_string(Path::new("/sys/class/block").join(name).join("dev")).unwrap();
+        number.trim().to_owned()
+    }
+
+    /// Whether no mount, loop device or process holds the device.
+    pub(crate) fn is_free(&self) -> bool {
+        OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&self.device).is_ok()
     }
 
     /// Fails if a mount, a loop device or a process still holds the device.
@@ -126,7 +145,15 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        quietly("umount", &[&self.path]);
+        // A program that another thread is just starting has a copy of this process's open files for a moment.
+        let mut tries = 0;
+        while umount(&self.path) == Err(Errno::EBUSY) && tries < 100 {
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if tries == 100 {
+            eprintln!("{} stays mounted", self.path.display());
+        }
     }
 }
 

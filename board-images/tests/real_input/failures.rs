@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
@@ -212,7 +212,7 @@ fn a_killed_capture_is_finished_by_the_next_run() {
         cut += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-        wait_until_free(&board);
+        board.wait_until_free();
         assert_eq!(golden.fingerprint(), before);
     }
     assert!(cut > 0, "every run ended before it was killed");
@@ -235,7 +235,7 @@ fn a_terminated_run_leaves_nothing_mounted() {
     terminate(&child);
     let status = child.wait().unwrap();
     assert!(!status.success(), "{status}");
-    wait_until_free(&board);
+    board.wait_until_free();
     let read_only = shell("blockdev --getro \"$1\"", [&golden.device]);
     assert_eq!(read_only.trim(), "0", "the golden medium stays write-protected");
 }
@@ -243,22 +243,6 @@ fn a_terminated_run_leaves_nothing_mounted() {
 fn terminate(child: &Child) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-}
-
-/// The kernel ends mounts and loop devices of a dead process soon, not at once.
-fn wait_until_free(board: &Board<'_>) {
-    let free = |medium: &Medium| {
-        use std::os::unix::fs::OpenOptionsExt;
-        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_EXCL).open(&medium.device).is_ok()
-    };
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(10) {
-        if free(board.drive) && board.media.iter().all(|(_, medium)| free(medium)) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    board.assert_nothing_left();
 }
 
 fn is_captured(stage: &Stage, drive: &Medium) -> bool {

@@ -16,6 +16,8 @@ mod foreign;
 mod replicator;
 mod rootfs;
 mod secrets;
+// Some of it serves the real-crash test only.
+#[allow(dead_code)]
 mod stage;
 mod tools;
 mod tree;

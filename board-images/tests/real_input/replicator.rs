@@ -5,6 +5,7 @@ use super::stage::Stage;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A run that has ended.
 pub(crate) struct Run {
@@ -95,15 +96,28 @@ impl Board<'_> {
         for (_, medium) in &self.media {
             medium.assert_free();
         }
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         for device in std::iter::once(self.drive).chain(self.media.iter().map(|(_, medium)| *medium)) {
             let name = device.device.display().to_string();
             let holds = |line: &&str| line.split(' ').any(|word| word == name);
             assert_eq!(mounts.lines().find(holds), None);
         }
-        let loops = super::tools::run("losetup", ["-n", "-O", "NAME,BACK-FILE"]);
-        let ours = |line: &&str| line.contains(".capture");
+        // A working image on the drive, while it is checked or mounted.
+        let loops = super::tools::run("losetup", ["-n", "-O", "NAME,BACK-MAJ:MIN,BACK-FILE"]);
+        let number = self.drive.number();
+        let ours = |line: &&str| line.split_whitespace().any(|word| word == number);
         assert_eq!(loops.lines().find(ours), None);
+    }
+
+    /// The kernel ends mounts and loop devices of a dead process soon, not at once.
+    #[track_caller]
+    pub(crate) fn wait_until_free(&self) {
+        let media = || std::iter::once(self.drive).chain(self.media.iter().map(|(_, medium)| *medium));
+        let started = Instant::now();
+        while !media().all(Medium::is_free) && started.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.assert_nothing_left();
     }
 }
 

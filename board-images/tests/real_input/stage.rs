@@ -2,7 +2,7 @@
 
 use super::tools;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Each test keeps both cores busy; two at a time would only time out.
@@ -10,13 +10,24 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A directory for media, mount points and logs.
 pub(crate) struct Stage {
-    directory: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    directory: PathBuf,
+    /// Of a whole stage; a part of one has neither.
+    _owned: Option<(tempfile::TempDir, MutexGuard<'static, ()>)>,
 }
 
 impl Stage {
     /// A stage, or `None` and a line that says why this system has none.
     pub(crate) fn new() -> Option<Self> {
+        Self::below(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// As [`Stage::new`], in memory where that can be had: media there take no time of a disk.
+    pub(crate) fn in_memory() -> Option<Self> {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(directory: &Path) -> Option<Self> {
         if std::env::var("REPLICATOR_REAL_INPUT").as_deref() == Ok("later") {
             skip("has its own turn later");
             return None;
@@ -26,14 +37,20 @@ impl Stage {
             return None;
         }
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory =
-            tempfile::Builder::new().prefix("real-input-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        Some(Self { directory, _turn: turn })
+        let owned = tempfile::Builder::new().prefix("real-input-").tempdir_in(directory).unwrap();
+        Some(Self { directory: owned.path().to_owned(), _owned: Some((owned, turn)) })
+    }
+
+    /// A part of the stage with paths of its own, for work that goes on beside other work.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        let directory = self.path(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        Self { directory, _owned: None }
     }
 
     /// A path on the stage.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{kind, pattern, skipped};
 use crate::{BlockDevices, DeviceName, ErrorKind, Source, Target, io};
+use std::any::Any;
 
 /// A device to test. Its content may be anything and is lost.
 pub trait DeviceFixture {
@@ -16,6 +17,12 @@ pub trait DeviceFixture {
 
     /// Changes the medium behind the backend's back, as a failing flash would. `false` if that cannot be done here.
     fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool;
+
+    /// Opens [`DeviceFixture::device`] as another program would, so that its pages stay cached until what is returned is
+    /// dropped. `None` if nobody else can do that here.
+    fn other_opener(&self) -> Option<Box<dyn Any>> {
+        None
+    }
 
     /// A device that refuses writes, if there is one.
     fn read_only_device(&self) -> Option<DeviceName> {
@@ -188,6 +195,74 @@ pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture
     expected[4096..4096 + 512].fill(0xcd);
     assert!(read(writer.as_mut(), 8192, expected.len()) == expected, "the medium's bytes are what is read");
     writer.close().unwrap();
+}
+
+/// A medium that goes bad after it was verified is found by the next verification.
+pub fn every_verification_reads_the_medium_anew(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let data = pattern(0x78, 8192);
+    io::write_target(writer.as_mut(), 0, &data).unwrap();
+    writer.begin_verify().unwrap();
+    assert!(read(writer.as_mut(), 0, data.len()) == data);
+    if !fixture.corrupt_medium(512, &[0xcd; 512]) {
+        writer.close().unwrap();
+        return skipped("every_verification_reads_the_medium_anew", "no way below the caches");
+    }
+    writer.begin_verify().unwrap();
+    let mut expected = data;
+    expected[512..1024].fill(0xcd);
+    assert!(read(writer.as_mut(), 0, expected.len()) == expected, "the medium's bytes are what is read");
+    writer.close().unwrap();
+}
+
+/// Some other program that looks at the device keeps its pages cached, and that hides nothing.
+pub fn verification_sees_past_another_opener(fixture: &dyn DeviceFixture) {
+    let Some(other) = fixture.other_opener() else {
+        return skipped("verification_sees_past_another_opener", "nobody else can open the device");
+    };
+    let mut writer = target(fixture);
+    let data = pattern(0x79, 16_384);
+    io::write_target(writer.as_mut(), 4096, &data).unwrap();
+    writer.sync().unwrap();
+    let mut expected = data;
+    if fixture.corrupt_medium(4096, &[0xcd; 4096]) {
+        expected[..4096].fill(0xcd);
+    }
+    writer.begin_verify().unwrap();
+    assert!(read(writer.as_mut(), 4096, expected.len()) == expected, "the medium's bytes are what is read");
+    writer.close().unwrap();
+    drop(other);
+}
+
+/// Reads past the caches end where the medium does, however they are aligned.
+pub fn a_verified_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let data = pattern(0x7a, 5000);
+    let end = writer.len_bytes();
+    io::write_target(writer.as_mut(), end - 5000, &data).unwrap();
+    writer.begin_verify().unwrap();
+    for len in [1, 511, 512, 700, 4096, 4999] {
+        let found = read(writer.as_mut(), end - len as u64, len + 3000);
+        assert!(found == data[5000 - len..], "the last {len} bytes");
+    }
+    writer.close().unwrap();
+}
+
+/// The last close forgets what the cache knew: who opens the device later gets what the medium has.
+pub fn the_last_close_forgets_the_cache(fixture: &dyn DeviceFixture) {
+    let mut writer = target(fixture);
+    let mut expected = pattern(0x7b, 16_384);
+    io::write_target(writer.as_mut(), 0, &expected).unwrap();
+    writer.close().unwrap();
+    if !fixture.corrupt_medium(4096, &[0xcd; 4096]) {
+        return skipped("the_last_close_forgets_the_cache", "no way below the caches");
+    }
+    expected[4096..8192].fill(0xcd);
+    let mut reader = source(fixture);
+    let mut found = vec![0; expected.len()];
+    assert_eq!(io::read_source(reader.as_mut(), 0, &mut found).unwrap(), found.len());
+    assert!(found == expected, "the medium's bytes are what is read");
+    reader.close().unwrap();
 }
 
 /// The last step of a write comes after a verification, and is verified too.

@@ -16,6 +16,10 @@ macro_rules! contract_tests {
             odd_offsets_and_lengths_keep_their_neighbours
             a_sync_brings_bytes_to_the_medium
             verification_reads_the_medium_and_not_a_cache
+            every_verification_reads_the_medium_anew
+            verification_sees_past_another_opener
+            a_verified_read_across_the_end_is_short
+            the_last_close_forgets_the_cache
             writing_ends_verification_and_it_can_begin_again
             zeroing_makes_zeros_and_nothing_else
             zeroing_over_the_end_is_refused
@@ -37,6 +41,7 @@ macro_rules! contract_tests {
             a_name_of_255_bytes_fits_and_one_more_does_not
             rename_replaces_a_file
             rename_keeps_an_open_file_readable
+            rename_over_an_open_file_leaves_it_readable
             rename_refuses_directories_in_the_way
             remove_keeps_an_open_file_readable
             each_remove_is_for_its_kind
@@ -49,6 +54,7 @@ macro_rules! contract_tests {
             a_reader_cannot_write
             opening_needs_a_regular_file
             set_len_cuts_and_extends_with_zeros
+            a_file_longer_than_the_limit_is_refused
             a_gap_reads_as_zeros
             holes_are_told_where_there_are_any
             content_survives_a_sync_and_a_dropped_cache
@@ -69,10 +75,12 @@ macro_rules! contract_tests {
             times_are_kept_for_the_entry_itself
             metadata_tells_kind_length_and_space
             xattrs_are_sorted_and_binary
+            an_attribute_that_is_too_long_is_refused
             owners_are_kept_for_the_entry_itself
             a_new_owner_clears_setuid
             device_nodes_are_made_and_never_opened
             free_space_never_grows_while_a_file_does
+            a_removed_file_gives_its_space_back_when_it_is_closed
             a_full_volume_keeps_a_prefix
             a_read_only_volume_refuses_every_change
             a_writer_keeps_a_volume_writable

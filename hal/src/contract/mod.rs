@@ -5,6 +5,26 @@
 //! tests. Cases about what a file system cannot hold, or what needs privileges, say on standard error that they are
 //! skipped, and why.
 //!
+//! # Rules and their cases
+//!
+//! | rule that a living kernel shows | cases |
+//! |---|---|
+//! | reads end where the object ends | `reading_at_and_over_the_end_gives_nothing`, `a_read_across_the_end_is_short`, `a_verified_read_across_the_end_is_short` |
+//! | a device never grows, a file only to its limit | `a_write_over_the_end_is_refused_and_never_extends`, `zeroing_over_the_end_is_refused`, `a_file_longer_than_the_limit_is_refused` |
+//! | what was written reads back before a sync | `what_was_written_reads_back_before_a_sync`, `content_reads_back_before_a_sync` |
+//! | verification reads the medium, each time, whoever else has it open | `verification_reads_the_medium_and_not_a_cache`, `every_verification_reads_the_medium_anew`, `verification_sees_past_another_opener` |
+//! | pages go at the last close | `the_last_close_forgets_the_cache` |
+//! | one use at a time | `a_target_is_exclusive_until_it_is_closed`, `a_source_keeps_writers_away`, all of `file_systems::beside_devices` |
+//! | a read-only volume refuses every change | `a_read_only_volume_refuses_every_change`, `a_read_only_mount_changes_nothing` |
+//! | a new name never replaces, a rename does | `create_new_never_replaces`, `rename_replaces_a_file`, `rename_refuses_directories_in_the_way` |
+//! | an open file outlives its name | `rename_keeps_an_open_file_readable`, `rename_over_an_open_file_leaves_it_readable`, `remove_keeps_an_open_file_readable`, `a_removed_file_gives_its_space_back_when_it_is_closed` |
+//! | a list is complete in any order | `a_list_is_complete_whatever_its_order` |
+//! | space goes as files grow, and a full volume keeps a prefix | `free_space_never_grows_while_a_file_does`, `a_full_volume_keeps_a_prefix`, `an_attribute_that_is_too_long_is_refused` |
+//! | case counts or it does not | `a_case_insensitive_volume_has_one_name`, `a_case_sensitive_volume_has_two_names` |
+//! | links loop, dangle, and never leave the root | `resolve_tells_loops_from_dangling_links`, `resolve_stays_in_the_root`, `no_call_goes_through_a_symlink` |
+//! | a volume with open files stays mounted | `open_files_keep_a_volume_mounted`, `a_writer_keeps_a_volume_writable` |
+//! | a sleep is never early | `sleep_is_never_early` |
+//!
 //! # How a backend uses it
 //!
 //! 1. Enable the feature `contract` of this crate in the tests.
@@ -44,7 +64,27 @@ pub mod system;
 pub mod tasks;
 pub mod volume;
 
+#[cfg(feature = "host")]
+use crate::{Access, host::Mount};
 use crate::{ErrorKind, RelativePath, Result, Volume, VolumeFile, io};
+
+/// For volumes over a directory that is there anyway: nothing to remount or unmount.
+#[cfg(feature = "host")]
+#[derive(Debug, Clone, Copy)]
+pub struct NoMount;
+
+#[cfg(feature = "host")]
+impl Mount for NoMount {
+    fn remount(&self, _access: Access) -> Result<()> {
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self) {}
+}
 
 /// Says that a case does not apply here.
 pub fn skipped(case: &str, reason: &str) {

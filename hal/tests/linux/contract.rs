@@ -1,12 +1,13 @@
 //! The contract suite on loop devices, on ext4, on a `/proc` of its own, and on LEDs of the LED class.
 
 use crate::bench::{Bench, MIB, Medium};
-use replicator_hal::contract::{block, file_systems, leds, system, volume};
-use replicator_hal::host::{Mount, Tree, TreeVolume, Volumes};
+use replicator_hal::contract::{NoMount, block, file_systems, leds, system, volume};
+use replicator_hal::host::{Tree, TreeVolume, Volumes};
 use replicator_hal::linux::{KernelRoots, LedConfig, LedThread, LinuxSystem};
 use replicator_hal::{
     Access, BlockDevices, DeviceName, FileSystems, Flavour, Leds, Region, Status, System, Volume,
 };
+use std::any::Any;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ impl block::DeviceFixture for LoopMedium {
         let image = File::options().write(true).open(&self.medium.image).unwrap();
         image.write_all_at(data, offset_bytes).unwrap();
         true
+    }
+
+    fn other_opener(&self) -> Option<Box<dyn Any>> {
+        Some(Box::new(File::open(&self.medium.node).unwrap()))
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {
@@ -204,24 +209,9 @@ mod volume_on_vfat {
 /// A drive and a root file system as plain directories, and a `/proc` that says what the board is.
 struct Booted {
     system: LinuxSystem,
-    drive: TreeVolume<Plain>,
-    rootfs: TreeVolume<Plain>,
+    drive: TreeVolume<NoMount>,
+    rootfs: TreeVolume<NoMount>,
     _directory: tempfile::TempDir,
-}
-
-/// Directories that nobody has to unmount.
-struct Plain;
-
-impl Mount for Plain {
-    fn remount(&self, _access: Access) -> replicator_hal::Result<()> {
-        Ok(())
-    }
-
-    fn unmount(&self) -> replicator_hal::Result<()> {
-        Ok(())
-    }
-
-    fn abandon(&self) {}
 }
 
 impl Booted {
@@ -232,7 +222,7 @@ impl Booted {
             let root = directory.path().join(name);
             std::fs::create_dir(&root).unwrap();
             let (id, tree) = volumes.add(Tree::new(&root, None).unwrap());
-            TreeVolume::new(id, tree, Plain)
+            TreeVolume::new(id, tree, NoMount)
         };
         let (drive, rootfs) = (volume("drive"), volume("rootfs"));
         let proc = directory.path().join("proc");

@@ -30,6 +30,8 @@ use std::sync::Arc;
 pub const ROOT: u64 = 1;
 /// Longest name.
 const NAME_LEN_MAX: usize = 255;
+/// Longest value of an attribute that the kernel takes at all, see xattr(7).
+const XATTR_LEN_MAX: usize = 64 << 10;
 /// What the attributes of one file may take together.
 const XATTRS_LEN_MAX: usize = 4000;
 

@@ -1,6 +1,9 @@
 //! Names, directories and attributes: what happens in the live tree, and the list of changes that are not durable yet.
 
-use super::{Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, XATTRS_LEN_MAX, refuse};
+use super::{
+    Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, XATTR_LEN_MAX, XATTRS_LEN_MAX,
+    refuse,
+};
 use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Xattr};
 use std::sync::Arc;
 
@@ -391,6 +394,10 @@ impl SimFs {
             return refuse(ErrorKind::Unsupported, "no such namespace of attributes");
         }
         let node = self.change(inode)?;
+        // The kernel asks this before all else.
+        if xattr.value.len() > XATTR_LEN_MAX {
+            return refuse(ErrorKind::NoSpace, "no attribute is that long");
+        }
         let plain = matches!(node.kind, FileKind::File | FileKind::Directory);
         if xattr.name.starts_with(b"user.") && !plain {
             return refuse(ErrorKind::PermissionDenied, "user attributes are for files and directories");

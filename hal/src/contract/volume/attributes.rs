@@ -145,6 +145,20 @@ pub fn xattrs_are_sorted_and_binary(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.xattrs(&path("none"))), ErrorKind::NotFound);
 }
 
+/// What does not fit is refused as a lack of space, and what was there stays.
+pub fn an_attribute_that_is_too_long_is_refused(fixture: &dyn VolumeFixture) {
+    if !has_unix(fixture, "an_attribute_that_is_too_long_is_refused") {
+        return;
+    }
+    let volume = fixture.volume();
+    write_new(volume, &path("file"), b"");
+    let before = volume.xattrs(&path("file")).unwrap();
+    let long = Xattr { name: b"user.long".to_vec(), value: vec![7; 70_000] };
+    assert_eq!(kind(volume.set_xattr(&path("file"), &long)), ErrorKind::NoSpace);
+    assert_eq!(volume.xattrs(&path("file")).unwrap(), before);
+    assert_eq!(kind(volume.set_xattr(&path("none"), &long)), ErrorKind::NotFound);
+}
+
 /// Files of other users than root come back as theirs; a symlink has an owner too.
 pub fn owners_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     if !is_privileged(fixture, "owners_are_kept_for_the_entry_itself") {

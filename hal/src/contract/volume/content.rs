@@ -111,6 +111,20 @@ pub fn set_len_cuts_and_extends_with_zeros(fixture: &dyn VolumeFixture) {
     assert_eq!(volume.metadata(&path("a")).unwrap().len_bytes, 0);
 }
 
+/// An image that is too long for the file system is refused before anything of it is written.
+pub fn a_file_longer_than_the_limit_is_refused(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let len_max = volume.capabilities().file_len_max_bytes;
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, b"content").unwrap();
+    assert_eq!(kind(file.write_at(len_max, b"X")), ErrorKind::FileTooLarge);
+    if let Some(longer) = len_max.checked_add(1) {
+        assert_eq!(kind(file.set_len(longer)), ErrorKind::FileTooLarge);
+    }
+    assert_eq!(read_rest(file.as_mut()), b"content");
+    file.close().unwrap();
+}
+
 /// A gap before a write is zeros.
 pub fn a_gap_reads_as_zeros(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();

@@ -1,7 +1,7 @@
 //! Names: creating, listing, renaming, removing.
 
 use super::VolumeFixture;
-use crate::contract::{kind, path, read_all, skipped, write_new};
+use crate::contract::{kind, path, read_all, read_rest, skipped, write_new};
 use crate::{ErrorKind, FileKind, RelativePath, Volume, io};
 use std::collections::BTreeSet;
 
@@ -146,6 +146,18 @@ pub fn rename_keeps_an_open_file_readable(fixture: &dyn VolumeFixture) {
     open.close().unwrap();
     assert_eq!(read_all(volume, &path("after")), b"content and more");
     assert_eq!(kind(volume.metadata(&path("before"))), ErrorKind::NotFound);
+}
+
+/// Who has the older image open goes on reading it while a newer one takes its name.
+pub fn rename_over_an_open_file_leaves_it_readable(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    write_new(volume, &path("image"), b"older");
+    write_new(volume, &path("new"), b"newer, and longer");
+    let mut older = volume.open(&path("image")).unwrap();
+    volume.rename(&path("new"), &path("image")).unwrap();
+    assert_eq!(read_rest(older.as_mut()), b"older");
+    older.close().unwrap();
+    assert_eq!(read_all(volume, &path("image")), b"newer, and longer");
 }
 
 /// A directory is not replaced by accident.

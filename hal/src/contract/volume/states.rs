@@ -34,6 +34,30 @@ pub fn free_space_never_grows_while_a_file_does(fixture: &dyn VolumeFixture) {
     assert!(volume.space().unwrap().free_bytes > last.free_bytes);
 }
 
+/// A removed file takes its space for as long as somebody has it open.
+pub fn a_removed_file_gives_its_space_back_when_it_is_closed(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    if !fixture.may_be_filled() {
+        return skipped(
+            "a_removed_file_gives_its_space_back_when_it_is_closed",
+            "others use the same file system",
+        );
+    }
+    write_new(volume, &path("a"), &pattern(7, 1 << 19));
+    volume.sync().unwrap();
+    let held = volume.space().unwrap().free_bytes;
+    let mut open = volume.open(&path("a")).unwrap();
+    volume.remove_file(&path("a")).unwrap();
+    volume.sync().unwrap();
+    let removed = volume.space().unwrap().free_bytes;
+    assert!(removed < held + (1 << 19), "{removed} bytes free after {held}");
+    assert!(read_rest(open.as_mut()) == pattern(7, 1 << 19));
+    open.close().unwrap();
+    volume.sync().unwrap();
+    let closed = volume.space().unwrap().free_bytes;
+    assert!(closed >= held + (1 << 19), "{closed} bytes free after {held}");
+}
+
 /// Out of space is an error that leaves what was written, and a volume that works on.
 pub fn a_full_volume_keeps_a_prefix(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();

@@ -117,8 +117,14 @@ impl Tree {
         let operation = "setting an attribute of";
         let root = self.writing(operation, path)?;
         let place = self.place(&root, path, operation)?;
-        xattr::set(place.proc_path(), OsStr::from_bytes(&xattr.name), &xattr.value)
-            .map_err(|error| failed(error, operation, path))
+        match xattr::set(place.proc_path(), OsStr::from_bytes(&xattr.name), &xattr.value) {
+            // Longer than any file system holds, see xattr(7); the kernel asks that before it looks for the file.
+            Err(error) if error.raw_os_error() == Some(nix::libc::E2BIG) => {
+                self.metadata(path)?;
+                Err(Error::new(ErrorKind::NoSpace, operation, path.to_string(), error.to_string()))
+            }
+            ended => ended.map_err(|error| failed(error, operation, path)),
+        }
     }
 
     /// Whether the file system keeps owners and modes.

@@ -1,37 +1,15 @@
-//! The simulated ext4 against the host's own file system: random calls, equal results and equal kinds of errors.
+//! Random calls on a volume, and what their caller sees.
 //!
 //! Left out is what differs for good reasons: lengths and times of directories, numbers of inodes, allocated space.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
 use proptest::prelude::*;
-use replicator_hal::host::{Mount, Tree, TreeVolume};
 use replicator_hal::{
-    Access, DeviceKind, DeviceName, Error, ErrorKind, FileKind, Holder, NodeKind, Owner, Region,
-    RelativePath, Result, Timestamp, Volume, VolumeId, io,
+    Access, ErrorKind, FileKind, NodeKind, Owner, RelativePath, Result, Timestamp, Volume, Xattr, io,
 };
-use replicator_sim::content::{Content, FileSystemContent};
-use replicator_sim::simfs::Kind;
-use replicator_sim::{Medium, WorldBuilder};
-use std::sync::Arc;
 
-struct Plain;
-
-impl Mount for Plain {
-    fn remount(&self, _access: Access) -> Result<()> {
-        Ok(())
-    }
-
-    fn unmount(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn abandon(&self) {}
-}
-
+/// A call on a volume.
 #[derive(Debug, Clone)]
-enum Call {
+pub(crate) enum Call {
     Create(RelativePath, Vec<u8>),
     Write(RelativePath, u64, Vec<u8>),
     SetLen(RelativePath, u64),
@@ -39,7 +17,13 @@ enum Call {
     CreateDir(RelativePath),
     Symlink(RelativePath, &'static str),
     HardLink(RelativePath, RelativePath),
-    Fifo(RelativePath),
+    Append(RelativePath, Vec<u8>),
+    Node(RelativePath, NodeKind),
+    SetXattr(RelativePath, &'static str, Vec<u8>),
+    Xattrs(RelativePath),
+    SyncDir(RelativePath),
+    Sync,
+    Remount(Access),
     SetMode(RelativePath, u32),
     SetOwner(RelativePath, u32),
     SetModified(RelativePath, i64),
@@ -52,16 +36,38 @@ enum Call {
     Metadata(RelativePath),
 }
 
+impl Call {
+    /// Whether it leaves an attribute on the root directory.
+    pub(crate) fn sets_xattr_of_root(&self) -> bool {
+        matches!(self, Self::SetXattr(path, ..) if path.is_root())
+    }
+}
+
 fn any_path() -> impl Strategy<Value = RelativePath> {
     let names = ["", "a", "b", "d", "e", "l", "d/a", "d/b", "d/l", "d/e", "d/e/a", "l/a", "l/e/a", "a/x"];
     prop::sample::select(names.to_vec()).prop_map(|text| RelativePath::parse(text).unwrap())
+}
+
+fn any_node() -> impl Strategy<Value = NodeKind> {
+    let devices = if is_root() { 2 } else { 0 };
+    prop_oneof![
+        1 => Just(NodeKind::Fifo),
+        devices => (0..300_u32, 0..300_u32).prop_map(|(major, minor)| NodeKind::CharDevice { major, minor }),
+        devices => (0..300_u32, 0..300_u32).prop_map(|(major, minor)| NodeKind::BlockDevice { major, minor }),
+    ]
+}
+
+fn any_xattr() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
+    let value = prop_oneof![4 => 0_usize..300, 1 => prop::sample::select(vec![3000, 5000, 70_000])];
+    (prop::sample::select(vec!["user.a", "user.b"]), value.prop_map(|len| vec![7; len]))
 }
 
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     (0_usize..6000, any::<u8>()).prop_map(|(len, byte)| (0..len).map(|at| (at % 251) as u8 ^ byte).collect())
 }
 
-fn any_call() -> impl Strategy<Value = Call> {
+/// Any call.
+pub(crate) fn any_call() -> impl Strategy<Value = Call> {
     let text = || prop::sample::select(vec!["a", "d", "/d/a", "../b", "l", "d/l", "nowhere", "./d//e", "/"]);
     prop_oneof![
         3 => (any_path(), any_bytes()).prop_map(|(path, bytes)| Call::Create(path, bytes)),
@@ -71,7 +77,13 @@ fn any_call() -> impl Strategy<Value = Call> {
         3 => any_path().prop_map(Call::CreateDir),
         2 => (any_path(), text()).prop_map(|(path, text)| Call::Symlink(path, text)),
         2 => (any_path(), any_path()).prop_map(|(from, to)| Call::HardLink(from, to)),
-        1 => any_path().prop_map(Call::Fifo),
+        2 => (any_path(), any_bytes()).prop_map(|(path, bytes)| Call::Append(path, bytes)),
+        1 => (any_path(), any_node()).prop_map(|(path, node)| Call::Node(path, node)),
+        2 => (any_path(), any_xattr()).prop_map(|(path, (name, value))| Call::SetXattr(path, name, value)),
+        1 => any_path().prop_map(Call::Xattrs),
+        1 => any_path().prop_map(Call::SyncDir),
+        1 => Just(Call::Sync),
+        1 => prop::sample::select(vec![Access::ReadOnly, Access::ReadWrite, Access::ReadWrite]).prop_map(Call::Remount),
         1 => (any_path(), 0..0o10000_u32).prop_map(|(path, mode)| Call::SetMode(path, mode)),
         1 => (any_path(), 0..3_u32).prop_map(|(path, uid)| Call::SetOwner(path, uid)),
         1 => (any_path(), 1..2_000_000_000_i64).prop_map(|(path, seconds)| Call::SetModified(path, seconds)),
@@ -91,11 +103,49 @@ fn metadata(volume: &dyn Volume, path: &RelativePath, with_time: bool) -> Result
     let time = with_time.then_some(found.modified);
     // Without privileges the real owner is whoever runs the test, and the kernel drops special bits on its own.
     let (mode, owner) = if is_root() { (found.mode, Some(found.owner)) } else { (found.mode & 0o777, None) };
-    Ok(format!("{:?} {len_bytes} {mode:o} {owner:?} {} {time:?}", found.kind, found.links))
+    Ok(format!("{:?} {len_bytes} {mode:o} {owner:?} {} {:?} {time:?}", found.kind, found.links, found.device))
 }
 
-/// What a caller sees of a call.
-fn observe(volume: &dyn Volume, call: &Call) -> Result<String> {
+/// Whether somebody else uses the same file system, and may free space at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// The volume is the test's own.
+    Own,
+    /// It is not.
+    Shared,
+}
+
+/// Writes at the end; the free space must not grow by it.
+fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8], sharing: Sharing) -> Result<String> {
+    let mut file = volume.open_write(path)?;
+    file.sync()?;
+    let before = volume.space()?;
+    let len_bytes = file.len_bytes()?;
+    io::write_file(file.as_mut(), len_bytes, bytes)?;
+    file.sync()?;
+    let after = volume.space()?;
+    file.close()?;
+    let grew = sharing == Sharing::Own && after.free_bytes > before.free_bytes;
+    Ok(format!("from {len_bytes}, space grew: {grew}"))
+}
+
+/// Of the namespace that no security module adds to.
+fn xattrs(volume: &dyn Volume, path: &RelativePath) -> Result<String> {
+    let mut found = volume.xattrs(path)?;
+    found.retain(|xattr| xattr.name.starts_with(b"user."));
+    Ok(format!("{found:?}"))
+}
+
+/// What a caller sees of a call: what it gives, or the kind of its error.
+pub(crate) fn observe(
+    volume: &dyn Volume,
+    call: &Call,
+    sharing: Sharing,
+) -> std::result::Result<String, ErrorKind> {
+    call_and_look(volume, call, sharing).map_err(|error| error.kind())
+}
+
+fn call_and_look(volume: &dyn Volume, call: &Call, sharing: Sharing) -> Result<String> {
     match call {
         Call::Create(path, bytes) => {
             let mut file = volume.create_new(path, 0o4755)?;
@@ -117,7 +167,15 @@ fn observe(volume: &dyn Volume, call: &Call) -> Result<String> {
         Call::CreateDir(path) => volume.create_dir(path, 0o750)?,
         Call::Symlink(path, text) => volume.symlink(path, text.as_bytes())?,
         Call::HardLink(from, to) => volume.hard_link(from, to)?,
-        Call::Fifo(path) => volume.make_node(path, NodeKind::Fifo, 0o600)?,
+        Call::Append(path, bytes) => return append(volume, path, bytes, sharing),
+        Call::Node(path, kind) => volume.make_node(path, *kind, 0o2640)?,
+        Call::SetXattr(path, name, value) => {
+            volume.set_xattr(path, &Xattr { name: name.as_bytes().to_vec(), value: value.clone() })?;
+        }
+        Call::Xattrs(path) => return xattrs(volume, path),
+        Call::SyncDir(path) => volume.sync_dir(path)?,
+        Call::Sync => volume.sync()?,
+        Call::Remount(access) => volume.remount(*access)?,
         // The simulation's user may do anything; without privileges only what is the owner's can be compared.
         Call::SetMode(path, mode) => volume.set_mode(path, if is_root() { *mode } else { mode | 0o700 })?,
         Call::SetOwner(path, uid) => {
@@ -149,35 +207,7 @@ fn observe(volume: &dyn Volume, call: &Call) -> Result<String> {
     Ok(String::new())
 }
 
-fn is_root() -> bool {
+/// Whether this process may do anything.
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(400), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn simulated_and_real_volumes_agree(calls in prop::collection::vec(any_call(), 1..40)) {
-        let directory = tempfile::tempdir().unwrap();
-        let tree = Arc::new(Tree::new(directory.path(), None).unwrap());
-        let host = TreeVolume::new(VolumeId(1), tree, Plain);
-
-        let content = Content::FileSystem(FileSystemContent::new(Kind::Ext4, vec![]));
-        let medium = Medium::new("sd", "mmcblk0", DeviceKind::Sd, 2 << 20).content(content);
-        let world = WorldBuilder::new().medium(medium).build().unwrap();
-        let holder = Holder::Device(DeviceName::new("mmcblk0"));
-        let region = Region { holder, offset_bytes: 0, len_bytes: 2 << 20 };
-        let sim = world.board().file_systems.mount(&region, Access::ReadWrite).unwrap();
-        let root = RelativePath::root();
-        // The directories start with the same owner and mode.
-        host.set_mode(&root, 0o755).unwrap();
-
-        for call in &calls {
-            let kind = |result: Result<String>| -> std::result::Result<String, ErrorKind> {
-                result.map_err(|error: Error| error.kind())
-            };
-            let (real, simulated) = (kind(observe(&host, call)), kind(observe(&*sim, call)));
-            prop_assert_eq!(real, simulated, "{:?}", call);
-        }
-    }
 }

@@ -1,0 +1,44 @@
+//! The kinds of states that the simulation's cuts leave on a drive.
+
+use super::drive::Class;
+use replicator_sim::runner::boots;
+use replicator_sim::scenario::schema::Scenario;
+use std::collections::BTreeSet;
+
+/// The same kind of story as the real capture: an SD card with one partition, and an eMMC with two.
+const STORY: &str = "about = 'Cut anywhere.'
+media = { sd = { content = 'single' }, emmc = { content = 'boot-and-root' } }
+expect = { status = 'success' }";
+
+/// Calls on the drive that make a difference to which files a cut leaves.
+const CALLS: [&str; 7] = ["rename", "sync-dir", "remove-file", "create", "sync", "remove-dir", "create-dir"];
+
+/// Fails if a real cut left a drive of a kind that no simulated cut leaves: then the simulation proves too little.
+#[track_caller]
+pub(crate) fn assert_known(real: &[Class]) {
+    let mut unknown: BTreeSet<&Class> = real.iter().collect();
+    let mut simulated = BTreeSet::new();
+    for (survive, call) in
+        ["none", "all", "data-late"].iter().flat_map(|policy| CALLS.map(|call| (policy, call)))
+    {
+        for nth in 1.. {
+            let Some(class) = class_after(survive, call, nth).filter(|_| !unknown.is_empty()) else { break };
+            unknown.remove(&class);
+            simulated.insert(class);
+        }
+    }
+    assert!(unknown.is_empty(), "the simulation leaves no such drive: {unknown:#?}\nbut {simulated:#?}");
+}
+
+/// What a cut before the `nth` such call leaves on the drive; `None` if there are fewer of them.
+fn class_after(survive: &str, call: &str, nth: u64) -> Option<Class> {
+    let cut =
+        format!("[[boot]]\nsurvive = '{survive}'\n[boot.cut]\non = 'drive'\nop = '{call}'\nnth = {nth}\n");
+    let scenario = Scenario::parse(&format!("{STORY}\n{cut}"), "cut").unwrap();
+    let evidence = boots::run("cut", &scenario).unwrap();
+    if !evidence.missed_cuts.is_empty() {
+        return None;
+    }
+    let files = evidence.last().after.drive_files().unwrap();
+    Some(Class::of(&files.keys().map(ToString::to_string).collect()))
+}

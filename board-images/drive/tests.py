@@ -234,7 +234,8 @@ class Drive(WithDirectory):
         self.assertFalse({"metadata_csum", "64bit", "orphan_file", "metadata_csum_seed"} & set(features))
         output("e2fsck", "-fn", content)
         for name in ["boot/kernel", "replicator.toml"]:
-            self.assertEqual(output("debugfs", "-R", f"cat /{name}", content), (self.directory / "files" / name).read_bytes())
+            put = (self.directory / "files" / name).read_bytes()
+            self.assertEqual(output("debugfs", "-R", f"cat /{name}", content), put)
             self.assertRegex(output("debugfs", "-R", f"stat /{name}", content).decode(), r"User: +0 +Group: +0 ")
 
     def test_gpt_is_marked_for_the_bootloader(self):

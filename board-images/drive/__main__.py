@@ -80,7 +80,7 @@ def make_initramfs(wanted, board, kernel, time_seconds):
         raise KernelError(f"{program} is not statically linked")
     tools = wanted.tools or ROOT / "target/cross/tools" / board.debian_architecture
     if not wanted.tools:
-        initramfs.fetch_tools(FETCHER, board.debian_architecture, tools, wanted.shell)
+        initramfs.fetch_tools(FETCHER, board.debian_architecture, tools)
     initramfs.add_base(archive, program)
     initramfs.add_programs(archive, tools)
     if wanted.shell:

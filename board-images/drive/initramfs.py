@@ -11,8 +11,7 @@ from kernel import KernelError, run
 SIZE_MAX_BYTES = 16_000_000
 # What the replicator runs (hal/src/linux/tools.rs), and the Debian packages that have it with its libraries.
 PROGRAMS = ["mke2fs", "e2fsck", "resize2fs", "fsck.fat"]
-PACKAGES = ["e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1", "libc6", "dosfstools"]
-SHELL_PACKAGE = "busybox-static"
+PACKAGES = ["e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1", "libc6", "dosfstools", "busybox-static"]
 # What one wants at a board's console; the others go by `busybox NAME`.
 APPLETS = """ash cat chmod cp cut date dd df dmesg du echo egrep env find free grep gunzip gzip halt head hexdump ifconfig
     insmod kill less ln ls lsmod md5sum mkdir mknod more mount mv ping poweroff ps pwd readlink reboot rm rmdir rmmod sed
@@ -140,13 +139,12 @@ def pack(archive, compression):
     return compress(archive.bytes()), bare_len_bytes
 
 
-def fetch_tools(fetcher, architecture, root, with_shell):
+def fetch_tools(fetcher, architecture, root):
     """Unpacks the programs' Debian packages of an architecture into `root`, once."""
-    mark = root / f"complete{'-with-shell' if with_shell else ''}"
+    mark = root / "complete"
     if mark.exists():
         return
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
-    packages = PACKAGES + ([SHELL_PACKAGE] if with_shell else [])
-    run([str(fetcher), "--unpack", architecture, str(root), *packages])
+    run([str(fetcher), "--unpack", architecture, str(root), *PACKAGES])
     mark.touch()

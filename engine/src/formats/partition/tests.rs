@@ -50,7 +50,8 @@ impl ReadAt for Sparse {
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let inside = (offset_bytes % 512) as usize;
-        let len = buffer.len().min(512 - inside).min(self.len_bytes.saturating_sub(offset_bytes) as usize);
+        let left = usize::try_from(self.len_bytes.saturating_sub(offset_bytes)).unwrap_or(usize::MAX);
+        let len = buffer.len().min(512 - inside).min(left);
         match self.blocks.get(&(offset_bytes / 512)) {
             Some(block) => buffer[..len].copy_from_slice(&block[inside..inside + len]),
             None => buffer[..len].fill(0),

@@ -19,6 +19,9 @@ use replicator_hal::{self as hal, AreaKind, BootloaderArea, CacheBypass, Target}
 /// How often the old bootloader is put back before the board is given up.
 const RESTORE_ATTEMPTS: usize = 3;
 
+/// So much of an area is in memory, three times over, while it is written.
+const KEPT_LEN_MAX_BYTES: u64 = 8 << 20;
+
 /// A bootloader that may be written.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -149,12 +152,13 @@ impl Checked {
         self.files.iter().map(|(_, read)| read.len_bytes()).sum()
     }
 
-    /// How much of the area is kept and compared: up to the end of the last file's place.
+    /// How much of the area is kept and compared: all of it, and of a very long one the files' places at least. What lies
+    /// beside the bootloader, such as its environment, must not change.
     fn kept_len_bytes(&self) -> u64 {
         let place_end = |(file, read): &(BootloaderFile, FirmwareFile)| {
             file.region().end.max(file.region().start + read.len_bytes())
         };
-        self.files.iter().map(place_end).max().unwrap_or(0).min(self.area.len_bytes)
+        self.files.iter().map(place_end).fold(KEPT_LEN_MAX_BYTES, u64::max).min(self.area.len_bytes)
     }
 
     /// What the area must hold afterwards: the old content with the files in their places.

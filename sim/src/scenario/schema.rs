@@ -8,6 +8,7 @@ pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
 };
 pub use super::size::Size;
+pub use crate::firmware::UpdaterBehaviour;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //! Which areas are open without it is kept in one place, so that a program that is told to end can put it back.
 
 use super::roots::attribute;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -54,6 +54,16 @@ impl ForceReadOnly {
         let directory = path.parent().unwrap_or(&path);
         let found = attribute(directory, "force_ro").map(|value| (path.clone(), value));
         let mut open = areas.lock();
+        // Whoever came second would protect the area under the first one's hands.
+        if found.is_some() && open.values().flatten().any(|other| *other == path) {
+            let object = path.display().to_string();
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "opening",
+                object,
+                "the area is open for writing already",
+            ));
+        }
         let number = open.keys().next_back().map_or(0, |last| last + 1);
         open.insert(number, found.as_ref().map(|(path, _)| path.clone()));
         drop(open);

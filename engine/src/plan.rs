@@ -17,7 +17,7 @@ pub enum Plan {
         /// The media.
         items: Vec<write::Item>,
         /// The firmware; may be nothing.
-        firmware: firmware::Wish,
+        firmware: Box<firmware::Wish>,
     },
 }
 
@@ -35,7 +35,7 @@ impl Plan {
                 format!("no image on the drive is for a medium of this board ({})", known.join(", ")),
             ));
         }
-        Ok(Self::Write { items, firmware })
+        Ok(Self::Write { items, firmware: Box::new(firmware) })
     }
 
     /// `capture` or `write`.

@@ -14,8 +14,11 @@ use crate::runner::{Boot, Evidence, Snapshot};
 use crate::scenario::schema::{FirmwareSpec, UpdaterBehaviour};
 use replicator_hal::{RelativePath, Status};
 
-/// Bootloader files by board: name, first byte, how many bytes it may have.
-const BOOTLOADERS: [(&str, &[(&str, usize, usize)]); 6] = [
+/// A file's name, its first byte in the area, and how many bytes it may have.
+type Place = (&'static str, usize, usize);
+
+/// Bootloader files by board.
+const BOOTLOADERS: [(&str, &[Place]); 6] = [
     ("ts7180", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
     ("ts7250v3", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
     ("ts7800v2", &[("u-boot.kwb", 0, 4_194_304)]),

@@ -20,7 +20,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::NoSyncBeforeRename => &["capture-power-cut-at-the-second-medium"],
         Mutant::SessionEndsEarly => &["capture-out-of-space-in-later-medium"],
         Mutant::AnyDeviceWithTheName => &["write-another-device-takes-the-name"],
-        Mutant::BootloaderOfAnyLength => &["firmware-one-byte-too-large"],
+        Mutant::BootloaderOfAnyLength => &["firmware-reaches-into-the-next"],
         Mutant::BootloaderIsNotCompared => &["firmware-flash-drops-writes"],
         Mutant::ExitStatusIsBelieved => &["firmware-micro-updater-lies"],
         Mutant::BootloaderStaysBroken => &["firmware-write-fails"],

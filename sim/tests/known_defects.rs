@@ -60,7 +60,7 @@ defects! {
         "firmware-of-another-board";
     /// A bootloader has no size limit, no backup and no way back, and its write protection stays off after a failure.
     a_bootloader_is_written_blindly:
-        "firmware-one-byte-too-large" "firmware-larger-than-the-area" "firmware-write-fails"
+        "firmware-one-byte-too-large" "firmware-reaches-into-the-next" "firmware-larger-than-the-area" "firmware-write-fails"
         "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-put-back";
     /// A failed microcontroller update does not stop what comes after it, and its exit status is believed.
     a_failed_update_does_not_stop_the_run:

@@ -39,6 +39,7 @@ pub mod faults;
 mod file;
 mod file_bytes;
 mod file_systems;
+pub mod firmware;
 pub mod fuzz;
 pub mod inspect;
 mod leds;

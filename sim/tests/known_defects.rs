@@ -49,7 +49,22 @@ defects! {
     /// `.tar.zst` can be decoded, but is in no list of accepted names.
     zstd_is_in_no_list: "write-tar-zst" "write-dd-zst";
     /// Having done nothing is success.
-    nothing_done_is_success: "capture-nothing-is-failure" "capture-skip-all-is-failure" "shell-only";
+    nothing_done_is_success:
+        "capture-nothing-is-failure" "capture-skip-all-is-failure" "shell-only" "firmware-partner-is-missing"
+        "firmware-micro-of-an-old-board" "firmware-fpga-for-another-revision";
+    /// The FPGA file of another board revision is critical, although nothing was touched.
+    a_file_for_another_revision_is_critical: "firmware-fpga-for-another-revision";
+    /// The bootloader is compared with the board on some boards only, and two unknown types are equal.
+    any_bootloader_is_written:
+        "firmware-both-variants-are-unknown" "firmware-for-another-variant" "firmware-of-the-wrong-kind"
+        "firmware-of-another-board";
+    /// A bootloader has no size limit, no backup and no way back, and its write protection stays off after a failure.
+    a_bootloader_is_written_blindly:
+        "firmware-one-byte-too-large" "firmware-reaches-into-the-next" "firmware-larger-than-the-area" "firmware-write-fails"
+        "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-put-back";
+    /// A failed microcontroller update does not stop what comes after it, and its exit status is believed.
+    a_failed_update_does_not_stop_the_run:
+        "firmware-micro-is-silent-afterwards" "firmware-micro-updater-fails" "firmware-micro-updater-lies";
     /// An option file with an extension ends the shell that reads it.
     an_option_with_an_extension_hangs_the_run: "capture-no-compress-txt" "capture-unknown-option-is-told";
     /// Without a sidecar nothing is verified; a tarball's sidecar is never read.

@@ -45,7 +45,8 @@ fn prune(table: &mut Table, place: &str) {
     }
     table.retain(|key, value| match value {
         Value::Boolean(false) => false,
-        Value::Array(items) => !items.is_empty(),
+        // No device tree is not the same as nothing said of it.
+        Value::Array(items) => !items.is_empty() || key == "compatible",
         // A medium with nothing special is still a medium.
         Value::Table(inner) => place == "media" || !inner.is_empty() || key == "cut",
         Value::String(text) => !(text == "none" && (key == "sidecar" || key == "survive")),

@@ -139,6 +139,7 @@ impl Run<'_> {
         drive::recover(self.operation, &mut self.drive)?;
         let options = self.options()?;
         self.expand(&options, report)?;
+        report.after = options.settings.after;
         let wish = self.wish(report)?;
         report.mode = Some(wish.plan.mode());
         for line in wish.plan.lines() {

@@ -24,8 +24,8 @@ pub(super) fn open() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a shell each time somebody presses Enter, where the image has one. `ended` waits for the end of a process;
-/// init has to do that, because it is the one who is told.
+/// Starts a shell each time somebody presses Enter, where the image has one. `wait` waits for the end of a process: that
+/// is init's to do, because it is the one who is told.
 pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
     if !Path::new(SHELL).exists() {
         return;

@@ -31,13 +31,15 @@ pub(crate) fn run() -> ! {
     let opened = console::open();
     println!("replicator {} is init", env!("CARGO_PKG_VERSION"));
     wrong.iter().for_each(|what| eprintln!("replicator: {what}"));
-    if let Err(error) = opened {
-        eprintln!("replicator: no console: {error}");
-    }
     modules::load();
     let awaited = Awaited::default();
-    let for_shell = Arc::clone(&awaited);
-    console::offer_shell(move |child| await_end(&for_shell, &child));
+    match opened {
+        Ok(()) => {
+            let for_shell = Arc::clone(&awaited);
+            console::offer_shell(move |child| await_end(&for_shell, &child));
+        }
+        Err(error) => eprintln!("replicator: no console: {error}"),
+    }
     let worker =
         Command::new("/proc/self/exe").arg("boot").env("PATH", PATH).env(after::OWN_INIT, "1").spawn();
     match worker {

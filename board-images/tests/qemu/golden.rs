@@ -22,7 +22,7 @@ const START_SCRIPT: &str = r#"#!/bin/sh
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec </dev/console >/dev/console 2>&1
 mount -t proc proc /proc
-mount -t sysfs sysfs /sys
+[ -d /sys/class ] || mount -t sysfs sysfs /sys
 cd /
 [ -s /etc/machine-id ] && echo "machine id: $(cat /etc/machine-id)"
 e2fsck -V

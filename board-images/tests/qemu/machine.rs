@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// For whatever an emulated board on a busy machine may take to say the next thing that is waited for.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(420);
 const POLL: Duration = Duration::from_millis(50);
 
 /// The boards that are emulated.

@@ -31,11 +31,13 @@ pub(crate) fn finish(stage: &Stage, machine: &mut Machine, status: Status) -> St
     let edges = machine.edges();
     let first = edges.iter().find(|edge| edge.line == wiring.red).unwrap();
     assert!(first.high, "the red LED was switched off first");
-    let before = Pattern::of(&edges, wiring, first.at, told - MARGIN);
-    assert_eq!(before.red.changes, 1, "the red LED flickered: {before}");
-    if told - MARGIN > first.at + RUNNING_MIN {
-        let running = running(machine, first.at, told - MARGIN);
-        stage.tell(&format!("running: {running}"));
+    let until = told - MARGIN;
+    if until > first.at {
+        let before = Pattern::of(&edges, wiring, first.at, until);
+        assert_eq!(before.red.changes, 1, "the red LED flickered: {before}");
+    }
+    if until > first.at + RUNNING_MIN {
+        stage.tell(&format!("running: {}", running(machine, first.at, until)));
     }
     stage.tell(&format!("{status}: {shown}"));
     machine.text()

@@ -10,5 +10,5 @@ if test "${board_name}" = "TS-7800-V2"; then
     fi
     echo "Replicator: kernel, device tree or initramfs cannot be loaded or started"
 else
-    echo "Replicator: this drive is for the TS-7800-V2, and this board is '${board_name}'"
+    echo "Replicator: this drive is for the TS-7800-V2, and this board is ${board_name}"
 fi

@@ -28,15 +28,19 @@ def arguments():
     parser.add_argument("board", choices=boards.names(), metavar="BOARD", help="one of " + ", ".join(boards.names()))
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--kernel", type=pathlib.Path, metavar="DIR", help="kernel, device trees, lib/modules")
-    source.add_argument("--kernel-deb", metavar="FILE|debian", help="a Debian kernel package; `debian` fetches the board's")
+    deb_help = "a Debian kernel package; `debian` fetches the board's"
+    source.add_argument("--kernel-deb", metavar="FILE|debian", help=deb_help)
     source.add_argument("--buildroot", type=pathlib.Path, metavar="OUTPUT", help="Buildroot's output directory")
-    parser.add_argument("--replicator", type=pathlib.Path, metavar="FILE", help="the program (default: as ci/cross built it)")
-    parser.add_argument("--tools", type=pathlib.Path, metavar="ROOT", help="tree that has e2fsprogs (default: Debian's)")
+    program_help = "the program (default: as ci/cross built it)"
+    parser.add_argument("--replicator", type=pathlib.Path, metavar="FILE", help=program_help)
+    tools_help = "tree that has e2fsprogs (default: Debian's)"
+    parser.add_argument("--tools", type=pathlib.Path, metavar="ROOT", help=tools_help)
     parser.add_argument("--shell", action="store_true", help="with busybox for a shell on the console")
     parser.add_argument("--module", action="append", default=[], metavar="NAME", help="one more kernel module")
     parser.add_argument("--file", action="append", default=[], metavar="FILE=PATH", help="a file for the initramfs")
     parser.add_argument("--drive-file", action="append", default=[], metavar="FILE=PATH", help="a file for the drive")
-    parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help="replicator.toml (default: names the board)")
+    config_help = "replicator.toml (default: names the board)"
+    parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help=config_help)
     parser.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     parser.add_argument("--compress", choices=sorted(initramfs.COMPRESSORS), default="gzip", help="of the initramfs")
     parser.add_argument("--file-system", choices=boards.FILE_SYSTEMS, help="of the drive (default: what the board reads)")
@@ -88,7 +92,8 @@ def make_initramfs(wanted, board, kernel, time_seconds):
     for source, place in map(pair, wanted.file):
         archive.file(place, source.read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
     packed, bare_len_bytes = initramfs.pack(archive, wanted.compress)
-    print(f"initramfs: {len(packed):,} bytes; {bare_len_bytes:,} of at most {initramfs.SIZE_MAX_BYTES:,} without modules")
+    limit = f"{bare_len_bytes:,} of at most {initramfs.SIZE_MAX_BYTES:,} without modules"
+    print(f"initramfs: {len(packed):,} bytes; {limit}")
     print(f"modules: {len(files)}")
     return packed
 

@@ -103,7 +103,8 @@ def parse(name, text):
         ("file_system", FILE_SYSTEMS),
     ]:
         if getattr(board, key) not in allowed:
-            raise BoardError(f"{name}.toml: {key} is '{getattr(board, key)}', and has to be one of {', '.join(allowed)}")
+            told = f"{key} is '{getattr(board, key)}', and has to be one of {', '.join(allowed)}"
+            raise BoardError(f"{name}.toml: {told}")
     if (board.kernel == "uImage") != bool(board.load_address):
         raise BoardError(f"{name}.toml: load_address belongs to kernel = \"uImage\"")
     if (board.loader == "u-boot") != bool(board.scripts and board.template):

@@ -1,4 +1,4 @@
-"""The drive: a partition table, one partition with the label REPLICATOR, and the files in it. Nothing here takes root."""
+"""The drive: a partition table, one partition with the label REPLICATOR, and the files in it. Takes no root."""
 
 import hashlib
 import os
@@ -69,7 +69,8 @@ def build(image, directory, partition_table, file_system, len_bytes, time_second
             make_fat(content, directory, drive_id, time_seconds)
         else:
             make_ext(content, directory, file_system, drive_id, time_seconds)
-        run(["dd", f"if={content}", f"of={image}", "bs=1M", f"seek={PARTITION_START_BYTES // MIB}", "conv=notrunc,sparse"])
+        place = f"seek={PARTITION_START_BYTES // MIB}"
+        run(["dd", f"if={content}", f"of={image}", "bs=1M", place, "conv=notrunc,sparse"])
     finally:
         content.unlink(missing_ok=True)
 
@@ -109,10 +110,10 @@ def make_ext(content, directory, file_system, drive_id, time_seconds):
     script = content.with_suffix(".debugfs")
     lines = []
     for path in ["/", *(f"/{path.relative_to(directory)}" for path in sorted(directory.rglob("*")))]:
-        for name, value in [("uid", 0), ("gid", 0), ("atime", None), ("ctime", None), ("mtime", None), ("crtime", None)]:
-            lines.append(f'set_inode_field "{path}" {name} {value if value is not None else f"@{time_seconds}"}')
-        for name in ("atime_extra", "ctime_extra", "mtime_extra", "crtime_extra"):
+        for name in ("uid", "gid", "atime_extra", "ctime_extra", "mtime_extra", "crtime_extra"):
             lines.append(f'set_inode_field "{path}" {name} 0')
+        for name in ("atime", "ctime", "mtime", "crtime"):
+            lines.append(f'set_inode_field "{path}" {name} @{time_seconds}')
     script.write_text("\n".join(lines) + "\n")
     try:
         end = run(["debugfs", "-w", "-f", str(script), str(content)])

@@ -21,7 +21,50 @@ fn describe(profile: &Profile) -> String {
     for medium in &profile.media {
         text.push_str(&format!("    {:<5} {}\n", medium.name, place(medium)));
     }
+    for line in firmware(profile) {
+        text.push_str(&format!("    {line}\n"));
+    }
     text
+}
+
+/// Which firmware files a board takes, and where they go, in a line each.
+fn firmware(profile: &Profile) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(bootloader) = &profile.bootloader {
+        let area = &bootloader.area;
+        let place = match (&area.medium, area.boot_area, &area.device) {
+            (Some(medium), Some(number), _) => format!("boot area {number} of {medium}"),
+            (_, _, device) => device.clone().unwrap_or_default(),
+        };
+        for file in &bootloader.files {
+            let (block, len) = (file.block, file.len_max_bytes);
+            let mut line = format!("{} to {place}, block {block}, up to {len} bytes", file.name);
+            if let Some(format) = file.format {
+                line.push_str(&format!("; must be {format:?}").to_lowercase());
+            }
+            for check in bootloader.checks.iter().filter(|check| check.file == file.name) {
+                let boards = if check.only.is_empty() { "all".into() } else { check.only.join(", ") };
+                line.push_str(&format!("; imx_type is compared on {boards}"));
+            }
+            lines.push(line);
+        }
+    }
+    if let Some(micro) = &profile.microcontroller {
+        let mut line = format!("{} to the microcontroller by {}", micro.file, micro.program);
+        if !micro.board_revisions.is_empty() {
+            line.push_str(&format!("; board revision {}", micro.board_revisions.join(", ")));
+        }
+        line.push_str(if micro.reboots { "; resets the board" } else { "; needs a power cycle" });
+        if !micro.only.is_empty() {
+            line.push_str(&format!("; only {}", micro.only.join(", ")));
+        }
+        lines.push(line);
+    }
+    for fpga in &profile.fpga {
+        let revision = fpga.revision.as_deref().unwrap_or("any");
+        lines.push(format!("{} is run for the FPGA; board revision {revision}", fpga.file));
+    }
+    lines
 }
 
 /// Where a medium is found and what it gets, in one line.

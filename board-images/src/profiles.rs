@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Text of every built-in profile, by file name.
-const EMBEDDED: [(&str, &str); 9] = [
+const EMBEDDED: [(&str, &str); 12] = [
     ("ts7100.toml", include_str!("../boards/ts7100.toml")),
     ("ts7180.toml", include_str!("../boards/ts7180.toml")),
     ("ts7250v3.toml", include_str!("../boards/ts7250v3.toml")),
@@ -15,6 +15,9 @@ const EMBEDDED: [(&str, &str); 9] = [
     ("tsimx6.toml", include_str!("../boards/tsimx6.toml")),
     ("tsimx6ul.toml", include_str!("../boards/tsimx6ul.toml")),
     ("tsimx9.toml", include_str!("../boards/tsimx9.toml")),
+    ("qemu-sabrelite.toml", include_str!("../boards/qemu-sabrelite.toml")),
+    ("qemu-virt.toml", include_str!("../boards/qemu-virt.toml")),
+    ("qemu-q35.toml", include_str!("../boards/qemu-q35.toml")),
     ("generic.toml", include_str!("../boards/generic.toml")),
 ];
 
@@ -90,7 +93,8 @@ mod tests {
         for ((file, _), profile) in EMBEDDED.iter().zip(embedded().unwrap()) {
             assert_eq!(*file, format!("{}.toml", profile.name));
             assert!(!profile.products.is_empty() && !profile.media.is_empty(), "{file}");
-            assert_eq!(profile.matches.is_empty(), profile.name == "generic", "{file}");
+            let without_device_tree = ["generic", "qemu-q35"].contains(&profile.name.as_str());
+            assert_eq!(profile.matches.is_empty(), without_device_tree, "{file}");
         }
     }
 
@@ -100,7 +104,7 @@ mod tests {
         for compatible in embedded().unwrap().into_iter().flat_map(|profile| profile.matches) {
             assert!(seen.insert(compatible.clone()), "{compatible}");
         }
-        assert_eq!(seen.len(), 20);
+        assert_eq!(seen.len(), 22);
     }
 
     #[test]
@@ -140,7 +144,8 @@ mod tests {
         for profile in embedded().unwrap() {
             for (index, medium) in profile.media.iter().enumerate() {
                 for other in &profile.media[..index] {
-                    if medium.kind == MediumKind::Any {
+                    if medium.kind == MediumKind::Any || medium.kind != other.kind {
+                        assert!(medium.device.is_none() || medium.device != other.device, "{}", profile.name);
                         continue;
                     }
                     assert_ne!(medium.device, other.device, "{}", profile.name);
@@ -148,6 +153,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Files, places and limits of the eight boards, as their vendor's scripts and U-Boot configurations have them.
+    #[test]
+    fn every_board_has_its_bootloader_in_its_place() {
+        let bootloader = |name: &str| {
+            let bootloader = choose(name).unwrap().bootloader?;
+            let area = bootloader.area;
+            let place = area.device.or_else(|| Some(format!("{}boot{}", area.medium?, area.boot_area?)))?;
+            let file = |file: replicator_engine::profile::BootloaderFile| {
+                format!("{}@{}<={}", file.name, file.block, file.len_max_bytes)
+            };
+            Some(format!("{place} {}", bootloader.files.into_iter().map(file).collect::<Vec<_>>().join(" ")))
+        };
+        let spl = "emmcboot0 u-boot-dtb.bin@138<=977920 SPL@2<=69632";
+        for (name, expected) in [
+            ("ts7100", Some(spl)),
+            ("ts7180", Some(spl)),
+            ("ts7250v3", Some(spl)),
+            ("ts7800v2", Some("emmcboot0 u-boot.kwb@0<=4194304")),
+            ("tsimx28", None),
+            ("tsimx6", Some("mtdblock0 u-boot.imx@2<=1047552")),
+            ("tsimx6ul", Some("emmcboot0 u-boot.imx@2<=4193280")),
+            ("tsimx9", Some("emmcboot0 u-boot.bin@0<=2097152")),
+        ] {
+            assert_eq!(bootloader(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_some_boards_take_microcontroller_updates() {
+        let takes = |name: &str, board: &str| {
+            choose(name).unwrap().firmware_files(&[board.to_owned()]).contains(&"micro-update.bin".to_owned())
+        };
+        assert!(takes("tsimx6", "technologic,imx6q-ts7970") && !takes("tsimx6", "fsl,imx6q-ts7990"));
+        assert!(takes("ts7250v3", "technologic,ts7250v3") && takes("tsimx9", "technologic,ts4300"));
+        assert!(!takes("tsimx6ul", "fsl,imx6ul-ts4100"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::capture::{self, Capture};
 use crate::drive::{self, Drive, DriveChoice};
 use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
+use crate::firmware::{self, Wish as FirmwareWish};
 use crate::media::{self, Medium};
 use crate::mutant::{self, Mutant};
 use crate::names::{self, NameVerdict};
@@ -14,25 +15,12 @@ use crate::operation::Operation;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::printable;
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 use crate::report::Report;
 use crate::tuning::Tuning;
 use crate::write::Write;
 use replicator_hal::{Board, DeviceName, Status};
 use std::collections::BTreeMap;
-
-/// Files of bootloaders, microcontrollers and FPGAs of the boards. Writing them is not supported yet, and a drive that
-/// asks for it must not be taken for one that asks for less, or for a capture.
-const FIRMWARE_FILES: [&str; 8] = [
-    "SPL",
-    "u-boot-dtb.bin",
-    "u-boot.bin",
-    "u-boot.imx",
-    "u-boot.kwb",
-    "micro-update.bin",
-    "ts7250v3-update-fpga",
-    "ts7250v3-update-fpga-reva",
-];
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -81,13 +69,13 @@ pub fn plan(board: &Board, request: &Request) -> Report {
 struct Run<'a> {
     operation: &'a Operation<'a>,
     request: &'a Request,
-    profile: &'a Profile,
     compatible: Vec<String>,
     drive: Drive,
 }
 
 /// What the drive asks for on this board.
 struct Wish {
+    profile: Profile,
     options: Options,
     tuning: Tuning,
     media: Vec<Medium>,
@@ -101,11 +89,9 @@ fn with_drive(
     work: impl FnOnce(&mut Run<'_>, &mut Report) -> Result<()>,
 ) -> Result<()> {
     let compatible = operation.board.system.compatible().map_err(Error::hal("reading the device tree"))?;
-    let profile = choose_profile(request, &compatible)?;
-    report.board = Some(profile.name.clone());
     let drive = drive::find(operation, &request.drive)?;
     operation.step(&format!("drive is {}", drive.place.region));
-    let mut run = Run { operation, request, profile, compatible, drive };
+    let mut run = Run { operation, request, compatible, drive };
     let result = work(&mut run, report);
     // "Failed" must mean "safe to unplug": nothing is mounted when the LEDs change.
     let stays = operation.mutated(Mutant::DriveStaysMounted);
@@ -120,24 +106,10 @@ fn with_drive(
     }
 }
 
-fn choose_profile<'a>(request: &'a Request, compatible: &[String]) -> Result<&'a Profile> {
-    if let ([profile], true) = (request.profiles.as_slice(), request.board_is_given) {
-        return Ok(profile);
-    }
-    request.profiles.iter().find(|profile| profile.fits(compatible)).ok_or_else(|| {
-        let what = if compatible.is_empty() {
-            "this system has no device tree, and no board was named".to_owned()
-        } else {
-            format!("no profile fits this board ({})", compatible.join(", "))
-        };
-        Error::refused(Refusal::WrongBoard, what)
-    })
-}
-
 impl Run<'_> {
     fn execute(&mut self, report: &mut Report) -> Result<()> {
         drive::recover(self.operation, &mut self.drive)?;
-        let options = self.options()?;
+        let options = self.options(report)?.1;
         self.expand(&options, report)?;
         report.after = options.settings.after;
         let wish = self.wish(report)?;
@@ -145,16 +117,23 @@ impl Run<'_> {
         for line in wish.plan.lines() {
             self.operation.step(&line);
         }
-        match wish.plan {
+        let Wish { profile, options, tuning, media, plan } = wish;
+        match plan {
             Plan::Capture(items) => {
-                report.outcomes = capture::run(&self.capture(&wish.options, &wish.tuning), items);
+                report.outcomes = capture::run(&self.capture(&profile, &options, &tuning), items);
             }
-            Plan::Write(items) => {
-                let write = self.write(&wish.options, &wish.tuning);
+            Plan::Write { items, firmware } => {
+                let write = self.write(&options, &tuning);
                 if self.operation.mutated(Mutant::LogsOnTheDrive) {
                     mutant::litter(&*self.drive.volume);
                 }
-                report.outcomes = write.run(write.check(items));
+                let checked = write.check(items);
+                report.outcomes = if firmware.is_empty() {
+                    write.run(checked, None)
+                } else {
+                    let context = self.firmware(&profile, &media, &tuning);
+                    context.run(&firmware, context.check(&firmware), &write, checked)
+                };
             }
         }
         Ok(())
@@ -167,8 +146,13 @@ impl Run<'_> {
         let wish = self.wish(report)?;
         report.mode = Some(wish.plan.mode());
         report.notes.extend(wish.plan.lines());
-        if let Plan::Write(items) = wish.plan {
+        if let Plan::Write { items, firmware } = wish.plan {
             let mut refused = None;
+            if !firmware.is_empty() {
+                let checks = self.firmware(&wish.profile, &wish.media, &wish.tuning).check(&firmware);
+                report.notes.extend(checks.lines());
+                refused = checks.into_refusal();
+            }
             for checking in self.write(&wish.options, &wish.tuning).check(items) {
                 report.notes.push(crate::plan::verdict(&checking));
                 refused = refused.or(checking.checked.err());
@@ -182,24 +166,38 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Names of all media of the profile, present or not.
-    fn media_names(&self) -> Vec<String> {
-        self.profile.media.iter().map(|medium| medium.name.clone()).collect()
-    }
-
-    fn options(&self) -> Result<Options> {
-        let names = drive::root_names(&*self.drive.volume)?;
-        let options = drive::read_options(&*self.drive.volume, &names, &self.media_names())?;
-        if let Some(wanted) = options.settings.board.as_ref().filter(|wanted| **wanted != self.profile.name) {
+    /// The board's profile and what the drive's options ask for.
+    fn options(&self, report: &mut Report) -> Result<(Profile, Options)> {
+        let volume = &*self.drive.volume;
+        let names = drive::root_names(volume)?;
+        let profile = self.profile(&names)?;
+        report.board = Some(profile.name.clone());
+        let options = drive::read_options(volume, &names, &media_names(&profile))?;
+        if let Some(wanted) = options.settings.board.as_ref().filter(|wanted| **wanted != profile.name) {
             return Err(Error::refused(
                 Refusal::WrongBoard,
-                format!("the drive is for board {wanted}, this is {}", self.profile.name),
+                format!("the drive is for board {wanted}, this is {}", profile.name),
             ));
         }
         if options.shell_only {
             return Err(Error::refused(Refusal::ShellOnly, "IR_SHELL_ONLY is on the drive: nothing is done"));
         }
-        Ok(options)
+        Ok((profile, options))
+    }
+
+    /// The board's profile: the one that was named, else one of those that are known or lie on the drive.
+    fn profile(&self, drive_names: &[Vec<u8>]) -> Result<Profile> {
+        if let ([profile], true) = (self.request.profiles.as_slice(), self.request.board_is_given) {
+            return Ok(profile.clone());
+        }
+        let volume = &*self.drive.volume;
+        let more = drive::read_profiles(volume, drive_names)?;
+        // Without a device tree it is the drive that says which board this is, and it is read once more for that.
+        let named = match self.compatible.is_empty() {
+            true => drive::read_options(volume, drive_names, &[])?.settings.board,
+            false => None,
+        };
+        profile::choose(&self.request.profiles, &more, &self.compatible, named.as_deref())
     }
 
     fn expand(&mut self, options: &Options, report: &mut Report) -> Result<()> {
@@ -220,7 +218,7 @@ impl Run<'_> {
 
     /// Reads the drive once more, in its final state, and decides.
     fn wish(&self, report: &mut Report) -> Result<Wish> {
-        let options = self.options()?;
+        let (profile, options) = self.options(report)?;
         let tuning = self.operation.tuning.with_timeouts(&options.settings.timeouts);
         let volume = &*self.drive.volume;
         let drive_names = drive::root_names(volume)?;
@@ -231,35 +229,34 @@ impl Run<'_> {
         }
         let devices = self.operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
         let media = media::find(
-            self.profile,
+            &profile,
             &self.compatible,
             &devices,
             &self.drive.place.disk.name,
             self.request.media.as_ref(),
         )?;
-        let has_image = self.judge_names(&drive_names)?;
+        let has_image = self.judge_names(&profile, &drive_names)?;
+        let firmware = FirmwareWish::of(&profile, &self.compatible, &drive_names)?;
         let resume =
             capture::session_exists(volume).map_err(Error::hal("looking for an unfinished capture"))?;
-        let plan = if has_image && !resume {
-            Plan::for_write(&media, &drive_names)?
+        let plan = if (has_image || !firmware.is_empty()) && !resume {
+            Plan::for_write(&media, &drive_names, firmware)?
         } else {
-            Plan::Capture(capture::plan(&self.capture(&options, &tuning), &media)?)
+            Plan::Capture(capture::plan(&self.capture(&profile, &options, &tuning), &media)?)
         };
-        Ok(Wish { options, tuning, media, plan })
+        Ok(Wish { profile, options, tuning, media, plan })
     }
 
     /// Whether an image is among the names. Refuses names that ask for something this program would not do.
-    fn judge_names(&self, drive_names: &[Vec<u8>]) -> Result<bool> {
-        let media = self.media_names();
-        let firmware = FIRMWARE_FILES.map(str::to_owned);
+    fn judge_names(&self, profile: &Profile, drive_names: &[Vec<u8>]) -> Result<bool> {
+        let media = media_names(profile);
+        let firmware = profile.firmware_files(&self.compatible);
         let (mut has_image, mut refused) = (false, Vec::new());
         for name in drive_names {
-            let text = String::from_utf8_lossy(name);
             match names::judge(name, &media, &firmware) {
                 NameVerdict::Image(_) => has_image = true,
-                NameVerdict::Misspelt { hint } => refused.push(format!("{text}: {hint}")),
-                NameVerdict::Firmware => {
-                    refused.push(format!("{text}: firmware files cannot be written yet"))
+                NameVerdict::Misspelt { hint } => {
+                    refused.push(format!("{}: {hint}", String::from_utf8_lossy(name)));
                 }
                 _ => {}
             }
@@ -270,13 +267,13 @@ impl Run<'_> {
         Err(Error::refused(Refusal::MisspeltNames, printable::few(&refused, "; ")))
     }
 
-    fn capture<'b>(&'b self, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
+    fn capture<'b>(&'b self, profile: &'b Profile, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {
         Capture {
             board: self.operation.board,
             tuning,
             options,
             drive: &*self.drive.volume,
-            board_name: &self.profile.name,
+            board_name: &profile.name,
             version: &self.request.version,
         }
     }
@@ -289,6 +286,27 @@ impl Run<'_> {
             write_back: options.write_back,
         }
     }
+
+    fn firmware<'b>(
+        &'b self,
+        profile: &'b Profile,
+        media: &'b [Medium],
+        tuning: &'b Tuning,
+    ) -> firmware::Context<'b> {
+        firmware::Context {
+            board: self.operation.board,
+            tuning,
+            profile,
+            compatible: &self.compatible,
+            media,
+            drive: &*self.drive.volume,
+        }
+    }
+}
+
+/// Names of all media of a profile, present or not.
+fn media_names(profile: &Profile) -> Vec<String> {
+    profile.media.iter().map(|medium| medium.name.clone()).collect()
 }
 
 /// The worst of what happened decides; then report, console, LEDs, in this order.
@@ -304,7 +322,11 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
     let green = report.succeeded()
         || operation.mutated(Mutant::FailureIsForgotten)
         || operation.mutated(Mutant::NothingIsFine) && !report.did_something();
-    report.status = if green { Status::Success } else { Status::Failure };
+    report.status = match (green, report.is_critical()) {
+        (true, _) => Status::Success,
+        (false, true) => Status::Critical,
+        (false, false) => Status::Failure,
+    };
     // What is left must not be told of as a success that the LEDs then deny.
     operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;

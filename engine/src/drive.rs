@@ -8,6 +8,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::Options;
+use crate::profile::Profile;
 use replicator_hal::{
     Access, BlockDevice, DeviceKind, DeviceName, ErrorKind, FileSystem, Holder, Region, RelativePath, Volume,
 };
@@ -17,6 +18,10 @@ pub const LABEL: &str = "REPLICATOR";
 /// Settings file in the drive's root; its presence also marks the drive.
 pub const SETTINGS: &str = "replicator.toml";
 
+/// Directory of further board profiles.
+pub const PROFILES: &str = "boards";
+
+const PROFILES_MAX: usize = 200;
 const SETTINGS_LIMIT_BYTES: usize = 64 << 10;
 const ROOT_NAMES_MAX: usize = 100_000;
 
@@ -209,6 +214,37 @@ pub fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
     let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
     names.sort();
     Ok(names)
+}
+
+/// The board profiles on the drive, `boards/*.toml`, in the order of their names.
+///
+/// # Errors
+/// `WrongBoard` if one cannot be used: it may be this board's.
+pub fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
+    if !names.iter().any(|name| name == PROFILES.as_bytes()) {
+        return Ok(Vec::new());
+    }
+    let refuse = |file: &str, detail: String| {
+        Error::refused(Refusal::WrongBoard, format!("{PROFILES}/{file}: {detail}"))
+    };
+    let directory = RelativePath::parse(PROFILES).map_err(|error| refuse("", error.to_string()))?;
+    let entries = volume.list(&directory).map_err(Error::hal(format!("listing {PROFILES} on the drive")))?;
+    let is_profile = |name: &&str| name.ends_with(".toml") && !name.starts_with('.');
+    let found = entries.iter().filter_map(|entry| std::str::from_utf8(&entry.name).ok()).filter(is_profile);
+    let mut files: Vec<&str> = found.collect();
+    files.sort_unstable();
+    if files.len() > PROFILES_MAX {
+        return Err(refuse("", format!("{} profiles are too many", files.len())));
+    }
+    let read = |file: &str| {
+        let refuse = |detail: String| refuse(file, detail);
+        let path = directory.join(file).map_err(|error| refuse(error.to_string()))?;
+        let bytes =
+            read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| refuse(error.to_string()))?;
+        Profile::parse(&text, file).map_err(|error| refuse(error.to_string()))
+    };
+    files.into_iter().map(read).collect()
 }
 
 /// What the drive's option files and `replicator.toml` ask for. `media` are the names of the board's media.

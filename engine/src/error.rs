@@ -45,6 +45,16 @@ pub enum Refusal {
     DriveTooSmall,
     /// A finished image of that name is there already.
     WouldReplace,
+    /// A firmware file is there without those that belong to it.
+    IncompleteFirmware,
+    /// A firmware file is not what its name says, or not for this board.
+    WrongFirmware,
+    /// A firmware file is longer than its place.
+    FirmwareTooLarge,
+    /// The bootloader's area is not there, or not to be written.
+    AreaUnfit,
+    /// What the board is cannot be told, or the bootloader is for another variant.
+    WrongVariant,
 }
 
 impl Refusal {
@@ -66,6 +76,11 @@ impl Refusal {
             Self::SessionOfAnotherUnit => "R-SESSION",
             Self::DriveTooSmall => "R-DRIVESPACE",
             Self::WouldReplace => "R-REPLACE",
+            Self::IncompleteFirmware => "R-PARTNER",
+            Self::WrongFirmware => "R-FIRMWARE",
+            Self::FirmwareTooLarge => "R-FIRMWARESIZE",
+            Self::AreaUnfit => "R-AREA",
+            Self::WrongVariant => "R-VARIANT",
         }
     }
 
@@ -95,6 +110,17 @@ impl Refusal {
             }
             Self::DriveTooSmall => "use a larger drive, or format it with ext4; nothing was left half-done",
             Self::WouldReplace => "move the image away to capture anew",
+            Self::IncompleteFirmware => {
+                "copy the missing file to the drive, or remove the others; nothing was written"
+            }
+            Self::WrongFirmware => {
+                "replace the file by one that was made for this board; nothing was written"
+            }
+            Self::FirmwareTooLarge => "use a bootloader that fits into its place; nothing was written",
+            Self::AreaUnfit => "use a kernel that shows the bootloader's area, writable; nothing was written",
+            Self::WrongVariant => {
+                "use the bootloader of this very board variant, and boot with a U-Boot that tells which it is"
+            }
         }
     }
 }
@@ -163,6 +189,34 @@ pub enum Error {
         /// The operation.
         what: String,
     },
+    /// Writing the bootloader failed, and the old one is back.
+    #[error("{source}; the old bootloader was put back and verified")]
+    BootloaderRestored {
+        /// Why the new one is not there.
+        source: Box<Error>,
+    },
+    /// What starts the board is neither old nor new.
+    #[error("{source}; {state}")]
+    Unbootable {
+        /// What failed first.
+        source: Box<Error>,
+        /// What is known of the board now.
+        state: String,
+    },
+    /// An updater did not do what it was asked for.
+    #[error("{what}: {detail}")]
+    Updater {
+        /// The command.
+        what: String,
+        /// How it ended.
+        detail: String,
+    },
+    /// An update is in force only after a power cycle, and can be verified only then.
+    #[error("{what}")]
+    PowerCycleNeeded {
+        /// What was updated.
+        what: String,
+    },
     /// A defect of the program.
     #[error("internal error: {detail}")]
     Internal {
@@ -218,8 +272,17 @@ impl Error {
             Self::Digest { .. } => "V-DIGEST",
             Self::Sanitise { .. } => "S-RULE",
             Self::Hung { .. } => "T-HUNG",
+            Self::BootloaderRestored { .. } => "B-RESTORED",
+            Self::Unbootable { .. } => "B-UNBOOTABLE",
+            Self::Updater { .. } => "U-FAILED",
+            Self::PowerCycleNeeded { .. } => "U-POWERCYCLE",
             Self::Internal { .. } => "X-INTERNAL",
         }
+    }
+
+    /// Whether the board may not boot any more.
+    pub fn is_critical(&self) -> bool {
+        matches!(self, Self::Unbootable { .. })
     }
 
     /// What the operator can do about it.
@@ -241,6 +304,16 @@ impl Error {
             Self::Digest { .. } => "copy the image and its sidecar to the drive again",
             Self::Sanitise { .. } => "correct the rule or hook named above; no image was made",
             Self::Hung { .. } => "remove power, replace the medium named above, boot again",
+            Self::BootloaderRestored { .. } => {
+                "the board still boots as before; replace the board or its flash"
+            }
+            Self::Unbootable { .. } => {
+                "do NOT remove power: the board may not boot; write its bootloader over the console first"
+            }
+            Self::Updater { .. } => "see the log of the updater",
+            Self::PowerCycleNeeded { .. } => {
+                "remove power and boot again with the drive in: the next boot verifies the update and goes on"
+            }
             Self::Internal { .. } => "report this with the logs",
         }
     }

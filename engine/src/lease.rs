@@ -73,8 +73,8 @@ mod tests {
     use crate::operation::Operation;
     use crate::tuning::Tuning;
     use replicator_hal::{
-        Compute, Leds, MockBlockDevices, MockClock, MockFileSystems, MockRecords, MockSystem, MockTasks,
-        Status,
+        Compute, Leds, MockBlockDevices, MockClock, MockFileSystems, MockFirmware, MockRecords, MockSystem,
+        MockTasks, Status,
     };
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,6 +109,7 @@ mod tests {
             clock: Arc::new(clock),
             tasks: Arc::new(tasks),
             system: Arc::new(MockSystem::new()),
+            firmware: Arc::new(MockFirmware::new()),
             records: Arc::new(MockRecords::new()),
         }
     }

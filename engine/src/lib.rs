@@ -5,11 +5,14 @@
 
 pub mod boot;
 pub mod capture;
+mod companions;
 pub mod drive;
 pub mod drive_file;
 pub mod error;
 pub mod expand;
+pub mod firmware;
 pub mod formats;
+mod jobs;
 mod lease;
 pub mod media;
 pub mod mutant;

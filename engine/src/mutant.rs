@@ -1,4 +1,4 @@
-//! Deliberate faults of the engine, one per invariant, so that every checker can be shown to see what it is there for.
+//! Deliberate faults of the engine, one per invariant at least, so that every checker can be shown to see what it is there for.
 //!
 //! They exist only with the feature `mutants`, which no release has; without it [`Mutation::is`] is `false` and nothing
 //! of them is left. A mutant is chosen at run time through [`crate::tuning::Tuning::mutant`]. Each acts in one line at the
@@ -47,8 +47,16 @@ mutants! {
     SessionEndsEarly "session-ends-early" "S4";
     /// What has the name of the medium is taken for the medium.
     AnyDeviceWithTheName "any-device-with-the-name" "S5";
+    /// A bootloader may be longer than its place.
+    BootloaderOfAnyLength "bootloader-of-any-length" "S5";
     /// What was written is not read back.
     NoReadBack "no-read-back" "S6";
+    /// What was read back of a bootloader is not looked at.
+    BootloaderIsNotCompared "bootloader-is-not-compared" "S6";
+    /// An updater's exit status is believed.
+    ExitStatusIsBelieved "exit-status-is-believed" "S6";
+    /// A bootloader that failed is left as it is.
+    BootloaderStaysBroken "bootloader-stays-broken" "S7";
     /// Success is shown whatever happened.
     FailureIsForgotten "failure-is-forgotten" "S7";
     /// Having done nothing is success.
@@ -71,6 +79,8 @@ mutants! {
     SyncTriedAgain "sync-tried-again" "S16";
     /// The drive is still mounted when the LEDs say the end.
     DriveStaysMounted "drive-stays-mounted" "S17";
+    /// The write protection of a bootloader stays off.
+    AreaStaysWritable "area-stays-writable" "S17";
     /// Free blocks of the image keep what was in them.
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A drive is waited for without an end.
@@ -144,7 +154,8 @@ mod tests {
 
     #[test]
     fn every_invariant_has_its_mutant_and_nobody_is_chosen_by_default() {
-        let invariants: Vec<_> = Mutant::ALL.iter().map(|mutant| mutant.invariant()).collect();
+        let mut invariants: Vec<_> = Mutant::ALL.iter().map(|mutant| mutant.invariant()).collect();
+        invariants.dedup();
         let wanted =
             (1..=18).map(|number| format!("S{number}")).chain((1..=6).map(|number| format!("L{number}")));
         assert_eq!(invariants, wanted.collect::<Vec<_>>());

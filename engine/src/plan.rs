@@ -2,6 +2,7 @@
 
 use crate::capture;
 use crate::error::{Error, Refusal, Result};
+use crate::firmware;
 use crate::media::Medium;
 use crate::names::{self, Packing};
 use crate::write::{self, Checking};
@@ -11,40 +12,47 @@ use replicator_hal::BlockDevice;
 pub enum Plan {
     /// Media to images.
     Capture(Vec<capture::Item>),
-    /// Images to media.
-    Write(Vec<write::Item>),
+    /// Images to media, and firmware.
+    Write {
+        /// The media.
+        items: Vec<write::Item>,
+        /// The firmware; may be nothing.
+        firmware: firmware::Wish,
+    },
 }
 
 impl Plan {
-    /// A write of every image on the drive.
+    /// A write of every image on the drive, and of the firmware.
     ///
     /// # Errors
-    /// `MediumAbsent` if every image is for a medium that this board does not have.
-    pub fn for_write(media: &[Medium], drive_names: &[Vec<u8>]) -> Result<Self> {
+    /// `MediumAbsent` if there is no firmware, and every image is for a medium that this board does not have.
+    pub fn for_write(media: &[Medium], drive_names: &[Vec<u8>], firmware: firmware::Wish) -> Result<Self> {
         let items = write::plan(media, drive_names);
-        if items.is_empty() {
+        if items.is_empty() && firmware.is_empty() {
             let known: Vec<_> = media.iter().map(|medium| medium.name().to_owned()).collect();
             return Err(Error::refused(
                 Refusal::MediumAbsent,
                 format!("no image on the drive is for a medium of this board ({})", known.join(", ")),
             ));
         }
-        Ok(Self::Write(items))
+        Ok(Self::Write { items, firmware })
     }
 
     /// `capture` or `write`.
     pub fn mode(&self) -> &'static str {
         match self {
             Self::Capture(_) => "capture",
-            Self::Write(_) => "write",
+            Self::Write { .. } => "write",
         }
     }
 
-    /// The plan in words, a line per medium.
+    /// The plan in words, a line per medium and per step of the firmware.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Capture(items) => items.iter().map(capture_line).collect(),
-            Self::Write(items) => items.iter().map(write_line).collect(),
+            Self::Write { items, firmware } => {
+                firmware.lines().into_iter().chain(items.iter().map(write_line)).collect()
+            }
         }
     }
 }

@@ -196,6 +196,15 @@ impl Report {
             && !self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_)))
     }
 
+    /// Whether the board may not boot any more.
+    pub fn is_critical(&self) -> bool {
+        let failures = self.outcomes.iter().filter_map(|outcome| match &outcome.end {
+            End::Failed(error) => Some(error),
+            _ => None,
+        });
+        failures.chain(&self.failure).any(Error::is_critical)
+    }
+
     /// The last lines on the console: one per medium, then the result. Safe for a terminal, whatever the names are.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.outcomes.iter().map(Outcome::line).collect();

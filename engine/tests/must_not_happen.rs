@@ -10,7 +10,7 @@ use replicator_engine::tuning::Tuning;
 use replicator_hal::{
     Access, BlockDevice, Board, Capabilities, Compute, DeviceKind, DeviceName, DirectoryEntry, Error,
     ErrorKind, FileKind, FileSystem, FileSystemKind, Leds, MockBlockDevices, MockClock, MockFileSystems,
-    MockRecords, MockSystem, MockTasks, MockVolume, Partition, Status, TaskEnd,
+    MockFirmware, MockRecords, MockSystem, MockTasks, MockVolume, Partition, Status, TaskEnd,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -180,6 +180,7 @@ impl Fixture {
             clock: Arc::new(clock),
             tasks: Arc::new(tasks),
             system: Arc::new(system),
+            firmware: Arc::new(MockFirmware::new()),
             records: Arc::new(records),
         };
         let report = boot::run(&board, &request());

@@ -1,6 +1,6 @@
 //! All of a board in one value.
 
-use crate::{BlockDevices, Clock, FileSystems, Leds, Records, System, Tasks};
+use crate::{BlockDevices, Clock, FileSystems, Firmware, Leds, Records, System, Tasks};
 use std::sync::Arc;
 
 /// Everything the engine may use. Cheap to clone; every task may hold one.
@@ -18,6 +18,8 @@ pub struct Board {
     pub tasks: Arc<dyn Tasks>,
     /// Which board it is.
     pub system: Arc<dyn System>,
+    /// Bootloader, microcontroller, FPGA.
+    pub firmware: Arc<dyn Firmware>,
     /// Console, logs, report.
     pub records: Arc<dyn Records>,
 }

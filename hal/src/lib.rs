@@ -1,7 +1,7 @@
 //! The hardware abstraction layer of the replicator: the only door between the engine and the world.
 //!
-//! The engine sees a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the system it runs on and the
-//! records it leaves. Each is one small object-safe trait in a file of its own, so that a backend can be written from
+//! The engine sees a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the system it runs on, its
+//! firmware and the records it leaves. Each is one small object-safe trait in a file of its own, so that a backend can be written from
 //! these pages alone and each trait can be mocked alone (feature `mock`).
 //!
 //! What lives here: the traits, the types they speak, one error type, and helpers that every caller needs (whole reads
@@ -27,6 +27,7 @@ mod clock;
 pub mod contract;
 mod error;
 mod filesystem;
+mod firmware;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
@@ -47,6 +48,7 @@ pub use filesystem::{
     Access, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
     UsedMap,
 };
+pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
 pub use leds::{Led, Leds, Status, level};
 pub use path::{InvalidPath, RelativePath};
 pub use records::Records;
@@ -63,6 +65,8 @@ pub use block::{MockBlockDevices, MockSource, MockTarget};
 pub use clock::MockClock;
 #[cfg(feature = "mock")]
 pub use filesystem::MockFileSystems;
+#[cfg(feature = "mock")]
+pub use firmware::MockFirmware;
 #[cfg(feature = "mock")]
 pub use leds::MockLeds;
 #[cfg(feature = "mock")]

@@ -4,13 +4,14 @@
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::contract::{block, clock, file_systems, leds, records, system, tasks, volume};
+use replicator_hal::contract::{block, clock, file_systems, firmware, leds, records, system, tasks, volume};
 use replicator_hal::host::{
-    FileRecords, HostBoard, HostClock, HostDevice, Mount, RecordingLeds, ThreadTasks, Tree, TreeVolume,
+    FileRecords, HostArea, HostBoard, HostClock, HostDevice, Mount, RecordingLeds, ThreadTasks, Tree,
+    TreeVolume,
 };
 use replicator_hal::{
-    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Flavour, Format, Holder, Leds,
-    Records, Region, Status, System, Tasks, Volume, VolumeId,
+    Access, AreaKind, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Firmware, Flavour,
+    Format, Holder, Leds, Records, Region, Status, System, Tasks, Volume, VolumeId,
 };
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -368,4 +369,77 @@ impl records::RecordsFixture for Logs {
 
 mod records_in_files {
     replicator_hal::contract_tests!(records, || Some(super::Logs::new()));
+}
+
+/// An area in a file, and a drive that is a directory.
+struct Flashed {
+    host: HostBoard,
+    board: Board,
+    drive: Box<dyn Volume>,
+    area: std::path::PathBuf,
+    _directory: TempDir,
+}
+
+const AREA: &str = "mmcblk0boot0";
+const REGISTER: (u64, u32) = (0x5000_4008, 0x1234_5678);
+
+impl Flashed {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let host = HostBoard::new(directory.path());
+        let file = |name: &str, len: u64| {
+            let path = directory.path().join(name);
+            std::fs::File::create(&path).unwrap().set_len(len).unwrap();
+            path
+        };
+        let (area, drive) = (file("area", 256 << 10), file("drive", 1 << 20));
+        host.firmware.register_area(HostArea {
+            name: DeviceName::new(AREA),
+            file: area.clone(),
+            kind: AreaKind::EmmcBoot { device: DeviceName::new("mmcblk0"), number: 0 },
+            label: None,
+        });
+        host.firmware.set_register(REGISTER.0, REGISTER.1);
+        host.devices.register(HostDevice::new("drive", drive, DeviceKind::Usb));
+        let board = host.board(&[], "");
+        let holder = Holder::Device(DeviceName::new("drive"));
+        let region = Region { holder, offset_bytes: 0, len_bytes: 1 << 20 };
+        board.file_systems.format(&region, &Format { flavour: Flavour::Ext4, label: None }).unwrap();
+        let drive = board.file_systems.mount(&region, Access::ReadWrite).unwrap();
+        Self { host, board, drive, area, _directory: directory }
+    }
+}
+
+impl firmware::FirmwareFixture for Flashed {
+    fn firmware(&self) -> &dyn Firmware {
+        &*self.board.firmware
+    }
+
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.board.devices
+    }
+
+    fn area(&self) -> Option<DeviceName> {
+        Some(DeviceName::new(AREA))
+    }
+
+    fn area_bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.area).unwrap()
+    }
+
+    fn is_protected(&self) -> Option<bool> {
+        self.host.firmware.is_protected(&DeviceName::new(AREA))
+    }
+
+    fn register(&self) -> Option<(u64, u32)> {
+        Some(REGISTER)
+    }
+
+    fn volume(&self) -> &dyn Volume {
+        &*self.drive
+    }
+}
+
+mod firmware_in_files {
+    replicator_hal::contract_tests!(firmware, || Some(super::Flashed::new()));
 }

@@ -17,21 +17,57 @@ pub(crate) struct SimDevices {
 }
 
 impl SimDevices {
-    /// The call with the names that faults and traces go by.
     fn op(&self, name: &'static str, device: &DeviceName) -> Op {
-        self.door.peek(|machine, _| {
-            let found = machine.storage.find_device(device).ok();
-            let on =
-                found.as_ref().map(|(whole, ..)| Arc::clone(&machine.storage.disks[whole].identity.medium));
-            Op {
-                name,
-                on: on.unwrap_or_else(|| "device".into()),
-                object: device.to_string(),
-                device: found.map(|(whole, ..)| whole),
-                ..Op::default()
-            }
-        })
+        op_on(&self.door, name, device)
     }
+}
+
+/// The call with the names that faults and traces go by.
+fn op_on(door: &Door, name: &'static str, device: &DeviceName) -> Op {
+    door.peek(|machine, _| {
+        let found = machine.storage.find_device(device).ok();
+        let on = found.as_ref().map(|(whole, ..)| Arc::clone(&machine.storage.disks[whole].identity.medium));
+        Op {
+            name,
+            on: on.unwrap_or_else(|| "device".into()),
+            object: device.to_string(),
+            device: found.map(|(whole, ..)| whole),
+            ..Op::default()
+        }
+    })
+}
+
+/// Opens a whole disk for writing: a bootloader area with its protection lifted, or a medium.
+pub(crate) fn open_disk(door: &Door, device: &DeviceName, is_area: bool) -> Result<Box<dyn Target>> {
+    let op = op_on(door, if is_area { "open-area" } else { "open-target" }, device);
+    let bytes = door.call(op, |machine, _| {
+        let refuse = |kind, detail: &str| Err(Error::new(kind, "opening", device.to_string(), detail));
+        let (whole, start, len) = machine.storage.find_device(device)?;
+        if *whole != *device.as_str() {
+            return refuse(ErrorKind::WrongDevice, "a partition, not a whole device");
+        }
+        let described = describe(machine, &machine.storage.disks[&whole]);
+        let disk = disk_mut(machine, &whole, "opening")?;
+        if is_area && disk.area.is_none() {
+            return refuse(ErrorKind::WrongDevice, "not a bootloader area");
+        }
+        if let Some(holder) = described.in_use {
+            return refuse(ErrorKind::Busy, &format!("used by {holder}"));
+        }
+        if disk.target_open {
+            return refuse(ErrorKind::Busy, "open for writing already");
+        }
+        if disk.read_only || disk.sources > 0 || (disk.area.is_some() && !is_area) {
+            return refuse(ErrorKind::ReadOnly, "the device refuses writes");
+        }
+        if let Some(area) = &mut disk.area {
+            area.protected = false;
+        }
+        disk.target_open = true;
+        let on = Arc::clone(&disk.identity.medium);
+        Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
+    })?;
+    Ok(Box::new(SimTarget { door: Arc::clone(door), bytes, open: true }))
 }
 
 fn describe(machine: &Machine, disk: &Disk) -> BlockDevice {
@@ -62,7 +98,7 @@ impl BlockDevices for SimDevices {
         let op = Op { name: "device-list", on: "devices".into(), ..Op::default() };
         self.door.call(op, |machine, _| {
             machine.faults.reach_absent();
-            let disks = machine.storage.disks.values().filter(|disk| disk.present);
+            let disks = machine.storage.disks.values().filter(|disk| disk.present && disk.area.is_none());
             let mut devices: Vec<BlockDevice> = disks.map(|disk| describe(machine, disk)).collect();
             // The trait promises no order, so none may be relied on.
             machine.list_order.shuffle(&mut devices);
@@ -86,34 +122,7 @@ impl BlockDevices for SimDevices {
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        let op = self.op("open-target", device);
-        let bytes = self.door.call(op, |machine, _| {
-            let refuse = |kind, detail| Err(Error::new(kind, "opening", device.to_string(), detail));
-            let (whole, start, len) = machine.storage.find_device(device)?;
-            if *whole != *device.as_str() {
-                return refuse(ErrorKind::WrongDevice, "a partition, not a whole device");
-            }
-            let described = describe(machine, &machine.storage.disks[&whole]);
-            let disk = disk_mut(machine, &whole, "open-target")?;
-            if let Some(holder) = described.in_use {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    "opening",
-                    device.to_string(),
-                    format!("used by {holder}"),
-                ));
-            }
-            if disk.target_open {
-                return refuse(ErrorKind::Busy, "open for writing already");
-            }
-            if disk.read_only || disk.sources > 0 {
-                return refuse(ErrorKind::ReadOnly, "the device refuses writes");
-            }
-            disk.target_open = true;
-            let on = Arc::clone(&disk.identity.medium);
-            Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
-        })?;
-        Ok(Box::new(SimTarget { door: Arc::clone(&self.door), bytes, open: true }))
+        open_disk(&self.door, device, false)
     }
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
@@ -275,6 +284,9 @@ impl SimTarget {
                 if let Some(disk) = self.bytes.disk(machine).filter(|_| schedule.end.is_none()) {
                     disk.target_open = false;
                     disk.closed();
+                    if let Some(area) = &mut disk.area {
+                        area.protected = true;
+                    }
                 }
             });
         }
@@ -289,7 +301,7 @@ impl SimTarget {
 }
 
 fn refuse_read_only(disk: &Disk) -> Result<()> {
-    if disk.read_only {
+    if disk.refuses_writes() {
         let device = disk.identity.device.to_string();
         return Err(Error::new(ErrorKind::ReadOnly, "writing", device, "the device refuses writes"));
     }

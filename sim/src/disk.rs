@@ -6,6 +6,7 @@
 //! the device and the media, so that only a read past the caches can see them.
 
 use crate::defects::Defects;
+use crate::firmware::Area;
 use crate::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
 use crate::random::Random;
 use crate::simfs::Survival;
@@ -95,6 +96,8 @@ pub struct Disk {
     pub partitions: Vec<Partition>,
     /// The slot is there and answers.
     pub present: bool,
+    /// Set for a bootloader area, which is no medium.
+    pub area: Option<Area>,
     /// The device refuses writes by its own switch.
     pub locked: bool,
     /// The device refuses writes, by its switch or by a fault.
@@ -120,6 +123,7 @@ impl Disk {
             media,
             partitions,
             present: true,
+            area: None,
             locked: false,
             read_only: false,
             dropped: Vec::new(),
@@ -130,6 +134,11 @@ impl Disk {
             page_cache: BTreeMap::new(),
             write_cache: BTreeMap::new(),
         }
+    }
+
+    /// Whether writes are refused, for whatever reason.
+    pub fn refuses_writes(&self) -> bool {
+        self.read_only || self.area.as_ref().is_some_and(|area| area.protected)
     }
 
     /// Capacity; 0 for an empty slot.
@@ -345,6 +354,9 @@ impl Disk {
     pub(crate) fn forget(&mut self) {
         self.page_cache.clear();
         self.write_cache.clear();
+        if let Some(area) = &mut self.area {
+            area.protected = true;
+        }
         self.defects.lose_power();
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::content::PagesBacking;
 use crate::disk::Disk;
+use crate::firmware::FirmwareState;
 use crate::leds::LedLog;
 use crate::machine::Recorded;
 use crate::pages::Pages;
@@ -129,6 +130,20 @@ impl World {
                 machine.storage.volumes.values().flatten().map(|mounted| mounted.files.len()).sum::<usize>();
             let disks = machine.storage.disks.values();
             files + disks.map(|disk| disk.sources as usize + usize::from(disk.target_open)).sum::<usize>()
+        })
+    }
+
+    /// Registers, microcontroller and FPGA.
+    pub fn firmware(&self) -> FirmwareState {
+        self.door.peek(|machine, _| machine.firmware.clone())
+    }
+
+    /// Bootloader areas whose write protection is off.
+    pub fn unprotected_areas(&self) -> Vec<String> {
+        self.door.peek(|machine, _| {
+            let disks = machine.storage.disks.values();
+            let open = disks.filter(|disk| disk.area.as_ref().is_some_and(|area| !area.protected));
+            open.map(|disk| disk.identity.medium.to_string()).collect()
         })
     }
 

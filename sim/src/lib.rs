@@ -37,6 +37,7 @@ pub mod explore;
 pub mod faults;
 mod file;
 mod file_systems;
+pub mod firmware;
 pub mod fuzz;
 pub mod inspect;
 mod leds;

@@ -6,6 +6,7 @@
 //! faults of a story do to one medium is in `oracle/faults.rs`.
 
 mod faults;
+mod firmware;
 
 use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
@@ -102,15 +103,16 @@ const FAILED: [Option<Status>; 2] = [Some(Status::Failure), Some(Status::Critica
 pub fn forecast(scenario: &Scenario) -> Forecast {
     let session = scenario.drive.files.iter().any(|file| file.name.starts_with(".capture"));
     let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
-    let work = if has_image && !session { Work::Write } else { Work::Capture };
+    let firmware = firmware::verdict(scenario);
+    let work = if (has_image || firmware.is_some()) && !session { Work::Write } else { Work::Capture };
     let mut media = match work {
         Work::Write => writes(scenario),
         Work::Capture => captures(scenario, session),
     };
-    if !is_understood(scenario) {
+    if !is_understood(scenario) || firmware.is_some_and(|verdict| verdict != Verdict::MustSucceed) {
         media.values_mut().for_each(|verdict| *verdict = Verdict::May);
     }
-    let statuses = statuses(scenario, &media);
+    let statuses = statuses(scenario, &media, firmware);
     Forecast { work, media, statuses }
 }
 
@@ -137,11 +139,21 @@ fn is_understood(scenario: &Scenario) -> bool {
         let option = ["IR_NO_COMPRESS", "IR_WRITE_BACK"].iter().any(|name| file.name.starts_with(name));
         companion && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
             || option
+            || (file.firmware.is_some() && scenario.firmware.is_some())
     };
-    drive && !people && one_end && !expands && scenario.drive.files.iter().all(known)
+    drive
+        && scenario.compatible.is_none()
+        && !people
+        && one_end
+        && !expands
+        && scenario.drive.files.iter().all(known)
 }
 
-fn statuses(scenario: &Scenario, media: &BTreeMap<String, Verdict>) -> Vec<Option<Status>> {
+fn statuses(
+    scenario: &Scenario,
+    media: &BTreeMap<String, Verdict>,
+    firmware: Option<Verdict>,
+) -> Vec<Option<Status>> {
     if faults::leds_fail(scenario) {
         return vec![
             None,
@@ -155,8 +167,9 @@ fn statuses(scenario: &Scenario, media: &BTreeMap<String, Verdict>) -> Vec<Optio
         return [vec![None, Some(Status::Running), Some(Status::Success)], FAILED.to_vec()].concat();
     }
     let understood = is_understood(scenario);
-    let any = |verdict| media.values().any(|found| *found == verdict);
-    if scenario.drive.absent || (understood && (any(Verdict::MustFail) || media.is_empty())) {
+    let any = |verdict| media.values().chain(&firmware).any(|found| *found == verdict);
+    let nothing = media.is_empty() && firmware.is_none();
+    if scenario.drive.absent || (understood && (any(Verdict::MustFail) || nothing)) {
         return FAILED.to_vec();
     }
     if understood && !any(Verdict::May) && !faults::may_break_the_run(scenario) {

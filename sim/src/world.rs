@@ -9,6 +9,7 @@ use crate::devices::{Door, SimDevices};
 use crate::disk::{Disk, Identity, Speed};
 use crate::faults::{Fault, Faults};
 use crate::file_systems::SimFileSystems;
+use crate::firmware::{Area, FirmwareState, SimFirmware};
 use crate::leds::{LedLog, SimLeds};
 use crate::machine::{Machine, Recorded};
 use crate::random::Random;
@@ -18,7 +19,7 @@ use crate::storage::Storage;
 use crate::system::{SimSystem, SystemState};
 use crate::tasks::{SimTasks, panic_text};
 use crate::turnstile::{End, Limits, Turnstile};
-use replicator_hal::{Board, CacheBypass, DeviceKind, Error, ErrorKind, Result, Timestamp};
+use replicator_hal::{AreaKind, Board, CacheBypass, DeviceKind, Error, ErrorKind, Result, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Medium {
     pub content: Content,
     /// The device refuses writes.
     pub read_only: bool,
+    /// It is no medium, but such a bootloader area.
+    pub area: Option<AreaKind>,
 }
 
 impl Medium {
@@ -53,7 +56,7 @@ impl Medium {
             write_cache: false,
             held_by: None,
         };
-        Self { identity, len_bytes, content: Content::Zeros, read_only: false }
+        Self { identity, len_bytes, content: Content::Zeros, read_only: false, area: None }
     }
 
     /// The drive: `sda` on USB, with one partition from the first 32 KiB on.
@@ -93,6 +96,7 @@ pub struct WorldBuilder {
     faults: Vec<Fault>,
     compatible: Vec<String>,
     kernel_command_line: String,
+    firmware: FirmwareState,
     wall_start: Timestamp,
     limits: Limits,
     keep_trace: bool,
@@ -141,6 +145,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Registers, microcontroller, FPGA.
+    #[must_use]
+    pub fn firmware(mut self, firmware: FirmwareState) -> Self {
+        self.firmware = firmware;
+        self
+    }
+
     /// What the board believes the time is when it boots.
     #[must_use]
     pub fn wall_clock(mut self, start: Timestamp) -> Self {
@@ -186,6 +197,7 @@ impl WorldBuilder {
             let mut disk = Disk::new(medium.identity, medium.content.build(medium.len_bytes)?);
             disk.locked = medium.read_only;
             disk.read_only = medium.read_only;
+            disk.area = medium.area.map(|kind| Area { kind, protected: true });
             let device = Arc::clone(&disk.identity.device);
             if storage.disks.insert(Arc::clone(&device), disk).is_some() {
                 return Err(Error::new(ErrorKind::InvalidInput, "building", &*device, "the name is taken"));
@@ -201,6 +213,7 @@ impl WorldBuilder {
                 kernel_command_line: self.kernel_command_line,
                 fsck_script: None,
             },
+            firmware: self.firmware,
             wall_start: self.wall_start,
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
@@ -266,6 +279,7 @@ impl World {
             clock: Arc::new(SimClock { turnstile: door() }),
             tasks: Arc::new(SimTasks { turnstile: door() }),
             system: Arc::new(SimSystem { door: door() }),
+            firmware: Arc::new(SimFirmware { door: door() }),
             records: Arc::new(SimRecords { turnstile: door() }),
         }
     }

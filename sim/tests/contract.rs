@@ -3,12 +3,13 @@
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::contract::{block, clock, file_systems, leds, records, system, tasks, volume};
+use replicator_hal::contract::{block, clock, file_systems, firmware, leds, records, system, tasks, volume};
 use replicator_hal::{
-    Access, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Flavour, Holder, Leds, Records,
-    Region, RelativePath, Status, System, Tasks, Volume, io,
+    Access, AreaKind, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Firmware, Flavour,
+    Holder, Leds, Records, Region, RelativePath, Status, System, Tasks, Volume, io,
 };
 use replicator_sim::content::{Content, FileSystemContent};
+use replicator_sim::firmware::FirmwareState;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, Survival, World, WorldBuilder};
 use std::time::Duration;
@@ -318,4 +319,82 @@ mod tasks_on_the_turnstile {
 
 mod records_in_memory {
     replicator_hal::contract_tests!(records, || Some(super::Fixture::board()));
+}
+
+/// A board with a bootloader area, a register and a drive.
+struct Flashed {
+    world: World,
+    board: Board,
+    drive: Box<dyn Volume>,
+}
+
+const AREA: &str = "mmcblk0boot0";
+const REGISTER: (u64, u32) = (0x5000_4008, 0x1234_5678);
+
+impl Flashed {
+    fn new() -> Self {
+        let content = Content::FileSystem(FileSystemContent::new(Kind::Ext4, vec![]));
+        let drive = Medium::new("drive", "sda", DeviceKind::Usb, 7 * MIB).content(content);
+        let mut area = Medium::new("emmc-boot0", AREA, DeviceKind::Emmc, MIB);
+        area.area = Some(AreaKind::EmmcBoot { device: DeviceName::new("mmcblk0"), number: 0 });
+        let mut firmware = FirmwareState::default();
+        firmware.registers.insert(REGISTER.0, REGISTER.1);
+        let builder = WorldBuilder::new()
+            .medium(drive)
+            .medium(Medium::new("emmc", "mmcblk0", DeviceKind::Emmc, MIB))
+            .medium(area)
+            .firmware(firmware);
+        let world = builder.build().unwrap();
+        let board = world.board();
+        let drive = board.file_systems.mount(&whole("sda", 7 * MIB), Access::ReadWrite).unwrap();
+        Self { world, board, drive }
+    }
+}
+
+impl firmware::FirmwareFixture for Flashed {
+    fn firmware(&self) -> &dyn Firmware {
+        &*self.board.firmware
+    }
+
+    fn devices(&self) -> &dyn BlockDevices {
+        &*self.board.devices
+    }
+
+    fn area(&self) -> Option<DeviceName> {
+        Some(DeviceName::new(AREA))
+    }
+
+    fn area_bytes(&self) -> Vec<u8> {
+        self.world.medium_bytes("emmc-boot0").unwrap().to_vec()
+    }
+
+    fn is_protected(&self) -> Option<bool> {
+        Some(self.world.unprotected_areas().is_empty())
+    }
+
+    fn register(&self) -> Option<(u64, u32)> {
+        Some(REGISTER)
+    }
+
+    fn volume(&self) -> &dyn Volume {
+        &*self.drive
+    }
+
+    fn program(&self, script: &system::Script<'_>) -> Option<Vec<u8>> {
+        let commands = match script {
+            system::Script::Print(line, exit_status) => format!("print {line}\nexit {exit_status}\n"),
+            system::Script::Signal => "signal\n".to_owned(),
+            system::Script::Hang => "hang\n".to_owned(),
+            _ => return None,
+        };
+        Some(commands.into_bytes())
+    }
+
+    fn runs_programs(&self) -> bool {
+        false
+    }
+}
+
+mod firmware_with_scripts {
+    replicator_hal::contract_tests!(firmware, || Some(super::Flashed::new()));
 }

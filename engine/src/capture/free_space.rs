@@ -87,7 +87,7 @@ mod tests {
     use crate::tuning::Tuning;
     use replicator_hal::{
         Board, Capabilities, Error as HalError, FileSystemKind, MockBlockDevices, MockClock, MockFileSystems,
-        MockLeds, MockRecords, MockSystem, MockTasks, MockVolume, MockVolumeFile, Space,
+        MockFirmware, MockLeds, MockRecords, MockSystem, MockTasks, MockVolume, MockVolumeFile, Space,
     };
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +105,7 @@ mod tests {
             clock: Arc::new(clock),
             tasks: Arc::new(MockTasks::new()),
             system: Arc::new(MockSystem::new()),
+            firmware: Arc::new(MockFirmware::new()),
             records: Arc::new(records),
         }
     }

@@ -62,6 +62,20 @@ const COMPRESSIONS: [Compression; 5] =
 /// Extensions of sidecars, each the name of its digest.
 const SIDECAR_EXTENSIONS: [&str; 2] = [".md5", ".sha256"];
 
+/// Firmware files of all boards. A drive that asks for what this board does not take must not be taken for one that asks
+/// for less, or for a capture.
+const FIRMWARE_OF_BOARDS: [&str; 9] = [
+    "SPL",
+    "u-boot-dtb.bin",
+    "u-boot.bin",
+    "u-boot.imx",
+    "u-boot.kwb",
+    "u-boot-spl.kwb",
+    "micro-update.bin",
+    "ts7250v3-update-fpga",
+    "ts7250v3-update-fpga-reva",
+];
+
 /// The name of the settings file.
 pub const SETTINGS: &str = "replicator.toml";
 
@@ -131,6 +145,13 @@ pub fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVe
         SIDECAR_EXTENSIONS.iter().find_map(|extension| lower.strip_suffix(extension)).unwrap_or(&lower);
     if let Some(file) = firmware_files.iter().find(|file| file.to_lowercase() == base) {
         return misspelt(format!("the accepted name is {file}"));
+    }
+    // Its sidecar alone asks for nothing.
+    if FIRMWARE_OF_BOARDS.iter().any(|file| file.to_lowercase() == lower) {
+        return misspelt(match firmware_files {
+            [] => "this board takes no firmware files".to_owned(),
+            files => format!("this board does not take it; its firmware files are {}", files.join(", ")),
+        });
     }
     // On the drive of several boards the sidecars of another board's medium are harmless; its images are not.
     let digest_of = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension));

@@ -142,7 +142,18 @@ fn firmware_and_settings_in_the_wrong_case_are_refused() {
     assert!(hint("u-boot.imx.MD5").contains("u-boot.imx"));
     assert!(hint("Replicator.TOML").contains("replicator.toml"));
     assert!(hint("replicator.toml.txt").contains("replicator.toml"));
-    assert_eq!(judge(b"SPL", &media(&["sd"]), &[]), NameVerdict::Unrelated);
+}
+
+#[test]
+fn firmware_of_another_board_is_refused_with_what_this_one_takes() {
+    let verdict = |name: &str, files: &[&str]| match judge(name.as_bytes(), &media(&["sd"]), &media(files)) {
+        NameVerdict::Misspelt { hint } => hint,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert!(verdict("SPL", &["u-boot.imx", "micro-update.bin"]).contains("are u-boot.imx, micro-update.bin"));
+    assert!(verdict("U-BOOT.KWB", &["u-boot.imx"]).contains("are u-boot.imx"));
+    assert!(verdict("u-boot.imx", &[]).contains("takes no firmware"));
+    assert_eq!(judge(b"SPL.md5", &media(&["sd"]), &[]), NameVerdict::Unrelated, "it asks for nothing");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Writing images from the drive to the board's media: pre-flight for all, then all in parallel, each on its own.
+//! Writing images from the drive to the board's media: pre-flight for all, then all in parallel, each on its own, with one
+//! more job beside them.
 //!
 //! What happens to one medium never changes what happens to another. The drive stays read-only throughout.
 
@@ -12,12 +13,13 @@ mod tar_limits;
 mod tarball;
 mod verify_tree;
 
-pub use image::{Image, Promise};
+pub use crate::companions::Promise;
+pub use image::Image;
 pub use preflight::Checked;
 pub use tar_check::TarFacts;
 
-use crate::error::{Error, Result};
-use crate::lease::Leases;
+use crate::error::Result;
+use crate::jobs::{self, Named};
 use crate::media::Medium;
 use crate::mutant::Mutant;
 use crate::names::{self, ImageName, Packing};
@@ -25,7 +27,7 @@ use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::tuning::Tuning;
 use medium::{wipe_ends, with_target};
-use replicator_hal::{Board, Task, TaskEnd, Volume};
+use replicator_hal::{Board, Volume};
 use std::time::Duration;
 
 /// What a write needs.
@@ -73,7 +75,7 @@ pub fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
 impl<'a> Write<'a> {
     /// Checks every image and its medium; nothing is written.
     pub fn check(&self, items: Vec<Item>) -> Vec<Checking> {
-        let results = self.in_parallel(&items, |operation, item| {
+        let results = jobs::run(self.board, self.tuning, &items, |operation, item| {
             let image = Image::locate(operation, self.drive, &item.image)?;
             preflight::check(operation, self.drive, image, &item.medium, self.write_back)
         });
@@ -84,12 +86,15 @@ impl<'a> Write<'a> {
             .collect()
     }
 
-    /// Writes every item that passed its check.
-    pub fn run(&self, checked: Vec<Checking>) -> Vec<Outcome> {
+    /// Writes every item that passed its check, with one more job beside them.
+    pub fn run(&self, checked: Vec<Checking>, beside: Option<&dyn Beside>) -> Vec<Outcome> {
         let (mut ready, mut outcomes) = (Vec::new(), Vec::new());
         for (index, checking) in checked.into_iter().enumerate() {
             match checking.checked {
-                Ok(checked) => ready.push((index, checking.item, checked, checking.elapsed)),
+                Ok(checked) => {
+                    let job = Job::Medium(Box::new((checking.item, checked)));
+                    ready.push((index, job, checking.elapsed));
+                }
                 Err(error) => {
                     let elapsed = checking.elapsed;
                     outcomes.push((index, outcome(&checking.item, End::Failed(error), elapsed)));
@@ -99,81 +104,67 @@ impl<'a> Write<'a> {
         if self.tuning.mutant.is(Mutant::OneFailsAll) && !outcomes.is_empty() {
             ready.clear();
         }
-        let results = self.in_parallel(&ready, |operation, (_, item, checked, _)| {
-            write_one(operation, self.drive, item, checked)
+        ready.extend(beside.map(|beside| (usize::MAX, Job::Beside(beside), Duration::ZERO)));
+        let results = jobs::run(self.board, self.tuning, &ready, |operation, (_, job, _)| match job {
+            Job::Medium(medium) => write_one(operation, self.drive, &medium.0, &medium.1),
+            Job::Beside(beside) => beside.run(operation),
         });
-        for ((index, item, _, checking), (result, elapsed)) in ready.into_iter().zip(results) {
+        for ((index, job, checking), (result, elapsed)) in ready.into_iter().zip(results) {
             let end = match result {
                 Ok(done) => End::Done(done),
                 Err(error) => End::Failed(error),
             };
-            outcomes.push((index, outcome(&item, end, checking + elapsed)));
+            let outcome = match job {
+                Job::Medium(medium) => outcome(&medium.0, end, checking + elapsed),
+                Job::Beside(beside) => beside.outcome(end, elapsed),
+            };
+            outcomes.push((index, outcome));
         }
         outcomes.sort_by_key(|(index, _)| *index);
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
-    /// Runs `work` for every item in a task of its own.
-    fn in_parallel<I, T>(
-        &self,
-        items: &[I],
-        work: impl Fn(&Operation<'_>, &I) -> Result<T> + Sync,
-    ) -> Vec<(Result<T>, Duration)>
-    where
-        I: Named + Sync,
-        T: Send,
-    {
-        let mut slots: Vec<Option<(Result<T>, Duration)>> = items.iter().map(|_| None).collect();
-        let leases = Leases::new(self.board, items.len(), self.tuning.io_lease);
-        let tasks = items
-            .iter()
-            .zip(&mut slots)
-            .enumerate()
-            .map(|(number, (item, slot))| {
-                let (work, leases) = (&work, &leases);
-                Task {
-                    name: item.medium_name().to_owned(),
-                    body: Box::new(move || {
-                        let operation =
-                            Operation::new(self.board, self.tuning, item.medium_name(), item.log_name())
-                                .beside_others(leases, number);
-                        let started = self.board.clock.monotonic();
-                        let result = work(&operation, item).and_then(|value| {
-                            operation.check_lease()?;
-                            Ok(value)
-                        });
-                        if let Err(error) = &result {
-                            operation.log(&format!("failed: {error} [{}]", error.code()));
-                        }
-                        leases.end(number);
-                        *slot = Some((result, self.board.clock.monotonic().saturating_sub(started)));
-                    }),
-                }
-            })
-            .collect();
-        let ends = self.board.tasks.run(tasks);
-        slots
-            .into_iter()
-            .zip(ends.into_iter().map(Some).chain(std::iter::repeat(None)))
-            .map(|(slot, end)| match (slot, end) {
-                (Some(result), Some(TaskEnd::Finished)) => result,
-                (_, Some(TaskEnd::Panicked(message))) => {
-                    (Err(Error::Internal { detail: message }), Duration::ZERO)
-                }
-                _ => (Err(Error::Internal { detail: "a task did not end".into() }), Duration::ZERO),
-            })
-            .collect()
+    /// What becomes of the items if nothing is begun.
+    pub fn not_begun(checked: Vec<Checking>, reason: &str) -> Vec<Outcome> {
+        let not_begun = |checking: Checking| {
+            let end = match checking.checked {
+                Ok(_) => End::Skipped(reason.to_owned()),
+                Err(error) => End::Failed(error),
+            };
+            outcome(&checking.item, end, checking.elapsed)
+        };
+        checked.into_iter().map(not_begun).collect()
     }
 }
 
-/// What a task is called after.
-trait Named {
-    fn medium_name(&self) -> &str;
+/// A job beside the media.
+pub trait Beside: Sync {
+    /// How its console lines begin.
+    fn label(&self) -> &str;
+
+    /// The name of its log.
     fn log_name(&self) -> String;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn run(&self, operation: &Operation<'_>) -> Result<Done>;
+
+    /// What became of it.
+    fn outcome(&self, end: End, elapsed: Duration) -> Outcome;
+}
+
+/// What runs in a task of its own.
+enum Job<'a> {
+    /// A medium is written. Boxed, because it is much larger than the other.
+    Medium(Box<(Item, Checked)>),
+    /// Something else is done.
+    Beside(&'a dyn Beside),
 }
 
 impl Named for Item {
-    fn medium_name(&self) -> &str {
+    fn label(&self) -> &str {
         self.medium.name()
     }
 
@@ -185,13 +176,19 @@ impl Named for Item {
     }
 }
 
-impl Named for (usize, Item, Checked, Duration) {
-    fn medium_name(&self) -> &str {
-        self.1.medium_name()
+impl Named for (usize, Job<'_>, Duration) {
+    fn label(&self) -> &str {
+        match &self.1 {
+            Job::Medium(medium) => medium.0.label(),
+            Job::Beside(beside) => beside.label(),
+        }
     }
 
     fn log_name(&self) -> String {
-        self.1.log_name()
+        match &self.1 {
+            Job::Medium(medium) => medium.0.log_name(),
+            Job::Beside(beside) => beside.log_name(),
+        }
     }
 }
 

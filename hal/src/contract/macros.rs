@@ -144,6 +144,21 @@ macro_rules! contract_tests {
             what_is_no_program_cannot_be_started
         ]);
     };
+    (firmware, $maker:expr) => {
+        $crate::contract_tests!(@each firmware, $maker, [
+            an_area_is_no_medium
+            an_area_keeps_what_is_written
+            closing_an_area_protects_it
+            dropping_an_area_protects_it
+            an_area_is_exclusive
+            only_areas_can_be_opened
+            a_register_tells_its_value
+            an_updater_tells_status_and_output
+            an_updater_that_dies_or_hangs_is_told
+            a_missing_updater_is_not_found
+            an_updater_can_read_its_file
+        ]);
+    };
     (records, $maker:expr) => {
         $crate::contract_tests!(@each records, $maker, [
             logs_are_kept_by_operation_and_in_order
@@ -186,6 +201,7 @@ mod tests {
             include_str!("file_systems.rs"),
             include_str!("file_systems/beside_devices.rs"),
             include_str!("file_systems/recovery.rs"),
+            include_str!("firmware.rs"),
             include_str!("leds.rs"),
             include_str!("records.rs"),
             include_str!("system.rs"),

@@ -10,7 +10,7 @@
 //! 1. Enable the feature `contract` of this crate in the tests.
 //! 2. Implement the fixture trait of each area: [`block::DeviceFixture`], [`volume::VolumeFixture`],
 //!    [`file_systems::FileSystemsFixture`], [`leds::LedsFixture`], [`clock::ClockFixture`], [`tasks::TasksFixture`],
-//!    [`system::SystemFixture`], [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
+//!    [`system::SystemFixture`], [`firmware::FirmwareFixture`], [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
 //!    cleaned up belongs into its `Drop`.
 //! 3. Instantiate all cases of an area in a module of its own, so that one area can serve several fixtures:
 //!
@@ -37,6 +37,7 @@
 pub mod block;
 pub mod clock;
 pub mod file_systems;
+pub mod firmware;
 pub mod leds;
 mod macros;
 pub mod records;

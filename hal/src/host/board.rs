@@ -1,7 +1,8 @@
 //! All parts of the host backend, put together.
 
 use super::{
-    FileRecords, HostClock, HostDevices, HostFileSystems, HostSystem, RecordingLeds, ThreadTasks, Volumes,
+    FileRecords, HostClock, HostDevices, HostFileSystems, HostFirmware, HostSystem, RecordingLeds,
+    ThreadTasks, Volumes,
 };
 use crate::Board;
 use std::path::Path;
@@ -13,6 +14,8 @@ pub struct HostBoard {
     pub devices: Arc<HostDevices>,
     /// Directories as file systems.
     pub file_systems: Arc<HostFileSystems>,
+    /// Bootloader areas, registers and updaters.
+    pub firmware: Arc<HostFirmware>,
     /// What would have been shown.
     pub leds: Arc<RecordingLeds>,
     /// Console and logs.
@@ -32,6 +35,7 @@ impl HostBoard {
                 volumes.clone(),
                 directory.join("file-systems"),
             )),
+            firmware: Arc::new(HostFirmware::new(volumes.clone())),
             leds: Arc::new(RecordingLeds::new(clock.clone())),
             records: Arc::new(FileRecords::on_stderr(directory.join("logs"))),
             devices,
@@ -53,6 +57,7 @@ impl HostBoard {
                 kernel_command_line: kernel_command_line.to_owned(),
                 volumes: self.volumes.clone(),
             }),
+            firmware: self.firmware.clone(),
             records: self.records.clone(),
         }
     }

@@ -35,6 +35,11 @@ const KILL_GRACE: Duration = Duration::from_secs(5);
 /// Where programs are looked for if the environment does not say.
 const DEFAULT_SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Where programs of the system are looked for, as in `PATH`.
+pub(super) fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_SEARCH_PATH.into())
+}
+
 /// A program to run.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -174,7 +179,7 @@ impl Program {
         command
             .args(&self.arguments)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_SEARCH_PATH.into()))
+            .env("PATH", search_path())
             .env("LC_ALL", "C")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

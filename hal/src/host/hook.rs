@@ -1,36 +1,89 @@
-//! Running a program that a drive brings along.
+//! Running programs that a drive brings along, and updaters of the system.
 
 use super::Volumes;
-use super::child::{Exit, Program};
-use crate::{Error, ErrorKind, FileKind, Hook, HookEnd, Result};
+use super::child::{Exit, Program, search_path};
+use crate::{
+    Argument, Error, ErrorKind, FileKind, Hook, HookEnd, RelativePath, Result, Updater, UpdaterProgram,
+    VolumeId,
+};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Runs `hook` to its end, with the volume it works on as its working directory and in `REPLICATOR_ROOT`.
 ///
 /// # Errors
 /// Those of [`crate::System::run_hook`].
 pub fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
-    let program_tree = volumes.tree(hook.program_volume)?;
-    let work_tree = volumes.tree(hook.tree)?;
-    let program = program_tree.resolve(&hook.program)?;
-    if program_tree.metadata(&program)?.kind != FileKind::File {
-        let detail = "a hook must be a regular file";
-        return Err(Error::new(ErrorKind::ToolFailed, "starting", hook.program.to_string(), detail));
-    }
-    // The program's working directory is another one, so a relative way to it would be lost.
-    let path = std::path::absolute(program_tree.host_path(&program))
-        .map_err(|error| Error::from_io(error, "starting", hook.program.to_string()))?;
-    let root = std::path::absolute(work_tree.root_path())
+    let path = program_file(volumes, hook.program_volume, &hook.program)?;
+    let root = std::path::absolute(volumes.tree(hook.tree)?.root_path())
         .map_err(|error| Error::from_io(error, "starting", hook.program.to_string()))?;
     let mut child = Program::new(path, hook.timeout).directory(&root).environment("REPLICATOR_ROOT", &root);
     for (name, value) in &hook.environment {
         child = child.environment(name, value);
     }
-    let end = child.run()?;
+    to_its_end(&child)
+}
+
+/// Runs `updater` to its end, in the root directory. Programs of the system are looked for in `directories`, a list as in
+/// `PATH`; in `PATH` itself if nothing is said.
+///
+/// # Errors
+/// Those of [`crate::Firmware::run_updater`].
+pub fn run_updater(volumes: &Volumes, updater: &Updater, directories: Option<OsString>) -> Result<HookEnd> {
+    let path = match &updater.program {
+        UpdaterProgram::File { volume, path } => program_file(volumes, *volume, path)?,
+        UpdaterProgram::System(name) => system_program(name, directories)?,
+    };
+    let mut child = Program::new(path, updater.timeout).directory("/");
+    for argument in &updater.arguments {
+        child = match argument {
+            Argument::Text(text) => child.arg(text),
+            Argument::File { volume, path } => child.arg(regular_file(volumes, *volume, path)?),
+        };
+    }
+    to_its_end(&child)
+}
+
+fn to_its_end(program: &Program) -> Result<HookEnd> {
+    let end = program.run()?;
     let exit_status = match end.exit {
         Exit::Code(code) => Some(code),
         Exit::Signal(_) => None,
     };
     Ok(HookEnd { exit_status, output: end.output })
+}
+
+/// The way to a program on a volume.
+fn program_file(volumes: &Volumes, volume: VolumeId, program: &RelativePath) -> Result<PathBuf> {
+    regular_file(volumes, volume, program).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => {
+            let detail = "a program must be a regular file";
+            Error::new(ErrorKind::ToolFailed, "starting", program.to_string(), detail)
+        }
+        _ => error,
+    })
+}
+
+/// The way to a regular file on a volume: an absolute one, because the program's working directory is another.
+fn regular_file(volumes: &Volumes, volume: VolumeId, path: &RelativePath) -> Result<PathBuf> {
+    let tree = volumes.tree(volume)?;
+    let file = tree.resolve(path)?;
+    if tree.metadata(&file)?.kind != FileKind::File {
+        return Err(Error::new(ErrorKind::InvalidInput, "starting", path.to_string(), "not a regular file"));
+    }
+    std::path::absolute(tree.host_path(&file))
+        .map_err(|error| Error::from_io(error, "starting", path.to_string()))
+}
+
+/// The way to a program of the system.
+fn system_program(name: &str, directories: Option<OsString>) -> Result<PathBuf> {
+    if name.is_empty() || name.contains(['/', '\0']) {
+        return Err(Error::new(ErrorKind::InvalidInput, "starting", name, "not the name of a program"));
+    }
+    let directories = directories.unwrap_or_else(search_path);
+    let found =
+        std::env::split_paths(&directories).map(|directory| directory.join(name)).find(|path| path.is_file());
+    found.ok_or_else(|| Error::new(ErrorKind::NotFound, "starting", name, "no such program on this system"))
 }
 
 #[cfg(test)]

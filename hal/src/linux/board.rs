@@ -2,6 +2,7 @@
 
 use super::devices::LinuxDevices;
 use super::file_systems::{FileSystemsConfig, LinuxFileSystems};
+use super::firmware::LinuxFirmware;
 use super::gpio_lines::{GpioLine, GpioLines};
 use super::led_class::LedClass;
 use super::led_fallback::{LedFallback, LedSource};
@@ -133,6 +134,7 @@ impl LinuxBoard {
             clock: Arc::new(HostClock::new()),
             tasks: Arc::new(ThreadTasks),
             system: Arc::new(system),
+            firmware: Arc::new(LinuxFirmware::new(Arc::clone(&devices), Arc::clone(&volumes))),
             records,
         };
         Ok(Self { board, leds, devices, volumes })

@@ -2,6 +2,8 @@
 //!
 //! Nothing is ever created under `/dev`: every open is without `O_CREAT`, and what is opened must be a block device.
 
+use super::areas;
+use super::force_ro::{ForceReadOnly, OpenAreas};
 use super::ioctl;
 use super::roots::KernelRoots;
 use super::source::{BlockSource, Locks};
@@ -27,7 +29,11 @@ const EXCLUSIVE_PATIENCE: Duration = Duration::from_millis(300);
 pub struct LinuxDevices {
     roots: KernelRoots,
     locks: Arc<Locks>,
+    open_areas: Arc<OpenAreas>,
 }
+
+/// How long an interrupted program waits for a bootloader that is being written.
+const AREA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a node is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,16 +49,36 @@ pub(super) enum OpenMode {
 impl LinuxDevices {
     /// The devices that the kernel shows below `roots`.
     pub fn new(roots: KernelRoots) -> Self {
-        Self { roots, locks: Arc::default() }
+        Self { roots, locks: Arc::default(), open_areas: Arc::default() }
     }
 
-    /// Takes the kernel's write protection off all sources, for a program that is about to end without closing them: the
-    /// kernel would keep it until the device is plugged in anew.
+    /// Puts write protection as it was, for a program that is about to end without closing what is open: sources become
+    /// writable, which the kernel would otherwise refuse until they are plugged in anew, and bootloader areas protected. A
+    /// bootloader that is being written is waited for, for a while.
     ///
     /// # Errors
-    /// The first device that cannot be made writable again; the others are.
+    /// The first device for which it fails; the others are done.
     pub fn end_write_protection(&self) -> Result<()> {
-        self.locks.release_all(&self.roots)
+        let areas = self.open_areas.end(AREA_PATIENCE);
+        self.locks.release_all(&self.roots).and(areas)
+    }
+
+    pub(super) fn roots(&self) -> &KernelRoots {
+        &self.roots
+    }
+
+    /// Opens a bootloader area with its protection lifted.
+    pub(super) fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>> {
+        let directory = self.roots.class_block(area);
+        if areas::kind(area.as_str()).is_none() {
+            let detail = "not a bootloader area";
+            return Err(Error::new(ErrorKind::WrongDevice, "opening", area.as_str(), detail));
+        }
+        if !directory.exists() {
+            return Err(Error::new(ErrorKind::NotFound, "opening", area.as_str(), "no such area"));
+        }
+        let protection = ForceReadOnly::lift(directory.join("force_ro"), &self.open_areas)?;
+        Ok(Box::new(BlockTarget::open(&self.roots, area, Some(protection))?))
     }
 
     /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
@@ -87,7 +113,7 @@ impl BlockDevices for LinuxDevices {
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        Ok(Box::new(BlockTarget::open(&self.roots, device)?))
+        Ok(Box::new(BlockTarget::open(&self.roots, device, None)?))
     }
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {

@@ -3,8 +3,9 @@
 //! [`LinuxBoard`] puts it together. Files on mounted volumes, clock, tasks, records and hooks are those of
 //! [`crate::host`]. Everything that the kernel shows is found through [`KernelRoots`], so that tests can show another.
 //!
-//! `unsafe` is confined to `ioctl.rs` and `loop_device.rs`.
+//! `unsafe` is confined to `ioctl.rs`, `loop_device.rs` and `registers.rs`.
 
+mod areas;
 mod board;
 mod byte_range;
 mod devices;
@@ -13,6 +14,8 @@ mod ext_bitmap;
 mod ext_checksum;
 mod ext_layout;
 mod file_systems;
+mod firmware;
+mod force_ro;
 mod gpio_lines;
 mod ioctl;
 mod led_class;
@@ -22,6 +25,7 @@ mod leds;
 mod loop_device;
 mod mount;
 mod region_device;
+mod registers;
 mod roots;
 mod source;
 mod superblock;
@@ -36,6 +40,7 @@ mod usage;
 pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};
 pub use devices::LinuxDevices;
 pub use file_systems::{FileSystemsConfig, LinuxFileSystems};
+pub use firmware::LinuxFirmware;
 pub use gpio_lines::GpioLine;
 pub use led_fallback::LedSource;
 pub use leds::LedThread;

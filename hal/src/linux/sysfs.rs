@@ -1,6 +1,6 @@
 //! Which block devices the board has, as sysfs tells it.
 //!
-//! Whole devices that can be media: no RAM disks, no eMMC boot areas, no mappings over other devices, no loop device
+//! Whole devices that can be media: no RAM disks, no eMMC boot areas and no flash chips, no mappings over other devices, no loop device
 //! without a backing file. Names such as `sda` are not stable from boot to boot; the controller path is. What holds a
 //! device is [`super::usage`]'s matter.
 
@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// sysfs counts sizes and offsets in units of 512 bytes, whatever the sector size (`Documentation/ABI/stable/sysfs-block`).
-const SYSFS_UNIT_BYTES: u64 = 512;
+pub(super) const SYSFS_UNIT_BYTES: u64 = 512;
 
 /// All whole block devices that can be media.
 ///
@@ -34,7 +34,7 @@ pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BlockDevice>> {
 }
 
 fn is_medium(name: &str, path: &Path) -> bool {
-    const NOT_MEDIA: [&str; 7] = ["ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
+    const NOT_MEDIA: [&str; 8] = ["ram", "zram", "dm-", "md", "sr", "fd", "nbd", "mtdblock"];
     let numbered = |prefix: &&str| {
         name.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
     };
@@ -101,7 +101,7 @@ fn passes(path: &Path, prefix: &str) -> bool {
 }
 
 /// The path below `/sys/devices` without the block device itself.
-fn controller_path(roots: &KernelRoots, path: &Path) -> String {
+pub(super) fn controller_path(roots: &KernelRoots, path: &Path) -> String {
     let devices =
         std::fs::canonicalize(roots.sys.join("devices")).unwrap_or_else(|_| roots.sys.join("devices"));
     let below = path.strip_prefix(&devices).unwrap_or(path);

@@ -2,8 +2,9 @@
 
 use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::direct::DirectReader;
+use super::force_ro::ForceReadOnly;
 use super::ioctl;
-use super::roots::{KernelRoots, attribute};
+use super::roots::KernelRoots;
 use super::source::closed;
 use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Target};
 use nix::libc;
@@ -11,7 +12,6 @@ use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
 
 /// Write-back is started after each such stretch, and waited for one stretch later. A board with little memory
 /// would otherwise gather minutes of writes and then stand still in one call.
@@ -34,7 +34,8 @@ pub(super) struct BlockTarget {
     /// After a failed write-back the kernel forgets which pages are lost: no later sync can make up for it.
     sync_failed: bool,
     verifying: Verifying,
-    force_ro: Option<ForceReadOnly>,
+    /// Of a bootloader area.
+    protection: Option<ForceReadOnly>,
 }
 
 enum Verifying {
@@ -44,13 +45,17 @@ enum Verifying {
 }
 
 impl BlockTarget {
-    pub(super) fn open(roots: &KernelRoots, device: &DeviceName) -> Result<Self> {
+    /// Opens `device`. A bootloader area comes with its write protection lifted, which is back when the target ends.
+    pub(super) fn open(
+        roots: &KernelRoots,
+        device: &DeviceName,
+        protection: Option<ForceReadOnly>,
+    ) -> Result<Self> {
         let directory = roots.class_block(device);
         if directory.join("partition").exists() {
             let detail = "a partition, not a whole device";
             return Err(Error::new(ErrorKind::WrongDevice, "opening", device.as_str(), detail));
         }
-        let force_ro = ForceReadOnly::lift(directory.join("force_ro"))?;
         let file = open_node(roots, device, OpenMode::Exclusive)?;
         let failed = |error| Error::from_io(error, "opening", device.as_str());
         let len_bytes = medium_len_bytes(&file, device)?;
@@ -69,7 +74,7 @@ impl BlockTarget {
             under_way: None,
             sync_failed: false,
             verifying: Verifying::No,
-            force_ro,
+            protection,
         })
     }
 
@@ -257,62 +262,7 @@ impl Target for BlockTarget {
         let closed = self.file.take().map_or(Ok(()), |file| {
             ioctl::close_checked(file).map_err(|error| self.error(error, "closing", 0))
         });
-        let restored = self.force_ro.take().map_or(Ok(()), |mut force_ro| force_ro.restore());
+        let restored = self.protection.take().map_or(Ok(()), |mut protection| protection.restore());
         synced.and(closed).and(restored)
-    }
-}
-
-/// The software write protection of eMMC boot areas, lifted while one is written.
-struct ForceReadOnly {
-    attribute: Option<PathBuf>,
-}
-
-impl ForceReadOnly {
-    fn lift(path: PathBuf) -> Result<Option<Self>> {
-        let directory = path.parent().unwrap_or(&path);
-        if attribute(directory, "force_ro").as_deref() != Some("1") {
-            return Ok(None);
-        }
-        write_attribute(&path, "0")?;
-        Ok(Some(Self { attribute: Some(path) }))
-    }
-
-    fn restore(&mut self) -> Result<()> {
-        self.attribute.take().map_or(Ok(()), |path| write_attribute(&path, "1"))
-    }
-}
-
-impl Drop for ForceReadOnly {
-    fn drop(&mut self) {
-        if let Err(error) = self.restore() {
-            eprintln!("{error}");
-        }
-    }
-}
-
-fn write_attribute(path: &std::path::Path, value: &str) -> Result<()> {
-    use std::io::Write;
-    let written =
-        OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
-    written.map_err(|error| Error::from_io(error, "setting", path.display().to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_write_protection_of_a_boot_area_comes_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("force_ro");
-        let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
-        assert!(ForceReadOnly::lift(path.clone()).unwrap().is_none(), "no such attribute");
-        std::fs::write(&path, "1\n").unwrap();
-        let lifted = ForceReadOnly::lift(path.clone()).unwrap().unwrap();
-        assert_eq!(read(), "0");
-        drop(lifted);
-        assert_eq!(read(), "1");
-        std::fs::write(&path, "0\n").unwrap();
-        assert!(ForceReadOnly::lift(path.clone()).unwrap().is_none(), "it was not protected");
     }
 }

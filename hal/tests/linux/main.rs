@@ -11,4 +11,6 @@ mod board;
 mod contract;
 mod devices;
 mod file_systems;
+#[cfg(feature = "contract")]
+mod firmware;
 mod volumes;

@@ -101,9 +101,32 @@ fn follow<'a>(files: &'a FoundFiles, path: &RelativePath, file: &'a FoundFile) -
     None
 }
 
+/// Firmware files that the board takes, by their names in the manual.
+pub fn firmware_files(evidence: &Evidence, files: &FoundFiles) -> Vec<String> {
+    let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
+    let names: &[&str] = match spec.board.as_str() {
+        "ts7180" => &["SPL", "u-boot-dtb.bin"],
+        "ts7250v3" => &[
+            "SPL",
+            "u-boot-dtb.bin",
+            "micro-update.bin",
+            "ts7250v3-update-fpga",
+            "ts7250v3-update-fpga-reva",
+        ],
+        "ts7800v2" => &["u-boot.kwb"],
+        "tsimx6" => &["u-boot.imx", "micro-update.bin"],
+        "tsimx6ul" => &["u-boot.imx"],
+        "tsimx9" => &["u-boot.bin", "micro-update.bin"],
+        _ => &[],
+    };
+    let there = |name: &&&str| RelativePath::parse(**name).is_ok_and(|path| files.contains_key(&path));
+    names.iter().filter(there).map(|name| (*name).to_owned()).collect()
+}
+
 /// What a drive asks for.
 pub fn mode(evidence: &Evidence, files: &FoundFiles) -> Mode {
-    if !has_session(files) && !images(evidence, files).is_empty() { Mode::Write } else { Mode::Capture }
+    let asks = !images(evidence, files).is_empty() || !firmware_files(evidence, files).is_empty();
+    if !has_session(files) && asks { Mode::Write } else { Mode::Capture }
 }
 
 /// Images that were not on the drive when the story began.

@@ -2,7 +2,7 @@
 //!
 //! Verified: after a sync of a device, file or directory failed with an I/O error, the boot does not end in success, and no
 //! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
-//! erased and flushed once more. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
+//! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
 
 use crate::runner::Evidence;
 use replicator_hal::{ErrorKind, Status};
@@ -25,8 +25,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 failed.object
             ));
         }
-        let is_device =
-            matches!(failed.name, "begin-verify") || evidence.scenario.media.contains_key(&*failed.on);
+        let is_device = matches!(failed.name, "begin-verify")
+            || evidence.scenario.media.contains_key(&*failed.on)
+            || matches!(&*failed.on, "flash" | "emmc-boot0");
         let again = syncs[first + 1..].iter().find(|event| {
             event.op.name == failed.name && event.op.on == failed.on && event.op.object == failed.object
         });

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod drive_images;
 pub mod drive_unchanged;
 pub mod failure_visible;
+pub mod firmware;
 pub mod flush_final;
 pub mod isolation;
 pub mod mode_safety;
@@ -22,6 +23,7 @@ pub mod nothing_left;
 pub mod old_image;
 pub mod out_of_space;
 pub mod progress;
+pub mod protected;
 pub mod refused_untouched;
 pub mod retries;
 pub mod right_target;
@@ -40,12 +42,13 @@ use crate::runner::{Complaint, Evidence};
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers with their names.
-pub const CHECKERS: [(&str, Check); 24] = [
+pub const CHECKERS: [(&str, Check); 26] = [
     ("source-unchanged (S1)", source_unchanged::check),
     ("drive-unchanged (S2)", drive_unchanged::check),
     ("valid-names (S3)", valid_names::check),
     ("mode-safety (S4)", mode_safety::check),
     ("right-target (S5)", right_target::check),
+    ("firmware (S5, S6, S7, S10)", firmware::check),
     ("success-is-true (S6)", success_is_true::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),
@@ -59,6 +62,7 @@ pub const CHECKERS: [(&str, Check); 24] = [
     ("containment (S15)", containment::check),
     ("flush-final (S16)", flush_final::check),
     ("nothing-left (S17)", nothing_left::check),
+    ("protected (S17)", protected::check),
     ("no-secret (S18)", no_secret::check),
     ("terminates (L1)", terminates::check),
     ("converges (L2, L3)", converges::check),

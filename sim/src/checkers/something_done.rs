@@ -4,6 +4,7 @@
 //! there. Not verified: whether it is the right one.
 
 use super::drive_images::{Mode, files, has_session, images, mode};
+use super::firmware::{has_update, holds_new};
 use crate::runner::Evidence;
 use replicator_hal::Status;
 
@@ -24,7 +25,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 let present =
                     |medium: &str| boot.before.media.get(medium).is_some_and(|pages| pages.len_bytes() > 0);
                 let images = images(evidence, &before);
-                images.iter().any(|image| present(&image.medium))
+                let firmware = evidence.scenario.firmware.as_ref().is_some_and(|spec| {
+                    holds_new(spec, &before, &boot.after) == Some(true)
+                        || has_update(spec, &before, boot) == Some(true)
+                        || !boot.world.firmware().fpga.is_empty()
+                });
+                (firmware || images.iter().any(|image| present(&image.medium)))
                     && images.iter().all(|image| image.bytes.is_some())
             }
         };

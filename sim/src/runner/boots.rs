@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
+use crate::scenario::firmware;
 use crate::scenario::schema::{BootSpec, FaultKind, Scenario, SurvivalSpec};
 use crate::simfs::{SimFs, Survival};
 use crate::world::{RunOutcome, World};
@@ -131,7 +132,9 @@ fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
             world.change_medium(&name, |disk| {
                 let mut identity = disk.identity.clone();
                 identity.serial = identity.serial.map(|serial| format!("{serial}-of-another-unit"));
+                let area = disk.area.take();
                 *disk = Disk::new(identity, Pages::zeros(disk.media.len_bytes()));
+                disk.area = area;
             });
         }
     }
@@ -166,8 +169,9 @@ fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Ar
         .media
         .keys()
         .map(String::as_str)
-        .chain(["drive", "image", "leds", "system", "clock", "*"]);
-    let known: Vec<&str> = known.collect();
+        .chain(["drive", "image", "leds", "system", "clock", "firmware", "*"]);
+    let area = evidence.scenario.firmware.as_ref().map(firmware::area_name).transpose()?.flatten();
+    let known: Vec<&str> = known.chain(area.as_deref()).collect();
     match armed.iter().find(|armed| !known.contains(&armed.fault.on.as_str())) {
         Some(armed) => Err(format!("a fault is on {:?}; known are {}", armed.fault.on, known.join(", "))),
         None => Ok(armed),

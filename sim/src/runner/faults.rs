@@ -15,7 +15,8 @@ const LATENT_LEN_MAX_BYTES: u64 = 16 << 20;
 const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
 
 /// Names of the operations that stories may speak of.
-const OPERATIONS: [&str; 33] = [
+const OPERATIONS: [&str; 37] = [
+    "area-list",
     "begin-verify",
     "close",
     "create",
@@ -32,10 +33,12 @@ const OPERATIONS: [&str; 33] = [
     "metadata",
     "mount",
     "open",
+    "open-area",
     "open-source",
     "open-target",
     "open-write",
     "read",
+    "register",
     "remount",
     "remove-dir",
     "remove-file",
@@ -47,6 +50,7 @@ const OPERATIONS: [&str; 33] = [
     "sync-dir",
     "sync-volume",
     "unmount",
+    "updater",
     "write",
     "zero",
 ];

@@ -2,8 +2,8 @@
 
 use crate::content::{Content, FileSystemContent, PartitionContent};
 use crate::scenario::content::{self, Owner};
-use crate::scenario::image;
 use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
+use crate::scenario::{boards, firmware, image};
 use crate::simfs::Kind;
 use crate::world::{Medium, WorldBuilder};
 use replicator_engine::boot::Request;
@@ -78,13 +78,15 @@ pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
             name,
         });
     }
-    let profile = Profile {
-        name: "sim".into(),
-        products: Vec::new(),
-        matches: vec![COMPATIBLE.into()],
-        media,
-        leds: Vec::new(),
-    };
+    let text = format!("name = \"sim\"\nmatch = [\"{COMPATIBLE}\"]");
+    let mut profile = Profile::parse(&text, "sim").map_err(|error| error.to_string())?;
+    profile.media = media;
+    if let Some(spec) = &scenario.firmware {
+        let board = boards::profile(&spec.board)?;
+        profile.matches = board.matches;
+        (profile.revision, profile.bootloader) = (board.revision, board.bootloader);
+        (profile.microcontroller, profile.fpga) = (board.microcontroller, board.fpga);
+    }
     Ok(Request {
         profiles: vec![profile],
         board_is_given: false,
@@ -121,14 +123,19 @@ fn tuning() -> Tuning {
 /// # Errors
 /// If something in the story makes no sense or does not fit.
 pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
-    let mut builder = WorldBuilder::new()
-        .seed(scenario.seed)
-        .compatible(COMPATIBLE)
-        .wall_clock(wall_clock(scenario))
-        .keep_trace(true);
+    let mut builder =
+        WorldBuilder::new().seed(scenario.seed).wall_clock(wall_clock(scenario)).keep_trace(true);
+    for text in compatible(scenario)? {
+        builder = builder.compatible(&text);
+    }
+    if let Some(spec) = &scenario.firmware {
+        let state = firmware::state(spec, &boards::profile(&spec.board)?)?;
+        builder = builder.firmware(state).kernel_command_line(&spec.command_line);
+    }
     if !scenario.drive.absent {
         builder = builder.medium(drive(scenario)?);
     }
+    let mut devices: BTreeMap<String, String> = BTreeMap::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for name in media_names(scenario) {
         let spec = &scenario.media[&name];
@@ -147,8 +154,25 @@ pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
         };
         *count += 1;
         builder = builder.medium(medium(&name, spec, &device, device_kind, scenario.seed)?);
+        if !spec.absent {
+            devices.insert(name, device);
+        }
+    }
+    if let Some(area) = firmware::area(scenario, |medium| devices.get(medium).cloned())? {
+        builder = builder.medium(area);
     }
     Ok(builder)
+}
+
+/// What the device tree says.
+fn compatible(scenario: &Scenario) -> Result<Vec<String>, String> {
+    if let Some(given) = &scenario.compatible {
+        return Ok(given.clone());
+    }
+    let Some(spec) = &scenario.firmware else { return Ok(vec![COMPATIBLE.to_owned()]) };
+    let first = || boards::profile(&spec.board).map(|board| board.matches.first().cloned());
+    let board = spec.compatible.clone().map_or_else(first, |given| Ok(Some(given)))?;
+    Ok(board.into_iter().collect())
 }
 
 fn medium(

@@ -1,7 +1,9 @@
 //! Image files and their sidecars on the drive, made with the usual libraries from what a story says.
 
 use super::content::{self, Owner};
-use super::schema::{Content, FileSpec, ImageDamage, Scenario, SidecarSpec, Size};
+use super::schema::{
+    Content, FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec, Size,
+};
 use crate::checkers::tree::{Tree, of_found};
 use crate::content::{Entry, Node};
 use crate::inspect::files_in;
@@ -36,11 +38,17 @@ pub fn md5_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// What in the story makes no sense, in words.
 pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
-    let kinds =
-        [file.text.is_some(), file.link.is_some(), file.directory, file.device_node, file.image.is_some()];
+    let kinds = [
+        file.text.is_some(),
+        file.link.is_some(),
+        file.directory,
+        file.device_node,
+        file.image.is_some(),
+        file.firmware.is_some(),
+    ];
     if kinds.iter().filter(|given| **given).count() != 1 {
         return Err(format!(
-            "{}: exactly one of text, link, directory, device_node and image must be given",
+            "{}: exactly one of text, link, directory, device_node, image and firmware must be given",
             file.name
         ));
     }
@@ -53,10 +61,30 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
     if file.device_node {
         return Ok(vec![Entry::node(&file.name, Node::BlockDevice(179, 0))]);
     }
+    if let Some(firmware) = &file.firmware {
+        return firmware_entries(file, firmware);
+    }
     match file.image {
         Some(content) => image_entries(scenario, file, content),
         None => Ok(vec![Entry::directory(&file.name)]),
     }
+}
+
+fn firmware_entries(file: &FileSpec, firmware: &FirmwareFileSpec) -> Result<Vec<Entry>, String> {
+    let whole = super::firmware::file(firmware);
+    let mut bytes = whole.clone();
+    damage(&mut bytes, file.damage).map_err(|what| format!("{}: {what}", file.name))?;
+    let mut entries = Vec::new();
+    // A sidecar is made of the file as it was before it was damaged.
+    for (sidecar, text) in sidecars(file.sidecar, &file.name, &file.name, &whole, &whole) {
+        entries.push(Entry::file(&sidecar, text));
+    }
+    let mut entry = Entry::file(&file.name, bytes);
+    if firmware.kind == FirmwareKind::Program && !firmware.not_executable {
+        entry.mode = 0o755;
+    }
+    entries.push(entry);
+    Ok(entries)
 }
 
 /// Name parts of an image: directory with its slash, medium, packing, compression.

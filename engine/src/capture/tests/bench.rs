@@ -82,6 +82,7 @@ impl Bench {
             clock: Arc::new(Shared(world.clone())),
             tasks: Arc::new(Shared(world.clone())),
             system: Arc::new(Shared(world.clone())),
+            firmware: Arc::new(replicator_hal::MockFirmware::new()),
             records: Arc::new(Shared(world.clone())),
         };
         let tuning = Tuning { chunk_len_bytes: 64 * 1024, retry_pause: Duration::ZERO, ..Tuning::default() };

@@ -1,7 +1,20 @@
-//! What a board is, as data: how it is recognised, which media it has and how each is found and formatted.
+//! What a board is, as data: how it is recognised, which media it has and how each is found and formatted, which firmware
+//! it takes.
 //!
-//! Profiles are TOML files that ship with the boot binary, or lie anywhere. LED names are part of the profile but mean
-//! nothing to the engine: the backend that owns the LEDs reads them.
+//! Profiles are TOML files that ship with the boot binary, lie on the drive, or anywhere. LED names are part of the
+//! profile but mean nothing to the engine: the backend that owns the LEDs reads them.
+
+mod choice;
+mod firmware;
+mod leds;
+
+pub use choice::choose;
+pub(crate) use firmware::is_for;
+pub use firmware::{
+    AreaProfile, BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, FirmwareFormat, Footer,
+    FpgaProfile, MicrocontrollerProfile, RevisionProfile,
+};
+pub use leds::{LedLine, LedProfile};
 
 use crate::formats::partition::Scheme;
 use replicator_hal::{DeviceKind, Flavour};
@@ -25,6 +38,18 @@ pub struct Profile {
     /// The LEDs; several where the boards of the profile differ.
     #[serde(default)]
     pub leds: Vec<LedProfile>,
+    /// How the board's revision is told.
+    #[serde(default)]
+    pub revision: Option<RevisionProfile>,
+    /// Its bootloader, if it is one that can be written.
+    #[serde(default)]
+    pub bootloader: Option<BootloaderProfile>,
+    /// Its microcontroller, if it has one that can be updated.
+    #[serde(default)]
+    pub microcontroller: Option<MicrocontrollerProfile>,
+    /// Updaters of its FPGA, one per revision of the board.
+    #[serde(default)]
+    pub fpga: Vec<FpgaProfile>,
 }
 
 /// One medium of a board.
@@ -125,39 +150,6 @@ impl FileSystemFlavour {
     }
 }
 
-/// The two LEDs of a board.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedProfile {
-    /// `compatible` strings of the boards that have these LEDs; empty if all of the profile have them.
-    #[serde(default)]
-    pub only: Vec<String>,
-    /// The green one.
-    #[serde(default)]
-    pub green: LedLine,
-    /// The red one.
-    #[serde(default)]
-    pub red: LedLine,
-}
-
-/// Where one LED is: by name in the LED class, else by GPIO line.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedLine {
-    /// Exact names below `/sys/class/leds`, the first that exists wins.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// GPIO chip: a device name such as `gpiochip2`, or its label.
-    #[serde(default)]
-    pub chip: Option<String>,
-    /// Line on that chip.
-    #[serde(default)]
-    pub line: Option<u32>,
-    /// Whether the LED is lit by a low level.
-    #[serde(default)]
-    pub active_low: bool,
-}
-
 /// Why a profile is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -200,6 +192,9 @@ impl Profile {
             if medium.name.is_empty() || !medium.name.chars().all(plain) {
                 return bad(format!("medium name {:?} must be lower-case letters and digits", medium.name));
             }
+            if firmware::LABELS.contains(&medium.name.as_str()) {
+                return bad(format!("a medium cannot be called {}", medium.name));
+            }
             if self.media[..index].iter().any(|other| other.name == medium.name) {
                 return bad(format!("medium {} is there twice", medium.name));
             }
@@ -210,34 +205,8 @@ impl Profile {
                 return bad(format!("medium {} needs a controller or a device", medium.name));
             }
         }
-        for line in self.leds.iter().flat_map(|leds| [&leds.green, &leds.red]) {
-            if line.chip.is_some() != line.line.is_some() {
-                return bad("an LED's chip and line go together".into());
-            }
-        }
-        Ok(())
-    }
-
-    /// The LEDs of a board with these `compatible` strings: the first that fit. Where none fit, because the profile was
-    /// chosen by name on another system, names are all that may be tried: a line of another board may switch anything.
-    pub fn leds_of(&self, compatible: &[String]) -> LedProfile {
-        let fits = |leds: &&LedProfile| {
-            leds.only.is_empty() || leds.only.iter().any(|wanted| compatible.contains(wanted))
-        };
-        let names_only = |line: fn(&LedProfile) -> &LedLine| {
-            let mut names: Vec<String> = Vec::new();
-            for name in self.leds.iter().flat_map(|leds| &line(leds).names) {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            LedLine { names, ..LedLine::default() }
-        };
-        self.leds.iter().find(fits).cloned().unwrap_or_else(|| LedProfile {
-            only: Vec::new(),
-            green: names_only(|leds| &leds.green),
-            red: names_only(|leds| &leds.red),
-        })
+        let fault = self.leds.iter().find_map(LedProfile::fault).or_else(|| firmware::fault(self));
+        fault.map_or(Ok(()), bad)
     }
 
     /// Whether one of the board's `compatible` strings is one of the profile's, as a whole.
@@ -273,46 +242,5 @@ mod tests {
         let profile = Profile::parse("name = \"x\"\nmatch = [\"technologic,ts7100\"]", "x.toml").unwrap();
         assert!(profile.fits(&["technologic,ts7100".into(), "fsl,imx6ul".into()]));
         assert!(!profile.fits(&["technologic,ts7100z".into()]));
-    }
-
-    fn with_leds() -> Profile {
-        let text = r#"
-            name = "x"
-            [[leds]]
-            only = ["a,one"]
-            green = { names = ["green:power"], chip = "gpio-a", line = 3, active_low = true }
-            red = { names = ["red:status", "red-led"] }
-            [[leds]]
-            only = ["a,two"]
-            green = { names = ["green:power", "green-led"], chip = "gpio-b", line = 4 }
-            red = { names = ["red:status", "red:"] }
-        "#;
-        Profile::parse(text, "x.toml").unwrap()
-    }
-
-    #[test]
-    fn the_first_leds_that_fit_the_board_are_its_leds() {
-        let profile = with_leds();
-        let line = |compatible: &str| {
-            let leds = profile.leds_of(&[compatible.to_owned()]);
-            (leds.green.chip, leds.green.line, leds.green.active_low)
-        };
-        assert_eq!(line("a,one"), (Some("gpio-a".into()), Some(3), true));
-        assert_eq!(line("a,two"), (Some("gpio-b".into()), Some(4), false));
-    }
-
-    #[test]
-    fn on_an_unknown_board_leds_are_tried_by_name_only() {
-        let leds = with_leds().leds_of(&[]);
-        assert_eq!(leds.green.names, ["green:power", "green-led"]);
-        assert_eq!(leds.red.names, ["red:status", "red-led", "red:"]);
-        assert_eq!((leds.green.chip, leds.green.line), (None, None));
-    }
-
-    #[test]
-    fn a_gpio_line_needs_its_chip() {
-        let text = "name = \"x\"\n[[leds]]\ngreen = { line = 3 }";
-        let error = Profile::parse(text, "x.toml").unwrap_err().to_string();
-        assert!(error.contains("chip and line"), "{error}");
     }
 }

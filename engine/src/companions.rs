@@ -1,0 +1,185 @@
+//! What lies beside a file on the drive: its sidecars, and records about it; and where the file itself really is.
+//!
+//! Companions are looked up under the name that the file has in the drive's root, then, if that is a symlink, beside the
+//! file it points to under that file's name.
+
+use crate::drive_file::{DriveFile, read_small};
+use crate::error::{Error, Refusal, Result};
+use crate::formats::ReadAt;
+use crate::formats::digest::{Algorithm, Digest};
+use crate::formats::sidecar;
+use crate::operation::Operation;
+use replicator_hal::{ErrorKind, RelativePath, Volume};
+
+const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
+
+/// A digest that a sidecar promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// The sidecar's name.
+    pub sidecar: String,
+    /// How it is computed.
+    pub algorithm: Algorithm,
+    /// What it must be.
+    pub digest: Digest,
+}
+
+impl Promise {
+    /// Compares with what was computed.
+    ///
+    /// # Errors
+    /// [`Error::Digest`].
+    pub fn check(&self, file: &str, actual: &Digest) -> Result<()> {
+        if &self.digest == actual {
+            return Ok(());
+        }
+        Err(Error::Digest {
+            file: file.to_owned(),
+            sidecar: self.sidecar.clone(),
+            expected: self.digest.to_string(),
+            actual: actual.to_string(),
+        })
+    }
+}
+
+/// The regular file behind `label` in the drive's root, links followed, and its length.
+///
+/// # Errors
+/// `BadImageFile` for a link that leads nowhere or to something else than a regular file.
+pub(crate) fn locate(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    label: &str,
+) -> Result<(RelativePath, u64)> {
+    let refuse = |detail: String| Error::refused(Refusal::BadImageFile, format!("{label}: {detail}"));
+    let link = RelativePath::parse(label).map_err(|error| refuse(error.to_string()))?;
+    let path = match operation.retry(|| drive.resolve(&link)) {
+        Ok(path) => path,
+        Err(error) => {
+            return Err(match error.kind() {
+                ErrorKind::NotFound => refuse("the link leads to nothing on the drive".into()),
+                ErrorKind::SymlinkInPath => refuse("the link leads in a circle".into()),
+                ErrorKind::NotADirectory => refuse("the link leads through a file".into()),
+                _ => Error::hal(format!("following {label}"))(error),
+            });
+        }
+    };
+    let len_bytes = match operation.retry(|| drive.open(&path)) {
+        Ok(mut file) => {
+            let len_bytes = file.len_bytes().map_err(Error::hal(format!("opening {label}")))?;
+            file.close().map_err(Error::hal(format!("opening {label}")))?;
+            len_bytes
+        }
+        Err(error) => {
+            return Err(match error.kind() {
+                ErrorKind::IsADirectory => refuse("it is a directory".into()),
+                ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
+                _ => Error::hal(format!("opening {label}"))(error),
+            });
+        }
+    };
+    Ok((path, len_bytes))
+}
+
+/// The whole content of a file of this length.
+///
+/// # Errors
+/// Those of the drive; `Corrupt` if the file is shorter by now.
+pub(crate) fn read_whole(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    path: &RelativePath,
+    label: &str,
+    len_bytes: u64,
+) -> Result<Vec<u8>> {
+    let mut file = DriveFile::open(operation, drive, path)?;
+    let mut content = vec![0; usize::try_from(len_bytes).unwrap_or(usize::MAX)];
+    let mut done = 0;
+    while done < content.len() {
+        match file.read_at(done as u64, &mut content[done..]).map_err(Error::io(label))? {
+            0 => {
+                let detail = format!("{label} ended after {done} of {len_bytes} bytes");
+                return Err(Error::refused(Refusal::BadImageFile, detail));
+            }
+            len => done += len,
+        }
+    }
+    file.close()?;
+    Ok(content)
+}
+
+/// Where a file's companions are looked for.
+pub(crate) struct Companions<'a> {
+    operation: &'a Operation<'a>,
+    drive: &'a dyn Volume,
+    /// Directory of the file behind a symlink.
+    pub(crate) directory: RelativePath,
+    /// Name of the file behind a symlink.
+    pub(crate) target_name: Option<String>,
+}
+
+impl<'a> Companions<'a> {
+    /// The companions of the file called `own` in the root, which is the one at `path`.
+    pub(crate) fn new(
+        operation: &'a Operation<'a>,
+        drive: &'a dyn Volume,
+        own: &str,
+        path: &RelativePath,
+    ) -> Self {
+        let target_name = path
+            .file_name()
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .filter(|target| *target != own || path.parent().is_some_and(|parent| !parent.is_root()))
+            .map(str::to_owned);
+        Self { operation, drive, directory: path.parent().unwrap_or_default(), target_name }
+    }
+
+    /// What the sidecars of `own` in the root, else of `target` beside the target, promise.
+    ///
+    /// # Errors
+    /// `BadSidecar`.
+    pub(crate) fn promises(&self, own: &str, target: Option<&str>) -> Result<Vec<Promise>> {
+        let mut promises = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let found = match self.read(&RelativePath::root(), &format!("{own}{}", algorithm.extension()))? {
+                Some(found) => Some(found),
+                None => match target {
+                    Some(target) => {
+                        self.read(&self.directory, &format!("{target}{}", algorithm.extension()))?
+                    }
+                    None => None,
+                },
+            };
+            let Some((sidecar, text)) = found else { continue };
+            let mut wanted = vec![own];
+            wanted.extend(target);
+            let digest = sidecar::parse(&text, algorithm, &wanted)
+                .map_err(|error| Error::refused(Refusal::BadSidecar, format!("{sidecar}: {error}")))?;
+            promises.push(Promise { sidecar, algorithm, digest });
+        }
+        Ok(promises)
+    }
+
+    /// A companion's name and content, if it is there.
+    ///
+    /// # Errors
+    /// `BadSidecar` for one that is no small regular file.
+    pub(crate) fn read(&self, directory: &RelativePath, name: &str) -> Result<Option<(String, Vec<u8>)>> {
+        let Ok(path) = directory.join(name) else { return Ok(None) };
+        let path = match self.operation.retry(|| self.drive.resolve(&path)) {
+            Ok(path) => path,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
+        };
+        let text =
+            self.operation.retry(|| read_small(self.drive, &path, SIDECAR_LIMIT_BYTES)).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::FileTooLarge | ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
+                        Error::refused(Refusal::BadSidecar, format!("{name}: {error}"))
+                    }
+                    _ => Error::hal(format!("reading {name}"))(error),
+                }
+            })?;
+        Ok(Some((name.to_owned(), text)))
+    }
+}

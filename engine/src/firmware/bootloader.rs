@@ -1,0 +1,292 @@
+//! The bootloader: checked whole, written while the old one is kept in memory, read back, and put back if that fails.
+//!
+//! Between the first byte written and the last one the board may not boot if power fails, and nothing can help that; so
+//! nothing is begun that can be known to fail, no drive is read meanwhile, and the file that the boot ROM loads first is
+//! written last. Every reading back comes after the area was closed and opened again: the kernel's MTD block driver keeps
+//! the last erase block in memory of its own until then.
+
+use super::Context;
+use super::file::{FirmwareFile, check_len};
+use super::imx_type::{self, ImxType};
+use super::{formats, region};
+use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
+use crate::operation::Operation;
+use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, is_for};
+use crate::report::Done;
+use replicator_hal::{self as hal, AreaKind, BootloaderArea, CacheBypass, Target};
+
+/// How often the old bootloader is put back before the board is given up.
+const RESTORE_ATTEMPTS: usize = 3;
+
+/// So much of an area is in memory, three times over, while it is written.
+const KEPT_LEN_MAX_BYTES: u64 = 8 << 20;
+
+/// A bootloader that may be written.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) area: BootloaderArea,
+    files: Vec<(BootloaderFile, FirmwareFile)>,
+}
+
+/// Checks files, area and board; nothing is opened for writing.
+///
+/// # Errors
+/// Refusals; errors of the drive.
+pub(super) fn check(
+    operation: &Operation<'_>,
+    context: &Context<'_>,
+    profile: &BootloaderProfile,
+) -> Result<Checked> {
+    let area = find_area(operation, context, profile)?;
+    let mut files = Vec::new();
+    for file in &profile.files {
+        let read = FirmwareFile::read(operation, context.drive, &file.name, file.len_max_bytes)?;
+        // The area may end before the place does.
+        let room = area.len_bytes.saturating_sub(file.region().start);
+        check_len(operation, &file.name, read.len_bytes(), room)?;
+        if let Some(format) = file.format {
+            formats::check(format, &read.content)
+                .map_err(|what| Error::refused(Refusal::WrongFirmware, format!("{} {what}", file.name)))?;
+        }
+        files.push((file.clone(), read));
+    }
+    for check in profile.checks.iter().filter(|check| is_for(&check.only, context.compatible)) {
+        check_board(operation, check, &files)?;
+    }
+    Ok(Checked { area, files })
+}
+
+fn find_area(
+    operation: &Operation<'_>,
+    context: &Context<'_>,
+    profile: &BootloaderProfile,
+) -> Result<BootloaderArea> {
+    let unfit = |what: String| Err(Error::refused(Refusal::AreaUnfit, what));
+    let wanted = match (&profile.area.medium, profile.area.boot_area, &profile.area.device) {
+        (Some(name), Some(number), _) => {
+            let medium = context.media.iter().find(|medium| medium.name() == name);
+            let Some(device) = medium.and_then(|medium| medium.device.as_ref()) else {
+                return unfit(format!("the bootloader is in a boot area of {name}, and there is no {name}"));
+            };
+            Wanted::BootArea { device: device.name.as_str(), number }
+        }
+        (_, _, Some(device)) => Wanted::Device(device.strip_prefix("/dev/").unwrap_or(device)),
+        _ => return unfit("the profile does not say where the bootloader is".into()),
+    };
+    let areas =
+        operation.board.firmware.bootloader_areas().map_err(Error::hal("listing the bootloader areas"))?;
+    let Some(area) = areas.iter().find(|area| wanted.is(area)) else {
+        let known: Vec<_> = areas.iter().map(|area| area.name.as_str()).collect();
+        return unfit(format!("there is no {}; there are {known:?}", wanted.text()));
+    };
+    if area.read_only {
+        return unfit(format!("{} is write-protected", area.name));
+    }
+    Ok(area.clone())
+}
+
+/// Which area a profile asks for.
+enum Wanted<'a> {
+    BootArea { device: &'a str, number: u8 },
+    Device(&'a str),
+}
+
+impl Wanted<'_> {
+    fn is(&self, area: &BootloaderArea) -> bool {
+        match (self, &area.kind) {
+            (Self::BootArea { device, number }, AreaKind::EmmcBoot { device: of, number: found }) => {
+                of.as_str() == *device && found == number
+            }
+            (Self::Device(name), AreaKind::Flash) => area.name.as_str() == *name,
+            _ => false,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::BootArea { device, number } => format!("boot area {number} of {device}"),
+            Self::Device(name) => format!("flash {name}"),
+        }
+    }
+}
+
+fn check_board(
+    operation: &Operation<'_>,
+    check: &BoardCheck,
+    files: &[(BootloaderFile, FirmwareFile)],
+) -> Result<()> {
+    let CheckKind::ImxType = check.kind;
+    let line = operation
+        .board
+        .system
+        .kernel_command_line()
+        .map_err(Error::hal("reading the kernel's command line"))?;
+    let content = files.iter().find(|(file, _)| file.name == check.file).map(|(_, read)| &read.content[..]);
+    let refuse = |what: String| Err(Error::refused(Refusal::WrongVariant, what));
+    match (imx_type::of_command_line(&line), imx_type::of_bootloader(content.unwrap_or_default())) {
+        (ImxType::Known(board), ImxType::Known(file)) if board == file => Ok(()),
+        (ImxType::Known(board), ImxType::Known(file)) => {
+            refuse(format!("{} is for {file}, this board is {board}", check.file))
+        }
+        (ImxType::Unknown { reason }, _) => refuse(format!("the board's variant is unknown: {reason}")),
+        (_, ImxType::Unknown { reason }) => {
+            refuse(format!("what {} is for is unknown: {reason}", check.file))
+        }
+    }
+}
+
+impl Checked {
+    /// Names of the files.
+    pub(super) fn names(&self) -> String {
+        let names: Vec<_> = self.files.iter().map(|(file, _)| file.name.as_str()).collect();
+        names.join(", ")
+    }
+
+    /// Sidecars that the files match.
+    pub(super) fn sidecars(&self) -> Vec<&str> {
+        self.files.iter().flat_map(|(_, read)| &read.sidecars).map(String::as_str).collect()
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.files.iter().map(|(_, read)| read.len_bytes()).sum()
+    }
+
+    /// How much of the area is kept and compared: all of it, and of a very long one the files' places at least. What lies
+    /// beside the bootloader, such as its environment, must not change.
+    fn kept_len_bytes(&self) -> u64 {
+        let place_end = |(file, read): &(BootloaderFile, FirmwareFile)| {
+            file.region().end.max(file.region().start + read.len_bytes())
+        };
+        self.files.iter().map(place_end).fold(KEPT_LEN_MAX_BYTES, u64::max).min(self.area.len_bytes)
+    }
+
+    /// What the area must hold afterwards: the old content with the files in their places.
+    fn over(&self, old: &[u8]) -> Vec<u8> {
+        let mut wanted = old.to_vec();
+        for (file, read) in &self.files {
+            let start = file.region().start as usize;
+            wanted[start..start + read.content.len()].copy_from_slice(&read.content);
+        }
+        wanted
+    }
+}
+
+/// Writes a bootloader that was checked, unless it is there already.
+///
+/// # Errors
+/// Those of the area before the first byte is written; then [`Error::BootloaderRestored`] or [`Error::Unbootable`].
+pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
+    let mut done = Done { content_len_bytes: checked.len_bytes(), ..Done::default() };
+    done.file_len_bytes = done.content_len_bytes;
+    let mut target = open(operation, checked)?;
+    let old = region::read(operation, &mut *target, checked.kept_len_bytes(), "reading the old bootloader")?;
+    let wanted = checked.over(&old.content);
+    if wanted == old.content {
+        target.close().map_err(closing(checked))?;
+        operation.step("the bootloader is there already: nothing is written");
+        done.cache_bypass = Some(old.bypass);
+        done.notes.push("identical, nothing was written".into());
+        return Ok(done);
+    }
+    operation.step(&format!("writing {}: do not remove power", checked.names()));
+    match put(operation, checked, target, &wanted) {
+        Ok((bypass, mut target)) => {
+            // It is there and verified: whatever closing says, the board boots it.
+            if operation.mutated(Mutant::AreaStaysWritable) {
+                std::mem::forget(target);
+            } else {
+                target.close().map_err(closing(checked))?;
+            }
+            done.cache_bypass = Some(bypass);
+            Ok(done)
+        }
+        Err(error) => Err(put_back(operation, checked, &old.content, error)),
+    }
+}
+
+fn closing(checked: &Checked) -> impl FnOnce(hal::Error) -> Error {
+    Error::hal(format!("protecting {} again", checked.area.name))
+}
+
+/// Opens the area, if it is still the one that was checked.
+fn open(operation: &Operation<'_>, checked: &Checked) -> Result<Box<dyn Target>> {
+    let firmware = &operation.board.firmware;
+    let name = &checked.area.name;
+    let areas = firmware.bootloader_areas().map_err(Error::hal("listing the bootloader areas"))?;
+    if !areas.contains(&checked.area) {
+        let what = format!("{name} is not the bootloader area that was there before");
+        return Err(Error::refused(Refusal::AreaUnfit, what));
+    }
+    let target = firmware
+        .open_bootloader_area(name)
+        .map_err(Error::hal(format!("opening {name} to write the bootloader")))?;
+    if target.len_bytes() < checked.kept_len_bytes() {
+        return Err(Error::refused(
+            Refusal::AreaUnfit,
+            format!("{name} has {} bytes only", target.len_bytes()),
+        ));
+    }
+    Ok(target)
+}
+
+/// Writes the files, the one at the lowest address last, and compares what is there afterwards with `wanted`.
+fn put(
+    operation: &Operation<'_>,
+    checked: &Checked,
+    mut target: Box<dyn Target>,
+    wanted: &[u8],
+) -> Result<(CacheBypass, Box<dyn Target>)> {
+    let mut files: Vec<_> = checked.files.iter().collect();
+    files.sort_by_key(|(file, _)| std::cmp::Reverse(file.block));
+    for (file, read) in files {
+        let doing = format!("writing {}", file.name);
+        region::write(operation, &mut *target, file.region().start, &read.content, &doing)?;
+    }
+    target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
+    drop(target);
+    let mut target = open(operation, checked)?;
+    let found = region::read(operation, &mut *target, wanted.len() as u64, "verifying the bootloader")?;
+    if operation.mutated(Mutant::BootloaderIsNotCompared) {
+        return Ok((found.bypass, target));
+    }
+    region::compare(&checked.area.name, wanted, &found.content)?;
+    Ok((found.bypass, target))
+}
+
+/// Puts the old bootloader back after `error`, and says what the board has now.
+fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
+    let source = Box::new(error);
+    if operation.mutated(Mutant::BootloaderStaysBroken) {
+        return Error::BootloaderRestored { source };
+    }
+    operation.step(&format!("{source}: putting the old bootloader back, do not remove power"));
+    let mut state = String::new();
+    for _ in 0..RESTORE_ATTEMPTS {
+        match restore(operation, checked, old) {
+            Ok(()) => return Error::BootloaderRestored { source },
+            Err(error) => {
+                operation.log(&format!("putting it back: {error}"));
+                state = format!("the old bootloader could not be put back: {error}");
+            }
+        }
+        operation.board.clock.sleep(operation.tuning.retry_pause);
+    }
+    Error::Unbootable { source, state }
+}
+
+/// One attempt: everything that is not as it was is written, and all of it compared. On handles of their own, because one
+/// whose sync has failed is of no use any more.
+fn restore(operation: &Operation<'_>, checked: &Checked, old: &[u8]) -> Result<()> {
+    let mut target = open(operation, checked)?;
+    for range in region::different(operation, &mut *target, old)? {
+        let doing = "putting the old bootloader back";
+        region::write(operation, &mut *target, range.start as u64, &old[range.clone()], doing)?;
+    }
+    target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
+    drop(target);
+    let mut target = open(operation, checked)?;
+    let found = region::read(operation, &mut *target, old.len() as u64, "verifying the old bootloader")?;
+    region::compare(&checked.area.name, old, &found.content)?;
+    target.close().map_err(closing(checked))
+}

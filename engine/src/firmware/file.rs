@@ -1,0 +1,70 @@
+//! A firmware file on the drive: read whole, and held against its sidecars, before anything is written.
+
+use crate::companions::{self, Companions};
+use crate::error::{Error, Refusal, Result};
+use crate::formats::digest::Digest;
+use crate::operation::Operation;
+use replicator_hal::{RelativePath, Volume};
+
+/// A firmware file with its content: what is written later is what was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FirmwareFile {
+    /// Its name in the drive's root.
+    pub(super) name: String,
+    /// The regular file, links followed.
+    pub(super) path: RelativePath,
+    /// All of it.
+    pub(super) content: Vec<u8>,
+    /// The sidecars that it matches.
+    pub(super) sidecars: Vec<String>,
+}
+
+impl FirmwareFile {
+    /// Reads the file called `name`, which must not be longer than `len_max_bytes`.
+    ///
+    /// # Errors
+    /// `BadImageFile`, `WrongFirmware` if it is empty, `FirmwareTooLarge`, `BadSidecar`; [`Error::Digest`].
+    pub(super) fn read(
+        operation: &Operation<'_>,
+        drive: &dyn Volume,
+        name: &str,
+        len_max_bytes: u64,
+    ) -> Result<Self> {
+        let (path, len_bytes) = companions::locate(operation, drive, name)?;
+        if len_bytes == 0 {
+            return Err(Error::refused(Refusal::WrongFirmware, format!("{name} is empty")));
+        }
+        check_len(operation, name, len_bytes, len_max_bytes)?;
+        let beside = Companions::new(operation, drive, name, &path);
+        let promises = beside.promises(name, beside.target_name.as_deref())?;
+        let content = companions::read_whole(operation, drive, &path, name, len_bytes)?;
+        for promise in &promises {
+            promise.check(name, &Digest::of(promise.algorithm, &content))?;
+        }
+        let sidecars = promises.into_iter().map(|promise| promise.sidecar).collect();
+        Ok(Self { name: name.to_owned(), path, content, sidecars })
+    }
+
+    /// Length of the file.
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.content.len() as u64
+    }
+}
+
+/// Whether a file of this length may go to a place of that one.
+///
+/// # Errors
+/// `FirmwareTooLarge`.
+pub(super) fn check_len(
+    operation: &Operation<'_>,
+    name: &str,
+    len_bytes: u64,
+    len_max_bytes: u64,
+) -> Result<()> {
+    let any = operation.mutated(crate::mutant::Mutant::BootloaderOfAnyLength);
+    if len_bytes <= len_max_bytes || any {
+        return Ok(());
+    }
+    let what = format!("{name} has {len_bytes} bytes, its place has {len_max_bytes}");
+    Err(Error::refused(Refusal::FirmwareTooLarge, what))
+}

@@ -1,0 +1,134 @@
+//! The FPGA: an updater from the drive that is a program of its own, chosen by the revision of the board.
+//!
+//! What it does cannot be read back, so its exit status is all there is, and the report says so. One that was started and
+//! did not end well leaves an FPGA of which nothing is known: that is critical.
+
+use super::file::FirmwareFile;
+use super::{Context, how_it_ended, outcome, revision};
+use crate::error::{Error, Refusal, Result};
+use crate::operation::Operation;
+use crate::profile::FpgaProfile;
+use crate::report::{Done, End, Outcome};
+use crate::write::Beside;
+use replicator_hal::{ErrorKind, RelativePath, Updater, UpdaterProgram, VolumeId};
+use std::time::Duration;
+
+/// No updater is longer: it holds a bit stream and a program.
+const LEN_MAX_BYTES: u64 = 32 << 20;
+/// Any of the bits that make a file a program.
+const EXECUTABLE: u32 = 0o111;
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Checked {
+    /// This updater is run.
+    Run(Job),
+    /// Nothing, by the board's revision.
+    Skip(String),
+}
+
+/// An updater that fits the board.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) name: String,
+    updater: Updater,
+    len_bytes: u64,
+    notes: Vec<String>,
+}
+
+/// Chooses among the updaters on the drive, and checks the one that fits.
+///
+/// # Errors
+/// Refusals; errors of the drive.
+pub(super) fn check(
+    operation: &Operation<'_>,
+    context: &Context<'_>,
+    present: &[FpgaProfile],
+) -> Result<Checked> {
+    let by_revision = present.iter().any(|fpga| fpga.revision.is_some());
+    let board = if by_revision { Some(revision::read(operation, context.profile)?) } else { None };
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        present.iter().partition(|fpga| fpga.revision.is_none() || fpga.revision == board);
+    let notes: Vec<String> = others
+        .iter()
+        .map(|fpga| {
+            let (wanted, board) =
+                (fpga.revision.as_deref().unwrap_or("any"), board.as_deref().unwrap_or("unknown"));
+            format!("{} is for board revision {wanted}, this is {board}", fpga.file)
+        })
+        .collect();
+    let Some(fpga) = fitting.first() else { return Ok(Checked::Skip(notes.join("; "))) };
+    let file = FirmwareFile::read(operation, context.drive, &fpga.file, LEN_MAX_BYTES)?;
+    check_executable(context, &file.name, &file.path)?;
+    Ok(Checked::Run(Job {
+        name: file.name.clone(),
+        updater: program(context.drive.id(), &file.path, fpga.timeout_seconds),
+        len_bytes: file.len_bytes(),
+        notes,
+    }))
+}
+
+fn program(volume: VolumeId, path: &RelativePath, timeout_seconds: u64) -> Updater {
+    Updater {
+        program: UpdaterProgram::File { volume, path: path.clone() },
+        arguments: Vec::new(),
+        timeout: Duration::from_secs(timeout_seconds),
+    }
+}
+
+/// On a file system with modes, a program that cannot be started is told before anything is written.
+fn check_executable(context: &Context<'_>, name: &str, path: &RelativePath) -> Result<()> {
+    if !context.drive.capabilities().unix {
+        return Ok(());
+    }
+    let metadata = context.drive.metadata(path).map_err(Error::hal(format!("looking at {name}")))?;
+    if metadata.mode & EXECUTABLE == 0 {
+        let what = format!("{name} is no program: its mode is {:o}; chmod +x it", metadata.mode & 0o7777);
+        return Err(Error::refused(Refusal::WrongFirmware, what));
+    }
+    Ok(())
+}
+
+impl Beside for Job {
+    fn label(&self) -> &str {
+        "fpga"
+    }
+
+    fn log_name(&self) -> String {
+        "fpga-writeimage".into()
+    }
+
+    fn run(&self, operation: &Operation<'_>) -> Result<Done> {
+        operation.step(&format!("running {}", self.name));
+        operation.renew(operation.tuning.tool_lease + self.updater.timeout);
+        let end = match operation.board.firmware.run_updater(&self.updater) {
+            Ok(end) => end,
+            Err(error) => {
+                let began = error.kind() == ErrorKind::TimedOut;
+                let error = Error::hal(format!("running {}", self.name))(error);
+                return Err(if began { unknown(error) } else { error });
+            }
+        };
+        operation.log(&end.output);
+        if end.exit_status != Some(0) {
+            let detail = how_it_ended(&end);
+            return Err(unknown(Error::Updater { what: self.updater.to_string(), detail }));
+        }
+        let mut notes = vec!["by the updater's exit status, it cannot be read back".to_owned()];
+        notes.extend(self.notes.iter().cloned());
+        Ok(Done {
+            content_len_bytes: self.len_bytes,
+            file_len_bytes: self.len_bytes,
+            notes,
+            ..Done::default()
+        })
+    }
+
+    fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
+        outcome(self.label(), None, Some(&self.name), end, elapsed)
+    }
+}
+
+fn unknown(source: Error) -> Error {
+    Error::Unbootable { source: Box::new(source), state: "what the FPGA holds is unknown".into() }
+}

@@ -1,0 +1,200 @@
+//! The board's microcontroller: what counts is the revision that it tells itself, and never its updater's exit status.
+//!
+//! An update that resets the board ends this run in the middle; the next boot finds the new revision and goes on. One that
+//! waits for a power cycle cannot be verified before it, so the run ends there and says so.
+
+use super::file::FirmwareFile;
+use super::footer::{self, Info, Update};
+use super::{Context, revision};
+use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
+use crate::operation::Operation;
+use crate::profile::MicrocontrollerProfile;
+use crate::report::Done;
+use replicator_hal::{Argument, HookEnd, Updater, UpdaterProgram};
+use std::time::Duration;
+
+/// Asking for the revision takes a moment.
+const INFO_TIMEOUT: Duration = Duration::from_secs(60);
+/// After an update the microcontroller may not answer at once.
+const INFO_ATTEMPTS: usize = 5;
+const INFO_PAUSE: Duration = Duration::from_secs(2);
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Checked {
+    /// An update.
+    Update(Box<Wanted>),
+    /// Nothing: it has the revision already, as it says itself.
+    Same(Done),
+    /// Nothing, by a rule.
+    Skip(String),
+}
+
+/// An update that fits.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    file: FirmwareFile,
+    update: Update,
+    before: Info,
+}
+
+/// Checks the file, the board and what the microcontroller has.
+///
+/// # Errors
+/// Refusals; errors of the drive and of the updater.
+pub(super) fn check(
+    operation: &Operation<'_>,
+    context: &Context<'_>,
+    micro: &MicrocontrollerProfile,
+) -> Result<Checked> {
+    if !micro.board_revisions.is_empty() {
+        let board = revision::read(operation, context.profile)?;
+        if !micro.board_revisions.contains(&board) {
+            let takes = micro.board_revisions.join(", ");
+            return Ok(Checked::Skip(format!(
+                "{} is for board revision {takes}, this is {board}",
+                micro.file
+            )));
+        }
+    }
+    let file = FirmwareFile::read(operation, context.drive, &micro.file, footer::FILE_LEN_MAX_BYTES)?;
+    let refuse = |what: String| Error::refused(Refusal::WrongFirmware, what);
+    let update =
+        footer::parse(micro.footer, &file.content).map_err(|what| refuse(format!("{} {what}", file.name)))?;
+    let before = info(operation, micro)?;
+    for (whose, found) in [(file.name.as_str(), update.model), ("the microcontroller", before.model)] {
+        if let (Some(wanted), Some(found)) = (micro.model, found) {
+            if wanted != found {
+                return Err(refuse(format!("{whose} is of model {found:#06x}, this board is {wanted:#06x}")));
+            }
+        }
+    }
+    if before.revision == update.revision {
+        let note = format!("revision {} already, nothing was written", before.revision);
+        return Ok(Checked::Same(done(&file, note)));
+    }
+    if before.revision < micro.revision_min {
+        return Ok(Checked::Skip(format!(
+            "it has revision {}, and takes updates from revision {} on",
+            before.revision, micro.revision_min
+        )));
+    }
+    if before.revision > update.revision {
+        return Ok(Checked::Skip(format!(
+            "it has revision {}, which is newer than {} in {}",
+            before.revision, update.revision, file.name
+        )));
+    }
+    Ok(Checked::Update(Box::new(Wanted { file, update, before })))
+}
+
+fn done(file: &FirmwareFile, note: String) -> Done {
+    Done {
+        content_len_bytes: file.len_bytes(),
+        file_len_bytes: file.len_bytes(),
+        notes: vec![note],
+        ..Done::default()
+    }
+}
+
+impl Wanted {
+    /// The update in words.
+    pub(super) fn text(&self) -> String {
+        format!("{} from revision {} to {}", self.file.name, self.before.revision, self.update.revision)
+    }
+}
+
+/// Runs the updater, and asks the microcontroller what it has afterwards.
+///
+/// # Errors
+/// [`Error::PowerCycleNeeded`] for an update that waits for one; [`Error::Unbootable`] if the microcontroller does not
+/// answer any more; those of the updater if it still has its old revision.
+pub(super) fn update(
+    operation: &Operation<'_>,
+    context: &Context<'_>,
+    micro: &MicrocontrollerProfile,
+    wanted: &Wanted,
+) -> Result<Done> {
+    let resets =
+        if micro.reboots { "; the board resets when it is done, and the next boot goes on" } else { "" };
+    operation.step(&format!("updating with {}{resets}", wanted.text()));
+    let file = Argument::File { volume: context.drive.id(), path: wanted.file.path.clone() };
+    let timeout = Duration::from_secs(micro.timeout_seconds);
+    let updater = updater(micro, vec![Argument::Text("-u".into()), file], timeout);
+    operation.renew(operation.tuning.tool_lease + timeout);
+    let ran = operation.board.firmware.run_updater(&updater);
+    if let Ok(end) = &ran {
+        operation.log(&end.output);
+    }
+    if operation.mutated(Mutant::ExitStatusIsBelieved)
+        && matches!(&ran, Ok(HookEnd { exit_status: Some(0), .. }))
+    {
+        return Ok(done(&wanted.file, format!("revision {}", wanted.update.revision)));
+    }
+    let after = info_after(operation, micro);
+    let how = match &ran {
+        Ok(end) => super::how_it_ended(end),
+        Err(error) => error.to_string(),
+    };
+    operation.log(&format!("the updater: {how}"));
+    match after {
+        Ok(after) if after.revision == wanted.update.revision => {
+            Ok(done(&wanted.file, format!("revision {}", after.revision)))
+        }
+        Err(error) => Err(Error::Unbootable {
+            source: Box::new(error),
+            state: format!("the microcontroller did not answer after its update ({how})"),
+        }),
+        Ok(after) => Err(match ran {
+            Ok(HookEnd { exit_status: Some(0), .. }) if !micro.reboots => Error::PowerCycleNeeded {
+                what: format!(
+                    "the microcontroller has taken {}, and shows revision {} until power is removed",
+                    wanted.file.name, after.revision
+                ),
+            },
+            Ok(_) => Error::Updater {
+                what: updater.to_string(),
+                detail: format!("{how}; the microcontroller still has revision {}", after.revision),
+            },
+            Err(error) => Error::hal(format!(
+                "updating the microcontroller, which still has revision {}",
+                after.revision
+            ))(error),
+        }),
+    }
+}
+
+fn updater(micro: &MicrocontrollerProfile, arguments: Vec<Argument>, timeout: Duration) -> Updater {
+    Updater { program: UpdaterProgram::System(micro.program.clone()), arguments, timeout }
+}
+
+/// What the microcontroller says.
+fn info(operation: &Operation<'_>, micro: &MicrocontrollerProfile) -> Result<Info> {
+    let asking = updater(micro, vec![Argument::Text("--info".into())], INFO_TIMEOUT);
+    let end = operation
+        .board
+        .firmware
+        .run_updater(&asking)
+        .map_err(Error::hal("asking the microcontroller for its revision"))?;
+    operation.log(&end.output);
+    match footer::info(&end.output) {
+        Some(info) if end.exit_status == Some(0) => Ok(info),
+        _ => Err(Error::Updater {
+            what: asking.to_string(),
+            detail: format!("the microcontroller did not tell its revision: {}", super::how_it_ended(&end)),
+        }),
+    }
+}
+
+fn info_after(operation: &Operation<'_>, micro: &MicrocontrollerProfile) -> Result<Info> {
+    let mut result = info(operation, micro);
+    for _ in 1..INFO_ATTEMPTS {
+        if result.is_ok() {
+            break;
+        }
+        operation.board.clock.sleep(INFO_PAUSE);
+        result = info(operation, micro);
+    }
+    result
+}

@@ -1,0 +1,69 @@
+//! Jobs that run side by side, each in a task with a log, a label and a progress lease of its own.
+
+use crate::error::{Error, Result};
+use crate::lease::Leases;
+use crate::operation::Operation;
+use crate::tuning::Tuning;
+use replicator_hal::{Board, Task, TaskEnd};
+use std::time::Duration;
+
+/// What a job is called.
+pub(crate) trait Named {
+    /// How its console lines begin, such as `sd`.
+    fn label(&self) -> &str;
+    /// The name of its log, such as `sd-writefs`.
+    fn log_name(&self) -> String;
+}
+
+/// Runs `work` for every job in a task of its own, and tells how long each took. A job that panics or lets its lease run
+/// out has failed.
+pub(crate) fn run<J, T>(
+    board: &Board,
+    tuning: &Tuning,
+    jobs: &[J],
+    work: impl Fn(&Operation<'_>, &J) -> Result<T> + Sync,
+) -> Vec<(Result<T>, Duration)>
+where
+    J: Named + Sync,
+    T: Send,
+{
+    let mut slots: Vec<Option<(Result<T>, Duration)>> = jobs.iter().map(|_| None).collect();
+    let leases = Leases::new(board, jobs.len(), tuning.io_lease);
+    let tasks = jobs
+        .iter()
+        .zip(&mut slots)
+        .enumerate()
+        .map(|(number, (job, slot))| {
+            let (work, leases) = (&work, &leases);
+            Task {
+                name: job.label().to_owned(),
+                body: Box::new(move || {
+                    let operation = Operation::new(board, tuning, job.label(), job.log_name())
+                        .beside_others(leases, number);
+                    let started = board.clock.monotonic();
+                    let result = work(&operation, job).and_then(|value| {
+                        operation.check_lease()?;
+                        Ok(value)
+                    });
+                    if let Err(error) = &result {
+                        operation.log(&format!("failed: {error} [{}]", error.code()));
+                    }
+                    leases.end(number);
+                    *slot = Some((result, board.clock.monotonic().saturating_sub(started)));
+                }),
+            }
+        })
+        .collect();
+    let ends = board.tasks.run(tasks);
+    slots
+        .into_iter()
+        .zip(ends.into_iter().map(Some).chain(std::iter::repeat(None)))
+        .map(|(slot, end)| match (slot, end) {
+            (Some(result), Some(TaskEnd::Finished)) => result,
+            (_, Some(TaskEnd::Panicked(message))) => {
+                (Err(Error::Internal { detail: message }), Duration::ZERO)
+            }
+            _ => (Err(Error::Internal { detail: "a task did not end".into() }), Duration::ZERO),
+        })
+        .collect()
+}

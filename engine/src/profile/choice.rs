@@ -1,0 +1,100 @@
+//! Which of several profiles is the board's: the device tree decides, and only where there is none may a drive say so.
+
+use super::Profile;
+use crate::error::{Error, Refusal, Result};
+
+/// The profile of a board with these `compatible` strings, most specific first.
+///
+/// `drive` are the profiles on the drive: one with the name of another in `known` stands in for it. `named` is the board
+/// that the drive's settings name. It never overrules a device tree; without one it chooses among the profiles that are
+/// for systems without a device tree, which are those that match none.
+///
+/// # Errors
+/// `WrongBoard` if none fits, or two fit equally well.
+pub fn choose(
+    known: &[Profile],
+    drive: &[Profile],
+    compatible: &[String],
+    named: Option<&str>,
+) -> Result<Profile> {
+    let replaced = |profile: &&Profile| !drive.iter().any(|other| other.name == profile.name);
+    let all: Vec<&Profile> = drive.iter().chain(known.iter().filter(replaced)).collect();
+    if compatible.is_empty() {
+        return without_device_tree(&all, named);
+    }
+    for board in compatible {
+        let fitting: Vec<&&Profile> = all.iter().filter(|profile| profile.matches.contains(board)).collect();
+        match fitting.as_slice() {
+            [] => {}
+            [profile] => return Ok((**profile).clone()),
+            [one, other, ..] => {
+                let what =
+                    format!("profiles {} and {} are both for this board ({board})", one.name, other.name);
+                return Err(Error::refused(Refusal::WrongBoard, what));
+            }
+        }
+    }
+    let what = format!("no profile fits this board ({})", compatible.join(", "));
+    Err(Error::refused(Refusal::WrongBoard, what))
+}
+
+fn without_device_tree(all: &[&Profile], named: Option<&str>) -> Result<Profile> {
+    let refuse = |what: String| Err(Error::refused(Refusal::WrongBoard, what));
+    let Some(named) = named else {
+        return refuse("this system has no device tree, and no board was named".into());
+    };
+    match all.iter().find(|profile| profile.name == named) {
+        None => refuse(format!("the drive is for board {named}, which no profile is called")),
+        Some(profile) if !profile.matches.is_empty() => refuse(format!(
+            "the drive is for board {named}, which has a device tree, and this system has none"
+        )),
+        Some(profile) => Ok((*profile).clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str, matches: &[&str]) -> Profile {
+        Profile::parse(&format!("name = {name:?}\nmatch = {matches:?}"), "x.toml").unwrap()
+    }
+
+    fn chosen(drive: &[Profile], compatible: &[&str], named: Option<&str>) -> String {
+        let known = [profile("a", &["v,a"]), profile("soc", &["v,soc"]), profile("pc", &[])];
+        let compatible: Vec<String> = compatible.iter().map(|text| (*text).to_owned()).collect();
+        match choose(&known, drive, &compatible, named) {
+            Ok(profile) => format!("{}:{}", profile.name, profile.products.join("+")),
+            Err(error) => format!("{} {error}", error.code()),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_string_decides() {
+        assert_eq!(chosen(&[], &["v,a", "v,soc"], None), "a:");
+        assert_eq!(chosen(&[], &["v,b", "v,soc"], None), "soc:");
+        assert!(chosen(&[], &["v,b"], None).starts_with("R-BOARD no profile fits this board (v,b)"));
+    }
+
+    #[test]
+    fn the_drives_profiles_extend_the_known_ones_and_replace_them_by_name() {
+        let more = profile("b", &["v,b"]);
+        assert_eq!(chosen(std::slice::from_ref(&more), &["v,b", "v,soc"], None), "b:");
+        let mut newer = profile("a", &["v,a"]);
+        newer.products.push("newer".into());
+        assert_eq!(chosen(&[more, newer], &["v,a"], None), "a:newer");
+        assert!(chosen(&[profile("other", &["v,a"])], &["v,a"], None).contains("other and a are both"));
+    }
+
+    #[test]
+    fn a_name_chooses_only_where_no_device_tree_does_and_only_a_board_without_one() {
+        assert_eq!(chosen(&[], &[], Some("pc")), "pc:");
+        assert_eq!(chosen(&[], &["v,a"], Some("pc")), "a:", "the settings are compared with it later");
+        for (named, wanted) in
+            [(None, "no board was named"), (Some("a"), "has a device tree"), (Some("z"), "z")]
+        {
+            let text = chosen(&[], &[], named);
+            assert!(text.starts_with("R-BOARD") && text.contains(wanted), "{text}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The LEDs of a board: where they are, for the backend that owns them.
+
+use super::Profile;
+use serde::Deserialize;
+
+/// The two LEDs of a board.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedProfile {
+    /// `compatible` strings of the boards that have these LEDs; empty if all of the profile have them.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// The green one.
+    #[serde(default)]
+    pub green: LedLine,
+    /// The red one.
+    #[serde(default)]
+    pub red: LedLine,
+}
+
+/// Where one LED is: by name in the LED class, else by GPIO line.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedLine {
+    /// Exact names below `/sys/class/leds`, the first that exists wins.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// GPIO chip: a device name such as `gpiochip2`, or its label.
+    #[serde(default)]
+    pub chip: Option<String>,
+    /// Line on that chip.
+    #[serde(default)]
+    pub line: Option<u32>,
+    /// Whether the LED is lit by a low level.
+    #[serde(default)]
+    pub active_low: bool,
+}
+
+impl LedProfile {
+    /// Why the parts do not fit together.
+    pub(super) fn fault(&self) -> Option<String> {
+        let halves =
+            [&self.green, &self.red].into_iter().any(|line| line.chip.is_some() != line.line.is_some());
+        halves.then(|| "an LED's chip and line go together".to_owned())
+    }
+}
+
+impl Profile {
+    /// The LEDs of a board with these `compatible` strings: the first that fit. Where none fit, because the profile was
+    /// chosen by name on another system, names are all that may be tried: a line of another board may switch anything.
+    pub fn leds_of(&self, compatible: &[String]) -> LedProfile {
+        let fits = |leds: &&LedProfile| {
+            leds.only.is_empty() || leds.only.iter().any(|wanted| compatible.contains(wanted))
+        };
+        let names_only = |line: fn(&LedProfile) -> &LedLine| {
+            let mut names: Vec<String> = Vec::new();
+            for name in self.leds.iter().flat_map(|leds| &line(leds).names) {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
+            LedLine { names, ..LedLine::default() }
+        };
+        self.leds.iter().find(fits).cloned().unwrap_or_else(|| LedProfile {
+            only: Vec::new(),
+            green: names_only(|leds| &leds.green),
+            red: names_only(|leds| &leds.red),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_leds() -> Profile {
+        let text = r#"
+            name = "x"
+            [[leds]]
+            only = ["a,one"]
+            green = { names = ["green:power"], chip = "gpio-a", line = 3, active_low = true }
+            red = { names = ["red:status", "red-led"] }
+            [[leds]]
+            only = ["a,two"]
+            green = { names = ["green:power", "green-led"], chip = "gpio-b", line = 4 }
+            red = { names = ["red:status", "red:"] }
+        "#;
+        Profile::parse(text, "x.toml").unwrap()
+    }
+
+    #[test]
+    fn the_first_leds_that_fit_the_board_are_its_leds() {
+        let profile = with_leds();
+        let line = |compatible: &str| {
+            let leds = profile.leds_of(&[compatible.to_owned()]);
+            (leds.green.chip, leds.green.line, leds.green.active_low)
+        };
+        assert_eq!(line("a,one"), (Some("gpio-a".into()), Some(3), true));
+        assert_eq!(line("a,two"), (Some("gpio-b".into()), Some(4), false));
+    }
+
+    #[test]
+    fn on_an_unknown_board_leds_are_tried_by_name_only() {
+        let leds = with_leds().leds_of(&[]);
+        assert_eq!(leds.green.names, ["green:power", "green-led"]);
+        assert_eq!(leds.red.names, ["red:status", "red-led", "red:"]);
+        assert_eq!((leds.green.chip, leds.green.line), (None, None));
+    }
+
+    #[test]
+    fn a_gpio_line_needs_its_chip() {
+        let text = "name = \"x\"\n[[leds]]\ngreen = { line = 3 }";
+        let error = Profile::parse(text, "x.toml").unwrap_err().to_string();
+        assert!(error.contains("chip and line"), "{error}");
+    }
+}

@@ -1,0 +1,144 @@
+//! The software write protection of eMMC boot areas (`force_ro`), lifted while one is written.
+//!
+//! Which areas are open without it is kept in one place, so that a program that is told to end can put it back.
+
+use super::roots::attribute;
+use crate::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The areas that are open, each with its attribute, if it has one.
+#[derive(Debug, Default)]
+pub(super) struct OpenAreas {
+    open: Mutex<BTreeMap<u64, Option<PathBuf>>>,
+}
+
+impl OpenAreas {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Option<PathBuf>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no area is open, for no longer than `patience`: half a bootloader is worse than a late end. Then
+    /// protects those that still are.
+    ///
+    /// # Errors
+    /// The first attribute that cannot be set; the others are.
+    pub(super) fn end(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while !self.lock().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        let left: Vec<PathBuf> = self.lock().values().flatten().cloned().collect();
+        let results: Vec<Result<()>> = left.iter().map(|path| write_attribute(path, "1")).collect();
+        results.into_iter().collect()
+    }
+}
+
+/// The protection of one area, lifted until this is dropped.
+pub(super) struct ForceReadOnly {
+    /// Its number among the open areas; `None` once it is protected again, or where that is not to be.
+    number: Option<u64>,
+    areas: Arc<OpenAreas>,
+}
+
+impl ForceReadOnly {
+    /// Lifts the protection of a bootloader area, if it is one that has it. It is set afterwards even if it was not
+    /// before: whoever left it off was a program that was killed.
+    pub(super) fn lift(path: PathBuf, areas: &Arc<OpenAreas>) -> Result<Self> {
+        let directory = path.parent().unwrap_or(&path);
+        let found = attribute(directory, "force_ro").map(|value| (path.clone(), value));
+        let mut open = areas.lock();
+        // Whoever came second would protect the area under the first one's hands.
+        if found.is_some() && open.values().flatten().any(|other| *other == path) {
+            let object = path.display().to_string();
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "opening",
+                object,
+                "the area is open for writing already",
+            ));
+        }
+        let number = open.keys().next_back().map_or(0, |last| last + 1);
+        open.insert(number, found.as_ref().map(|(path, _)| path.clone()));
+        drop(open);
+        // Made first, so that an error from here on puts it back.
+        let lifted = Self { number: Some(number), areas: Arc::clone(areas) };
+        if found.is_some_and(|(_, value)| value != "0") {
+            write_attribute(&path, "0")?;
+        }
+        Ok(lifted)
+    }
+
+    pub(super) fn restore(&mut self) -> Result<()> {
+        let Some(number) = self.number.take() else { return Ok(()) };
+        let path = self.areas.lock().get(&number).cloned().flatten();
+        let restored = path.map_or(Ok(()), |path| write_attribute(&path, "1"));
+        self.areas.lock().remove(&number);
+        restored
+    }
+}
+
+impl Drop for ForceReadOnly {
+    fn drop(&mut self) {
+        if let Err(error) = self.restore() {
+            eprintln!("{error}");
+        }
+    }
+}
+
+fn write_attribute(path: &Path, value: &str) -> Result<()> {
+    let written =
+        OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes()));
+    written.map_err(|error| Error::from_io(error, "setting", path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_write_protection_of_a_boot_area_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("force_ro");
+        let areas = Arc::default();
+        let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
+        drop(ForceReadOnly::lift(path.clone(), &areas).unwrap());
+        assert!(!path.exists(), "no such attribute, and none is made");
+        for before in ["1\n", "0\n"] {
+            std::fs::write(&path, before).unwrap();
+            let mut lifted = ForceReadOnly::lift(path.clone(), &areas).unwrap();
+            assert_eq!(read().trim(), "0");
+            lifted.restore().unwrap();
+            assert_eq!(read(), "1", "it was {before:?}");
+        }
+        assert!(areas.lock().is_empty());
+    }
+
+    #[test]
+    fn an_end_waits_for_who_writes_and_then_protects() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("force_ro");
+        std::fs::write(&path, "1\n").unwrap();
+        let areas = Arc::default();
+        let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
+        let hung = ForceReadOnly::lift(path.clone(), &areas).unwrap();
+        areas.end(Duration::ZERO).unwrap();
+        assert_eq!(read(), "1", "who hangs is not waited for without an end");
+        drop(hung);
+        let lifted = ForceReadOnly::lift(path.clone(), &areas).unwrap();
+        std::thread::scope(|scope| {
+            let end = scope.spawn(|| areas.end(Duration::from_secs(60)));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!end.is_finished(), "it is still being written");
+            drop(lifted);
+            end.join().unwrap().unwrap();
+        });
+        assert_eq!(read(), "1");
+    }
+}

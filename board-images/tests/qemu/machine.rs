@@ -3,7 +3,7 @@
 use super::leds::{Pattern, Wiring};
 use super::qmp::Qmp;
 use super::qtest::{Edge, Recorder};
-use super::stage::Stage;
+use super::stage::{self, Stage};
 use serde_json::json;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) enum Kind {
     Q35,
     VirtArm64,
+    /// With a newer emulator, which has an eMMC.
+    VirtArm64Newer,
     VirtArmv7,
     Sabrelite,
 }
@@ -29,7 +31,7 @@ impl Kind {
     pub(crate) fn table(self) -> &'static str {
         match self {
             Self::Q35 => "qemu-q35",
-            Self::VirtArm64 => "qemu-virt-arm64",
+            Self::VirtArm64 | Self::VirtArm64Newer => "qemu-virt-arm64",
             Self::VirtArmv7 => "qemu-virt-armv7",
             Self::Sabrelite => "qemu-sabrelite",
         }
@@ -39,24 +41,25 @@ impl Kind {
     pub(crate) fn debian_architecture(self) -> &'static str {
         match self {
             Self::Q35 => "amd64",
-            Self::VirtArm64 => "arm64",
+            Self::VirtArm64 | Self::VirtArm64Newer => "arm64",
             Self::VirtArmv7 | Self::Sabrelite => "armhf",
         }
     }
 
     /// The emulator.
-    pub(crate) fn program(self) -> &'static str {
+    pub(crate) fn program(self) -> PathBuf {
         match self {
-            Self::Q35 => "qemu-system-x86_64",
-            Self::VirtArm64 => "qemu-system-aarch64",
-            Self::VirtArmv7 | Self::Sabrelite => "qemu-system-arm",
+            Self::Q35 => "qemu-system-x86_64".into(),
+            Self::VirtArm64 => "qemu-system-aarch64".into(),
+            Self::VirtArm64Newer => stage::prepared("newer/qemu-system-aarch64"),
+            Self::VirtArmv7 | Self::Sabrelite => "qemu-system-arm".into(),
         }
     }
 
     fn kernel(self) -> &'static str {
         match self {
             Self::Q35 => "bzImage",
-            Self::VirtArm64 => "Image",
+            Self::VirtArm64 | Self::VirtArm64Newer => "Image",
             Self::VirtArmv7 | Self::Sabrelite => "zImage",
         }
     }
@@ -66,7 +69,7 @@ impl Kind {
     pub(crate) fn machine(self) -> &'static [&'static str] {
         match self {
             Self::Q35 => &["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "512"],
-            Self::VirtArm64 => {
+            Self::VirtArm64 | Self::VirtArm64Newer => {
                 &["-machine", "virt,accel=tcg,acpi=off", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]
             }
             Self::VirtArmv7 => {
@@ -80,7 +83,7 @@ impl Kind {
     fn command_line(self) -> &'static str {
         match self {
             Self::Q35 => "console=ttyS0 replicator.board=qemu-q35",
-            Self::VirtArm64 | Self::VirtArmv7 => "console=ttyAMA0",
+            Self::VirtArm64 | Self::VirtArm64Newer | Self::VirtArmv7 => "console=ttyAMA0",
             Self::Sabrelite => "console=ttymxc1,115200 nohlt",
         }
     }
@@ -89,8 +92,7 @@ impl Kind {
     pub(crate) fn wiring(self) -> Option<Wiring> {
         match self {
             Self::Q35 => None,
-            Self::VirtArm64 | Self::VirtArmv7 => Some(Wiring { red: 2, green: 1 }),
-            Self::Sabrelite => Some(Wiring { red: 11, green: 10 }),
+            _ => Some(Wiring { red: 1, green: 0 }),
         }
     }
 }
@@ -102,10 +104,12 @@ pub(crate) enum Bus {
     Sd,
     Sata,
     Nvme,
+    /// With two boot areas of a MiB each.
+    Emmc,
 }
 
 impl Bus {
-    /// Controller and device for the `index`-th drive of the machine. The slots are those of the profiles.
+    /// Controller and device for the `index`-th drive of the machine.
     fn devices(self, kind: Kind, index: usize, serial: &str) -> Vec<String> {
         let mut devices = match (self, kind) {
             (_, Kind::Sabrelite) => vec![],
@@ -113,12 +117,14 @@ impl Bus {
             (Self::Sd, _) => vec!["sdhci-pci,id=sd,addr=0x5".to_owned()],
             (Self::Sata, _) => vec!["ahci,id=sata,addr=0x6".to_owned()],
             (Self::Nvme, _) => vec![],
+            (Self::Emmc, _) => vec!["sdhci-pci,id=mmc,addr=0x8".to_owned()],
         };
         let usb_bus = if kind == Kind::Sabrelite { "usb-bus.1" } else { "usb.0" };
         devices.push(match self {
             Self::Usb => format!("usb-storage,id=stick,bus={usb_bus},removable=on,drive=disk{index}"),
             Self::Sd => format!("sd-card,drive=disk{index}"),
             Self::Sata => format!("ide-hd,bus=sata.0,drive=disk{index},serial={serial}"),
+            Self::Emmc => format!("emmc,drive=disk{index},boot-partition-size=1048576"),
             Self::Nvme => format!("nvme,addr=0x7,drive=disk{index},serial={serial}"),
         });
         devices
@@ -218,7 +224,7 @@ impl Machine {
         let qtest = connect(&sockets.path().join("qtest"));
         let controller = match kind {
             Kind::Q35 => None,
-            Kind::Sabrelite => Some("/machine/soc/gpio1".to_owned()),
+            Kind::Sabrelite => Some("/machine/soc/gpio4".to_owned()),
             _ => Some(qmp.path_of("/machine/unattached", |_, kind| kind == "child<pl061>")),
         };
         let recorder = controller.map(|path| Recorder::start(qtest, &path));

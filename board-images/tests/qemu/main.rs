@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod drive;
+mod emmc;
 mod failures;
 mod golden;
 mod leds;

@@ -79,7 +79,7 @@ impl Drop for Stage {
 }
 
 /// A place in `target/qemu`.
-fn prepared(name: &str) -> PathBuf {
+pub(crate) fn prepared(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/qemu").join(name)
 }
 
@@ -94,6 +94,9 @@ fn obstacle(kind: Kind) -> Option<String> {
     let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !installed(name)).collect();
     if !missing.is_empty() {
         return Some(format!("needs {}", missing.join(", ")));
+    }
+    if kind == Kind::VirtArm64Newer && !kind.program().exists() {
+        return Some(format!("{} is missing; `ci/qemu` fetches it", kind.program().display()));
     }
     let drive = prepared("drive").join(kind.table()).join("drive.img");
     (!drive.exists()).then(|| format!("{} is missing; `ci/qemu` makes it", drive.display()))

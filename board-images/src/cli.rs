@@ -19,6 +19,8 @@ const EXIT_CODES: &str = "Exit status:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The whole sequence on this board, then the LEDs for ever; started by init. As the first process it is init
+    Boot,
     /// One run on named devices: capture if the drive holds no image, else write and verify
     Run(RunArgs),
     /// What a run would do, and what it would refuse; nothing is changed

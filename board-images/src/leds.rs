@@ -2,8 +2,8 @@
 
 use crate::cli::LedAccess;
 use crate::usage::UsageError;
-use replicator_engine::profile::{LedLine, LedProfile};
-use replicator_hal::linux::{GpioLine, LedConfig};
+use replicator_engine::profile::{LedLine, LedProfile, Profile};
+use replicator_hal::linux::{GpioLine, LedConfig, LedSource};
 
 /// The LEDs of the board called `board`.
 ///
@@ -18,6 +18,26 @@ pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result
             _ => Err(UsageError::NoLedLines { board: board.to_owned() }),
         },
     }
+}
+
+/// The LEDs of the board with these `compatible` strings, by name and else by line; of a board that no profile knows,
+/// all names that any profile has.
+pub(crate) fn of_board(profiles: &[Profile], compatible: &[String]) -> LedConfig {
+    let source = |led: LedLine| LedSource { names: led.names.clone(), line: line(led) };
+    if let Some(profile) = profiles.iter().find(|profile| profile.fits(compatible)) {
+        let leds = profile.leds_of(compatible);
+        return LedConfig::Fallback { red: source(leds.red), green: source(leds.green) };
+    }
+    let names = |line: fn(&LedProfile) -> &LedLine| {
+        let mut names: Vec<String> = Vec::new();
+        for name in profiles.iter().flat_map(|profile| &profile.leds).flat_map(|leds| &line(leds).names) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    };
+    LedConfig::Class { red: names(|leds| &leds.red), green: names(|leds| &leds.green) }
 }
 
 fn line(led: LedLine) -> Option<GpioLine> {
@@ -42,6 +62,20 @@ mod tests {
             LedConfig::Gpio { red: low("209c000.gpio", 2), green: low("20a4000.gpio", 27) }
         );
         assert!(leds("fsl,another-board").unwrap_err().contains("--leds class"));
+    }
+
+    #[test]
+    fn a_board_that_no_profile_knows_has_leds_by_name() {
+        let profiles = profiles::embedded().unwrap();
+        let LedConfig::Class { red, green } = of_board(&profiles, &["some,board".into()]) else { panic!() };
+        assert!(red.contains(&"red:status".to_owned()) && red.contains(&"red-led".to_owned()));
+        assert!(green.contains(&"green:power".to_owned()));
+        let LedConfig::Fallback { red, .. } = of_board(&profiles, &["technologic,imx6q-ts7970".into()])
+        else {
+            panic!()
+        };
+        assert_eq!(red.line.map(|line| line.line), Some(2));
+        assert_eq!(red.names.first().map(String::as_str), Some("red:status"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! an exit status. What a run does is the engine's matter, how it reaches the system the HAL's.
 
 mod boards;
+mod boot;
 mod cli;
 mod interrupt;
 mod leds;
@@ -19,8 +20,13 @@ use std::process::ExitCode;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // The kernel hands its first process whatever words it does not know itself.
+    if std::process::id() == 1 {
+        boot::init();
+    }
     let cli = Cli::parse();
     let result = match &cli.command {
+        Command::Boot => boot::run(),
         Command::Run(args) => run::run(args).map(|exit| (exit, String::new())),
         Command::Plan(args) => run::plan(args),
         Command::Boards(args) => boards::text(args).map(|text| (0, text)),

@@ -32,6 +32,30 @@ pub(crate) fn embedded() -> Result<Vec<Profile>, UsageError> {
     EMBEDDED.iter().map(|(file, text)| Ok(Profile::parse(text, file)?)).collect()
 }
 
+/// The profiles in the files `*.toml` of a directory, by file name; none if there is no such directory.
+///
+/// # Errors
+/// If one of them is wrong.
+pub(crate) fn in_directory(directory: &Path) -> Result<Vec<Profile>, UsageError> {
+    let wrong = |error: std::io::Error| UsageError::ProfileFile {
+        path: directory.to_owned(),
+        detail: error.to_string(),
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(wrong)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(wrong)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
+
 /// The profile called `name_or_file`: a built-in one, else a file.
 pub(crate) fn choose(name_or_file: &str) -> Result<Profile, UsageError> {
     let profiles = embedded()?;
@@ -186,6 +210,19 @@ mod tests {
         std::fs::write(&path, "name = 3").unwrap();
         let error = choose(path.to_str().unwrap()).unwrap_err().to_string();
         assert!(error.contains("mine.toml") && error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_gives_its_profiles_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(in_directory(&directory.path().join("absent")).unwrap().is_empty());
+        for (file, text) in [("b.toml", "name = \"b\""), ("a.toml", "name = \"a\""), ("README", "no TOML")] {
+            std::fs::write(directory.path().join(file), text).unwrap();
+        }
+        let found = in_directory(directory.path()).unwrap();
+        assert_eq!(found.iter().map(|profile| &profile.name).collect::<Vec<_>>(), ["a", "b"]);
+        std::fs::write(directory.path().join("c.toml"), "nmae = 3").unwrap();
+        assert!(in_directory(directory.path()).unwrap_err().to_string().contains("c.toml"));
     }
 
     #[test]

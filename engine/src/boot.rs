@@ -111,6 +111,7 @@ impl Run<'_> {
         drive::recover(self.operation, &mut self.drive)?;
         let options = self.options(report)?.1;
         self.expand(&options, report)?;
+        report.after = options.settings.after;
         let wish = self.wish(report)?;
         report.mode = Some(wish.plan.mode());
         for line in wish.plan.lines() {

@@ -143,6 +143,8 @@ fn printable(name: &str) -> String {
 pub struct Settings {
     /// The board profile this drive is for; on another board nothing is done.
     pub board: Option<String>,
+    /// What the board does once all has succeeded, where the replicator is its init or was started by it.
+    pub after: After,
     /// `[capture]`
     pub capture: CaptureSettings,
     /// `[write]`
@@ -151,6 +153,19 @@ pub struct Settings {
     pub expand: ExpandSettings,
     /// `[timeouts]`
     pub timeouts: TimeoutSettings,
+}
+
+/// What follows a success. After a failure the board always waits: somebody has to see it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    /// The LEDs show it until the power is removed.
+    #[default]
+    Wait,
+    /// The board starts anew; with the drive still in, many boards boot from it again.
+    Reboot,
+    /// The board switches off.
+    Poweroff,
 }
 
 /// `[capture]`: how media become images.
@@ -351,14 +366,14 @@ mod tests {
 
     #[test]
     fn a_full_settings_file() {
-        let text = "\u{feff}board = \"tsimx6\"\r\n[capture]\r\ncompress = false\r\nskip = [\"emmc\"]\r\nxz_preset = 0\r\n\
+        let text = "\u{feff}board = \"tsimx6\"\r\nafter = \"poweroff\"\r\n[capture]\r\ncompress = false\r\nskip = [\"emmc\"]\r\nxz_preset = 0\r\n\
                     xz_dictionary_kib = 1024\r\nsanitise = false\r\nrules = \"rules/site.toml\"\r\n[write]\r\n\
                     write_back = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
         let options = options(&[], Some(text)).unwrap();
         assert!(!options.compress && options.write_back);
         assert_eq!(skipped(&options), ["emmc"]);
         let settings = options.settings;
-        assert_eq!(settings.board.as_deref(), Some("tsimx6"));
+        assert_eq!((settings.board.as_deref(), settings.after), (Some("tsimx6"), After::Poweroff));
         assert_eq!((settings.capture.xz_preset, settings.capture.xz_dictionary_kib), (0, Some(1024)));
         assert_eq!((settings.capture.sanitise, settings.expand.enabled), (false, false));
         assert_eq!(settings.capture.rules.as_deref(), Some("rules/site.toml"));
@@ -367,7 +382,7 @@ mod tests {
 
     #[test]
     fn faults_name_the_line_and_the_known_keys() {
-        let table: [(&str, usize, &[&str]); 10] = [
+        let table: [(&str, usize, &[&str]); 11] = [
             ("[capture]\n\ncompres = true\n", 3, &["compres", "compress", "xz_preset"]),
             ("[captur]\n", 1, &["captur", "timeouts"]),
             ("board = \"a\"\n[capture]\nxz_preset = 10\n", 3, &["10", "0 to 9"]),
@@ -377,6 +392,7 @@ mod tests {
             ("[capture]\nrules = \"/\"\n", 2, &["name of a file"]),
             ("[capture]\ncompress = \"no\"\n", 2, &["boolean"]),
             ("board = \"a\"\nboard = \"b\"\n", 2, &["duplicate"]),
+            ("after = \"halt\"\n", 1, &["halt", "wait", "reboot", "poweroff"]),
             ("\n\n= 3\n", 3, &["key"]),
         ];
         for (text, expected_line, words) in table {

@@ -1,6 +1,7 @@
 //! What a run did, for the report file and for the last lines on the console.
 
 use crate::error::Error;
+use crate::options::After;
 use crate::printable;
 use replicator_hal::{CacheBypass, Status};
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub struct Report {
     pub failure: Option<Error>,
     /// What the LEDs show.
     pub status: Status,
+    /// What the drive wants the board to do after a success.
+    pub after: After,
 }
 
 #[derive(Serialize)]
@@ -177,6 +180,7 @@ impl Report {
             outcomes: Vec::new(),
             failure: None,
             status: Status::Failure,
+            after: After::default(),
         }
     }
 

@@ -5,6 +5,7 @@ use super::file_systems::{FileSystemsConfig, LinuxFileSystems};
 use super::firmware::LinuxFirmware;
 use super::gpio_lines::{GpioLine, GpioLines};
 use super::led_class::LedClass;
+use super::led_fallback::{LedFallback, LedSource};
 use super::led_lines::{LedLines, NoLines};
 use super::leds::LedThread;
 use super::roots::KernelRoots;
@@ -34,6 +35,13 @@ pub enum LedConfig {
         /// The green one.
         green: GpioLine,
     },
+    /// By the LED class, and where that does not have them, by GPIO lines; each LED for itself.
+    Fallback {
+        /// The red one.
+        red: LedSource,
+        /// The green one.
+        green: LedSource,
+    },
 }
 
 impl LedConfig {
@@ -46,6 +54,9 @@ impl LedConfig {
             Self::None => Box::new(NoLines),
             Self::Class { red, green } => Box::new(LedClass::new(roots.sys.join("class/leds"), &red, &green)),
             Self::Gpio { red, green } => Box::new(GpioLines::new(red, green)),
+            Self::Fallback { red, green } => {
+                Box::new(LedFallback::new(roots.sys.join("class/leds"), red, green))
+            }
         };
         LedThread::start(lines, note).map_err(|error| Error::from_io(error, "starting", "the LED thread"))
     }
@@ -86,6 +97,8 @@ impl LinuxBoardConfig {
 pub struct LinuxBoard {
     /// What the engine gets.
     pub board: Board,
+    /// The LEDs, which the board shares: they can be asked what they show.
+    pub leds: Arc<LedThread>,
     /// Looks up devices by path.
     pub devices: Arc<LinuxDevices>,
     /// Mounted volumes.
@@ -101,7 +114,7 @@ impl LinuxBoard {
         let records: Arc<dyn Records> = Arc::new(FileRecords::on_stderr(config.log_dir));
         let led_records = Arc::clone(&records);
         let note = move |error: &Error| led_records.console(&format!("LED: {error}"));
-        let leds = config.leds.start(&config.roots, note)?;
+        let leds = Arc::new(config.leds.start(&config.roots, note)?);
         let volumes = Arc::<Volumes>::default();
         let devices = Arc::new(LinuxDevices::new(config.roots.clone()));
         let system = LinuxSystem::new(config.roots.proc.clone(), Arc::clone(&volumes));
@@ -117,13 +130,13 @@ impl LinuxBoard {
         let board = Board {
             devices: Arc::<LinuxDevices>::clone(&devices),
             file_systems: Arc::new(file_systems),
-            leds: Arc::new(leds),
+            leds: Arc::<LedThread>::clone(&leds),
             clock: Arc::new(HostClock::new()),
             tasks: Arc::new(ThreadTasks),
             system: Arc::new(system),
             firmware: Arc::new(LinuxFirmware::new(Arc::clone(&devices), Arc::clone(&volumes))),
             records,
         };
-        Ok(Self { board, devices, volumes })
+        Ok(Self { board, leds, devices, volumes })
     }
 }

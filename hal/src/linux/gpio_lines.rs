@@ -32,6 +32,11 @@ impl GpioLines {
         let lamp = |line| Lamp { line, handle: None };
         Self { red: lamp(red), green: lamp(green) }
     }
+
+    /// The same line, whichever LED is asked for: for one LED that is known to hang on it.
+    pub(super) fn one(line: GpioLine) -> Self {
+        Self::new(line.clone(), line)
+    }
 }
 
 impl LedLines for GpioLines {

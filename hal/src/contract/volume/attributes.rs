@@ -78,7 +78,8 @@ pub fn times_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     }
     volume.symlink(&path("link"), b"file").unwrap();
     let before_1970 = Timestamp { seconds: -1, nanos: 5 };
-    for time in [odd, even, before_1970, Timestamp::default()] {
+    let past_2038 = Timestamp { seconds: 2_211_854_706, nanos: 7 };
+    for time in [odd, even, before_1970, past_2038, Timestamp::default()] {
         for name in ["file", "dir"] {
             volume.set_modified(&path(name), time).unwrap();
             assert_eq!(volume.metadata(&path(name)).unwrap().modified, time, "{name}");

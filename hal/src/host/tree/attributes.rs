@@ -6,9 +6,9 @@ use super::{OpenRoot, Tree};
 use crate::{Error, ErrorKind, Metadata, Owner, RelativePath, Result, Timestamp, Xattr};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, major, minor, utimensat};
-use nix::sys::time::TimeSpec;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, major, minor};
 use nix::unistd::{Gid, Uid, fchownat};
+use rustix::fs::{Timespec, Timestamps, utimensat};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -71,16 +71,17 @@ impl Tree {
     /// See [`crate::Volume::set_modified`].
     ///
     /// # Errors
-    /// As there; `OutOfRange` for a time that a 32-bit host cannot say.
+    /// As there; `OutOfRange` for more than a second of nanoseconds.
     pub fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
         let operation = "setting the time of";
         let root = self.writing(operation, path)?;
-        let time = time_spec(modified).ok_or_else(|| {
-            Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "no time this host can say")
-        })?;
+        let time = time_spec(modified)
+            .ok_or_else(|| Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "no time"))?;
         let place = self.place(&root, path, operation)?;
-        utimensat(&place, place.name, &time, &time, UtimensatFlags::NoFollowSymlink)
-            .map_err(|errno| failed(errno, operation, path))
+        // By rustix, because the plain `utimensat` of a 32-bit host ends with the year 2038.
+        let times = Timestamps { last_access: time, last_modification: time };
+        utimensat(&place, place.name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| failed(io::Error::from(errno), operation, path))
     }
 
     /// See [`crate::Volume::xattrs`]. A file system without attributes has none.
@@ -170,11 +171,6 @@ fn device_number(device: u64) -> (u32, u32) {
     (part(major(device)), part(minor(device)))
 }
 
-fn time_spec(time: Timestamp) -> Option<TimeSpec> {
-    if time.nanos >= 1_000_000_000 {
-        return None;
-    }
-    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)] // 32 bits on some hosts.
-    let (seconds, nanos) = (time.seconds.try_into().ok()?, time.nanos.try_into().ok()?);
-    Some(TimeSpec::new(seconds, nanos))
+fn time_spec(time: Timestamp) -> Option<Timespec> {
+    (time.nanos < 1_000_000_000).then(|| Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() })
 }

@@ -1,0 +1,60 @@
+//! The console: standard input and output of everything, and a shell for who asks for one.
+
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use std::fs::OpenOptions;
+use std::io::BufRead;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::thread;
+
+const CONSOLE: &str = "/dev/console";
+const SHELL: &str = "/bin/sh";
+/// Gives the shell a terminal of its own, so that Ctrl-C reaches what runs in it.
+const SETSID: [&str; 2] = ["/bin/setsid", "/usr/bin/setsid"];
+
+/// Makes the console standard input and output: whoever started us may not have had one.
+///
+/// # Errors
+/// If there is none; all is silent then.
+pub(super) fn open() -> std::io::Result<()> {
+    let console = OpenOptions::new().read(true).write(true).open(CONSOLE)?;
+    dup2_stdin(&console)?;
+    dup2_stdout(&console)?;
+    dup2_stderr(&console)?;
+    Ok(())
+}
+
+/// Starts a shell each time somebody presses Enter, where the image has one. `wait` waits for the end of a process: that
+/// is init's to do, because it is the one who is told.
+pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
+    if !Path::new(SHELL).exists() {
+        return;
+    }
+    println!("Press Enter for a shell.");
+    let started = thread::Builder::new().name("console".into()).spawn(move || {
+        let mut line = String::new();
+        // At its end somebody has hung up for good.
+        while matches!(std::io::stdin().lock().read_line(&mut line), Ok(read) if read > 0) {
+            line.clear();
+            match shell().spawn() {
+                Ok(child) => wait(child),
+                Err(error) => eprintln!("replicator: {SHELL}: {error}"),
+            }
+            println!("Press Enter for a shell.");
+        }
+    });
+    if let Err(error) = started {
+        eprintln!("replicator: no shell: {error}");
+    }
+}
+
+fn shell() -> Command {
+    match SETSID.into_iter().find(|path| Path::new(path).exists()) {
+        Some(setsid) => {
+            let mut command = Command::new(setsid);
+            command.args(["-c", SHELL]);
+            command
+        }
+        None => Command::new(SHELL),
+    }
+}

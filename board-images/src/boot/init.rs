@@ -1,0 +1,144 @@
+//! The first process of a system that consists of the replicator: mounts what the kernel offers, loads modules, starts
+//! `replicator boot`, and reaps.
+//!
+//! The work is a process of its own, so that its end, however it comes, finds somebody who still shows the failure: the
+//! kernel panics if its first process ends, and picks the largest when memory runs out.
+
+use super::{after, all_profiles, console, led_config, modules, pseudo, stay, watchdog};
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, wait};
+use nix::unistd::Pid;
+use replicator_hal::linux::KernelRoots;
+use replicator_hal::{Leds, Status};
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Programs of the initramfs are found here.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Pause where there is no child to wait for.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Processes whose end somebody waits for.
+type Awaited = Arc<Mutex<Vec<(Pid, Sender<()>)>>>;
+
+/// Is init.
+pub(crate) fn run() -> ! {
+    let wrong = pseudo::mount_all();
+    let opened = console::open();
+    println!("replicator {} is init", env!("CARGO_PKG_VERSION"));
+    wrong.iter().for_each(|what| eprintln!("replicator: {what}"));
+    modules::load();
+    let awaited = Awaited::default();
+    match opened {
+        Ok(()) => {
+            let for_shell = Arc::clone(&awaited);
+            console::offer_shell(move |child| await_end(&for_shell, &child));
+        }
+        Err(error) => eprintln!("replicator: no console: {error}"),
+    }
+    let worker =
+        Command::new("/proc/self/exe").arg("boot").env("PATH", PATH).env(after::OWN_INIT, "1").spawn();
+    match worker {
+        Ok(worker) => reap(&awaited, Some(pid(&worker))),
+        Err(error) => {
+            eprintln!("replicator: starting the work: {error}");
+            take_over();
+            reap(&awaited, None)
+        }
+    }
+}
+
+fn pid(child: &Child) -> Pid {
+    // Process numbers are below 2^22.
+    Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
+}
+
+fn await_end(awaited: &Awaited, child: &Child) {
+    let (sender, ended) = channel();
+    awaited.lock().unwrap_or_else(PoisonError::into_inner).push((pid(child), sender));
+    // An error would mean that nobody reaps any more.
+    let _ = ended.recv();
+}
+
+/// Waits for every process that ends, for ever; `worker` must not.
+fn reap(awaited: &Awaited, worker: Option<Pid>) -> ! {
+    loop {
+        let (ended, how) = match wait() {
+            Ok(WaitStatus::Exited(pid, status)) => (pid, format!("exit status {status}")),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, format!("killed by {signal}")),
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => {
+                thread::sleep(IDLE);
+                continue;
+            }
+        };
+        if worker == Some(ended) {
+            eprintln!("replicator: the work ended unexpectedly: {how}; FAILED");
+            take_over();
+        }
+        let mut awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        awaited.retain(|(pid, sender)| *pid != ended || sender.send(()).is_err());
+    }
+}
+
+/// Shows what the worker can no longer show, and feeds the watchdog in its place.
+fn take_over() {
+    let boot_areas = unprotected_boot_areas(&KernelRoots::default().sys);
+    let status = if boot_areas.is_empty() { Status::Failure } else { Status::Critical };
+    for area in boot_areas {
+        eprintln!("replicator: {area} may hold half a bootloader: do not remove power; CRITICAL");
+    }
+    let config = led_config(&all_profiles().0);
+    match config.start(&KernelRoots::default(), |error| eprintln!("LED: {error}")) {
+        Ok(leds) => {
+            leds.show(status);
+            let leds = Arc::new(leds);
+            watchdog::feed(Arc::clone(&leds));
+            // Dropping it would end the pattern.
+            let kept = thread::Builder::new().name("keeper".into()).spawn(move || {
+                let _leds = leds;
+                stay()
+            });
+            if let Err(error) = kept {
+                eprintln!("replicator: the LEDs go dark: {error}");
+            }
+        }
+        Err(error) => eprintln!("replicator: {error}"),
+    }
+}
+
+/// Boot areas whose write protection is off: whoever switched it off did not come to switch it on again.
+fn unprotected_boot_areas(sys: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(sys.join("class/block")) else { return Vec::new() };
+    let mut areas: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let force_ro = std::fs::read_to_string(entry.path().join("force_ro"));
+            let is_boot_area = entry.file_name().to_string_lossy().contains("boot");
+            is_boot_area && force_ro.is_ok_and(|text| text.trim() == "0")
+        })
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    areas.sort();
+    areas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_area_without_protection_is_found() {
+        let sys = tempfile::tempdir().unwrap();
+        for (name, force_ro) in [("mmcblk0", "0\n"), ("mmcblk0boot0", "0\n"), ("mmcblk0boot1", "1\n")] {
+            let device = sys.path().join("class/block").join(name);
+            std::fs::create_dir_all(&device).unwrap();
+            std::fs::write(device.join("force_ro"), force_ro).unwrap();
+        }
+        assert_eq!(unprotected_boot_areas(sys.path()), ["mmcblk0boot0"]);
+    }
+}

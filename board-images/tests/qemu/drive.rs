@@ -1,0 +1,93 @@
+//! The drive: as `ci/qemu` has built it, grown to a stick's size, and what is on it after a run.
+
+use super::media::{self, MIB, Mounted};
+use super::stage::{Stage, copy};
+use super::tools::shell;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+
+const LEN_BYTES: u64 = 768 * MIB;
+/// What is on a drive before its first run.
+const FIRST_FILES: [&str; 3] = ["boot", "lost+found", "replicator.toml"];
+
+/// A drive's image.
+pub(crate) struct Drive {
+    /// The image.
+    pub(crate) file: PathBuf,
+}
+
+impl Drive {
+    /// A fresh one, whose partition does not fill it yet.
+    pub(crate) fn new(stage: &Stage, name: &str) -> Self {
+        let file = stage.path(name);
+        copy(&stage.drive_file("drive.img"), &file);
+        OpenOptions::new().write(true).open(&file).unwrap().set_len(LEN_BYTES).unwrap();
+        Self { file }
+    }
+
+    /// A copy as it is now.
+    pub(crate) fn copy(&self, stage: &Stage, name: &str) -> Self {
+        let file = stage.path(name);
+        copy(&self.file, &file);
+        Self { file }
+    }
+
+    /// Puts a file into its root.
+    #[track_caller]
+    pub(crate) fn put(&self, name: &str, content: &[u8]) {
+        let mounted = Mounted::read_write(&self.file);
+        fs::write(mounted.path.join(name), content).unwrap();
+        mounted.end();
+    }
+
+    /// Changes files in its root.
+    #[track_caller]
+    pub(crate) fn change(&self, change: impl FnOnce(&Path)) {
+        let mounted = Mounted::read_write(&self.file);
+        change(&mounted.path);
+        mounted.end();
+    }
+
+    /// Names in its root, beside those that it began with.
+    #[track_caller]
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mounted = Mounted::read_only(&self.file);
+        let entries = fs::read_dir(&mounted.path).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        mounted.end();
+        names.retain(|name| !FIRST_FILES.contains(&name.as_str()));
+        names.sort();
+        names
+    }
+
+    /// Fails unless a medium begins with a disk image on the drive, byte for byte.
+    #[track_caller]
+    pub(crate) fn compare(&self, image: &str, medium: &Path) {
+        let mounted = Mounted::read_only(&self.file);
+        let image = mounted.path.join(image);
+        shell("xz -dc \"$1\" | cmp -n \"$(xz -dc \"$1\" | wc -c)\" - \"$2\"", [image.as_path(), medium]);
+        mounted.end();
+    }
+
+    /// Fails unless its file system is sound, fills the drive, and every image on it is whole and fits its sidecars.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        media::check(&self.file);
+        let (start, len) = media::partition(&self.file, 1);
+        assert!(start + len + 2 * MIB >= LEN_BYTES, "the partition was not expanded: {start}, {len}");
+        let mounted = Mounted::read_only(&self.file);
+        shell(CHECK_IMAGES, [&mounted.path]);
+        mounted.end();
+    }
+}
+
+/// As an operator would check them on a PC.
+const CHECK_IMAGES: &str = r#"
+cd "$1"
+for image in *image.*.xz; do
+    xz -t "$image"
+    content=${image%.xz}
+    [ "$(xz -dc "$image" | md5sum | cut -d' ' -f1)" = "$(cut -d' ' -f1 "$content.md5")" ]
+done
+"#;

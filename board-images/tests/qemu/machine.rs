@@ -1,0 +1,313 @@
+//! An emulated board: QEMU with its disks, its console in a file, its monitor and its LED lines.
+
+use super::leds::{Pattern, Wiring};
+use super::qmp::Qmp;
+use super::qtest::{Edge, Recorder};
+use super::stage::{self, Stage};
+use serde_json::json;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// For whatever an emulated board on a busy machine may take to say the next thing that is waited for.
+const PATIENCE: Duration = Duration::from_secs(420);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The boards that are emulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Q35,
+    VirtArm64,
+    /// With a newer emulator, which has an eMMC.
+    VirtArm64Newer,
+    VirtArmv7,
+    Sabrelite,
+}
+
+impl Kind {
+    /// Name of the table that the drive is made by.
+    pub(crate) fn table(self) -> &'static str {
+        match self {
+            Self::Q35 => "qemu-q35",
+            Self::VirtArm64 | Self::VirtArm64Newer => "qemu-virt-arm64",
+            Self::VirtArmv7 => "qemu-virt-armv7",
+            Self::Sabrelite => "qemu-sabrelite",
+        }
+    }
+
+    /// Debian's name of the architecture.
+    pub(crate) fn debian_architecture(self) -> &'static str {
+        match self {
+            Self::Q35 => "amd64",
+            Self::VirtArm64 | Self::VirtArm64Newer => "arm64",
+            Self::VirtArmv7 | Self::Sabrelite => "armhf",
+        }
+    }
+
+    /// The emulator.
+    pub(crate) fn program(self) -> PathBuf {
+        match self {
+            Self::Q35 => "qemu-system-x86_64".into(),
+            Self::VirtArm64 => "qemu-system-aarch64".into(),
+            Self::VirtArm64Newer => stage::prepared("newer/qemu-system-aarch64"),
+            Self::VirtArmv7 | Self::Sabrelite => "qemu-system-arm".into(),
+        }
+    }
+
+    fn kernel(self) -> &'static str {
+        match self {
+            Self::Q35 => "bzImage",
+            Self::VirtArm64 | Self::VirtArm64Newer => "Image",
+            Self::VirtArmv7 | Self::Sabrelite => "zImage",
+        }
+    }
+
+    /// Without high memory a 32-bit kernel can reach PCI; without ACPI the LEDs are on the PL061. No hardware
+    /// virtualisation, wherever it is run.
+    pub(crate) fn machine(self) -> &'static [&'static str] {
+        match self {
+            Self::Q35 => &["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "512"],
+            Self::VirtArm64 | Self::VirtArm64Newer => {
+                &["-machine", "virt,accel=tcg,acpi=off", "-cpu", "cortex-a53", "-smp", "2", "-m", "512"]
+            }
+            Self::VirtArmv7 => {
+                &["-machine", "virt,accel=tcg,highmem=off", "-cpu", "cortex-a15", "-smp", "2", "-m", "512"]
+            }
+            Self::Sabrelite => &["-machine", "sabrelite,accel=tcg", "-m", "1G", "-serial", "null"],
+        }
+    }
+
+    /// Idling would stop the timers of the sabrelite for seconds.
+    fn command_line(self) -> &'static str {
+        match self {
+            Self::Q35 => "console=ttyS0 replicator.board=qemu-q35",
+            Self::VirtArm64 | Self::VirtArm64Newer | Self::VirtArmv7 => "console=ttyAMA0",
+            Self::Sabrelite => "console=ttymxc1,115200 nohlt",
+        }
+    }
+
+    /// Which lines of the GPIO controller the LEDs hang on; as the profile says.
+    pub(crate) fn wiring(self) -> Option<Wiring> {
+        match self {
+            Self::Q35 => None,
+            _ => Some(Wiring { red: 1, green: 0 }),
+        }
+    }
+}
+
+/// What a disk is attached by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bus {
+    Usb,
+    Sd,
+    Sata,
+    Nvme,
+    /// With two boot areas of a MiB each.
+    Emmc,
+}
+
+impl Bus {
+    /// Controller and device for the `index`-th drive of the machine.
+    fn devices(self, kind: Kind, index: usize, serial: &str) -> Vec<String> {
+        let mut devices = match (self, kind) {
+            (_, Kind::Sabrelite) => vec![],
+            (Self::Usb, _) => vec!["qemu-xhci,id=usb,addr=0x4".to_owned()],
+            (Self::Sd, _) => vec!["sdhci-pci,id=sd,addr=0x5".to_owned()],
+            (Self::Sata, _) => vec!["ahci,id=sata,addr=0x6".to_owned()],
+            (Self::Nvme, _) => vec![],
+            (Self::Emmc, _) => vec!["sdhci-pci,id=mmc,addr=0x8".to_owned()],
+        };
+        let usb_bus = if kind == Kind::Sabrelite { "usb-bus.1" } else { "usb.0" };
+        devices.push(match self {
+            Self::Usb => format!("usb-storage,id=stick,bus={usb_bus},removable=on,drive=disk{index}"),
+            Self::Sd => format!("sd-card,drive=disk{index}"),
+            Self::Sata => format!("ide-hd,bus=sata.0,drive=disk{index},serial={serial}"),
+            Self::Emmc => format!("emmc,drive=disk{index},boot-partition-size=1048576"),
+            Self::Nvme => format!("nvme,addr=0x7,drive=disk{index},serial={serial}"),
+        });
+        devices
+    }
+}
+
+/// How a board comes to its kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The emulator loads kernel and initramfs.
+    Direct,
+    /// The bootloader loads them from the drive.
+    Bootloader,
+}
+
+/// What a board is made of, before it is switched on.
+pub(crate) struct Board<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) start: Start,
+    /// Disks by bus; the file's name is the serial number where the disk has one.
+    pub(crate) disks: Vec<(Bus, &'a Path)>,
+    /// Replaces the machine's own.
+    pub(crate) device_tree: Option<&'a Path>,
+    /// More words for the kernel's command line.
+    pub(crate) words: &'a str,
+}
+
+impl<'a> Board<'a> {
+    /// A board with these disks, whose kernel the emulator loads.
+    pub(crate) fn new(stage: &'a Stage, disks: Vec<(Bus, &'a Path)>) -> Self {
+        Self { stage, start: Start::Direct, disks, device_tree: None, words: "" }
+    }
+
+    /// Switches it on; `boot` names the console's file.
+    pub(crate) fn switch_on(&self, boot: &str) -> Machine {
+        Machine::start(self, boot)
+    }
+
+    fn arguments(&self, console: &Path, sockets: &Path) -> Vec<String> {
+        let kind = self.stage.kind;
+        let mut words: Vec<String> = kind.machine().iter().map(|word| (*word).to_owned()).collect();
+        let mut add = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        add("-serial", format!("file:{}", console.display()));
+        add("-qmp", format!("unix:{}/qmp,server=on,wait=off", sockets.display()));
+        add("-qtest", format!("unix:{}/qtest,server=on,wait=off", sockets.display()));
+        add("-qtest-log", "none".into());
+        for (index, (bus, file)) in self.disks.iter().enumerate() {
+            let file_name = file.file_stem().unwrap().to_string_lossy();
+            // What the guest has written is in the file even if the emulator is killed, flushed or not.
+            add("-drive", format!("if=none,id=disk{index},format=raw,cache=unsafe,file={}", file.display()));
+            for device in bus.devices(kind, index, &file_name) {
+                add("-device", device);
+            }
+        }
+        match self.start {
+            Start::Direct => {
+                add("-kernel", self.stage.drive_file(kind.kernel()).display().to_string());
+                add("-initrd", self.stage.drive_file("initramfs").display().to_string());
+                let line = format!("{} loglevel=4 panic=-1 {}", kind.command_line(), self.words);
+                add("-append", line.trim().to_owned());
+            }
+            Start::Bootloader => {
+                // Where the i.MX6 of this board would have put it, and its entry.
+                let loader = self.stage.debian("u-boot/usr/lib/u-boot/mx6qsabrelite/u-boot-dtb.imx");
+                add("-device", format!("loader,file={},addr=0x177ff400,force-raw=on", loader.display()));
+                add("-device", "loader,addr=0x17800000,cpu-num=0".into());
+            }
+        }
+        if let Some(tree) = self.device_tree {
+            add("-dtb", tree.display().to_string());
+        }
+        let switches = ["-nodefaults", "-display", "none", "-no-reboot", "-net", "none", "-S"];
+        words.extend(switches.map(str::to_owned));
+        words
+    }
+}
+
+/// A board that runs; killed, as if the power went, when it is dropped.
+pub(crate) struct Machine {
+    child: Child,
+    console: PathBuf,
+    qmp: Qmp,
+    wiring: Option<Wiring>,
+    recorder: Option<Recorder>,
+}
+
+impl Machine {
+    fn start(board: &Board<'_>, boot: &str) -> Self {
+        let kind = board.stage.kind;
+        let console = board.stage.console(boot);
+        std::fs::write(&console, "").unwrap();
+        let sockets = tempfile::tempdir().unwrap();
+        let mut command = Command::new(kind.program());
+        command.args(board.arguments(&console, sockets.path()));
+        let child = command.stdin(Stdio::null()).spawn().unwrap();
+        let mut qmp = Qmp::new(connect(&sockets.path().join("qmp")));
+        let qtest = connect(&sockets.path().join("qtest"));
+        let controller = match kind {
+            Kind::Q35 => None,
+            Kind::Sabrelite => Some("/machine/soc/gpio4".to_owned()),
+            _ => Some(qmp.path_of("/machine/unattached", |_, kind| kind == "child<pl061>")),
+        };
+        let recorder = controller.map(|path| Recorder::start(qtest, &path));
+        qmp.command("cont", &json!({}));
+        board.stage.tell(&format!("{boot}: switched on"));
+        Self { child, console, qmp, wiring: kind.wiring(), recorder }
+    }
+
+    /// What the console has said so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.console).unwrap()).into_owned()
+    }
+
+    /// Waits until the console has said `wanted`, and returns the whole line.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, wanted: &str) -> String {
+        let started = Instant::now();
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            let text = self.text();
+            if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
+                return line.to_owned();
+            }
+            assert!(ended.is_none(), "QEMU ended: {ended:?}; no {wanted:?} in\n{text}");
+            assert!(!text.contains("Kernel panic"), "{text}");
+            assert!(started.elapsed() < PATIENCE, "no {wanted:?} in time:\n{text}");
+            sleep(POLL);
+        }
+    }
+
+    /// Where its LEDs are; `None` for a board without.
+    pub(crate) fn wiring(&self) -> Option<Wiring> {
+        self.wiring
+    }
+
+    /// All changes of the LED lines so far.
+    pub(crate) fn edges(&self) -> Vec<Edge> {
+        self.recorder.as_ref().map(Recorder::edges).unwrap_or_default()
+    }
+
+    /// What the LEDs show between two moments; `None` for a board without.
+    pub(crate) fn pattern(&self, from: Instant, until: Instant) -> Option<Pattern> {
+        self.wiring.map(|wiring| Pattern::of(&self.edges(), wiring, from, until))
+    }
+
+    /// What the LEDs show from now on, for so long.
+    pub(crate) fn watch(&self, time: Duration) -> Option<Pattern> {
+        let from = Instant::now();
+        sleep(time);
+        self.pattern(from, Instant::now())
+    }
+
+    /// Pulls the drive.
+    pub(crate) fn pull_drive(&mut self) {
+        self.qmp.command("device_del", &json!({ "id": "stick" }));
+    }
+
+    /// Waits for the board to switch itself off.
+    #[track_caller]
+    pub(crate) fn wait_for_end(mut self) {
+        let started = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < PATIENCE, "still on:\n{}", self.text());
+            sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn connect(path: &Path) -> UnixStream {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(started.elapsed() < PATIENCE, "{}: {error}", path.display()),
+        }
+        sleep(POLL);
+    }
+}

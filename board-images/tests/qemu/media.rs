@@ -1,0 +1,108 @@
+//! Images of media and what other people's tools say of them.
+
+use super::tools::{run, shell};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// Makes an empty medium.
+pub(crate) fn blank(path: &Path, len_bytes: u64) {
+    File::create(path).unwrap().set_len(len_bytes).unwrap();
+}
+
+/// Where a partition lies, by sfdisk: start and length in bytes.
+#[track_caller]
+pub(crate) fn partition(image: &Path, number: usize) -> (u64, u64) {
+    let text = run("sfdisk", ["--json".as_ref(), image.as_os_str()]);
+    let table: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let entry = &table["partitiontable"]["partitions"][number - 1];
+    let sectors = |key: &str| entry[key].as_u64().unwrap_or_else(|| panic!("{key} in {text}"));
+    (sectors("start") * 512, sectors("size") * 512)
+}
+
+/// Makes an ext4 file system in the first partition.
+#[track_caller]
+pub(crate) fn make_ext4(image: &Path, label: &str) {
+    let (start, len) = partition(image, 1);
+    let (offset, blocks) = (format!("offset={start}"), format!("{}k", len / 1024));
+    let file = image.display().to_string();
+    run("mke2fs", ["-q", "-F", "-t", "ext4", "-L", label, "-E", &offset, &file, &blocks]);
+}
+
+/// Makes a medium of two partitions, which can only be captured as a disk image.
+pub(crate) fn two_partitions(image: &Path) {
+    blank(image, 64 * MIB);
+    super::tools::partition(image, "label: gpt\nstart=1MiB, size=24MiB\nstart=25MiB, size=30MiB");
+    make_ext4(image, "two");
+}
+
+/// Fails unless partition table and file system of the first partition are in order. A journal to replay is none of
+/// its business.
+#[track_caller]
+pub(crate) fn check(image: &Path) {
+    run("sfdisk", ["--verify".as_ref(), image.as_os_str()]);
+    let label = run("sfdisk", ["--json".as_ref(), image.as_os_str()]);
+    if label.contains("\"gpt\"") {
+        let verdict = run("sgdisk", ["-v".as_ref(), image.as_os_str()]);
+        assert!(verdict.contains("No problems found"), "{}: {verdict}", image.display());
+    }
+    let (start, _) = partition(image, 1);
+    run("e2fsck", ["-fn".to_owned(), format!("{}?offset={start}", image.display())]);
+}
+
+/// Whether this is a medium that a board might try to boot from: it has a partition table.
+pub(crate) fn has_partition_table(image: &Path) -> bool {
+    let text = shell("sfdisk --json \"$1\" 2>/dev/null || true", [image]);
+    text.contains("\"partitions\"")
+}
+
+/// Whether `secret` is anywhere in the bytes of an image.
+pub(crate) fn holds(image: &Path, secret: &str) -> bool {
+    let line = "LC_ALL=C grep -qaF -- \"$2\" \"$1\" && echo found || true";
+    shell(line, [image.as_os_str(), secret.as_ref()]).contains("found")
+}
+
+/// The first partition of an image, mounted on this machine; unmounted at the end.
+pub(crate) struct Mounted {
+    /// Where.
+    pub(crate) path: PathBuf,
+}
+
+impl Mounted {
+    /// To look at; not even a journal is replayed.
+    #[track_caller]
+    pub(crate) fn read_only(image: &Path) -> Self {
+        Self::new(image, "ro,noload")
+    }
+
+    /// To change it.
+    #[track_caller]
+    pub(crate) fn read_write(image: &Path) -> Self {
+        Self::new(image, "rw")
+    }
+
+    #[track_caller]
+    fn new(image: &Path, options: &str) -> Self {
+        let path = image.with_extension("mounted");
+        fs::create_dir_all(&path).unwrap();
+        let (start, len) = partition(image, 1);
+        let options = format!("{options},loop,offset={start},sizelimit={len}");
+        run("mount", ["-o".as_ref(), options.as_ref(), image.as_os_str(), path.as_os_str()]);
+        Self { path }
+    }
+
+    /// Unmounts it; a failure counts.
+    #[track_caller]
+    pub(crate) fn end(self) {
+        run("umount", [&self.path]);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Only after a failure, which must not be hidden.
+        let _ = std::process::Command::new("umount").arg(&self.path).status();
+    }
+}

@@ -1,0 +1,87 @@
+//! QEMU's virt machine with a 32-bit processor, LEDs as GPIO lines: a clone is made although the power goes and the drive
+//! is pulled at the worst of times.
+
+use super::drive::Drive;
+use super::golden::{self, Golden, MARKER};
+use super::machine::{Board, Bus, Kind};
+use super::media;
+use super::run;
+use super::stage::Stage;
+use replicator_hal::Status;
+
+#[test]
+fn armv7_clones_through_power_cuts_and_a_pulled_drive() {
+    let Some(stage) = Stage::new("armv7", Kind::VirtArmv7) else { return };
+    let golden = Golden::new(&stage, "golden-nvme.img");
+    let drive = Drive::new(&stage, "drive.img");
+    let on = |boot: &str| {
+        let media = vec![(Bus::Usb, drive.file.as_path()), (Bus::Nvme, golden.medium.as_path())];
+        Board::new(&stage, media).switch_on(boot)
+    };
+    let no_image = |when: &str| {
+        golden.assert_untouched();
+        let names = drive.names();
+        assert!(!names.iter().any(|name| name.contains("image")), "{when}: {names:?}");
+    };
+
+    let mut machine = on("capture-cut");
+    machine.wait_for("nvme: compressing");
+    drop(machine);
+    no_image("power cut while compressing");
+
+    let mut machine = on("capture-pulled");
+    machine.wait_for("nvme: compressing");
+    machine.pull_drive();
+    let text = run::finish(&stage, &mut machine, Status::Failure);
+    stage.tell(text.lines().rfind(|line| line.contains("FAILED")).unwrap());
+    drop(machine);
+    no_image("drive pulled while compressing");
+
+    run::finish(&stage, &mut on("capture"), Status::Success);
+    drive.check();
+    golden.assert_untouched();
+    let names = drive.names();
+    assert!(
+        names.contains(&"nvmeimage.tar.xz".to_owned()) && !names.contains(&".capture".to_owned()),
+        "{names:?}"
+    );
+    stage.tell(&format!("captured: {}", names.join(" ")));
+    write(&stage, &golden, &drive);
+}
+
+fn write(stage: &Stage, golden: &Golden, drive: &Drive) {
+    drive.change(|root| {
+        for name in ["sdimage.tar.xz", "sataimage.tar.xz"] {
+            std::os::unix::fs::symlink("nvmeimage.tar.xz", root.join(name)).unwrap();
+        }
+    });
+    let [sd, sata, nvme] = ["blank-sd.img", "blank-sata.img", "blank-nvme.img"].map(|name| stage.path(name));
+    for medium in [&sd, &sata, &nvme] {
+        media::blank(medium, golden::LEN_BYTES);
+    }
+    let on = |boot: &str| {
+        let media = vec![
+            (Bus::Usb, drive.file.as_path()),
+            (Bus::Sd, sd.as_path()),
+            (Bus::Sata, sata.as_path()),
+            (Bus::Nvme, nvme.as_path()),
+        ];
+        Board::new(stage, media).switch_on(boot)
+    };
+    let before = super::devices::fingerprint(&drive.file);
+    let mut machine = on("write-cut");
+    machine.wait_for("verifying");
+    drop(machine);
+    for medium in [&sd, &sata, &nvme] {
+        assert!(!media::has_partition_table(medium), "{} looks bootable", medium.display());
+    }
+    run::finish(stage, &mut on("write"), Status::Success);
+    assert_eq!(super::devices::fingerprint(&drive.file), before, "the drive was changed by a write");
+    for medium in [&sd, &sata, &nvme] {
+        golden.compare(medium);
+    }
+
+    let mut clone = Board::new(stage, vec![(Bus::Sd, &sd)]);
+    clone.words = "rdinit=/clone-boot clone.root=mmcblk0p1";
+    clone.switch_on("clone").wait_for(MARKER);
+}

@@ -1,0 +1,117 @@
+//! Where a test plays: what `ci/qemu` has prepared, a directory of its own, one test at a time.
+
+use super::machine::Kind;
+use super::tools;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// An emulated board keeps both cores busy.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// What the test calls besides what the test on real devices needs.
+const PROGRAMS: [&str; 7] =
+    ["qemu-system-x86_64", "qemu-system-arm", "qemu-system-aarch64", "fdtput", "fdtget", "sgdisk", "debugfs"];
+
+/// A directory for media and drives of one kind of board.
+pub(crate) struct Stage {
+    name: &'static str,
+    /// The board.
+    pub(crate) kind: Kind,
+    directory: tempfile::TempDir,
+    started: Instant,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stage {
+    /// A stage for the test `name`, or `None` and a line that says why this system has none.
+    pub(crate) fn new(name: &'static str, kind: Kind) -> Option<Self> {
+        if std::env::var("REPLICATOR_QEMU").as_deref() == Ok("later") {
+            skip("has its own turn later");
+            return None;
+        }
+        if let Some(obstacle) = obstacle(kind) {
+            skip(&obstacle);
+            return None;
+        }
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        std::fs::create_dir_all(prepared("work")).unwrap();
+        std::fs::create_dir_all(prepared("logs")).unwrap();
+        let directory = tempfile::Builder::new().prefix(name).tempdir_in(prepared("work")).unwrap();
+        let stage = Self { name, kind, directory, started: Instant::now(), _turn: turn };
+        stage.tell("begins");
+        Some(stage)
+    }
+
+    /// A path on the stage.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Where the console of a boot is kept.
+    pub(crate) fn console(&self, boot: &str) -> PathBuf {
+        prepared("logs").join(format!("{}-{boot}.log", self.name))
+    }
+
+    /// What `ci/qemu` has made for this kind of board.
+    pub(crate) fn drive_file(&self, name: &str) -> PathBuf {
+        prepared("drive").join(self.kind.table()).join(name)
+    }
+
+    /// What `ci/qemu` has of Debian for this kind of board.
+    pub(crate) fn debian(&self, name: &str) -> PathBuf {
+        prepared("debian").join(self.kind.debian_architecture()).join(name)
+    }
+
+    /// A line for who watches.
+    pub(crate) fn tell(&self, what: &str) {
+        let seconds = self.started.elapsed().as_secs();
+        let line = format!("[{seconds:4} s] {}: {what}\n", self.name);
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.tell(if std::thread::panicking() { "FAILED" } else { "ends" });
+    }
+}
+
+/// A place in `target/qemu`.
+pub(crate) fn prepared(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/qemu").join(name)
+}
+
+fn obstacle(kind: Kind) -> Option<String> {
+    if let Some(obstacle) = tools::obstacle() {
+        return Some(obstacle);
+    }
+    let installed = |name: &&str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+    };
+    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !installed(name)).collect();
+    if !missing.is_empty() {
+        return Some(format!("needs {}", missing.join(", ")));
+    }
+    if kind == Kind::VirtArm64Newer && !kind.program().exists() {
+        return Some(format!("{} is missing; `ci/qemu` fetches it", kind.program().display()));
+    }
+    let drive = prepared("drive").join(kind.table()).join("drive.img");
+    (!drive.exists()).then(|| format!("{} is missing; `ci/qemu` makes it", drive.display()))
+}
+
+/// Says that a test is skipped; fails it where it must not be.
+fn skip(why: &str) {
+    assert_ne!(std::env::var("REPLICATOR_QEMU").as_deref(), Ok("required"), "cannot run: {why}");
+    // Past the test harness, which shows nothing of a test that passes.
+    std::io::stderr().write_all(format!("skipped: QEMU: {why}\n").as_bytes()).unwrap();
+}
+
+/// Copies a file with its holes.
+#[track_caller]
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("--sparse=always").args([from, to]).status().unwrap();
+    assert!(status.success(), "cp {} {}", from.display(), to.display());
+}

@@ -187,7 +187,7 @@ impl SimFirmware {
         let read = Op { name: "open", mutates: false, ..operation.clone() };
         let update = update.map(|(volume, path)| self.read_file(read, volume, path)).transpose()?;
         self.door.call(operation, |machine, _| {
-            let micro = machine.firmware.microcontroller.as_mut();
+            let micro = machine.storage.firmware.microcontroller.as_mut();
             let micro =
                 micro.filter(|micro| micro.updater != UpdaterBehaviour::Missing).ok_or_else(missing)?;
             Ok(match update {
@@ -231,7 +231,7 @@ impl Firmware for SimFirmware {
             if address % 4 != 0 {
                 return Err(error(ErrorKind::InvalidInput, "not a multiple of 4"));
             }
-            let value = machine.firmware.registers.get(&address).copied();
+            let value = machine.storage.firmware.registers.get(&address).copied();
             value.ok_or_else(|| error(ErrorKind::Unsupported, "no such register"))
         })
     }
@@ -252,8 +252,9 @@ impl Firmware for SimFirmware {
                 let bytes = self.read_file(read, *volume, path)?;
                 self.door.call(op, |machine, _| {
                     let text = std::str::from_utf8(&bytes).ok();
-                    let ran =
-                        text.and_then(|text| run_script(text, &path.to_string(), &mut machine.firmware.fpga));
+                    let ran = text.and_then(|text| {
+                        run_script(text, &path.to_string(), &mut machine.storage.firmware.fpga)
+                    });
                     ran.ok_or_else(|| {
                         Error::new(
                             ErrorKind::ToolFailed,

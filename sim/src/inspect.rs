@@ -153,7 +153,7 @@ impl World {
 
     /// Registers, microcontroller and FPGA.
     pub fn firmware(&self) -> FirmwareState {
-        self.door.peek(|machine, _| machine.firmware.clone())
+        self.door.peek(|machine, _| machine.storage.firmware.clone())
     }
 
     /// Bootloader areas whose write protection is off.

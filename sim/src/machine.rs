@@ -3,7 +3,6 @@
 use crate::defects::Fake;
 use crate::disk::Disk;
 use crate::faults::{Fault, FaultKind, Faults};
-use crate::firmware::FirmwareState;
 use crate::leds::LedLog;
 use crate::op::{Due, Flip, Model, Moment, Op};
 use crate::random::Random;
@@ -33,7 +32,6 @@ pub(crate) struct Machine {
     pub(crate) leds: LedLog,
     pub(crate) records: RecordLog,
     pub(crate) system: SystemState,
-    pub(crate) firmware: FirmwareState,
     pub(crate) wall_start: Timestamp,
     pub(crate) list_order: Random,
     pub(crate) mount_point: Vec<u8>,
@@ -134,7 +132,7 @@ impl Machine {
             next.storage.disks.insert(disk.identity.device.clone(), disk);
         }
         next.storage.crash(survival);
-        next.firmware.lose_power();
+        next.storage.firmware.lose_power();
         next.storage.disks.values_mut().for_each(Disk::mend);
         next.leds = LedLog::default();
         next.records = RecordLog::default();

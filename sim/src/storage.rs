@@ -4,6 +4,7 @@
 //! an image file on the drive are one thing to the layers above. What calls cost and which fail is not decided here.
 
 use crate::disk::Disk;
+use crate::firmware::FirmwareState;
 use crate::simfs::{Backing, Outcome, Refusal, SimFs, Survival, refuse};
 use replicator_hal::{
     Access, DeviceName, Error, ErrorKind, FaultId, FileKind, Holder, Region, Result, Timestamp, VolumeId,
@@ -64,6 +65,8 @@ pub struct Storage {
     pub(crate) disks: BTreeMap<Arc<str>, Disk>,
     /// `None` while a volume is worked on.
     pub(crate) volumes: BTreeMap<u64, Option<Box<Mounted>>>,
+    /// Registers, microcontroller, FPGA: they keep what they have, too.
+    pub(crate) firmware: FirmwareState,
     next_volume: u64,
     next_handle: u64,
     /// Mounts and files that were dropped instead of being closed.

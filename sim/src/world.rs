@@ -193,6 +193,7 @@ impl WorldBuilder {
     /// If content does not fit on its medium, or two devices have one name.
     pub fn build(self) -> Result<World> {
         let mut storage = Storage::default();
+        storage.firmware = self.firmware;
         for medium in self.media {
             let mut disk = Disk::new(medium.identity, medium.content.build(medium.len_bytes)?);
             disk.locked = medium.read_only;
@@ -213,7 +214,6 @@ impl WorldBuilder {
                 kernel_command_line: self.kernel_command_line,
                 fsck_script: None,
             },
-            firmware: self.firmware,
             wall_start: self.wall_start,
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),

@@ -92,6 +92,7 @@ impl Kind {
     pub(crate) fn wiring(self) -> Option<Wiring> {
         match self {
             Self::Q35 => None,
+            Self::Sabrelite => Some(Wiring { red: 11, green: 10 }),
             _ => Some(Wiring { red: 1, green: 0 }),
         }
     }
@@ -224,7 +225,7 @@ impl Machine {
         let qtest = connect(&sockets.path().join("qtest"));
         let controller = match kind {
             Kind::Q35 => None,
-            Kind::Sabrelite => Some("/machine/soc/gpio4".to_owned()),
+            Kind::Sabrelite => Some("/machine/soc/gpio1".to_owned()),
             _ => Some(qmp.path_of("/machine/unattached", |_, kind| kind == "child<pl061>")),
         };
         let recorder = controller.map(|path| Recorder::start(qtest, &path));

@@ -25,6 +25,8 @@ pub(crate) fn finish(stage: &Stage, machine: &mut Machine, status: Status) -> St
         stage.tell(&format!("{status}; no LEDs on this machine"));
         return machine.text();
     };
+    let text = machine.text();
+    assert!(!text.lines().any(|line| line.starts_with("LED: ")), "{text}");
     sleep(MARGIN);
     let shown = machine.watch(WATCHED).unwrap();
     assert_eq!(shown.status(), Some(status), "{shown}");

@@ -23,8 +23,7 @@ fn arm64_clones_to_every_kind_of_medium() {
     let board = |disks| Board { device_tree: Some(&tree), ..Board::new(&stage, disks) };
 
     let media = vec![(Bus::Usb, drive.file.as_path()), (Bus::Sd, &golden.medium), (Bus::Sata, &golden_sata)];
-    let text = run::finish(&stage, &mut board(media).switch_on("capture"), Status::Success);
-    assert!(!text.contains("LED:"), "{text}");
+    run::finish(&stage, &mut board(media).switch_on("capture"), Status::Success);
     drive.check();
     golden.assert_untouched();
     stage.tell(&format!("captured: {}", drive.names().join(" ")));

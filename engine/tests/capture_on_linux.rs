@@ -55,7 +55,10 @@ struct Loop {
 
 impl Loop {
     fn new(image: &Path) -> Self {
-        Self { node: run("losetup", &["-f", "--show", image.to_str().unwrap()]) }
+        let node = run("losetup", &["-f", "--show", image.to_str().unwrap()]);
+        // Write protection outlives a file that was there before, if its user was killed.
+        run("blockdev", &["--setrw", &node]);
+        Self { node }
     }
 
     fn name(&self) -> DeviceName {

@@ -217,6 +217,8 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         None => Verdict::MustSucceed,
         // Twice a disk image is longer than the medium it shows, but perhaps not than this one.
         Some(ImageDamage::Concatenated) => Verdict::May,
+        // In a run of equal bytes another distance copies the same, and nothing is wrong with what comes out.
+        Some(ImageDamage::BitFlipped) if file.name.ends_with(".gz") => Verdict::May,
         Some(_) if compressed => Verdict::MustFail,
         Some(ImageDamage::Empty) => Verdict::MustFail,
         Some(_) => Verdict::May,

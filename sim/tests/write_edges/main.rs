@@ -98,5 +98,7 @@ fn written_files(world: &World, medium: &str) -> FoundFiles {
 }
 
 fn looks_bootable(world: &World, medium: &str) -> bool {
-    world.medium_bytes(medium).unwrap().bytes(0, 512).iter().any(|byte| *byte != 0)
+    let sector = world.medium_bytes(medium).unwrap().bytes(0, 512);
+    // Zeros, or what stands for a table that is not written yet.
+    sector.iter().any(|byte| *byte != 0) && sector.iter().any(|byte| *byte != 0xff)
 }

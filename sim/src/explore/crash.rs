@@ -110,7 +110,7 @@ impl<'a> Explorer<'a> {
         Self {
             name,
             argument,
-            scenario: judge::neutral(scenario),
+            scenario: judge::with_its_clock(scenario),
             lies: judge::lies(scenario),
             identity: judge::identity(scenario),
             options,

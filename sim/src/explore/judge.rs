@@ -10,7 +10,7 @@ use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
 use crate::random::{FOLD_START, fold};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
-use crate::scenario::schema::{Bytes, Expectation, Scenario, StatusSpec};
+use crate::scenario::schema::{Bytes, Expectation, FaultKind, Scenario, StatusSpec};
 use crate::turnstile::End;
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
@@ -43,10 +43,17 @@ pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
 }
 
+/// [`neutral`], but for a clock that jumps: what was captured before a cut has its dates.
+pub(super) fn with_its_clock(scenario: &Scenario) -> Scenario {
+    let jumps = scenario.faults.iter().filter(|fault| fault.kind == FaultKind::ClockJump);
+    Scenario { faults: jumps.cloned().collect(), ..neutral(scenario) }
+}
+
 /// All that a crash state is judged by beside the state and what was there before the boot.
 pub(super) fn identity(scenario: &Scenario) -> u64 {
     let Scenario { drive, media, seed, wall_clock, .. } = scenario;
-    let text = format!("{drive:?} {media:?} {seed} {wall_clock:?} {}", lies(scenario));
+    let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
+    let text = format!("{drive:?} {media:?} {seed} {wall_clock:?} {jumps} {}", lies(scenario));
     fold(FOLD_START, text.as_bytes())
 }
 

@@ -166,7 +166,7 @@ def main():
         files.append(("boot/initramfs", packed))
     for name in board.optional_files:
         files += [(f"boot/{name}", path) for path in kernel.find(name)[:1]]
-    config = wanted.config.read_bytes() if wanted.config else f'board = "{board.name}"\n'.encode()
+    config = wanted.config.read_bytes() if wanted.config else f'board = "{board.profile or board.name}"\n'.encode()
     files.append(("replicator.toml", config))
     files += [(place, source) for source, place in map(pair, wanted.drive_file)]
     image.stage(work / "drive", files)

@@ -31,6 +31,8 @@ class Board:
     architecture: str
     kernel: str
     loader: str = "u-boot"
+    # The replicator's profile of this board, if it has another name than the table.
+    profile: str = ""
     # Address of the uImage's content, for `kernel = "uImage"`.
     load_address: str = ""
     # "raw", or "uboot" for old bootloaders that want a header around it.

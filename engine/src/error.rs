@@ -295,7 +295,9 @@ impl Error {
                 hal::ErrorKind::DeviceGone => "check the plug and the slot, then boot again",
                 hal::ErrorKind::Busy => "unmount or close what uses it, then boot again",
                 hal::ErrorKind::Corrupt => "repair or replace the file system named above",
-                hal::ErrorKind::Io => "the medium is failing: replace it, then boot again",
+                hal::ErrorKind::Io => {
+                    "a medium or the drive is failing or was unplugged: check both, replace it, then boot again"
+                }
                 hal::ErrorKind::ToolFailed | hal::ErrorKind::Unsupported => "see the log of the operation",
                 _ => "see the log of the operation, then boot again",
             },

@@ -277,6 +277,10 @@ impl Storage {
         };
         let Some(old) = name_of(&self.disks, on) else { return };
         self.rename_device(&old, device);
+        // One that comes back under the name it had has left none to others.
+        if *old == *device {
+            return;
+        }
         if let Some(other) = taken_by.and_then(|medium| name_of(&self.disks, medium)) {
             self.rename_device(&other, &old);
         }

@@ -1,5 +1,5 @@
-//! QEMU's virt machine with a 32-bit processor, LEDs as GPIO lines: a clone is made although the power goes and the drive
-//! is pulled at the worst of times.
+//! QEMU's virt machine with a 64-bit and a 32-bit processor, LEDs as GPIO lines: a clone is made although the power goes and
+//! the drive is pulled at the worst of times.
 
 use super::drive::Drive;
 use super::golden::{self, Golden, MARKER};
@@ -10,8 +10,17 @@ use super::stage::Stage;
 use replicator_hal::Status;
 
 #[test]
+fn arm64_clones_through_power_cuts_and_a_pulled_drive() {
+    clones_all_the_same("arm64-power", Kind::VirtArm64);
+}
+
+#[test]
 fn armv7_clones_through_power_cuts_and_a_pulled_drive() {
-    let Some(stage) = Stage::new("armv7", Kind::VirtArmv7) else { return };
+    clones_all_the_same("armv7", Kind::VirtArmv7);
+}
+
+fn clones_all_the_same(name: &'static str, kind: Kind) {
+    let Some(stage) = Stage::new(name, kind) else { return };
     let golden = Golden::new(&stage, "golden-nvme.img");
     let drive = Drive::new(&stage, "drive.img");
     let on = |boot: &str| {

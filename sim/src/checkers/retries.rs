@@ -8,8 +8,8 @@ use replicator_hal::ErrorKind;
 
 /// Looked at again and again while the drive is waited for: what bounds that is time, and a checker of its own.
 const POLLED: [&str; 2] = ["sleep", "device-list"];
-/// Looked at each time that the list of devices is polled, until the drive is found and mounted.
-const POLLED_BEFORE_MOUNT: &str = "identify";
+/// Tried each time that the list of devices is polled, until the drive is found and mounted.
+const POLLED_BEFORE_MOUNT: [&str; 2] = ["identify", "mount"];
 /// More than any budget, so that two steps that each try may follow one another.
 const IN_A_ROW_MAX: usize = 10;
 
@@ -23,7 +23,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let mut mounted = false;
         for event in trace.events().filter(|event| !POLLED.contains(&event.op.name)) {
             mounted |= event.op.name == "mount" && event.error.is_none();
-            if !mounted && event.op.name == POLLED_BEFORE_MOUNT {
+            if !mounted && POLLED_BEFORE_MOUNT.contains(&event.op.name) {
                 continue;
             }
             let call = (event.op.name, event.op.object.clone(), event.op.offset_bytes);

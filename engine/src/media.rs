@@ -4,6 +4,8 @@
 //! numbers change with kernels. The drive's own disk is never a medium.
 
 use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
+use crate::operation::Operation;
 use crate::profile::{MediumKind, MediumProfile, Profile};
 use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
 use std::collections::BTreeMap;
@@ -140,6 +142,33 @@ fn on_controller(path: &str, controller: &str) -> bool {
     path.split('/').any(|component| {
         component.strip_prefix(controller).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
+}
+
+/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
+///
+/// # Errors
+/// `MediumUnfit`.
+pub(crate) fn same_device(
+    operation: &Operation<'_>,
+    label: &str,
+    planned: &BlockDevice,
+) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
+    let devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
+    let Some(device) = devices.into_iter().find(|device| device.name == planned.name) else {
+        return Err(unfit(format!("{} is gone", planned.name)));
+    };
+    let same = device.identity == planned.identity
+        && device.len_bytes == planned.len_bytes
+        && device.kind == planned.kind
+        && device.controller_path == planned.controller_path;
+    if operation.mutated(Mutant::AnyDeviceWithTheName) {
+        return Ok(device);
+    }
+    if !same {
+        return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
+    }
+    Ok(device)
 }
 
 #[cfg(test)]

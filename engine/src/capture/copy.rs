@@ -7,6 +7,7 @@ use super::ranges;
 use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
+use crate::media::same_device;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
 use std::io;
@@ -45,7 +46,9 @@ pub(super) fn copy_medium(
         .retry(|| operation.board.devices.open_source(&device.name))
         .map_err(Error::hal(format!("opening {}", device.name)))?;
     let mut medium = Medium { operation, source };
-    let result = copy_open(operation, work, device, image, &mut medium, is_sanitised);
+    // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
+    let result = same_device(operation, operation.label(), device)
+        .and_then(|_| copy_open(operation, work, device, image, &mut medium, is_sanitised));
     let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
     match (result, closed) {
         (Ok(layout), closed) => closed.map(|()| layout),

@@ -1,7 +1,8 @@
 //! A medium that is being written: opened exclusively, closed whatever happens, and never left half-blessed.
 
-use super::preflight::{Checked, check_unchanged, same_device};
+use super::preflight::{Checked, check_unchanged};
 use crate::error::{Error, Result};
+use crate::media::same_device;
 use crate::operation::Operation;
 use replicator_hal::Target;
 

@@ -14,7 +14,7 @@ use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder};
 use crate::formats::digest::Hasher;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
-use crate::media::Medium;
+use crate::media::{Medium, same_device};
 use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
@@ -122,33 +122,6 @@ pub(super) fn check_unchanged(
     }
     if device.read_only {
         return Err(unfit(format!("{} is write-protected", device.name)));
-    }
-    Ok(device)
-}
-
-/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
-///
-/// # Errors
-/// `MediumUnfit`.
-pub(super) fn same_device(
-    operation: &Operation<'_>,
-    label: &str,
-    planned: &BlockDevice,
-) -> Result<BlockDevice> {
-    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
-    let devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
-    let Some(device) = devices.into_iter().find(|device| device.name == planned.name) else {
-        return Err(unfit(format!("{} is gone", planned.name)));
-    };
-    let same = device.identity == planned.identity
-        && device.len_bytes == planned.len_bytes
-        && device.kind == planned.kind
-        && device.controller_path == planned.controller_path;
-    if operation.mutated(Mutant::AnyDeviceWithTheName) {
-        return Ok(device);
-    }
-    if !same {
-        return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
     }
     Ok(device)
 }

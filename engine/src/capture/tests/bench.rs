@@ -42,6 +42,8 @@ pub(super) struct World {
     volumes: Volumes,
     /// Content of each device.
     sources: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// The devices as they are listed.
+    listed: Mutex<Vec<BlockDevice>>,
     /// First byte of a source that cannot be read.
     pub(super) bad_from: Mutex<BTreeMap<String, u64>>,
     /// File systems by where they start.
@@ -117,6 +119,7 @@ impl Bench {
             partitions: vec![],
         };
         self.world.sources.lock().unwrap().insert(device.name.to_string(), content);
+        self.world.listed.lock().unwrap().push(device.clone());
         self.media.push(Medium { profile: medium_profile(name), device: Some(device) });
     }
 
@@ -268,7 +271,7 @@ impl Deref for Shared {
 
 impl BlockDevices for Shared {
     fn list(&self) -> Result<Vec<BlockDevice>> {
-        panic!("media are given");
+        Ok(self.listed.lock().unwrap().clone())
     }
 
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {

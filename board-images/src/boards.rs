@@ -31,11 +31,7 @@ fn describe(profile: &Profile) -> String {
 fn firmware(profile: &Profile) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(bootloader) = &profile.bootloader {
-        let area = &bootloader.area;
-        let place = match (&area.medium, area.boot_area, &area.device) {
-            (Some(medium), Some(number), _) => format!("boot area {number} of {medium}"),
-            (_, _, device) => device.clone().unwrap_or_default(),
-        };
+        let place = &bootloader.area;
         for file in &bootloader.files {
             let (block, len) = (file.block, file.len_max_bytes);
             let mut line = format!("{} to {place}, block {block}, up to {len} bytes", file.name);

@@ -2,7 +2,7 @@
 
 use crate::cli::LedAccess;
 use crate::usage::UsageError;
-use replicator_engine::profile::{LedLine, LedProfile, Profile};
+use replicator_engine::profile::{self, LedLine, LedProfile, Profile};
 use replicator_hal::linux::{GpioLine, LedConfig, LedSource};
 
 /// The LEDs of the board called `board`.
@@ -24,20 +24,12 @@ pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result
 /// all names that any profile has.
 pub(crate) fn of_board(profiles: &[Profile], compatible: &[String]) -> LedConfig {
     let source = |led: LedLine| LedSource { names: led.names.clone(), line: line(led) };
-    if let Some(profile) = profiles.iter().find(|profile| profile.fits(compatible)) {
+    if let Ok(profile) = profile::choose(profiles, &[], compatible, None) {
         let leds = profile.leds_of(compatible);
         return LedConfig::Fallback { red: source(leds.red), green: source(leds.green) };
     }
-    let names = |line: fn(&LedProfile) -> &LedLine| {
-        let mut names: Vec<String> = Vec::new();
-        for name in profiles.iter().flat_map(|profile| &profile.leds).flat_map(|leds| &line(leds).names) {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names
-    };
-    LedConfig::Class { red: names(|leds| &leds.red), green: names(|leds| &leds.green) }
+    let all = LedProfile::names_of(profiles.iter().flat_map(|profile| &profile.leds));
+    LedConfig::Class { red: all.red.names, green: all.green.names }
 }
 
 fn line(led: LedLine) -> Option<GpioLine> {

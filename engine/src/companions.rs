@@ -10,6 +10,7 @@ use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::sidecar;
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, RelativePath, Volume};
+use std::io;
 
 const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
 
@@ -84,7 +85,7 @@ pub(crate) fn locate(
 /// The whole content of a file of this length.
 ///
 /// # Errors
-/// Those of the drive; `Corrupt` if the file is shorter by now.
+/// Those of the drive; `BadImageFile` if the file is shorter by now.
 pub(crate) fn read_whole(
     operation: &Operation<'_>,
     drive: &dyn Volume,
@@ -94,16 +95,12 @@ pub(crate) fn read_whole(
 ) -> Result<Vec<u8>> {
     let mut file = DriveFile::open(operation, drive, path)?;
     let mut content = vec![0; usize::try_from(len_bytes).unwrap_or(usize::MAX)];
-    let mut done = 0;
-    while done < content.len() {
-        match file.read_at(done as u64, &mut content[done..]).map_err(Error::io(label))? {
-            0 => {
-                let detail = format!("{label} ended after {done} of {len_bytes} bytes");
-                return Err(Error::refused(Refusal::BadImageFile, detail));
-            }
-            len => done += len,
+    file.read_exact_at(0, &mut content).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            Error::refused(Refusal::BadImageFile, format!("{label} ended before its {len_bytes} bytes"))
         }
-    }
+        _ => Error::io(label)(error),
+    })?;
     file.close()?;
     Ok(content)
 }

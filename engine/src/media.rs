@@ -6,7 +6,7 @@
 use crate::error::{Error, Refusal, Result};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
-use crate::profile::{MediumKind, MediumProfile, Profile};
+use crate::profile::{MediumKind, MediumProfile, Profile, is_for};
 use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
 use std::collections::BTreeMap;
 
@@ -43,16 +43,13 @@ pub fn find(
     if let Some(named) = named {
         return find_named(profile, devices, drive_disk, named);
     }
-    let on_this_board = |medium: &MediumProfile| {
-        medium.only.is_empty() || medium.only.iter().any(|wanted| compatible.contains(wanted))
-    };
     let mut media: Vec<_> =
         profile.media.iter().map(|medium| Medium { profile: medium.clone(), device: None }).collect();
     // Every controller first: a device that sits on the controller of one medium is not another one by its name.
     for by_name in [false, true] {
         for index in 0..media.len() {
             let medium = &media[index].profile;
-            if media[index].device.is_some() || !on_this_board(medium) {
+            if media[index].device.is_some() || !is_for(&medium.only, compatible) {
                 continue;
             }
             let free = devices.iter().filter(|device| {

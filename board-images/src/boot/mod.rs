@@ -15,9 +15,10 @@ pub(crate) use init::run as init;
 use crate::interrupt;
 use crate::leds;
 use crate::profiles;
+use crate::usage::UsageError;
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::profile::Profile;
+use replicator_engine::profile::{self, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig, LinuxSystem};
 use replicator_hal::{Status, System};
@@ -99,21 +100,16 @@ fn request(profiles: Vec<Profile>, named: Option<&str>) -> Request {
 
 /// The profiles of the initramfs, then the built-in ones; and what is wrong with the former.
 fn all_profiles() -> (Vec<Profile>, Option<String>) {
-    let (mut profiles, mut wrong) = match profiles::in_directory(Path::new(PROFILES)) {
-        Ok(profiles) => (profiles, None),
-        Err(error) => (Vec::new(), Some(error.to_string())),
+    let mut wrong = None;
+    let mut usable = |profiles: Result<Vec<Profile>, UsageError>| {
+        profiles.unwrap_or_else(|error| {
+            wrong = Some(error.to_string());
+            Vec::new()
+        })
     };
-    match profiles::embedded() {
-        Ok(embedded) => {
-            for profile in embedded {
-                if !profiles.iter().any(|own| own.name == profile.name) {
-                    profiles.push(profile);
-                }
-            }
-        }
-        Err(error) => wrong = Some(error.to_string()),
-    }
-    (profiles, wrong)
+    let own = usable(profiles::in_directory(Path::new(PROFILES)));
+    let embedded = usable(profiles::embedded());
+    (profile::joined(&embedded, &own).into_iter().cloned().collect(), wrong)
 }
 
 /// The LEDs of the board that this is; of an unknown one those that any profile knows by name, so that a wrong board

@@ -4,7 +4,7 @@
 //! did not end well leaves an FPGA of which nothing is known: that is critical.
 
 use super::file::FirmwareFile;
-use super::{Context, how_it_ended, outcome, revision};
+use super::{Context, FPGA, how_it_ended, outcome, revision};
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::FpgaProfile;
@@ -91,11 +91,11 @@ fn check_executable(context: &Context<'_>, name: &str, path: &RelativePath) -> R
 
 impl Beside for Job {
     fn label(&self) -> &str {
-        "fpga"
+        FPGA.label
     }
 
     fn log_name(&self) -> String {
-        "fpga-writeimage".into()
+        FPGA.log_name.to_owned()
     }
 
     fn run(&self, operation: &Operation<'_>) -> Result<Done> {

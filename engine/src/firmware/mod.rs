@@ -88,13 +88,8 @@ impl Wish {
             lines.push(format!("plan: update the microcontroller with {}", micro.file));
         }
         if let Some(bootloader) = &self.bootloader {
-            let area = &bootloader.area;
-            let place = match (&area.medium, area.boot_area, &area.device) {
-                (Some(medium), Some(number), _) => format!("boot area {number} of {medium}"),
-                (_, _, device) => device.clone().unwrap_or_default(),
-            };
             let files: Vec<_> = bootloader.files.iter().map(|file| file.name.as_str()).collect();
-            lines.push(format!("plan: write {} to {place}", files.join(", ")));
+            lines.push(format!("plan: write {} to {}", files.join(", "), bootloader.area));
         }
         if !self.fpga.is_empty() {
             let files: Vec<_> = self.fpga.iter().map(|fpga| fpga.file.as_str()).collect();

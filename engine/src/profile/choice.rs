@@ -3,9 +3,15 @@
 use super::Profile;
 use crate::error::{Error, Refusal, Result};
 
+/// The profiles in `more`, then those in `known` for which none of the same name in `more` stands in.
+pub fn joined<'a>(known: &'a [Profile], more: &'a [Profile]) -> Vec<&'a Profile> {
+    let stays = |profile: &&Profile| !more.iter().any(|other| other.name == profile.name);
+    more.iter().chain(known.iter().filter(stays)).collect()
+}
+
 /// The profile of a board with these `compatible` strings, most specific first.
 ///
-/// `drive` are the profiles on the drive: one with the name of another in `known` stands in for it. `named` is the board
+/// `drive` are the profiles on the drive, which are [`joined`] with the `known` ones. `named` is the board
 /// that the drive's settings name. It never overrules a device tree; without one it chooses among the profiles that are
 /// for systems without a device tree, which are those that match none.
 ///
@@ -17,8 +23,7 @@ pub fn choose(
     compatible: &[String],
     named: Option<&str>,
 ) -> Result<Profile> {
-    let replaced = |profile: &&Profile| !drive.iter().any(|other| other.name == profile.name);
-    let all: Vec<&Profile> = drive.iter().chain(known.iter().filter(replaced)).collect();
+    let all = joined(known, drive);
     if compatible.is_empty() {
         return without_device_tree(&all, named);
     }

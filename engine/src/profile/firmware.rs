@@ -4,6 +4,7 @@
 use super::Profile;
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 /// Bootloader files are counted from the start of their area in blocks of this length.
@@ -61,6 +62,15 @@ pub struct AreaProfile {
     /// The device, such as `mtdblock0`.
     #[serde(default)]
     pub device: Option<String>,
+}
+
+impl fmt::Display for AreaProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.medium, self.boot_area, &self.device) {
+            (Some(medium), Some(number), _) => write!(f, "boot area {number} of {medium}"),
+            (_, _, device) => f.write_str(device.as_deref().unwrap_or_default()),
+        }
+    }
 }
 
 /// One file of a bootloader.

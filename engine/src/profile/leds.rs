@@ -1,6 +1,6 @@
 //! The LEDs of a board: where they are, for the backend that owns them.
 
-use super::Profile;
+use super::{Profile, is_for};
 use serde::Deserialize;
 
 /// The two LEDs of a board.
@@ -37,6 +37,21 @@ pub struct LedLine {
 }
 
 impl LedProfile {
+    /// All names that any of `leds` have, each once, and no lines.
+    pub fn names_of<'a>(leds: impl IntoIterator<Item = &'a LedProfile>) -> Self {
+        let mut all = Self::default();
+        for one in leds {
+            for (known, line) in [(&mut all.green.names, &one.green), (&mut all.red.names, &one.red)] {
+                for name in &line.names {
+                    if !known.contains(name) {
+                        known.push(name.clone());
+                    }
+                }
+            }
+        }
+        all
+    }
+
     /// Why the parts do not fit together.
     pub(super) fn fault(&self) -> Option<String> {
         let halves =
@@ -49,23 +64,8 @@ impl Profile {
     /// The LEDs of a board with these `compatible` strings: the first that fit. Where none fit, because the profile was
     /// chosen by name on another system, names are all that may be tried: a line of another board may switch anything.
     pub fn leds_of(&self, compatible: &[String]) -> LedProfile {
-        let fits = |leds: &&LedProfile| {
-            leds.only.is_empty() || leds.only.iter().any(|wanted| compatible.contains(wanted))
-        };
-        let names_only = |line: fn(&LedProfile) -> &LedLine| {
-            let mut names: Vec<String> = Vec::new();
-            for name in self.leds.iter().flat_map(|leds| &line(leds).names) {
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            LedLine { names, ..LedLine::default() }
-        };
-        self.leds.iter().find(fits).cloned().unwrap_or_else(|| LedProfile {
-            only: Vec::new(),
-            green: names_only(|leds| &leds.green),
-            red: names_only(|leds| &leds.red),
-        })
+        let fitting = self.leds.iter().find(|leds| is_for(&leds.only, compatible));
+        fitting.cloned().unwrap_or_else(|| LedProfile::names_of(&self.leds))
     }
 }
 

@@ -8,7 +8,7 @@ mod choice;
 mod firmware;
 mod leds;
 
-pub use choice::choose;
+pub use choice::{choose, joined};
 pub(crate) use firmware::is_for;
 pub use firmware::{
     AreaProfile, BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, FirmwareFormat, Footer,

@@ -52,7 +52,7 @@ impl ForceReadOnly {
     /// before: whoever left it off was a program that was killed.
     pub(super) fn lift(path: PathBuf, areas: &Arc<OpenAreas>) -> Result<Self> {
         let directory = path.parent().unwrap_or(&path);
-        let found = attribute(directory, "force_ro").map(|value| (path.clone(), value));
+        let found = attribute(directory, "force_ro");
         let mut open = areas.lock();
         // Whoever came second would protect the area under the first one's hands.
         if found.is_some() && open.values().flatten().any(|other| *other == path) {
@@ -65,11 +65,11 @@ impl ForceReadOnly {
             ));
         }
         let number = open.keys().next_back().map_or(0, |last| last + 1);
-        open.insert(number, found.as_ref().map(|(path, _)| path.clone()));
+        open.insert(number, found.is_some().then(|| path.clone()));
         drop(open);
         // Made first, so that an error from here on puts it back.
         let lifted = Self { number: Some(number), areas: Arc::clone(areas) };
-        if found.is_some_and(|(_, value)| value != "0") {
+        if found.is_some_and(|value| value != "0") {
             write_attribute(&path, "0")?;
         }
         Ok(lifted)

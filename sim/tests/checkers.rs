@@ -4,24 +4,21 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_hal::{
-    BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, FileKind, Leds, RelativePath, Result, Source,
-    Status, Target, Timestamp,
-};
+#[path = "lying/cached.rs"]
+mod cached;
+#[path = "lying/leds.rs"]
+mod leds;
+#[path = "lying/tampering.rs"]
+mod tampering;
+
+use replicator_hal::{Board, DeviceName, RelativePath, Status};
 use replicator_sim::checkers::{self, Check};
-use replicator_sim::pages::Pages;
 use replicator_sim::runner::{Evidence, Snapshot, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;
 use replicator_sim::scenario::schema::Scenario;
-use replicator_sim::simfs::{Backing, SimFs};
-use std::io::Write;
-use std::sync::Arc;
-use std::time::Duration;
-
-/// Where the drive's partition starts.
-const DRIVE_START_BYTES: u64 = 32 << 10;
+use tampering::{flip, put, xz};
 
 fn story(name: &str) -> Scenario {
     Scenario::parse(builtin::find(name).unwrap(), name).unwrap()
@@ -51,141 +48,9 @@ fn last(evidence: &mut Evidence) -> &mut Snapshot {
     &mut evidence.boots.last_mut().unwrap().after
 }
 
-fn flip(snapshot: &mut Snapshot, medium: &str, at: u64) {
-    let pages = snapshot.media.get_mut(medium).unwrap();
-    let byte = pages.bytes(at, 1)[0];
-    pages.write(at, &[byte ^ 1]);
-}
-
-struct Drive<'a>(&'a mut Pages);
-
-impl Backing for Drive<'_> {
-    fn read(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<()> {
-        self.0.read(DRIVE_START_BYTES + offset_bytes, buffer);
-        Ok(())
-    }
-
-    fn write(&mut self, offset_bytes: u64, data: &[u8]) -> Result<()> {
-        self.0.write(DRIVE_START_BYTES + offset_bytes, data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Puts a file onto the drive, in place of what had its name; without content, only removes that.
-fn put(snapshot: &mut Snapshot, name: &str, content: Option<&[u8]>) {
-    let pages = snapshot.media.get_mut("drive").unwrap();
-    let len = pages.len_bytes() - DRIVE_START_BYTES;
-    let (path, now) = (RelativePath::parse(name).unwrap(), Timestamp::default());
-    let mut drive = Drive(pages);
-    let mut fs = SimFs::load(&mut drive, len).unwrap();
-    if fs.lookup(&path).is_ok() {
-        let inode = fs.lookup(&path).unwrap();
-        let is_directory = fs.inode(inode).unwrap().kind == FileKind::Directory;
-        fs.remove(&path, is_directory, now).unwrap();
-    }
-    if let Some(content) = content {
-        let inode = fs.create(&path, FileKind::File, 0o644, now).unwrap();
-        let mut done = 0;
-        while done < content.len() {
-            done += fs.write(&mut drive, inode, done as u64, &content[done..], now).unwrap();
-        }
-    }
-    fs.sync(&mut drive).unwrap();
-}
-
-fn xz(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// LEDs that show something else than they are told.
-struct LyingLeds {
-    inner: Arc<dyn Leds>,
-    shows: fn(Status) -> Option<Status>,
-}
-
-impl Leds for LyingLeds {
-    fn show(&self, status: Status) {
-        if let Some(status) = (self.shows)(status) {
-            self.inner.show(status);
-        }
-    }
-
-    fn renew(&self, lease: Duration) {
-        self.inner.renew(lease);
-    }
-
-    fn lease_expired(&self) -> bool {
-        self.inner.lease_expired()
-    }
-}
-
-fn with_leds(shows: fn(Status) -> Option<Status>) -> impl Fn(Board) -> Board {
-    move |board| Board { leds: Arc::new(LyingLeds { inner: Arc::clone(&board.leds), shows }), ..board }
-}
-
 /// Every failure is told as a success.
 fn rosy(status: Status) -> Option<Status> {
     Some(if status == Status::Failure { Status::Success } else { status })
-}
-
-/// Devices whose read-back never gets past the page cache.
-struct CachedDevices(Arc<dyn BlockDevices>);
-
-struct CachedTarget(Box<dyn Target>);
-
-impl BlockDevices for CachedDevices {
-    fn list(&self) -> Result<Vec<BlockDevice>> {
-        self.0.list()
-    }
-
-    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        self.0.open_source(device)
-    }
-
-    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        Ok(Box::new(CachedTarget(self.0.open_target(device)?)))
-    }
-
-    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
-        self.0.reread_partitions(device)
-    }
-}
-
-impl Target for CachedTarget {
-    fn len_bytes(&self) -> u64 {
-        self.0.len_bytes()
-    }
-
-    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
-        self.0.write_at(offset_bytes, data)
-    }
-
-    fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
-        self.0.zero(offset_bytes, len_bytes)
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.0.sync()
-    }
-
-    fn begin_verify(&mut self) -> Result<CacheBypass> {
-        self.0.sync()?;
-        Ok(CacheBypass::Direct)
-    }
-
-    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.0.read_at(offset_bytes, buffer)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        self.0.close()
-    }
 }
 
 #[test]
@@ -259,10 +124,8 @@ fn one_bit_of_what_was_written() {
 
 #[test]
 fn an_engine_that_verifies_through_the_page_cache() {
-    let evidence = run_on("write-half-dead-card-held-open", |board| Board {
-        devices: Arc::new(CachedDevices(Arc::clone(&board.devices))),
-        ..board
-    });
+    let evidence =
+        run_on("write-half-dead-card-held-open", |board| Board { devices: cached::devices(&board), ..board });
     assert_eq!(evidence.last().status(), Some(Status::Success), "the lie works");
     complains(&checkers::success_is_true::check(&evidence), "ended well for sd");
     complains(&checkers::not_bootable::check(&evidence), "sd looks bootable");
@@ -270,7 +133,7 @@ fn an_engine_that_verifies_through_the_page_cache() {
 
 #[test]
 fn a_failure_that_is_not_shown() {
-    let evidence = run_on("capture-fsck-cannot-repair", with_leds(rosy));
+    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(rosy));
     complains(&checkers::failure_visible::check(&evidence), "LEDs do not show it");
 }
 
@@ -280,7 +143,7 @@ fn work_after_the_end_was_shown() {
     fn hasty(_: Status) -> Option<Status> {
         Some(Status::Failure)
     }
-    let evidence = run_on("capture-fsck-cannot-repair", with_leds(hasty));
+    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(hasty));
     complains(&checkers::failure_visible::check(&evidence), "work went on");
 }
 
@@ -288,7 +151,7 @@ fn work_after_the_end_was_shown() {
 fn a_success_by_omission() {
     for name in ["capture-nothing-is-failure", "names-case-is-refused", "write-dangling-symlink"] {
         assert_eq!(checkers::something_done::check(&run(name)), Vec::<String>::new());
-        complains(&checkers::something_done::check(&run_on(name, with_leds(rosy))), "nothing was done");
+        complains(&checkers::something_done::check(&run_on(name, leds::that_show(rosy))), "nothing was done");
     }
 }
 
@@ -360,6 +223,6 @@ fn a_run_without_an_end() {
     }
     for name in ["write-tar-xz", "no-drive"] {
         assert_eq!(checkers::terminates::check(&run(name)), Vec::<String>::new());
-        complains(&checkers::terminates::check(&run_on(name, with_leds(stuck))), "shows no end");
+        complains(&checkers::terminates::check(&run_on(name, leds::that_show(stuck))), "shows no end");
     }
 }

@@ -4,23 +4,22 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
+#[path = "lying/leds.rs"]
+mod leds;
+#[path = "lying/tampering.rs"]
+mod tampering;
+
 use replicator_engine::boot::Request;
-use replicator_hal::{Board, Leds, RelativePath, Result, Status, Timestamp};
+use replicator_hal::{Board, RelativePath, Status};
 use replicator_sim::checkers::{self, Check};
 use replicator_sim::oracle::{self, Mismatch};
-use replicator_sim::pages::Pages;
 use replicator_sim::runner::{Evidence, Snapshot, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;
 use replicator_sim::scenario::schema::Scenario;
-use replicator_sim::simfs::{Backing, SimFs};
-use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Where the drive's partition starts.
-const DRIVE_START_BYTES: u64 = 32 << 10;
+use tampering::{flip, put, xz};
 
 fn run(name: &str, change: impl Fn(Board) -> Board, adjust: impl Fn(&mut Request)) -> Evidence {
     let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
@@ -31,37 +30,10 @@ fn sound(name: &str) -> Evidence {
     run(name, |board| board, |_| {})
 }
 
-/// LEDs that show `instead` in place of `shown`.
-struct LyingLeds {
-    inner: Arc<dyn Leds>,
-    shown: Status,
-    instead: Option<Status>,
-}
-
-impl Leds for LyingLeds {
-    fn show(&self, status: Status) {
-        match (status == self.shown, self.instead) {
-            (true, None) => {}
-            (true, Some(instead)) => self.inner.show(instead),
-            (false, _) => self.inner.show(status),
-        }
-    }
-
-    fn renew(&self, lease: Duration) {
-        self.inner.renew(lease);
-    }
-
-    fn lease_expired(&self) -> bool {
-        self.inner.lease_expired()
-    }
-}
-
+/// The story on a board whose LEDs show `instead` in place of `shown`.
 fn lying(name: &str, shown: Status, instead: Option<Status>) -> Evidence {
-    let change = |board: Board| Board {
-        leds: Arc::new(LyingLeds { inner: Arc::clone(&board.leds), shown, instead }),
-        ..board
-    };
-    run(name, change, |_| {})
+    let shows = move |status| if status == shown { instead } else { Some(status) };
+    run(name, leds::that_show(shows), |_| {})
 }
 
 fn complains(check: Check, evidence: &Evidence, text: &str) {
@@ -77,63 +49,17 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str
     complains(check, &evidence, text);
 }
 
-fn flip(snapshot: &mut Snapshot, medium: &str, at: u64) {
-    let pages = snapshot.media.get_mut(medium).unwrap();
-    let byte = pages.bytes(at, 1)[0];
-    pages.write(at, &[byte ^ 1]);
-}
-
-struct Drive<'a>(&'a mut Pages);
-
-impl Backing for Drive<'_> {
-    fn read(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<()> {
-        self.0.read(DRIVE_START_BYTES + offset_bytes, buffer);
-        Ok(())
-    }
-
-    fn write(&mut self, offset_bytes: u64, data: &[u8]) -> Result<()> {
-        self.0.write(DRIVE_START_BYTES + offset_bytes, data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Gives a file of the drive other content.
-fn replace(snapshot: &mut Snapshot, name: &str, content: &[u8]) {
-    let pages: &mut Pages = snapshot.media.get_mut("drive").unwrap();
-    let len = pages.len_bytes() - DRIVE_START_BYTES;
-    let (path, now) = (RelativePath::parse(name).unwrap(), Timestamp::default());
-    let mut backing = Drive(pages);
-    let mut fs = SimFs::load(&mut backing, len).unwrap();
-    let inode = fs.lookup(&path).unwrap();
-    fs.set_len(&mut backing, inode, 0, now).unwrap();
-    let mut done = 0;
-    while done < content.len() {
-        done += fs.write(&mut backing, inode, done as u64, &content[done..], now).unwrap();
-    }
-    fs.sync(&mut backing).unwrap();
-}
-
-fn xz(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
 #[test]
 fn an_image_that_shows_less_than_the_medium_and_an_end_that_is_missing() {
     let check = checkers::not_truncated::check;
-    let short = |after: &mut Snapshot| replace(after, "sdimage.dd.xz", &xz(&vec![0; 7 << 20]));
+    let short = |after: &mut Snapshot| put(after, "sdimage.dd.xz", Some(&xz(&vec![0; 7 << 20])));
     sees(check, "capture-data-only", short, "shows 7340032 bytes of 8388608");
     sees(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "the end of sdimage.dd.xz");
 }
 
 #[test]
 fn a_new_sidecar_beside_an_old_image() {
-    let tamper = |after: &mut Snapshot| replace(after, "sdimage.tar.md5", b"new");
+    let tamper = |after: &mut Snapshot| put(after, "sdimage.tar.md5", Some(b"new"));
     let name = "capture-old-image-survives-failed-recapture";
     sees(checkers::old_image::check, name, tamper, "sdimage.tar.md5 was beside an old image");
 }
@@ -150,7 +76,7 @@ fn a_file_that_went_with_the_link_to_it() {
     let tamper = |after: &mut Snapshot| {
         let mut tree = image::rootfs_tree(&Owner { medium: "sd", seed: 0, generation: 0 }).unwrap();
         tree.remove(&RelativePath::parse("etc/ssh/sshd_config").unwrap());
-        replace(after, "sdimage.tar.xz", &xz(&image::tarball(&tree).unwrap()));
+        put(after, "sdimage.tar.xz", Some(&xz(&image::tarball(&tree).unwrap())));
     };
     sees(checkers::containment::check, "capture-single-partition-sd", tamper, "/etc/ssh/sshd_config is gone");
 }

@@ -3,10 +3,12 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-#[path = "explore/forgetful.rs"]
+#[path = "lying/cached.rs"]
+mod cached;
+#[path = "lying/forgetful.rs"]
 mod forgetful;
 
-use replicator_hal::{BlockDevice, BlockDevices, Board, CacheBypass, DeviceName, Result, Source, Target};
+use replicator_hal::Board;
 use replicator_sim::explore::{self, Explored, Options, Severity, unchanged};
 use replicator_sim::fuzz::export;
 use replicator_sim::fuzz::shrink::shrink;
@@ -140,68 +142,17 @@ fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     assert!(good.findings.is_empty(), "{}", screens(&good));
 }
 
-/// Devices whose read-back never gets past the page cache.
-struct CachedDevices(Arc<dyn BlockDevices>);
-
-struct CachedTarget(Box<dyn Target>);
-
-impl BlockDevices for CachedDevices {
-    fn list(&self) -> Result<Vec<BlockDevice>> {
-        self.0.list()
-    }
-
-    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        self.0.open_source(device)
-    }
-
-    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        Ok(Box::new(CachedTarget(self.0.open_target(device)?)))
-    }
-
-    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
-        self.0.reread_partitions(device)
-    }
-}
-
-impl Target for CachedTarget {
-    fn len_bytes(&self) -> u64 {
-        self.0.len_bytes()
-    }
-
-    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
-        self.0.write_at(offset_bytes, data)
-    }
-
-    fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
-        self.0.zero(offset_bytes, len_bytes)
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        self.0.sync()
-    }
-
-    fn begin_verify(&mut self) -> Result<CacheBypass> {
-        self.0.sync()?;
-        Ok(CacheBypass::Direct)
-    }
-
-    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
-        self.0.read_at(offset_bytes, buffer)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        self.0.close()
-    }
-}
-
-fn cached(board: Board) -> Board {
-    Board { devices: Arc::new(CachedDevices(Arc::clone(&board.devices))), ..board }
+/// A board that verifies from the page cache.
+fn verifying_from_the_cache(board: Board) -> Board {
+    Board { devices: cached::devices(&board), ..board }
 }
 
 #[test]
 fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     let lie = "success-is-true (S6)";
-    let lies = |seed: &u64| fuzz::run(*seed, &cached).findings.iter().any(|finding| finding.invariant == lie);
+    let lies = |seed: &u64| {
+        fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.invariant == lie)
+    };
     // Only stories with media that drop writes can show it.
     let worth_it = |seed: &u64| {
         let story = generate::scenario(*seed);
@@ -209,7 +160,8 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
             && story.drive.files.iter().any(|file| file.image.is_some())
     };
     let seed = (0..3000).filter(worth_it).find(lies).unwrap();
-    let shrunk = shrink(&generate::scenario(seed), Judges::Checkers, &cached).unwrap().unwrap();
+    let shrunk =
+        shrink(&generate::scenario(seed), Judges::Checkers, &verifying_from_the_cache).unwrap().unwrap();
     let small = &shrunk.scenario;
     assert_eq!((small.faults.len(), small.media.len(), small.boots.len()), (1, 1, 0), "{}", shrunk.what);
     assert_eq!(small.faults[0].kind, FaultKind::DropWrites);
@@ -218,7 +170,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = Scenario::parse(&text, "planted").unwrap();
     // As it is kept it shows the planted fault, and nothing on the board as it is.
-    let judged = fuzz::judge("planted", &kept, Judges::Checkers, &cached).unwrap();
+    let judged = fuzz::judge("planted", &kept, Judges::Checkers, &verifying_from_the_cache).unwrap();
     assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
     let good = runner::run("planted", &kept).unwrap();
     assert!(good.passed(), "{text}\n{:?}", good.complaints);

@@ -95,7 +95,7 @@ impl Finding {
 }
 
 /// The calls of a boot before the call with this number, and that call.
-pub(super) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<String> {
+pub(crate) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<String> {
     let trace = boot.world.trace();
     let events: Vec<String> =
         trace.events().filter(|event| event.number < number).map(|event| format!("    {event}")).collect();
@@ -103,6 +103,13 @@ pub(super) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<Strin
     lines.extend_from_slice(&events[events.len().saturating_sub(LAST_OPERATIONS)..]);
     lines.extend(op.map(|op| format!("   >{number:>6} {op}")));
     lines
+}
+
+/// The last lines that the console of a boot has, and no more than `count` of them.
+pub(crate) fn console(boot: &Boot, count: usize) -> impl Iterator<Item = String> {
+    let lines = boot.world.records().console;
+    let skipped = lines.len().saturating_sub(count);
+    lines.into_iter().skip(skipped).map(|line| format!("    | {line}"))
 }
 
 /// What a PC sees on the drive.

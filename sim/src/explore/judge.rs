@@ -9,8 +9,9 @@ use crate::checkers::drive_images::{Mode, files, images, mode};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
 use crate::random::{FOLD_START, fold};
+use crate::runner::evidence::shown;
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
-use crate::scenario::schema::{Bytes, Expectation, FaultKind, Scenario, StatusSpec};
+use crate::scenario::schema::{Bytes, Expectation, FaultKind, Scenario};
 use crate::turnstile::End;
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
@@ -29,17 +30,7 @@ const IN_SPITE_OF_LIES: [&str; 5] =
 
 /// The story without faults, boots and expectations: only the checkers judge.
 pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
-    let expect = Expectation {
-        status: StatusSpec::Success,
-        code: None,
-        media: Default::default(),
-        drive_has: Vec::new(),
-        drive_lacks: Vec::new(),
-        console: Vec::new(),
-        drive_unchanged: false,
-        show_leds: false,
-        wave_forms: Vec::new(),
-    };
+    let expect = Expectation::nothing();
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
 }
 
@@ -147,13 +138,9 @@ pub(super) fn converged(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<C
     let was_complete = mode(evidence, &files(&cut.before)) == Mode::Capture
         && mode(evidence, &files(&cut.after)) == Mode::Write;
     let wanted = if was_complete { undisturbed.again } else { undisturbed.status };
-    let show =
-        |status: Option<Status>| status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
     let mut complain = |by, what: String| complaints.push(Complaint::new(by, what));
     if first.status() != wanted {
-        let why = first.report.as_ref().and_then(|report| report.failure.as_ref()).map(ToString::to_string);
-        let (shown, wanted) = (show(first.status()), show(wanted));
-        let why = why.unwrap_or_default();
+        let (shown, wanted, why) = (shown(first.status()), shown(wanted), first.failure());
         complain(CONVERGES, format!("the next boot ends in {shown}, undisturbed it is {wanted}: {why}"));
         return complaints;
     }
@@ -165,7 +152,7 @@ pub(super) fn converged(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<C
         );
     }
     if again.status() != undisturbed.again {
-        let (shown, wanted) = (show(again.status()), show(undisturbed.again));
+        let (shown, wanted) = (shown(again.status()), shown(undisturbed.again));
         complain(SETTLES, format!("the boot after the next ends in {shown}, undisturbed it is {wanted}"));
     }
     if first.status() == Some(Status::Success) {

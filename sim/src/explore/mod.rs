@@ -4,8 +4,8 @@
 //! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
 //! ones are looked at once (`crash`). Of every distinct state it is judged what a PC sees and which way the next boot
 //! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). How a state is told
-//! and shown again is in `place`. The error sweep is in `sweep`. What is wrong becomes a [`Finding`], one screen long. Making stories up is not done here, but in
-//! [`crate::fuzz`].
+//! and shown again is in `place`. The error sweep is in `sweep`. What is wrong becomes a [`Finding`], one screen long.
+//! Making stories up is not done here, but in [`crate::fuzz`].
 
 mod crash;
 mod finding;
@@ -19,7 +19,9 @@ pub use finding::{Finding, Severity};
 pub use sweep::{one_failure, sweep};
 pub use totals::Totals;
 
-pub(crate) use finding::{drive as drive_lines, severity};
+pub(crate) use finding::{
+    console as console_lines, drive as drive_lines, operations as operation_lines, severity,
+};
 pub(crate) use judge::{lies, neutral};
 
 use crate::simfs::Survival;

@@ -201,8 +201,7 @@ impl Failing {
         let mut lines = vec![format!("  operation {} fails, {}", self.number, self.word())];
         lines.extend(finding::operations(boot, self.number + 1, None));
         lines.extend(finding::drive("drive afterwards", &boot.after));
-        let console = boot.world.records().console;
-        lines.extend(console[console.len().saturating_sub(4)..].iter().map(|line| format!("    | {line}")));
+        lines.extend(finding::console(boot, 4));
         lines
     }
 }

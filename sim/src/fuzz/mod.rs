@@ -9,7 +9,7 @@ mod oracle;
 pub mod shrink;
 
 use crate::checkers;
-use crate::explore::{Change, Finding, Totals, severity};
+use crate::explore::{Change, Finding, Totals, console_lines, drive_lines, operation_lines, severity};
 use crate::runner::boots;
 use crate::runner::{Complaint, Evidence, expectations};
 use crate::scenario::schema::{FaultKind, Scenario};
@@ -20,8 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Every so many runs is done twice, and must go the same way.
 const TWICE_EVERY: u64 = 32;
-/// So many lines of the console and of the trace are told.
-const TOLD: usize = 8;
+/// So many lines of each boot's console are told.
+const CONSOLE_TOLD: usize = 4;
 
 /// A story that was run and judged.
 #[derive(Default)]
@@ -107,17 +107,11 @@ fn lines(evidence: &Evidence) -> Vec<String> {
     for (number, boot) in evidence.boots.iter().enumerate() {
         let mode = boot.report.as_ref().and_then(|report| report.mode).unwrap_or("nothing");
         lines.push(format!("  boot {} chose {mode}, ended: {:?}", number + 1, boot.outcome));
-        let console = boot.world.records().console;
-        lines.extend(
-            console[console.len().saturating_sub(TOLD / 2)..].iter().map(|line| format!("    | {line}")),
-        );
+        lines.extend(console_lines(boot, CONSOLE_TOLD));
     }
     let last = evidence.last();
-    let trace = last.world.trace();
-    let events: Vec<String> = trace.events().map(|event| format!("    {event}")).collect();
-    lines.push("  last operations:".into());
-    lines.extend_from_slice(&events[events.len().saturating_sub(TOLD)..]);
-    lines.extend(crate::explore::drive_lines("drive at the end", &last.after));
+    lines.extend(operation_lines(last, u64::MAX, None));
+    lines.extend(drive_lines("drive at the end", &last.after));
     lines
 }
 

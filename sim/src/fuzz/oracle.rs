@@ -3,6 +3,7 @@
 use crate::checkers::drive_images::{Mode, files, mode};
 use crate::explore::{Change, lies, neutral};
 use crate::oracle;
+use crate::runner::evidence::shown;
 use crate::runner::{Complaint, Evidence, boots};
 use crate::scenario::schema::{BootSpec, Bytes, Content, FaultSpec, Scenario, SidecarSpec};
 use replicator_hal::Status;
@@ -73,18 +74,15 @@ pub(super) fn converges(evidence: &Evidence, change: Change<'_>) -> Option<Compl
     let boots = vec![BootSpec::default(); if was_complete { 2 } else { 1 }];
     let undisturbed = Scenario { boots, ..neutral(scenario) };
     let undisturbed = boots::run_with(&evidence.name, &undisturbed, change).ok()?;
-    let (shown, wanted) = (last.status(), undisturbed.last().status());
-    if shown == wanted {
+    let (found, wanted) = (last.status(), undisturbed.last().status());
+    if found == wanted {
         return None;
     }
-    let why = last.report.as_ref().and_then(|report| report.failure.as_ref()).map(ToString::to_string);
-    let name =
-        |status: Option<Status>| status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
     let what = format!(
         "the last boot, which nothing disturbed, ends in {}, on an undisturbed board it is {}: {}",
-        name(shown),
-        name(wanted),
-        why.unwrap_or_default()
+        shown(found),
+        shown(wanted),
+        last.failure()
     );
     Some(Complaint::new("converges (L2, L3)", what))
 }
@@ -105,9 +103,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Complaint> {
     if last.status() == Some(wanted) {
         return Vec::new();
     }
-    let why = last.report.as_ref().and_then(|report| report.failure.as_ref()).map(ToString::to_string);
-    let shown = last.status().map_or_else(|| "nothing".to_owned(), |status| status.to_string());
-    let what = format!("the last boot ends in {shown}, not in {wanted}: {}", why.unwrap_or_default());
+    let what = format!("the last boot ends in {}, not in {wanted}: {}", shown(last.status()), last.failure());
     vec![Complaint::new("oracle", what)]
 }
 

@@ -47,6 +47,11 @@ impl Snapshot {
     }
 }
 
+/// A status in words.
+pub(crate) fn shown(status: Option<Status>) -> String {
+    status.map_or_else(|| "nothing".to_owned(), |status| status.to_string())
+}
+
 /// One boot.
 pub struct Boot {
     /// What the story says of it.
@@ -78,6 +83,12 @@ impl Boot {
     /// What the LEDs show at the end.
     pub fn status(&self) -> Option<Status> {
         self.world.leds().final_status()
+    }
+
+    /// Why the whole run failed, by its report; nothing if it did not.
+    pub(crate) fn failure(&self) -> String {
+        let failure = self.report.as_ref().and_then(|report| report.failure.as_ref());
+        failure.map(ToString::to_string).unwrap_or_default()
     }
 }
 

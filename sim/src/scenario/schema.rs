@@ -386,6 +386,23 @@ pub struct Expectation {
     pub wave_forms: Vec<WaveFormSpec>,
 }
 
+impl Expectation {
+    /// Nothing that anybody would believe: only the checkers judge.
+    pub fn nothing() -> Self {
+        Self {
+            status: StatusSpec::Success,
+            code: None,
+            media: BTreeMap::new(),
+            drive_has: Vec::new(),
+            drive_lacks: Vec::new(),
+            console: Vec::new(),
+            drive_unchanged: false,
+            show_leds: false,
+            wave_forms: Vec::new(),
+        }
+    }
+}
+
 /// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

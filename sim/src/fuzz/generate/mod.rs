@@ -7,7 +7,7 @@ mod media;
 use crate::random::Random;
 use crate::scenario::schema::{
     BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
-    Scenario, SidecarSpec, Size, StatusSpec, SurvivalSpec,
+    Scenario, SidecarSpec, Size, SurvivalSpec,
 };
 use std::collections::BTreeMap;
 
@@ -136,7 +136,7 @@ impl Swarm {
             media,
             faults,
             boots,
-            expect: expectation(),
+            expect: Expectation::nothing(),
         }
     }
 
@@ -192,21 +192,6 @@ fn text_file(name: &str) -> FileSpec {
         damage: None,
         sidecar: SidecarSpec::None,
         captured_from: None,
-    }
-}
-
-/// Nothing that anybody would believe: only the checkers judge.
-fn expectation() -> Expectation {
-    Expectation {
-        status: StatusSpec::Success,
-        code: None,
-        media: BTreeMap::new(),
-        drive_has: Vec::new(),
-        drive_lacks: Vec::new(),
-        console: Vec::new(),
-        drive_unchanged: false,
-        show_leds: false,
-        wave_forms: Vec::new(),
     }
 }
 

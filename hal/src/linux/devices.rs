@@ -22,7 +22,7 @@ const REREAD_PATIENCE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// A device that was just let go can stay taken for a moment: a program that another task starts at that time holds a
 /// copy of every open file until it is loaded.
-const EXCLUSIVE_PATIENCE: Duration = Duration::from_millis(300);
+const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The block devices of a Linux system.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@
 mod areas;
 mod board;
 mod byte_range;
+mod claim;
 mod devices;
 mod direct;
 mod ext_bitmap;

@@ -3,6 +3,7 @@
 //! A region that is exactly a kernel device or partition is used as that; any other goes through a loop device. Both end
 //! with a call that can fail.
 
+use super::claim::let_go;
 use super::devices::{OpenMode, medium_len_bytes, open_node};
 use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
@@ -122,7 +123,7 @@ impl RegionDevice {
             ioctl::set_read_only(&file, true).map_err(failed)?;
         }
         self.read_only_before = Some(before);
-        Ok(())
+        let_go(&self.roots, &self.device, file)
     }
 
     /// The device's name.

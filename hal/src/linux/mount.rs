@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long udev or an automounter may hold a mount point that is being unmounted.
-const UNMOUNT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long others (udev, an automounter, a program that is being started) may hold a mount point.
+const PATIENCE: Duration = Duration::from_secs(3);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Gives this thread, and all it starts later, a mount table of its own: what is mounted from then on is seen by nobody
@@ -141,7 +141,7 @@ impl LinuxMount {
         }
         let flags = mount_flags(access) | MsFlags::MS_REMOUNT;
         let nothing: Option<&str> = None;
-        let result = mount(Some(&source), &self.path, nothing, flags, nothing)
+        let result = patiently(|| mount(Some(&source), &self.path, nothing, flags, nothing))
             .map_err(|errno| mount_error(errno, "remounting", self.object()));
         // The device takes writes exactly if the mount does, whichever way it went.
         let writable = (access == Access::ReadWrite) == result.is_ok();
@@ -254,15 +254,19 @@ fn mount_error(errno: Errno, operation: &str, object: String) -> Error {
 }
 
 fn unmount_patiently(path: &Path) -> Result<()> {
-    let deadline = Instant::now() + UNMOUNT_PATIENCE;
+    patiently(|| umount2(path, MntFlags::UMOUNT_NOFOLLOW)).map_err(|errno| {
+        Error::from_io(std::io::Error::from(errno), "unmounting", path.display().to_string())
+    })
+}
+
+/// Tries again while something is still busy: a program that another task starts just then holds a copy of every open
+/// file until it is loaded.
+fn patiently(act: impl Fn() -> nix::Result<()>) -> nix::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        match umount2(path, MntFlags::UMOUNT_NOFOLLOW) {
-            Ok(()) => return Ok(()),
+        match act() {
             Err(Errno::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
-            Err(errno) => {
-                let error = std::io::Error::from(errno);
-                return Err(Error::from_io(error, "unmounting", path.display().to_string()));
-            }
+            result => return result,
         }
     }
 }

@@ -18,8 +18,8 @@ const BITES_AFTER: Duration = Duration::from_secs(12);
 /// The drive asks for a reboot so long after a success.
 const REBOOT_AFTER: Duration = Duration::from_secs(10);
 const SETTINGS: &[u8] = b"after = \"reboot\"\n";
-/// Less than what the kernel's disk drivers wait before they reset a disk.
-const SHORT_LEASES: &[u8] = b"after = \"reboot\"\n[timeouts]\nio_seconds = 12\ntool_seconds = 12\n";
+/// The LEDs have told before the kernel's disk drivers, which wait for 30 s, reset the disk.
+const SHORT_LEASES: &[u8] = b"after = \"reboot\"\n[timeouts]\nio_seconds = 8\ntool_seconds = 8\n";
 const CAPTURING: &str = "sata: capturing";
 /// Place of the medium among the board's disks.
 const MEDIUM: usize = 1;

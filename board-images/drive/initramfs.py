@@ -12,10 +12,11 @@ SIZE_MAX_BYTES = 16_000_000
 # What the replicator runs (hal/src/linux/tools.rs), and the Debian packages that have it with its libraries.
 PROGRAMS = ["mke2fs", "e2fsck", "resize2fs", "fsck.fat"]
 PACKAGES = ["e2fsprogs", "libext2fs2", "libcom-err2", "libblkid1", "libuuid1", "libc6", "dosfstools", "busybox-static"]
-# What one wants at a board's console; the others go by `busybox NAME`.
+# What one wants at a board's console; the others go by `busybox NAME`. By `setsid` the replicator gives the shell its
+# terminal.
 APPLETS = """ash cat chmod cp cut date dd df dmesg du echo egrep env find free grep gunzip gzip halt head hexdump ifconfig
     insmod kill less ln ls lsmod md5sum mkdir mknod more mount mv ping poweroff ps pwd readlink reboot rm rmdir rmmod sed
-    sh sleep sort stat sync tail tar tee time top touch tr true udhcpc umount uname uptime vi wc which xargs xzcat
+    setsid sh sleep sort stat sync tail tar tee time top touch tr true udhcpc umount uname uptime vi wc which xargs xzcat
     zcat""".split()
 DIRECTORIES = ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp"]
 MODULE_LIST = "etc/replicator/modules"

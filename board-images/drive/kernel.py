@@ -31,7 +31,8 @@ class Kernel:
 
     def __init__(self, images, modules, work):
         self.images = images
-        self.work = work
+        # As modprobe prints paths.
+        self.work = work.absolute()
         versions = sorted(path for path in modules.glob("*") if (path / "kernel").is_dir()) if modules else []
         if len(versions) > 1:
             listed = ", ".join(path.name for path in versions)

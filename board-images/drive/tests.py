@@ -145,6 +145,11 @@ class Modules(WithDirectory):
         self.kernel.module_files(["high"], [])
         self.assertEqual(sorted(self.directory.glob("in/**/*")), before)
 
+    def test_are_found_from_a_relative_path_too(self):
+        work = pathlib.Path(os.path.relpath(self.directory / "work"))
+        kernel = Kernel.of_directory(self.directory / "in", work)
+        self.assertEqual([place for place, _ in kernel.module_files(["low"], [])[0]], ["lib/modules/1.2.3/kernel/z/low.ko"])
+
     def test_modules_of_two_kernels_are_refused(self):
         (self.directory / "in/lib/modules/4.5.6/kernel").mkdir(parents=True)
         with self.assertRaisesRegex(KernelError, "1.2.3, 4.5.6"):

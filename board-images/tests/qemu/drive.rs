@@ -2,7 +2,7 @@
 
 use super::media::{self, MIB, Mounted};
 use super::stage::{Stage, copy};
-use super::tools::shell;
+use super::tools::{run, shell};
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -35,12 +35,19 @@ impl Drive {
     /// Puts a file into its root.
     #[track_caller]
     pub(crate) fn put(&self, name: &str, content: &[u8]) {
+        if media::is_fat(&self.file) {
+            let outside = self.file.with_extension("put");
+            fs::write(&outside, content).unwrap();
+            let (drive, place) = (media::for_mtools(&self.file), format!("::/{name}"));
+            run("mcopy", ["-o", "-i", &drive, outside.to_str().unwrap(), &place]);
+            return;
+        }
         let mounted = Mounted::read_write(&self.file);
         fs::write(mounted.path.join(name), content).unwrap();
         mounted.end();
     }
 
-    /// Changes files in its root.
+    /// Changes files in its root; not in FAT.
     #[track_caller]
     pub(crate) fn change(&self, change: impl FnOnce(&Path)) {
         let mounted = Mounted::read_write(&self.file);

@@ -10,9 +10,13 @@ use super::stage::Stage;
 use super::tools::shell;
 use replicator_hal::Status;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// An SD card's size is a power of two.
 const MEDIUM_LEN_BYTES: u64 = 64 * MIB;
+/// By then, after a success, a board would have rebooted; the LEDs have been watched for as long as it waits.
+const REBOOT_MARGIN: Duration = Duration::from_secs(5);
 
 #[test]
 fn what_cannot_be_done_is_told_and_leaves_nothing_that_boots() {
@@ -43,11 +47,17 @@ fn what_cannot_be_done_is_told_and_leaves_nothing_that_boots() {
     assert_eq!(fingerprint(&other.file), untouched, "a drive of another board was changed");
     assert_eq!(prints(), before, "a medium was changed");
 
-    let text = run::finish(&stage, &mut on(Some(&drive), "bad-images"), Status::Failure);
+    // After a success.
+    drive.put("replicator.toml", b"after = \"reboot\"\n");
+    let mut machine = on(Some(&drive), "bad-images");
+    let text = run::finish(&stage, &mut machine, Status::Failure);
     for medium in ["sd: FAILED", "sata: FAILED", "nvme: FAILED"] {
         let line = text.lines().find(|line| line.contains(medium));
         stage.tell(line.unwrap_or_else(|| panic!("no {medium} in {text}")));
     }
+    sleep(REBOOT_MARGIN);
+    machine.assert_still_on();
+    drop(machine);
     // The tarball was decoded, and the large image measured, before anything was erased.
     let after = prints();
     assert_eq!([after[0], after[2]], [before[0], before[2]], "SD card or NVMe disk was changed");

@@ -1,7 +1,9 @@
-//! An emulated board: QEMU with its disks, its console in a file, its monitor and its LED lines.
+//! An emulated board: QEMU with its disks, its console in a file, its monitor and its LED lines. What is typed on the
+//! console is `keyboard`'s.
 
+use super::keyboard::Keyboard;
 use super::leds::{Pattern, Wiring};
-use super::qmp::Qmp;
+use super::qmp::{Event, Qmp};
 use super::qtest::{Edge, Recorder};
 use super::stage::{self, Stage};
 use serde_json::json;
@@ -149,6 +151,8 @@ pub(crate) struct Board<'a> {
     pub(crate) disks: Vec<(Bus, &'a Path)>,
     /// Replaces the machine's own.
     pub(crate) device_tree: Option<&'a Path>,
+    /// Whether it has one, on its PCI bus. It resets the board unless it is fed.
+    pub(crate) watchdog: bool,
     /// More words for the kernel's command line.
     pub(crate) words: &'a str,
 }
@@ -156,7 +160,7 @@ pub(crate) struct Board<'a> {
 impl<'a> Board<'a> {
     /// A board with these disks, whose kernel the emulator loads.
     pub(crate) fn new(stage: &'a Stage, disks: Vec<(Bus, &'a Path)>) -> Self {
-        Self { stage, start: Start::Direct, disks, device_tree: None, words: "" }
+        Self { stage, start: Start::Direct, disks, device_tree: None, watchdog: false, words: "" }
     }
 
     /// Switches it on; `boot` names the console's file.
@@ -168,9 +172,12 @@ impl<'a> Board<'a> {
         let kind = self.stage.kind;
         let mut words: Vec<String> = kind.machine().iter().map(|word| (*word).to_owned()).collect();
         let mut add = |name: &str, value: String| words.extend([name.to_owned(), value]);
-        add("-serial", format!("file:{}", console.display()));
-        add("-qmp", format!("unix:{}/qmp,server=on,wait=off", sockets.display()));
-        add("-qtest", format!("unix:{}/qtest,server=on,wait=off", sockets.display()));
+        let sockets = sockets.display();
+        let options = format!("path={sockets}/console,server=on,wait=off,logfile={}", console.display());
+        add("-chardev", format!("socket,id=console,{options}"));
+        add("-serial", "chardev:console".into());
+        add("-qmp", format!("unix:{sockets}/qmp,server=on,wait=off"));
+        add("-qtest", format!("unix:{sockets}/qtest,server=on,wait=off"));
         add("-qtest-log", "none".into());
         for (index, (bus, file)) in self.disks.iter().enumerate() {
             let file_name = file.file_stem().unwrap().to_string_lossy();
@@ -179,6 +186,9 @@ impl<'a> Board<'a> {
             for device in bus.devices(kind, index, &file_name) {
                 add("-device", device);
             }
+        }
+        if self.watchdog {
+            add("-device", "i6300esb,addr=0x9".into());
         }
         match self.start {
             Start::Direct => {
@@ -207,6 +217,7 @@ impl<'a> Board<'a> {
 pub(crate) struct Machine {
     child: Child,
     console: PathBuf,
+    pub(super) keyboard: Keyboard,
     qmp: Qmp,
     wiring: Option<Wiring>,
     recorder: Option<Recorder>,
@@ -222,6 +233,7 @@ impl Machine {
         command.args(board.arguments(&console, sockets.path()));
         let child = command.stdin(Stdio::null()).spawn().unwrap();
         let mut qmp = Qmp::new(connect(&sockets.path().join("qmp")));
+        let keyboard = Keyboard::new(connect(&sockets.path().join("console")));
         let qtest = connect(&sockets.path().join("qtest"));
         let controller = match kind {
             Kind::Q35 => None,
@@ -231,7 +243,7 @@ impl Machine {
         let recorder = controller.map(|path| Recorder::start(qtest, &path));
         qmp.command("cont", &json!({}));
         board.stage.tell(&format!("{boot}: switched on"));
-        Self { child, console, qmp, wiring: kind.wiring(), recorder }
+        Self { child, console, keyboard, qmp, wiring: kind.wiring(), recorder }
     }
 
     /// What the console has said so far.
@@ -242,16 +254,22 @@ impl Machine {
     /// Waits until the console has said `wanted`, and returns the whole line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, wanted: &str) -> String {
+        self.wait_until(wanted, |text| text.lines().find(|line| line.contains(wanted)).map(str::to_owned))
+    }
+
+    /// Waits until `found` finds on the console what it looks for, which `what` describes.
+    #[track_caller]
+    pub(crate) fn wait_until<T>(&mut self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
         loop {
             let ended = self.child.try_wait().unwrap();
             let text = self.text();
-            if let Some(line) = text.lines().find(|line| line.contains(wanted)) {
-                return line.to_owned();
+            if let Some(found) = found(&text) {
+                return found;
             }
-            assert!(ended.is_none(), "QEMU ended: {ended:?}; no {wanted:?} in\n{text}");
+            assert!(ended.is_none(), "QEMU ended: {ended:?}; no {what:?} in\n{text}");
             assert!(!text.contains("Kernel panic"), "{text}");
-            assert!(started.elapsed() < PATIENCE, "no {wanted:?} in time:\n{text}");
+            assert!(started.elapsed() < PATIENCE, "no {what:?} in time:\n{text}");
             sleep(POLL);
         }
     }
@@ -283,14 +301,40 @@ impl Machine {
         self.qmp.command("device_del", &json!({ "id": "stick" }));
     }
 
-    /// Waits for the board to switch itself off.
+    /// Lets a disk, by its place among the board's, stand still, or go on.
+    pub(crate) fn stall(&mut self, index: usize, stalls: bool) {
+        // A byte a second; the first is free.
+        let rate = u64::from(stalls);
+        let mut limits = json!({ "device": format!("disk{index}") });
+        for name in ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"] {
+            limits[name] = json!(if name == "bps" { rate } else { 0 });
+        }
+        self.qmp.command("block_set_io_throttle", &limits);
+    }
+
+    /// Fails if the board was reset or switched off, or if its watchdog has bitten.
     #[track_caller]
-    pub(crate) fn wait_for_end(mut self) {
+    pub(crate) fn assert_still_on(&mut self) {
+        let ends = ["RESET", "SHUTDOWN", "WATCHDOG"];
+        let ended: Vec<&Event> =
+            self.qmp.events().iter().filter(|event| ends.contains(&event.name.as_str())).collect();
+        assert!(ended.is_empty(), "{ended:?}");
+        assert_eq!(self.child.try_wait().unwrap(), None, "QEMU ended");
+    }
+
+    /// Waits for the board to reset itself or to switch itself off; returns how, in QEMU's words, and whether its watchdog
+    /// did it.
+    #[track_caller]
+    pub(crate) fn wait_for_end(mut self) -> (String, bool) {
+        assert!(self.qmp.wait_for("SHUTDOWN", PATIENCE), "still on:\n{}", self.text());
         let started = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed() < PATIENCE, "still on:\n{}", self.text());
+            assert!(started.elapsed() < PATIENCE, "QEMU does not end:\n{}", self.text());
             sleep(POLL);
         }
+        let events = self.qmp.events();
+        let shutdown = events.iter().find(|event| event.name == "SHUTDOWN").unwrap();
+        (shutdown.why.clone(), events.iter().any(|event| event.name == "WATCHDOG"))
     }
 }
 

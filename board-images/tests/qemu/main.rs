@@ -10,10 +10,12 @@
 // Helpers of a test are tests: what goes wrong in them is to be seen at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod console;
 mod drive;
 mod emmc;
 mod failures;
 mod golden;
+mod keyboard;
 mod leds;
 mod machine;
 mod media;

@@ -47,8 +47,31 @@ pub(crate) fn check(image: &Path) {
         let verdict = run("sgdisk", ["-v".as_ref(), image.as_os_str()]);
         assert!(verdict.contains("No problems found"), "{}: {verdict}", image.display());
     }
+    let (start, len) = partition(image, 1);
+    if is_fat(image) {
+        // Its checker knows no offset.
+        let content = image.with_extension("partition");
+        let [skip, count] = [start, len].map(|bytes| (bytes / 512).to_string());
+        let copy = "dd if=\"$1\" of=\"$2\" bs=512 skip=\"$3\" count=\"$4\" conv=sparse status=none";
+        shell(copy, [image.as_os_str(), content.as_os_str(), skip.as_ref(), count.as_ref()]);
+        run("fsck.vfat", ["-n".as_ref(), content.as_os_str()]);
+        fs::remove_file(&content).unwrap();
+    } else {
+        run("e2fsck", ["-fn".to_owned(), format!("{}?offset={start}", image.display())]);
+    }
+}
+
+/// Whether the first partition of an image is a FAT file system.
+pub(crate) fn is_fat(image: &Path) -> bool {
     let (start, _) = partition(image, 1);
-    run("e2fsck", ["-fn".to_owned(), format!("{}?offset={start}", image.display())]);
+    let offset = start.to_string();
+    let words = ["-p", "-s", "TYPE", "-o", "value", "-O", &offset, image.to_str().unwrap()];
+    run("blkid", words).trim() == "vfat"
+}
+
+/// The first partition of an image, as mtools want to be told of it.
+pub(crate) fn for_mtools(image: &Path) -> String {
+    format!("{}@@{}", image.display(), partition(image, 1).0)
 }
 
 /// Whether this is a medium that a board might try to boot from: it has a partition table.
@@ -63,17 +86,19 @@ pub(crate) fn holds(image: &Path, secret: &str) -> bool {
     shell(line, [image.as_os_str(), secret.as_ref()]).contains("found")
 }
 
-/// The first partition of an image, mounted on this machine; unmounted at the end.
+/// The files of the first partition of an image, mounted on this machine; unmounted at the end.
 pub(crate) struct Mounted {
     /// Where.
     pub(crate) path: PathBuf,
+    /// Not mounted but copied out, and removed at the end: this machine's kernel may know no FAT.
+    is_copy: bool,
 }
 
 impl Mounted {
     /// To look at; not even a journal is replayed.
     #[track_caller]
     pub(crate) fn read_only(image: &Path) -> Self {
-        Self::new(image, "ro,noload")
+        if is_fat(image) { Self::copied(image) } else { Self::new(image, "ro,noload") }
     }
 
     /// To change it.
@@ -84,25 +109,44 @@ impl Mounted {
 
     #[track_caller]
     fn new(image: &Path, options: &str) -> Self {
-        let path = image.with_extension("mounted");
-        fs::create_dir_all(&path).unwrap();
+        let path = Self::place(image);
         let (start, len) = partition(image, 1);
         let options = format!("{options},loop,offset={start},sizelimit={len}");
         run("mount", ["-o".as_ref(), options.as_ref(), image.as_os_str(), path.as_os_str()]);
-        Self { path }
+        Self { path, is_copy: false }
+    }
+
+    #[track_caller]
+    fn copied(image: &Path) -> Self {
+        let path = Self::place(image);
+        let words = ["-s", "-m", "-i", &for_mtools(image), "::/"].map(str::to_owned);
+        run("mcopy", words.into_iter().chain([path.display().to_string()]));
+        Self { path, is_copy: true }
+    }
+
+    fn place(image: &Path) -> PathBuf {
+        let path = image.with_extension("mounted");
+        fs::create_dir_all(&path).unwrap();
+        path
     }
 
     /// Unmounts it; a failure counts.
     #[track_caller]
     pub(crate) fn end(self) {
-        run("umount", [&self.path]);
+        if self.is_copy {
+            fs::remove_dir_all(&self.path).unwrap();
+        } else {
+            run("umount", [&self.path]);
+        }
         std::mem::forget(self);
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Only after a failure, which must not be hidden.
-        let _ = std::process::Command::new("umount").arg(&self.path).status();
+        // Only after a failure, which must not be hidden. A copy goes with the stage.
+        if !self.is_copy {
+            let _ = std::process::Command::new("umount").arg(&self.path).status();
+        }
     }
 }

@@ -1,11 +1,25 @@
-//! x86-64: drive on USB, SD card and SATA disk behind PCI controllers. No GPIO, so no LED is seen; no device tree, so
-//! the kernel's command line names the board.
+//! x86-64: drive on USB, in FAT32; SD card and SATA disk behind PCI controllers; a watchdog. No GPIO, so no LED is seen; no
+//! device tree, so the kernel's command line names the board. After a success it does what the drive asks for.
 
+use super::devices::fingerprint;
 use super::drive::Drive;
 use super::golden::{self, Golden, MARKER};
 use super::machine::{Board, Bus, Kind};
 use super::media::{self, MIB};
 use super::stage::Stage;
+use std::path::Path;
+
+/// What a capture leaves on the drive.
+const CAPTURED: [&str; 8] = [
+    "sataimage.dd.md5",
+    "sataimage.dd.xz",
+    "sataimage.dd.xz.md5",
+    "sataimage.source",
+    "sdimage.source",
+    "sdimage.tar.md5",
+    "sdimage.tar.xz",
+    "sdimage.tar.xz.md5",
+];
 
 #[test]
 fn q35_captures_writes_and_the_clone_boots() {
@@ -14,28 +28,36 @@ fn q35_captures_writes_and_the_clone_boots() {
     let golden_sata = stage.path("golden-sata.img");
     media::two_partitions(&golden_sata);
     let drive = Drive::new(&stage, "drive.img");
-    // It switches itself off after each success.
-    drive.put("replicator.toml", b"board = \"qemu-q35\"\nafter = \"poweroff\"\n");
+    assert!(media::is_fat(&drive.file));
+    let on = |sd: &Path, sata: &Path, boot: &str| {
+        let disks = vec![(Bus::Usb, drive.file.as_path()), (Bus::Sd, sd), (Bus::Sata, sata)];
+        let mut board = Board::new(&stage, disks);
+        // Shorter than the run and what is shown after it.
+        board.words = "rdinit=/short-watchdog";
+        board.watchdog = true;
+        board.switch_on(boot)
+    };
 
-    let disks =
-        vec![(Bus::Usb, drive.file.as_path()), (Bus::Sd, &golden.medium), (Bus::Sata, golden_sata.as_path())];
-    let mut capture = Board::new(&stage, disks).switch_on("capture");
+    drive.put("replicator.toml", b"board = \"qemu-q35\"\nafter = \"reboot\"\n");
+    let mut capture = on(&golden.medium, &golden_sata, "capture");
     capture.wait_for("result: success");
-    capture.wait_for_end();
+    assert_eq!(capture.wait_for_end(), ("guest-reset".to_owned(), false));
     drive.check();
     golden.assert_untouched();
-    stage.tell(&format!("captured: {}", drive.names().join(" ")));
+    assert_eq!(drive.names(), CAPTURED);
 
     let sd = stage.path("blank-sd.img");
     let sata = stage.path("blank-sata.img");
     media::blank(&sd, golden::LEN_BYTES);
     media::blank(&sata, 100 * MIB);
+    drive.put("replicator.toml", b"board = \"qemu-q35\"\nafter = \"poweroff\"\n");
     // Every SD card of the emulator is the same unit by its CID.
     drive.put("IR_WRITE_BACK", b"");
-    let disks = vec![(Bus::Usb, drive.file.as_path()), (Bus::Sd, &sd), (Bus::Sata, sata.as_path())];
-    let mut write = Board::new(&stage, disks).switch_on("write");
+    let before = fingerprint(&drive.file);
+    let mut write = on(&sd, &sata, "write");
     write.wait_for("result: success");
-    write.wait_for_end();
+    assert_eq!(write.wait_for_end(), ("guest-shutdown".to_owned(), false));
+    assert_eq!(fingerprint(&drive.file), before, "the drive was changed by a write");
     golden.compare(&sd);
     drive.compare("sataimage.dd.xz", &sata);
 

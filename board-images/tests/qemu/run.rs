@@ -13,6 +13,8 @@ const WATCHED: Duration = Duration::from_secs(9);
 const MARGIN: Duration = Duration::from_secs(1);
 /// A shorter time has too few phases of the running pattern.
 const RUNNING_MIN: Duration = Duration::from_secs(6);
+/// The longest that LEDs may take to show what they should.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for the run's end, and fails unless it is `status` on the console and on the LEDs, which showed running up to
 /// then, without a flicker. Returns what the console said.
@@ -51,4 +53,17 @@ pub(crate) fn running(machine: &Machine, from: Instant, until: Instant) -> Patte
     let pattern = machine.pattern(from + Duration::from_millis(1), until).unwrap();
     assert_eq!(pattern.status(), Some(Status::Running), "{pattern}");
     pattern
+}
+
+/// Waits until the LEDs have shown `status` for a while.
+#[track_caller]
+pub(crate) fn wait_for_leds(machine: &Machine, status: Status) -> Pattern {
+    let started = Instant::now();
+    loop {
+        let shown = machine.watch(WATCHED).unwrap();
+        if shown.status() == Some(status) {
+            return shown;
+        }
+        assert!(started.elapsed() < PATIENCE, "{shown}, and never {status}:\n{}", machine.text());
+    }
 }

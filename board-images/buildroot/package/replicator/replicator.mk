@@ -12,7 +12,8 @@ REPLICATOR_SOURCE = replicator-$(REPLICATOR_VERSION).tar.gz
 REPLICATOR_LICENSE = MIT or Apache-2.0
 REPLICATOR_LICENSE_FILES = LICENSE-MIT LICENSE-APACHE
 
-# The settings of [profile.boot] in Cargo.toml; the infrastructure builds with --release.
+# The infrastructure builds with --release; these are the settings of [profile.boot] in Cargo.toml, but for the levels of
+# single packages, which the environment cannot say: one for all that leaves the codecs fast enough.
 REPLICATOR_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=s \
 	CARGO_PROFILE_RELEASE_LTO=fat \

@@ -73,11 +73,21 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// A step begins that does not tell of progress: console, log, and a long lease.
+    /// A step begins that does not tell of progress and can take as long as a tool: console, log, and a long lease.
     pub fn step(&self, line: &str) {
+        self.announce(line);
+        self.renew(self.tuning.tool_lease);
+    }
+
+    /// A step begins that is a few reads or writes, or that soon tells of progress: console, log, and the lease of one.
+    pub fn short_step(&self, line: &str) {
+        self.announce(line);
+        self.renew(self.tuning.io_lease);
+    }
+
+    fn announce(&self, line: &str) {
         self.log(line);
         self.board.records.console(&printable::line(&format!("{}: {line}", self.label)));
-        self.renew(self.tuning.tool_lease);
     }
 
     /// Progress of a step that moves `total_bytes`, if that is known.

@@ -56,7 +56,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self) -> Result<(ImageName, Done)> {
         let (operation, work, name) = (self.operation, self.work, self.medium.name());
-        operation.step(&format!("capturing {} ({} bytes)", self.device.name, self.device.len_bytes));
+        operation.short_step(&format!("capturing {} ({} bytes)", self.device.name, self.device.len_bytes));
         let image = work.path(&format!("{name}.image"))?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();

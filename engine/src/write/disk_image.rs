@@ -60,7 +60,7 @@ pub(super) fn write(
     if !operation.mutated(Mutant::NoReadBack) {
         compare(operation, target, &written.stretches)?;
     }
-    operation.step("writing the partition table");
+    operation.short_step("writing the partition table");
     commit_start(operation, checked, target, &written)?;
     Ok(Done {
         content_len_bytes: written.len_bytes,

@@ -54,7 +54,7 @@ pub(super) fn with_target<T>(
 /// # Errors
 /// Those of the target.
 pub(super) fn wipe_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
-    operation.step("erasing the partition table");
+    operation.short_step("erasing the partition table");
     erase_ends(operation, target)
 }
 

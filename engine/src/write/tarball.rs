@@ -67,7 +67,7 @@ pub(super) fn write(
     let times = mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
-    operation.step("writing the partition table");
+    operation.short_step("writing the partition table");
     with_target(operation, checked, |target| table::write(operation, target, &layout.patches, label))?;
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,

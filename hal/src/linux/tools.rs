@@ -110,9 +110,10 @@ impl Tools {
 
     /// Grows an ext file system to the size of its device.
     pub(super) fn grow_ext(&self, node: &Path) -> Result<()> {
-        // resize2fs refuses a file system that was not checked since its last mount.
+        // resize2fs refuses a file system that was not checked since its last mount; and, unless it is forced, one that was
+        // checked on a board without a clock, because e2fsck does not note the time there.
         self.e2fsck(node, "-fp")?;
-        let end = self.run(&self.resize2fs, [node.as_os_str()])?;
+        let end = self.run(&self.resize2fs, [OsStr::new("-f"), node.as_os_str()])?;
         if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("growing", node, &end)) }
     }
 

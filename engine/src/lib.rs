@@ -12,6 +12,7 @@ pub mod error;
 pub mod expand;
 pub mod firmware;
 pub mod formats;
+mod from_toml;
 mod jobs;
 mod lease;
 pub mod media;

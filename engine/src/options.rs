@@ -5,6 +5,7 @@
 //! setting that is not in force must not be thought to be. What lives here is parsing only; what an option changes is
 //! decided where the change happens.
 
+use crate::from_toml;
 use replicator_hal::RelativePath;
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeSet;
@@ -249,7 +250,7 @@ impl Settings {
         }
         // Windows editors put a byte order mark in front.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        toml::from_str(text).map_err(|error| {
+        from_toml::parse(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = 1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count();
             OptionsError::Settings { line, detail: error.message().trim().replace('\n', "; ") }

@@ -8,10 +8,10 @@ mod pattern;
 
 pub use pattern::{InvalidPattern, Pattern, Positions};
 
+use crate::from_toml::{self, Placed};
 use replicator_hal::RelativePath;
 use serde::Deserialize;
 use std::fmt;
-use toml::Spanned;
 
 /// The default rules as they are shipped.
 pub const DEFAULT_TEXT: &str = include_str!("sanitise_default.toml");
@@ -122,7 +122,7 @@ pub struct Rules {
 #[serde(deny_unknown_fields)]
 struct RawRules {
     #[serde(default)]
-    rule: Vec<Spanned<RawRule>>,
+    rule: Vec<Placed<RawRule>>,
 }
 
 #[derive(Deserialize)]
@@ -130,11 +130,11 @@ struct RawRules {
 struct RawRule {
     what: String,
     action: Action,
-    paths: Vec<Spanned<String>>,
+    paths: Vec<Placed<String>>,
     #[serde(default)]
-    keep: Vec<Spanned<String>>,
-    required: Option<Spanned<bool>>,
-    mode: Option<Spanned<i64>>,
+    keep: Vec<Placed<String>>,
+    required: Option<Placed<bool>>,
+    mode: Option<Placed<i64>>,
 }
 
 impl Rules {
@@ -155,7 +155,7 @@ impl Rules {
             return Err(RulesError::TooLong { len_bytes: text.len() });
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let raw: RawRules = toml::from_str(text).map_err(|error| {
+        let raw: RawRules = from_toml::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let line = line_of(text, at);
             let rule =
@@ -168,8 +168,7 @@ impl Rules {
             .into_iter()
             .enumerate()
             .map(|(index, raw)| {
-                let start = raw.span().start;
-                let raw = raw.into_inner();
+                let Placed { at: start, value: raw } = raw;
                 let what = raw.what.clone();
                 rule(raw).map_err(|(at, detail)| RulesError::Rule {
                     rule: index + 1,
@@ -209,36 +208,34 @@ fn rule(raw: RawRule) -> Result<Rule, Fault> {
         if let Some((_, place)) =
             paths.iter().zip(&raw.paths).find(|(pattern, _)| pattern.literal().is_none())
         {
-            return Err((Some(place.span().start), "\"touch\" needs paths without wildcards".to_owned()));
+            return Err((Some(place.at), "\"touch\" needs paths without wildcards".to_owned()));
         }
         if let Some(place) = raw.keep.first() {
-            return Err((Some(place.span().start), "\"keep\" has no meaning with \"touch\"".to_owned()));
+            return Err((Some(place.at), "\"keep\" has no meaning with \"touch\"".to_owned()));
         }
     }
     let required = match &raw.required {
         Some(place) if is_touch => {
-            return Err((Some(place.span().start), "\"required\" has no meaning with \"touch\"".to_owned()));
+            return Err((Some(place.at), "\"required\" has no meaning with \"touch\"".to_owned()));
         }
-        required => required.as_ref().is_some_and(|required| *required.get_ref()),
+        required => required.as_ref().is_some_and(|required| required.value),
     };
     let mode = match &raw.mode {
         None => 0o644,
         Some(place) if !is_touch => {
-            return Err((Some(place.span().start), "\"mode\" has a meaning with \"touch\" only".to_owned()));
+            return Err((Some(place.at), "\"mode\" has a meaning with \"touch\" only".to_owned()));
         }
-        Some(place) => u32::try_from(*place.get_ref())
+        Some(place) => u32::try_from(place.value)
             .ok()
             .filter(|mode| *mode <= 0o7777)
-            .ok_or_else(|| (Some(place.span().start), "\"mode\" is not within 0o0 to 0o7777".to_owned()))?,
+            .ok_or_else(|| (Some(place.at), "\"mode\" is not within 0o0 to 0o7777".to_owned()))?,
     };
     Ok(Rule { what: raw.what, action: raw.action, paths, keep, required, mode })
 }
 
-fn patterns(raw: &[Spanned<String>]) -> Result<Vec<Pattern>, Fault> {
+fn patterns(raw: &[Placed<String>]) -> Result<Vec<Pattern>, Fault> {
     raw.iter()
-        .map(|text| {
-            Pattern::parse(text.get_ref()).map_err(|error| (Some(text.span().start), error.to_string()))
-        })
+        .map(|text| Pattern::parse(&text.value).map_err(|error| (Some(text.at), error.to_string())))
         .collect()
 }
 

@@ -7,6 +7,7 @@
 use super::work::{self, RECORD, Work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
+use crate::from_toml;
 use crate::media::Medium;
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
@@ -104,7 +105,7 @@ impl Record {
 
     /// Reads a record; `None` if it is none.
     pub(super) fn parse(content: &[u8]) -> Option<Self> {
-        toml::from_str(std::str::from_utf8(content).ok()?).ok()
+        from_toml::parse(std::str::from_utf8(content).ok()?).ok()
     }
 
     /// Refuses to go on with the session of another unit.

@@ -3,6 +3,7 @@
 //! A write compares it with the medium it is about to overwrite, so that a golden unit is not overwritten with its own
 //! sanitised copy. It lies beside the image as `<medium>image.source` and is there before the image is.
 
+use crate::from_toml;
 use serde::{Deserialize, Serialize};
 
 /// Longest record that is read, in bytes.
@@ -39,7 +40,7 @@ impl SourceRecord {
         if content.len() > LIMIT_BYTES {
             return None;
         }
-        toml::from_str(std::str::from_utf8(content).ok()?).ok()
+        from_toml::parse(std::str::from_utf8(content).ok()?).ok()
     }
 
     /// The file's content.

@@ -17,6 +17,7 @@ pub use firmware::{
 pub use leds::{LedLine, LedProfile};
 
 use crate::formats::partition::Scheme;
+use crate::from_toml;
 use replicator_hal::{DeviceKind, Flavour};
 use serde::Deserialize;
 
@@ -177,7 +178,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`].
     pub fn parse(text: &str, file: &str) -> Result<Self, ProfileError> {
-        let profile: Self = toml::from_str(text).map_err(|error| ProfileError::Syntax {
+        let profile: Self = from_toml::parse(text).map_err(|error| ProfileError::Syntax {
             file: file.to_owned(),
             detail: error.to_string().trim_end().to_owned(),
         })?;

@@ -81,6 +81,8 @@ mutants! {
     DriveStaysMounted "drive-stays-mounted" "S17";
     /// The write protection of a bootloader stays off.
     AreaStaysWritable "area-stays-writable" "S17";
+    /// The write protection of a bootloader is lifted to look at it.
+    LooksUnprotected "looks-unprotected" "S17";
     /// Free blocks of the image keep what was in them.
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A drive is waited for without an end.

@@ -25,6 +25,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::ExitStatusIsBelieved => &["firmware-micro-updater-lies"],
         Mutant::BootloaderStaysBroken => &["firmware-write-fails"],
         Mutant::AreaStaysWritable => &["firmware-alone-is-written"],
+        Mutant::LooksUnprotected => &["firmware-identical-stays-protected", "firmware-is-there-already"],
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],
         Mutant::NothingIsFine => &["capture-nothing-is-failure"],

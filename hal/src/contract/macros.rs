@@ -158,6 +158,7 @@ macro_rules! contract_tests {
             an_area_keeps_what_is_written
             closing_an_area_protects_it
             dropping_an_area_protects_it
+            looking_at_an_area_leaves_it_protected
             an_area_is_exclusive
             only_areas_can_be_opened
             a_register_tells_its_value

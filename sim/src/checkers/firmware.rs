@@ -29,7 +29,8 @@ const BOOTLOADERS: [(&str, &[Place]); 6] = [
     ("tsimx6ul", &[("u-boot.imx", 1024, 4_193_280)]),
     ("tsimx9", &[("u-boot.bin", 0, 2_097_152)]),
 ];
-const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
+/// What bootloader areas are called in stories.
+pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
 const UPDATE: &str = "micro-update.bin";
 
 fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {

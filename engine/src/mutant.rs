@@ -57,6 +57,8 @@ mutants! {
     ExitStatusIsBelieved "exit-status-is-believed" "S6";
     /// A bootloader that failed is left as it is.
     BootloaderStaysBroken "bootloader-stays-broken" "S7";
+    /// A hang in the middle of a bootloader is shown as one that may be unplugged.
+    HangIsNeverCritical "hang-is-never-critical" "S7";
     /// Success is shown whatever happened.
     FailureIsForgotten "failure-is-forgotten" "S7";
     /// Having done nothing is success.

@@ -24,6 +24,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::BootloaderIsNotCompared => &["firmware-flash-drops-writes"],
         Mutant::ExitStatusIsBelieved => &["firmware-micro-updater-lies"],
         Mutant::BootloaderStaysBroken => &["firmware-write-fails"],
+        Mutant::HangIsNeverCritical => &["firmware-hang-in-the-bootloader"],
         Mutant::AreaStaysWritable => &["firmware-alone-is-written"],
         Mutant::LooksUnprotected => &["firmware-identical-stays-protected", "firmware-is-there-already"],
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],

@@ -191,9 +191,12 @@ pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done
     }
     operation.step(&format!("writing {}: do not remove power", checked.names()));
     let target = open(operation, checked, Access::ReadWrite)?;
+    // From the first byte on, until the new bootloader or the old one is verified.
+    operation.board.leds.set_at_risk(!operation.mutated(Mutant::HangIsNeverCritical));
     match put(operation, checked, target, &wanted) {
         Ok((bypass, mut target)) => {
             // It is there and verified: whatever closing says, the board boots it.
+            operation.board.leds.set_at_risk(false);
             if operation.mutated(Mutant::AreaStaysWritable) {
                 std::mem::forget(target);
             } else {
@@ -277,7 +280,10 @@ fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Err
     let mut state = String::new();
     for _ in 0..RESTORE_ATTEMPTS {
         match restore(operation, checked, old) {
-            Ok(()) => return Error::BootloaderRestored { source },
+            Ok(()) => {
+                operation.board.leds.set_at_risk(false);
+                return Error::BootloaderRestored { source };
+            }
             Err(error) => {
                 operation.log(&format!("putting it back: {error}"));
                 state = format!("the old bootloader could not be put back: {error}");

@@ -90,6 +90,8 @@ mod tests {
             *self.0.lock().unwrap() = lease;
         }
 
+        fn set_at_risk(&self, _at_risk: bool) {}
+
         fn lease_expired(&self) -> bool {
             false
         }

@@ -57,6 +57,8 @@ mutants! {
     ExitStatusIsBelieved "exit-status-is-believed" "S6";
     /// A bootloader that failed is left as it is.
     BootloaderStaysBroken "bootloader-stays-broken" "S7";
+    /// A hang in the middle of a bootloader is shown as one that may be unplugged.
+    HangIsNeverCritical "hang-is-never-critical" "S7";
     /// Success is shown whatever happened.
     FailureIsForgotten "failure-is-forgotten" "S7";
     /// Having done nothing is success.
@@ -81,6 +83,8 @@ mutants! {
     DriveStaysMounted "drive-stays-mounted" "S17";
     /// The write protection of a bootloader stays off.
     AreaStaysWritable "area-stays-writable" "S17";
+    /// The write protection of a bootloader is lifted to look at it.
+    LooksUnprotected "looks-unprotected" "S17";
     /// Free blocks of the image keep what was in them.
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A drive is waited for without an end.

@@ -35,6 +35,8 @@ impl Leds for StatusLog {
 
     fn renew(&self, _lease: Duration) {}
 
+    fn set_at_risk(&self, _at_risk: bool) {}
+
     fn lease_expired(&self) -> bool {
         false
     }

@@ -5,7 +5,7 @@
 //! own, because its write protection has to be lifted and must come back whatever happens. Which file belongs where is a
 //! board's profile's matter.
 
-use crate::{DeviceName, HookEnd, RelativePath, Result, Target, VolumeId};
+use crate::{Access, DeviceName, HookEnd, RelativePath, Result, Target, VolumeId};
 use std::fmt;
 use std::time::Duration;
 
@@ -102,12 +102,13 @@ pub trait Firmware: Send + Sync {
     /// If the kernel's list cannot be read.
     fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>>;
 
-    /// Opens an area for writing, exclusively, with its write protection lifted (`force_ro` of an eMMC's boot area). The
-    /// protection is back when the target is closed or dropped, and when the program is interrupted.
+    /// Opens an area, exclusively. For writing, its write protection is lifted (`force_ro` of an eMMC's boot area), and is
+    /// back when the target is closed or dropped, and when the program is interrupted. For reading it stays as it is, and
+    /// the target refuses writes with `ReadOnly`.
     ///
     /// # Errors
     /// `NotFound`; `WrongDevice` if it is no bootloader area; `Busy`; `ReadOnly` if its protection cannot be lifted.
-    fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>>;
+    fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>>;
 
     /// Reads a 32-bit register at a physical address.
     ///

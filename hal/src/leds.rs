@@ -1,7 +1,8 @@
 //! The two LEDs: the engine says a status, every backend renders it by the same pure function.
 //!
 //! Rendering lives under the HAL and not in the engine, so that the light goes on whatever the engine waits for, and so
-//! that it can tell a hung operation: progress renews a lease, and a running status without a lease becomes failure.
+//! that it can tell a hung operation: progress renews a lease, and a running status without a lease becomes failure, or
+//! critical while the board may not boot.
 
 use std::fmt;
 use std::time::Duration;
@@ -65,9 +66,13 @@ pub trait Leds: Send + Sync {
     /// Shows `status` from now on. A terminal status is never replaced by a better one.
     fn show(&self, status: Status);
 
-    /// Tells of progress: the running status is good for another `lease`. If it runs out, the LEDs show failure and
-    /// [`Leds::lease_expired`] stays true, even if the operation ends after all.
+    /// Tells of progress: the running status is good for another `lease`. If it runs out, the LEDs show failure, or
+    /// critical while the board is at risk, and [`Leds::lease_expired`] stays true, even if the operation ends after all.
     fn renew(&self, lease: Duration);
+
+    /// Says whether the board may not boot if power goes now, such as while its bootloader is written. Nothing is shown of
+    /// it but what a lease that has run out means: critical as long as it is so, and failure otherwise.
+    fn set_at_risk(&self, at_risk: bool);
 
     /// Whether a lease ever ran out.
     fn lease_expired(&self) -> bool;

@@ -31,6 +31,7 @@ mod firmware;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
+mod led_state;
 mod leds;
 #[cfg(feature = "linux")]
 pub mod linux;
@@ -49,6 +50,7 @@ pub use filesystem::{
     UsedMap,
 };
 pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
+pub use led_state::LedState;
 pub use leds::{Led, Leds, Status, level};
 pub use path::{InvalidPath, RelativePath};
 pub use records::Records;

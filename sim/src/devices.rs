@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::op::{Moment, Op};
 use crate::turnstile::Turnstile;
 use replicator_hal::{
-    BlockDevice, BlockDevices, CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target,
+    Access, BlockDevice, BlockDevices, CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target,
 };
 use std::sync::Arc;
 
@@ -37,9 +37,15 @@ fn op_on(door: &Door, name: &'static str, device: &DeviceName) -> Op {
     })
 }
 
-/// Opens a whole disk for writing: a bootloader area with its protection lifted, or a medium.
-pub(crate) fn open_disk(door: &Door, device: &DeviceName, is_area: bool) -> Result<Box<dyn Target>> {
-    let op = op_on(door, if is_area { "open-area" } else { "open-target" }, device);
+/// Opens a whole disk as a target: a bootloader area, for writing with its protection lifted, or a medium.
+pub(crate) fn open_disk(door: &Door, device: &DeviceName, area: Option<Access>) -> Result<Box<dyn Target>> {
+    let is_area = area.is_some();
+    let name = match area {
+        None => "open-target",
+        Some(Access::ReadOnly) => "look-at-area",
+        Some(Access::ReadWrite) => "open-area",
+    };
+    let op = op_on(door, name, device);
     let bytes = door.call(op, |machine, _| {
         let refuse = |kind, detail: &str| Err(Error::new(kind, "opening", device.to_string(), detail));
         let (whole, start, len) = machine.storage.find_device(device)?;
@@ -57,11 +63,12 @@ pub(crate) fn open_disk(door: &Door, device: &DeviceName, is_area: bool) -> Resu
         if disk.target_open {
             return refuse(ErrorKind::Busy, "open for writing already");
         }
-        if disk.read_only || disk.sources > 0 || (disk.area.is_some() && !is_area) {
+        let refuses = disk.read_only && area != Some(Access::ReadOnly);
+        if refuses || disk.sources > 0 || (disk.area.is_some() && !is_area) {
             return refuse(ErrorKind::ReadOnly, "the device refuses writes");
         }
-        if let Some(area) = &mut disk.area {
-            area.protected = false;
+        if let Some(found) = disk.area.as_mut().filter(|_| area == Some(Access::ReadWrite)) {
+            found.protected = false;
         }
         disk.target_open = true;
         let on = Arc::clone(&disk.identity.medium);
@@ -122,7 +129,7 @@ impl BlockDevices for SimDevices {
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        open_disk(&self.door, device, false)
+        open_disk(&self.door, device, None)
     }
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {

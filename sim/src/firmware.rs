@@ -9,7 +9,7 @@ use crate::devices::{Door, open_disk};
 use crate::op::Op;
 use crate::simfs::refuse;
 use replicator_hal::{
-    AreaKind, Argument, BootloaderArea, DeviceName, Error, ErrorKind, FileKind, Firmware, HookEnd,
+    Access, AreaKind, Argument, BootloaderArea, DeviceName, Error, ErrorKind, FileKind, Firmware, HookEnd,
     RelativePath, Result, Target, Updater, UpdaterProgram, VolumeId,
 };
 use serde::{Deserialize, Serialize};
@@ -219,8 +219,8 @@ impl Firmware for SimFirmware {
         })
     }
 
-    fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>> {
-        open_disk(&self.door, area, true)
+    fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
+        open_disk(&self.door, area, Some(access))
     }
 
     fn register(&self, address: u64) -> Result<u32> {

@@ -1,12 +1,11 @@
 //! The two LEDs as a log: which status was shown from when on, and what the operator saw.
 //!
-//! The wave form comes from the same pure function as on a real board. A lease that ran out shows failure from that
-//! moment on, whatever the engine says later, apart from something worse.
+//! What is shown and its wave form come from the same pure functions as on a real board.
 
 use crate::machine::Machine;
 use crate::op::Op;
 use crate::turnstile::Turnstile;
-use replicator_hal::{Led, Leds, Status, level};
+use replicator_hal::{Led, LedState, Leds, Status, level};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,44 +15,39 @@ use std::time::Duration;
 pub struct LedLog {
     /// Status and the time from which it was shown.
     shown: Vec<(Duration, Status)>,
-    lease_end: Option<Duration>,
-    lease_expired: bool,
+    state: LedState,
     longest_lease: Duration,
     /// LED writes that failed.
     failed_writes: u64,
 }
 
-fn rank(status: Status) -> u8 {
-    match status {
-        Status::Running => 0,
-        Status::Success => 1,
-        Status::Failure => 2,
-        Status::Critical => 3,
-    }
-}
-
 impl LedLog {
     /// Lets a lease run out if its time has come.
     pub(crate) fn settle(&mut self, now: Duration) {
-        let running = self.shown.last().is_some_and(|(_, status)| *status == Status::Running);
-        if let Some(end) = self.lease_end.filter(|end| running && *end < now) {
-            self.shown.push((end, Status::Failure));
-            self.lease_end = None;
-            self.lease_expired = true;
-        }
+        self.act(|state| state.advance(now));
     }
 
     pub(crate) fn show(&mut self, now: Duration, status: Status) {
         self.settle(now);
-        if self.shown.last().is_none_or(|(_, shown)| rank(status) > rank(*shown)) {
-            self.shown.push((now, status));
-        }
+        self.act(|state| state.show(status, now));
     }
 
     pub(crate) fn renew(&mut self, now: Duration, lease: Duration) {
-        self.settle(now);
-        self.lease_end = now.checked_add(lease);
+        self.act(|state| state.renew(lease, now));
         self.longest_lease = self.longest_lease.max(lease);
+    }
+
+    pub(crate) fn set_at_risk(&mut self, now: Duration, at_risk: bool) {
+        self.settle(now);
+        self.act(|state| state.set_at_risk(at_risk, now));
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut LedState)) {
+        act(&mut self.state);
+        if let Some((status, since)) = self.state.shown().filter(|shown| Some(shown.0) != self.final_status())
+        {
+            self.shown.push((since, status));
+        }
     }
 
     pub(crate) fn note_failed_write(&mut self) {
@@ -72,7 +66,7 @@ impl LedLog {
 
     /// Whether a lease ever ran out.
     pub fn lease_expired(&self) -> bool {
-        self.lease_expired
+        self.state.lease_expired()
     }
 
     /// The longest time that was ever asked for without progress.
@@ -133,6 +127,14 @@ impl Leds for SimLeds {
         self.turnstile.peek(|machine, schedule| {
             if schedule.end.is_none() {
                 machine.leds.renew(schedule.now, lease);
+            }
+        });
+    }
+
+    fn set_at_risk(&self, at_risk: bool) {
+        self.turnstile.peek(|machine, schedule| {
+            if schedule.end.is_none() {
+                machine.leds.set_at_risk(schedule.now, at_risk);
             }
         });
     }

@@ -94,6 +94,9 @@ impl Machine {
             let named = |disk: &&Disk| *disk.identity.medium == *on || *disk.identity.device == *on;
             self.set_aside.extend(self.storage.disks.values().filter(named).cloned());
         }
+        if fault.kind == FaultKind::Vanishes {
+            self.storage.pull_boot_areas(on);
+        }
         if fault.kind == FaultKind::Absent {
             self.storage.disks.retain(|device, disk| **device != *on && *disk.identity.medium != *on);
         }

@@ -7,7 +7,8 @@ use crate::disk::Disk;
 use crate::firmware::FirmwareState;
 use crate::simfs::{Backing, Outcome, Refusal, SimFs, Survival, refuse};
 use replicator_hal::{
-    Access, DeviceName, Error, ErrorKind, FaultId, FileKind, Holder, Region, Result, Timestamp, VolumeId,
+    Access, AreaKind, DeviceName, Error, ErrorKind, FaultId, FileKind, Holder, Region, Result, Timestamp,
+    VolumeId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -298,6 +299,32 @@ impl Storage {
             mounted.device = "a device that is gone".into();
         }
         self.disks.insert(new.into(), disk);
+        for (area, number) in self.boot_areas_of(old) {
+            if let Some(found) = self.disks.get_mut(&area).and_then(|disk| disk.area.as_mut()) {
+                found.kind = AreaKind::EmmcBoot { device: DeviceName::new(new), number };
+            }
+            self.rename_device(&area, &format!("{new}boot{number}"));
+        }
+    }
+
+    /// A medium is gone, and its boot areas with it.
+    pub(crate) fn pull_boot_areas(&mut self, medium: &str) {
+        let pulled = self.disks.values().find(|disk| *disk.identity.medium == *medium);
+        let areas = pulled.map(|disk| self.boot_areas_of(&disk.identity.device)).unwrap_or_default();
+        for (area, _) in areas {
+            self.disks.entry(area).and_modify(|disk| disk.present = false);
+        }
+    }
+
+    /// The boot areas of an eMMC, which come and go with it: names and numbers.
+    fn boot_areas_of(&self, emmc: &str) -> Vec<(Arc<str>, u8)> {
+        let areas = self.disks.iter().filter_map(|(name, disk)| match &disk.area.as_ref()?.kind {
+            AreaKind::EmmcBoot { device, number } if device.as_str() == emmc => {
+                Some((Arc::clone(name), *number))
+            }
+            _ => None,
+        });
+        areas.collect()
     }
 
     /// Whether a mounted volume lies in this stretch.

@@ -14,7 +14,7 @@ use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, is_for};
 use crate::report::Done;
-use replicator_hal::{self as hal, AreaKind, BootloaderArea, CacheBypass, Target};
+use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, CacheBypass, Target};
 
 /// How often the old bootloader is put back before the board is given up.
 const RESTORE_ATTEMPTS: usize = 3;
@@ -181,20 +181,22 @@ impl Checked {
 pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     let mut done = Done { content_len_bytes: checked.len_bytes(), ..Done::default() };
     done.file_len_bytes = done.content_len_bytes;
-    let mut target = open(operation, checked)?;
-    let old = region::read(operation, &mut *target, checked.kept_len_bytes(), "reading the old bootloader")?;
+    let old = look(operation, checked)?;
     let wanted = checked.over(&old.content);
     if wanted == old.content {
-        target.close().map_err(closing(checked))?;
         operation.step("the bootloader is there already: nothing is written");
         done.cache_bypass = Some(old.bypass);
         done.notes.push("identical, nothing was written".into());
         return Ok(done);
     }
     operation.step(&format!("writing {}: do not remove power", checked.names()));
+    let target = open(operation, checked, Access::ReadWrite)?;
+    // From the first byte on, until the new bootloader or the old one is verified.
+    operation.board.leds.set_at_risk(!operation.mutated(Mutant::HangIsNeverCritical));
     match put(operation, checked, target, &wanted) {
         Ok((bypass, mut target)) => {
             // It is there and verified: whatever closing says, the board boots it.
+            operation.board.leds.set_at_risk(false);
             if operation.mutated(Mutant::AreaStaysWritable) {
                 std::mem::forget(target);
             } else {
@@ -211,8 +213,21 @@ fn closing(checked: &Checked) -> impl FnOnce(hal::Error) -> Error {
     Error::hal(format!("protecting {} again", checked.area.name))
 }
 
+/// What the area holds. It is read with its protection on, which is lifted for writing only.
+fn look(operation: &Operation<'_>, checked: &Checked) -> Result<region::Found> {
+    let access = match operation.mutated(Mutant::LooksUnprotected) {
+        true => Access::ReadWrite,
+        false => Access::ReadOnly,
+    };
+    let mut target = open(operation, checked, access)?;
+    let found =
+        region::read(operation, &mut *target, checked.kept_len_bytes(), "reading the old bootloader")?;
+    target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
+    Ok(found)
+}
+
 /// Opens the area, if it is still the one that was checked.
-fn open(operation: &Operation<'_>, checked: &Checked) -> Result<Box<dyn Target>> {
+fn open(operation: &Operation<'_>, checked: &Checked, access: Access) -> Result<Box<dyn Target>> {
     let firmware = &operation.board.firmware;
     let name = &checked.area.name;
     let areas = firmware.bootloader_areas().map_err(Error::hal("listing the bootloader areas"))?;
@@ -220,9 +235,8 @@ fn open(operation: &Operation<'_>, checked: &Checked) -> Result<Box<dyn Target>>
         let what = format!("{name} is not the bootloader area that was there before");
         return Err(Error::refused(Refusal::AreaUnfit, what));
     }
-    let target = firmware
-        .open_bootloader_area(name)
-        .map_err(Error::hal(format!("opening {name} to write the bootloader")))?;
+    let target =
+        firmware.open_bootloader_area(name, access).map_err(Error::hal(format!("opening {name}")))?;
     if target.len_bytes() < checked.kept_len_bytes() {
         return Err(Error::refused(
             Refusal::AreaUnfit,
@@ -247,7 +261,7 @@ fn put(
     }
     target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
     drop(target);
-    let mut target = open(operation, checked)?;
+    let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, wanted.len() as u64, "verifying the bootloader")?;
     if operation.mutated(Mutant::BootloaderIsNotCompared) {
         return Ok((found.bypass, target));
@@ -266,7 +280,10 @@ fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Err
     let mut state = String::new();
     for _ in 0..RESTORE_ATTEMPTS {
         match restore(operation, checked, old) {
-            Ok(()) => return Error::BootloaderRestored { source },
+            Ok(()) => {
+                operation.board.leds.set_at_risk(false);
+                return Error::BootloaderRestored { source };
+            }
             Err(error) => {
                 operation.log(&format!("putting it back: {error}"));
                 state = format!("the old bootloader could not be put back: {error}");
@@ -280,14 +297,14 @@ fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Err
 /// One attempt: everything that is not as it was is written, and all of it compared. On handles of their own, because one
 /// whose sync has failed is of no use any more.
 fn restore(operation: &Operation<'_>, checked: &Checked, old: &[u8]) -> Result<()> {
-    let mut target = open(operation, checked)?;
+    let mut target = open(operation, checked, Access::ReadWrite)?;
     for range in region::different(operation, &mut *target, old)? {
         let doing = "putting the old bootloader back";
         region::write(operation, &mut *target, range.start as u64, &old[range.clone()], doing)?;
     }
     target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
     drop(target);
-    let mut target = open(operation, checked)?;
+    let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, old.len() as u64, "verifying the old bootloader")?;
     region::compare(&checked.area.name, old, &found.content)?;
     target.close().map_err(closing(checked))

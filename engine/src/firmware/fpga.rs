@@ -101,10 +101,13 @@ impl Beside for Job {
     fn run(&self, operation: &Operation<'_>) -> Result<Done> {
         operation.step(&format!("running {}", self.name));
         operation.renew(operation.tuning.tool_lease + self.updater.timeout);
+        let leds = &operation.board.leds;
+        leds.set_at_risk(true);
         let end = match operation.board.firmware.run_updater(&self.updater) {
             Ok(end) => end,
             Err(error) => {
                 let began = error.kind() == ErrorKind::TimedOut;
+                leds.set_at_risk(began);
                 let error = Error::hal(format!("running {}", self.name))(error);
                 return Err(if began { unknown(error) } else { error });
             }
@@ -114,6 +117,7 @@ impl Beside for Job {
             let detail = how_it_ended(&end);
             return Err(unknown(Error::Updater { what: self.updater.to_string(), detail }));
         }
+        leds.set_at_risk(false);
         let mut notes = vec!["by the updater's exit status, it cannot be read back".to_owned()];
         notes.extend(self.notes.iter().cloned());
         Ok(Done {

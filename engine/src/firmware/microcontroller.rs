@@ -123,6 +123,7 @@ pub(super) fn update(
     let timeout = Duration::from_secs(micro.timeout_seconds);
     let updater = updater(micro, vec![Argument::Text("-u".into()), file], timeout);
     operation.renew(operation.tuning.tool_lease + timeout);
+    operation.board.leds.set_at_risk(true);
     let ran = operation.board.firmware.run_updater(&updater);
     if let Ok(end) = &ran {
         operation.log(&end.output);
@@ -133,6 +134,7 @@ pub(super) fn update(
         return Ok(done(&wanted.file, format!("revision {}", wanted.update.revision)));
     }
     let after = info_after(operation, micro);
+    operation.board.leds.set_at_risk(after.is_err());
     let how = match &ran {
         Ok(end) => super::how_it_ended(end),
         Err(error) => error.to_string(),

@@ -2,7 +2,9 @@
 
 use super::system::{Script, shell_program};
 use super::{kind, path, pattern, skipped};
-use crate::{Argument, BlockDevices, DeviceName, ErrorKind, Firmware, Updater, UpdaterProgram, Volume, io};
+use crate::{
+    Access, Argument, BlockDevices, DeviceName, ErrorKind, Firmware, Updater, UpdaterProgram, Volume, io,
+};
 use std::time::Duration;
 
 /// Firmware to test, with one bootloader area of 128 KiB at least and a volume for programs, mounted read-write.
@@ -77,7 +79,7 @@ pub fn an_area_keeps_what_is_written(fixture: &dyn FirmwareFixture) {
     let mut wanted = fixture.area_bytes();
     let data = pattern(7, 70_001);
     wanted[1024..1024 + data.len()].copy_from_slice(&data);
-    let mut target = fixture.firmware().open_bootloader_area(&name).unwrap();
+    let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
     assert_eq!(target.len_bytes(), wanted.len() as u64);
     io::write_target(target.as_mut(), 1024, &data).unwrap();
     target.begin_verify().unwrap();
@@ -95,7 +97,7 @@ pub fn closing_an_area_protects_it(fixture: &dyn FirmwareFixture) {
         return skipped("closing_an_area_protects_it", "this area has no protection");
     };
     assert!(before);
-    let mut target = fixture.firmware().open_bootloader_area(&name).unwrap();
+    let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
     assert_eq!(fixture.is_protected(), Some(false));
     target.close().unwrap();
     assert_eq!(fixture.is_protected(), Some(true));
@@ -105,18 +107,39 @@ pub fn closing_an_area_protects_it(fixture: &dyn FirmwareFixture) {
 pub fn dropping_an_area_protects_it(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "dropping_an_area_protects_it") else { return };
     for _ in 0..2 {
-        let mut target = fixture.firmware().open_bootloader_area(&name).unwrap();
+        let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
         io::write_target(target.as_mut(), 0, &[1, 2, 3]).unwrap();
         drop(target);
         assert_ne!(fixture.is_protected(), Some(false));
     }
 }
 
+/// Looking at an area leaves its protection on, and nothing can be written that way.
+pub fn looking_at_an_area_leaves_it_protected(fixture: &dyn FirmwareFixture) {
+    let Some(name) = area(fixture, "looking_at_an_area_leaves_it_protected") else { return };
+    let before = fixture.area_bytes();
+    let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadOnly).unwrap();
+    assert_ne!(fixture.is_protected(), Some(false), "opened");
+    assert_eq!(target.len_bytes(), before.len() as u64);
+    target.begin_verify().unwrap();
+    let mut found = vec![0; before.len()];
+    assert_eq!(io::read_target(target.as_mut(), 0, &mut found).unwrap(), before.len());
+    assert!(found == before);
+    assert_eq!(kind(target.write_at(0, &[1; 512])), ErrorKind::ReadOnly);
+    assert_eq!(kind(target.zero(0, 512)), ErrorKind::ReadOnly);
+    let second = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite);
+    assert_eq!(kind(second), ErrorKind::Busy);
+    assert_ne!(fixture.is_protected(), Some(false), "after a writer was turned away");
+    target.close().unwrap();
+    assert_ne!(fixture.is_protected(), Some(false), "closed");
+    assert!(fixture.area_bytes() == before);
+}
+
 /// A second opener is turned away, and does not take the first one's protection.
 pub fn an_area_is_exclusive(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "an_area_is_exclusive") else { return };
-    let mut target = fixture.firmware().open_bootloader_area(&name).unwrap();
-    assert_eq!(kind(fixture.firmware().open_bootloader_area(&name)), ErrorKind::Busy);
+    let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
+    assert_eq!(kind(fixture.firmware().open_bootloader_area(&name, Access::ReadWrite)), ErrorKind::Busy);
     assert_ne!(fixture.is_protected(), Some(true), "the first one still writes");
     io::write_target(target.as_mut(), 0, &[9; 512]).unwrap();
     target.close().unwrap();
@@ -128,11 +151,11 @@ pub fn an_area_is_exclusive(fixture: &dyn FirmwareFixture) {
 pub fn only_areas_can_be_opened(fixture: &dyn FirmwareFixture) {
     let refused = [ErrorKind::NotFound, ErrorKind::WrongDevice];
     for name in ["mmcblk99boot0", "no-such-device", ""] {
-        let found = kind(fixture.firmware().open_bootloader_area(&DeviceName::new(name)));
+        let found = kind(fixture.firmware().open_bootloader_area(&DeviceName::new(name), Access::ReadWrite));
         assert!(refused.contains(&found), "{name:?}: {found:?}");
     }
     for medium in fixture.devices().list().unwrap() {
-        let found = kind(fixture.firmware().open_bootloader_area(&medium.name));
+        let found = kind(fixture.firmware().open_bootloader_area(&medium.name, Access::ReadWrite));
         assert!(refused.contains(&found), "{}: {found:?}", medium.name);
     }
 }

@@ -95,6 +95,46 @@ pub fn critical_outranks_a_lost_lease(fixture: &dyn LedsFixture) {
     assert!(leds.lease_expired());
 }
 
+/// What hangs while the board may not boot is critical, and still so if the hang began before.
+pub fn a_lease_that_runs_out_at_risk_is_critical(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.set_at_risk(true);
+    assert_eq!(fixture.shown(), Some(Status::Running));
+    leds.renew(LEASE);
+    fixture.fast_forward(LEASE * 2);
+    assert_eq!(fixture.shown(), Some(Status::Critical));
+    assert!(leds.lease_expired());
+    leds.show(Status::Success);
+    assert_eq!(fixture.shown(), Some(Status::Critical));
+}
+
+/// Once the board boots again whatever happens, what hung is a failure: it is safe to unplug.
+pub fn a_risk_that_is_over_leaves_a_failure(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.renew(LEASE);
+    fixture.fast_forward(LEASE * 2);
+    assert_eq!(fixture.shown(), Some(Status::Failure));
+    leds.set_at_risk(true);
+    assert_eq!(fixture.shown(), Some(Status::Critical));
+    leds.set_at_risk(false);
+    assert_eq!(fixture.shown(), Some(Status::Failure));
+    leds.show(Status::Critical);
+    leds.set_at_risk(false);
+    assert_eq!(fixture.shown(), Some(Status::Critical), "what was asked for stays");
+}
+
+/// A risk alone is nothing that an operator sees.
+pub fn a_risk_is_not_shown(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.set_at_risk(true);
+    assert_eq!(fixture.shown(), None);
+    leds.show(Status::Running);
+    leds.show(Status::Success);
+    assert_eq!(fixture.shown(), Some(Status::Success));
+}
+
 /// The end of the work is shown for ever, long after the last lease.
 pub fn a_terminal_status_needs_no_lease(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();

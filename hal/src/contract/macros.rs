@@ -119,6 +119,9 @@ macro_rules! contract_tests {
             a_lease_that_runs_out_is_a_failure_for_good
             a_late_renewal_comes_too_late
             critical_outranks_a_lost_lease
+            a_lease_that_runs_out_at_risk_is_critical
+            a_risk_that_is_over_leaves_a_failure
+            a_risk_is_not_shown
             a_terminal_status_needs_no_lease
         ]);
     };
@@ -158,6 +161,7 @@ macro_rules! contract_tests {
             an_area_keeps_what_is_written
             closing_an_area_protects_it
             dropping_an_area_protects_it
+            looking_at_an_area_leaves_it_protected
             an_area_is_exclusive
             only_areas_can_be_opened
             a_register_tells_its_value

@@ -2,8 +2,8 @@
 
 use super::{HostDevice, HostDevices, Volumes, hook};
 use crate::{
-    AreaKind, BlockDevices, BootloaderArea, CacheBypass, DeviceKind, DeviceName, Error, ErrorKind, Firmware,
-    HookEnd, Result, Target, Updater,
+    Access, AreaKind, BlockDevices, BootloaderArea, CacheBypass, DeviceKind, DeviceName, Error, ErrorKind,
+    Firmware, HookEnd, Result, Target, Updater,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -87,10 +87,10 @@ impl Firmware for HostFirmware {
         areas.values().map(describe).collect()
     }
 
-    fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>> {
+    fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
         let target = self.devices.open_target(area)?;
         if let Some((_, protected)) = lock(&self.areas).get_mut(area) {
-            *protected = false;
+            *protected = access == Access::ReadOnly;
         }
         Ok(Box::new(AreaTarget { target, areas: Arc::clone(&self.areas), area: area.clone() }))
     }
@@ -118,6 +118,14 @@ struct AreaTarget {
 }
 
 impl AreaTarget {
+    fn refuse_if_protected(&self, operation: &str) -> Result<()> {
+        if lock(&self.areas).get(&self.area).is_some_and(|(_, protected)| *protected) {
+            let detail = "the area is write-protected";
+            return Err(Error::new(ErrorKind::ReadOnly, operation, self.area.as_str(), detail));
+        }
+        Ok(())
+    }
+
     fn protect(&self) {
         if let Some((_, protected)) = lock(&self.areas).get_mut(&self.area) {
             *protected = true;
@@ -131,10 +139,12 @@ impl Target for AreaTarget {
     }
 
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        self.refuse_if_protected("writing")?;
         self.target.write_at(offset_bytes, data)
     }
 
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        self.refuse_if_protected("zeroing")?;
         self.target.zero(offset_bytes, len_bytes)
     }
 

@@ -23,7 +23,7 @@ pub use clock::HostClock;
 pub use devices::{HostDevice, HostDevices};
 pub use file_systems::HostFileSystems;
 pub use firmware::{HostArea, HostFirmware};
-pub use leds::{LedState, RecordingLeds};
+pub use leds::RecordingLeds;
 pub use records::FileRecords;
 pub use system::HostSystem;
 pub use tasks::ThreadTasks;

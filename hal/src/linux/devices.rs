@@ -8,8 +8,8 @@ use super::ioctl;
 use super::roots::KernelRoots;
 use super::source::{BlockSource, Locks};
 use super::sysfs;
-use super::target::BlockTarget;
-use crate::{BlockDevice, BlockDevices, DeviceName, Error, ErrorKind, Result, Source, Target};
+use super::target::{BlockTarget, UseAs};
+use crate::{Access, BlockDevice, BlockDevices, DeviceName, Error, ErrorKind, Result, Source, Target};
 use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -67,8 +67,8 @@ impl LinuxDevices {
         &self.roots
     }
 
-    /// Opens a bootloader area with its protection lifted.
-    pub(super) fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>> {
+    /// Opens a bootloader area; for writing, with its protection lifted.
+    pub(super) fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
         let directory = self.roots.class_block(area);
         if areas::kind(area.as_str()).is_none() {
             let detail = "not a bootloader area";
@@ -77,8 +77,13 @@ impl LinuxDevices {
         if !directory.exists() {
             return Err(Error::new(ErrorKind::NotFound, "opening", area.as_str(), "no such area"));
         }
-        let protection = ForceReadOnly::lift(directory.join("force_ro"), &self.open_areas)?;
-        Ok(Box::new(BlockTarget::open(&self.roots, area, Some(protection))?))
+        let use_as = match access {
+            Access::ReadOnly => UseAs::AreaToLookAt,
+            Access::ReadWrite => {
+                UseAs::Area(ForceReadOnly::lift(directory.join("force_ro"), &self.open_areas)?)
+            }
+        };
+        Ok(Box::new(BlockTarget::open(&self.roots, area, use_as)?))
     }
 
     /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
@@ -113,7 +118,7 @@ impl BlockDevices for LinuxDevices {
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        Ok(Box::new(BlockTarget::open(&self.roots, device, None)?))
+        Ok(Box::new(BlockTarget::open(&self.roots, device, UseAs::Medium)?))
     }
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::devices::LinuxDevices;
 use super::{areas, registers};
 use crate::host::{Volumes, hook};
-use crate::{BootloaderArea, DeviceName, Firmware, HookEnd, Result, Target, Updater};
+use crate::{Access, BootloaderArea, DeviceName, Firmware, HookEnd, Result, Target, Updater};
 use std::sync::Arc;
 
 /// The firmware of a Linux system.
@@ -24,8 +24,8 @@ impl Firmware for LinuxFirmware {
         areas::list(self.devices.roots())
     }
 
-    fn open_bootloader_area(&self, area: &DeviceName) -> Result<Box<dyn Target>> {
-        self.devices.open_bootloader_area(area)
+    fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
+        self.devices.open_bootloader_area(area, access)
     }
 
     fn register(&self, address: u64) -> Result<u32> {

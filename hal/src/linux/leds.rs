@@ -4,7 +4,7 @@
 //! are switched is [`LedLines`]'s; when they are lit is [`level`]'s.
 
 use super::led_lines::LedLines;
-use crate::{Error, Led, Leds, Status, level};
+use crate::{Error, Led, LedState, Leds, Status, level};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,56 +19,25 @@ pub struct LedThread {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// What the times of the state count from.
+    start: Instant,
 }
 
 #[derive(Default)]
 struct State {
-    /// What is shown, and since when. Nothing at first: the lamps stay as the kernel set them.
-    shown: Option<(Status, Instant)>,
-    lease_until: Option<Instant>,
-    lease_expired: bool,
+    /// Nothing is shown at first: the lamps stay as the kernel set them.
+    leds: LedState,
     ended: bool,
 }
 
-/// What replaces what: only something worse does, once a run has ended.
-fn rank(status: Status) -> u8 {
-    match status {
-        Status::Running => 0,
-        Status::Success => 1,
-        Status::Failure => 2,
-        Status::Critical => 3,
-    }
-}
-
-impl State {
-    fn show(&mut self, status: Status, now: Instant) {
-        let replaces = self.shown.is_none_or(|(shown, _)| rank(status) > rank(shown));
-        if replaces {
-            self.shown = Some((status, now));
-        }
-    }
-
-    /// Lets the lease run out if its time has come. A run that has ended needs none.
-    fn watch_lease(&mut self, now: Instant) {
-        let running = self.shown.is_some_and(|(status, _)| status == Status::Running);
-        if running && self.lease_until.is_some_and(|until| now >= until) {
-            self.lease_until = None;
-            self.lease_expired = true;
-            self.show(Status::Failure, now);
-        }
-    }
-
-    /// How long the lamps stay as they are.
-    fn next_event(&self, now: Instant) -> Duration {
-        let Some((status, since)) = self.shown else { return IDLE };
-        let edge = next_edge(status, now.saturating_duration_since(since));
-        let lease = self.lease_until.filter(|_| status == Status::Running);
-        lease.map_or(edge, |until| edge.min(until.saturating_duration_since(now)))
-    }
+/// How long the lamps stay as they are.
+fn next_event(leds: &LedState, now: Duration) -> Duration {
+    let Some((status, since)) = leds.shown() else { return IDLE };
+    let edge = next_edge(status, now.saturating_sub(since));
+    leds.lease_end().map_or(edge, |end| edge.min(end.saturating_sub(now)))
 }
 
 /// Time from `since` to the next change of either lamp.
@@ -96,7 +65,8 @@ impl LedThread {
         lines: Box<dyn LedLines>,
         note: impl Fn(&Error) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), start: Instant::now() });
         let thread_shared = Arc::clone(&shared);
         thread::Builder::new()
             .name("leds".to_owned())
@@ -106,15 +76,28 @@ impl LedThread {
 
     /// The status that is shown now; `None` before the first.
     pub fn shown(&self) -> Option<Status> {
-        let mut state = self.shared.lock();
-        state.watch_lease(Instant::now());
-        state.shown.map(|(status, _)| status)
+        self.shared.look(|leds, _| leds.shown().map(|(status, _)| status))
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `look` sees or does now. A lease that has run out is noted first, and not left to the thread's finding: a lamp
+    /// that hangs must not hide it.
+    fn look<T>(&self, look: impl FnOnce(&mut LedState, Duration) -> T) -> T {
+        let mut state = self.lock();
+        let now = self.start.elapsed();
+        state.leds.advance(now);
+        look(&mut state.leds, now)
+    }
+
+    /// As [`Shared::look`], and wakes the thread.
+    fn change(&self, change: impl FnOnce(&mut LedState, Duration)) {
+        self.look(change);
+        self.changed.notify_all();
     }
 }
 
@@ -128,13 +111,13 @@ fn render(shared: &Shared, mut lines: Box<dyn LedLines>, note: impl Fn(&Error)) 
         if state.ended {
             return;
         }
-        let now = Instant::now();
-        state.watch_lease(now);
-        let levels = state
-            .shown
-            .map(|(status, since)| LEDS.map(|led| level(status, led, now.saturating_duration_since(since))));
+        let now = shared.start.elapsed();
+        state.leds.advance(now);
+        let shown = state.leds.shown();
+        let levels =
+            shown.map(|(status, since)| LEDS.map(|led| level(status, led, now.saturating_sub(since))));
         let Some(levels) = levels.filter(|levels| wanted != Some(*levels)) else {
-            let sleep = state.next_event(now);
+            let sleep = next_event(&state.leds, now);
             drop(shared.changed.wait_timeout(state, sleep));
             continue;
         };
@@ -159,26 +142,19 @@ fn render(shared: &Shared, mut lines: Box<dyn LedLines>, note: impl Fn(&Error)) 
 
 impl Leds for LedThread {
     fn show(&self, status: Status) {
-        let mut state = self.shared.lock();
-        let now = Instant::now();
-        state.watch_lease(now);
-        state.show(status, now);
-        self.shared.changed.notify_all();
+        self.shared.change(|leds, now| leds.show(status, now));
     }
 
     fn renew(&self, lease: Duration) {
-        let mut state = self.shared.lock();
-        let now = Instant::now();
-        state.watch_lease(now);
-        state.lease_until = now.checked_add(lease);
-        self.shared.changed.notify_all();
+        self.shared.change(|leds, now| leds.renew(lease, now));
+    }
+
+    fn set_at_risk(&self, at_risk: bool) {
+        self.shared.change(|leds, now| leds.set_at_risk(at_risk, now));
     }
 
     fn lease_expired(&self) -> bool {
-        let mut state = self.shared.lock();
-        // Not only the thread's finding: a lamp that hangs must not hide it.
-        state.watch_lease(Instant::now());
-        state.lease_expired
+        self.shared.look(|leds, _| leds.lease_expired())
     }
 }
 
@@ -237,22 +213,6 @@ mod tests {
         }
         late.sort_unstable();
         late[late.len() / 2]
-    }
-
-    #[test]
-    fn a_terminal_status_gives_way_to_a_worse_one_only() {
-        let now = Instant::now();
-        let shown_after = |statuses: &[Status]| {
-            let mut state = State::default();
-            statuses.iter().for_each(|status| state.show(*status, now));
-            state.shown.unwrap().0
-        };
-        use Status::{Critical, Failure, Running, Success};
-        assert_eq!(shown_after(&[Running, Success]), Success);
-        assert_eq!(shown_after(&[Running, Success, Failure]), Failure);
-        assert_eq!(shown_after(&[Running, Failure, Success, Running]), Failure);
-        assert_eq!(shown_after(&[Critical, Failure, Success, Running]), Critical);
-        assert_eq!(shown_after(&[Success, Running]), Success);
     }
 
     #[test]

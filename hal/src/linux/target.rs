@@ -34,8 +34,17 @@ pub(super) struct BlockTarget {
     /// After a failed write-back the kernel forgets which pages are lost: no later sync can make up for it.
     sync_failed: bool,
     verifying: Verifying,
-    /// Of a bootloader area.
-    protection: Option<ForceReadOnly>,
+    use_as: UseAs,
+}
+
+/// What a target is opened for.
+pub(super) enum UseAs {
+    /// Writing a medium.
+    Medium,
+    /// Writing a bootloader area, whose protection is back when the target ends.
+    Area(ForceReadOnly),
+    /// Reading a bootloader area.
+    AreaToLookAt,
 }
 
 enum Verifying {
@@ -45,21 +54,19 @@ enum Verifying {
 }
 
 impl BlockTarget {
-    /// Opens `device`. A bootloader area comes with its write protection lifted, which is back when the target ends.
-    pub(super) fn open(
-        roots: &KernelRoots,
-        device: &DeviceName,
-        protection: Option<ForceReadOnly>,
-    ) -> Result<Self> {
+    /// Opens `device`.
+    pub(super) fn open(roots: &KernelRoots, device: &DeviceName, use_as: UseAs) -> Result<Self> {
         let directory = roots.class_block(device);
         if directory.join("partition").exists() {
             let detail = "a partition, not a whole device";
             return Err(Error::new(ErrorKind::WrongDevice, "opening", device.as_str(), detail));
         }
-        let file = open_node(roots, device, OpenMode::Exclusive)?;
+        let to_look_at = matches!(use_as, UseAs::AreaToLookAt);
+        let mode = if to_look_at { OpenMode::ExclusiveRead } else { OpenMode::Exclusive };
+        let file = open_node(roots, device, mode)?;
         let failed = |error| Error::from_io(error, "opening", device.as_str());
         let len_bytes = medium_len_bytes(&file, device)?;
-        if ioctl::is_read_only(&file).map_err(failed)? {
+        if !to_look_at && ioctl::is_read_only(&file).map_err(failed)? {
             let detail = "the kernel or a write-protect switch refuses writes";
             return Err(Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail));
         }
@@ -74,12 +81,20 @@ impl BlockTarget {
             under_way: None,
             sync_failed: false,
             verifying: Verifying::No,
-            protection,
+            use_as,
         })
     }
 
     fn file(&self, operation: &str) -> Result<&File> {
         self.file.as_ref().ok_or_else(|| closed(&self.device, operation))
+    }
+
+    fn refuse_if_to_look_at(&self, operation: &str) -> Result<()> {
+        if matches!(self.use_as, UseAs::AreaToLookAt) {
+            let detail = "the area was opened for reading";
+            return Err(Error::new(ErrorKind::ReadOnly, operation, self.device.as_str(), detail));
+        }
+        Ok(())
     }
 
     fn error(&self, error: std::io::Error, operation: &str, offset_bytes: u64) -> Error {
@@ -173,6 +188,7 @@ impl Target for BlockTarget {
 
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
         self.file("writing")?;
+        self.refuse_if_to_look_at("writing")?;
         if data.is_empty() {
             return Ok(0);
         }
@@ -192,6 +208,7 @@ impl Target for BlockTarget {
 
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.file("zeroing")?;
+        self.refuse_if_to_look_at("zeroing")?;
         let end = offset_bytes.checked_add(len_bytes).filter(|end| *end <= self.len_bytes);
         let Some(end) = end else {
             let object = format!("{} at {offset_bytes}", self.device);
@@ -262,7 +279,10 @@ impl Target for BlockTarget {
         let closed = self.file.take().map_or(Ok(()), |file| {
             ioctl::close_checked(file).map_err(|error| self.error(error, "closing", 0))
         });
-        let restored = self.protection.take().map_or(Ok(()), |mut protection| protection.restore());
+        let restored = match &mut self.use_as {
+            UseAs::Area(protection) => protection.restore(),
+            UseAs::Medium | UseAs::AreaToLookAt => Ok(()),
+        };
         synced.and(closed).and(restored)
     }
 }

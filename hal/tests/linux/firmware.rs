@@ -114,7 +114,8 @@ mod firmware_on_a_loop_device {
 fn an_interrupted_program_protects_the_area() {
     let Some(flashed) = Flashed::if_root() else { return };
     let protected = || firmware::FirmwareFixture::is_protected(&flashed);
-    let mut target = flashed.firmware.open_bootloader_area(&DeviceName::new(AREA)).unwrap();
+    let mut target =
+        flashed.firmware.open_bootloader_area(&DeviceName::new(AREA), Access::ReadWrite).unwrap();
     assert_eq!(protected(), Some(false));
     std::thread::scope(|scope| {
         let end = scope.spawn(|| flashed.devices.end_write_protection());

@@ -2,9 +2,10 @@
 //! is told, and nothing else.
 //!
 //! Verified, in every boot that came to its own end: the area holds the old bootloader or the whole new one, or the LEDs
-//! show critical; bytes outside of the files' places are as they were, in cut boots too; success means the new bootloader
+//! show critical, in boots that hang, too; bytes outside of the files' places are as they were, in cut boots too; success means the new bootloader
 //! and the update's revision, unless the board takes none; no medium changed if the bootloader on the drive is not there;
-//! critical is shown only for an area with faults, a microcontroller that is silent, or an FPGA whose updater was run.
+//! critical is shown only for an area or updaters with faults, a microcontroller that is silent, or an FPGA whose updater
+//! was run.
 //! A board that came up with a microcontroller that is silent already boots all the same: failure may be shown then.
 //! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
 //! LEDs show that cannot be set.
@@ -13,8 +14,10 @@ use super::drive_images::{files, firmware_files, has_session};
 use crate::inspect::FoundFiles;
 use crate::pages::Pages;
 use crate::runner::{Boot, Evidence, Snapshot};
-use crate::scenario::schema::{FaultKind, FirmwareSpec, UpdaterBehaviour};
+use crate::scenario::schema::{Bytes, FaultKind, FirmwareSpec, UpdaterBehaviour};
 use crate::trace::Event;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
 use replicator_hal::{RelativePath, Status};
 
 /// A file's name, its first byte in the area, and how many bytes it may have.
@@ -29,7 +32,8 @@ const BOOTLOADERS: [(&str, &[Place]); 6] = [
     ("tsimx6ul", &[("u-boot.imx", 1024, 4_193_280)]),
     ("tsimx9", &[("u-boot.bin", 0, 2_097_152)]),
 ];
-const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
+/// What bootloader areas are called in stories.
+pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
 const UPDATE: &str = "micro-update.bin";
 
 fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
@@ -88,12 +92,29 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let drive = files(&boot.before);
         let asked = !has_session(&drive) && !firmware_files(evidence, &drive).is_empty();
         let mut complain = |what: &str| wrong.push(format!("boot {}: {what}", number + 1));
-        places(spec, &drive, boot, asked, &mut complain);
+        if !misled(evidence, boot) {
+            places(spec, &drive, boot, asked, &mut complain);
+        }
+        if !matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {
+            half_written(evidence, spec, &drive, boot, asked, &mut complain);
+        }
         if boot.finished() {
             ends(evidence, spec, &drive, boot, asked, &mut complain);
         }
     }
     wrong
+}
+
+/// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps what
+/// it is given elsewhere, and nobody says that all is well.
+fn misled(evidence: &Evidence, boot: &Boot) -> bool {
+    let mut on_area = evidence.scenario.faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
+    let unsaid = !boot.finished() || boot.status() == Some(Status::Critical);
+    on_area.any(|fault| match fault.kind.bytes() {
+        Bytes::ChangeAlone => true,
+        Bytes::WrittenWrong => unsaid,
+        Bytes::Right | Bytes::ReadWrong => false,
+    })
 }
 
 /// Only the files' own places change.
@@ -111,6 +132,27 @@ fn places(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot, asked: bool, com
     }
 }
 
+/// Half a bootloader is critical.
+fn half_written(
+    evidence: &Evidence,
+    spec: &FirmwareSpec,
+    drive: &FoundFiles,
+    boot: &Boot,
+    asked: bool,
+    complain: &mut dyn FnMut(&str),
+) {
+    let critical = boot.status() == Some(Status::Critical);
+    let old = area(&boot.before) == area(&boot.after);
+    let new = asked.then(|| holds_new(spec, drive, &boot.after)).flatten();
+    if !critical && !leds_fail(evidence) && !old && new != Some(true) {
+        complain("the bootloader is neither old nor new, and the LEDs do not show critical");
+    }
+}
+
+fn leds_fail(evidence: &Evidence) -> bool {
+    evidence.faults.iter().any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails)
+}
+
 fn ends(
     evidence: &Evidence,
     spec: &FirmwareSpec,
@@ -121,12 +163,7 @@ fn ends(
 ) {
     let critical = boot.status() == Some(Status::Critical);
     let success = boot.status() == Some(Status::Success);
-    let old = area(&boot.before) == area(&boot.after);
     let new = asked.then(|| holds_new(spec, drive, &boot.after)).flatten();
-    let blind = evidence.faults.iter().any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails);
-    if !critical && !blind && !old && new != Some(true) {
-        complain("the bootloader is neither old nor new, and the LEDs do not show critical");
-    }
     if success && new == Some(false) {
         complain("success is shown, and the bootloader of the drive is not there");
     }
@@ -137,7 +174,8 @@ fn ends(
     if new == Some(false) && !evidence.scenario.media.keys().all(same) {
         complain("a medium was written, though the bootloader is not there");
     }
-    let faulty = evidence.scenario.faults.iter().any(|fault| AREAS.contains(&fault.on.as_str()));
+    let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
+    let faulty = evidence.scenario.faults.iter().any(|fault| on_firmware(&fault.on));
     let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
     let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
     if critical && !faulty && !silent && !fpga {
@@ -147,7 +185,8 @@ fn ends(
         spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks)
     };
     let updated = |event: &Event| event.op.name == "updater" && event.op.object.contains(UPDATE);
-    if silent && breaks(spec) && boot.world.trace().events().any(updated) && !critical && !blind {
+    if silent && breaks(spec) && boot.world.trace().events().any(updated) && !critical && !leds_fail(evidence)
+    {
         complain("the microcontroller is silent, and the LEDs do not show critical");
     }
 }

@@ -11,18 +11,19 @@ use replicator_hal::Status;
 /// Judges that a drive which stores other bytes than it is given cannot mislead.
 const WITH_A_LYING_DRIVE: [&str; 5] =
     ["right-target (S5)", "terminates (L1, L6)", "ends (L1)", "panic", "failure-visible (S7)"];
-/// Judges that are misled by media whose bytes become others by themselves.
-const MISLED_BY_CHANGES: [&str; 5] = [
+/// Judges that are misled by media whose bytes become others by themselves: one bit can bring a deleted file back, too.
+const MISLED_BY_CHANGES: [&str; 6] = [
     "source-unchanged (S1)",
     "mode-safety (S4)",
     "captured (S6, S11)",
+    "no-secret (S18)",
     "not-bootable (S10)",
     "refused-untouched (S9)",
 ];
 /// Judges that are misled by media that do not take what they are given, such as zeros over an old partition table.
 const MISLED_BY_WRITES: [&str; 1] = ["not-bootable (S10)"];
 /// Judges that are misled by media that are right, and read as if they were not.
-const MISLED_BY_READS: [&str; 1] = ["captured (S6, S11)"];
+const MISLED_BY_READS: [&str; 2] = ["captured (S6, S11)", "no-secret (S18)"];
 /// Judges that look below what a card answers from its own memory.
 const BELOW_ITS_MEMORY: [&str; 2] = ["success-is-true (S6)", "not-truncated (S11)"];
 /// So much of a disk image is written last.
@@ -71,11 +72,14 @@ pub(super) fn converges(evidence: &Evidence, change: Change<'_>) -> Option<Compl
         return None;
     }
     let was_complete = was_complete(evidence);
-    let boots = vec![BootSpec::default(); if was_complete { 2 } else { 1 }];
+    // An update waits for the next boot, or makes a microcontroller silent: in that boot the board is another one. Which of
+    // the boots before did it is not known.
+    let becomes_another = scenario.firmware.as_ref().is_some_and(|spec| spec.microcontroller.is_some());
+    let boots = vec![BootSpec::default(); if was_complete || becomes_another { 2 } else { 1 }];
     let undisturbed = Scenario { boots, ..neutral(scenario) };
     let undisturbed = boots::run_with(&evidence.name, &undisturbed, change).ok()?;
     let (found, wanted) = (last.status(), undisturbed.last().status());
-    if found == wanted {
+    if found == wanted || becomes_another && found == undisturbed.boots[0].status() {
         return None;
     }
     let what = format!(

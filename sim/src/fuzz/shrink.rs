@@ -5,7 +5,9 @@
 
 use super::{Judges, judge};
 use crate::explore::Change;
-use crate::scenario::schema::{BootSpec, DriveFileSystem, Scenario, SidecarSpec, Size, SurvivalSpec};
+use crate::scenario::schema::{
+    BootSpec, DriveFileSystem, FirmwareSpec, Scenario, SidecarSpec, Size, SurvivalSpec,
+};
 
 /// So many stories are tried at most.
 const TRIES_MAX: usize = 400;
@@ -90,6 +92,14 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|story| story.drive.files[index].captured_from.take().is_some());
     }
     add(&|story| replaced(&mut story.drive.file_system, DriveFileSystem::Ext4));
+    add(&|story| story.firmware.take().is_some());
+    let board = |story: &mut Scenario, change: &dyn Fn(&mut FirmwareSpec) -> bool| {
+        story.firmware.as_mut().is_some_and(change)
+    };
+    add(&|story| board(story, &|board| board.microcontroller.take().is_some()));
+    add(&|story| board(story, &|board| board.revision.take().is_some()));
+    add(&|story| board(story, &|board| std::mem::take(&mut board.area_held_open)));
+    add(&|story| board(story, &|board| std::mem::take(&mut board.area_is_new)));
     add(&|story| replaced(&mut story.drive.len, Size(16 << 20)));
     add(&|story| replaced(&mut story.seed, 0));
     add(&|story| story.wall_clock.take().is_some());

@@ -15,7 +15,7 @@ const LATENT_LEN_MAX_BYTES: u64 = 16 << 20;
 const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
 
 /// Names of the operations that stories may speak of.
-const OPERATIONS: [&str; 37] = [
+const OPERATIONS: [&str; 38] = [
     "area-list",
     "begin-verify",
     "close",
@@ -30,6 +30,7 @@ const OPERATIONS: [&str; 37] = [
     "identify",
     "led-show",
     "list",
+    "look-at-area",
     "metadata",
     "mount",
     "open",

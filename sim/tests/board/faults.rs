@@ -1,6 +1,7 @@
 //! Every kind of fault is reached and does what it says.
 
 use super::*;
+use replicator_hal::AreaKind;
 
 #[test]
 fn out_of_space_leaves_a_prefix_and_a_usable_volume() {
@@ -107,4 +108,27 @@ fn a_fault_that_nothing_meets_is_not_reached() {
         WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(unmet).build().unwrap();
     assert_eq!(world.run(|board| exercise(&board)).value, Some(vec![]));
     assert_eq!(world.faults_reached(), [false]);
+}
+
+#[test]
+fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
+    let boot_area = || {
+        let mut area = Medium::new("emmc-boot0", "mmcblk0boot0", DeviceKind::Emmc, 4 * KIB);
+        area.area = Some(AreaKind::EmmcBoot { device: device("mmcblk0"), number: 0 });
+        area
+    };
+    let areas_after = |kind: FaultKind| {
+        let fault = fault("emmc", kind, Trigger::nth("open-source", 1));
+        let world = WorldBuilder::new().medium(emmc()).medium(boot_area()).fault(fault).build().unwrap();
+        let end = world.run(|board| {
+            assert!(board.devices.open_source(&device("mmcblk0")).is_err());
+            board.firmware.bootloader_areas().unwrap()
+        });
+        let areas = end.value.unwrap();
+        areas.into_iter().map(|area| (area.name.to_string(), area.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(areas_after(FaultKind::Vanishes), []);
+    let elsewhere = FaultKind::Replugged { device: "mmcblk8".into(), taken_by: None };
+    let kind = AreaKind::EmmcBoot { device: device("mmcblk8"), number: 0 };
+    assert_eq!(areas_after(elsewhere), [("mmcblk8boot0".to_owned(), kind)]);
 }

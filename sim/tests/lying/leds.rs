@@ -20,6 +20,10 @@ impl<F: Fn(Status) -> Option<Status> + Send + Sync> Leds for LyingLeds<F> {
         self.inner.renew(lease);
     }
 
+    fn set_at_risk(&self, at_risk: bool) {
+        self.inner.set_at_risk(at_risk);
+    }
+
     fn lease_expired(&self) -> bool {
         self.inner.lease_expired()
     }

@@ -350,6 +350,8 @@ impl Leds for Shared {
 
     fn renew(&self, _lease: Duration) {}
 
+    fn set_at_risk(&self, _at_risk: bool) {}
+
     fn lease_expired(&self) -> bool {
         self.is_hung.load(Ordering::SeqCst)
     }

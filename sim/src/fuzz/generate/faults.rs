@@ -1,5 +1,6 @@
 //! Which fault, on what, when.
 
+use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
 use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, MediumSpec, Size};
 use std::collections::BTreeMap;
@@ -33,6 +34,11 @@ pub(super) const OPS: [&str; 26] = [
     "open-target",
     "create-dir",
 ];
+/// Operations on bootloader areas and updaters.
+const FIRMWARE_OPS: [&str; 8] =
+    ["look-at-area", "open-area", "begin-verify", "read", "write", "sync", "close", "area-list"];
+const UPDATER_OPS: [&str; 4] = ["updater", "register", "area-list", "open"];
+const FIRMWARE: &str = "firmware";
 /// Exit statuses of fsck: bits, and what tools end with that were killed.
 const EXITS: [i32; 9] = [0, 1, 2, 3, 4, 8, 16, 32, 128];
 const DRIVE: &str = "drive";
@@ -40,17 +46,40 @@ const DRIVE: &str = "drive";
 type Media = BTreeMap<String, MediumSpec>;
 
 impl Swarm {
-    pub(super) fn fault(&mut self, media: &Media) -> FaultSpec {
+    pub(super) fn fault(&mut self, media: &Media, flashed: Option<&Flashed>) -> FaultSpec {
         let kinds = self.faults.clone();
         let kind = self.pick(&kinds);
-        let on = self.place(kind, media);
-        let len_bytes = media.get(&on).map_or(4 * MIB, |spec| spec.len.0);
+        let flashed =
+            flashed.filter(|_| self.one_in(2)).and_then(|flashed| self.place_of_firmware(kind, flashed));
+        let (on, len_bytes) = flashed.unwrap_or_else(|| {
+            let on = self.place(kind, media);
+            let len_bytes = media.get(&on).map_or(4 * MIB, |spec| spec.len.0);
+            (on, len_bytes)
+        });
         let mut fault = FaultSpec::any(&on, kind);
         self.details(&mut fault, len_bytes, media);
         if kind.bytes() == Bytes::Right && kind != FaultKind::ShortIo && self.one_in(2) {
             fault.times = Some(self.magnitude(2));
         }
         fault
+    }
+
+    /// The board's bootloader area or its updaters, if such a fault can be there, and how long that is.
+    fn place_of_firmware(&mut self, kind: FaultKind, flashed: &Flashed) -> Option<(String, u64)> {
+        match kind {
+            FaultKind::Hang | FaultKind::IoError if self.one_in(4) => Some((FIRMWARE.to_owned(), 0)),
+            FaultKind::Hang
+            | FaultKind::IoError
+            | FaultKind::ShortIo
+            | FaultKind::ReadOnlyFlip
+            | FaultKind::Vanish
+            | FaultKind::LatentError
+            | FaultKind::DropWrites
+            | FaultKind::MisdirectedWrite
+            | FaultKind::BitFlip
+            | FaultKind::TransientFlip => flashed.area.clone(),
+            _ => None,
+        }
     }
 
     fn place(&mut self, kind: FaultKind, media: &Media) -> String {
@@ -143,7 +172,12 @@ impl Swarm {
     }
 
     fn when(&mut self, fault: &mut FaultSpec) {
-        fault.op = self.one_in(2).then(|| self.pick(&OPS).to_owned());
+        let ops: &[&str] = match fault.on.as_str() {
+            FIRMWARE => &UPDATER_OPS,
+            "emmc-boot0" | "flash" => &FIRMWARE_OPS,
+            _ => &OPS,
+        };
+        fault.op = self.one_in(2).then(|| self.pick(ops).to_owned());
         fault.nth = Some(self.magnitude(if fault.op.is_some() { 5 } else { 8 }));
     }
 

@@ -116,6 +116,11 @@ impl Swarm {
         if tarball && self.one_in(3) {
             return ImageDamage::TarCutAtMember;
         }
+        self.damage_of_any()
+    }
+
+    /// What can happen to any file.
+    pub(super) fn damage_of_any(&mut self) -> ImageDamage {
         self.pick(&DAMAGES)
     }
 

@@ -2,6 +2,7 @@
 //! then how many of each, then which. So one story has nothing but cuts, and another everything at once.
 
 mod faults;
+mod firmware;
 mod media;
 
 use crate::random::Random;
@@ -54,8 +55,10 @@ struct Swarm {
     tables: bool,
     /// Media with a write cache of their own.
     write_caches: bool,
-    /// Links, records, directories that are called like images.
+    /// Links, records, directories that are called like images; boards whose firmware is odd.
     odd: bool,
+    /// A board that takes firmware.
+    firmware: bool,
 }
 
 /// The story of a seed.
@@ -81,8 +84,21 @@ impl Swarm {
         }
         let mut one_in = |count| random.below(count) == 0;
         let (cuts, damage, options, writes) = (one_in(2), one_in(4), one_in(3), one_in(2));
-        let (tables, write_caches, odd) = (one_in(6), one_in(4), one_in(4));
-        Self { faults, contents, survivals, cuts, damage, options, writes, tables, write_caches, odd, random }
+        let (tables, write_caches, odd, firmware) = (one_in(6), one_in(4), one_in(4), one_in(4));
+        Self {
+            random,
+            faults,
+            contents,
+            survivals,
+            cuts,
+            damage,
+            options,
+            writes,
+            tables,
+            write_caches,
+            odd,
+            firmware,
+        }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -107,9 +123,12 @@ impl Swarm {
     fn scenario(mut self, seed: u64) -> Scenario {
         let count = [1, 1, 1, 2, 2, 3][self.random.below(6) as usize];
         let file_system = self.pick(&[DriveFileSystem::Ext4, DriveFileSystem::Vfat, DriveFileSystem::Exfat]);
+        let flashed = if self.firmware { self.flashed() } else { None };
         let mut media = BTreeMap::new();
         let mut files = Vec::new();
-        for name in ["sd", "emmc", "sata"].into_iter().take(count) {
+        // Most bootloaders are on the eMMC.
+        let names = if flashed.is_some() { ["emmc", "sd", "sata"] } else { ["sd", "emmc", "sata"] };
+        for name in names.into_iter().take(count) {
             if self.writes {
                 let (medium, more) = self.written(name, file_system == DriveFileSystem::Ext4);
                 media.insert(name.to_owned(), medium);
@@ -119,18 +138,19 @@ impl Swarm {
                 media.insert(name.to_owned(), medium);
             }
         }
+        files.extend(flashed.iter().flat_map(|flashed| flashed.files.clone()));
         if self.options {
             files.push(text_file(self.pick(&OPTIONS)));
         }
         let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
         let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
-        let faults = (0..fault_count).map(|_| self.fault(&media)).collect();
+        let faults = (0..fault_count).map(|_| self.fault(&media, flashed.as_ref())).collect();
         let boots = self.boots();
         Scenario {
             about: format!("Made up from seed {seed}."),
             seed,
             wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
-            firmware: None,
+            firmware: flashed.map(|flashed| flashed.spec),
             compatible: None,
             drive,
             media,
@@ -198,7 +218,7 @@ fn text_file(name: &str) -> FileSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::schema::{ImageDamage, TableDamage};
+    use crate::scenario::schema::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImageDamage, TableDamage};
 
     #[test]
     fn a_seed_is_one_story_and_survives_being_written() {
@@ -243,5 +263,25 @@ mod tests {
             assert!(file(&|file| file.damage == Some(damage)) > 0, "{damage:?}");
         }
         assert!(share(&|story| story.faults.iter().any(|fault| fault.taken_by.is_some())) > 0);
+        let firmware =
+            |of: &dyn Fn(&FirmwareFileSpec) -> bool| file(&|file| file.firmware.as_ref().is_some_and(of));
+        for kind in [
+            FirmwareKind::Raw,
+            FirmwareKind::Imx,
+            FirmwareKind::Imx93,
+            FirmwareKind::Kwb,
+            FirmwareKind::MicroV0,
+            FirmwareKind::MicroV1,
+            FirmwareKind::Program,
+        ] {
+            assert!(firmware(&|firmware| firmware.kind == kind) > 3, "{kind:?}");
+        }
+        let board =
+            |of: &dyn Fn(&FirmwareSpec) -> bool| share(&|story| story.firmware.as_ref().is_some_and(of));
+        assert!(board(&|board| board.area_is_new) > 20);
+        assert!(board(&|board| board.area_locked || board.area_absent) > 3);
+        for place in ["emmc-boot0", "flash", "firmware"] {
+            assert!(share(&|story| story.faults.iter().any(|fault| fault.on == place)) > 3, "{place}");
+        }
     }
 }

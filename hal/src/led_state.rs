@@ -1,0 +1,170 @@
+//! What the LEDs show, as a state machine that every backend runs: which status since when, and until when it is good
+//! without progress. Pure: time comes from the caller. When a lamp is lit is [`crate::level`]'s matter.
+
+use crate::Status;
+use std::time::Duration;
+
+/// What is shown since when.
+///
+/// A running status has no lease before the first [`LedState::renew`]; a backend or an engine that wants one from the
+/// start renews at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedState {
+    /// The worst that was asked for.
+    asked: Option<Status>,
+    shown: Option<(Status, Duration)>,
+    at_risk: bool,
+    lease_end: Option<Duration>,
+    lease_expired: bool,
+}
+
+impl LedState {
+    /// The status that is shown and since when; `None` before the first.
+    pub fn shown(&self) -> Option<(Status, Duration)> {
+        self.shown
+    }
+
+    /// When the lease runs out; `None` where there is none.
+    pub fn lease_end(&self) -> Option<Duration> {
+        self.lease_end.filter(|_| self.is_running())
+    }
+
+    /// Whether a lease ever ran out.
+    pub fn lease_expired(&self) -> bool {
+        self.lease_expired
+    }
+
+    /// Lets time pass up to `now`: a running status whose lease has run out becomes a worse one at the end of the lease.
+    pub fn advance(&mut self, now: Duration) {
+        let Some(end) = self.lease_end().filter(|end| *end <= now) else { return };
+        self.lease_expired = true;
+        self.settle(end);
+    }
+
+    /// See [`crate::Leds::show`]. A status replaces only what is less severe, so that showing one again does not start its
+    /// blinking anew.
+    pub fn show(&mut self, status: Status, now: Duration) {
+        self.advance(now);
+        self.asked = worst(self.asked, Some(status));
+        self.settle(now);
+    }
+
+    /// See [`crate::Leds::renew`]. It takes effect only while running, or before anything is shown.
+    pub fn renew(&mut self, lease: Duration, now: Duration) {
+        self.advance(now);
+        self.lease_end = now.checked_add(lease);
+    }
+
+    /// See [`crate::Leds::set_at_risk`].
+    pub fn set_at_risk(&mut self, at_risk: bool, now: Duration) {
+        self.advance(now);
+        self.at_risk = at_risk;
+        self.settle(now);
+    }
+
+    fn is_running(&self) -> bool {
+        self.shown.is_some_and(|(status, _)| status == Status::Running)
+    }
+
+    /// Shows the worst of what was asked for and what a lost lease means.
+    fn settle(&mut self, at: Duration) {
+        let hung = if self.at_risk { Status::Critical } else { Status::Failure };
+        let status = worst(self.asked, self.lease_expired.then_some(hung));
+        if status != self.shown.map(|(shown, _)| shown) {
+            self.shown = status.map(|status| (status, at));
+        }
+    }
+}
+
+fn worst(one: Option<Status>, other: Option<Status>) -> Option<Status> {
+    let severity = |status: &Status| match status {
+        Status::Running => 0,
+        Status::Success => 1,
+        Status::Failure => 2,
+        Status::Critical => 3,
+    };
+    one.into_iter().chain(other).max_by_key(severity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn running(lease_ms: u64) -> LedState {
+        let mut state = LedState::default();
+        state.show(Status::Running, ms(0));
+        state.renew(ms(lease_ms), ms(0));
+        state
+    }
+
+    #[test]
+    fn a_lost_lease_shows_failure_from_the_moment_it_ended() {
+        let mut state = LedState::default();
+        state.show(Status::Running, ms(0));
+        state.renew(ms(100), ms(50));
+        state.advance(ms(149));
+        assert_eq!(state.shown(), Some((Status::Running, ms(0))));
+        assert_eq!(state.lease_end(), Some(ms(150)));
+        state.advance(ms(500));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(150))));
+        assert!(state.lease_expired());
+        assert_eq!(state.lease_end(), None);
+    }
+
+    #[test]
+    fn a_renewal_after_the_end_is_too_late_even_if_nobody_looked() {
+        let mut state = running(100);
+        state.renew(ms(10_000), ms(100));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(100))));
+        assert!(state.lease_expired());
+    }
+
+    #[test]
+    fn a_lease_without_anything_shown_waits_for_it() {
+        let mut state = LedState::default();
+        state.renew(ms(100), ms(0));
+        state.advance(ms(500));
+        assert_eq!((state.shown(), state.lease_expired()), (None, false));
+    }
+
+    #[test]
+    fn the_same_status_again_does_not_restart_the_blinking() {
+        let mut state = LedState::default();
+        state.show(Status::Failure, ms(10));
+        state.show(Status::Failure, ms(700));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(10))));
+    }
+
+    #[test]
+    fn only_a_worse_status_replaces_a_terminal_one() {
+        let shown_after = |statuses: &[Status]| {
+            let mut state = LedState::default();
+            statuses.iter().for_each(|status| state.show(*status, ms(0)));
+            state.shown().unwrap().0
+        };
+        use Status::{Critical, Failure, Running, Success};
+        assert_eq!(shown_after(&[Running, Success]), Success);
+        assert_eq!(shown_after(&[Running, Success, Failure]), Failure);
+        assert_eq!(shown_after(&[Running, Failure, Success, Running]), Failure);
+        assert_eq!(shown_after(&[Critical, Failure, Success, Running]), Critical);
+        assert_eq!(shown_after(&[Success, Running]), Success);
+    }
+
+    #[test]
+    fn a_lost_lease_is_critical_as_long_as_the_board_is_at_risk() {
+        let mut state = running(100);
+        state.set_at_risk(true, ms(50));
+        assert_eq!(state.shown(), Some((Status::Running, ms(0))));
+        state.set_at_risk(false, ms(250));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(250))), "it was critical from 100 on");
+        state.set_at_risk(true, ms(300));
+        assert_eq!(state.shown(), Some((Status::Critical, ms(300))));
+        state.show(Status::Critical, ms(400));
+        state.set_at_risk(false, ms(500));
+        assert_eq!(state.shown(), Some((Status::Critical, ms(300))), "that is what was asked for");
+    }
+}

@@ -1,0 +1,157 @@
+//! The checkers about firmware see what they are there for: each has nothing to say about a story as it is, and complains
+//! about the same story with tampered bytes, with LEDs that lie, or with a hand on the bootloader's area.
+
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+#[path = "lying/leds.rs"]
+mod leds;
+// Nothing is packed here.
+#[allow(dead_code)]
+#[path = "lying/tampering.rs"]
+mod tampering;
+
+use replicator_hal::{Access, Board, DeviceName, Leds, Status};
+use replicator_sim::checkers::{self, Check};
+use replicator_sim::runner::{Evidence, boots};
+use replicator_sim::scenario::builtin;
+use replicator_sim::scenario::schema::Scenario;
+use std::sync::Arc;
+use std::time::Duration;
+use tampering::{flip, put};
+
+const AREA: &str = "emmc-boot0";
+/// In the middle of SPL's place.
+const IN_SPL: u64 = 2000;
+/// Behind U-Boot's place.
+const BESIDE: u64 = 1_500_000;
+
+fn run(name: &str, change: impl Fn(Board) -> Board) -> Evidence {
+    let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
+    boots::run_as(name, &scenario, change, |_| {}).unwrap()
+}
+
+#[track_caller]
+fn complains(check: Check, evidence: &Evidence, text: &str) {
+    let complaints = check(evidence);
+    assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
+}
+
+/// Silent about the story, and not after `tamper`.
+#[track_caller]
+fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
+    let mut evidence = run(name, |board| board);
+    assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
+    tamper(&mut evidence);
+    complains(check, &evidence, text);
+}
+
+/// Complains about the story on a board that is changed.
+#[track_caller]
+fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str) {
+    assert_eq!(check(&run(name, |board| board)), Vec::<String>::new(), "{name} as it is");
+    complains(check, &run(name, change), text);
+}
+
+/// A board whose LEDs are never told that it is at risk.
+fn that_know_no_risk(board: Board) -> Board {
+    struct Carefree(Arc<dyn Leds>);
+    impl Leds for Carefree {
+        fn show(&self, status: Status) {
+            self.0.show(status);
+        }
+
+        fn renew(&self, lease: Duration) {
+            self.0.renew(lease);
+        }
+
+        fn set_at_risk(&self, _at_risk: bool) {}
+
+        fn lease_expired(&self) -> bool {
+            self.0.lease_expired()
+        }
+    }
+    Board { leds: Arc::new(Carefree(Arc::clone(&board.leds))), ..board }
+}
+
+fn shows(instead: Status) -> impl Fn(Status) -> Option<Status> + Copy {
+    move |status| Some(if status == Status::Running { status } else { instead })
+}
+
+#[test]
+fn a_bit_of_the_new_bootloader_and_one_beside_it() {
+    let check = checkers::firmware::check;
+    let name = "firmware-two-files-are-written";
+    let bit = |at: u64| move |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, at);
+    sees(check, name, bit(IN_SPL), "success is shown, and the bootloader of the drive is not there");
+    sees(check, name, bit(IN_SPL), "neither old nor new, and the LEDs do not show critical");
+    sees(check, name, bit(IN_SPL), "a medium was written, though the bootloader is not there");
+    sees(check, name, bit(BESIDE), "which is no place of a file");
+}
+
+#[test]
+fn a_bootloader_that_was_not_put_back_after_all() {
+    let bit = |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, IN_SPL);
+    sees(checkers::firmware::check, "firmware-write-fails", bit, "neither old nor new");
+}
+
+#[test]
+fn half_a_bootloader_that_hangs_and_may_be_unplugged() {
+    let check = checkers::firmware::check;
+    let name = "firmware-hang-in-the-bootloader";
+    sees_on(check, name, that_know_no_risk, "the LEDs do not show critical");
+}
+
+#[test]
+fn a_critical_board_that_is_none_and_one_that_is_told_of_as_a_failure() {
+    let check = checkers::firmware::check;
+    let name = "firmware-two-files-are-written";
+    let critical = leds::that_show(shows(Status::Critical));
+    sees_on(check, name, critical, "nothing can have made the board unbootable");
+    let failure = leds::that_show(shows(Status::Failure));
+    sees_on(check, "firmware-micro-is-silent-afterwards", failure, "the microcontroller is silent");
+}
+
+#[test]
+fn an_update_that_is_not_there() {
+    let success = leds::that_show(shows(Status::Success));
+    let text = "success is shown, and the microcontroller does not have the update";
+    sees_on(checkers::firmware::check, "firmware-micro-updater-lies", success, text);
+}
+
+#[test]
+fn an_area_that_is_left_open_or_opened_for_nothing() {
+    let check = checkers::protected::check;
+    let open = |board: &Board, area| {
+        board.firmware.open_bootloader_area(&DeviceName::new(area), Access::ReadWrite).unwrap()
+    };
+    let left_open = |board: Board| {
+        std::mem::forget(open(&board, "mmcblk0boot0"));
+        board
+    };
+    sees_on(check, "firmware-alone-is-written", left_open, "left emmc-boot0 without write protection");
+    let name = "firmware-is-there-already";
+    let opened = |board: Board| {
+        open(&board, "mtdblock0").close().unwrap();
+        board
+    };
+    sees_on(check, name, opened, "and wrote nothing");
+    let written = |board: Board| {
+        let mut target = open(&board, "mtdblock0");
+        target.write_at(BESIDE, &[7; 512]).unwrap();
+        target.close().unwrap();
+        board
+    };
+    sees_on(check, name, written, "which held the drive's bootloader already");
+}
+
+#[test]
+fn a_bootloader_that_nobody_asked_for() {
+    let tamper = |evidence: &mut Evidence| {
+        for name in ["SPL", "u-boot-dtb.bin"] {
+            put(&mut evidence.boots[0].before, name, None);
+        }
+    };
+    let text = "which is no place of a file";
+    sees(checkers::firmware::check, "firmware-alone-is-written", tamper, text);
+}

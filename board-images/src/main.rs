@@ -1,6 +1,9 @@
 //! The boot binary of the replicator: reads the command line, wires the engine to this system, and turns the result into
 //! an exit status. What a run does is the engine's matter, how it reaches the system the HAL's.
 
+// A terminal can go away, and these panic then.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod boards;
 mod boot;
 mod cli;
@@ -13,6 +16,7 @@ mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use replicator_hal::host::tell;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -35,13 +39,13 @@ fn main() -> ExitCode {
         // `print!` would panic where the reader has seen enough.
         Ok((exit, text)) => match std::io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                eprintln!("replicator: writing the output: {error}");
+                tell(format_args!("replicator: writing the output: {error}"));
                 ExitCode::FAILURE
             }
             _ => ExitCode::from(exit),
         },
         Err(error) => {
-            eprintln!("replicator: {error}");
+            tell(format_args!("replicator: {error}"));
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -7,6 +7,7 @@ use crate::request;
 use crate::usage::UsageError;
 use replicator_engine::boot::{self, Request};
 use replicator_engine::report::Report;
+use replicator_hal::host::tell;
 use replicator_hal::linux::{
     KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig, LinuxDevices, LinuxSystem, isolate_mounts,
 };
@@ -51,7 +52,7 @@ fn deliver(report_file: Option<File>, report: &Report) -> u8 {
     let exit = exit_status(report.status);
     match report_file.map(|file| write_report(file, report)) {
         Some(Err(error)) => {
-            eprintln!("replicator: writing the report: {error}");
+            tell(format_args!("replicator: writing the report: {error}"));
             exit.max(EXIT_FAILURE)
         }
         Some(Ok(())) | None => exit,
@@ -72,16 +73,16 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     match board {
         Ok(board) => {
             if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
-                eprintln!("replicator: signals are not watched: {error}");
+                tell(format_args!("replicator: signals are not watched: {error}"));
             }
             Some(board)
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            eprintln!("replicator: {error}; it has to be started by root");
+            tell(format_args!("replicator: {error}; it has to be started by root"));
             None
         }
         Err(error) => {
-            eprintln!("replicator: {error}");
+            tell(format_args!("replicator: {error}"));
             None
         }
     }
@@ -94,7 +95,7 @@ fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError
     }
     let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
-        eprintln!("replicator: {error}; LEDs are looked for by name");
+        tell(format_args!("replicator: {error}; LEDs are looked for by name"));
         Vec::new()
     });
     leds::config(args.leds, &profile.name, profile.leds_of(&compatible))

@@ -19,6 +19,8 @@
 //! * Nothing is ever created under `/dev`, and no path leaves the volume it was given to.
 
 #![warn(missing_docs)]
+// A terminal can go away, and these panic then: `host::tell` does not.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod block;
 mod board;

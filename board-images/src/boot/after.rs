@@ -5,6 +5,7 @@
 
 use nix::sys::reboot::{RebootMode, reboot};
 use replicator_engine::options::After;
+use replicator_hal::host::tell;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -23,17 +24,17 @@ pub(super) fn act(after: After) {
         After::Reboot => ("reboot", RebootMode::RB_AUTOBOOT),
         After::Poweroff => ("poweroff", RebootMode::RB_POWER_OFF),
     };
-    eprintln!("replicator: {program} in {} s", SHOWN.as_secs());
+    tell(format_args!("replicator: {program} in {} s", SHOWN.as_secs()));
     thread::sleep(SHOWN);
     if std::env::var_os(OWN_INIT).is_none() {
         match Command::new(program).status() {
             Ok(status) if status.success() => thread::sleep(INIT_PATIENCE),
-            Ok(status) => eprintln!("replicator: {program}: {status}"),
-            Err(error) => eprintln!("replicator: {program}: {error}"),
+            Ok(status) => tell(format_args!("replicator: {program}: {status}")),
+            Err(error) => tell(format_args!("replicator: {program}: {error}")),
         }
     }
     nix::unistd::sync();
     // It only returns if it failed.
     let Err(errno) = reboot(mode);
-    eprintln!("replicator: {program}: {}", errno.desc());
+    tell(format_args!("replicator: {program}: {}", errno.desc()));
 }

@@ -5,8 +5,10 @@ use super::replicator::{Board, make_drive};
 use super::rootfs;
 use super::stage::Stage;
 use super::tools::{partition, run, shell};
+use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -232,17 +234,46 @@ fn a_terminated_run_leaves_nothing_mounted() {
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
     let mut child = board.begin();
     std::thread::sleep(Duration::from_millis(1500));
-    terminate(&child);
+    signal(&child, Signal::SIGTERM);
+    assert_ended_clean(&board, &golden, &mut child);
+}
+
+/// As when a network connection breaks: the terminal takes nothing any more, and then comes the signal.
+#[test]
+fn a_run_whose_terminal_goes_away_leaves_nothing_mounted() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 16 * MIB);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let mut child = board.begin_on(fs::File::options().write(true).open("/dev/full").unwrap());
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, Signal::SIGHUP);
+    assert_ended_clean(&board, &golden, &mut child);
+}
+
+/// Asserts that an interrupted run ends by itself, and gives back all it held.
+fn assert_ended_clean(board: &Board<'_>, golden: &Medium, child: &mut Child) {
+    let mut ended = None;
+    for _ in 0..600 {
+        ended = child.try_wait().unwrap();
+        if ended.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    if ended.is_none() {
+        child.kill().unwrap();
+    }
     let status = child.wait().unwrap();
-    assert!(!status.success(), "{status}");
+    assert!(ended.is_some_and(|status| status.signal().is_some()), "{status}, by itself: {ended:?}");
     board.wait_until_free();
     let read_only = shell("blockdev --getro \"$1\"", [&golden.device]);
     assert_eq!(read_only.trim(), "0", "the golden medium stays write-protected");
 }
 
-fn terminate(child: &Child) {
+fn signal(child: &Child, signal: Signal) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 fn is_captured(stage: &Stage, drive: &Medium) -> bool {

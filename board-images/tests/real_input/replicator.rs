@@ -85,8 +85,12 @@ impl Board<'_> {
 
     /// Begins a run.
     pub(crate) fn begin(&self) -> Child {
-        let console = std::fs::File::create(self.stage.path("console")).unwrap();
-        self.command("run").stdout(Stdio::null()).stderr(console).spawn().unwrap()
+        self.begin_on(std::fs::File::create(self.stage.path("console")).unwrap())
+    }
+
+    /// Begins a run whose console is `terminal`.
+    pub(crate) fn begin_on(&self, terminal: std::fs::File) -> Child {
+        self.command("run").stdout(Stdio::null()).stderr(terminal).spawn().unwrap()
     }
 
     /// Fails if anything still holds the drive or a medium, or is mounted from the stage.

@@ -15,6 +15,7 @@ mod leds;
 mod records;
 mod system;
 mod tasks;
+mod terminal;
 mod tree;
 mod volumes;
 
@@ -27,5 +28,6 @@ pub use leds::RecordingLeds;
 pub use records::FileRecords;
 pub use system::HostSystem;
 pub use tasks::ThreadTasks;
+pub use terminal::tell;
 pub use tree::{Mount, Tree, TreeFile, TreeVolume};
 pub use volumes::Volumes;

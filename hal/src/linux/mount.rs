@@ -5,7 +5,7 @@
 //! [`isolate_mounts`].
 
 use super::region_device::RegionDevice;
-use crate::host::Mount;
+use crate::host::{Mount, tell};
 use crate::{Access, Error, ErrorKind, FileSystemKind, Result};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -81,7 +81,7 @@ impl Drop for MountPoint {
             return;
         }
         if let Err(error) = std::fs::remove_dir(&self.path) {
-            eprintln!("{}", Error::from_io(error, "removing", self.path.display().to_string()));
+            tell(Error::from_io(error, "removing", self.path.display().to_string()));
         }
     }
 }
@@ -191,7 +191,7 @@ impl Mount for LinuxMount {
         let Some(mounted) = self.with_state(Option::take) else { return };
         // Whoever still has files open keeps them; a loop device goes with the last of them.
         if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            eprintln!("{}", mount_error(errno, "unmounting", self.object()));
+            tell(mount_error(errno, "unmounting", self.object()));
         }
         drop(mounted);
     }

@@ -9,7 +9,7 @@ use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
 use super::roots::KernelRoots;
 use super::sysfs;
-use crate::host::{TreeFile, Volumes};
+use crate::host::{TreeFile, Volumes, tell};
 use crate::{Access, DeviceName, Error, ErrorKind, Holder, Region, Result};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -177,7 +177,7 @@ impl RegionDevice {
 impl Drop for RegionDevice {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            eprintln!("{error}");
+            tell(error);
         }
     }
 }

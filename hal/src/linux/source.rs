@@ -6,6 +6,7 @@ use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::ioctl;
 use super::roots::KernelRoots;
 use super::sysfs;
+use crate::host::tell;
 use crate::{DeviceName, Error, ErrorKind, Result, Source};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -153,7 +154,7 @@ impl Source for BlockSource {
 impl Drop for BlockSource {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            eprintln!("{error}");
+            tell(error);
         }
     }
 }

@@ -66,10 +66,13 @@ impl LedState {
         self.shown.is_some_and(|(status, _)| status == Status::Running)
     }
 
-    /// Shows the worst of what was asked for and what a lost lease means.
+    /// Shows the worst of what was asked for and what a lost lease means; whatever failed, the risk makes it critical.
     fn settle(&mut self, at: Duration) {
-        let hung = if self.at_risk { Status::Critical } else { Status::Failure };
-        let status = worst(self.asked, self.lease_expired.then_some(hung));
+        let status =
+            worst(self.asked, self.lease_expired.then_some(Status::Failure)).map(|status| match status {
+                Status::Failure if self.at_risk => Status::Critical,
+                status => status,
+            });
         if status != self.shown.map(|(shown, _)| shown) {
             self.shown = status.map(|status| (status, at));
         }
@@ -152,6 +155,16 @@ mod tests {
         assert_eq!(shown_after(&[Running, Failure, Success, Running]), Failure);
         assert_eq!(shown_after(&[Critical, Failure, Success, Running]), Critical);
         assert_eq!(shown_after(&[Success, Running]), Success);
+    }
+
+    #[test]
+    fn a_failure_is_critical_as_long_as_the_board_is_at_risk() {
+        let mut state = running(100);
+        state.set_at_risk(true, ms(10));
+        state.show(Status::Failure, ms(20));
+        assert_eq!(state.shown(), Some((Status::Critical, ms(20))));
+        state.set_at_risk(false, ms(30));
+        assert_eq!(state.shown(), Some((Status::Failure, ms(30))));
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub trait Leds: Send + Sync {
     fn renew(&self, lease: Duration);
 
     /// Says whether the board may not boot if power goes now, such as while its bootloader is written. Nothing is shown of
-    /// it but what a lease that has run out means: critical as long as it is so, and failure otherwise.
+    /// it but what a failure or a lease that has run out means: critical as long as it is so, and failure otherwise.
     fn set_at_risk(&self, at_risk: bool);
 
     /// Whether a lease ever ran out.

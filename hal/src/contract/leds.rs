@@ -109,6 +109,15 @@ pub fn a_lease_that_runs_out_at_risk_is_critical(fixture: &dyn LedsFixture) {
     assert_eq!(fixture.shown(), Some(Status::Critical));
 }
 
+/// What fails while the board may not boot is critical, even if the one who says so knows nothing of the risk.
+pub fn a_failure_at_risk_is_critical(fixture: &dyn LedsFixture) {
+    let leds = fixture.leds();
+    leds.show(Status::Running);
+    leds.set_at_risk(true);
+    leds.show(Status::Failure);
+    assert_eq!(fixture.shown(), Some(Status::Critical));
+}
+
 /// Once the board boots again whatever happens, what hung is a failure: it is safe to unplug.
 pub fn a_risk_that_is_over_leaves_a_failure(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();

@@ -120,6 +120,7 @@ macro_rules! contract_tests {
             a_late_renewal_comes_too_late
             critical_outranks_a_lost_lease
             a_lease_that_runs_out_at_risk_is_critical
+            a_failure_at_risk_is_critical
             a_risk_that_is_over_leaves_a_failure
             a_risk_is_not_shown
             a_terminal_status_needs_no_lease

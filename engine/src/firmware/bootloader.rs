@@ -274,6 +274,7 @@ fn put(
 fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
     let source = Box::new(error);
     if operation.mutated(Mutant::BootloaderStaysBroken) {
+        operation.board.leds.set_at_risk(false);
         return Error::BootloaderRestored { source };
     }
     operation.step(&format!("{source}: putting the old bootloader back, do not remove power"));

@@ -1,14 +1,15 @@
 //! S12: out of space is clean.
 //!
 //! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes space;
-//! and what had a name before still has its content. A boot whose power is cut cannot tidy up, and one that failed before
-//! it came to the session leaves it to the next. That nothing half-done has a valid name is `valid-names`' matter. Not
-//! verified: media that are full, which `not-bootable` sees.
+//! and what had a name before still has its content, if the boot met a full drive or failed. One that had room may replace
+//! the sidecars of a capture whose power was cut before its image had a name. A boot whose power is cut cannot tidy up, and
+//! one that failed before it came to the session leaves it to the next. That nothing half-done has a valid name is
+//! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
 use crate::runner::Evidence;
 use crate::scenario::schema::FaultKind;
-use replicator_hal::{ErrorKind, FileKind};
+use replicator_hal::{ErrorKind, FileKind, Status};
 
 /// The session's own record may stay.
 const SMALL_LEN_BYTES: u64 = 4096;
@@ -34,6 +35,10 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             {
                 wrong.push(format!("boot {} left {path} with {} bytes", number + 1, file.inode.len_bytes));
             }
+        }
+        let failed = boot.finished() && boot.status() != Some(Status::Success);
+        if !met && !failed {
+            continue;
         }
         for (path, file) in before.iter().filter(|(path, _)| !path.as_bytes().starts_with(b".capture")) {
             if after.get(path).is_none_or(|now| now.bytes != file.bytes) {

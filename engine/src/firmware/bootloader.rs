@@ -16,6 +16,8 @@ use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, i
 use crate::report::Done;
 use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, CacheBypass, Target};
 
+/// What it means if the area does not hold what was written.
+const NOT_KEPT: &str = "it was not kept";
 /// How often the old bootloader is put back before the board is given up.
 const RESTORE_ATTEMPTS: usize = 3;
 
@@ -189,6 +191,10 @@ pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done
         done.notes.push("identical, nothing was written".into());
         return Ok(done);
     }
+    // It may have to be put back, and what was misread once would break it then.
+    let again = look(operation, checked)?;
+    let meaning = "it was read twice, and not the same way; nothing was written";
+    region::compare(&checked.area.name, &old.content, &again.content, meaning)?;
     operation.step(&format!("writing {}: do not remove power", checked.names()));
     let target = open(operation, checked, Access::ReadWrite)?;
     // From the first byte on, until the new bootloader or the old one is verified.
@@ -266,7 +272,7 @@ fn put(
     if operation.mutated(Mutant::BootloaderIsNotCompared) {
         return Ok((found.bypass, target));
     }
-    region::compare(&checked.area.name, wanted, &found.content)?;
+    region::compare(&checked.area.name, wanted, &found.content, NOT_KEPT)?;
     Ok((found.bypass, target))
 }
 
@@ -307,6 +313,6 @@ fn restore(operation: &Operation<'_>, checked: &Checked, old: &[u8]) -> Result<(
     drop(target);
     let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, old.len() as u64, "verifying the old bootloader")?;
-    region::compare(&checked.area.name, old, &found.content)?;
+    region::compare(&checked.area.name, old, &found.content, NOT_KEPT)?;
     target.close().map_err(closing(checked))
 }

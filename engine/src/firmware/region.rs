@@ -100,15 +100,13 @@ pub(super) fn different(
 /// Whether `found` is `wanted`, both from the start of `area` on.
 ///
 /// # Errors
-/// [`Error::Verify`] with the first byte that differs.
-pub(super) fn compare(area: &DeviceName, wanted: &[u8], found: &[u8]) -> Result<()> {
+/// [`Error::Verify`] with the first byte that differs, and what that means.
+pub(super) fn compare(area: &DeviceName, wanted: &[u8], found: &[u8], meaning: &str) -> Result<()> {
     let at = wanted.iter().zip(found).position(|(wanted, found)| wanted != found);
     match at.or((wanted.len() != found.len()).then_some(wanted.len().min(found.len()))) {
         None => Ok(()),
-        Some(at) => Err(Error::Verify {
-            what: area.to_string(),
-            offset_bytes: at as u64,
-            detail: "it was not kept".into(),
-        }),
+        Some(at) => {
+            Err(Error::Verify { what: area.to_string(), offset_bytes: at as u64, detail: meaning.to_owned() })
+        }
     }
 }

@@ -4,16 +4,16 @@
 //! with it the claim. How a claim is made is with the nodes, in `devices`.
 
 use super::devices::{OpenMode, open_node};
+use super::patience::Patience;
 use super::roots::KernelRoots;
 use crate::{DeviceName, Result};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long copies are waited for, and udev, which locks a device while it looks at it.
-const PATIENCE: Duration = Duration::from_secs(2);
-const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// For copies, and for udev, which locks a device while it looks at it.
+const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(1) };
 
 /// Closes a node that was open exclusively, and waits until the claim is gone with the last copy of the descriptor:
 /// mount(2) and the file-system tools ask for the device once only.
@@ -33,13 +33,8 @@ pub(super) fn let_go(roots: &KernelRoots, device: &DeviceName, claim: File) -> R
 }
 
 fn lock_patiently(file: &File) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
-            result => return result.is_ok(),
-        }
-    }
+    let lock = || flock(file, FlockOperation::NonBlockingLockExclusive);
+    PATIENCE.while_busy(|errno| *errno == Errno::WOULDBLOCK, lock).is_ok()
 }
 
 #[cfg(test)]

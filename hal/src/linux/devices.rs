@@ -5,6 +5,7 @@
 use super::areas;
 use super::force_ro::{ForceReadOnly, OpenAreas};
 use super::ioctl;
+use super::patience::Patience;
 use super::roots::KernelRoots;
 use super::source::{BlockSource, Locks};
 use super::sysfs;
@@ -15,14 +16,10 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// After a device was closed by a writer, udev looks at its partitions for a moment.
-const REREAD_PATIENCE: Duration = Duration::from_secs(2);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// A device that was just let go can stay taken for a moment: a program that another task starts at that time holds a
-/// copy of every open file until it is loaded.
-const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(2);
+/// For who looks at a device that a writer has closed, and for copies of a claim that was let go.
+const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(20) };
 
 /// The block devices of a Linux system.
 #[derive(Debug, Default)]
@@ -123,21 +120,16 @@ impl BlockDevices for LinuxDevices {
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
         let file = open_node(&self.roots, device, OpenMode::Read)?;
-        let deadline = Instant::now() + REREAD_PATIENCE;
-        loop {
-            let Err(error) = ioctl::reread_partitions(&file) else { return Ok(()) };
-            match error.raw_os_error() {
-                Some(libc::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
-                // A device that cannot have partitions (a loop device without partscan) has none to read again.
-                Some(libc::EINVAL) if sysfs::partitions(&self.roots.class_block(device)).is_empty() => {
-                    return Ok(());
-                }
-                _ => {
-                    let operation = "reading the partition table of";
-                    return Err(Error::from_io(error, operation, device.as_str()));
-                }
-            }
+        let Err(error) = PATIENCE.while_busy(is_busy, || ioctl::reread_partitions(&file)) else {
+            return Ok(());
+        };
+        // A device that cannot have partitions (a loop device without partscan) has none to read again.
+        if error.raw_os_error() == Some(libc::EINVAL)
+            && sysfs::partitions(&self.roots.class_block(device)).is_empty()
+        {
+            return Ok(());
         }
+        Err(Error::from_io(error, "reading the partition table of", device.as_str()))
     }
 }
 
@@ -166,15 +158,11 @@ fn open_patiently(node: &Path, mode: OpenMode) -> std::io::Result<File> {
     let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
     let mut options = OpenOptions::new();
     options.read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive);
-    let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
-    loop {
-        match options.open(node) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
-                std::thread::sleep(POLL_INTERVAL);
-            }
-            other => return other,
-        }
-    }
+    PATIENCE.while_busy(is_busy, || options.open(node))
+}
+
+fn is_busy(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBUSY)
 }
 
 /// An error of opening: an empty slot and a write-protected card have numbers of their own there.

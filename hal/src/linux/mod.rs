@@ -25,6 +25,7 @@ mod led_lines;
 mod leds;
 mod loop_device;
 mod mount;
+mod patience;
 mod region_device;
 mod registers;
 mod roots;

@@ -4,6 +4,7 @@
 //! have to be replayed is not loaded. Mounts stay private to the process and what it starts, if it called
 //! [`isolate_mounts`].
 
+use super::patience::Patience;
 use super::region_device::RegionDevice;
 use crate::host::{Mount, tell};
 use crate::{Access, Error, ErrorKind, FileSystemKind, Result};
@@ -13,11 +14,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long others (udev, an automounter, a program that is being started) may hold a mount point.
-const PATIENCE: Duration = Duration::from_secs(3);
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long others may hold a mount point.
+const PATIENCE: Patience = Patience { total: Duration::from_secs(3), interval: Duration::from_millis(50) };
 
 /// Gives this thread, and all it starts later, a mount table of its own: what is mounted from then on is seen by nobody
 /// else and goes with the process. Call it first, while there is one thread.
@@ -259,16 +259,8 @@ fn unmount_patiently(path: &Path) -> Result<()> {
     })
 }
 
-/// Tries again while something is still busy: a program that another task starts just then holds a copy of every open
-/// file until it is loaded.
 fn patiently(act: impl Fn() -> nix::Result<()>) -> nix::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match act() {
-            Err(Errno::EBUSY) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
-            result => return result,
-        }
-    }
+    PATIENCE.while_busy(|errno| *errno == Errno::EBUSY, act)
 }
 
 /// Whether something is mounted at `path`: it is then on another device than its parent.

@@ -4,7 +4,7 @@
 //! did not end well leaves an FPGA of which nothing is known: that is critical.
 
 use super::file::FirmwareFile;
-use super::{Context, FPGA, how_it_ended, outcome, revision};
+use super::{Context, FPGA, how_it_ended, outcome, revision, run_updater};
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::FpgaProfile;
@@ -100,10 +100,8 @@ impl Beside for Job {
 
     fn run(&self, operation: &Operation<'_>) -> Result<Done> {
         operation.step(&format!("running {}", self.name));
-        operation.renew(operation.tuning.tool_lease + self.updater.timeout);
         let leds = &operation.board.leds;
-        leds.set_at_risk(true);
-        let end = match operation.board.firmware.run_updater(&self.updater) {
+        let end = match run_updater(operation, &self.updater) {
             Ok(end) => end,
             Err(error) => {
                 let began = error.kind() == ErrorKind::TimedOut;
@@ -112,7 +110,6 @@ impl Beside for Job {
                 return Err(if began { unknown(error) } else { error });
             }
         };
-        operation.log(&end.output);
         if end.exit_status != Some(0) {
             let detail = how_it_ended(&end);
             return Err(unknown(Error::Updater { what: self.updater.to_string(), detail }));

@@ -122,12 +122,7 @@ pub(super) fn update(
     let file = Argument::File { volume: context.drive.id(), path: wanted.file.path.clone() };
     let timeout = Duration::from_secs(micro.timeout_seconds);
     let updater = updater(micro, vec![Argument::Text("-u".into()), file], timeout);
-    operation.renew(operation.tuning.tool_lease + timeout);
-    operation.board.leds.set_at_risk(true);
-    let ran = operation.board.firmware.run_updater(&updater);
-    if let Ok(end) = &ran {
-        operation.log(&end.output);
-    }
+    let ran = super::run_updater(operation, &updater);
     if operation.mutated(Mutant::ExitStatusIsBelieved)
         && matches!(&ran, Ok(HookEnd { exit_status: Some(0), .. }))
     {

@@ -19,11 +19,12 @@ use crate::error::{Error, Refusal, Result};
 use crate::jobs::{self, Named};
 use crate::media::Medium;
 use crate::names;
+use crate::operation::Operation;
 use crate::profile::{BootloaderProfile, FpgaProfile, MicrocontrollerProfile, Profile};
 use crate::report::{Done, End, Outcome};
 use crate::tuning::Tuning;
 use crate::write::{Beside, Checking, Write};
-use replicator_hal::{Board, HookEnd, Volume};
+use replicator_hal::{self as hal, Board, HookEnd, Updater, Volume};
 use std::time::Duration;
 
 /// What the steps need.
@@ -306,6 +307,17 @@ impl Checks {
 
 fn refusal(label: &str, error: &Error) -> String {
     format!("{label}: would be refused: {error}; {}", error.advice())
+}
+
+/// Runs an updater that writes, and logs what it printed. The board is at risk from then on, until the caller knows better.
+fn run_updater(operation: &Operation<'_>, updater: &Updater) -> hal::Result<HookEnd> {
+    operation.renew(operation.tuning.tool_lease + updater.timeout);
+    operation.board.leds.set_at_risk(true);
+    let ran = operation.board.firmware.run_updater(updater);
+    if let Ok(end) = &ran {
+        operation.log(&end.output);
+    }
+    ran
 }
 
 /// How a program ended, in words.

@@ -229,30 +229,26 @@ fn a_killed_capture_is_finished_by_the_next_run() {
 #[test]
 fn a_terminated_run_leaves_nothing_mounted() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 16 * MIB);
-    let drive = make_drive(&stage.path("drive"), 512 * MIB);
-    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
-    let mut child = board.begin();
-    std::thread::sleep(Duration::from_millis(1500));
-    signal(&child, Signal::SIGTERM);
-    assert_ended_clean(&board, &golden, &mut child);
+    assert_interrupted_run_ends_clean(&stage, |board| board.begin(), Signal::SIGTERM);
 }
 
 /// As when a network connection breaks: the terminal takes nothing any more, and then comes the signal.
 #[test]
 fn a_run_whose_terminal_goes_away_leaves_nothing_mounted() {
     let Some(stage) = Stage::new() else { return };
-    let golden = golden(&stage, 16 * MIB);
-    let drive = make_drive(&stage.path("drive"), 512 * MIB);
-    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
-    let mut child = board.begin_on(fs::File::options().write(true).open("/dev/full").unwrap());
-    std::thread::sleep(Duration::from_millis(1500));
-    signal(&child, Signal::SIGHUP);
-    assert_ended_clean(&board, &golden, &mut child);
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    assert_interrupted_run_ends_clean(&stage, |board| board.begin_on(full()), Signal::SIGHUP);
 }
 
-/// Asserts that an interrupted run ends by itself, and gives back all it held.
-fn assert_ended_clean(board: &Board<'_>, golden: &Medium, child: &mut Child) {
+/// Asserts that a capture which gets `signal` ends by itself, and gives back all it held.
+fn assert_interrupted_run_ends_clean(stage: &Stage, begin: impl FnOnce(&Board<'_>) -> Child, signal: Signal) {
+    let golden = golden(stage, 16 * MIB);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage, drive: &drive, media: vec![("sd", &golden)] };
+    let mut child = begin(&board);
+    std::thread::sleep(Duration::from_millis(1500));
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
     let mut ended = None;
     for _ in 0..600 {
         ended = child.try_wait().unwrap();
@@ -269,11 +265,6 @@ fn assert_ended_clean(board: &Board<'_>, golden: &Medium, child: &mut Child) {
     board.wait_until_free();
     let read_only = shell("blockdev --getro \"$1\"", [&golden.device]);
     assert_eq!(read_only.trim(), "0", "the golden medium stays write-protected");
-}
-
-fn signal(child: &Child, signal: Signal) {
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, signal).unwrap();
 }
 
 fn is_captured(stage: &Stage, drive: &Medium) -> bool {

@@ -2,11 +2,12 @@
 //! is told, and nothing else.
 //!
 //! Verified, in every boot that came to its own end: the area holds the old bootloader or the whole new one, or the LEDs
-//! show critical, in boots that hang, too; bytes outside of the files' places are as they were, in cut boots too; success means the new bootloader
-//! and the update's revision, unless the board takes none; no medium changed if the bootloader on the drive is not there;
-//! critical is shown only for an area or updaters with faults, a microcontroller that is silent, or an FPGA whose updater
-//! was run.
-//! A board that came up with a microcontroller that is silent already boots all the same: failure may be shown then.
+//! show critical, in boots that hang, too; bytes outside of the files' places are as they were, in cut boots too; success
+//! means the new bootloader and the update's revision, unless the board takes none; no medium changed if the bootloader on
+//! the drive is not there; critical is shown only for an area or updaters with faults, a microcontroller that is silent, or
+//! an FPGA whose updater was run. A board that came up with a microcontroller that is silent already boots all the same:
+//! failure may be shown then.
+//!
 //! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
 //! LEDs show that cannot be set.
 
@@ -91,102 +92,109 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     for (number, boot) in evidence.boots.iter().enumerate() {
         let drive = files(&boot.before);
         let asked = !has_session(&drive) && !firmware_files(evidence, &drive).is_empty();
+        let case = Case { evidence, spec, drive: &drive, boot, asked };
         let mut complain = |what: &str| wrong.push(format!("boot {}: {what}", number + 1));
-        if !misled(evidence, boot) {
-            places(spec, &drive, boot, asked, &mut complain);
+        if !case.misled() {
+            case.places(&mut complain);
         }
         if !matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {
-            half_written(evidence, spec, &drive, boot, asked, &mut complain);
+            case.half_written(&mut complain);
         }
         if boot.finished() {
-            ends(evidence, spec, &drive, boot, asked, &mut complain);
+            case.ends(&mut complain);
         }
     }
     wrong
 }
 
-/// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps what
-/// it is given elsewhere, and nobody says that all is well.
-fn misled(evidence: &Evidence, boot: &Boot) -> bool {
-    let mut on_area = evidence.scenario.faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
-    let unsaid = !boot.finished() || boot.status() == Some(Status::Critical);
-    on_area.any(|fault| match fault.kind.bytes() {
-        Bytes::ChangeAlone => true,
-        Bytes::WrittenWrong => unsaid,
-        Bytes::Right | Bytes::ReadWrong => false,
-    })
+/// One boot, what was on the drive when it began, and whether that asked for firmware.
+struct Case<'a> {
+    evidence: &'a Evidence,
+    spec: &'a FirmwareSpec,
+    drive: &'a FoundFiles,
+    boot: &'a Boot,
+    asked: bool,
 }
 
-/// Only the files' own places change.
-fn places(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot, asked: bool, complain: &mut dyn FnMut(&str)) {
-    let (Some(before), Some(after)) = (area(&boot.before), area(&boot.after)) else { return };
-    let (before, mut after) = (before.to_vec(), after.to_vec());
-    if asked {
-        for (start, room, _) in bootloader(spec, drive) {
-            let place = start..(start + room).min(before.len());
-            after[place.clone()].copy_from_slice(&before[place]);
+impl Case<'_> {
+    /// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps
+    /// what it is given elsewhere, and nobody says that all is well.
+    fn misled(&self) -> bool {
+        let faults = &self.evidence.scenario.faults;
+        let mut on_area = faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
+        let unsaid = !self.boot.finished() || self.shows(Status::Critical);
+        on_area.any(|fault| match fault.kind.bytes() {
+            Bytes::ChangeAlone => true,
+            Bytes::WrittenWrong => unsaid,
+            Bytes::Right | Bytes::ReadWrong => false,
+        })
+    }
+
+    fn shows(&self, status: Status) -> bool {
+        self.boot.status() == Some(status)
+    }
+
+    /// Whether the LEDs do not show critical, and could.
+    fn denies_critical(&self) -> bool {
+        let mut faults = self.evidence.faults.iter();
+        !self.shows(Status::Critical)
+            && !faults.any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails)
+    }
+
+    /// Whether the area holds the bootloader that was asked for; `None` if none was.
+    fn has_new(&self) -> Option<bool> {
+        self.asked.then(|| holds_new(self.spec, self.drive, &self.boot.after)).flatten()
+    }
+
+    /// Only the files' own places change.
+    fn places(&self, complain: &mut dyn FnMut(&str)) {
+        let (Some(before), Some(after)) = (area(&self.boot.before), area(&self.boot.after)) else { return };
+        let (before, mut after) = (before.to_vec(), after.to_vec());
+        if self.asked {
+            for (start, room, _) in bootloader(self.spec, self.drive) {
+                let place = start..(start + room).min(before.len());
+                after[place.clone()].copy_from_slice(&before[place]);
+            }
+        }
+        if let Some(at) = before.iter().zip(&after).position(|(before, after)| before != after) {
+            complain(&format!("byte {at} of the bootloader's area changed, which is no place of a file"));
         }
     }
-    if let Some(at) = before.iter().zip(&after).position(|(before, after)| before != after) {
-        complain(&format!("byte {at} of the bootloader's area changed, which is no place of a file"));
-    }
-}
 
-/// Half a bootloader is critical.
-fn half_written(
-    evidence: &Evidence,
-    spec: &FirmwareSpec,
-    drive: &FoundFiles,
-    boot: &Boot,
-    asked: bool,
-    complain: &mut dyn FnMut(&str),
-) {
-    let critical = boot.status() == Some(Status::Critical);
-    let old = area(&boot.before) == area(&boot.after);
-    let new = asked.then(|| holds_new(spec, drive, &boot.after)).flatten();
-    if !critical && !leds_fail(evidence) && !old && new != Some(true) {
-        complain("the bootloader is neither old nor new, and the LEDs do not show critical");
+    /// Half a bootloader is critical.
+    fn half_written(&self, complain: &mut dyn FnMut(&str)) {
+        let old = area(&self.boot.before) == area(&self.boot.after);
+        if self.denies_critical() && !old && self.has_new() != Some(true) {
+            complain("the bootloader is neither old nor new, and the LEDs do not show critical");
+        }
     }
-}
 
-fn leds_fail(evidence: &Evidence) -> bool {
-    evidence.faults.iter().any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails)
-}
-
-fn ends(
-    evidence: &Evidence,
-    spec: &FirmwareSpec,
-    drive: &FoundFiles,
-    boot: &Boot,
-    asked: bool,
-    complain: &mut dyn FnMut(&str),
-) {
-    let critical = boot.status() == Some(Status::Critical);
-    let success = boot.status() == Some(Status::Success);
-    let new = asked.then(|| holds_new(spec, drive, &boot.after)).flatten();
-    if success && new == Some(false) {
-        complain("success is shown, and the bootloader of the drive is not there");
-    }
-    if success && asked && has_update(spec, drive, boot) == Some(false) {
-        complain("success is shown, and the microcontroller does not have the update");
-    }
-    let same = |name: &String| boot.before.media.get(name) == boot.after.media.get(name);
-    if new == Some(false) && !evidence.scenario.media.keys().all(same) {
-        complain("a medium was written, though the bootloader is not there");
-    }
-    let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
-    let faulty = evidence.scenario.faults.iter().any(|fault| on_firmware(&fault.on));
-    let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
-    let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
-    if critical && !faulty && !silent && !fpga {
-        complain("critical is shown, and nothing can have made the board unbootable");
-    }
-    let breaks = |spec: &FirmwareSpec| {
-        spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks)
-    };
-    let updated = |event: &Event| event.op.name == "updater" && event.op.object.contains(UPDATE);
-    if silent && breaks(spec) && boot.world.trace().events().any(updated) && !critical && !leds_fail(evidence)
-    {
-        complain("the microcontroller is silent, and the LEDs do not show critical");
+    fn ends(&self, complain: &mut dyn FnMut(&str)) {
+        let Self { evidence, spec, drive, boot, asked } = *self;
+        let success = self.shows(Status::Success);
+        let new = self.has_new();
+        if success && new == Some(false) {
+            complain("success is shown, and the bootloader of the drive is not there");
+        }
+        if success && asked && has_update(spec, drive, boot) == Some(false) {
+            complain("success is shown, and the microcontroller does not have the update");
+        }
+        let same = |name: &String| boot.before.media.get(name) == boot.after.media.get(name);
+        if new == Some(false) && !evidence.scenario.media.keys().all(same) {
+            complain("a medium was written, though the bootloader is not there");
+        }
+        let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
+        let faulty = evidence.scenario.faults.iter().any(|fault| on_firmware(&fault.on));
+        let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
+        let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
+        if self.shows(Status::Critical) && !faulty && !silent && !fpga {
+            complain("critical is shown, and nothing can have made the board unbootable");
+        }
+        let breaks =
+            spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks);
+        let updated = |event: &Event| event.op.name == "updater" && event.op.object.contains(UPDATE);
+        if silent && breaks && boot.world.trace().events().any(updated) && self.denies_critical() {
+            complain("the microcontroller is silent, and the LEDs do not show critical");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
+use crate::checkers::firmware::AREAS;
 use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, MediumSpec, Size};
 use std::collections::BTreeMap;
 
@@ -174,7 +175,7 @@ impl Swarm {
     fn when(&mut self, fault: &mut FaultSpec) {
         let ops: &[&str] = match fault.on.as_str() {
             FIRMWARE => &UPDATER_OPS,
-            "emmc-boot0" | "flash" => &FIRMWARE_OPS,
+            on if AREAS.contains(&on) => &FIRMWARE_OPS,
             _ => &OPS,
         };
         fault.op = self.one_in(2).then(|| self.pick(ops).to_owned());

@@ -18,7 +18,7 @@ use crate::printable;
 use crate::profile::{self, Profile};
 use crate::report::Report;
 use crate::tuning::Tuning;
-use crate::write::Write;
+use crate::write::{Allowed, Write};
 use replicator_hal::{Board, DeviceName, Status};
 use std::collections::BTreeMap;
 
@@ -283,7 +283,10 @@ impl Run<'_> {
             board: self.operation.board,
             tuning,
             drive: &*self.drive.volume,
-            write_back: options.write_back,
+            allowed: Allowed {
+                write_back: options.write_back,
+                any_content: options.settings.write.any_content,
+            },
         }
     }
 

@@ -211,6 +211,8 @@ impl Default for CaptureSettings {
 pub struct WriteSettings {
     /// Write images back to the medium they were captured from.
     pub write_back: bool,
+    /// Write what does not look like an image of its kind: no partition table, no root file system.
+    pub any_content: bool,
 }
 
 /// `[expand]`: growing the drive's own partition.
@@ -369,7 +371,7 @@ mod tests {
     fn a_full_settings_file() {
         let text = "\u{feff}board = \"tsimx6\"\r\nafter = \"poweroff\"\r\n[capture]\r\ncompress = false\r\nskip = [\"emmc\"]\r\nxz_preset = 0\r\n\
                     xz_dictionary_kib = 1024\r\nsanitise = false\r\nrules = \"rules/site.toml\"\r\n[write]\r\n\
-                    write_back = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
+                    write_back = true\r\nany_content = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
         let options = options(&[], Some(text)).unwrap();
         assert!(!options.compress && options.write_back);
         assert_eq!(skipped(&options), ["emmc"]);
@@ -377,6 +379,7 @@ mod tests {
         assert_eq!((settings.board.as_deref(), settings.after), (Some("tsimx6"), After::Poweroff));
         assert_eq!((settings.capture.xz_preset, settings.capture.xz_dictionary_kib), (0, Some(1024)));
         assert_eq!((settings.capture.sanitise, settings.expand.enabled), (false, false));
+        assert!(settings.write.any_content);
         assert_eq!(settings.capture.rules.as_deref(), Some("rules/site.toml"));
         assert_eq!((settings.timeouts.io_seconds, settings.timeouts.tool_seconds), (Some(30), Some(600)));
     }

@@ -118,6 +118,9 @@ pub(crate) fn verdict(checking: &Checking) -> String {
             } else {
                 line.push_str(&format!(", sidecar {}", sidecars.join(", ")));
             }
+            for note in &checked.notes {
+                line.push_str(&format!(", {note}"));
+            }
             line
         }
         Err(error) => format!("{name}: would be refused: {error}; {}", error.advice()),

@@ -3,6 +3,7 @@
 //!
 //! What happens to one medium never changes what happens to another. The drive stays read-only throughout.
 
+mod allowed;
 mod disk_image;
 mod extract;
 mod image;
@@ -14,6 +15,7 @@ mod tarball;
 mod verify_tree;
 
 pub use crate::companions::Promise;
+pub use allowed::Allowed;
 pub use image::Image;
 pub use preflight::Checked;
 pub use tar_check::TarFacts;
@@ -38,8 +40,8 @@ pub struct Write<'a> {
     pub tuning: &'a Tuning,
     /// The drive, mounted read-only.
     pub drive: &'a dyn Volume,
-    /// Whether a medium may be written from images that were captured from it.
-    pub write_back: bool,
+    /// Which of the rules do not apply.
+    pub allowed: Allowed,
 }
 
 /// One medium that has an image on the drive.
@@ -77,7 +79,7 @@ impl<'a> Write<'a> {
     pub fn check(&self, items: Vec<Item>) -> Vec<Checking> {
         let results = jobs::run(self.board, self.tuning, &items, |operation, item| {
             let image = Image::locate(operation, self.drive, &item.image)?;
-            preflight::check(operation, self.drive, image, &item.medium, self.write_back)
+            preflight::check(operation, self.drive, image, &item.medium, self.allowed)
         });
         items
             .into_iter()
@@ -205,7 +207,7 @@ fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
 }
 
 fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
-    let done = match item.image.packing {
+    let mut done = match item.image.packing {
         Packing::Disk => with_target(operation, checked, |target| {
             wipe_ends(operation, target)?;
             disk_image::write(operation, drive, checked, target)
@@ -216,5 +218,6 @@ fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked
     if let Err(error) = operation.board.devices.reread_partitions(&checked.device.name) {
         operation.log(&error.to_string());
     }
+    done.notes.splice(0..0, checked.notes.iter().cloned());
     Ok(done)
 }

@@ -5,6 +5,7 @@
 //! tells whether every entry can be restored, unless it is the very file that a capture has read back and decoded; so is
 //! any image whose decoded length is not written down in it.
 
+use super::allowed::Allowed;
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
 use crate::drive_file::DriveFile;
@@ -35,6 +36,8 @@ pub struct Checked {
     pub content_len_bytes: Option<u64>,
     /// What decoding a tarball showed.
     pub tar: Option<TarFacts>,
+    /// What the check found that belongs into the result.
+    pub notes: Vec<String>,
 }
 
 /// Checks `image` and `medium`.
@@ -46,20 +49,22 @@ pub(super) fn check(
     drive: &dyn Volume,
     image: Image,
     medium: &Medium,
-    write_back: bool,
+    allowed: Allowed,
 ) -> Result<Checked> {
     let name = image.name.to_string();
+    let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
     let captured_from = image.captured_from.as_ref().and_then(|record| record.identity.as_ref());
     if let (Some(captured_from), Some(identity)) = (captured_from, &device.identity) {
-        if captured_from == identity && !write_back {
+        if captured_from == identity && !allowed.write_back {
             return Err(Error::refused(
                 Refusal::WriteBack,
                 format!("{name} was captured from this very medium ({})", device.name),
             ));
         }
     }
-    check_first_bytes(operation, drive, &image)?;
+    let unfit = check_first_bytes(operation, drive, &image)?;
+    unfit.map_or(Ok(()), |refusal| allowed.content(refusal, &mut notes))?;
     image.check_file(operation, drive)?;
     let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
@@ -90,7 +95,7 @@ pub(super) fn check(
             check_fits(&name, content_len_bytes, &device)?;
         }
     }
-    Ok(Checked { image, device, content_len_bytes, tar })
+    Ok(Checked { image, device, content_len_bytes, tar, notes })
 }
 
 /// Looks at the device again, so that what is checked is what is there now.
@@ -127,9 +132,13 @@ pub(super) fn check_unchanged(
 }
 
 /// The file must be what its name says, and its content too: a tar inside of `.dd.xz` is refused.
-fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<()> {
+///
+/// # Errors
+/// What makes the image unreadable. A content that could be written, but should not be, is returned as `Some` refusal.
+fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<Option<Error>> {
     let name = image.name.to_string();
-    let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
+    let refusal = |detail: &str| Error::refused(Refusal::WrongContent, format!("{name} {detail}"));
+    let wrong = |detail: &str| Err(refusal(detail));
     let mut file = image.open(operation, drive)?;
     let mut first = [0; SNIFFED_LEN_BYTES];
     let len = fill(&mut file, &mut first).map_err(Error::io(name.as_str()))?;
@@ -157,10 +166,12 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Imag
     file.close()?;
     match (image.name.packing, inner) {
         (_, Content::Empty) => wrong("holds nothing"),
-        (Packing::Tar, Content::Tar) | (Packing::Disk, Content::Other) => Ok(()),
+        (Packing::Tar, Content::Tar) | (Packing::Disk, Content::Other) => Ok(None),
         (Packing::Tar, _) => wrong("holds no tar archive"),
-        (Packing::Disk, Content::Tar) => wrong("holds a tar archive, not a disk image"),
-        (Packing::Disk, inner) => wrong(&format!("holds compressed data ({inner:?}), not a disk image")),
+        (Packing::Disk, Content::Tar) => Ok(Some(refusal("holds a tar archive, not a disk image"))),
+        (Packing::Disk, inner) => {
+            Ok(Some(refusal(&format!("holds compressed data ({inner:?}), not a disk image"))))
+        }
     }
 }
 

@@ -1,0 +1,28 @@
+//! Which rules of a write the drive's owner switched off.
+
+use crate::error::{Error, Result};
+
+/// What is allowed beyond the rules of a write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// A medium may be written from images that were captured from it.
+    pub write_back: bool,
+    /// An image may hold anything that can be decoded: `[write] any_content`.
+    pub any_content: bool,
+}
+
+impl Allowed {
+    /// What becomes of an image whose content was found unfit: a refusal, or with `any_content` a note in the result.
+    ///
+    /// Only for what can still be written as it is. What cannot be decoded, or has no room, stays an error.
+    ///
+    /// # Errors
+    /// `refusal`.
+    pub(super) fn content(self, refusal: Error, notes: &mut Vec<String>) -> Result<()> {
+        if !self.any_content {
+            return Err(refusal);
+        }
+        notes.push(format!("written because of any_content, although {refusal}"));
+        Ok(())
+    }
+}

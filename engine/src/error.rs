@@ -9,120 +9,139 @@ use replicator_hal as hal;
 /// What the engine's steps return.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why the engine refuses to do something, before anything was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// No drive was found in time.
-    NoDrive,
-    /// No profile fits the board, or the drive asks for another board.
-    WrongBoard,
-    /// Files look like images, but have no accepted name.
-    MisspeltNames,
-    /// The options on the drive cannot be read.
-    BadOptions,
-    /// `IR_SHELL_ONLY` is on the drive.
-    ShellOnly,
-    /// There is an image for a medium that is not there.
-    MediumAbsent,
-    /// The medium is the drive, in use, read-only, or changed since it was looked at.
-    MediumUnfit,
-    /// The image does not fit on the medium.
-    ImageTooLarge,
-    /// The image file is a dangling, looping or odd link, a directory or a device.
-    BadImageFile,
-    /// The content is not what the name says.
-    WrongContent,
-    /// A sidecar cannot be understood.
-    BadSidecar,
-    /// The image was captured from this very medium.
-    WriteBack,
-    /// Nothing is left to be done.
-    NothingToDo,
-    /// The unfinished capture on the drive belongs to another unit.
-    SessionOfAnotherUnit,
-    /// The drive has too little space, or its file system cannot hold the file.
-    DriveTooSmall,
-    /// A finished image of that name is there already.
-    WouldReplace,
-    /// A firmware file is there without those that belong to it.
-    IncompleteFirmware,
-    /// A firmware file is not what its name says, or not for this board.
-    WrongFirmware,
-    /// A firmware file is longer than its place.
-    FirmwareTooLarge,
-    /// The bootloader's area is not there, or not to be written.
-    AreaUnfit,
-    /// What the board is cannot be told, or the bootloader is for another variant.
-    WrongVariant,
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $variant:ident $code:literal $advice:literal;)+) => {
+        /// Why the engine refuses to do something, before anything was changed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Refusal {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Refusal {
+            /// All of them.
+            pub const ALL: &'static [Refusal] = &[$(Refusal::$variant),+];
+
+            /// The stable code, such as `R-NAMES`.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// What the operator can do about it.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice),+ }
+            }
+        }
+    };
 }
 
-impl Refusal {
+// Each with its code and the advice to the operator.
+refusals! {
+    /// No drive was found in time.
+    NoDrive "R-NODRIVE"
+        "label the drive's partition REPLICATOR or put a replicator.toml in its root, and check the plug";
+    /// No profile fits the board, or the drive asks for another board.
+    WrongBoard "R-BOARD"
+        "use the drive that was made for this board, or correct `board` in replicator.toml";
+    /// Files look like images, but have no accepted name.
+    MisspeltNames "R-NAMES"
+        "rename or remove the files named above; nothing was captured or written";
+    /// The options on the drive cannot be read.
+    BadOptions "R-OPTIONS"
+        "correct the file on the drive; nothing was captured or written";
+    /// `IR_SHELL_ONLY` is on the drive.
+    ShellOnly "R-SHELL"
+        "remove IR_SHELL_ONLY from the drive to capture or write";
+    /// There is an image for a medium that is not there.
+    MediumAbsent "R-ABSENT"
+        "insert the medium, or remove its image from the drive";
+    /// The medium is the drive, in use, read-only, or changed since it was looked at.
+    MediumUnfit "R-MEDIUM"
+        "check that the right medium is in the right slot and that nothing uses it";
+    /// The image does not fit on the medium.
+    ImageTooLarge "R-TOOLARGE"
+        "use a larger medium or a smaller image; the medium was not touched";
+    /// The image file is a dangling, looping or odd link, a directory or a device.
+    BadImageFile "R-FILE"
+        "replace the file by the image itself; the medium was not touched";
+    /// The content is not what the name says.
+    WrongContent "R-CONTENT"
+        "name the file after what is in it; the medium was not touched";
+    /// A sidecar cannot be understood.
+    BadSidecar "R-SIDECAR"
+        "make the sidecar anew with md5sum or sha256sum, or remove it";
+    /// The image was captured from this very medium.
+    WriteBack "R-WRITEBACK"
+        "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this one";
+    /// Nothing is left to be done.
+    NothingToDo "R-NOTHING"
+        "insert a medium, or remove the options that skip every one";
+    /// The unfinished capture on the drive belongs to another unit.
+    SessionOfAnotherUnit "R-SESSION"
+        "boot the unit that was being captured to finish, or delete the directory .capture on the drive";
+    /// The drive has too little space, or its file system cannot hold the file.
+    DriveTooSmall "R-DRIVESPACE"
+        "use a larger drive, or format it with ext4; nothing was left half-done";
+    /// A finished image of that name is there already.
+    WouldReplace "R-REPLACE"
+        "move the image away to capture anew";
+    /// A firmware file is there without those that belong to it.
+    IncompleteFirmware "R-PARTNER"
+        "copy the missing file to the drive, or remove the others; nothing was written";
+    /// A firmware file is not what its name says, or not for this board.
+    WrongFirmware "R-FIRMWARE"
+        "replace the file by one that was made for this board; nothing was written";
+    /// A firmware file is longer than its place.
+    FirmwareTooLarge "R-FIRMWARESIZE"
+        "use a bootloader that fits into its place; nothing was written";
+    /// The bootloader's area is not there, or not to be written.
+    AreaUnfit "R-AREA"
+        "use a kernel that shows the bootloader's area, writable; nothing was written";
+    /// What the board is cannot be told, or the bootloader is for another variant.
+    WrongVariant "R-VARIANT"
+        "use the bootloader of this very board variant, and boot with a U-Boot that tells which it is";
+}
+
+/// What holds bytes that turned out to be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultyPart {
+    /// A medium that is written.
+    Medium,
+    /// The drive: it lost what was written to it, or does not read the same bytes twice.
+    Drive,
+    /// The flash that holds a bootloader.
+    Flash,
+    /// An image whose content is not what its own header or index announces.
+    Image,
+}
+
+impl FaultyPart {
+    /// All of them.
+    pub const ALL: &'static [FaultyPart] = &[Self::Medium, Self::Drive, Self::Flash, Self::Image];
+
     fn code(self) -> &'static str {
         match self {
-            Self::NoDrive => "R-NODRIVE",
-            Self::WrongBoard => "R-BOARD",
-            Self::MisspeltNames => "R-NAMES",
-            Self::BadOptions => "R-OPTIONS",
-            Self::ShellOnly => "R-SHELL",
-            Self::MediumAbsent => "R-ABSENT",
-            Self::MediumUnfit => "R-MEDIUM",
-            Self::ImageTooLarge => "R-TOOLARGE",
-            Self::BadImageFile => "R-FILE",
-            Self::WrongContent => "R-CONTENT",
-            Self::BadSidecar => "R-SIDECAR",
-            Self::WriteBack => "R-WRITEBACK",
-            Self::NothingToDo => "R-NOTHING",
-            Self::SessionOfAnotherUnit => "R-SESSION",
-            Self::DriveTooSmall => "R-DRIVESPACE",
-            Self::WouldReplace => "R-REPLACE",
-            Self::IncompleteFirmware => "R-PARTNER",
-            Self::WrongFirmware => "R-FIRMWARE",
-            Self::FirmwareTooLarge => "R-FIRMWARESIZE",
-            Self::AreaUnfit => "R-AREA",
-            Self::WrongVariant => "R-VARIANT",
+            Self::Medium => "V-MISMATCH",
+            Self::Drive => "V-DRIVE",
+            Self::Flash => "V-FLASH",
+            Self::Image => "V-IMAGE",
         }
     }
 
     fn advice(self) -> &'static str {
         match self {
-            Self::NoDrive => {
-                "label the drive's partition REPLICATOR or put a replicator.toml in its root, and check the plug"
+            Self::Medium => "the medium does not keep what is written: replace it",
+            Self::Drive => "the drive does not keep its files: check its plug, or copy them to another drive",
+            Self::Flash => {
+                "the bootloader's flash does not keep what is written: replace the board or its flash"
             }
-            Self::WrongBoard => {
-                "use the drive that was made for this board, or correct `board` in replicator.toml"
-            }
-            Self::MisspeltNames => "rename or remove the files named above; nothing was captured or written",
-            Self::BadOptions => "correct the file on the drive; nothing was captured or written",
-            Self::ShellOnly => "remove IR_SHELL_ONLY from the drive to capture or write",
-            Self::MediumAbsent => "insert the medium, or remove its image from the drive",
-            Self::MediumUnfit => "check that the right medium is in the right slot and that nothing uses it",
-            Self::ImageTooLarge => "use a larger medium or a smaller image; the medium was not touched",
-            Self::BadImageFile => "replace the file by the image itself; the medium was not touched",
-            Self::WrongContent => "name the file after what is in it; the medium was not touched",
-            Self::BadSidecar => "make the sidecar anew with md5sum or sha256sum, or remove it",
-            Self::WriteBack => {
-                "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this one"
-            }
-            Self::NothingToDo => "insert a medium, or remove the options that skip every one",
-            Self::SessionOfAnotherUnit => {
-                "boot the unit that was being captured to finish, or delete the directory .capture on the drive"
-            }
-            Self::DriveTooSmall => "use a larger drive, or format it with ext4; nothing was left half-done",
-            Self::WouldReplace => "move the image away to capture anew",
-            Self::IncompleteFirmware => {
-                "copy the missing file to the drive, or remove the others; nothing was written"
-            }
-            Self::WrongFirmware => {
-                "replace the file by one that was made for this board; nothing was written"
-            }
-            Self::FirmwareTooLarge => "use a bootloader that fits into its place; nothing was written",
-            Self::AreaUnfit => "use a kernel that shows the bootloader's area, writable; nothing was written",
-            Self::WrongVariant => {
-                "use the bootloader of this very board variant, and boot with a U-Boot that tells which it is"
-            }
+            Self::Image => "the image is damaged: make it again, or copy it to the drive again",
         }
     }
+}
+
+fn at_byte(offset_bytes: Option<u64>) -> String {
+    offset_bytes.map(|offset_bytes| format!(" at byte {offset_bytes}")).unwrap_or_default()
 }
 
 /// Why a run or one medium failed.
@@ -153,13 +172,15 @@ pub enum Error {
         /// What, in words.
         what: String,
     },
-    /// The medium, or a file that was written, does not hold what was written.
-    #[error("{what} differs at byte {offset_bytes}: {detail}")]
+    /// What was read is not what was written or announced.
+    #[error("{what} differs{}: {detail}", at_byte(*.offset_bytes))]
     Verify {
-        /// The medium or file.
+        /// What holds the wrong bytes, and so what has to be replaced.
+        part: FaultyPart,
+        /// The medium, file or area.
         what: String,
-        /// Where the first difference is, to the block that was compared.
-        offset_bytes: u64,
+        /// Where the first difference is, to the block that was compared; `None` where that is not known.
+        offset_bytes: Option<u64>,
         /// How it differs.
         detail: String,
     },
@@ -268,7 +289,7 @@ impl Error {
             Self::Hal { source, .. } => source.kind().code(),
             Self::Format { source, .. } => source.code(),
             Self::Refused { kind, .. } => kind.code(),
-            Self::Verify { .. } => "V-MISMATCH",
+            Self::Verify { part, .. } => part.code(),
             Self::Digest { .. } => "V-DIGEST",
             Self::Sanitise { .. } => "S-RULE",
             Self::Hung { .. } => "T-HUNG",
@@ -302,7 +323,7 @@ impl Error {
                 _ => "see the log of the operation, then boot again",
             },
             Self::Format { .. } => "make or copy the image again; check it with its own tool on a PC",
-            Self::Verify { .. } => "the medium does not keep what is written: replace it",
+            Self::Verify { part, .. } => part.advice(),
             Self::Digest { .. } => "copy the image and its sidecar to the drive again",
             Self::Sanitise { .. } => "correct the rule or hook named above; no image was made",
             Self::Hung { .. } => "remove power, replace the medium named above, boot again",

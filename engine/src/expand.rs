@@ -4,7 +4,7 @@
 //! captured or written, with the file system unmounted, and a step that a power cut interrupted is taken up again.
 
 use crate::drive::{Drive, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::formats::ReadAt;
 use crate::formats::partition::{self, Growth};
 use crate::operation::Operation;
@@ -99,7 +99,13 @@ fn grow_partition(operation: &Operation<'_>, place: &Place, growth: &Growth) -> 
     let doing = || format!("writing the partition table of the drive {disk}");
     let devices = &operation.board.devices;
     let mut target = devices.open_target(disk).map_err(Error::hal(doing()))?;
-    let written = table::write(operation, &mut *target, &growth.patches, &format!("the drive {disk}"));
+    let written = table::write(
+        operation,
+        &mut *target,
+        &growth.patches,
+        FaultyPart::Drive,
+        &format!("the drive {disk}"),
+    );
     let closed = target.close().map_err(Error::hal(doing()));
     written.and(closed)?;
     devices.reread_partitions(disk).map_err(Error::hal(format!("reading the new partition table of {disk}")))

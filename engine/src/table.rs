@@ -1,6 +1,6 @@
 //! Putting a partition table onto a device: part by part, and verified.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::formats::partition::Patch;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, Target};
@@ -29,7 +29,7 @@ pub(crate) fn reserve(
 }
 
 /// Writes the patches in their order, each durable before the next, because the order is what makes a cut between them
-/// harmless; then compares them with the medium. `what` names the device.
+/// harmless; then compares them with the medium. `what` names the device, `part` says what it is.
 ///
 /// # Errors
 /// Those of the target; `Verify`.
@@ -37,6 +37,7 @@ pub(crate) fn write(
     operation: &Operation<'_>,
     target: &mut dyn Target,
     patches: &[Patch],
+    part: FaultyPart,
     what: &str,
 ) -> Result<()> {
     let doing = || format!("writing the partition table of {what}");
@@ -54,8 +55,9 @@ pub(crate) fn write(
             .map_err(Error::hal(doing()))?;
         if found[..len] != patch.bytes[..] {
             return Err(Error::Verify {
+                part,
                 what: format!("partition table of {what}"),
-                offset_bytes: patch.offset_bytes,
+                offset_bytes: Some(patch.offset_bytes),
                 detail: "it was not kept".into(),
             });
         }

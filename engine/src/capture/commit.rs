@@ -7,7 +7,7 @@ use super::packer::Packed;
 use super::session::replace;
 use super::work::{self, Work};
 use crate::drive_file::DriveFile;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, FaultyPart, Refusal, Result};
 use crate::formats::codec::{self, Compression};
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::{ReadAt, sidecar};
@@ -81,8 +81,9 @@ fn compare(what: &str, found: (Digest, u64), written: (Digest, u64)) -> Result<(
         return Ok(());
     }
     Err(Error::Verify {
+        part: FaultyPart::Drive,
         what: what.to_owned(),
-        offset_bytes: 0,
+        offset_bytes: None,
         detail: format!(
             "{} bytes with md5 {} were written, {} bytes with md5 {} were read back",
             written.1, written.0, found.1, found.0

@@ -5,7 +5,7 @@
 //! [`super::session`]'s.
 
 use super::tree;
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
 
@@ -61,8 +61,9 @@ impl<'a> Work<'a> {
         file.close().map_err(Error::hal(doing()))?;
         if found != content {
             return Err(Error::Verify {
+                part: FaultyPart::Drive,
                 what: format!("{path} on the drive"),
-                offset_bytes: 0,
+                offset_bytes: None,
                 detail: "read back, it is not what was written".to_owned(),
             });
         }

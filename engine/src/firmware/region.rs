@@ -1,6 +1,6 @@
 //! Stretches of a bootloader area: read past the caches, written and made durable, compared.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::operation::Operation;
 use replicator_hal::{self as hal, CacheBypass, DeviceName, Target};
 use std::ops::Range;
@@ -106,7 +106,8 @@ pub(super) fn compare(area: &DeviceName, wanted: &[u8], found: &[u8], meaning: &
     match at.or((wanted.len() != found.len()).then_some(wanted.len().min(found.len()))) {
         None => Ok(()),
         Some(at) => {
-            Err(Error::Verify { what: area.to_string(), offset_bytes: at as u64, detail: meaning.to_owned() })
+            let (what, offset_bytes) = (area.to_string(), Some(at as u64));
+            Err(Error::Verify { part: FaultyPart::Flash, what, offset_bytes, detail: meaning.to_owned() })
         }
     }
 }

@@ -5,7 +5,7 @@
 //! not look bootable.
 
 use super::preflight::Checked;
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, FaultyPart, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::mutant::Mutant;
@@ -133,8 +133,9 @@ fn write_body(
     file.close()?;
     if let Some(expected) = checked.content_len_bytes.filter(|expected| *expected != written.len_bytes) {
         return Err(Error::Verify {
+            part: FaultyPart::Image,
             what: file_name,
-            offset_bytes: written.len_bytes,
+            offset_bytes: Some(written.len_bytes),
             detail: format!("{expected} bytes were announced, {} came", written.len_bytes),
         });
     }
@@ -218,8 +219,8 @@ fn compare_stretch(
     let label = operation.label();
     let (mut hash, mut done_bytes, mut only_zeros) = (Xxh3::new(), 0, true);
     let differs = |detail: &str| {
-        let (what, offset_bytes) = (label.to_owned(), stretch.offset_bytes);
-        Err(Error::Verify { what, offset_bytes, detail: detail.to_owned() })
+        let (what, offset_bytes) = (label.to_owned(), Some(stretch.offset_bytes));
+        Err(Error::Verify { part: FaultyPart::Medium, what, offset_bytes, detail: detail.to_owned() })
     };
     while done_bytes < stretch.len_bytes {
         let offset_bytes = stretch.offset_bytes + done_bytes;

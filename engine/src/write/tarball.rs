@@ -8,7 +8,7 @@ use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::Hasher;
 use crate::formats::partition;
@@ -68,7 +68,9 @@ pub(super) fn write(
         verify(operation, volume, &manifest, facts.data_len_bytes)
     })?;
     operation.short_step("writing the partition table");
-    with_target(operation, checked, |target| table::write(operation, target, &layout.patches, label))?;
+    with_target(operation, checked, |target| {
+        table::write(operation, target, &layout.patches, FaultyPart::Medium, label)
+    })?;
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,
         file_len_bytes: checked.image.file_len_bytes,
@@ -145,8 +147,9 @@ fn fill(
     let hash_differs = facts.content_hash.is_some_and(|hash| hash != tapped.hash);
     if hash_differs || tapped.len_bytes != facts.content_len_bytes {
         return Err(Error::Verify {
+            part: FaultyPart::Drive,
             what: name,
-            offset_bytes: 0,
+            offset_bytes: None,
             detail: "the drive gave other bytes than when it was checked".into(),
         });
     }

@@ -2,7 +2,7 @@
 
 use super::disk_image::within;
 use super::extract::{Expected, Manifest};
-use crate::error::{Error, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::operation::{Operation, Progress};
 use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Timestamp, Volume};
@@ -53,8 +53,9 @@ pub(super) fn verify(
 ) -> Result<Times> {
     let mut times = Times::default();
     let differs = |path: &RelativePath, detail: String| Error::Verify {
+        part: FaultyPart::Medium,
         what: format!("{path} on {}", operation.label()),
-        offset_bytes: 0,
+        offset_bytes: None,
         detail,
     };
     let mut progress = operation.progress("verifying", Some(data_len_bytes));

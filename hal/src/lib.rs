@@ -39,6 +39,7 @@ mod leds;
 pub mod linux;
 mod path;
 mod records;
+pub mod signature;
 mod system;
 mod tasks;
 mod volume;

@@ -1,5 +1,6 @@
 //! Positioned reads within one region, for code that looks at file systems without mounting them.
 
+pub(super) use crate::signature::{le16, le32};
 use crate::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -52,19 +53,4 @@ impl ReadAt for FileRange {
                 .map_err(|error| Error::from_io(error, "reading", self.name.as_str()))
         })
     }
-}
-
-/// Little-endian u16 at `at`; 0 past the end.
-pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
-}
-
-/// Little-endian u32 at `at`; 0 past the end.
-pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(le16(bytes, at)) | u32::from(le16(bytes, at + 2)) << 16
-}
-
-/// Little-endian u64 at `at`; 0 past the end.
-pub(super) fn le64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
 }

@@ -181,10 +181,6 @@ impl FileSystems for LinuxFileSystems {
         let claim = self.claim(region, "mounting")?;
         let mut bytes = self.bytes(region)?;
         let found = match superblock::identify(&mut bytes)? {
-            Some(FileSystem { kind: FileSystemKind::Other(name), .. }) => {
-                let detail = format!("{name} is nothing the replicator works with");
-                return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
-            }
             Some(found) => found,
             None => {
                 let detail = "no known file system is there";
@@ -192,8 +188,8 @@ impl FileSystems for LinuxFileSystems {
             }
         };
         drop(bytes);
-        // FAT has nothing that the kernel would replay.
-        let dirty = found.needs_recovery && found.kind.is_ext();
+        // FAT has nothing that the kernel would replay; the superblock of XFS does not say whether there is something.
+        let dirty = found.kind == FileSystemKind::Xfs || found.needs_recovery && found.kind.is_linux();
         let kind = found.kind;
         let device = RegionDevice::open(&self.config.roots, &self.volumes, region, access)?;
         let point = self.mount_point(region)?;

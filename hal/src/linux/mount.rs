@@ -239,7 +239,19 @@ fn ways_to_mount(kind: &FileSystemKind, skip_journal: bool) -> Vec<(&'static str
         // A kernel without the tables of its default character sets refuses them with EINVAL.
         FileSystemKind::Vfat => vec![("vfat", "utf8=1"), ("vfat", "utf8=1,iocharset=ascii"), ("vfat", "")],
         FileSystemKind::Exfat => vec![("exfat", "")],
-        FileSystemKind::Other(_) => Vec::new(),
+        // The second is the name of kernels before 5.9.
+        FileSystemKind::Btrfs if skip_journal => {
+            vec![("btrfs", "rescue=nologreplay"), ("btrfs", "nologreplay")]
+        }
+        FileSystemKind::Btrfs => vec![("btrfs", "")],
+        FileSystemKind::F2fs if skip_journal => vec![("f2fs", "norecovery")],
+        FileSystemKind::F2fs => vec![("f2fs", "")],
+        // A copy of a mounted file system has its UUID.
+        FileSystemKind::Xfs if skip_journal => vec![("xfs", "nouuid,norecovery")],
+        FileSystemKind::Xfs => vec![("xfs", "nouuid")],
+        FileSystemKind::Squashfs => vec![("squashfs", "")],
+        FileSystemKind::Erofs => vec![("erofs", "")],
+        _ => Vec::new(),
     }
 }
 

@@ -1,237 +1,43 @@
-//! Which file system lies in a region, by its bytes alone.
-//!
-//! Only the first block of each format is read, plus the root directory of FAT and exFAT for the label. Which kernel
-//! driver or tool serves it is not decided here.
+//! Which file system lies in a region, by its bytes alone: [`crate::signature`] over what has to be read for it.
 
-use super::byte_range::{ReadAt, le16, le32, le64};
-use crate::{FileSystem, FileSystemKind, Result};
-
-/// The head of a region in which all magic numbers but that of btrfs lie.
-const HEAD_LEN_BYTES: usize = 0x9000;
-/// Longest part of a root directory that is searched for a label.
-const ROOT_DIRECTORY_LEN_MAX_BYTES: usize = 64 * 1024;
+use super::byte_range::ReadAt;
+use crate::{FileSystem, FileSystemKind, Result, signature};
 
 /// Names what lies in the region; `None` if nothing known does.
 ///
 /// # Errors
 /// If the region cannot be read.
 pub(super) fn identify(region: &mut dyn ReadAt) -> Result<Option<FileSystem>> {
-    let mut head = vec![0; HEAD_LEN_BYTES];
+    const ZFS_LABEL_LEN_BYTES: usize = 256 * 1024;
+    let mut head = vec![0; signature::HEAD_LEN_BYTES];
     region.read_padded(0, &mut head)?;
-    if let Some(ext) = identify_ext(&head[1024..2048]) {
-        return Ok(Some(ext));
+    let mut found = signature::by_head(&head);
+    if found.as_ref().is_none_or(|found| found.kind.is_linux()) {
+        let len = signature::TAIL_LEN_BYTES.min(usize::try_from(region.len_bytes()).unwrap_or(usize::MAX));
+        let mut tail = vec![0; len];
+        region.read_padded(region.len_bytes() - len as u64, &mut tail)?;
+        found = signature::raid_by_tail(&tail, region.len_bytes()).or(found);
     }
-    if head[3..11] == *b"EXFAT   " {
-        return identify_exfat(region, &head).map(Some);
+    if found.is_none() {
+        head.resize(ZFS_LABEL_LEN_BYTES, 0);
+        region.read_padded(0, &mut head)?;
+        found = signature::by_head(&head);
     }
-    if let Some(kind) = fat_kind(&head) {
-        return identify_fat(region, &head, kind).map(Some);
-    }
-    if let Some(name) = other_by_magic(&head) {
-        return Ok(Some(other(name)));
-    }
-    let mut btrfs = [0; 8];
-    region.read_padded(0x1_0040, &mut btrfs)?;
-    Ok((btrfs == *b"_BHRfS_M").then(|| other("btrfs")))
-}
-
-fn other(name: &str) -> FileSystem {
-    FileSystem {
-        kind: FileSystemKind::Other(name.to_owned()),
-        label: None,
-        uuid: None,
-        len_bytes: None,
-        needs_recovery: false,
-    }
-}
-
-fn other_by_magic(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(usize, &[u8], &str); 10] = [
-        (0, b"XFSB", "xfs"),
-        (0, b"hsqs", "squashfs"),
-        (0, b"LUKS\xba\xbe", "LUKS"),
-        (3, b"NTFS    ", "ntfs"),
-        (512, b"LABELONE", "LVM2"),
-        (1024, &[0x10, 0x20, 0xf5, 0xf2], "f2fs"),
-        (1024, &[0xe2, 0xe1, 0xf5, 0xe0], "erofs"),
-        (4086, b"SWAPSPACE2", "swap"),
-        (4086, b"SWAP-SPACE", "swap"),
-        (0x8001, b"CD001", "iso9660"),
-    ];
-    MAGICS.iter().find(|(at, magic, _)| head[*at..].starts_with(magic)).map(|(_, _, name)| *name)
-}
-
-/// ext2, ext3 and ext4 differ by their feature sets only; the borders are those of the kernel's drivers
-/// (`fs/ext2/ext2.h`, the former `fs/ext3/ext3.h`).
-fn identify_ext(superblock: &[u8]) -> Option<FileSystem> {
-    const HAS_JOURNAL: u32 = 0x4;
-    const JOURNAL_DEVICE: u32 = 0x8;
-    const EXT3_INCOMPAT: u32 = 0x2 | 0x4 | 0x10;
-    const EXT3_RO_COMPAT: u32 = 0x1 | 0x2 | 0x4;
-    if le16(superblock, 0x38) != 0xef53 {
-        return None;
-    }
-    let (compat, incompat, ro_compat) =
-        (le32(superblock, 0x5c), le32(superblock, 0x60), le32(superblock, 0x64));
-    let log_block_len = le32(superblock, 0x18);
-    if log_block_len > 6 {
-        return None;
-    }
-    let kind = if incompat & JOURNAL_DEVICE != 0 {
-        FileSystemKind::Other("jbd".to_owned())
-    } else if incompat & !EXT3_INCOMPAT != 0 || ro_compat & !EXT3_RO_COMPAT != 0 {
-        FileSystemKind::Ext4
-    } else if compat & HAS_JOURNAL != 0 {
-        FileSystemKind::Ext3
-    } else {
-        FileSystemKind::Ext2
-    };
-    let high = if incompat & 0x80 != 0 { u64::from(le32(superblock, 0x150)) << 32 } else { 0 };
-    let blocks = high | u64::from(le32(superblock, 0x4));
-    Some(FileSystem {
-        kind,
-        label: text(&superblock[0x78..0x88]),
-        uuid: uuid(&superblock[0x68..0x78]),
-        len_bytes: blocks.checked_mul(1024 << log_block_len),
-        needs_recovery: needs_recovery(incompat, ro_compat, le32(superblock, 0xe8), le16(superblock, 0x3a)),
-    })
-}
-
-/// Whether an ext file system has to be mended before it is written to: a journal to be replayed, inodes to be freed
-/// that were deleted while open; or, where no journal tells, a state that says mounted or damaged.
-fn needs_recovery(incompat: u32, ro_compat: u32, last_orphan: u32, state: u16) -> bool {
-    const NEEDS_RECOVERY: u32 = 0x4;
-    const ORPHANS_PRESENT: u32 = 0x1_0000;
-    const CLEANLY_UNMOUNTED: u16 = 0x1;
-    const ERRORS_DETECTED: u16 = 0x2;
-    incompat & NEEDS_RECOVERY != 0
-        || ro_compat & ORPHANS_PRESENT != 0
-        || last_orphan != 0
-        || state & (CLEANLY_UNMOUNTED | ERRORS_DETECTED) != CLEANLY_UNMOUNTED
-}
-
-/// The text before the first NUL, without blanks at the end; `None` if that is empty.
-fn text(bytes: &[u8]) -> Option<String> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    let text = String::from_utf8_lossy(&bytes[..end]);
-    let text = text.trim_end();
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn uuid(bytes: &[u8]) -> Option<String> {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return None;
-    }
-    let mut text = String::with_capacity(36);
-    for (index, byte) in bytes.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
+    match found {
+        Some(found) if matches!(found.kind, FileSystemKind::Vfat | FileSystemKind::Exfat) => {
+            with_label_of_root(region, &head, found).map(Some)
         }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    Some(text)
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Fat {
-    Fat16,
-    Fat32,
-}
-
-/// FAT has no magic number: a sane BIOS parameter block *and* the type string that every formatter writes are asked
-/// for, so that a boot loader's MBR is not taken for one.
-fn fat_kind(head: &[u8]) -> Option<Fat> {
-    let sector = le16(head, 11);
-    let sane = le16(head, 510) == 0xaa55
-        && matches!(head[0], 0xeb | 0xe9)
-        && matches!(sector, 512 | 1024 | 2048 | 4096)
-        && head[13].is_power_of_two()
-        && le16(head, 14) >= 1
-        && matches!(head[16], 1 | 2)
-        && (head[21] == 0xf0 || head[21] >= 0xf8);
-    if !sane {
-        None
-    } else if head[82..90] == *b"FAT32   " {
-        Some(Fat::Fat32)
-    } else if [&b"FAT12   "[..], b"FAT16   ", b"FAT     "].contains(&&head[54..62]) {
-        Some(Fat::Fat16)
-    } else {
-        None
+        found => Ok(found),
     }
 }
 
-fn identify_fat(region: &mut dyn ReadAt, head: &[u8], fat: Fat) -> Result<FileSystem> {
-    let sector = u64::from(le16(head, 11));
-    let (serial_at, label_at) = if fat == Fat::Fat32 { (67, 71) } else { (39, 43) };
-    let fat_sectors = match (le16(head, 22), fat) {
-        (0, Fat::Fat32) => u64::from(le32(head, 36)),
-        (sectors, _) => u64::from(sectors),
-    };
-    let reserved = u64::from(le16(head, 14));
-    let after_fats = (reserved + u64::from(head[16]) * fat_sectors) * sector;
-    let cluster = usize::from(head[13]) * usize::from(le16(head, 11));
-    let (root_at, root_len) = match fat {
-        // A longer root directory is a chain of clusters; the label is made with the file system and stands first.
-        Fat::Fat32 => {
-            let clusters = u64::from(le32(head, 44)).saturating_sub(2);
-            (after_fats + clusters * cluster as u64, cluster)
-        }
-        Fat::Fat16 => (after_fats, usize::from(le16(head, 17)) * 32),
-    };
-    let mut root = vec![0; root_len.min(ROOT_DIRECTORY_LEN_MAX_BYTES)];
-    region.read_padded(root_at, &mut root)?;
-    // Windows changes the label of the root directory only: it counts more than the boot sector's.
-    let label = root
-        .chunks_exact(32)
-        .take_while(|entry| entry[0] != 0)
-        .find(|entry| entry[0] != 0xe5 && entry[11] & 0x3f != 0x0f && entry[11] & 0x08 != 0)
-        .map_or(&head[label_at..label_at + 11], |entry| &entry[..11]);
-    let sectors = match le16(head, 19) {
-        0 => u64::from(le32(head, 32)),
-        sectors => u64::from(sectors),
-    };
-    Ok(FileSystem {
-        kind: FileSystemKind::Vfat,
-        label: text(label).filter(|label| label != "NO NAME"),
-        uuid: dos_serial(head, serial_at),
-        len_bytes: Some(sectors * sector),
-        // The dirty mark of Windows and of the kernel: bit 0 of the byte before the extended boot signature.
-        needs_recovery: head[serial_at - 2] & 1 != 0,
-    })
-}
-
-fn dos_serial(head: &[u8], at: usize) -> Option<String> {
-    Some(format!("{:04X}-{:04X}", le16(head, at + 2), le16(head, at)))
-}
-
-/// Offsets are those of Microsoft's exFAT specification, sections 3.1 and 7.3.
-fn identify_exfat(region: &mut dyn ReadAt, head: &[u8]) -> Result<FileSystem> {
-    const VOLUME_LABEL: u8 = 0x83;
-    let sector_shift = head[108].clamp(9, 12);
-    let cluster_shift = sector_shift + head[109].min(25 - sector_shift);
-    let root_cluster = u64::from(le32(head, 96)).saturating_sub(2);
-    let heap = u64::from(le32(head, 88)) << sector_shift;
-    let root_at = heap + (root_cluster << cluster_shift);
-    let mut root = vec![0; (1usize << cluster_shift).min(ROOT_DIRECTORY_LEN_MAX_BYTES)];
-    region.read_padded(root_at, &mut root)?;
-    let label = root
-        .chunks_exact(32)
-        .take_while(|entry| entry[0] != 0)
-        .find(|entry| entry[0] == VOLUME_LABEL)
-        .and_then(|entry| {
-            let units: Vec<u16> =
-                (0..usize::from(entry[1].min(11))).map(|index| le16(entry, 2 + 2 * index)).collect();
-            let label = String::from_utf16_lossy(&units);
-            (!label.is_empty()).then_some(label)
-        });
-    Ok(FileSystem {
-        kind: FileSystemKind::Exfat,
-        label,
-        uuid: dos_serial(head, 100),
-        len_bytes: le64(head, 72).checked_mul(1 << sector_shift),
-        // VolumeDirty, section 3.1.13.2.
-        needs_recovery: le16(head, 106) & 0x2 != 0,
-    })
+fn with_label_of_root(region: &mut dyn ReadAt, head: &[u8], mut found: FileSystem) -> Result<FileSystem> {
+    if let Some(range) = signature::fat::root_directory(head) {
+        let mut root = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];
+        region.read_padded(range.start, &mut root)?;
+        found.label = signature::fat::label(&found.kind, &root).or(found.label);
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -317,19 +123,121 @@ mod tests {
         assert_eq!(found.len_bytes, Some(1 << 20));
     }
 
+    /// What blkid says of an image: type, label and UUID.
+    fn by_blkid(image: &Image) -> (String, Option<String>, Option<String>) {
+        let output = image.run("blkid", &["-p", "-o", "export"]);
+        let value = |name: &str| {
+            output.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
+        };
+        (value("TYPE").unwrap_or_default(), value("LABEL"), value("UUID"))
+    }
+
+    /// A program, its options, what blkid calls the result, and what it is here.
+    type Made = (&'static str, &'static [&'static str], &'static str, FileSystemKind);
+
+    #[test]
+    fn what_formatters_make_is_named_as_blkid_names_it() {
+        let made: [Made; 11] = [
+            ("mkfs.btrfs", &["-q", "-L", "rootfs"], "btrfs", FileSystemKind::Btrfs),
+            ("mkfs.f2fs", &["-q", "-l", "rootfs"], "f2fs", FileSystemKind::F2fs),
+            ("mkfs.xfs", &["-q", "-L", "rootfs"], "xfs", FileSystemKind::Xfs),
+            ("mkswap", &["-q", "-L", "swap"], "swap", FileSystemKind::Swap),
+            ("mkswap", &["-q", "-p", "65536", "-L", "swap"], "swap", FileSystemKind::Swap),
+            ("mkfs.ntfs", &["-q", "-F", "-L", "data"], "ntfs", FileSystemKind::Ntfs),
+            ("mkfs.exfat", &["-L", "data"], "exfat", FileSystemKind::Exfat),
+            ("mkfs.vfat", &["-n", "BOOT"], "vfat", FileSystemKind::Vfat),
+            ("mkfs.ext4", &["-q", "-F", "-L", "rootfs"], "ext4", FileSystemKind::Ext4),
+            ("mkfs.ext4", &["-q", "-F", "-b", "1024", "-L", "rootfs"], "ext4", FileSystemKind::Ext4),
+            ("mkfs.ext2", &["-q", "-F"], "ext2", FileSystemKind::Ext2),
+        ];
+        for (tool, options, name, kind) in made {
+            if !have_tool(tool) || !have_tool("blkid") {
+                continue;
+            }
+            let image = Image::empty(320 << 20);
+            image.run(tool, options);
+            let found = identify(&mut image.range()).unwrap().unwrap();
+            let (blkid_name, label, uuid) = by_blkid(&image);
+            assert_eq!((blkid_name.as_str(), &found.kind), (name, &kind), "{tool}");
+            // The label of NTFS is in a file, not in a header.
+            if kind != FileSystemKind::Ntfs {
+                assert_eq!(found.label, label, "{tool}");
+            }
+            assert_eq!(found.uuid, uuid, "{tool}");
+            let len = found.len_bytes.unwrap();
+            assert!(len <= image.len_bytes() && len > image.len_bytes() - (8 << 20), "{tool}: {len}");
+        }
+    }
+
+    #[test]
+    fn containers_are_named_before_what_shows_through_them() {
+        for version in ["luks1", "luks2"] {
+            if !have_tool("cryptsetup") || !have_tool("blkid") {
+                continue;
+            }
+            // The header lies where an older file system was.
+            let image = Image::ext(64 << 20, &["-t", "ext4", "-L", "old"]);
+            let key = Image::of(b"a key");
+            let key = ["--key-file", key.path().to_str().unwrap()];
+            let fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "-q"];
+            let options = [&["luksFormat", "--type", version][..], &key, &fast].concat();
+            image.run("cryptsetup", &options);
+            let found = identify(&mut image.range()).unwrap().unwrap();
+            assert_eq!(found.kind, FileSystemKind::Luks);
+            assert_eq!(found.uuid, by_blkid(&image).2, "{version}");
+        }
+        if have_tool("lvm") && have_tool("blkid") {
+            let image = Image::empty(64 << 20);
+            let id = "abcdef-0123-4567-89AB-CDEF-GHIJ-KLMNOP";
+            let mut bytes = vec![0; 4096];
+            bytes[512..520].copy_from_slice(b"LABELONE");
+            bytes[532..536].copy_from_slice(&32u32.to_le_bytes());
+            bytes[536..544].copy_from_slice(b"LVM2 001");
+            bytes[544..576].copy_from_slice(id.replace('-', "").as_bytes());
+            std::fs::write(image.path(), &bytes).unwrap();
+            let found = identify(&mut image.range()).unwrap().unwrap();
+            assert_eq!((found.kind, found.uuid.as_deref()), (FileSystemKind::Lvm, Some(id)));
+        }
+    }
+
+    #[test]
+    fn a_raid_member_is_seen_at_both_ends() {
+        for (at, version) in [(0u64, 1u32), (4096, 1), ((64 << 20) - 65536, 0), ((64 << 20) - 8192, 1)] {
+            if !have_tool("mke2fs") {
+                return;
+            }
+            let image = Image::ext(64 << 20, &["-t", "ext4"]);
+            let mut superblock = vec![0; 256];
+            superblock[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
+            superblock[4..8].copy_from_slice(&version.to_le_bytes());
+            image.write_at(at, &superblock);
+            let found = identify(&mut image.range()).unwrap().unwrap();
+            assert_eq!(found.kind, FileSystemKind::MdRaid, "at {at}");
+        }
+    }
+
     #[test]
     fn others_are_named_and_nothing_is_none() {
         for (at, magic, name) in [
             (0, &b"hsqs"[..], "squashfs"),
             (0, b"LUKS\xba\xbe", "LUKS"),
+            (1024, b"H+\x00\x04", "hfsplus"),
             (4086, b"SWAPSPACE2", "swap"),
+            (0x8000, b"JFS1", "jfs"),
+            (0x8001, b"CD001", "iso9660"),
+            (0x1_0034, b"ReIsEr2Fs", "reiserfs"),
             (0x1_0040, b"_BHRfS_M", "btrfs"),
         ] {
             let mut bytes = vec![0; 128 * 1024];
             bytes[at..at + magic.len()].copy_from_slice(magic);
             let found = identify(&mut Image::of(&bytes).range()).unwrap().unwrap();
-            assert_eq!(found.kind, FileSystemKind::Other(name.to_owned()));
+            assert_eq!(found.kind.to_string(), name);
         }
+        let mut zfs = vec![0; 512 * 1024];
+        for uberblock in 128..132 {
+            zfs[uberblock * 1024..uberblock * 1024 + 4].copy_from_slice(&0x00ba_b10c_u32.to_le_bytes());
+        }
+        assert_eq!(identify(&mut Image::of(&zfs).range()).unwrap().unwrap().kind, FileSystemKind::Zfs);
         assert_eq!(identify(&mut Image::empty(1 << 20).range()).unwrap(), None);
         assert_eq!(identify(&mut Image::of(&[0x53, 0xef]).range()).unwrap(), None);
     }

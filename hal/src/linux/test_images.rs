@@ -66,6 +66,11 @@ impl Image {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Changes bytes in place.
+    pub(super) fn write_at(&self, offset_bytes: u64, bytes: &[u8]) {
+        std::os::unix::fs::FileExt::write_all_at(self.file.as_file(), bytes, offset_bytes).unwrap();
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.file.path()
     }

@@ -33,6 +33,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// exFAT's magic number (`linux/magic.h`), which libc does not name.
 const EXFAT_SUPER_MAGIC: FsType = FsType(0x2011_bab0);
+const F2FS_SUPER_MAGIC: FsType = FsType(0xf2f5_2010);
 
 /// All file operations of a volume, rooted in one directory.
 ///
@@ -289,6 +290,9 @@ fn kind_of(answer: &Statfs) -> FileSystemKind {
         statfs::EXT4_SUPER_MAGIC => FileSystemKind::Ext4,
         statfs::MSDOS_SUPER_MAGIC => FileSystemKind::Vfat,
         EXFAT_SUPER_MAGIC => FileSystemKind::Exfat,
+        statfs::BTRFS_SUPER_MAGIC => FileSystemKind::Btrfs,
+        statfs::XFS_SUPER_MAGIC => FileSystemKind::Xfs,
+        F2FS_SUPER_MAGIC => FileSystemKind::F2fs,
         FsType(magic) => FileSystemKind::Other(format!("{magic:#x}")),
     }
 }
@@ -301,7 +305,7 @@ fn capabilities_of(kind: FileSystemKind) -> Capabilities {
         // With blocks of 4 KiB, see ext4's documentation and Documentation/filesystems/ext2.rst.
         FileSystemKind::Ext2 | FileSystemKind::Ext3 => 2 << 40,
         FileSystemKind::Ext4 => 16 << 40,
-        FileSystemKind::Exfat | FileSystemKind::Other(_) => i64::MAX as u64,
+        _ => i64::MAX as u64,
     };
     Capabilities {
         unix,

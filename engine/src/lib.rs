@@ -13,6 +13,7 @@ pub mod expand;
 pub mod firmware;
 pub mod formats;
 mod from_toml;
+pub mod fstab;
 mod jobs;
 mod lease;
 pub mod media;

@@ -209,8 +209,42 @@ pub enum Flavour {
 pub struct Format {
     /// The flavour.
     pub flavour: Flavour,
-    /// The volume label.
+    /// The volume label; at most 16 bytes.
     pub label: Option<String>,
+    /// The UUID; a fresh one if it is left out.
+    pub uuid: Option<Uuid>,
+}
+
+/// A UUID by its 16 bytes, in the order of its text form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// Reads the usual text form, in either case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let groups: Vec<&str> = text.split('-').collect();
+        if groups.iter().map(|group| group.len()).ne([8, 4, 4, 4, 12]) {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        let digits: Vec<u32> =
+            groups.concat().chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            // Two digits make one byte.
+            *byte = (pair[0] << 4 | pair[1]) as u8;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
+            write!(f, "{dash}{byte:02x}")?;
+        }
+        Ok(())
+    }
 }
 
 /// How a check ended. A file system that could not be repaired is an error.
@@ -296,4 +330,28 @@ pub trait FileSystems: Send + Sync {
     /// `Busy` if it is mounted already or its device is open as a target; `Corrupt`; `Unsupported` for an unknown file
     /// system; `ReadOnly` if write access is asked for on a device that refuses it.
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_read_as_it_is_printed() {
+        let text = "01234567-89ab-cdef-0123-456789abcdef";
+        let uuid = Uuid::parse(text).unwrap();
+        assert_eq!((uuid.0[0], uuid.0[15], uuid.to_string().as_str()), (0x01, 0xef, text));
+        assert_eq!(Uuid::parse(&text.to_uppercase()), Some(uuid));
+        for bad in [
+            "",
+            "ABCD-1234",
+            "0123456789abcdef0123456789abcdef",
+            &text[1..],
+            "01234567-89ab-cdef-0123-456789abcdeé",
+            "0123456x-89ab-cdef-0123-456789abcdef",
+            "{01234567-89ab-cdef-0123-456789abcdef}",
+        ] {
+            assert_eq!(Uuid::parse(bad), None, "{bad:?}");
+        }
+    }
 }

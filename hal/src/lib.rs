@@ -50,7 +50,7 @@ pub use clock::{Clock, Timestamp};
 pub use error::{Error, ErrorKind, FaultId, Result};
 pub use filesystem::{
     Access, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
-    UsedMap,
+    UsedMap, Uuid,
 };
 pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
 pub use led_state::LedState;

@@ -137,7 +137,7 @@ impl FileSystems for SimFileSystems {
                 &mut layer,
                 kind,
                 format.label.clone(),
-                uuid(moment.number, region),
+                format.uuid.map_or_else(|| uuid(moment.number, region), |uuid| uuid.0),
                 region.len_bytes,
             )
         })

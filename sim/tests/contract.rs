@@ -78,7 +78,8 @@ impl Fixture {
             offset_bytes: 65_536,
             len_bytes: 2 * MIB - 65_536,
         };
-        let format = replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None };
+        let format =
+            replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None, uuid: None };
         fixture.board.file_systems.format(&region, &format).unwrap();
         fixture.volume = Some(fixture.board.file_systems.mount(&region, Access::ReadWrite).unwrap());
         fixture._outer = Some(outer);

@@ -10,7 +10,7 @@ pub use recovery::*;
 use super::{kind, path, read_all, skipped, write_new};
 use crate::{
     Access, BlockDevices, ErrorKind, FileSystemKind, FileSystems, Flavour, Format, FsckOutcome, Region,
-    RelativePath, Volume,
+    RelativePath, Uuid, Volume,
 };
 
 /// A region to test. Its content may be anything and is lost.
@@ -46,7 +46,7 @@ pub trait FileSystemsFixture {
 }
 
 fn format(fixture: &dyn FileSystemsFixture) {
-    let format = Format { flavour: fixture.flavour(), label: Some("rootfs".to_owned()) };
+    let format = Format { flavour: fixture.flavour(), label: Some("rootfs".to_owned()), uuid: None };
     fixture.file_systems().format(&fixture.region(), &format).unwrap();
 }
 
@@ -75,6 +75,24 @@ pub fn a_new_file_system_is_identified(fixture: &dyn FileSystemsFixture) {
     assert_eq!(volume.capabilities().file_system, expected);
     assert!(volume.capabilities().unix);
     volume.unmount().unwrap();
+}
+
+/// A clone's root is found by its UUID and its label.
+pub fn a_new_file_system_has_the_uuid_and_label_asked_for(fixture: &dyn FileSystemsFixture) {
+    let text = "01234567-89ab-cdef-0123-456789abcdef";
+    let uuid = Uuid::parse(text);
+    let make = |uuid, label: Option<&str>| {
+        let format = Format { flavour: fixture.flavour(), label: label.map(str::to_owned), uuid };
+        fixture.file_systems().format(&fixture.region(), &format).unwrap();
+        let found = fixture.file_systems().identify(&fixture.region()).unwrap().expect("a file system");
+        (found.uuid, found.label)
+    };
+    assert_eq!(
+        make(uuid, Some("sixteen letters!")),
+        (Some(text.to_owned()), Some("sixteen letters!".to_owned()))
+    );
+    let (other, label) = make(None, None);
+    assert!(other.as_deref() != Some(text) && label.is_none(), "{other:?} {label:?}");
 }
 
 /// Nothing of an older system is left.
@@ -122,7 +140,7 @@ pub fn a_mounted_file_system_is_busy(fixture: &dyn FileSystemsFixture) {
     let volume = mount(fixture, Access::ReadWrite);
     write_new(volume.as_ref(), &path("precious"), b"content");
     assert_eq!(kind(file_systems.mount(&region, Access::ReadOnly)), ErrorKind::Busy);
-    let again = Format { flavour: fixture.flavour(), label: None };
+    let again = Format { flavour: fixture.flavour(), label: None, uuid: None };
     assert_eq!(kind(file_systems.format(&region, &again)), ErrorKind::Busy);
     file_systems.fsck(&region).unwrap_err();
     assert_eq!(read_all(volume.as_ref(), &path("precious")), b"content");

@@ -170,7 +170,7 @@ impl FileSystems for HostFileSystems {
         let file_system = FileSystem {
             kind,
             label: format.label.clone(),
-            uuid: None,
+            uuid: format.uuid.map(|uuid| uuid.to_string()),
             len_bytes: Some(region.len_bytes),
             needs_recovery: false,
         };

@@ -103,6 +103,10 @@ impl Tools {
             }
             arguments.extend(["-L", label.as_str()]);
         }
+        let uuid = format.uuid.map(|uuid| uuid.to_string());
+        if let Some(uuid) = &uuid {
+            arguments.extend(["-U", uuid.as_str()]);
+        }
         let arguments = arguments.into_iter().map(OsStr::new).chain([node.as_os_str()]);
         let end = self.run(&self.mke2fs, arguments)?;
         if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("formatting", node, &end)) }
@@ -210,7 +214,7 @@ mod tests {
         }
         let features = |len: u64, flavour| {
             let image = Image::empty(len);
-            let format = Format { flavour, label: Some("rootfs".to_owned()) };
+            let format = Format { flavour, label: Some("rootfs".to_owned()), uuid: None };
             Tools::default().make(image.path(), len, 512, &format).unwrap();
             let text = image.run("dumpe2fs", &["-h"]);
             let field = |name: &str| {
@@ -240,7 +244,7 @@ mod tests {
     fn a_region_too_small_and_a_label_too_long_are_refused() {
         let image = Image::empty(16 << 10);
         let make = |len, label: &str| {
-            let format = Format { flavour: Flavour::Ext4, label: Some(label.to_owned()) };
+            let format = Format { flavour: Flavour::Ext4, label: Some(label.to_owned()), uuid: None };
             Tools::default().make(image.path(), len, 512, &format).unwrap_err().kind()
         };
         assert_eq!(make(16 << 10, "a"), ErrorKind::NoSpace);

@@ -173,6 +173,8 @@ impl Gpt {
                 len_bytes: range.end - range.start,
                 bootable: entry[48] & LEGACY_BOOT != 0,
                 type_name: guid_text(&entry[..16]),
+                name: name_text(&entry[56..128]),
+                uuid: Some(guid_text(&entry[16..32]).to_ascii_lowercase()),
             });
         }
         check_overlaps(
@@ -275,6 +277,13 @@ fn guid_text(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A partition's name: UTF-16, up to the first NUL; `None` if there is none.
+fn name_text(bytes: &[u8]) -> Option<String> {
+    let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let units: Vec<u16> = units.take_while(|unit| *unit != 0).collect();
+    (!units.is_empty()).then(|| String::from_utf16_lossy(&units))
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

@@ -92,6 +92,11 @@ fn parse_record(sector: &[u8]) -> Option<[Entry; 4]> {
     })
 }
 
+/// The disk signature in sector 0, of which the kernel makes the partitions' PARTUUIDs; 0 for none.
+pub(super) fn signature(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<u32, FormatError> {
+    Ok(u32_at(&geometry.read_sector(disk, 0)?, 440))
+}
+
 /// Whether the table says that the true one is a GPT; other entries beside (a hybrid) change nothing, as for the kernel.
 pub(super) fn announces_gpt(entries: &[Entry; 4]) -> bool {
     entries.iter().any(|entry| entry.kind == PROTECTIVE && entry.start == 1)
@@ -165,6 +170,8 @@ fn partition(number: u32, entry: &Entry, range: Range<u64>) -> Partition {
         len_bytes: range.end - range.start,
         bootable: entry.status == 0x80,
         type_name: format!("0x{:02x}", entry.kind),
+        name: None,
+        uuid: None,
     }
 }
 

@@ -39,6 +39,36 @@ pub struct Partition {
     pub bootable: bool,
     /// `0x83` (MBR), or the type's GUID in upper case (GPT).
     pub type_name: String,
+    /// Its name, if the scheme has names (GPT) and it has one.
+    pub name: Option<String>,
+    /// What the kernel calls PARTUUID: its GUID in lower case (GPT), or disk signature and number, `1234abcd-02` (MBR).
+    pub uuid: Option<String>,
+}
+
+/// GPT types of partitions that hold a Linux file system: the generic one, and those of the Discoverable Partitions
+/// Specification for root, `/home`, `/srv`, `/var`, `/var/tmp` and `/usr` of the usual architectures.
+const LINUX_GUIDS: [&str; 14] = [
+    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    "44479540-F297-41B2-9AF7-D131D5F0458A",
+    "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+    "69DAD710-2CE4-4E3C-B16C-21A1D49ABED3",
+    "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
+    "72EC70A6-CF74-40E6-BD49-4BDA08E8F224",
+    "60D5A7FE-8E7D-435C-B714-3DD8162144E1",
+    "6523F8AE-3EB1-4E2A-A05A-18B695AE656F",
+    "933AC7E1-2EB4-4F13-B844-0E14E2AEF915",
+    "3B8F8425-20E0-4F3B-907F-1A25A76F98E8",
+    "4D21B016-B534-45C2-A9FB-5C16E091FD2D",
+    "7EC6F557-3BC5-4ACA-B293-16EF5DF639D1",
+    "8484680C-9521-48C6-9C11-B0720656F69E",
+    "B0E01050-EE5F-4390-949A-9101B17104E9",
+];
+
+impl Partition {
+    /// Whether its type says that it holds a Linux file system.
+    pub fn is_linux(&self) -> bool {
+        self.type_name == "0x83" || LINUX_GUIDS.contains(&self.type_name.as_str())
+    }
 }
 
 impl Partition {
@@ -87,7 +117,14 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
         // The end of a file system's boot sector is code or zeros that only sit where a table would be.
         Ok(partitions) if is_whole_disk && partitions.is_empty() => Ok(None),
         Err(FormatError::Damaged { .. }) if is_whole_disk => Ok(None),
-        Ok(partitions) => Ok(Some(Table { scheme: Scheme::Mbr, partitions })),
+        Ok(mut partitions) => {
+            let signature = mbr::signature(disk, &geometry)?;
+            for partition in &mut partitions {
+                partition.uuid =
+                    (signature != 0).then(|| format!("{signature:08x}-{:02x}", partition.number));
+            }
+            Ok(Some(Table { scheme: Scheme::Mbr, partitions }))
+        }
         Err(error) => Err(error),
     }
 }

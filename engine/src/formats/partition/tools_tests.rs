@@ -220,7 +220,7 @@ fn file_systems_over_a_whole_medium_are_no_table() {
         ("mkfs.vfat", &["-I"][..]),
         ("mkfs.vfat", &["-I", "-F", "32"]),
         ("mkfs.vfat", &["--mbr=yes"]),
-        ("mkfs.exfat", &["-q"]),
+        ("mkfs.exfat", &[]),
         ("mkfs.ext4", &["-q", "-F"]),
     ] {
         let image = Image::new(64 * MIB);
@@ -228,4 +228,25 @@ fn file_systems_over_a_whole_medium_are_no_table() {
             assert_eq!(image.read(512), None, "{tool} {arguments:?}");
         }
     }
+}
+
+#[test]
+fn names_types_and_identities_are_read_as_tools_set_them() {
+    let gpt = Image::new(16 * MIB);
+    let script = "label: gpt\n\
+        size=4MiB, type=L, name=\"rootfs ä\", uuid=ABCDEF01-2345-6789-ABCD-EF0123456789\n\
+        size=4MiB, type=U\n";
+    if gpt.run("sfdisk", &["-q"], script).is_none() {
+        return;
+    }
+    let partitions = gpt.read(512).unwrap().partitions;
+    assert_eq!(partitions[0].name.as_deref(), Some("rootfs ä"));
+    assert_eq!(partitions[0].uuid.as_deref(), Some("abcdef01-2345-6789-abcd-ef0123456789"));
+    assert_eq!(partitions[1].name, None);
+    assert_eq!([true, false], [0, 1].map(|index| partitions[index].is_linux()));
+    let mbr = Image::new(16 * MIB);
+    mbr.run("sfdisk", &["-q"], "label: dos\nlabel-id: 0x00c0ffee\n,4M,L\n,4M,E\n,2M,c\n").unwrap();
+    let partitions = mbr.read(512).unwrap().partitions;
+    assert_eq!(partitions[0].uuid.as_deref(), Some("00c0ffee-01"));
+    assert!(partitions[0].is_linux() && !partitions[1].is_linux());
 }

@@ -51,6 +51,8 @@ mutants! {
     BootloaderOfAnyLength "bootloader-of-any-length" "S5";
     /// What was written is not read back.
     NoReadBack "no-read-back" "S6";
+    /// A directory in a tarball replaces a link to one.
+    LinksAreReplaced "links-are-replaced" "S6";
     /// What was read back of a bootloader is not looked at.
     BootloaderIsNotCompared "bootloader-is-not-compared" "S6";
     /// An updater's exit status is believed.

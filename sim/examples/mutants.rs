@@ -28,6 +28,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::AreaStaysWritable => &["firmware-alone-is-written"],
         Mutant::LooksUnprotected => &["firmware-identical-stays-protected", "firmware-is-there-already"],
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],
+        Mutant::LinksAreReplaced => &["write-tarball-overlay-keeps-links"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],
         Mutant::NothingIsFine => &["capture-nothing-is-failure"],
         Mutant::NoCheckOfTheFile => &["write-wrong-file-sidecar"],

@@ -12,6 +12,7 @@ use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
 use crate::checkers::written::holds;
 use crate::runner::{Evidence, media_names};
+use crate::scenario::image;
 use crate::scenario::schema::{
     Content, FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, Size, TableDamage,
 };
@@ -229,7 +230,11 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         false if spec.len.0 < 8 << 20 => Verdict::May,
         false => Verdict::MustSucceed,
     };
-    sidecar.and(damage).and(fits)
+    let overlay = match file.overlay.is_empty() || is_disk || image::makes_a_tree(scenario, file) {
+        true => Verdict::MustSucceed,
+        false => Verdict::MustFail,
+    };
+    sidecar.and(damage).and(fits).and(overlay)
 }
 
 fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {

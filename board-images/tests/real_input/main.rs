@@ -9,10 +9,12 @@
 // Helpers of a test are tests: what goes wrong in them is to be seen at once.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod archives;
 mod clone;
 mod devices;
 mod failures;
 mod foreign;
+mod overlays;
 mod replicator;
 mod rootfs;
 mod secrets;

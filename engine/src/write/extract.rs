@@ -1,15 +1,17 @@
 //! Extracting a tarball into a fresh file system, and noting what must be there afterwards.
 //!
 //! Owners come first, then modes, attributes and times, because the kernel clears setuid and capabilities when the owner
-//! changes. Directories get theirs last, deepest first, because extracting into them changes their times. Parents that
-//! are symlinks are followed inside of the volume only. A later entry of a name replaces an earlier one, as tar does it,
-//! but for a directory that holds something.
+//! changes. Directories get theirs last, deepest first, because extracting into them changes their times. Where an entry
+//! goes is decided by [`tar_tree`], without asking the volume: no path that it is asked for has a symlink in it.
 
 use super::tar_limits::Needs;
+use super::tar_tree::{self, Place};
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
+use crate::printable;
 use replicator_hal::{self as hal, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -42,21 +44,21 @@ pub(super) fn extract(
     volume: &dyn Volume,
     medium_len_bytes: u64,
 ) -> Result<Manifest> {
-    let mut needs = Needs::default();
     let mut extraction = Extraction {
         operation,
         name,
         volume,
+        medium_len_bytes,
+        needs: Needs::default(),
         manifest: Manifest::new(),
         other_names: BTreeMap::new(),
         buffer: vec![0; operation.tuning.chunk_len_bytes],
     };
     let mut reader = Reader::new(content, ReaderLimits::default());
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
-        needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
         extraction.entry(entry, &mut reader)?;
     }
-    needs.check_not_empty(name)?;
+    extraction.needs.check_not_empty(name)?;
     extraction.finish_directories()?;
     Ok(extraction.manifest)
 }
@@ -65,6 +67,8 @@ struct Extraction<'a> {
     operation: &'a Operation<'a>,
     name: &'a str,
     volume: &'a dyn Volume,
+    medium_len_bytes: u64,
+    needs: Needs,
     manifest: Manifest,
     /// The further names of files with hard links, by the name that stands for the file in the manifest.
     other_names: BTreeMap<RelativePath, BTreeSet<RelativePath>>,
@@ -73,7 +77,36 @@ struct Extraction<'a> {
 
 impl Extraction<'_> {
     fn entry(&mut self, mut entry: Entry, reader: &mut Reader<&mut dyn Read>) -> Result<()> {
-        let path = self.place(&std::mem::take(&mut entry.path), entry.modified)?;
+        self.count(&entry)?;
+        let mut place = tar_tree::place(&self.manifest, &entry)
+            .map_err(|why| cannot_be_extracted(self.name, &entry.path, &why))?;
+        if place.keeps_link && self.operation.mutated(Mutant::LinksAreReplaced) {
+            place = Place { missing: Vec::new(), path: entry.path.clone(), keeps_link: false };
+        }
+        let linked = match &entry.kind {
+            EntryKind::HardLink { existing } => Some(
+                tar_tree::linked(&self.manifest, existing)
+                    .map_err(|why| cannot_be_extracted(self.name, &entry.path, &why))?,
+            ),
+            _ => None,
+        };
+        for path in &place.missing {
+            let mut implied = implied_directory(path, entry.modified);
+            self.count(&implied)?;
+            implied.path = RelativePath::root();
+            self.directory(path)?;
+            self.manifest.insert(path.clone(), Expected { entry: implied, hash: 0 });
+        }
+        if place.keeps_link {
+            self.operation.log(&format!(
+                "/{} is a link to /{}, and stays one: the archive's directory of that name goes there",
+                printable::line(&entry.path.to_string()),
+                printable::line(&place.path.to_string()),
+            ));
+            return Ok(());
+        }
+        let path = place.path;
+        entry.path = RelativePath::root();
         let mut hash = 0;
         match &entry.kind {
             EntryKind::Directory => self.directory(&path)?,
@@ -87,7 +120,12 @@ impl Extraction<'_> {
                 let (node, mode) = (*node, entry.mode);
                 self.create(&path, |volume| volume.make_node(&path, node, mode))?;
             }
-            EntryKind::HardLink { existing } => return self.hard_link(&path, existing),
+            EntryKind::HardLink { .. } => {
+                return match linked {
+                    Some(target) if target != path => self.hard_link(&path, target),
+                    _ => Ok(()),
+                };
+            }
         }
         if entry.kind != EntryKind::Directory {
             apply(self.volume, &path, &entry).map_err(self.failed(&path))?;
@@ -96,46 +134,8 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// Where an entry goes: its parent directory with symlinks followed inside of the volume. Directories that the
-    /// archive puts something into but does not mention are made, with the time of what made them necessary.
-    fn place(&mut self, path: &RelativePath, modified: Timestamp) -> Result<RelativePath> {
-        let (Some(parent), Some(file_name)) = (path.parent(), path.file_name()) else {
-            return Ok(RelativePath::root());
-        };
-        let mut at = parent;
-        let mut missing = Vec::new();
-        let mut found = loop {
-            match self.find_directory(&at)? {
-                Some(found) => break found,
-                None => {
-                    missing.extend(at.file_name().map(<[u8]>::to_vec));
-                    at = at.parent().unwrap_or_default();
-                }
-            }
-        };
-        for name in missing.iter().rev() {
-            found = self.join(&found, name)?;
-            self.volume.create_dir(&found, IMPLIED_DIRECTORY_MODE).map_err(self.failed(&found))?;
-            self.manifest.insert(found.clone(), implied_directory(modified));
-        }
-        self.join(&found, file_name)
-    }
-
-    /// The directory at `path`, without links in it; `None` if there is nothing.
-    fn find_directory(&self, path: &RelativePath) -> Result<Option<RelativePath>> {
-        let is_known = |expected: &Expected| expected.entry.kind == EntryKind::Directory;
-        if path.is_root() || self.manifest.get(path).is_some_and(is_known) {
-            return Ok(Some(path.clone()));
-        }
-        match self.volume.resolve(path) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed(path)(error)),
-        }
-    }
-
-    fn join(&self, directory: &RelativePath, name: &[u8]) -> Result<RelativePath> {
-        directory.join(name).map_err(|error| self.damaged(error.to_string()))
+    fn count(&mut self, entry: &Entry) -> Result<()> {
+        self.needs.add(self.name, entry, self.operation.tuning, self.medium_len_bytes)
     }
 
     /// Creates something in place of an earlier entry of that name.
@@ -222,20 +222,7 @@ impl Extraction<'_> {
         Ok(hash.digest128())
     }
 
-    fn hard_link(&mut self, path: &RelativePath, existing: &RelativePath) -> Result<()> {
-        let missing = || self.damaged(format!("hard link {path} to {existing}, which is not in the archive"));
-        let (Some(parent), Some(file_name)) = (existing.parent(), existing.file_name()) else {
-            return Err(missing());
-        };
-        let parent = self.find_directory(&parent)?.ok_or_else(missing)?;
-        let target = self.join(&parent, file_name)?;
-        let is_known = self.manifest.get(&target).is_some_and(|e| e.entry.kind != EntryKind::Directory);
-        if !is_known {
-            return Err(missing());
-        }
-        if &target == path {
-            return Ok(());
-        }
+    fn hard_link(&mut self, path: &RelativePath, target: RelativePath) -> Result<()> {
         self.create(path, |volume| volume.hard_link(&target, path))?;
         // Only now, because what was replaced may have been the name that stood for the file.
         let Some(known) = self.manifest.get(&target) else {
@@ -267,22 +254,24 @@ impl Extraction<'_> {
     fn failed(&self, path: &RelativePath) -> impl FnOnce(hal::Error) -> Error + use<> {
         Error::hal(format!("extracting {path} to {}", self.operation.label()))
     }
-
-    fn damaged(&self, detail: String) -> Error {
-        Error::format(self.name)(FormatError::Damaged { format: "tar", detail })
-    }
 }
 
-fn implied_directory(modified: Timestamp) -> Expected {
-    let entry = Entry {
-        path: RelativePath::root(),
+/// An entry that can go nowhere, as [`tar_tree`] says.
+pub(super) fn cannot_be_extracted(name: &str, path: &RelativePath, why: &str) -> Error {
+    let detail = format!("entry \"{}\" {why}", printable::line(&path.to_string()));
+    Error::format(name)(FormatError::Damaged { format: "tar", detail })
+}
+
+/// A directory that the archive puts something into, but does not mention: with the time of what made it necessary.
+pub(super) fn implied_directory(path: &RelativePath, modified: Timestamp) -> Entry {
+    Entry {
+        path: path.clone(),
         kind: EntryKind::Directory,
         mode: IMPLIED_DIRECTORY_MODE,
         owner: Owner::default(),
         modified,
         xattrs: Vec::new(),
-    };
-    Expected { entry, hash: 0 }
+    }
 }
 
 /// Gives `path` the owner, mode, attributes and time of `entry`.

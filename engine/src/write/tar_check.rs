@@ -1,8 +1,10 @@
 //! Decoding a tarball once before anything is erased: every entry must be one that can be restored, all of it must fit,
 //! and its content must match the sidecars.
 
+use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::tar_limits::Needs;
+use super::tar_tree::Shape;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Digest, Hasher};
@@ -132,8 +134,14 @@ fn count(
 ) -> Result<Needs> {
     let mut reader = Reader::new(content, ReaderLimits::default());
     let mut needs = Needs::default();
+    let mut shape = Shape::default();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
         needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
+        let place = shape.add(&entry).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
+        for path in &place.missing {
+            let implied = implied_directory(path, entry.modified);
+            needs.add(name, &implied, operation.tuning, medium_len_bytes)?;
+        }
     }
     Ok(needs)
 }

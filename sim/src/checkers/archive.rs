@@ -16,13 +16,46 @@ struct Archive<'a> {
 
 type Records = BTreeMap<String, Vec<u8>>;
 
-/// The tree in an archive.
+/// One member of an archive.
+pub(super) enum Member {
+    /// A node of its own.
+    Node(Node),
+    /// A further name of an earlier one.
+    Link(RelativePath),
+}
+
+/// The tree in an archive that names nothing twice, as a capture makes it.
 ///
 /// # Errors
 /// What is wrong with it, in words.
 pub fn read(bytes: &[u8]) -> Result<Tree, String> {
-    let mut archive = Archive { bytes, at: 0 };
     let mut tree = Tree::new();
+    for (path, member) in members(bytes)? {
+        let node = match member {
+            Member::Node(node) => node,
+            Member::Link(existing) => link(&mut tree, &path, existing)?,
+        };
+        if !path.is_root() && tree.insert(path.clone(), node).is_some() {
+            return Err(format!("/{path} is there twice"));
+        }
+    }
+    Ok(tree)
+}
+
+/// The node that a further name of `existing` stands for.
+pub(super) fn link(tree: &mut Tree, path: &RelativePath, existing: RelativePath) -> Result<Node, String> {
+    let node = tree.get_mut(&existing).ok_or_else(|| format!("/{path} links to nothing"))?;
+    node.first_name.get_or_insert(existing);
+    Ok(node.clone())
+}
+
+/// All members, in the order of the archive.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn members(bytes: &[u8]) -> Result<Vec<(RelativePath, Member)>, String> {
+    let mut archive = Archive { bytes, at: 0 };
+    let mut members = Vec::new();
     let mut records = Records::new();
     loop {
         let header = archive.take(BLOCK)?;
@@ -40,12 +73,12 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
             records = parse_records(stored)?;
             continue;
         }
-        add(&mut tree, header, stored, &std::mem::take(&mut records))?;
+        members.push(member(header, stored, &std::mem::take(&mut records))?);
     }
     if archive.bytes[archive.at..].iter().any(|byte| *byte != 0) || archive.bytes.len() < archive.at + BLOCK {
         return Err("the end mark is not whole, or something follows it".into());
     }
-    Ok(tree)
+    Ok(members)
 }
 
 impl<'a> Archive<'a> {
@@ -57,21 +90,13 @@ impl<'a> Archive<'a> {
     }
 }
 
-fn add(tree: &mut Tree, header: &[u8], stored: &[u8], records: &Records) -> Result<(), String> {
+fn member(header: &[u8], stored: &[u8], records: &Records) -> Result<(RelativePath, Member), String> {
     let raw_path = records.get("GNU.sparse.name").or(records.get("path")).cloned();
     let raw_path = raw_path.unwrap_or_else(|| ustar_path(header));
     let path = relative(&raw_path)?;
     let link = records.get("linkpath").cloned().unwrap_or_else(|| text(&header[157..257]).to_vec());
     if header[156] == b'1' {
-        let existing = relative(&link)?;
-        let mut node = tree.get(&existing).cloned().ok_or_else(|| format!("/{path} links to nothing"))?;
-        let first = node.first_name.clone().unwrap_or_else(|| existing.clone());
-        node.first_name = Some(first.clone());
-        if let Some(original) = tree.get_mut(&existing) {
-            original.first_name = Some(first);
-        }
-        tree.insert(path, node);
-        return Ok(());
+        return Ok((path, Member::Link(relative(&link)?)));
     }
     let kind = match header[156] {
         b'0' | 0 => FileKind::File,
@@ -102,10 +127,7 @@ fn add(tree: &mut Tree, header: &[u8], stored: &[u8], records: &Records) -> Resu
         bytes: if sparse { unfold(stored, records)? } else { stored.to_vec() },
         first_name: None,
     };
-    if !path.is_root() && tree.insert(path.clone(), node).is_some() {
-        return Err(format!("/{path} is there twice"));
-    }
-    Ok(())
+    Ok((path, Member::Node(node)))
 }
 
 fn relative(raw: &[u8]) -> Result<RelativePath, String> {

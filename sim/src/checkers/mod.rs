@@ -11,6 +11,7 @@ pub mod converges;
 pub mod decode;
 pub mod drive_images;
 pub mod drive_unchanged;
+pub mod extracted;
 pub mod failure_visible;
 pub mod firmware;
 pub mod flush_final;

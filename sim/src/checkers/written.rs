@@ -3,9 +3,9 @@
 //! Verified: of a disk image every byte, below all caches; of a tarball the partition table, the kind of the file system
 //! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
 
-use super::archive;
 use super::decode::decode;
 use super::drive_images::Image;
+use super::extracted;
 use super::tree::{differences, of_found};
 use crate::content::PagesBacking;
 use crate::inspect::files_in;
@@ -47,7 +47,7 @@ fn holds_bytes(medium: &Pages, plain: &[u8]) -> Result<(), String> {
 }
 
 fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), String> {
-    let wanted = archive::read(plain)?;
+    let wanted = extracted::read(plain)?;
     let partitions = read_partitions("medium", medium);
     let [partition] = partitions.as_slice() else {
         return Err(format!("there are {} partitions, not one", partitions.len()));

@@ -2,8 +2,9 @@
 
 use super::content::{self, Owner};
 use super::schema::{
-    Content, FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec, Size,
+    Content, FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, OverlayEntry, Scenario, SidecarSpec, Size,
 };
+use crate::checkers::extracted;
 use crate::checkers::tree::{Tree, of_found};
 use crate::content::{Entry, Node};
 use crate::inspect::files_in;
@@ -121,7 +122,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Resu
     let name = split(file)?;
     let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
-        "tar" => tarball(&rootfs_tree(&owner)?)?,
+        "tar" => tarball_with(&rootfs_tree(&owner)?, &file.overlay)?,
         "dd" => content::image(content, file.image_len.unwrap_or(IMAGE_LEN).0, &owner)
             .map_err(|error| error.to_string())?
             .to_vec(),
@@ -177,11 +178,24 @@ pub fn rootfs_tree(owner: &Owner<'_>) -> Result<Tree, String> {
     Ok(of_found(&found))
 }
 
+/// Whether the tarball `file` with its overlay can be extracted at all.
+pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
+    let Ok(name) = split(file) else { return false };
+    let tree = rootfs_tree(&Owner::in_story(scenario, name.medium, 1));
+    let packed = tree.and_then(|tree| tarball_with(&tree, &file.overlay));
+    packed.and_then(|packed| extracted::read(&packed)).is_ok()
+}
+
 /// Packs a tree.
 ///
 /// # Errors
 /// If something in it cannot be packed.
 pub fn tarball(tree: &Tree) -> Result<Vec<u8>, String> {
+    tarball_with(tree, &[])
+}
+
+/// The same with an overlay on it.
+fn tarball_with(tree: &Tree, overlay: &[OverlayEntry]) -> Result<Vec<u8>, String> {
     let mut writer = tar::Writer::new(Vec::new());
     for (path, node) in tree {
         let entry = tar::Entry {
@@ -203,6 +217,9 @@ pub fn tarball(tree: &Tree) -> Result<Vec<u8>, String> {
                 writer.write_data(piece).map_err(|error| error.to_string())?;
             }
         }
+    }
+    for entry in overlay {
+        entry.append(&mut writer)?;
     }
     writer.finish().map_err(|error| error.to_string())
 }

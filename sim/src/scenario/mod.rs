@@ -11,6 +11,7 @@ pub mod fault_spec;
 pub mod firmware;
 mod firmware_spec;
 pub mod image;
+mod overlay;
 pub mod schema;
 mod size;
 mod toml_text;

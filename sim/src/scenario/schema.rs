@@ -7,6 +7,7 @@ pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
 };
+pub use super::overlay::OverlayEntry;
 pub use super::size::Size;
 pub use crate::firmware::UpdaterBehaviour;
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,9 @@ pub struct FileSpec {
     pub firmware: Option<FirmwareFileSpec>,
     /// Length of the medium that the image shows (disk images).
     pub image_len: Option<Size>,
+    /// What was added to a finished tarball.
+    #[serde(default)]
+    pub overlay: Vec<OverlayEntry>,
     /// Packed otherwise than the name says: `"tar"`, `"dd"`.
     pub packing: Option<String>,
     /// Compressed otherwise than the name says: `"xz"`, `"bz2"`, `"gz"`, `"zst"`, `"none"`.

@@ -14,7 +14,7 @@ use replicator_engine::formats::tar::{Entry as TarEntry, EntryKind, Writer};
 use replicator_engine::profile::Profile;
 use replicator_engine::report::{End, Outcome, Report};
 use replicator_engine::tuning::Tuning;
-use replicator_hal::{DeviceKind, Owner, RelativePath, Status, Timestamp};
+use replicator_hal::{DeviceKind, FileKind, Owner, RelativePath, Status, Timestamp};
 use replicator_sim::content::{Content, Entry, FileSystemContent};
 use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;

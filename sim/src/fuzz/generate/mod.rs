@@ -204,6 +204,7 @@ fn text_file(name: &str) -> FileSpec {
         link: None,
         directory: false,
         device_node: false,
+        overlay: Vec::new(),
         firmware: None,
         image: None,
         image_len: None,

@@ -1,0 +1,350 @@
+//! Where an entry of an archive goes in the tree that the entries before it make.
+//!
+//! A directory entry that meets a symlink to a directory keeps the link (`lib -> usr/lib`, later `lib/`, as in an overlay
+//! on a merged-usr root), and what lies below it goes where the link leads: so do dpkg, busybox and
+//! `tar --keep-directory-symlink`. The link's directory keeps its own owner, mode and time. A link that leads to nothing
+//! yet gets its directory made, so that the order of the entries does not matter. All other entries replace what has
+//! their name, but never a directory that holds something.
+//!
+//! Links are followed in the tree of the archive alone and stop at its root, so a path that comes out of here has no
+//! link in it. The pass that checks an archive and the pass that extracts it ask the same questions here: what cannot be
+//! extracted is known before anything is erased.
+
+use super::extract::{Expected, Manifest};
+use crate::formats::tar::{Entry, EntryKind};
+use crate::printable;
+use replicator_hal::RelativePath;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How many symlinks one path may go through: the kernel's own limit (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// What has a name in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There<'a> {
+    /// A directory.
+    Directory,
+    /// A symlink with this text.
+    Link(&'a [u8]),
+    /// Something else.
+    Other,
+}
+
+/// The tree as far as it was made.
+pub(super) trait Tree {
+    /// What is at `path`, which has no links on its way.
+    fn at(&self, path: &RelativePath) -> Option<There<'_>>;
+
+    /// Any name below a directory.
+    fn below(&self, directory: &RelativePath) -> Option<&RelativePath>;
+}
+
+/// Where an entry goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Directories that have to be made first, the outermost first.
+    pub(super) missing: Vec<RelativePath>,
+    /// The path without links on its way.
+    pub(super) path: RelativePath,
+    /// The entry is a directory and `path` is a link to one, which stays as it is.
+    pub(super) keeps_link: bool,
+}
+
+/// Where `entry` goes.
+///
+/// # Errors
+/// Why it can go nowhere, in words that follow the entry's name.
+pub(super) fn place(tree: &impl Tree, entry: &Entry) -> Result<Place, String> {
+    let (Some(parent), Some(name)) = (entry.path.parent(), entry.path.file_name()) else {
+        return Ok(Place { missing: Vec::new(), path: RelativePath::root(), keeps_link: false });
+    };
+    let parent = follow(tree, &parent)?;
+    let path = parent.path.join(name).map_err(|error| error.to_string())?;
+    let missing = parent.missing;
+    let here = Place { missing, path, keeps_link: false };
+    match (tree.at(&here.path), &entry.kind) {
+        (Some(There::Link(_)), EntryKind::Directory) => Ok(match follow(tree, &here.path) {
+            // Nothing says yet what the link's directory is like but this entry.
+            Ok(mut end) if end.missing.last() == Some(&end.path) => {
+                end.missing.pop();
+                end
+            }
+            Ok(end) => Place { keeps_link: true, ..end },
+            // A link to a file, or a loop.
+            Err(_) => here,
+        }),
+        (Some(There::Directory), kind) if *kind != EntryKind::Directory => match tree.below(&here.path) {
+            None => Ok(here),
+            Some(below) => Err(format!("would replace a directory that holds {}", shown(below))),
+        },
+        _ => Ok(here),
+    }
+}
+
+/// The path without links of the file that a hard link is a further name of.
+///
+/// # Errors
+/// As [`place`].
+pub(super) fn linked(tree: &impl Tree, existing: &RelativePath) -> Result<RelativePath, String> {
+    let missing = || format!("is a hard link to {}, which is not in the archive before it", shown(existing));
+    let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+        return Err(missing());
+    };
+    let parent = follow(tree, &parent)?;
+    let path = parent.path.join(name).map_err(|error| error.to_string())?;
+    match tree.at(&path) {
+        Some(There::Link(_) | There::Other) if parent.missing.is_empty() => Ok(path),
+        _ => Err(missing()),
+    }
+}
+
+/// The directory that `path` leads to, following links also at its end.
+fn follow(tree: &impl Tree, path: &RelativePath) -> Result<Place, String> {
+    let mut end = Place::default();
+    let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+    let mut links = 0;
+    while let Some(name) = pending.pop_front() {
+        match &name[..] {
+            b"" | b"." => continue,
+            b".." => {
+                end.path = end.path.parent().unwrap_or_default();
+                continue;
+            }
+            _ => {}
+        }
+        let here = end.path.join(&name).map_err(|error| error.to_string())?;
+        match tree.at(&here) {
+            Some(There::Directory) => {}
+            Some(There::Other) => {
+                return Err(format!("lies below {}, which is no directory", shown(&here)));
+            }
+            Some(There::Link(text)) => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(format!("lies below {}, a link that leads round in circles", shown(&here)));
+                }
+                if text.starts_with(b"/") {
+                    end.path = RelativePath::root();
+                }
+                for part in text.split(|byte| *byte == b'/').rev() {
+                    pending.push_front(part.to_vec());
+                }
+                continue;
+            }
+            None if end.missing.contains(&here) => {}
+            None => end.missing.push(here.clone()),
+        }
+        end.path = here;
+    }
+    Ok(end)
+}
+
+fn shown(path: &RelativePath) -> String {
+    format!("\"{}\"", printable::line(&path.to_string()))
+}
+
+impl Default for Place {
+    /// The root.
+    fn default() -> Self {
+        Self { missing: Vec::new(), path: RelativePath::root(), keeps_link: false }
+    }
+}
+
+/// The first path below `directory` in a sorted map: no name sorts before the byte 1.
+fn first_below<'a, V>(
+    map: &'a BTreeMap<RelativePath, V>,
+    directory: &RelativePath,
+) -> Option<&'a RelativePath> {
+    let start = directory.join([1]).ok()?;
+    map.range(start..).next().map(|(path, _)| path).filter(|path| path.starts_with(directory))
+}
+
+impl Tree for Manifest {
+    fn at(&self, path: &RelativePath) -> Option<There<'_>> {
+        if path.is_root() {
+            return Some(There::Directory);
+        }
+        let kind = |expected: &'_ Expected| match &expected.entry.kind {
+            // The first name of a file is never a hard link itself.
+            EntryKind::HardLink { existing } => self.get(existing).map(|first| &first.entry.kind),
+            _ => None,
+        };
+        let expected = self.get(path)?;
+        Some(match kind(expected).unwrap_or(&expected.entry.kind) {
+            EntryKind::Directory => There::Directory,
+            EntryKind::Symlink { text } => There::Link(text),
+            _ => There::Other,
+        })
+    }
+
+    fn below(&self, directory: &RelativePath) -> Option<&RelativePath> {
+        first_below(self, directory)
+    }
+}
+
+/// A tree of which only the kinds are kept.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    kinds: BTreeMap<RelativePath, Kind>,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Directory,
+    Link(Vec<u8>),
+    Other,
+}
+
+impl Shape {
+    /// Takes the next entry, and gives where it goes.
+    ///
+    /// # Errors
+    /// As [`place`] and [`linked`].
+    pub(super) fn add(&mut self, entry: &Entry) -> Result<Place, String> {
+        let place = place(self, entry)?;
+        let kind = match &entry.kind {
+            EntryKind::Directory => Kind::Directory,
+            EntryKind::Symlink { text } => Kind::Link(text.clone()),
+            EntryKind::HardLink { existing } => match self.at(&linked(self, existing)?) {
+                Some(There::Link(text)) => Kind::Link(text.to_vec()),
+                _ => Kind::Other,
+            },
+            EntryKind::File { .. } | EntryKind::Node(_) => Kind::Other,
+        };
+        for path in &place.missing {
+            self.kinds.insert(path.clone(), Kind::Directory);
+        }
+        if !place.path.is_root() && !place.keeps_link {
+            self.kinds.insert(place.path.clone(), kind);
+        }
+        Ok(place)
+    }
+}
+
+impl Tree for Shape {
+    fn at(&self, path: &RelativePath) -> Option<There<'_>> {
+        if path.is_root() {
+            return Some(There::Directory);
+        }
+        Some(match self.kinds.get(path)? {
+            Kind::Directory => There::Directory,
+            Kind::Link(text) => There::Link(text),
+            Kind::Other => There::Other,
+        })
+    }
+
+    fn below(&self, directory: &RelativePath) -> Option<&RelativePath> {
+        first_below(&self.kinds, directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use replicator_hal::{Owner, Timestamp};
+
+    fn entry(text: &str) -> Entry {
+        // `a/` is a directory, `a>b` a link, `a=b` a further name of b, all else a file.
+        let split = |at: char| text.split_once(at);
+        let (name, kind) = match (split('>'), split('='), text.strip_suffix('/')) {
+            (Some((name, to)), ..) => (name, EntryKind::Symlink { text: to.into() }),
+            (_, Some((name, to)), _) => {
+                (name, EntryKind::HardLink { existing: RelativePath::parse(to).unwrap() })
+            }
+            (.., Some(name)) => (name, EntryKind::Directory),
+            _ => (text, EntryKind::File { len_bytes: 0, data: Vec::new() }),
+        };
+        let path = RelativePath::parse(name).unwrap();
+        let (owner, modified) = (Owner::default(), Timestamp::default());
+        Entry { path, kind, mode: 0, owner, modified, xattrs: Vec::new() }
+    }
+
+    /// The tree that entries make: `+` before directories that none of them mentions; or why the last cannot be placed.
+    fn made(entries: &str) -> Result<String, String> {
+        let mut shape = Shape::default();
+        let mut implied = std::collections::BTreeSet::new();
+        for text in entries.split_whitespace() {
+            let place = shape.add(&entry(text))?;
+            implied.extend(place.missing);
+            implied.remove(&place.path);
+        }
+        let lines = shape.kinds.iter().map(|(path, kind)| match kind {
+            Kind::Directory if implied.contains(path) => format!("+{path}/"),
+            Kind::Directory => format!("{path}/"),
+            Kind::Link(text) => format!("{path}>{}", String::from_utf8_lossy(text)),
+            Kind::Other => path.to_string(),
+        });
+        Ok(lines.collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn a_directory_entry_keeps_a_link_to_a_directory() {
+        for (entries, tree) in [
+            // Merged usr, and an overlay on it.
+            (
+                "usr/ usr/lib/ usr/lib/ld.so lib>usr/lib lib/ lib/modules/",
+                "lib>usr/lib usr/ usr/lib/ usr/lib/ld.so usr/lib/modules/",
+            ),
+            ("usr/ usr/lib/ lib>/usr/lib lib/ lib/x", "lib>/usr/lib usr/ usr/lib/ usr/lib/x"),
+            ("usr/ usr/lib/ lib>../../usr/lib lib/ lib/x", "lib>../../usr/lib usr/ usr/lib/ usr/lib/x"),
+            ("usr/ usr/lib/ a>lib lib>usr/./lib/ a/ a/x", "a>lib lib>usr/./lib/ usr/ usr/lib/ usr/lib/x"),
+            ("r>/ r/ r/x/", "r>/ x/"),
+            // The link first: its directory is made, and gets what the archive says of it.
+            ("lib>usr/lib lib/ usr/ usr/lib/ usr/lib/x", "lib>usr/lib usr/ usr/lib/ usr/lib/x"),
+            ("lib>usr/lib lib/x usr/lib/y", "lib>usr/lib +usr/ +usr/lib/ usr/lib/x usr/lib/y"),
+            ("lib>usr/lib lib/", "lib>usr/lib +usr/ usr/lib/"),
+            ("d/ l>no/../d l/ l/x", "d/ d/x l>no/../d +no/"),
+            // A link to a file, a loop, another entry: replaced, as by every tar.
+            ("f l>f l/ l/x", "f l/ l/x"),
+            ("l>l l/ l/x", "l/ l/x"),
+            ("d/ l>d l", "d/ l"),
+            ("d/ l>d l>e", "d/ l>e"),
+            ("d/ d", "d"),
+            ("d/ d>e", "d>e"),
+            ("f f/ f/x", "f/ f/x"),
+            ("s>d h=s d/ h/ h/x", "d/ d/x h>d s>d"),
+            ("d/ d-x d/e", "d/ d-x d/e"),
+        ] {
+            assert_eq!(made(entries).as_deref(), Ok(tree), "{entries}");
+        }
+    }
+
+    #[test]
+    fn what_can_go_nowhere_is_told_with_its_reason() {
+        for (entries, why) in [
+            ("lib/modules/ lib>usr/lib", "would replace a directory that holds \"lib/modules\""),
+            ("d/x d", "would replace a directory that holds"),
+            ("f f/x", "lies below \"f\", which is no directory"),
+            ("f l>f l/x", "lies below \"f\""),
+            ("l>l l/x", "round in circles"),
+            ("a>b b>a a/x", "round in circles"),
+            ("h=f f", "is a hard link to \"f\", which is not in the archive before it"),
+            ("d/ h=d", "is a hard link to \"d\""),
+            ("l>no h=l/f", "is a hard link to \"l/f\""),
+        ] {
+            let told = made(entries).unwrap_err();
+            assert!(told.contains(why), "{entries}: {told}");
+        }
+    }
+
+    proptest! {
+        /// No path that comes out has a link or a file on its way, whatever the entries are.
+        #[test]
+        fn no_place_is_behind_a_link(
+            entries in prop::collection::vec("[ab](/[ab]){0,2}(/|>(/|\\.\\./)?[abc](/[ab]|/\\.\\.){0,2})?", 1..12)
+        ) {
+            let mut shape = Shape::default();
+            for text in entries {
+                let Ok(place) = shape.add(&entry(&text)) else { continue };
+                for path in place.missing.iter().chain([&place.path]) {
+                    let mut above = path.clone();
+                    while let Some(parent) = above.parent() {
+                        prop_assert_eq!(shape.at(&parent), Some(There::Directory), "{} at {}", text, path);
+                        above = parent;
+                    }
+                }
+            }
+        }
+    }
+}

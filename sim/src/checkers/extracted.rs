@@ -1,0 +1,129 @@
+//! The tree that an archive makes when it is extracted, overlays and all.
+//!
+//! Verified: a directory that meets a symlink to a directory leaves the link, what lies behind a link goes where the link
+//! leads (inside of the root), anything else replaces what has its name, directories that are not mentioned are made. Not
+//! verified: an archive that cannot be extracted is an error here, whichever way the engine refuses it. Written apart from
+//! the engine's own rule.
+
+use super::archive::{Member, link, members};
+use super::tree::{Node, Tree};
+use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
+
+/// The tree in `bytes`.
+///
+/// # Errors
+/// What is wrong with the archive, in words.
+pub fn read(bytes: &[u8]) -> Result<Tree, String> {
+    let mut tree = Tree::new();
+    for (named, member) in members(bytes)? {
+        let (Some(parent), Some(name)) = (named.parent(), named.file_name()) else { continue };
+        let modified = match &member {
+            Member::Node(node) => node.modified,
+            Member::Link(existing) => {
+                tree.get(existing).map_or_else(Timestamp::default, |node| node.modified)
+            }
+        };
+        let mut path = below(&walk(&mut tree, parent.as_bytes(), modified, 0)?, name)?;
+        let node = match member {
+            Member::Node(node) => node,
+            Member::Link(existing) => {
+                let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+                    return Err(format!("/{named} links to the root"));
+                };
+                let existing = below(&walk(&mut tree, parent.as_bytes(), modified, 0)?, name)?;
+                link(&mut tree, &named, existing)?
+            }
+        };
+        if node.kind == FileKind::Directory && is(&tree, &path, FileKind::Symlink) {
+            let before = tree.clone();
+            match walk(&mut tree, path.as_bytes(), modified, 0) {
+                // Made by this very entry, so it is as the entry says.
+                Ok(end) if !before.contains_key(&end) => path = end,
+                Ok(_) => continue,
+                Err(_) => tree = before,
+            }
+        }
+        let holds_something = tree.keys().any(|other| other != &path && other.starts_with(&path));
+        if node.kind != FileKind::Directory && holds_something {
+            return Err(format!("/{path} is to replace a directory that holds something"));
+        }
+        replace(&mut tree, path, node);
+    }
+    Ok(tree)
+}
+
+/// Puts `node` at `path`; other names of what was there stay.
+fn replace(tree: &mut Tree, path: RelativePath, node: Node) {
+    let Some(gone) = tree.insert(path.clone(), node) else { return };
+    let Some(first) = gone.first_name.filter(|_| gone.kind != FileKind::Directory) else { return };
+    let others: Vec<RelativePath> = tree
+        .iter()
+        .filter(|(other, node)| **other != path && node.first_name.as_ref() == Some(&first))
+        .map(|(other, _)| other.clone())
+        .collect();
+    let name = others.first().filter(|_| others.len() > 1).cloned();
+    for other in others {
+        if let Some(node) = tree.get_mut(&other) {
+            node.first_name = name.clone();
+        }
+    }
+}
+
+fn is(tree: &Tree, path: &RelativePath, kind: FileKind) -> bool {
+    tree.get(path).is_some_and(|node| node.kind == kind)
+}
+
+fn below(directory: &RelativePath, name: &[u8]) -> Result<RelativePath, String> {
+    directory.join(name).map_err(|error| error.to_string())
+}
+
+/// The directory that a text leads to from the root; what is not there is made.
+fn walk(tree: &mut Tree, text: &[u8], modified: Timestamp, depth: usize) -> Result<RelativePath, String> {
+    walk_from(tree, RelativePath::root(), text, modified, depth)
+}
+
+fn walk_from(
+    tree: &mut Tree,
+    start: RelativePath,
+    text: &[u8],
+    modified: Timestamp,
+    depth: usize,
+) -> Result<RelativePath, String> {
+    if depth > 40 {
+        return Err("links form a loop".into());
+    }
+    let mut at = if text.starts_with(b"/") { RelativePath::root() } else { start };
+    for name in text.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => continue,
+            b".." => at = at.parent().unwrap_or_default(),
+            name => {
+                let here = below(&at, name)?;
+                at = match tree.get(&here).map(|node| (node.kind, node.text.clone())) {
+                    None => {
+                        tree.insert(here.clone(), implied(modified));
+                        here
+                    }
+                    Some((FileKind::Directory, _)) => here,
+                    Some((FileKind::Symlink, text)) => walk_from(tree, at, &text, modified, depth + 1)?,
+                    Some(_) => return Err(format!("/{here} is no directory")),
+                };
+            }
+        }
+    }
+    Ok(at)
+}
+
+fn implied(modified: Timestamp) -> Node {
+    Node {
+        kind: FileKind::Directory,
+        mode: 0o755,
+        owner: Owner::default(),
+        modified,
+        device: (0, 0),
+        text: Vec::new(),
+        xattrs: Default::default(),
+        bytes: Vec::new(),
+        first_name: None,
+    }
+}

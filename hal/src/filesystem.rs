@@ -7,7 +7,7 @@
 //! `Busy`. A device that is open as a source ([`crate::Source`]) is not changed: what would do so is `ReadOnly` or `Busy`.
 //! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
 
-use crate::{DeviceName, RelativePath, Result, Volume, VolumeId};
+use crate::{DeviceName, ExtShape, RelativePath, Result, Volume, VolumeId};
 use std::fmt;
 use std::ops::Range;
 
@@ -192,20 +192,23 @@ pub struct FileSystem {
 }
 
 /// A file-system flavour as board profiles name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flavour {
     /// ext2.
     Ext2,
     /// ext3.
     Ext3,
-    /// ext4 with the features that mkfs sets by default.
+    /// ext4 with the features that mkfs has set by default since e2fsprogs 1.43.
+    #[default]
     Ext4,
     /// ext4 without `metadata_csum` and `64bit`, for old boot loaders and kernels.
     Ext4Compat,
 }
 
 /// How [`FileSystems::format`] makes a file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Written as `Format { flavour, ..Format::default() }`, because what can be asked for grows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Format {
     /// The flavour.
     pub flavour: Flavour,
@@ -213,6 +216,8 @@ pub struct Format {
     pub label: Option<String>,
     /// The UUID; a fresh one if it is left out.
     pub uuid: Option<Uuid>,
+    /// Its shape; `None` for the usual one of its length.
+    pub shape: Option<ExtShape>,
 }
 
 /// A UUID by its 16 bytes, in the order of its text form.

@@ -28,6 +28,7 @@ mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;
+mod ext_shape;
 mod filesystem;
 mod firmware;
 #[cfg(feature = "host")]
@@ -48,6 +49,7 @@ pub use block::{BlockDevice, BlockDevices, CacheBypass, DeviceKind, DeviceName, 
 pub use board::Board;
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, ErrorKind, FaultId, Result};
+pub use ext_shape::{EXT_INODE_LEN_BYTES, EXT_JOURNAL_BLOCKS_MIN, ExtRoom, ExtShape, pointer_blocks};
 pub use filesystem::{
     Access, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
     UsedMap, Uuid,

@@ -226,7 +226,7 @@ impl Booted {
                 offset_bytes,
                 len_bytes: 16 << 20,
             };
-            let format = Format { flavour: Flavour::Ext4, label: None, uuid: None };
+            let format = Format { flavour: Flavour::Ext4, ..Format::default() };
             board.file_systems.format(&region, &format).unwrap();
             board.file_systems.mount(&region, Access::ReadWrite).unwrap()
         };
@@ -396,10 +396,7 @@ impl Flashed {
         let board = host.board(&[], "");
         let holder = Holder::Device(DeviceName::new("drive"));
         let region = Region { holder, offset_bytes: 0, len_bytes: 1 << 20 };
-        board
-            .file_systems
-            .format(&region, &Format { flavour: Flavour::Ext4, label: None, uuid: None })
-            .unwrap();
+        board.file_systems.format(&region, &Format { flavour: Flavour::Ext4, ..Format::default() }).unwrap();
         let drive = board.file_systems.mount(&region, Access::ReadWrite).unwrap();
         Self { host, board, drive, area, _directory: directory }
     }

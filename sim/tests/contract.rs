@@ -78,8 +78,10 @@ impl Fixture {
             offset_bytes: 65_536,
             len_bytes: 2 * MIB - 65_536,
         };
-        let format =
-            replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None, uuid: None };
+        let format = replicator_hal::Format {
+            flavour: replicator_hal::Flavour::Ext4,
+            ..replicator_hal::Format::default()
+        };
         fixture.board.file_systems.format(&region, &format).unwrap();
         fixture.volume = Some(fixture.board.file_systems.mount(&region, Access::ReadWrite).unwrap());
         fixture._outer = Some(outer);

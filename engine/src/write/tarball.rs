@@ -51,7 +51,7 @@ pub(super) fn write(
     operation.step("making the file system");
     // Between two openings the name may have gone to another medium.
     check_unchanged(operation, label, &checked.device)?;
-    let format = Format { flavour: medium.file_system.flavour(), label: None, uuid: None };
+    let format = Format { flavour: medium.file_system.flavour(), ..Format::default() };
     let file_systems = &operation.board.file_systems;
     file_systems
         .format(&region, &format)

@@ -46,7 +46,7 @@ pub trait FileSystemsFixture {
 }
 
 fn format(fixture: &dyn FileSystemsFixture) {
-    let format = Format { flavour: fixture.flavour(), label: Some("rootfs".to_owned()), uuid: None };
+    let format = Format { flavour: fixture.flavour(), label: Some("rootfs".to_owned()), ..Format::default() };
     fixture.file_systems().format(&fixture.region(), &format).unwrap();
 }
 
@@ -82,7 +82,8 @@ pub fn a_new_file_system_has_the_uuid_and_label_asked_for(fixture: &dyn FileSyst
     let text = "01234567-89ab-cdef-0123-456789abcdef";
     let uuid = Uuid::parse(text);
     let make = |uuid, label: Option<&str>| {
-        let format = Format { flavour: fixture.flavour(), label: label.map(str::to_owned), uuid };
+        let format =
+            Format { flavour: fixture.flavour(), label: label.map(str::to_owned), uuid, ..Format::default() };
         fixture.file_systems().format(&fixture.region(), &format).unwrap();
         let found = fixture.file_systems().identify(&fixture.region()).unwrap().expect("a file system");
         (found.uuid, found.label)
@@ -140,7 +141,7 @@ pub fn a_mounted_file_system_is_busy(fixture: &dyn FileSystemsFixture) {
     let volume = mount(fixture, Access::ReadWrite);
     write_new(volume.as_ref(), &path("precious"), b"content");
     assert_eq!(kind(file_systems.mount(&region, Access::ReadOnly)), ErrorKind::Busy);
-    let again = Format { flavour: fixture.flavour(), label: None, uuid: None };
+    let again = Format { flavour: fixture.flavour(), ..Format::default() };
     assert_eq!(kind(file_systems.format(&region, &again)), ErrorKind::Busy);
     file_systems.fsck(&region).unwrap_err();
     assert_eq!(read_all(volume.as_ref(), &path("precious")), b"content");

@@ -24,6 +24,7 @@ mod led_fallback;
 mod led_lines;
 mod leds;
 mod loop_device;
+mod make_ext;
 mod mount;
 mod patience;
 mod region_device;

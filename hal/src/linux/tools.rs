@@ -2,8 +2,9 @@
 //!
 //! Each is run on a device node and its exit status is put into words. Which node serves a region is not decided here.
 
+use super::make_ext;
 use crate::host::child::{ChildEnd, Exit, Program};
-use crate::{Error, ErrorKind, Flavour, Format, Fsck, FsckOutcome, Result};
+use crate::{Error, ErrorKind, ExtShape, Format, Fsck, FsckOutcome, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,9 +15,6 @@ const SYSTEM_DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", 
 const EXT_LABEL_LEN_MAX_BYTES: usize = 16;
 /// Below this mke2fs has no room for its own tables.
 const EXT_LEN_MIN_BYTES: u64 = 64 << 10;
-/// From here on blocks of 4 KiB: with the small ones that mke2fs chooses by itself up to 512 MiB, a later growing takes
-/// minutes on a board and U-Boot reads files slowly.
-const LARGE_BLOCKS_FROM_BYTES: u64 = 64 << 20;
 
 /// Programs and how long they may take.
 #[derive(Debug, Clone)]
@@ -92,23 +90,34 @@ impl Tools {
             let detail = format!("{len_bytes} bytes are too few for a file system");
             return Err(Error::new(ErrorKind::NoSpace, "formatting", object(), detail));
         }
-        // A block is never smaller than a sector.
-        let large_blocks = len_bytes >= LARGE_BLOCKS_FROM_BYTES || sector_len_bytes > 1024;
-        let mut arguments = make_arguments(large_blocks, format.flavour);
+        let shape = format.shape;
+        let shape = shape.unwrap_or_else(|| ExtShape::usual(format.flavour, len_bytes, sector_len_bytes));
+        let too_small = |detail: String| Error::new(ErrorKind::NoSpace, "formatting", object(), detail);
+        if shape.block_len_bytes < sector_len_bytes {
+            return Err(too_small(format!("blocks smaller than sectors of {sector_len_bytes} bytes")));
+        }
+        let Some(inodes) = shape.inodes_to_make(format.flavour, len_bytes) else {
+            return Err(too_small(format!("{len_bytes} bytes have no room for {shape:?}")));
+        };
+        let mut arguments = make_ext::arguments(format.flavour, &shape, inodes);
         if let Some(label) = &format.label {
             // mke2fs would cut it off and say so only in its output.
             if label.len() > EXT_LABEL_LEN_MAX_BYTES {
                 let detail = format!("the label '{label}' is longer than {EXT_LABEL_LEN_MAX_BYTES} bytes");
                 return Err(Error::new(ErrorKind::InvalidInput, "formatting", object(), detail));
             }
-            arguments.extend(["-L", label.as_str()]);
+            arguments.extend(["-L".to_owned(), label.clone()]);
         }
-        let uuid = format.uuid.map(|uuid| uuid.to_string());
-        if let Some(uuid) = &uuid {
-            arguments.extend(["-U", uuid.as_str()]);
+        if let Some(uuid) = &format.uuid {
+            arguments.extend(["-U".to_owned(), uuid.to_string()]);
         }
-        let arguments = arguments.into_iter().map(OsStr::new).chain([node.as_os_str()]);
-        let end = self.run(&self.mke2fs, arguments)?;
+        let end = self
+            .program(&self.mke2fs)
+            // An empty file: what the host's mke2fs.conf(5) says must not show in what is made.
+            .environment("MKE2FS_CONFIG", "/dev/null")
+            .args(arguments)
+            .arg(node)
+            .run()?;
         if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("formatting", node, &end)) }
     }
 
@@ -122,30 +131,13 @@ impl Tools {
     }
 
     fn run<'a>(&self, program: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> Result<ChildEnd> {
-        // A missing program is reported by the attempt to start it.
-        let program = find(program).unwrap_or_else(|| program.to_owned());
-        Program::new(program, self.timeout).args(arguments).run()
+        self.program(program).args(arguments).run()
     }
-}
 
-fn make_arguments(large_blocks: bool, flavour: Flavour) -> Vec<&'static str> {
-    // Nothing may go on in the background after the first mount: what is verified is what stays.
-    let mut arguments = vec!["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"];
-    // Said in full, because a board's mke2fs may have no configuration file. Older ones make inodes of 128 bytes on small
-    // media, which lose fractions of seconds and end in 2038.
-    arguments.extend(["-I", "256"]);
-    arguments.extend(if large_blocks {
-        ["-T", "default", "-b", "4096"]
-    } else {
-        ["-T", "small", "-b", "1024"]
-    });
-    arguments.extend(match flavour {
-        Flavour::Ext2 => &["-t", "ext2"][..],
-        Flavour::Ext3 => &["-t", "ext3"],
-        Flavour::Ext4 => &["-t", "ext4"],
-        Flavour::Ext4Compat => &["-t", "ext4", "-O", "^metadata_csum,^64bit"],
-    });
-    arguments
+    fn program(&self, program: &Path) -> Program {
+        // A missing program is reported by the attempt to start it.
+        Program::new(find(program).unwrap_or_else(|| program.to_owned()), self.timeout)
+    }
 }
 
 /// The table of e2fsck(8): bits that are added up.
@@ -185,6 +177,7 @@ fn find(program: &Path) -> Option<PathBuf> {
 mod tests {
     use super::super::test_images::{Image, have_tool};
     use super::*;
+    use crate::Flavour;
     use std::os::unix::fs::FileExt;
 
     #[test]
@@ -208,43 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn flavours_have_the_features_they_promise() {
-        if !have_tool("mke2fs") || !have_tool("dumpe2fs") {
-            return;
-        }
-        let features = |len: u64, flavour| {
-            let image = Image::empty(len);
-            let format = Format { flavour, label: Some("rootfs".to_owned()), uuid: None };
-            Tools::default().make(image.path(), len, 512, &format).unwrap();
-            let text = image.run("dumpe2fs", &["-h"]);
-            let field = |name: &str| {
-                let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-                line.split_once(':').unwrap().1.trim().to_owned()
-            };
-            assert_eq!(field("Filesystem volume name"), "rootfs");
-            let block = field("Block size");
-            assert_eq!(block, if len >= 64 << 20 { "4096" } else { "1024" }, "{flavour:?}");
-            field("Filesystem features").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-        };
-        let has = |features: &[String], name: &str| features.iter().any(|feature| feature == name);
-        for len in [32 << 20, 96 << 20] {
-            let ext2 = features(len, Flavour::Ext2);
-            assert!(!has(&ext2, "has_journal") && !has(&ext2, "extent"));
-            let ext3 = features(len, Flavour::Ext3);
-            assert!(has(&ext3, "has_journal") && !has(&ext3, "extent"));
-            let ext4 = features(len, Flavour::Ext4);
-            assert!(has(&ext4, "has_journal") && has(&ext4, "extent") && has(&ext4, "metadata_csum"));
-            let compat = features(len, Flavour::Ext4Compat);
-            assert!(has(&compat, "has_journal") && has(&compat, "extent"));
-            assert!(!has(&compat, "metadata_csum") && !has(&compat, "64bit"));
-        }
-    }
-
-    #[test]
     fn a_region_too_small_and_a_label_too_long_are_refused() {
         let image = Image::empty(16 << 10);
         let make = |len, label: &str| {
-            let format = Format { flavour: Flavour::Ext4, label: Some(label.to_owned()), uuid: None };
+            let format =
+                Format { flavour: Flavour::Ext4, label: Some(label.to_owned()), ..Format::default() };
             Tools::default().make(image.path(), len, 512, &format).unwrap_err().kind()
         };
         assert_eq!(make(16 << 10, "a"), ErrorKind::NoSpace);

@@ -152,7 +152,7 @@ fn a_source_is_read_only_in_the_kernel_while_it_is_open() {
 
     run("blockdev", &["--setro", medium.node()]);
     let region = medium.region(MIB, 4 * MIB);
-    let format = Format { flavour: Flavour::Ext2, label: None, uuid: None };
+    let format = Format { flavour: Flavour::Ext2, ..Format::default() };
     for region in [region, medium.whole()] {
         let error = bench.file_systems.format(&region, &format).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadOnly);
@@ -236,7 +236,7 @@ fn sectors_of_4096_bytes_are_no_obstacle() {
     expected[5000 - 1234..11_000 - 1234].fill(0);
     assert!(back == expected);
     let region = medium.region(4 * MIB, 60 * MIB);
-    bench.file_systems.format(&region, &Format { flavour: Flavour::Ext4, label: None, uuid: None }).unwrap();
+    bench.file_systems.format(&region, &Format { flavour: Flavour::Ext4, ..Format::default() }).unwrap();
     bench.file_systems.mount(&region, Access::ReadWrite).unwrap().unmount().unwrap();
     assert!(bench.file_systems.used_map(&region).unwrap().is_some());
     bench.assert_clean(&[&medium]);

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 fn format(flavour: Flavour) -> Format {
-    Format { flavour, label: Some("rootfs".to_owned()), uuid: None }
+    Format { flavour, label: Some("rootfs".to_owned()), ..Format::default() }
 }
 
 fn path(text: &str) -> RelativePath {

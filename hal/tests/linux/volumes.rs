@@ -124,7 +124,10 @@ fn dropping_a_volume_leaves_nothing_behind() {
         .file_systems
         .format(
             &medium.region(MIB, 24 * MIB),
-            &replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None, uuid: None },
+            &replicator_hal::Format {
+                flavour: replicator_hal::Flavour::Ext4,
+                ..replicator_hal::Format::default()
+            },
         )
         .unwrap();
     let volume = bench.file_systems.mount(&medium.region(MIB, 24 * MIB), Access::ReadWrite).unwrap();

@@ -156,8 +156,10 @@ fn an_image_on_the_drive_loses_what_was_not_synced_and_no_more() {
             volume.sync_dir(&RelativePath::root()).unwrap();
             let holder = Holder::File { volume: volume.id(), path: path("sd.img") };
             let region = Region { holder, offset_bytes: 0, len_bytes: 128 * KIB };
-            let format =
-                replicator_hal::Format { flavour: replicator_hal::Flavour::Ext4, label: None, uuid: None };
+            let format = replicator_hal::Format {
+                flavour: replicator_hal::Flavour::Ext4,
+                ..replicator_hal::Format::default()
+            };
             board.file_systems.format(&region, &format).unwrap();
             let tree = board.file_systems.mount(&region, Access::ReadWrite).unwrap();
             write_file(&*tree, "synced", b"1").unwrap();

@@ -34,7 +34,7 @@ fn assert_untouched(fixture: &dyn FileSystemsFixture) {
 /// How each call that changes the region ends.
 fn changes(fixture: &dyn FileSystemsFixture) -> [(&'static str, Result<()>); 4] {
     let (file_systems, region) = (fixture.file_systems(), fixture.region());
-    let again = Format { flavour: fixture.flavour(), label: None, uuid: None };
+    let again = Format { flavour: fixture.flavour(), ..Format::default() };
     [
         ("mount", file_systems.mount(&region, Access::ReadWrite).map(drop)),
         ("fsck", file_systems.fsck(&region).map(drop)),

@@ -85,7 +85,7 @@ fn find_growth(operation: &Operation<'_>, place: &Place) -> Result<Option<Growth
     let mut source = operation
         .board
         .devices
-        .open_source(&disk.name)
+        .open_shared(&disk.name)
         .map_err(Error::hal("reading the drive's partition table"))?;
     let mut reader = SourceReader { operation, source: &mut *source };
     let growth = partition::grow_last(&mut reader, disk.sector_len_bytes)

@@ -49,6 +49,8 @@ mutants! {
     AnyDeviceWithTheName "any-device-with-the-name" "S5";
     /// A bootloader may be longer than its place.
     BootloaderOfAnyLength "bootloader-of-any-length" "S5";
+    /// A medium is captured beside whoever uses it.
+    SourceWithoutClaim "source-without-claim" "S6";
     /// What was written is not read back.
     NoReadBack "no-read-back" "S6";
     /// A directory in a tarball replaces a link to one.

@@ -135,7 +135,7 @@ impl Fixture {
             .times(1)
             .returning(move |_, _| Ok(Box::new(volume())));
         // The drive's partition table is read to see if it can grow; a blank one cannot.
-        fixture.devices.expect_open_source().withf(|name| name.as_str() == "sda").returning(|_| {
+        fixture.devices.expect_open_shared().withf(|name| name.as_str() == "sda").returning(|_| {
             let mut source = replicator_hal::MockSource::new();
             source.expect_len_bytes().return_const(64_u64 << 20);
             source.expect_read_at().returning(|offset_bytes, buffer| {

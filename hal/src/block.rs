@@ -4,8 +4,10 @@
 //! back only after [`Target::begin_verify`], because verification through a page cache lies. Partition tables are bytes
 //! to this module; who reads and makes them is the engine.
 //!
-//! A device is either open as a target or used as a file system ([`crate::FileSystems`]), never both: the second to come is
-//! `Busy`.
+//! A device is open as a source, open as a target, or used as a file system ([`crate::FileSystems`]): one of them, and once.
+//! The second to come is `Busy`, and so is the first if something else on the system holds the device, where the kernel
+//! can tell: a mount in any mount namespace, swap, a mapping, another program's claim. What only looks
+//! ([`BlockDevices::list`], [`BlockDevices::open_shared`], [`crate::FileSystems::identify`]) is allowed at any time.
 
 use crate::Result;
 use std::fmt;
@@ -83,11 +85,13 @@ pub struct BlockDevice {
     pub sector_len_bytes: u32,
     /// Whether the medium can be taken out.
     pub removable: bool,
-    /// Whether the device refuses writes.
+    /// Whether the device refuses writes. Write protection that a run left behind when it was killed does not count:
+    /// opening the device takes it back.
     pub read_only: bool,
     /// Whether the device has eMMC boot areas.
     pub has_boot_areas: bool,
-    /// What holds the device or one of its partitions: a mount point, swap, a mapping. `None` if nothing does.
+    /// What holds the device or one of its partitions: a mount point, swap, a mapping. `None` if nothing is known to; only
+    /// opening it exclusively proves that nothing does.
     pub in_use: Option<String>,
     /// The partitions that the kernel knows, by number.
     pub partitions: Vec<Partition>,
@@ -134,18 +138,27 @@ pub trait BlockDevices: Send + Sync {
     /// If the kernel's list cannot be read.
     fn list(&self) -> Result<Vec<BlockDevice>>;
 
-    /// Opens a device or partition for reading, and sets it read-only in the kernel for as long as it is open.
+    /// Opens a device or partition for reading, exclusively, and sets it read-only in the kernel for as long as it is
+    /// open: nothing changes it from here to [`Source::close`]. A whole device is claimed with all of its partitions.
+    ///
+    /// # Errors
+    /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is no block device; `Busy` if it or a part of it is
+    /// mounted, held or open for writing anywhere on the system, or is a source or target already; the detail says by what,
+    /// as far as that can be known.
+    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
+
+    /// Opens a device for a look beside those who use it, the replicator itself included: no claim, no write protection.
+    /// Only what nobody changes may be believed, such as the partition table of a drive that is mounted.
     ///
     /// # Errors
     /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is no block device.
-    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
 
     /// Opens a whole device for writing, exclusively. Never creates a file. As long as the target is open, nothing on the
     /// device can be mounted, formatted, checked or grown.
     ///
     /// # Errors
-    /// As [`BlockDevices::open_source`]; `Busy` if anything on it is mounted or being worked on, or if it is opened
-    /// exclusively elsewhere; `ReadOnly`.
+    /// As [`BlockDevices::open_source`]; `ReadOnly`.
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>>;
 
     /// Makes the kernel read the device's partition table again, after it was written.

@@ -3,8 +3,8 @@
 //! A [`Region`] is a stretch of bytes on a device or in a file, so that the same calls serve a partition, a medium whose
 //! partition table is not yet written, and a partition inside of an image file. The files inside are [`Volume`]'s.
 //!
-//! A device is either open as a target ([`crate::Target`]) or used as a file system, never both: the second to come is
-//! `Busy`. A device that is open as a source ([`crate::Source`]) is not changed: what would do so is `ReadOnly` or `Busy`.
+//! A device is open as a source ([`crate::Source`]), open as a target ([`crate::Target`]), or used as a file system: the
+//! second to come is `Busy`.
 //! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
 
 use crate::{DeviceName, ExtShape, RelativePath, Result, Volume, VolumeId};

@@ -27,6 +27,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::HangIsNeverCritical => &["firmware-hang-in-the-bootloader"],
         Mutant::AreaStaysWritable => &["firmware-alone-is-written"],
         Mutant::LooksUnprotected => &["firmware-identical-stays-protected", "firmware-is-there-already"],
+        Mutant::SourceWithoutClaim => &["capture-held-elsewhere"],
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],
         Mutant::LinksAreReplaced => &["write-tarball-overlay-keeps-links"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],

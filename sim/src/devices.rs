@@ -57,14 +57,11 @@ pub(crate) fn open_disk(door: &Door, device: &DeviceName, area: Option<Access>) 
         if is_area && disk.area.is_none() {
             return refuse(ErrorKind::WrongDevice, "not a bootloader area");
         }
-        if let Some(holder) = described.in_use {
-            return refuse(ErrorKind::Busy, &format!("used by {holder}"));
-        }
-        if disk.target_open {
-            return refuse(ErrorKind::Busy, "open for writing already");
+        if let Some(holder) = held(&described, disk) {
+            return refuse(ErrorKind::Busy, &holder);
         }
         let refuses = disk.read_only && area != Some(Access::ReadOnly);
-        if refuses || disk.sources > 0 || (disk.area.is_some() && !is_area) {
+        if refuses || (disk.area.is_some() && !is_area) {
             return refuse(ErrorKind::ReadOnly, "the device refuses writes");
         }
         if let Some(found) = disk.area.as_mut().filter(|_| area == Some(Access::ReadWrite)) {
@@ -75,6 +72,22 @@ pub(crate) fn open_disk(door: &Door, device: &DeviceName, area: Option<Access>) 
         Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
     })?;
     Ok(Box::new(SimTarget { door: Arc::clone(door), bytes, open: true }))
+}
+
+/// What keeps a device from being claimed.
+fn held(described: &BlockDevice, disk: &Disk) -> Option<String> {
+    if let Some(holder) = &described.in_use {
+        return Some(format!("used by {holder}"));
+    }
+    if disk.identity.held_elsewhere {
+        return Some("it is held by something that does not show here".to_owned());
+    }
+    let used = match disk {
+        Disk { target_open: true, .. } => "open for writing already",
+        Disk { sources: 1.., .. } => "it is being captured",
+        _ => return None,
+    };
+    Some(used.to_owned())
 }
 
 fn describe(machine: &Machine, disk: &Disk) -> BlockDevice {
@@ -117,15 +130,27 @@ impl BlockDevices for SimDevices {
         let op = self.op("open-source", device);
         let bytes = self.door.call(op, |machine, _| {
             let (whole, start, len) = machine.storage.find_device(device)?;
+            let described = describe(machine, &machine.storage.disks[&whole]);
             let disk = disk_mut(machine, &whole, "open-source")?;
-            if disk.target_open {
-                return Err(Error::new(ErrorKind::Busy, "opening", device.to_string(), "open for writing"));
+            if let Some(holder) = held(&described, disk) {
+                return Err(Error::new(ErrorKind::Busy, "opening", device.to_string(), holder));
             }
             disk.sources += 1;
             let on = Arc::clone(&disk.identity.medium);
             Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
         })?;
-        Ok(Box::new(SimSource { door: Arc::clone(&self.door), bytes, open: true }))
+        Ok(Box::new(SimSource { door: Arc::clone(&self.door), bytes, open: true, is_claim: true }))
+    }
+
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        let op = self.op("open-shared", device);
+        let bytes = self.door.call(op, |machine, _| {
+            let (whole, start, len) = machine.storage.find_device(device)?;
+            let disk = disk_mut(machine, &whole, "open-shared")?;
+            let on = Arc::clone(&disk.identity.medium);
+            Ok(Span { whole, instance: disk.instance, start, len, on, name: device.to_string() })
+        })?;
+        Ok(Box::new(SimSource { door: Arc::clone(&self.door), bytes, open: true, is_claim: false }))
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
@@ -226,11 +251,13 @@ struct SimSource {
     door: Door,
     bytes: Span,
     open: bool,
+    /// Whether it keeps others away.
+    is_claim: bool,
 }
 
 impl SimSource {
     fn release(&mut self) {
-        if std::mem::take(&mut self.open) {
+        if std::mem::take(&mut self.open) && self.is_claim {
             self.door.peek(|machine, schedule| {
                 if let Some(disk) = self.bytes.disk(machine).filter(|_| schedule.end.is_none()) {
                     disk.sources = disk.sources.saturating_sub(1);

@@ -76,6 +76,9 @@ pub struct Identity {
     pub write_cache: bool,
     /// What uses the device from outside of the replicator, such as the running system.
     pub held_by: Option<String>,
+    /// Something that does not show in this system's tables holds the device: a mount in another mount namespace, a
+    /// program that opened it exclusively. Only who asks for the device finds out.
+    pub held_elsewhere: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -423,6 +426,7 @@ mod tests {
             another_holder: false,
             write_cache,
             held_by: None,
+            held_elsewhere: false,
         };
         Disk::new(identity, Pages::zeros(65_536))
     }

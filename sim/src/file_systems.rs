@@ -53,8 +53,18 @@ impl SimFileSystems {
 /// A device is either open as a target or used as a file system.
 fn refuse_used(machine: &Machine, place: &Place, region: &Region) -> std::result::Result<(), Refusal> {
     if let Place::Disk { device, .. } = place {
-        if machine.storage.disks[device].target_open {
+        let disk = &machine.storage.disks[device];
+        if disk.target_open {
             return Err(Refusal::Kind(ErrorKind::Busy, "its device is open for writing"));
+        }
+        if disk.sources > 0 {
+            return Err(Refusal::Kind(ErrorKind::Busy, "its device is being captured"));
+        }
+        if disk.identity.held_elsewhere {
+            return Err(Refusal::Kind(
+                ErrorKind::Busy,
+                "its device is held by something that does not show here",
+            ));
         }
     }
     match machine.storage.mounted_in(place, region.len_bytes) {
@@ -68,7 +78,7 @@ fn refuse_read_only(machine: &Machine, region: &Region, place: &Place) -> std::r
     match (place, &region.holder) {
         (Place::Disk { device, .. }, _) => {
             let disk = &machine.storage.disks[device];
-            if disk.read_only || disk.sources > 0 {
+            if disk.read_only {
                 return Err(Refusal::Kind(ErrorKind::ReadOnly, "the device refuses writes"));
             }
             Ok(())

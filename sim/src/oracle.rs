@@ -192,6 +192,9 @@ fn writes(scenario: &Scenario) -> BTreeMap<String, Verdict> {
 /// What is known of an image and its medium without any fault.
 fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let spec = &scenario.media[medium];
+    if spec.held_elsewhere {
+        return Verdict::MustFail;
+    }
     if file.image.is_none() || spec.absent {
         // Links may lead to an image elsewhere on the drive.
         return if spec.absent || file.link.is_none() { Verdict::MustFail } else { Verdict::May };
@@ -254,6 +257,7 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         }
         let has_rootfs = !matches!(spec.content, Content::Blank | Content::Stamped | Content::Data);
         let damage = match (spec.damage, spec.table) {
+            _ if spec.held_elsewhere => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
             (_, Some(TableDamage::Hybrid)) => Verdict::May,
             // What cannot be found cannot be sanitised.

@@ -55,6 +55,7 @@ impl Medium {
             another_holder: false,
             write_cache: false,
             held_by: None,
+            held_elsewhere: false,
         };
         Self { identity, len_bytes, content: Content::Zeros, read_only: false, area: None }
     }
@@ -256,7 +257,8 @@ pub struct RunEnd<T> {
     pub trace_hash: u64,
 }
 
-/// A simulated world, for one boot.
+/// A simulated world, for one boot. Cloning gives another handle on it.
+#[derive(Clone)]
 pub struct World {
     pub(crate) door: Door,
     seed: u64,

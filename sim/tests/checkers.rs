@@ -54,6 +54,21 @@ fn rosy(status: Status) -> Option<Status> {
 }
 
 #[test]
+fn a_medium_that_something_else_holds() {
+    let held = |evidence: &mut Evidence| {
+        evidence.scenario.media.get_mut("sd").unwrap().held_elsewhere = true;
+    };
+    sees(
+        checkers::claimed::check,
+        "capture-single-partition-sd",
+        held,
+        "sd, which something else holds, was captured",
+    );
+    sees(checkers::claimed::check, "write-dd-xz", held, "sd, which something else holds, was changed");
+    sees(checkers::claimed::check, "write-dd-xz", held, "the LEDs show success");
+}
+
+#[test]
 fn one_bit_of_a_captured_source() {
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 5 << 20);
     sees(checkers::source_unchanged::check, "capture-single-partition-sd", tamper, "sd changed");

@@ -112,6 +112,17 @@ impl block::DeviceFixture for Fixture {
         Some(Box::new(()))
     }
 
+    fn other_holder(&self) -> Option<Box<dyn Any>> {
+        struct Holder(World);
+        impl Drop for Holder {
+            fn drop(&mut self) {
+                self.0.change_medium("emmc", |disk| disk.identity.held_elsewhere = false);
+            }
+        }
+        self.world.change_medium("emmc", |disk| disk.identity.held_elsewhere = true);
+        Some(Box::new(Holder(self.world.clone())))
+    }
+
     fn read_only_device(&self) -> Option<DeviceName> {
         Some(DeviceName::new("mmcblk1"))
     }

@@ -1,6 +1,6 @@
 //! The whole medium into the working image, with holes for what is zero or proven unused.
 //!
-//! The source is opened read-only, never mounted, and closed before anything else looks at the image.
+//! The source is claimed, opened read-only, never mounted, and closed before anything else looks at the image.
 
 use super::layout::Layout;
 use super::ranges;
@@ -8,6 +8,7 @@ use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::media::same_device;
+use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
 use std::io;
@@ -42,9 +43,15 @@ pub(super) fn copy_medium(
     image: &RelativePath,
     is_sanitised: bool,
 ) -> Result<Layout> {
+    let devices = &operation.board.devices;
+    let is_unclaimed = operation.mutated(Mutant::SourceWithoutClaim);
+    // Claimed before the first look at what is on it; until it is closed nobody else can mount or write it.
     let source = operation
-        .retry(|| operation.board.devices.open_source(&device.name))
-        .map_err(Error::hal(format!("opening {}", device.name)))?;
+        .retry(|| match is_unclaimed {
+            true => devices.open_shared(&device.name),
+            false => devices.open_source(&device.name),
+        })
+        .map_err(Error::hal(format!("claiming {} to capture it", device.name)))?;
     let mut medium = Medium { operation, source };
     // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
     let result = same_device(operation, operation.label(), device)

@@ -25,6 +25,12 @@ pub trait DeviceFixture {
         None
     }
 
+    /// Holds [`DeviceFixture::device`] exclusively as another program would, until what is returned is dropped. `None` if
+    /// nobody else can do that here.
+    fn other_holder(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+
     /// A device that refuses writes, if there is one.
     fn read_only_device(&self) -> Option<DeviceName> {
         None
@@ -333,12 +339,56 @@ pub fn dropping_a_target_frees_it(fixture: &dyn DeviceFixture) {
     target(fixture).close().unwrap();
 }
 
-/// While a medium is captured, nobody writes to it.
-pub fn a_source_keeps_writers_away(fixture: &dyn DeviceFixture) {
+/// While a medium is captured, nobody writes to it, and nobody captures it once more.
+pub fn a_source_is_exclusive_until_it_is_closed(fixture: &dyn DeviceFixture) {
+    let (devices, device) = (fixture.devices(), fixture.device());
     let mut reader = source(fixture);
-    let refused = kind(fixture.devices().open_target(&fixture.device()));
-    assert!(matches!(refused, ErrorKind::Busy | ErrorKind::ReadOnly), "{refused:?}");
+    assert_eq!(kind(devices.open_target(&device)), ErrorKind::Busy);
+    assert_eq!(kind(devices.open_source(&device)), ErrorKind::Busy);
     reader.close().unwrap();
+    target(fixture).close().unwrap();
+    drop(source(fixture));
+    let mut writer = target(fixture);
+    assert_eq!(kind(devices.open_source(&device)), ErrorKind::Busy);
+    writer.close().unwrap();
+    source(fixture).close().unwrap();
+}
+
+/// A look needs no claim, makes none, and sees what is there.
+pub fn a_shared_look_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
+    let content = pattern(0x7d, 4096);
+    let look = || {
+        let mut shared = fixture.devices().open_shared(&fixture.device()).unwrap();
+        let mut read = vec![0; content.len()];
+        assert_eq!(io::read_source(shared.as_mut(), 0, &mut read).unwrap(), content.len());
+        shared.close().unwrap();
+        read
+    };
+    let mut writer = target(fixture);
+    io::write_target(writer.as_mut(), 0, &content).unwrap();
+    writer.sync().unwrap();
+    assert!(look() == content, "beside a target");
+    writer.close().unwrap();
+    let mut reader = source(fixture);
+    assert!(look() == content, "beside a source");
+    reader.close().unwrap();
+    let shared = fixture.devices().open_shared(&fixture.device()).unwrap();
+    source(fixture).close().unwrap();
+    target(fixture).close().unwrap();
+    drop(shared);
+    let unknown = DeviceName::new("nosuchdevice0");
+    assert_eq!(kind(fixture.devices().open_shared(&unknown)), ErrorKind::NotFound);
+}
+
+/// What something else on the system holds is neither read nor written, although the list does not know of it.
+pub fn a_device_held_elsewhere_is_busy(fixture: &dyn DeviceFixture) {
+    let Some(holder) = fixture.other_holder() else {
+        return skipped("a_device_held_elsewhere_is_busy", "nobody else can hold the device");
+    };
+    assert_eq!(kind(fixture.devices().open_source(&fixture.device())), ErrorKind::Busy);
+    assert_eq!(kind(fixture.devices().open_target(&fixture.device())), ErrorKind::Busy);
+    drop(holder);
+    source(fixture).close().unwrap();
     target(fixture).close().unwrap();
 }
 

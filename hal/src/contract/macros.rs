@@ -25,7 +25,9 @@ macro_rules! contract_tests {
             zeroing_over_the_end_is_refused
             a_target_is_exclusive_until_it_is_closed
             dropping_a_target_frees_it
-            a_source_keeps_writers_away
+            a_source_is_exclusive_until_it_is_closed
+            a_shared_look_is_allowed_beside_any_use
+            a_device_held_elsewhere_is_busy
             a_read_only_device_is_no_target
             an_empty_slot_says_so
             partitions_of_an_idle_device_can_be_read_again
@@ -103,7 +105,7 @@ macro_rules! contract_tests {
             growing_keeps_the_files
             used_ranges_are_in_order_and_inside
             a_device_that_is_a_target_is_no_file_system
-            a_mounted_device_is_no_target
+            a_mounted_device_is_no_target_and_no_source
             a_dropped_use_frees_the_device
             a_source_keeps_file_systems_as_they_are
             a_cut_while_mounted_needs_recovery

@@ -14,7 +14,7 @@
 //! | what was written reads back before a sync | `what_was_written_reads_back_before_a_sync`, `content_reads_back_before_a_sync` |
 //! | verification reads the medium, each time, whoever else has it open | `verification_reads_the_medium_and_not_a_cache`, `every_verification_reads_the_medium_anew`, `verification_sees_past_another_opener` |
 //! | pages go at the last close | `the_last_close_forgets_the_cache` |
-//! | one use at a time | `a_target_is_exclusive_until_it_is_closed`, `a_source_keeps_writers_away`, all of `file_systems::beside_devices` |
+//! | one use at a time | `a_target_is_exclusive_until_it_is_closed`, `a_source_is_exclusive_until_it_is_closed`, `a_shared_look_is_allowed_beside_any_use`, `a_device_held_elsewhere_is_busy`, all of `file_systems::beside_devices` |
 //! | a read-only volume refuses every change | `a_read_only_volume_refuses_every_change`, `a_read_only_mount_changes_nothing` |
 //! | a new name never replaces, a rename does | `create_new_never_replaces`, `rename_replaces_a_file`, `rename_refuses_directories_in_the_way` |
 //! | an open file outlives its name | `rename_keeps_an_open_file_readable`, `rename_over_an_open_file_leaves_it_readable`, `remove_keeps_an_open_file_readable`, `a_removed_file_gives_its_space_back_when_it_is_closed` |

@@ -73,7 +73,7 @@ struct Entry {
 /// What a device is used for now.
 #[derive(Debug, Default)]
 struct Uses {
-    sources: usize,
+    source: bool,
     target: bool,
     mounts: usize,
 }
@@ -84,6 +84,8 @@ enum Use {
     Source,
     Target,
     Mount,
+    /// Looking, which keeps nobody away.
+    Look,
 }
 
 /// Keeps a device in use until dropped.
@@ -98,9 +100,10 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(entry) = lock(&self.table).get_mut(&self.name) {
             match self.used {
-                Use::Source => entry.uses.sources -= 1,
+                Use::Source => entry.uses.source = false,
                 Use::Target => entry.uses.target = false,
                 Use::Mount => entry.uses.mounts -= 1,
+                Use::Look => {}
             }
         }
     }
@@ -119,8 +122,7 @@ impl HostDevices {
     /// Takes a device, or the device of a partition, for a file system on it. Those of different partitions may coexist.
     ///
     /// # Errors
-    /// `NotFound`; `Busy` if it is open as a target; `ReadOnly` if it is to be written and is open as a source, or refuses
-    /// writes.
+    /// `NotFound`; `Busy` if it is open as a target or source; `ReadOnly` if it is to be written and refuses writes.
     pub(super) fn claim_file_system(
         &self,
         name: &DeviceName,
@@ -135,8 +137,8 @@ impl HostDevices {
         if writes && entry.device.read_only {
             return Err(error(ErrorKind::ReadOnly, operation, name, "the device refuses writes"));
         }
-        if writes && entry.uses.sources > 0 {
-            return Err(error(ErrorKind::ReadOnly, operation, name, "it is being read"));
+        if entry.uses.source {
+            return Err(error(ErrorKind::Busy, operation, name, "it is being captured"));
         }
         entry.uses.mounts += 1;
         Ok(self.claim(entry, Use::Mount))
@@ -149,6 +151,16 @@ impl HostDevices {
 
 fn error(kind: ErrorKind, operation: &str, name: &DeviceName, detail: &str) -> Error {
     Error::new(kind, operation, name.to_string(), detail)
+}
+
+fn refuse_if_used(uses: &Uses, name: &DeviceName) -> Result<()> {
+    let used = match uses {
+        Uses { target: true, .. } => "it is open for writing",
+        Uses { mounts: 1.., .. } => "it is mounted",
+        Uses { source: true, .. } => "it is being captured",
+        Uses { .. } => return Ok(()),
+    };
+    Err(error(ErrorKind::Busy, "opening", name, used))
 }
 
 /// The device called `name`, or the one that has a partition of that name; and where that partition lies.
@@ -232,12 +244,18 @@ impl BlockDevices for HostDevices {
     fn open_source(&self, name: &DeviceName) -> Result<Box<dyn Source>> {
         let mut table = lock(&self.table);
         let (entry, range) = find(&mut table, name, "opening")?;
-        if entry.uses.target {
-            return Err(error(ErrorKind::Busy, "opening", name, "it is open for writing"));
-        }
+        refuse_if_used(&entry.uses, name)?;
         let (file, len_bytes) = open_file(&entry.device, name, false)?;
-        entry.uses.sources += 1;
+        entry.uses.source = true;
         let claim = self.claim(entry, Use::Source);
+        Ok(Box::new(Handle::new(file, within(range, len_bytes), name.clone(), claim)))
+    }
+
+    fn open_shared(&self, name: &DeviceName) -> Result<Box<dyn Source>> {
+        let mut table = lock(&self.table);
+        let (entry, range) = find(&mut table, name, "opening")?;
+        let (file, len_bytes) = open_file(&entry.device, name, false)?;
+        let claim = self.claim(entry, Use::Look);
         Ok(Box::new(Handle::new(file, within(range, len_bytes), name.clone(), claim)))
     }
 
@@ -251,12 +269,7 @@ impl BlockDevices for HostDevices {
         if entry.device.read_only {
             return refuse(ErrorKind::ReadOnly, "the device refuses writes");
         }
-        match entry.uses {
-            Uses { target: true, .. } => return refuse(ErrorKind::Busy, "it is open for writing"),
-            Uses { mounts: 1.., .. } => return refuse(ErrorKind::Busy, "it is mounted"),
-            Uses { sources: 1.., .. } => return refuse(ErrorKind::Busy, "it is being read"),
-            Uses { .. } => {}
-        }
+        refuse_if_used(&entry.uses, name)?;
         let (file, len_bytes) = open_file(&entry.device, name, true)?;
         entry.uses.target = true;
         let claim = self.claim(entry, Use::Target);

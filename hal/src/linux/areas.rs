@@ -61,7 +61,7 @@ mod tests {
     fn roots(directory: &Path) -> KernelRoots {
         std::fs::create_dir_all(directory.join("sys/block")).unwrap();
         std::fs::create_dir_all(directory.join("sys/devices")).unwrap();
-        KernelRoots { dev: "/dev".into(), sys: directory.join("sys"), proc: directory.join("proc") }
+        KernelRoots { sys: directory.join("sys"), proc: directory.join("proc"), ..KernelRoots::default() }
     }
 
     fn device(roots: &KernelRoots, path: &str, attributes: &[(&str, &str)]) {

@@ -126,7 +126,8 @@ impl LinuxBoard {
                 tools: config.tools,
             },
             Arc::clone(&volumes),
-        );
+        )
+        .beside(&devices);
         let board = Board {
             devices: Arc::<LinuxDevices>::clone(&devices),
             file_systems: Arc::new(file_systems),

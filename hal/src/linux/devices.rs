@@ -4,12 +4,14 @@
 
 use super::areas;
 use super::force_ro::{ForceReadOnly, OpenAreas};
+use super::holders;
 use super::ioctl;
 use super::patience::Patience;
 use super::roots::KernelRoots;
-use super::source::{BlockSource, Locks};
+use super::source::{self, BlockSource};
 use super::sysfs;
 use super::target::{BlockTarget, UseAs};
+use super::write_protection::{self, WriteProtection};
 use crate::{Access, BlockDevice, BlockDevices, DeviceName, Error, ErrorKind, Result, Source, Target};
 use nix::libc;
 use std::fs::{File, OpenOptions};
@@ -25,7 +27,7 @@ const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: D
 #[derive(Debug, Default)]
 pub struct LinuxDevices {
     roots: KernelRoots,
-    locks: Arc<Locks>,
+    protection: WriteProtection,
     open_areas: Arc<OpenAreas>,
 }
 
@@ -46,7 +48,7 @@ pub(super) enum OpenMode {
 impl LinuxDevices {
     /// The devices that the kernel shows below `roots`.
     pub fn new(roots: KernelRoots) -> Self {
-        Self { roots, locks: Arc::default(), open_areas: Arc::default() }
+        Self { roots, protection: WriteProtection::default(), open_areas: Arc::default() }
     }
 
     /// Puts write protection as it was, for a program that is about to end without closing what is open: sources become
@@ -57,11 +59,15 @@ impl LinuxDevices {
     /// The first device for which it fails; the others are done.
     pub fn end_write_protection(&self) -> Result<()> {
         let areas = self.open_areas.end(AREA_PATIENCE);
-        self.locks.release_all(&self.roots).and(areas)
+        self.protection.release_all(&self.roots).and(areas)
     }
 
     pub(super) fn roots(&self) -> &KernelRoots {
         &self.roots
+    }
+
+    pub(super) fn protection(&self) -> &WriteProtection {
+        &self.protection
     }
 
     /// Opens a bootloader area; for writing, with its protection lifted.
@@ -111,7 +117,13 @@ impl BlockDevices for LinuxDevices {
     }
 
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        Ok(Box::new(BlockSource::open(&self.roots, &self.locks, device)?))
+        let use_as = source::UseAs::Medium;
+        Ok(Box::new(BlockSource::open(&self.roots, &self.protection, device, use_as)?))
+    }
+
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        let use_as = source::UseAs::Shared;
+        Ok(Box::new(BlockSource::open(&self.roots, &self.protection, device, use_as)?))
     }
 
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
@@ -146,7 +158,13 @@ pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode
     if !before.file_type().is_block_device() {
         return Err(not_a_block_device(object));
     }
-    let file = open_patiently(&node, mode).map_err(|error| open_error(&error, object))?;
+    let file = open_patiently(&node, mode).map_err(|error| {
+        // The kernel looks at its write protection first, which the holder may have set.
+        let is_held = || {
+            mode == OpenMode::Exclusive && open(&node, OpenMode::ExclusiveRead).is_err_and(|e| is_busy(&e))
+        };
+        if is_busy(&error) || is_held() { holders::busy(roots, device) } else { open_error(&error, device) }
+    })?;
     let opened = file.metadata().map_err(|error| Error::from_io(error, "opening", object))?;
     if !opened.file_type().is_block_device() || opened.rdev() != before.rdev() {
         return Err(not_a_block_device(object));
@@ -155,10 +173,12 @@ pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode
 }
 
 fn open_patiently(node: &Path, mode: OpenMode) -> std::io::Result<File> {
+    PATIENCE.while_busy(is_busy, || open(node, mode))
+}
+
+fn open(node: &Path, mode: OpenMode) -> std::io::Result<File> {
     let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
-    let mut options = OpenOptions::new();
-    options.read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive);
-    PATIENCE.while_busy(is_busy, || options.open(node))
+    OpenOptions::new().read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive).open(node)
 }
 
 fn is_busy(error: &std::io::Error) -> bool {
@@ -166,7 +186,7 @@ fn is_busy(error: &std::io::Error) -> bool {
 }
 
 /// An error of opening: an empty slot and a write-protected card have numbers of their own there.
-fn open_error(error: &std::io::Error, object: &str) -> Error {
+fn open_error(error: &std::io::Error, device: &DeviceName) -> Error {
     let kind = match error.raw_os_error() {
         // ENXIO, ENODEV, ENOMEDIUM are `DeviceGone` anywhere. A write-protected device refuses with EROFS or EACCES;
         // root is never refused for permissions.
@@ -174,7 +194,10 @@ fn open_error(error: &std::io::Error, object: &str) -> Error {
         Some(errno) => ErrorKind::from_errno(errno),
         None => ErrorKind::Other,
     };
-    Error::new(kind, "opening", object, error.to_string())
+    if kind == ErrorKind::ReadOnly {
+        return write_protection::refused(device);
+    }
+    Error::new(kind, "opening", device.as_str(), error.to_string())
 }
 
 /// Length of an opened device; an empty slot is an error.

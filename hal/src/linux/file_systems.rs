@@ -1,10 +1,12 @@
 //! [`FileSystems`] of a Linux system: regions, tools and mounts brought together.
 
 use super::byte_range::{FileRange, ReadAt, le32};
+use super::devices::LinuxDevices;
 use super::mount::{LinuxMount, MountPoint};
 use super::region_device::{RegionDevice, open_bytes};
 use super::roots::KernelRoots;
 use super::tools::Tools;
+use super::write_protection::WriteProtection;
 use super::{ext_bitmap, ioctl, superblock, sysfs};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
@@ -34,6 +36,7 @@ pub struct LinuxFileSystems {
     mount_base: PathBuf,
     volumes: Arc<Volumes>,
     claims: Claims,
+    protection: WriteProtection,
 }
 
 /// Regions that are mounted or worked on: a file has no kernel lock that would keep two apart.
@@ -61,7 +64,20 @@ impl LinuxFileSystems {
             let writable = nix::unistd::access(run, nix::unistd::AccessFlags::W_OK).is_ok();
             if writable { run.to_owned() } else { std::env::temp_dir() }
         });
-        Self { config, mount_base, volumes, claims: Claims::default() }
+        let protection = WriteProtection::default();
+        Self { config, mount_base, volumes, claims: Claims::default(), protection }
+    }
+
+    /// The same, with the write protection of devices kept together with that of `devices`, so that
+    /// [`LinuxDevices::end_write_protection`] takes back both.
+    #[must_use]
+    pub fn beside(mut self, devices: &LinuxDevices) -> Self {
+        self.protection = devices.protection().clone();
+        self
+    }
+
+    fn region_device(&self, region: &Region, access: Access) -> Result<RegionDevice> {
+        RegionDevice::open(&self.config.roots, &self.protection, &self.volumes, region, access)
     }
 
     fn bytes(&self, region: &Region) -> Result<FileRange> {
@@ -92,7 +108,7 @@ impl LinuxFileSystems {
         act: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<T> {
         let claim = self.claim(region, operation)?;
-        let mut device = RegionDevice::open(&self.config.roots, &self.volumes, region, Access::ReadWrite)?;
+        let mut device = self.region_device(region, Access::ReadWrite)?;
         let result = act(&device.node()?);
         let closed = device.close();
         drop(claim);
@@ -191,7 +207,7 @@ impl FileSystems for LinuxFileSystems {
         // FAT has nothing that the kernel would replay; the superblock of XFS does not say whether there is something.
         let dirty = found.kind == FileSystemKind::Xfs || found.needs_recovery && found.kind.is_linux();
         let kind = found.kind;
-        let device = RegionDevice::open(&self.config.roots, &self.volumes, region, access)?;
+        let device = self.region_device(region, access)?;
         let point = self.mount_point(region)?;
         let path = point.path().to_owned();
         let mount = LinuxMount::new(kind.clone(), device, point, access, dirty, Box::new(claim))?;

@@ -46,6 +46,24 @@ struct LoopInfo {
     init: [u64; 2],
 }
 
+impl LoopInfo {
+    const EMPTY: Self = Self {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        size_limit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; 64],
+        crypt_name: [0; 64],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
+}
+
 /// `struct loop_config` of `linux/loop.h`.
 #[repr(C)]
 struct LoopConfig {
@@ -62,6 +80,7 @@ mod raw {
     nix::ioctl_write_int_bad!(loop_set_fd, 0x4c00);
     nix::ioctl_none_bad!(loop_clr_fd, 0x4c01);
     nix::ioctl_write_ptr_bad!(loop_set_status64, 0x4c04, LoopInfo);
+    nix::ioctl_read_bad!(loop_get_status64, 0x4c05, LoopInfo);
     nix::ioctl_write_int_bad!(loop_set_block_size, 0x4c09);
     nix::ioctl_write_ptr_bad!(loop_configure, 0x4c0a, LoopConfig);
     nix::ioctl_none_bad!(loop_ctl_get_free, 0x4c82);
@@ -228,6 +247,16 @@ fn failed(error: io::Error) -> Error {
     Error::from_io(error, "attaching", "a loop device")
 }
 
+/// The number (as in `st_rdev`) of the block device that backs the loop device `name`; `None` if a file does, or if that
+/// cannot be told.
+pub(super) fn backing_device(roots: &KernelRoots, name: &str) -> Option<u64> {
+    let node = File::open(roots.node(&DeviceName::new(name)).ok()?).ok()?;
+    let mut info = LoopInfo::EMPTY;
+    // SAFETY: the descriptor is open for the call, and `info` has the layout of `struct loop_info64`.
+    unsafe { raw::loop_get_status64(node.as_raw_fd(), &mut info).ok()? };
+    (info.rdevice != 0).then_some(info.rdevice)
+}
+
 fn free_number(control: &File) -> io::Result<c_int> {
     // SAFETY: the descriptor is open for the call; LOOP_CTL_GET_FREE has no argument.
     Ok(unsafe { raw::loop_ctl_get_free(control.as_raw_fd())? })
@@ -270,21 +299,7 @@ fn configure(node: &File, backing: &Backing<'_>) -> io::Result<()> {
 }
 
 fn info(backing: &Backing<'_>, flags: u32) -> LoopInfo {
-    LoopInfo {
-        device: 0,
-        inode: 0,
-        rdevice: 0,
-        offset: backing.offset_bytes,
-        size_limit: backing.len_bytes,
-        number: 0,
-        encrypt_type: 0,
-        encrypt_key_size: 0,
-        flags,
-        file_name: [0; 64],
-        crypt_name: [0; 64],
-        encrypt_key: [0; 32],
-        init: [0; 2],
-    }
+    LoopInfo { offset: backing.offset_bytes, size_limit: backing.len_bytes, flags, ..LoopInfo::EMPTY }
 }
 
 /// For kernels before 5.8. A device that is half configured is detached again.

@@ -9,6 +9,7 @@ use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
 use super::roots::KernelRoots;
 use super::sysfs;
+use super::write_protection::{self, WriteProtection};
 use crate::host::{TreeFile, Volumes, tell};
 use crate::{Access, DeviceName, Error, ErrorKind, Holder, Region, Result};
 use std::fs::File;
@@ -20,8 +21,10 @@ pub(super) struct RegionDevice {
     roots: KernelRoots,
     device: DeviceName,
     attached: Option<Attached>,
-    /// Whether the kernel refused writes to a device used directly before we asked it to.
+    /// Whether the kernel refused writes to a device used directly before we asked it to; `None` for any other and once
+    /// it is closed.
     read_only_before: Option<bool>,
+    protection: WriteProtection,
 }
 
 struct Attached {
@@ -89,24 +92,29 @@ impl RegionDevice {
     /// `Busy` if it is mounted or held; `ReadOnly` if writing is asked for and refused; `OutOfRange`.
     pub(super) fn open(
         roots: &KernelRoots,
+        protection: &WriteProtection,
         volumes: &Volumes,
         region: &Region,
         access: Access,
     ) -> Result<Self> {
+        let (read_only_before, protection) = (None, protection.clone());
         if let Some(device) = exact_device(roots, region)? {
-            let mut opened = Self { roots: roots.clone(), device, attached: None, read_only_before: None };
+            let mut opened =
+                Self { roots: roots.clone(), device, attached: None, read_only_before, protection };
             opened.claim_directly(access)?;
             return Ok(opened);
         }
         let attached = attach(roots, volumes, region, access)?;
         let device = attached.loop_device.device().clone();
-        let opened = Self { roots: roots.clone(), device, attached: Some(attached), read_only_before: None };
+        let attached = Some(attached);
+        let opened = Self { roots: roots.clone(), device, attached, read_only_before, protection };
         opened.set_access(access)?;
         Ok(opened)
     }
 
     /// The exclusive open is only a question: mount(2) and the tools take the device for themselves.
     fn claim_directly(&mut self, access: Access) -> Result<()> {
+        write_protection::recover(&self.roots, &self.device)?;
         let file = match open_node(&self.roots, &self.device, OpenMode::Exclusive) {
             Err(error) if error.kind() == ErrorKind::ReadOnly && access == Access::ReadOnly => {
                 open_node(&self.roots, &self.device, OpenMode::ExclusiveRead)?
@@ -117,10 +125,10 @@ impl RegionDevice {
         let before = ioctl::is_read_only(&file).map_err(failed)?;
         if access == Access::ReadWrite {
             if before {
-                return Err(refuses_writes(&self.device));
+                return Err(write_protection::refused(&self.device));
             }
         } else {
-            ioctl::set_read_only(&file, true).map_err(failed)?;
+            self.protection.protect(&self.roots, &self.device, &file)?;
         }
         self.read_only_before = Some(before);
         let_go(&self.roots, &self.device, file)
@@ -144,17 +152,20 @@ impl RegionDevice {
         let read_only = access == Access::ReadOnly;
         if let Some(attached) = &self.attached {
             return match (attached.read_only, access) {
-                (true, Access::ReadWrite) => Err(refuses_writes(&self.device)),
+                (true, Access::ReadWrite) => Err(write_protection::refused(&self.device)),
                 (true, Access::ReadOnly) => Ok(()),
                 (false, _) => attached.loop_device.set_read_only(read_only),
             };
         }
         if !read_only && self.read_only_before == Some(true) {
-            return Err(refuses_writes(&self.device));
+            return Err(write_protection::refused(&self.device));
         }
         let file = open_node(&self.roots, &self.device, OpenMode::Read)?;
-        ioctl::set_read_only(&file, read_only)
-            .map_err(|error| Error::from_io(error, "setting read-only", self.device.as_str()))
+        if read_only {
+            self.protection.protect(&self.roots, &self.device, &file)
+        } else {
+            self.protection.release(&self.device, &file)
+        }
     }
 
     /// Lets go of the device; what was written is on its medium after `Ok`.
@@ -195,11 +206,6 @@ impl BackingFile {
     }
 }
 
-fn refuses_writes(device: &DeviceName) -> Error {
-    let detail = "the kernel refuses writes to it (see blockdev --setrw)";
-    Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail)
-}
-
 fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Access) -> Result<Attached> {
     let (backing, read_only, sector_len_bytes) = match &region.holder {
         Holder::Device(device) => {
@@ -214,7 +220,7 @@ fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Acces
             let sector = ioctl::sector_len_bytes(&file).map_err(failed)?;
             let read_only = protected || ioctl::is_read_only(&file).map_err(failed)?;
             if read_only && access == Access::ReadWrite {
-                return Err(refuses_writes(device));
+                return Err(write_protection::refused(device));
             }
             (BackingFile::Device(file), read_only, sector)
         }

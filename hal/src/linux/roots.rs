@@ -1,4 +1,4 @@
-//! Where the kernel shows itself: `/dev`, `/sys` and `/proc`, or stand-ins for them in tests.
+//! Where the kernel shows itself: `/dev`, `/sys` and `/proc`, and `/run` beside them, or stand-ins for them in tests.
 
 use crate::{DeviceName, Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -12,11 +12,13 @@ pub struct KernelRoots {
     pub sys: PathBuf,
     /// `/proc`.
     pub proc: PathBuf,
+    /// `/run`: where a run leaves records for the next one.
+    pub run: PathBuf,
 }
 
 impl Default for KernelRoots {
     fn default() -> Self {
-        Self { dev: "/dev".into(), sys: "/sys".into(), proc: "/proc".into() }
+        Self { dev: "/dev".into(), sys: "/sys".into(), proc: "/proc".into(), run: "/run".into() }
     }
 }
 

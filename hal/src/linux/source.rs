@@ -1,115 +1,96 @@
-//! A block device that is captured: opened read-only, and set read-only in the kernel while it is open.
+//! A block device that is captured: claimed, opened read-only, and set read-only in the kernel while it is open.
 //!
-//! The kernel's flag also stops writes that no one here asks for, such as a journal replay by a curious automounter.
+//! The claim keeps mounts, mappings and other claims away, in every mount namespace; the flag keeps out programs that write
+//! to the device without asking. One that had it open for writing before is found and refused.
 
+use super::claim::let_go;
 use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
+use super::holders;
 use super::ioctl;
 use super::roots::KernelRoots;
 use super::sysfs;
+use super::write_protection::{self, WriteProtection};
 use crate::host::tell;
 use crate::{DeviceName, Error, ErrorKind, Result, Source};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Read-only flags that sources have set, counted, so that the last of several sources restores what was before.
-#[derive(Debug, Default)]
-pub(super) struct Locks {
-    held: Mutex<BTreeMap<DeviceName, Lock>>,
-}
-
-#[derive(Debug)]
-struct Lock {
-    sources: usize,
-    /// Whether it was read-only before.
-    before: bool,
-}
-
-impl Locks {
-    fn take(&self, device: &DeviceName, file: &File) -> std::io::Result<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = held.get_mut(device) {
-            lock.sources += 1;
-            return Ok(());
-        }
-        let before = ioctl::is_read_only(file)?;
-        if !before {
-            ioctl::set_read_only(file, true)?;
-        }
-        held.insert(device.clone(), Lock { sources: 1, before });
-        Ok(())
-    }
-
-    /// Takes back every flag at once: for a program that ends without closing its sources.
-    pub(super) fn release_all(&self, roots: &KernelRoots) -> Result<()> {
-        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut first_error = None;
-        for (device, _) in held.into_iter().filter(|(_, lock)| !lock.before) {
-            let restored = open_node(roots, &device, OpenMode::Read).and_then(|file| {
-                ioctl::set_read_only(&file, false)
-                    .map_err(|error| Error::from_io(error, "making writable again", device.as_str()))
-            });
-            if let Err(error) = restored {
-                first_error.get_or_insert(error);
-            }
-        }
-        first_error.map_or(Ok(()), Err)
-    }
-
-    fn release(&self, device: &DeviceName, file: &File) -> std::io::Result<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lock) = held.get_mut(device) else { return Ok(()) };
-        lock.sources -= 1;
-        if lock.sources > 0 {
-            return Ok(());
-        }
-        let before = lock.before;
-        held.remove(device);
-        if before { Ok(()) } else { ioctl::set_read_only(file, false) }
-    }
-}
 
 /// An open source.
 pub(super) struct BlockSource {
     roots: KernelRoots,
-    locks: Arc<Locks>,
+    protection: WriteProtection,
     device: DeviceName,
-    /// The device first, then those of its partitions that are locked with it; empty once closed.
+    /// The device first, then those of its partitions that are protected with it; empty once closed.
     open: Vec<(DeviceName, File)>,
     len_bytes: u64,
+    use_as: UseAs,
+}
+
+/// What a source is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UseAs {
+    /// Capturing it: nobody else may have it.
+    Medium,
+    /// A look beside those who use it.
+    Shared,
 }
 
 impl BlockSource {
-    pub(super) fn open(roots: &KernelRoots, locks: &Arc<Locks>, device: &DeviceName) -> Result<Self> {
-        let file = open_node(roots, device, OpenMode::Read)?;
+    /// Opens `device`. As a medium it is claimed in the kernel, which refuses that while it or a part of it is mounted
+    /// anywhere, mapped, or claimed by another program; then nothing can be done to it until the source is closed.
+    pub(super) fn open(
+        roots: &KernelRoots,
+        protection: &WriteProtection,
+        device: &DeviceName,
+        use_as: UseAs,
+    ) -> Result<Self> {
+        let is_medium = use_as == UseAs::Medium;
+        let file =
+            open_node(roots, device, if is_medium { OpenMode::ExclusiveRead } else { OpenMode::Read })?;
         let len_bytes = medium_len_bytes(&file, device)?;
         let mut source = Self {
             roots: roots.clone(),
-            locks: Arc::clone(locks),
+            protection: protection.clone(),
             device: device.clone(),
-            open: Vec::new(),
+            open: vec![(device.clone(), file)],
             len_bytes,
+            use_as,
         };
-        source.lock(device.clone(), file)?;
-        // The flag of the whole device does not cover its partitions. One that is mounted keeps its own: taking it away
-        // under a mounted file system would break that, and whether it may be mounted is not decided here.
-        let in_use = super::usage::Usage::read(roots)?;
-        let directory = roots.class_block(device);
-        for partition in sysfs::partitions(&directory) {
-            if in_use.of(&directory.join(partition.name.as_str()), &[]).is_none() {
-                let file = open_node(roots, &partition.name, OpenMode::Read)?;
-                source.lock(partition.name, file)?;
-            }
+        if is_medium {
+            source.hold_still()?;
         }
         Ok(source)
     }
 
-    fn lock(&mut self, device: DeviceName, file: File) -> Result<()> {
-        self.locks
-            .take(&device, &file)
-            .map_err(|error| Error::from_io(error, "setting read-only", device.as_str()))?;
-        self.open.push((device, file));
+    /// After this nothing changes the medium, and reads are of the medium and not of an old cache.
+    fn hold_still(&mut self) -> Result<()> {
+        if let Some(holder) = holders::behind_a_loop_device(&self.roots, &self.device) {
+            return Err(Error::new(ErrorKind::Busy, "opening", self.device.as_str(), holder));
+        }
+        write_protection::recover(&self.roots, &self.device)?;
+        for partition in sysfs::partitions(&self.roots.class_block(&self.device)) {
+            match open_node(&self.roots, &partition.name, OpenMode::Read) {
+                Ok(file) => self.open.push((partition.name, file)),
+                // A `/dev` that is not the kernel's own need not have them; they are not read through their nodes then.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // What a program that is gone wrote through a partition's node may wait in that node's cache.
+        self.flush()?;
+        // The flag of the whole device does not cover its partitions on older kernels.
+        for (device, file) in &self.open {
+            self.protection.protect(&self.roots, device, file)?;
+        }
+        holders::wait_for_writers(&self.roots, &self.device)?;
+        self.flush()
+    }
+
+    fn flush(&self) -> Result<()> {
+        for (device, file) in self.open.iter().rev() {
+            let flushed = ioctl::flush_buffers(file).and_then(|()| ioctl::drop_clean_pages(file));
+            flushed.map_err(|error| Error::from_io(error, "flushing", device.as_str()))?;
+        }
         Ok(())
     }
 }
@@ -141,10 +122,15 @@ impl Source for BlockSource {
     fn close(&mut self) -> Result<()> {
         let mut first_error = None;
         for (device, file) in self.open.drain(..).rev() {
-            let released = self.locks.release(&device, &file);
-            let closed = ioctl::close_checked(file);
+            let released = self.protection.release(&device, &file);
+            let is_claim = self.use_as == UseAs::Medium && device == self.device;
+            let closed = if is_claim {
+                let_go(&self.roots, &device, file)
+            } else {
+                ioctl::close_checked(file).map_err(|error| Error::from_io(error, "closing", device.as_str()))
+            };
             if let Err(error) = released.and(closed) {
-                first_error.get_or_insert(Error::from_io(error, "closing", device.as_str()));
+                first_error.get_or_insert(error);
             }
         }
         first_error.map_or(Ok(()), Err)

@@ -6,6 +6,7 @@
 
 use super::roots::{KernelRoots, attribute, number};
 use super::usage::Usage;
+use super::write_protection;
 use crate::{BlockDevice, DeviceKind, DeviceName, Error, Partition, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -59,7 +60,8 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockD
             .unwrap_or(512),
         // The attribute is the RMB bit of SCSI only: 0 for SD cards and for most sticks.
         removable: number(path, "removable") == Some(1) || matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
-        read_only: number(path, "ro") == Some(1),
+        read_only: number(path, "ro") == Some(1)
+            && !write_protection::is_left_behind(roots, &DeviceName::new(name)),
         has_boot_areas: roots.sys.join("block").join(format!("{name}boot0")).exists(),
         in_use: usage.of(path, &partitions),
         partitions,

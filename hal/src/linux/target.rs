@@ -3,9 +3,11 @@
 use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::direct::DirectReader;
 use super::force_ro::ForceReadOnly;
+use super::holders;
 use super::ioctl;
 use super::roots::KernelRoots;
 use super::source::closed;
+use super::write_protection;
 use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Target};
 use nix::libc;
 use std::fs::{File, OpenOptions};
@@ -62,13 +64,21 @@ impl BlockTarget {
             return Err(Error::new(ErrorKind::WrongDevice, "opening", device.as_str(), detail));
         }
         let to_look_at = matches!(use_as, UseAs::AreaToLookAt);
+        if matches!(use_as, UseAs::Medium) {
+            write_protection::recover(roots, device)?;
+        }
         let mode = if to_look_at { OpenMode::ExclusiveRead } else { OpenMode::Exclusive };
         let file = open_node(roots, device, mode)?;
         let failed = |error| Error::from_io(error, "opening", device.as_str());
         let len_bytes = medium_len_bytes(&file, device)?;
         if !to_look_at && ioctl::is_read_only(&file).map_err(failed)? {
-            let detail = "the kernel or a write-protect switch refuses writes";
-            return Err(Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail));
+            return Err(write_protection::refused(device));
+        }
+        if matches!(use_as, UseAs::Medium) {
+            if let Some(holder) = holders::behind_a_loop_device(roots, device) {
+                return Err(Error::new(ErrorKind::Busy, "opening", device.as_str(), holder));
+            }
+            holders::wait_for_writers(roots, device)?;
         }
         Ok(Self {
             roots: roots.clone(),

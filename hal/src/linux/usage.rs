@@ -1,22 +1,51 @@
-//! What holds a block device: mounts, swap, mappings over it, loop devices backed by it.
+//! What holds a block device: mounts in any mount namespace, swap, mappings over it, loop devices backed by it.
 
+use super::loop_device::backing_device;
+use super::namespaces::{self, OtherTable};
 use super::roots::{KernelRoots, attribute};
 use crate::{Error, Partition, Result};
+use nix::libc;
 use std::path::Path;
 
 /// Who uses which block device, at one moment.
 pub(super) struct Usage {
-    /// Device number as `major:minor`, source as the mounter named it, mount point.
-    mounts: Vec<(String, String, String)>,
+    mounts: Vec<Mount>,
     /// Path of the swap device.
     swaps: Vec<String>,
-    /// Backing path, name of the loop device.
-    loops: Vec<(String, String)>,
+    loops: LoopDevices,
     dev: String,
 }
 
+/// The loop devices that are attached.
+pub(super) struct LoopDevices {
+    found: Vec<Loop>,
+    dev: String,
+}
+
+/// A mount of a block device.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    /// Device number as `major:minor`.
+    number: String,
+    /// Source as the mounter named it.
+    source: String,
+    /// Mount point.
+    point: String,
+    /// Whose mount it is, if it is not the user's: ` in the mount namespace of ...`.
+    whose: String,
+}
+
+struct Loop {
+    name: String,
+    /// Backing path, as seen from here.
+    backing: String,
+    /// Number of the backing device, whose path may be that of another root directory.
+    number: Option<String>,
+}
+
 impl Usage {
-    /// Reads the kernel's tables. The mount table is the calling thread's, as mounts may be private to it.
+    /// Reads the kernel's tables. Mounts are those of the calling thread first, then those of every other mount
+    /// namespace that `/proc` shows: all of them keep a device busy.
     ///
     /// # Errors
     /// If there is no table of mounts: then nothing can be called unused.
@@ -30,10 +59,13 @@ impl Usage {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::from_io(error, "reading", "the table of swap areas")),
         };
+        let mounts = String::from_utf8_lossy(&mounts).into_owned();
+        let own = mounts.lines().filter_map(|line| mount(line, ""));
+        let others = namespaces::other_tables(roots);
         Ok(Self {
-            mounts: String::from_utf8_lossy(&mounts).lines().filter_map(mount).collect(),
+            mounts: own.chain(others.iter().flat_map(mounts_of)).collect(),
             swaps: String::from_utf8_lossy(&swaps).lines().skip(1).filter_map(first_field).collect(),
-            loops: loops(roots),
+            loops: LoopDevices::read(roots),
             dev: roots.dev.display().to_string(),
         })
     }
@@ -44,15 +76,19 @@ impl Usage {
         std::iter::once(path.to_owned()).chain(parts).find_map(|path| self.of_one(&path))
     }
 
-    fn of_one(&self, path: &Path) -> Option<String> {
+    /// What holds the device or partition with the sysfs directory `path`.
+    pub(super) fn of_one(&self, path: &Path) -> Option<String> {
         let name = path.file_name()?.to_string_lossy();
         let node = format!("{}/{name}", self.dev);
         let number = attribute(path, "dev").unwrap_or_default();
-        if let Some((_, _, point)) =
-            // btrfs shows a number of its own, but names the device.
-            self.mounts.iter().find(|(device, source, _)| *device == number || *source == node)
-        {
-            return Some(format!("mounted at {point}"));
+        // btrfs shows a number of its own, but names the device.
+        let holds = |mount: &&Mount| mount.number == number || mount.source == node;
+        // Where it is mounted for the user is of more use than a copy of that mount elsewhere.
+        let mut holding = self.mounts.iter().filter(holds);
+        let first = holding.next();
+        let plain = first.into_iter().chain(holding).find(|mount| mount.whose.is_empty());
+        if let Some(mount) = plain.or(first) {
+            return Some(format!("mounted at {}{}", mount.point, mount.whose));
         }
         if self.swaps.contains(&node) {
             return Some("swap".to_owned());
@@ -60,21 +96,50 @@ impl Usage {
         // Absent on kernels without stacked devices.
         if let Ok(mut holders) = std::fs::read_dir(path.join("holders")) {
             if let Some(Ok(holder)) = holders.next() {
-                return Some(format!("held by {}", holder.file_name().to_string_lossy()));
+                let mapped = attribute(&holder.path(), "dm/name").map(|name| format!(" ({name})"));
+                let holder = holder.file_name();
+                return Some(format!("held by {}{}", holder.to_string_lossy(), mapped.unwrap_or_default()));
             }
         }
-        let backed = self.loops.iter().find(|(backing, _)| *backing == node);
-        backed.map(|(_, name)| format!("behind {name}"))
+        self.loops.over(path)
     }
 }
 
+impl LoopDevices {
+    pub(super) fn read(roots: &KernelRoots) -> Self {
+        Self { found: loops(roots), dev: roots.dev.display().to_string() }
+    }
+
+    /// The one that is backed by the device or partition with the sysfs directory `path`.
+    pub(super) fn over(&self, path: &Path) -> Option<String> {
+        let node = format!("{}/{}", self.dev, path.file_name()?.to_string_lossy());
+        let number = attribute(path, "dev");
+        let backed =
+            |found: &&Loop| found.backing == node || (found.number.is_some() && found.number == number);
+        self.found.iter().find(backed).map(|found| format!("behind {}", found.name))
+    }
+}
+
+fn mounts_of(table: &OtherTable) -> Vec<Mount> {
+    let whose = match table.is_of_parent {
+        true => String::new(),
+        false => format!(" in the mount namespace of {}", table.process),
+    };
+    table.text.lines().filter_map(|line| mount(line, &whose)).collect()
+}
+
 /// Fields of `Documentation/filesystems/proc.rst`, 3.5: after the separator come type and source.
-fn mount(line: &str) -> Option<(String, String, String)> {
+fn mount(line: &str, whose: &str) -> Option<Mount> {
     let (fields, rest) = line.split_once(" - ")?;
     let mut fields = fields.split(' ').skip(2);
     let (number, point) = (fields.next()?, fields.nth(1)?);
     let source = rest.split(' ').nth(1)?;
-    Some((number.to_owned(), unescape(source), unescape(point)))
+    Some(Mount {
+        number: number.to_owned(),
+        source: unescape(source),
+        point: unescape(point),
+        whose: whose.to_owned(),
+    })
 }
 
 fn first_field(line: &str) -> Option<String> {
@@ -99,14 +164,18 @@ fn unescape(text: &str) -> String {
     plain + rest
 }
 
-fn loops(roots: &KernelRoots) -> Vec<(String, String)> {
+fn loops(roots: &KernelRoots) -> Vec<Loop> {
     let Ok(entries) = std::fs::read_dir(roots.sys.join("block")) else { return Vec::new() };
     entries
         .filter_map(|entry| {
             let entry = entry.ok()?;
             let name = entry.file_name().to_str()?.to_owned();
             let backing = attribute(&entry.path(), "loop/backing_file")?;
-            Some((backing, name))
+            // What is a file here is no device: no need to open the loop device.
+            let is_file = std::fs::metadata(&backing).is_ok_and(|backing| backing.is_file());
+            let number = (!is_file).then(|| backing_device(roots, &name)).flatten();
+            let number = number.map(|number| format!("{}:{}", libc::major(number), libc::minor(number)));
+            Some(Loop { name, backing, number })
         })
         .collect()
 }
@@ -118,8 +187,10 @@ mod tests {
     #[test]
     fn mount_lines_are_taken_apart() {
         let line = r"36 35 98:1 / /mnt\0402 rw,noatime master:1 - ext3 /dev/ro\134ot rw,errors=continue";
-        assert_eq!(mount(line), Some(("98:1".into(), r"/dev/ro\ot".into(), "/mnt 2".into())));
-        assert_eq!(mount("garbage"), None);
+        let found = mount(line, " elsewhere").unwrap();
+        assert_eq!((found.number.as_str(), found.source.as_str()), ("98:1", r"/dev/ro\ot"));
+        assert_eq!((found.point.as_str(), found.whose.as_str()), ("/mnt 2", " elsewhere"));
+        assert_eq!(mount("garbage", ""), None);
         assert_eq!(unescape(r"a\04"), r"a\04");
         assert_eq!(unescape(r"ä\999\"), r"ä\999\");
     }

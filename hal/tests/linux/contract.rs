@@ -9,7 +9,7 @@ use replicator_hal::{
 };
 use std::any::Any;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +53,11 @@ impl block::DeviceFixture for LoopMedium {
 
     fn other_opener(&self) -> Option<Box<dyn Any>> {
         Some(Box::new(File::open(&self.medium.node).unwrap()))
+    }
+
+    fn other_holder(&self) -> Option<Box<dyn Any>> {
+        let exclusive = File::options().read(true).custom_flags(nix::libc::O_EXCL).open(&self.medium.node);
+        Some(Box::new(exclusive.unwrap()))
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {

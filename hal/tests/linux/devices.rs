@@ -6,8 +6,10 @@ use replicator_hal::{
     Access, BlockDevices, CacheBypass, DeviceKind, DeviceName, ErrorKind, FileSystems, Flavour, Format, io,
 };
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 #[test]
 fn loop_devices_are_listed_with_their_partitions() {
@@ -142,11 +144,10 @@ fn a_source_is_read_only_in_the_kernel_while_it_is_open() {
     assert!(read_only(medium.node()) && read_only(&partition));
     let written = File::options().write(true).open(&medium.node).and_then(|node| node.write_at(&[1], 0));
     assert!(written.is_err());
-    assert_eq!(bench.devices.open_target(&medium.name).err().unwrap().kind(), ErrorKind::ReadOnly);
-    let second = bench.devices.open_source(&medium.name).unwrap();
+    assert_eq!(bench.devices.open_target(&medium.name).err().unwrap().kind(), ErrorKind::Busy);
+    let partition_name = DeviceName::new(format!("{}p1", medium.name));
+    assert_eq!(bench.devices.open_source(&partition_name).err().unwrap().kind(), ErrorKind::Busy);
     source.close().unwrap();
-    assert!(read_only(medium.node()), "another source is still open");
-    drop(second);
     assert!(!read_only(medium.node()) && !read_only(&partition));
     assert!(source.read_at(0, &mut [0; 1]).is_err());
 
@@ -176,9 +177,94 @@ fn devices_in_use_are_busy() {
     let error = bench.devices.open_target(&medium.name).err();
     let listed = bench.devices.list().unwrap().into_iter().find(|device| device.name == medium.name);
     run("umount", &[point.to_str().unwrap()]);
-    assert_eq!(error.unwrap().kind(), ErrorKind::Busy);
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains(&format!("mounted at {}", point.display())), "{error}");
     assert_eq!(listed.unwrap().in_use, Some(format!("mounted at {}", point.display())));
     bench.devices.open_target(&medium.name).unwrap().close().unwrap();
+}
+
+/// How a capture and a write of `name` are refused.
+fn refusals(bench: &Bench, name: &DeviceName) -> [String; 2] {
+    let (source, target) = (bench.devices.open_source(name), bench.devices.open_target(name));
+    [source.err().unwrap(), target.err().unwrap()].map(|error| {
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        error.to_string()
+    })
+}
+
+#[test]
+fn a_partition_that_is_mounted_in_another_namespace_keeps_its_disk_busy() {
+    let test = "a_partition_that_is_mounted_in_another_namespace_keeps_its_disk_busy";
+    let Some(bench) = Bench::new(test) else { return };
+    let medium = bench.medium("sd", 16 * MIB);
+    medium.partition(MIB, 8 * MIB);
+    let partition = format!("{}p1", medium.node());
+    run("mke2fs", &["-q", "-F", &partition]);
+    let script = "mount \"$1\" /mnt && echo mounted && read line && umount /mnt";
+    let mut holder = Command::new("unshare")
+        .args(["-m", "--propagation", "private", "sh", "-c", script, "holder", &partition])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let listed = bench.devices.list().unwrap().into_iter().find(|device| device.name == medium.name);
+    let refused = refusals(&bench, &medium.name);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(line, "mounted\n");
+    let who = format!("mounted at /mnt in the mount namespace of process {}", holder.id());
+    assert!(listed.unwrap().in_use.unwrap().starts_with(&who));
+    assert!(refused.iter().all(|refused| refused.contains(&who)), "{refused:?}");
+    bench.devices.open_source(&medium.name).unwrap().close().unwrap();
+    bench.devices.open_target(&medium.name).unwrap().close().unwrap();
+}
+
+#[test]
+fn what_another_program_can_write_to_is_busy() {
+    let Some(bench) = Bench::new("what_another_program_can_write_to_is_busy") else { return };
+    let medium = bench.medium("sd", 4 * MIB);
+    // No claim shows a plain open for writing.
+    for (redirection, words) in [("exec 3<>", "has it open for writing"), ("exec 3<", "")] {
+        let script = format!("{redirection} \"$1\" && echo open && read line");
+        let mut writer = Command::new("sh")
+            .args(["-c", &script, "writer", medium.node()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(writer.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        if words.is_empty() {
+            // Who only reads is in nobody's way.
+            bench.devices.open_source(&medium.name).unwrap().close().unwrap();
+            bench.devices.open_target(&medium.name).unwrap().close().unwrap();
+        } else {
+            let refused = refusals(&bench, &medium.name);
+            let who = format!("process {} (sh) {words}", writer.id());
+            assert!(refused.iter().all(|refused| refused.contains(&who)), "{refused:?}");
+        }
+        drop(writer.stdin.take());
+        writer.wait().unwrap();
+    }
+    bench.devices.open_source(&medium.name).unwrap().close().unwrap();
+}
+
+#[test]
+fn what_lies_behind_a_loop_device_is_busy() {
+    let Some(bench) = Bench::new("what_lies_behind_a_loop_device_is_busy") else { return };
+    let medium = bench.medium("sd", 16 * MIB);
+    medium.partition(MIB, 8 * MIB);
+    for behind in [medium.node().to_owned(), format!("{}p1", medium.node())] {
+        let over = bench.attach(Path::new(&behind), &[]);
+        let who = format!("behind {}", over.name);
+        let refused = refusals(&bench, &medium.name);
+        assert!(refused.iter().all(|refused| refused.contains(&who)), "{refused:?}");
+        drop(over);
+        bench.devices.open_source(&medium.name).unwrap().close().unwrap();
+    }
 }
 
 #[test]

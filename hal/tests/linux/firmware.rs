@@ -59,7 +59,7 @@ impl Flashed {
         memory[REGISTER.0 as usize..][..4].copy_from_slice(&REGISTER.1.to_ne_bytes());
         std::fs::write(dev.join("mem"), memory).unwrap();
         let devices =
-            Arc::new(LinuxDevices::new(KernelRoots { dev, sys: sys.clone(), proc: "/proc".into() }));
+            Arc::new(LinuxDevices::new(KernelRoots { dev, sys: sys.clone(), ..KernelRoots::default() }));
         let volumes = Arc::<Volumes>::default();
         let drive = root.join("drive");
         std::fs::create_dir(&drive).unwrap();

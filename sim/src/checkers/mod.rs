@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod captured;
+pub mod claimed;
 pub mod containment;
 pub mod converges;
 pub mod decode;
@@ -43,7 +44,7 @@ use crate::runner::{Complaint, Evidence};
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers with their names.
-pub const CHECKERS: [(&str, Check); 26] = [
+pub const CHECKERS: [(&str, Check); 27] = [
     ("source-unchanged (S1)", source_unchanged::check),
     ("drive-unchanged (S2)", drive_unchanged::check),
     ("valid-names (S3)", valid_names::check),
@@ -51,6 +52,7 @@ pub const CHECKERS: [(&str, Check); 26] = [
     ("right-target (S5)", right_target::check),
     ("firmware (S5, S6, S7, S10)", firmware::check),
     ("success-is-true (S6)", success_is_true::check),
+    ("claimed (S6, S14)", claimed::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),
     ("refused-untouched (S9)", refused_untouched::check),

@@ -110,6 +110,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
             };
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.dirty)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_open)));
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_elsewhere)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.write_cache)));
         add(&|story| medium(story, &|medium| medium.table.take().is_some()));

@@ -180,6 +180,7 @@ fn medium(scenario: &Scenario, name: &str, device: &str, kind: DeviceKind) -> Re
     let len_bytes = if spec.absent { 0 } else { spec.len.0 };
     let mut medium = Medium::new(name, device, kind, len_bytes).with(|identity| {
         identity.another_holder = spec.held_open;
+        identity.held_elsewhere = spec.held_elsewhere;
         identity.write_cache = spec.write_cache;
         identity.serial = Some(identity_of(name));
     });

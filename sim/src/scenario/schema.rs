@@ -240,6 +240,9 @@ pub struct MediumSpec {
     /// Something else holds the device open all the time, so that its page cache stays.
     #[serde(default)]
     pub held_open: bool,
+    /// Something that no table of this system shows holds the device for writing: a mount in another mount namespace.
+    #[serde(default)]
+    pub held_elsewhere: bool,
 }
 
 impl MediumSpec {

@@ -22,6 +22,10 @@ impl BlockDevices for CachedDevices {
         self.0.open_source(device)
     }
 
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        self.0.open_shared(device)
+    }
+
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
         Ok(Box::new(CachedTarget(self.0.open_target(device)?)))
     }

@@ -284,6 +284,10 @@ impl BlockDevices for Shared {
         }))
     }
 
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        panic!("a capture opened {device} without a claim");
+    }
+
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
         panic!("a capture opened {device} for writing");
     }

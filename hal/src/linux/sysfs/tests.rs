@@ -37,7 +37,7 @@ impl FakeBoard {
 
     fn roots(&self) -> KernelRoots {
         let root = self.root.path();
-        KernelRoots { dev: "/dev".into(), sys: root.join("sys"), proc: root.join("proc") }
+        KernelRoots { sys: root.join("sys"), proc: root.join("proc"), ..KernelRoots::default() }
     }
 
     fn list(&self) -> Vec<BlockDevice> {

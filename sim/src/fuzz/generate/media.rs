@@ -56,6 +56,7 @@ impl Swarm {
             table,
             write_cache: self.write_caches && self.one_in(2),
             held_open: self.one_in(8),
+            held_elsewhere: self.one_in(32),
             rootfs_partition: self.one_in(12).then(|| 1 + self.random.below(3) as u32),
             var_log_link: link.then(|| self.pick(&["/data/log", "../../../../../data/log"]).to_owned()),
             ..medium(content, len_bytes)
@@ -168,6 +169,7 @@ pub(super) fn medium(content: Content, len_bytes: u64) -> MediumSpec {
         file_system: None,
         rootfs_partition: None,
         held_open: false,
+        held_elsewhere: false,
         table: None,
         write_cache: false,
     }

@@ -1,0 +1,91 @@
+//! Who holds a device that the kernel says is busy, in words; and whether a program has it open for writing, which no
+//! exclusive open shows.
+
+use super::namespaces::{self, Process};
+use super::roots::{KernelRoots, attribute};
+use super::sysfs;
+use super::usage::{LoopDevices, Usage};
+use crate::{DeviceName, Error, ErrorKind};
+use nix::libc;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// For udev and for who has just written: both close a device soon.
+const PATIENCE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Where nothing is found: all that can hold a device without a name in this system's tables.
+const UNKNOWN: &str = "it is held by something that does not show here: a mount in another mount namespace (a container), a \
+    device-mapper target, a RAID or a program that opened it exclusively";
+
+/// The sysfs directories of what shares bytes with `device`: a whole device and its partitions, or a partition and its
+/// whole device; `device` itself first.
+pub(super) fn family(roots: &KernelRoots, device: &DeviceName) -> Vec<PathBuf> {
+    let link = roots.class_block(device);
+    let own = std::fs::canonicalize(&link).unwrap_or(link);
+    let mut family = vec![own.clone()];
+    if own.join("partition").exists() {
+        family.extend(own.parent().map(PathBuf::from));
+    } else {
+        let partitions = sysfs::partitions(&own);
+        family.extend(partitions.iter().map(|partition| own.join(partition.name.as_str())));
+    }
+    family
+}
+
+fn numbers(family: &[PathBuf]) -> Vec<u64> {
+    let number = |directory: &PathBuf| {
+        let text = attribute(directory, "dev")?;
+        let (major, minor) = text.split_once(':')?;
+        Some(libc::makedev(major.parse().ok()?, minor.parse().ok()?))
+    };
+    family.iter().filter_map(number).collect()
+}
+
+/// What holds `device`, as far as the kernel tells.
+pub(super) fn of(roots: &KernelRoots, device: &DeviceName) -> String {
+    let family = family(roots, device);
+    if let Ok(usage) = Usage::read(roots) {
+        if let Some(holder) = family.iter().find_map(|directory| usage.of_one(directory)) {
+            return holder;
+        }
+    }
+    match namespaces::opener(roots, &numbers(&family), false) {
+        Some(process) => format!("open in {process}"),
+        None => UNKNOWN.to_owned(),
+    }
+}
+
+/// The loop device behind which `device` or a part of it lies: one does not claim what backs it.
+pub(super) fn behind_a_loop_device(roots: &KernelRoots, device: &DeviceName) -> Option<String> {
+    let loops = LoopDevices::read(roots);
+    family(roots, device).iter().find_map(|directory| loops.over(directory))
+}
+
+/// The error of a device that something else holds.
+pub(super) fn busy(roots: &KernelRoots, device: &DeviceName) -> Error {
+    Error::new(ErrorKind::Busy, "opening", device.as_str(), of(roots, device))
+}
+
+/// Waits until no other program can write to `device`, for a while.
+///
+/// # Errors
+/// `Busy`, with the program's name.
+pub(super) fn wait_for_writers(roots: &KernelRoots, device: &DeviceName) -> crate::Result<()> {
+    let devices = numbers(&family(roots, device));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match writer(roots, &devices) {
+            None => return Ok(()),
+            Some(process) if Instant::now() >= deadline => {
+                let detail = format!("{process} has it open for writing");
+                return Err(Error::new(ErrorKind::Busy, "opening", device.as_str(), detail));
+            }
+            Some(_) => std::thread::sleep(POLL_INTERVAL),
+        }
+    }
+}
+
+fn writer(roots: &KernelRoots, devices: &[u64]) -> Option<Process> {
+    namespaces::opener(roots, devices, true)
+}

@@ -82,6 +82,9 @@ refusals! {
     /// The drive has too little space, or its file system cannot hold the file.
     DriveTooSmall "R-DRIVESPACE"
         "use a larger drive, or format it with ext4; nothing was left half-done";
+    /// The medium holds what cannot be sanitised.
+    Unsanitisable "R-SANITISE"
+        "mend what is damaged; or, to capture the medium as it is, set sanitise = false below [capture] in replicator.toml";
     /// A finished image of that name is there already.
     WouldReplace "R-REPLACE"
         "move the image away to capture anew";
@@ -204,6 +207,14 @@ pub enum Error {
         /// Why it failed.
         detail: String,
     },
+    /// A file system inside of the image has no room for what sanitising writes.
+    #[error("{what} inside the image is full: {source}")]
+    ImageFull {
+        /// The file system.
+        what: String,
+        /// What could not be written.
+        source: Box<Error>,
+    },
     /// An operation went on for too long without progress.
     #[error("{what} made no progress for too long")]
     Hung {
@@ -292,6 +303,7 @@ impl Error {
             Self::Verify { part, .. } => part.code(),
             Self::Digest { .. } => "V-DIGEST",
             Self::Sanitise { .. } => "S-RULE",
+            Self::ImageFull { .. } => "S-FULL",
             Self::Hung { .. } => "T-HUNG",
             Self::BootloaderRestored { .. } => "B-RESTORED",
             Self::Unbootable { .. } => "B-UNBOOTABLE",
@@ -326,6 +338,9 @@ impl Error {
             Self::Verify { part, .. } => part.advice(),
             Self::Digest { .. } => "copy the image and its sidecar to the drive again",
             Self::Sanitise { .. } => "correct the rule or hook named above; no image was made",
+            Self::ImageFull { .. } => {
+                "make some room in the file system of the golden unit, then capture again; the drive is large enough"
+            }
             Self::Hung { .. } => "remove power, replace the medium named above, boot again",
             Self::BootloaderRestored { .. } => {
                 "the board still boots as before; replace the board or its flash"

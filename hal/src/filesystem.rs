@@ -329,6 +329,15 @@ pub trait FileSystems: Send + Sync {
     /// If the region cannot be read.
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>>;
 
+    /// Whether this backend can mount file systems of this kind. A backend that cannot tell says yes: mounting tells.
+    ///
+    /// # Errors
+    /// If the system does not answer.
+    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
+        let _ = kind;
+        Ok(true)
+    }
+
     /// Mounts the region's file system.
     ///
     /// # Errors

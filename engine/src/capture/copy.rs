@@ -4,6 +4,7 @@
 
 use super::layout::Layout;
 use super::ranges;
+use super::survey;
 use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
@@ -35,7 +36,7 @@ impl ReadAt for Medium<'_> {
 }
 
 /// Copies all of `device` to the new file `image` on the drive; its length is the medium's. If the image is to be
-/// sanitised, a partition table that cannot be read is refused.
+/// sanitised, a partition table that cannot be read is refused, and what cannot be sanitised.
 pub(super) fn copy_medium(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -98,7 +99,11 @@ fn copy_open(
         operation
             .log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));
     }
-    let unused = layout.unused(operation, &Holder::Device(device.name.clone()));
+    let holder = Holder::Device(device.name.clone());
+    if is_sanitised {
+        survey::refuse_unfit(operation, &survey::look(operation, &layout, &holder)?, medium)?;
+    }
+    let unused = layout.unused(operation, &holder);
     check_space(operation, work, len_bytes, &unused)?;
     let mut file = work.create(operation, image)?;
     copy_bytes(operation, medium, &mut *file, &unused, work.drive.capabilities().sparse)?;

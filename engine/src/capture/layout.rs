@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::formats::{FormatError, ReadAt, partition};
 use crate::operation::Operation;
 use replicator_hal::{FileSystem, Holder, Region};
+use std::fmt;
 use std::ops::Range;
 
 /// A stretch of the medium that may hold a file system.
@@ -14,9 +15,29 @@ pub(super) struct Slot {
     pub(super) number: u32,
     /// Where it lies.
     pub(super) bytes: Range<u64>,
+    /// Whether the table says that it holds a Linux file system.
+    pub(super) is_linux: bool,
+    /// Its name in the table (PARTLABEL).
+    pub(super) name: Option<String>,
+    /// What the kernel calls PARTUUID.
+    pub(super) uuid: Option<String>,
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number {
+            0 => f.write_str("whole medium"),
+            number => write!(f, "partition {number}"),
+        }
+    }
 }
 
 impl Slot {
+    /// A medium without a table.
+    pub(super) fn whole(len_bytes: u64) -> Self {
+        Self { number: 0, bytes: 0..len_bytes, is_linux: false, name: None, uuid: None }
+    }
+
     /// The same stretch in what holds the medium or its image.
     pub(super) fn region(&self, holder: &Holder) -> Region {
         Region {
@@ -45,7 +66,7 @@ impl Layout {
     pub(super) fn read(medium: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Self> {
         let len_bytes = medium.len_bytes();
         let whole = |note: Option<String>| Self {
-            slots: vec![Slot { number: 0, bytes: 0..len_bytes }],
+            slots: vec![Slot::whole(len_bytes)],
             is_single: false,
             is_damaged: note.is_some(),
             note,
@@ -63,6 +84,9 @@ impl Layout {
             .map(|found| Slot {
                 number: found.number,
                 bytes: found.start_bytes..found.start_bytes.saturating_add(found.len_bytes).min(len_bytes),
+                is_linux: found.is_linux(),
+                name: found.name.clone(),
+                uuid: found.uuid.clone(),
             })
             .filter(|slot| slot.bytes.start < slot.bytes.end)
             .collect();
@@ -120,7 +144,8 @@ mod tests {
     use super::*;
 
     fn layout(bytes: &[Range<u64>]) -> Layout {
-        let slots = bytes.iter().map(|bytes| Slot { number: 1, bytes: bytes.clone() }).collect();
+        let slots =
+            bytes.iter().map(|bytes| Slot { number: 1, bytes: bytes.clone(), ..Slot::whole(0) }).collect();
         Layout { slots, is_single: false, note: None, is_damaged: false }
     }
 
@@ -128,7 +153,7 @@ mod tests {
     fn a_blank_medium_is_one_stretch_without_a_table() {
         let blank = vec![0_u8; 1 << 20];
         let found = Layout::read(&mut blank.as_slice(), 512).unwrap();
-        assert_eq!(found.slots, [Slot { number: 0, bytes: 0..1 << 20 }]);
+        assert_eq!(found.slots, [Slot::whole(1 << 20)]);
         assert!(!found.is_single);
     }
 

@@ -2,14 +2,14 @@
 
 use super::commit;
 use super::copy::copy_medium;
-use super::free_space;
 use super::layout::Layout;
 use super::mounted::with_mounted;
 use super::packer::Packed;
 use super::rootfs::{self, Rootfs};
-use super::sanitise;
+use super::sanitise_medium::SanitiseMedium;
 use super::source_record::SourceRecord;
 use super::stamp;
+use super::survey::{self, Part};
 use super::work::{self, Work};
 use super::{Capture, pack_disk, pack_tar};
 use crate::error::{Error, Result};
@@ -70,9 +70,10 @@ impl Job<'_> {
                 .iter()
                 .for_each(|slot| drop(operation.board.file_systems.fsck(&slot.region(&source))));
         }
-        let rootfs = rootfs::find(operation, &layout, &holder, hint, &mut notes)?;
-        self.sanitise(rootfs.as_ref(), &mut notes)?;
-        let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, rootfs.as_ref())?;
+        let parts = survey::look(operation, &layout, &holder)?;
+        let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
+        self.sanitise(&parts, &roots, &mut notes)?;
+        let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, roots.first())?;
         self.commit(&image_name, &packed)?;
         let done = Done {
             content_len_bytes: packed.content_len_bytes,
@@ -84,20 +85,20 @@ impl Job<'_> {
         Ok((image_name, done))
     }
 
-    fn sanitise(&self, rootfs: Option<&Rootfs>, notes: &mut Vec<String>) -> Result<()> {
-        let operation = self.operation;
-        match (rootfs, self.rules) {
-            (None, _) => notes.push("no Linux rootfs found: not sanitised".to_owned()),
-            (Some(_), None) => notes.push("not sanitised, as the options say".to_owned()),
-            (Some(rootfs), Some(rules)) => {
-                operation.step(&format!("sanitising partition {}", rootfs.number));
-                with_mounted(operation, &rootfs.region, Access::ReadWrite, |volume| {
-                    sanitise::sanitise(self.capture, operation, rules, self.medium.name(), volume)
-                })?;
-                free_space::clear(operation, &rootfs.region)?;
-            }
-        }
-        Ok(())
+    fn sanitise(&self, parts: &[Part], roots: &[Rootfs], notes: &mut Vec<String>) -> Result<()> {
+        let Some(rules) = self.rules else {
+            notes.push("not sanitised, as the options say".to_owned());
+            return Ok(());
+        };
+        let job = SanitiseMedium {
+            capture: self.capture,
+            operation: self.operation,
+            rules,
+            medium: self.medium.name(),
+            parts,
+            roots,
+        };
+        job.run(notes)
     }
 
     /// Packs the working image, removes it, and reads the packed file back.

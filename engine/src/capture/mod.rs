@@ -21,8 +21,10 @@ mod plan;
 mod ranges;
 mod rootfs;
 mod sanitise;
+mod sanitise_medium;
 mod session;
 pub mod source_record;
+mod survey;
 mod tree;
 mod work;
 

@@ -1,80 +1,144 @@
-//! Finding the Linux root file system in the working image, by content.
+//! Finding the Linux root file systems in the working image, by content.
 //!
 //! A root file system has `/etc` and `/usr` or `/bin`. What a dirty journal holds back is not seen by a read-only mount,
 //! so an ext file system that is not proven clean is checked before it is looked into: it lies in the image, and the
-//! source stays as it is.
+//! source stays as it is. What was a root file system and lost files is not taken for something else.
 
-use super::layout::{self, Layout, Slot};
+use super::layout::{self, Slot};
 use super::mounted::with_mounted;
-use super::work;
-use crate::error::{Error, Result};
+use super::survey::{self, Part};
+use super::{tree, work};
+use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use replicator_hal::{Access, ErrorKind, FileKind, FsckOutcome, Holder, Region, RelativePath, Volume};
 
-/// The root file system in the working image.
+/// A root file system in the working image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rootfs {
-    /// Number of its partition; 0 if it fills the medium.
-    pub(super) number: u32,
+    /// The partition that holds it.
+    pub(super) part: Part,
     /// Where it is.
     pub(super) region: Region,
 }
 
-/// The root file system in `image`, checked and repaired. Of several, the one in partition `hint` is taken, else the first.
+/// All root file systems in `image`, checked and repaired: the one in partition `hint` first, then by their place.
+///
+/// # Errors
+/// `Unsanitisable`, if one shows signs of having been a root file system; not if `is_sanitised` is not set.
 pub(super) fn find(
     operation: &Operation<'_>,
-    layout: &Layout,
+    parts: &[Part],
     image: &Holder,
     hint: u32,
+    is_sanitised: bool,
     notes: &mut Vec<String>,
-) -> Result<Option<Rootfs>> {
-    let (hinted, others): (Vec<&Slot>, Vec<&Slot>) =
-        layout.slots.iter().partition(|slot| slot.number == hint);
-    for slot in hinted.into_iter().chain(others) {
-        let region = slot.region(image);
-        if layout::ext_in(operation, &region)?.is_none() {
+) -> Result<Vec<Rootfs>> {
+    let mut roots = Vec::new();
+    let (hinted, others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.slot.number == hint);
+    for part in hinted.into_iter().chain(others) {
+        if !part.kind().is_some_and(survey::can_be_sanitised) {
             continue;
         }
-        let mut is_checked = false;
-        if layout::unused_of(operation, &region)?.is_none() {
-            check(operation, slot, &region, notes)?;
-            is_checked = true;
+        let region = part.slot.region(image);
+        let mut look = Look { operation, part, region: &region, checked: None, notes: &mut *notes };
+        match look.judge()? {
+            Content::Root => {
+                operation.log(&format!("{} holds a root file system", part.slot));
+                roots.push(Rootfs { part: part.clone(), region });
+            }
+            Content::Suspect(why) if is_sanitised => {
+                return Err(Error::refused(Refusal::Unsanitisable, format!("{part}: {why}")));
+            }
+            Content::Suspect(_) | Content::Other => {
+                operation.log(&format!("{}: no root file system", part.slot))
+            }
         }
-        if !looks_like_rootfs(operation, slot, &region, &mut is_checked, notes)? {
-            operation.log(&format!("partition {}: no root file system", slot.number));
-            continue;
-        }
-        if !is_checked {
-            check(operation, slot, &region, notes)?;
-        }
-        operation.log(&format!("partition {} holds the root file system", slot.number));
-        return Ok(Some(Rootfs { number: slot.number, region }));
     }
-    Ok(None)
+    Ok(roots)
 }
 
-fn looks_like_rootfs(
-    operation: &Operation<'_>,
-    slot: &Slot,
-    region: &Region,
-    is_checked: &mut bool,
-    notes: &mut Vec<String>,
-) -> Result<bool> {
-    let look = || with_mounted(operation, region, Access::ReadOnly, |volume| has_rootfs(operation, volume));
-    match look() {
-        // Damage that the unused blocks did not show.
-        Err(Error::Hal { source, .. }) if source.kind() == ErrorKind::Corrupt && !*is_checked => {
-            check(operation, slot, region, notes)?;
-            *is_checked = true;
-            look()
-        }
-        other => other,
-    }
+/// What the root directory of a file system shows.
+enum Content {
+    /// A root file system.
+    Root,
+    /// It may have been one, for this reason.
+    Suspect(String),
+    /// Anything else.
+    Other,
 }
 
-fn has_rootfs(operation: &Operation<'_>, volume: &dyn Volume) -> Result<bool> {
-    Ok(has_directory(operation, volume, "etc")?
-        && (has_directory(operation, volume, "usr")? || has_directory(operation, volume, "bin")?))
+/// One look into a partition.
+struct Look<'a> {
+    operation: &'a Operation<'a>,
+    part: &'a Part,
+    region: &'a Region,
+    /// How the check ended, once it was made.
+    checked: Option<FsckOutcome>,
+    notes: &'a mut Vec<String>,
+}
+
+impl Look<'_> {
+    fn judge(&mut self) -> Result<Content> {
+        if layout::unused_of(self.operation, self.region)?.is_none() {
+            self.check()?;
+        }
+        let content = match self.look() {
+            // Damage that the unused blocks did not show.
+            Err(Error::Hal { source, .. })
+                if source.kind() == ErrorKind::Corrupt && self.checked.is_none() =>
+            {
+                self.check()?;
+                self.look()?
+            }
+            other => other?,
+        };
+        if matches!(content, Content::Root) && self.checked.is_none() {
+            self.check()?;
+            // A repair may take away what was there.
+            if self.checked == Some(FsckOutcome::Repaired) {
+                return self.look();
+            }
+        }
+        Ok(content)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.checked = Some(check(self.operation, &self.part.slot, self.region, self.notes)?);
+        Ok(())
+    }
+
+    fn look(&self) -> Result<Content> {
+        with_mounted(self.operation, self.region, Access::ReadOnly, |volume| self.content(volume))
+    }
+
+    fn content(&self, volume: &dyn Volume) -> Result<Content> {
+        let has = |name: &str| has_directory(self.operation, volume, name);
+        let (etc, usr, bin) = (has("etc")?, has("usr")?, has("bin")?);
+        if etc && (usr || bin) {
+            return Ok(Content::Root);
+        }
+        if usr && (bin || has("lib")? || has("sbin")?) {
+            return Ok(Content::Suspect("it looks like a root file system, but has no /etc".to_owned()));
+        }
+        let found = has("lost+found")?;
+        let entries = tree::list_sorted(self.operation, volume, &RelativePath::root())?;
+        let holds_more = entries.iter().any(|entry| entry.name != b"lost+found");
+        if self.checked == Some(FsckOutcome::Repaired) && found {
+            let lost = tree::list_sorted(self.operation, volume, &work::in_root("lost+found")?)?;
+            if !lost.is_empty() {
+                return Ok(Content::Suspect(format!(
+                    "its repair moved {} files to /lost+found, and may have taken a root file system apart",
+                    lost.len()
+                )));
+            }
+        }
+        if self.part.is_named_root() && holds_more {
+            return Ok(Content::Suspect(
+                "its name is that of a root file system, but it holds none".to_owned(),
+            ));
+        }
+        Ok(Content::Other)
+    }
 }
 
 /// Whether `name` is a directory or leads to one inside of the volume (`/bin -> usr/bin`).
@@ -94,13 +158,18 @@ pub(super) fn is_nothing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::SymlinkInPath)
 }
 
-fn check(operation: &Operation<'_>, slot: &Slot, region: &Region, notes: &mut Vec<String>) -> Result<()> {
-    operation.step(&format!("checking the file system of partition {}", slot.number));
+fn check(
+    operation: &Operation<'_>,
+    slot: &Slot,
+    region: &Region,
+    notes: &mut Vec<String>,
+) -> Result<FsckOutcome> {
+    operation.step(&format!("checking the file system of {slot}"));
     let fsck = operation
         .board
         .file_systems
         .fsck(region)
-        .map_err(Error::hal(format!("checking the captured file system of partition {}", slot.number)))?;
+        .map_err(Error::hal(format!("checking the captured file system of {slot}")))?;
     for line in fsck.output.lines() {
         operation.log(line);
     }
@@ -110,5 +179,5 @@ fn check(operation: &Operation<'_>, slot: &Slot, region: &Region, notes: &mut Ve
             number => format!("file system of partition {number} repaired"),
         });
     }
-    Ok(())
+    Ok(fsck.outcome)
 }

@@ -10,7 +10,7 @@ use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use crate::sanitise_rules::Rules;
+use crate::sanitise_rules::{Action, Rule, Rules};
 use replicator_hal::{self as hal, RelativePath, Volume};
 
 /// Where the image says when it was made.
@@ -45,29 +45,34 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
     Rules::parse(text).map(Some).map_err(|error| bad(error.to_string()))
 }
 
-/// Sanitises the root file system of `medium`, mounted as `volume`.
+/// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
+///
+/// What makes files comes last, so that a file system without room has some by then.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
-    medium: &str,
+    (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<()> {
-    hooks::run(capture, operation, "sanitise-before", medium, volume)?;
-    for rule in &rules.rules {
+    let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
+    let is_touch = |rule: &&Rule| rule.action == Action::Touch;
+    hook("sanitise-before")?;
+    let removing = rules.rules.iter().filter(|rule| !is_touch(rule));
+    for rule in removing.chain(rules.rules.iter().filter(is_touch)) {
         operation.board.leds.renew(operation.tuning.tool_lease);
         apply::apply(operation, volume, rule)?;
     }
-    hooks::run(capture, operation, "sanitise-after", medium, volume)?;
+    hook("sanitise-after")?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))
 }
 
+/// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.
 fn write_version(capture: &Capture<'_>, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-    let text =
-        format!("image captured {} by replicator {}\n", stamp(capture.board.clock.wall()), capture.version);
+    let text = format!("{}\n", stamp(capture.board.clock.wall()));
     let path = work::in_root(VERSION_FILE)?;
     work::remove_if_there(operation, volume, &path)?;
     let doing = || format!("writing /{VERSION_FILE} in the image");

@@ -193,6 +193,10 @@ impl FileSystems for LinuxFileSystems {
         ext_bitmap::used_map(&mut self.bytes(region)?)
     }
 
+    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
+        super::mount::can_mount(kind)
+    }
+
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let claim = self.claim(region, "mounting")?;
         let mut bytes = self.bytes(region)?;

@@ -255,6 +255,23 @@ fn ways_to_mount(kind: &FileSystemKind, skip_journal: bool) -> Vec<(&'static str
     }
 }
 
+/// Whether the kernel has a driver for this kind, perhaps in a module that it loads for the question.
+pub(super) fn can_mount(kind: &FileSystemKind) -> Result<bool> {
+    // The driver is looked up before the device, which is not there: nothing can come of it but an error.
+    let missing = Path::new("/dev/replicator-no-such-device");
+    for (driver, options) in ways_to_mount(kind, false) {
+        match mount(Some(missing), "/", Some(driver), MsFlags::MS_RDONLY, Some(options)) {
+            Err(Errno::ENODEV) => {}
+            Err(Errno::EPERM | Errno::EACCES) => {
+                let detail = "it takes root to ask";
+                return Err(Error::new(ErrorKind::PermissionDenied, "asking for", driver, detail));
+            }
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
 fn mount_error(errno: Errno, operation: &str, object: String) -> Error {
     let (kind, detail) = match errno {
         Errno::ENODEV => (ErrorKind::Unsupported, "the kernel has no driver for this file system"),
@@ -288,5 +305,29 @@ pub(super) fn is_mount_point(path: &Path) -> bool {
 impl Drop for LinuxMount {
     fn drop(&mut self) {
         self.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_says_which_drivers_it_has() {
+        if !nix::unistd::geteuid().is_root() {
+            let error = can_mount(&FileSystemKind::Ext4).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+            return;
+        }
+        assert!(can_mount(&FileSystemKind::Ext4).unwrap(), "all that the replicator works with is ext4");
+        for kind in [FileSystemKind::Luks, FileSystemKind::Other("jbd".to_owned()), FileSystemKind::Swap] {
+            assert!(!can_mount(&kind).unwrap(), "{kind}");
+        }
+        let listed = std::fs::read_to_string("/proc/filesystems").unwrap();
+        for kind in [FileSystemKind::F2fs, FileSystemKind::Btrfs, FileSystemKind::Xfs] {
+            if listed.lines().any(|line| line.trim() == kind.to_string()) {
+                assert!(can_mount(&kind).unwrap(), "{kind}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn run(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     name: &str,
-    medium: &str,
+    (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<()> {
     let path = work::in_root(name)?;
@@ -41,6 +41,7 @@ pub(super) fn run(
         environment: vec![
             ("REPLICATOR_MEDIUM".to_owned(), medium.to_owned()),
             ("REPLICATOR_BOARD".to_owned(), capture.board_name.to_owned()),
+            ("REPLICATOR_PARTITION".to_owned(), number.to_string()),
         ],
         timeout: TIMEOUT,
     };

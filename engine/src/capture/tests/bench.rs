@@ -51,6 +51,8 @@ pub(super) struct World {
     /// Called with each line of a log.
     pub(super) on_log: Mutex<Option<OnLog>>,
     pub(super) lines: Mutex<Vec<String>>,
+    /// What this board's kernel has no driver for.
+    pub(super) unmountable: Mutex<Vec<FileSystemKind>>,
     pub(super) hooks: Mutex<Vec<Hook>>,
     pub(super) hook_status: Mutex<Option<i32>>,
     pub(super) mounted: AtomicUsize,
@@ -62,6 +64,8 @@ pub(super) struct World {
 pub(super) struct FakeFileSystem {
     /// Its files.
     pub(super) tree: PathBuf,
+    pub(super) kind: FileSystemKind,
+    pub(super) label: Option<String>,
     pub(super) len_bytes: u64,
     pub(super) used: Option<Vec<Range<u64>>>,
     pub(super) fsck: std::result::Result<FsckOutcome, ErrorKind>,
@@ -129,6 +133,8 @@ impl Bench {
         fs::create_dir(&tree).unwrap();
         let file_system = FakeFileSystem {
             tree: tree.clone(),
+            kind: FileSystemKind::Ext4,
+            label: None,
             len_bytes: bytes.end - bytes.start,
             used,
             fsck: Ok(FsckOutcome::Clean),
@@ -312,8 +318,8 @@ impl World {
 impl FileSystems for Shared {
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
         Ok(self.find(region).map(|found| FileSystem {
-            kind: FileSystemKind::Ext4,
-            label: None,
+            kind: found.kind,
+            label: found.label,
             uuid: None,
             len_bytes: Some(found.len_bytes),
             needs_recovery: false,
@@ -338,6 +344,10 @@ impl FileSystems for Shared {
 
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
         Ok(self.find(region).and_then(|found| found.used).map(|used| UsedMap { used }))
+    }
+
+    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
+        Ok(!self.unmountable.lock().unwrap().contains(kind))
     }
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {

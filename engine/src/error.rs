@@ -67,6 +67,9 @@ refusals! {
     /// The content is not what the name says.
     WrongContent "R-CONTENT"
         "name the file after what is in it; the medium was not touched";
+    /// A tarball holds no root file system.
+    NoRootfs "R-ROOTFS"
+        "pack what is in the root directory itself; any_content under [write] writes it as it is; the medium was not touched";
     /// A sidecar cannot be understood.
     BadSidecar "R-SIDECAR"
         "make the sidecar anew with md5sum or sha256sum, or remove it";

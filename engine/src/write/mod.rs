@@ -11,6 +11,7 @@ mod medium;
 mod preflight;
 mod tar_check;
 mod tar_limits;
+mod tar_rootfs;
 mod tar_tree;
 mod tarball;
 mod verify_tree;

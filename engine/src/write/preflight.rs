@@ -1,9 +1,9 @@
 //! What can be known of an image and its medium before the first destructive byte.
 //!
 //! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
-//! is checked while it is written, and its start is held back until then. A tarball is decoded whole, because only that
-//! tells whether every entry can be restored, unless it is the very file that a capture has read back and decoded; so is
-//! any image whose decoded length is not written down in it.
+//! is checked while it is written, and its start is held back until then. A tarball is decoded whole, also one that a
+//! capture made: only that tells whether the file system of this medium can hold it. So is any image whose decoded length
+//! is not written down in it.
 
 use super::allowed::Allowed;
 use super::image::Image;
@@ -78,10 +78,9 @@ pub(super) fn check(
     match image.name.packing {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
-            let facts = match TarFacts::of_capture(&image, content_len_bytes, device.len_bytes) {
-                Some(facts) => facts,
-                None => check_tar(operation, drive, &image, content_len_bytes, device.len_bytes)?,
-            };
+            let mut facts =
+                check_tar(operation, drive, &image, content_len_bytes, device.len_bytes, allowed)?;
+            notes.append(&mut facts.notes);
             content_len_bytes = Some(facts.content_len_bytes);
             tar = Some(facts);
         }

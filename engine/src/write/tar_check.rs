@@ -1,9 +1,11 @@
 //! Decoding a tarball once before anything is erased: every entry must be one that can be restored, all of it must fit,
 //! and its content must match the sidecars.
 
+use super::allowed::Allowed;
 use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::tar_limits::Needs;
+use super::tar_rootfs;
 use super::tar_tree::Shape;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
@@ -19,31 +21,12 @@ use xxhash_rust::xxh3::Xxh3;
 pub struct TarFacts {
     /// Length of the decoded archive.
     pub content_len_bytes: u64,
-    /// Hash of the decoded archive: the pass that extracts must see the same. `None` if it was not decoded yet.
-    pub content_hash: Option<u128>,
+    /// Hash of the decoded archive: the pass that extracts must see the same.
+    pub content_hash: u128,
     /// Bytes of file data, or somewhat more.
     pub data_len_bytes: u64,
-}
-
-impl TarFacts {
-    /// A tarball that a capture made, and whose file matches its sidecar, is the one that the capture read back from the
-    /// drive and decoded whole: decoding it once more before it is written would tell nothing new. Its content is held
-    /// against its sidecar when it is extracted. `None` if all that cannot be said, or if it may not fit.
-    pub(super) fn of_capture(
-        image: &Image,
-        content_len_bytes: Option<u64>,
-        medium_len_bytes: u64,
-    ) -> Option<Self> {
-        let content_len_bytes = content_len_bytes.filter(|len_bytes| *len_bytes <= medium_len_bytes)?;
-        let is_verified =
-            image.captured_from.is_some() && !image.file.is_empty() && !image.content.is_empty();
-        // An entry takes no more beside its data than its header in the archive.
-        is_verified.then_some(Self {
-            content_len_bytes,
-            content_hash: None,
-            data_len_bytes: content_len_bytes,
-        })
-    }
+    /// What is told in the result.
+    pub notes: Vec<String>,
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -97,13 +80,14 @@ impl<R: Read> Read for Tap<'_, R> {
 /// Decodes the whole archive without keeping it.
 ///
 /// # Errors
-/// Whatever is wrong with the archive; `ImageTooLarge` if its data cannot fit into `medium_len_bytes`; `Digest`.
+/// Whatever is wrong with the archive; `NoRootfs`; `ImageTooLarge` if its data cannot fit into `medium_len_bytes`; `Digest`.
 pub(super) fn check_tar(
     operation: &Operation<'_>,
     drive: &dyn Volume,
     image: &Image,
     announced_len_bytes: Option<u64>,
     medium_len_bytes: u64,
+    allowed: Allowed,
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
     let mut file = image.open(operation, drive)?;
@@ -112,17 +96,22 @@ pub(super) fn check_tar(
         .map_err(Error::format(name.as_str()))?;
     let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let needs = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let (needs, tree) = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
         promise.check(&name, digest)?;
     }
     needs.check_not_empty(&name)?;
+    let mut notes = Vec::new();
+    if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
+        allowed.content(refusal, &mut notes)?;
+    }
     Ok(TarFacts {
         content_len_bytes: tapped.len_bytes,
-        content_hash: Some(tapped.hash),
+        content_hash: tapped.hash,
         data_len_bytes: needs.data_len_bytes,
+        notes,
     })
 }
 
@@ -131,7 +120,7 @@ fn count(
     name: &str,
     content: &mut dyn Read,
     medium_len_bytes: u64,
-) -> Result<Needs> {
+) -> Result<(Needs, Shape)> {
     let mut reader = Reader::new(content, ReaderLimits::default());
     let mut needs = Needs::default();
     let mut shape = Shape::default();
@@ -143,5 +132,5 @@ fn count(
             needs.add(name, &implied, operation.tuning, medium_len_bytes)?;
         }
     }
-    Ok(needs)
+    Ok((needs, shape))
 }

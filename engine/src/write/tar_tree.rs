@@ -139,6 +139,11 @@ fn follow(tree: &impl Tree, path: &RelativePath) -> Result<Place, String> {
     Ok(end)
 }
 
+/// Whether `path` is a directory or leads to one.
+pub(super) fn leads_to_directory(tree: &impl Tree, path: &RelativePath) -> bool {
+    follow(tree, path).is_ok_and(|end| end.missing.is_empty())
+}
+
 fn shown(path: &RelativePath) -> String {
     format!("\"{}\"", printable::line(&path.to_string()))
 }
@@ -218,6 +223,13 @@ impl Shape {
             self.kinds.insert(place.path.clone(), kind);
         }
         Ok(place)
+    }
+}
+
+impl Shape {
+    /// All paths, and whether each is a directory, in the order of their bytes.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (&RelativePath, bool)> {
+        self.kinds.iter().map(|(path, kind)| (path, matches!(kind, Kind::Directory)))
     }
 }
 

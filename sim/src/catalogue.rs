@@ -76,7 +76,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     }
     for file in &scenario.drive.files {
         words.extend(file.damage.map(|damage| format!("damage:{}", kebab(damage))));
-        words.extend(file.image.map(|_| format!("sidecar:{}", kebab(file.sidecar))));
+        words.extend(file.is_image().then(|| format!("sidecar:{}", kebab(file.sidecar))));
         for (given, word) in [
             (file.link.is_some(), "link"),
             (file.device_node, "device-node"),

@@ -99,6 +99,8 @@ pub struct FileSystemContent {
     pub kind: Kind,
     /// Label.
     pub label: Option<String>,
+    /// UUID; made of label and place if left out.
+    pub uuid: Option<[u8; 16]>,
     /// Left without a clean unmount.
     pub dirty: bool,
     /// What a check will find.
@@ -112,7 +114,15 @@ pub struct FileSystemContent {
 impl FileSystemContent {
     /// A clean file system with these entries.
     pub fn new(kind: Kind, entries: Vec<Entry>) -> Self {
-        Self { kind, label: None, dirty: false, damage: Damage::None, entries, removed: Vec::new() }
+        Self {
+            kind,
+            label: None,
+            uuid: None,
+            dirty: false,
+            damage: Damage::None,
+            entries,
+            removed: Vec::new(),
+        }
     }
 
     /// The same with a label.
@@ -252,9 +262,12 @@ impl FileSystemContent {
             fold(FOLD_START, self.label.as_deref().unwrap_or("").as_bytes()),
             &start_bytes.to_le_bytes(),
         );
-        let mut uuid = [0; 16];
-        uuid[..8].copy_from_slice(&seed.to_le_bytes());
-        uuid[8..].copy_from_slice(&fold(seed, b"content").to_le_bytes());
+        let uuid = self.uuid.unwrap_or_else(|| {
+            let mut uuid = [0; 16];
+            uuid[..8].copy_from_slice(&seed.to_le_bytes());
+            uuid[8..].copy_from_slice(&fold(seed, b"content").to_le_bytes());
+            uuid
+        });
         let mut backing = PagesBacking { pages, start_bytes };
         let refused = |refusal: crate::simfs::Refusal| refusal.into_error("building", "a file system");
         SimFs::format(&mut backing, self.kind, self.label.clone(), uuid, len_bytes).map_err(refused)?;

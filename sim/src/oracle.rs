@@ -13,9 +13,7 @@ use crate::checkers::drive_images::{files, image};
 use crate::checkers::written::holds;
 use crate::runner::{Evidence, media_names};
 use crate::scenario::image;
-use crate::scenario::schema::{
-    Content, FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, Size, TableDamage,
-};
+use crate::scenario::schema::{FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, TableDamage};
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -195,12 +193,12 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     if spec.held_elsewhere {
         return Verdict::MustFail;
     }
-    if file.image.is_none() || spec.absent {
+    if !file.is_image() || spec.absent {
         // Links may lead to an image elsewhere on the drive.
         return if spec.absent || file.link.is_none() { Verdict::MustFail } else { Verdict::May };
     }
     let is_disk = file.name.contains("image.dd");
-    if is_disk && file.image_len.unwrap_or(Size(8 << 20)) > spec.len {
+    if is_disk && file.shown_len() > spec.len {
         return Verdict::MustFail;
     }
     if file.captured_from.as_deref() == Some(medium) {
@@ -255,7 +253,7 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         if spec.absent {
             continue;
         }
-        let has_rootfs = !matches!(spec.content, Content::Blank | Content::Stamped | Content::Data);
+        let has_rootfs = spec.has_rootfs();
         let damage = match (spec.damage, spec.table) {
             _ if spec.held_elsewhere => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,

@@ -1,18 +1,21 @@
 //! S6, S11 of a capture: an image shows the medium, whole, and its root file system sanitised.
 //!
 //! Verified: of a disk image its length, every byte outside of partitions, every file of partitions that are nobody's to
-//! sanitise; of a root file system, in a disk image or a tarball, every file with its metadata against the golden tree
-//! without what must go, first-boot markers, date and checksums included. With rules of the story's own, only that what
+//! sanitise, every byte of areas without files; of each root file system, in a disk image or a tarball, every file with its
+//! metadata against the golden tree without what must go, first-boot markers, date and checksums included. Where nothing is
+//! to be sanitised, every file as it is. With rules of the story's own, only that what
 //! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
 
 use super::archive;
 use super::decode::decode;
 use super::drive_images::{Image, files, image_key, new_images};
+use super::settings;
 use super::tree::{Node, Tree, differences, of_found};
 use crate::inspect::files_in;
 use crate::pages::Pages;
 use crate::runner::Evidence;
-use crate::scenario::content::{Fate, Layout, Owner, Role, golden};
+use crate::scenario::composition::Holds;
+use crate::scenario::content::{Fate, Held, held};
 use crate::scenario::image::md5_hex;
 use crate::scenario::schema::{FaultKind, Scenario};
 use replicator_hal::{FileKind, RelativePath};
@@ -42,23 +45,21 @@ fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
 fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String> {
     // Of the unit that the story began with: later boots may be on another one.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
-    let spec = evidence.scenario.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;
-    let layout = Layout::of(spec.content, spec.len.0);
-    let is_single_rootfs =
-        layout.as_ref().is_some_and(|layout| layout.parts.len() == 1 && layout.rootfs().is_some());
+    let parts = held(&evidence.scenario, &image.medium);
+    let is_single_rootfs = matches!(&parts[..], [only] if only.part.holds() == Holds::Rootfs);
     if is_single_rootfs != image.is_tarball() {
         return Err(
             "a tarball is for one partition with a root file system, and a disk image for all else".into()
         );
     }
-    let expectation = Expectation::new(&evidence.scenario, &image.medium);
-    match layout {
-        Some(layout) if image.is_tarball() => {
-            let part = layout.rootfs().ok_or("no root file system")?;
-            expectation.check(&tree_at(source, part.start_bytes, part.len_bytes)?, &archive::read(&plain)?)
+    match &parts[..] {
+        [only] if image.is_tarball() => {
+            let part = &only.part;
+            let wanted = tree_at(source, part.start_bytes, part.len_bytes)?;
+            Expectation::new(&evidence.scenario, only).check(&wanted, &archive::read(&plain)?)
         }
-        layout => disk_image(source, &plain, layout.as_ref(), &expectation),
+        _ => disk_image(source, &plain, &parts, &evidence.scenario),
     }
 }
 
@@ -66,37 +67,48 @@ fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, Stri
     files_in(pages, start_bytes, len_bytes).map(|found| of_found(&found)).map_err(|error| error.to_string())
 }
 
-fn disk_image(
-    source: &Pages,
-    plain: &[u8],
-    layout: Option<&Layout>,
-    expectation: &Expectation,
-) -> Result<(), String> {
+fn disk_image(source: &Pages, plain: &[u8], held: &[Held], scenario: &Scenario) -> Result<(), String> {
     if plain.len() as u64 != source.len_bytes() {
         return Err(format!("it shows {} bytes of {}", plain.len(), source.len_bytes()));
     }
     let found = Pages::from(plain);
-    let mut parts: Vec<_> = layout.map(|layout| layout.parts.clone()).unwrap_or_default();
-    parts.sort_by_key(|part| part.start_bytes);
+    let mut held: Vec<&Held> = held.iter().collect();
+    held.sort_by_key(|held| held.part.start_bytes);
     let mut outside_start = 0;
-    for end in parts.iter().map(|part| part.start_bytes).chain([source.len_bytes()]) {
-        let len = usize::try_from(end - outside_start).unwrap_or(0);
-        if source.bytes(outside_start, len) != found.bytes(outside_start, len) {
+    for end in held.iter().map(|held| held.part.start_bytes).chain([source.len_bytes()]) {
+        if !same(source, &found, outside_start, end) {
             return Err(format!("bytes outside of partitions differ between {outside_start} and {end}"));
         }
-        let part = parts.iter().find(|part| part.start_bytes == end);
-        outside_start = part.map_or(end, |part| part.start_bytes + part.len_bytes);
+        let next = held.iter().find(|held| held.part.start_bytes == end);
+        outside_start = next.map_or(end, |held| held.part.end_bytes());
     }
-    for part in &parts {
-        let wanted = tree_at(source, part.start_bytes, part.len_bytes)?;
-        let shown = tree_at(&found, part.start_bytes, part.len_bytes)?;
-        let result = match part.role {
-            Role::Rootfs => expectation.check(&wanted, &shown),
-            Role::Boot | Role::Data => none(&differences(&wanted, &shown, &[])),
-        };
-        result.map_err(|what| format!("partition {}: {what}", part.number))?;
+    for held in held {
+        in_part(source, &found, held, scenario)
+            .map_err(|what| format!("partition {}: {what}", held.part.number))?;
     }
     Ok(())
+}
+
+fn same(source: &Pages, found: &Pages, start: u64, end: u64) -> bool {
+    let len = usize::try_from(end - start).unwrap_or(0);
+    source.bytes(start, len) == found.bytes(start, len)
+}
+
+fn in_part(source: &Pages, found: &Pages, held: &Held, scenario: &Scenario) -> Result<(), String> {
+    let part = &held.part;
+    if held.tree.is_none() {
+        // Of swap only the header counts: what is behind it is nobody's any more.
+        let end = if part.holds() == Holds::Swap && settings::sanitises(scenario) {
+            part.start_bytes + held.header_len_bytes()
+        } else {
+            part.end_bytes()
+        };
+        let right = same(source, found, part.start_bytes, end);
+        return if right { Ok(()) } else { Err(format!("its bytes before {end} differ")) };
+    }
+    let wanted = tree_at(source, part.start_bytes, part.len_bytes)?;
+    let shown = tree_at(found, part.start_bytes, part.len_bytes)?;
+    Expectation::new(scenario, held).check(&wanted, &shown)
 }
 
 fn none(lines: &[String]) -> Result<(), String> {
@@ -121,22 +133,25 @@ fn path(text: &str) -> RelativePath {
 }
 
 impl Expectation {
-    fn new(scenario: &Scenario, medium: &str) -> Self {
-        let owner = Owner::in_story(scenario, medium, 0);
-        let link = scenario.media.get(medium).and_then(|spec| spec.var_log_link.clone());
-        let golden = golden(&owner, link.as_deref());
-        let fates = golden.entries.iter().map(|golden| (path(&golden.entry.path), golden.fate)).collect();
+    fn new(scenario: &Scenario, held: &Held) -> Self {
         let text_of = |name: &str| {
             let file = scenario.drive.files.iter().find(|file| file.name == name);
             file.and_then(|file| file.text.clone()).unwrap_or_default()
         };
-        let own_rules = text_of("replicator.toml").contains("rules =");
-        let mut additions: BTreeSet<RelativePath> = ["md5sums.txt", "root.version-cust"].map(path).into();
-        if !own_rules {
-            additions.extend(["firstboot", "ssh_regenkeys"].map(path));
-        }
-        for hook in ["sanitise-before", "sanitise-after"].map(text_of) {
-            additions.extend(hook.lines().filter_map(|line| line.strip_prefix("touch ")).map(path));
+        let own_rules = settings::has_own_rules(scenario);
+        let (mut fates, mut additions) = (BTreeMap::new(), BTreeSet::new());
+        if settings::sanitises(scenario) {
+            let entries = held.tree.iter().flat_map(|tree| &tree.entries);
+            fates.extend(entries.map(|golden| (path(&golden.entry.path), golden.fate)));
+            if held.part.holds() == Holds::Rootfs {
+                additions.extend(["md5sums.txt", "root.version-cust"].map(path));
+                if !own_rules {
+                    additions.extend(["firstboot", "ssh_regenkeys"].map(path));
+                }
+                for hook in ["sanitise-before", "sanitise-after"].map(text_of) {
+                    additions.extend(hook.lines().filter_map(|line| line.strip_prefix("touch ")).map(path));
+                }
+            }
         }
         let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
         let date = match scenario.wall_clock {
@@ -179,7 +194,7 @@ impl Expectation {
             self.fates.iter().filter(|(_, fate)| **fate == Fate::Emptied).map(|(path, _)| path.clone()),
         );
         none(&differences(&wanted, shown, &newer))?;
-        check_sums(shown)
+        if self.additions.contains(&path("md5sums.txt")) { check_sums(shown) } else { Ok(()) }
     }
 }
 

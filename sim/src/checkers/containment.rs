@@ -11,7 +11,8 @@ use super::tree::{Tree, of_found};
 use crate::inspect::files_in;
 use crate::pages::Pages;
 use crate::runner::Evidence;
-use crate::scenario::content::{Fate, Layout, Owner, golden};
+use crate::scenario::composition::Holds;
+use crate::scenario::content::{Fate, Held, held};
 use replicator_hal::{FileKind, RelativePath};
 
 /// What is wrong.
@@ -56,17 +57,18 @@ fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Optio
     if name.contains("image.tar") {
         return archive::read(&plain).ok();
     }
-    let spec = evidence.scenario.media.get(medium)?;
-    let part = Layout::of(spec.content, spec.len.0)?.rootfs()?.clone();
+    let part = first_rootfs(evidence, medium)?.part;
     let pages = Pages::from(&**plain);
     files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| of_found(&found))
 }
 
+fn first_rootfs(evidence: &Evidence, medium: &str) -> Option<Held> {
+    held(&evidence.scenario, medium).into_iter().find(|held| held.part.holds() == Holds::Rootfs)
+}
+
 /// Kept files and directories that a removed link leads to and that are not in `tree`.
 fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
-    let owner = Owner::in_story(&evidence.scenario, medium, 0);
-    let Some(spec) = evidence.scenario.media.get(medium) else { return Vec::new() };
-    let golden = golden(&owner, spec.var_log_link.as_deref());
+    let Some(golden) = first_rootfs(evidence, medium).and_then(|held| held.tree) else { return Vec::new() };
     let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
     let targets = links.filter_map(|entry| match &entry.entry.node {
         crate::content::Node::Symlink(text) => Some(text.clone()),

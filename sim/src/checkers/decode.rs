@@ -1,8 +1,9 @@
 //! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow.
 
+use crate::scenario::content::find_all;
 use crate::scenario::image::md5_hex;
 use std::cell::{OnceCell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ const REMEMBERED: usize = 4;
 pub struct Plain {
     bytes: Vec<u8>,
     md5: OnceCell<String>,
-    secret: OnceCell<Option<usize>>,
+    secrets: OnceCell<Vec<(usize, String)>>,
 }
 
 impl Plain {
@@ -24,9 +25,13 @@ impl Plain {
         self.md5.get_or_init(|| md5_hex(&self.bytes))
     }
 
-    /// Where the first marker of a secret is.
-    pub fn secret(&self) -> Option<usize> {
-        *self.secret.get_or_init(|| super::no_secret::find(&self.bytes))
+    /// Where the markers of secrets are, with the line of each; every line once.
+    pub fn secrets(&self) -> &[(usize, String)] {
+        self.secrets.get_or_init(|| {
+            let mut seen = BTreeSet::new();
+            let lines = find_all(&self.bytes).filter(|(_, line)| seen.insert(*line));
+            lines.map(|(at, line)| (at, String::from_utf8_lossy(line).into_owned())).collect()
+        })
     }
 }
 

@@ -29,6 +29,7 @@ pub mod protected;
 pub mod refused_untouched;
 pub mod retries;
 pub mod right_target;
+pub mod settings;
 pub mod something_done;
 pub mod source_unchanged;
 pub mod start_up;

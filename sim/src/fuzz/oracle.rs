@@ -130,7 +130,7 @@ pub(super) fn forecast(evidence: &Evidence) -> Vec<Complaint> {
 
 fn nothing_wrong(scenario: &Scenario) -> bool {
     let files = &scenario.drive.files;
-    let captures = files.iter().all(|file| file.image.is_none());
+    let captures = files.iter().all(|file| !file.is_image());
     let wrong = [SidecarSpec::Wrong, SidecarSpec::WrongFile, SidecarSpec::Malformed, SidecarSpec::OtherName];
     let fitting = |content: Content| content != Content::Rootfs;
     scenario.faults.is_empty()
@@ -139,7 +139,7 @@ fn nothing_wrong(scenario: &Scenario) -> bool {
         && files.iter().all(|file| file.damage.is_none() && file.captured_from.is_none())
         && files.iter().all(|file| file.link.is_none() && !file.directory)
         && files.iter().all(|file| {
-            file.image.is_some()
+            file.is_image()
                 || file.name.starts_with("IR_NO_COMPRESS")
                 || file.name.starts_with("IR_WRITE_BACK")
         })

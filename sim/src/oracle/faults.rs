@@ -25,7 +25,7 @@ pub(super) fn may_break_the_run(scenario: &Scenario) -> bool {
 /// What happens to a write of `file` to `medium`.
 pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let is_disk = file.name.contains("image.dd");
-    let image_len = file.image_len.unwrap_or(Size(8 << 20)).0;
+    let image_len = file.shown_len().0;
     let mut verdict = Verdict::MustSucceed;
     for fault in &scenario.faults {
         let found = if fault.on == medium {

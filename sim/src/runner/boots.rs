@@ -8,8 +8,8 @@ use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
-use crate::scenario::firmware;
 use crate::scenario::schema::{BootSpec, FaultKind, Scenario, SurvivalSpec};
+use crate::scenario::{check, firmware};
 use crate::simfs::{SimFs, Survival};
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::{self, Request};
@@ -86,6 +86,7 @@ fn tell(
     change: &dyn Fn(Board) -> Board,
     observer: &mut dyn Observer,
 ) -> Result<Evidence, String> {
+    check::check(scenario).map_err(|wrong| wrong.to_string())?;
     let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
     let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
     let mut evidence = Evidence {

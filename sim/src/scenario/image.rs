@@ -1,8 +1,8 @@
 //! Image files and their sidecars on the drive, made with the usual libraries from what a story says.
 
-use super::content::{self, Owner};
+use super::content::{self, Golden, Layout, Owner};
 use super::schema::{
-    Content, FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, OverlayEntry, Scenario, SidecarSpec, Size,
+    FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, OverlayEntry, Scenario, SidecarSpec,
 };
 use crate::checkers::extracted;
 use crate::checkers::tree::{Tree, of_found};
@@ -16,8 +16,6 @@ use replicator_hal::{FileKind, NodeKind, RelativePath};
 use std::io::Write;
 use std::ops::Range;
 
-/// Length of the medium that an image shows if nothing is said.
-const IMAGE_LEN: Size = Size(8 << 20);
 /// What a bomb decodes to: more than any medium of a story holds.
 const BOMB_LEN_BYTES: usize = 48 << 20;
 /// Where trees are laid out to be packed.
@@ -49,11 +47,12 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
         file.directory,
         file.device_node,
         file.image.is_some(),
+        !file.partitions.is_empty(),
         file.firmware.is_some(),
     ];
     if kinds.iter().filter(|given| **given).count() != 1 {
         return Err(format!(
-            "{}: exactly one of text, link, directory, device_node, image and firmware must be given",
+            "{}: exactly one of text, link, directory, device_node, image, partition and firmware must be given",
             file.name
         ));
     }
@@ -69,13 +68,11 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
     if let Some(firmware) = &file.firmware {
         return firmware_entries(file, firmware);
     }
-    match file.image {
-        Some(content) => {
-            let owner = Owner::in_story(scenario, "", 1);
-            IMAGES.get_or_make(format!("{owner:?} {file:?}"), || image_entries(scenario, file, content))
-        }
-        None => Ok(vec![Entry::directory(&file.name)]),
+    if file.is_image() {
+        let owner = Owner::in_story(scenario, "", 1);
+        return IMAGES.get_or_make(format!("{owner:?} {file:?}"), || image_entries(scenario, file));
     }
+    Ok(vec![Entry::directory(&file.name)])
 }
 
 fn firmware_entries(file: &FileSpec, firmware: &FirmwareFileSpec) -> Result<Vec<Entry>, String> {
@@ -118,14 +115,12 @@ fn split(file: &FileSpec) -> Result<Name<'_>, String> {
     })
 }
 
-fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Result<Vec<Entry>, String> {
+fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
     let name = split(file)?;
     let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
-        "tar" => tarball_with(&rootfs_tree(&owner)?, &file.overlay)?,
-        "dd" => content::image(content, file.image_len.unwrap_or(IMAGE_LEN).0, &owner)
-            .map_err(|error| error.to_string())?
-            .to_vec(),
+        "tar" => tarball_with(&tree_of(file, &owner)?, &file.overlay)?,
+        "dd" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
         other => return Err(format!("{}: no packing {other:?}", file.name)),
     };
     if file.damage == Some(ImageDamage::TarCutAtMember) {
@@ -151,7 +146,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec, content: Content) -> Resu
             "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\
              captured = \"2026-01-01T00:00:00Z\"\nversion = \"0.1.0\"\n",
             crate::runner::identity_of(medium),
-            IMAGE_LEN.0
+            FileSpec::IMAGE_LEN.0
         );
         entries.push(Entry::file(&format!("{}{}image.source", name.directory, name.medium), text));
     }
@@ -169,9 +164,27 @@ fn extension(base: &str) -> &str {
 /// # Errors
 /// If it cannot be laid out.
 pub fn rootfs_tree(owner: &Owner<'_>) -> Result<Tree, String> {
-    let file_system = content::golden(owner, None).file_system();
+    laid_out(&content::golden(owner, None))
+}
+
+/// The tree that a tarball shows: that of the first partition it lists with files, else the golden one.
+///
+/// # Errors
+/// If it cannot be laid out.
+pub fn tree_of(file: &FileSpec, owner: &Owner<'_>) -> Result<Tree, String> {
+    let layout = Layout::of_image(file, file.shown_len().0).map_err(|(_, what)| what)?;
+    let listed = layout.filter(|_| !file.partitions.is_empty());
+    let held = listed.map(|layout| content::held_in(&layout, owner)).unwrap_or_default();
+    match held.into_iter().find_map(|held| held.tree) {
+        Some(tree) => laid_out(&tree),
+        None => rootfs_tree(owner),
+    }
+}
+
+fn laid_out(tree: &Golden) -> Result<Tree, String> {
     let mut pages = Pages::zeros(SCRATCH_LEN_BYTES);
-    let found = file_system
+    let found = tree
+        .file_system()
         .build(&mut pages, 0, SCRATCH_LEN_BYTES)
         .and_then(|()| files_in(&pages, 0, SCRATCH_LEN_BYTES))
         .map_err(|error| error.to_string())?;

@@ -1,15 +1,20 @@
 //! Scenarios: stories of what a user does and what goes wrong, as data, and the bytes that they begin with.
 //!
-//! `schema` is the file format (`fault_spec` and `firmware_spec` parts of it), `content` what media hold, `image` and
+//! `schema` is the file format (`composition`, `expectation_spec`, `fault_spec` and `firmware_spec` parts of it), `check` what in it makes no
+//! sense, `content` what media hold, `image` and
 //! `firmware` the files on the drive, `boards` the boards, `builtin` the stories that are part of the program. Running them
 //! is [`crate::runner`]'s, judging them [`crate::checkers`]'.
 
 pub mod boards;
 pub mod builtin;
+pub mod check;
+pub mod composition;
 pub mod content;
+mod expectation_spec;
 pub mod fault_spec;
 pub mod firmware;
 mod firmware_spec;
+pub mod guid;
 pub mod image;
 mod overlay;
 pub mod schema;

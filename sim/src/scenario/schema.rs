@@ -3,6 +3,9 @@
 //! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
 //! only; what it means is in `content` (media and images) and in `runner`.
 
+use super::check;
+pub use super::composition::{FateSpec, Gap, Holds, PartFile, PartitionSpec, Scheme};
+pub use super::expectation_spec::{Expectation, WaveFormSpec};
 pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
@@ -88,9 +91,9 @@ pub enum DriveFileSystem {
     Exfat,
 }
 
-/// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image`, `firmware` says
+/// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image`, `partition`, `firmware` says
 /// what it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     /// Path on the drive.
@@ -125,6 +128,17 @@ pub struct FileSpec {
     pub sidecar: SidecarSpec,
     /// The medium it claims to be captured from: a `.source` record with that medium's identity.
     pub captured_from: Option<String>,
+    /// Kind of partition table, if partitions are listed.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
+    pub disk_id: Option<String>,
+    /// What lies before the first partition.
+    #[serde(default)]
+    pub gap: Gap,
+    /// The partitions, instead of `image`.
+    #[serde(default, rename = "partition")]
+    pub partitions: Vec<PartitionSpec>,
 }
 
 /// What is wrong with an image file.
@@ -181,10 +195,11 @@ pub enum SidecarSpec {
 }
 
 /// What a medium, or an image of one, holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Zeros.
+    #[default]
     Blank,
     /// Every sector names its medium, number and generation: no partition table, no file system.
     Stamped,
@@ -208,26 +223,21 @@ pub enum Content {
 
 /// A medium of the board.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct MediumSpec {
     /// `sd`, `emmc`, `sata`, `nvme`; taken from the name if it is left out.
     pub kind: Option<String>,
     /// The slot is empty.
-    #[serde(default)]
     pub absent: bool,
     /// Capacity.
-    #[serde(default = "MediumSpec::default_len")]
     pub len: Size,
     /// What is on it.
-    #[serde(default = "MediumSpec::default_content")]
     pub content: Content,
     /// What is wrong with its partition table.
     pub table: Option<TableDamage>,
     /// The device has a write cache of its own, which a power cut empties.
-    #[serde(default)]
     pub write_cache: bool,
     /// The rootfs was not unmounted: its journal is dirty.
-    #[serde(default)]
     pub dirty: bool,
     /// The rootfs is damaged.
     pub damage: Option<FileSystemDamage>,
@@ -238,20 +248,41 @@ pub struct MediumSpec {
     /// The profile's hint.
     pub rootfs_partition: Option<u32>,
     /// Something else holds the device open all the time, so that its page cache stays.
-    #[serde(default)]
     pub held_open: bool,
     /// Something that no table of this system shows holds the device for writing: a mount in another mount namespace.
-    #[serde(default)]
     pub held_elsewhere: bool,
+    /// Kind of partition table, if partitions are listed.
+    pub scheme: Scheme,
+    /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
+    pub disk_id: Option<String>,
+    /// What lies before the first partition.
+    pub gap: Gap,
+    /// The partitions, instead of `content`.
+    #[serde(rename = "partition")]
+    pub partitions: Vec<PartitionSpec>,
 }
 
-impl MediumSpec {
-    fn default_len() -> Size {
-        Size(8 << 20)
-    }
-
-    fn default_content() -> Content {
-        Content::Blank
+impl Default for MediumSpec {
+    fn default() -> Self {
+        Self {
+            kind: None,
+            absent: false,
+            len: Size(8 << 20),
+            content: Content::Blank,
+            table: None,
+            write_cache: false,
+            dirty: false,
+            damage: None,
+            var_log_link: None,
+            file_system: None,
+            rootfs_partition: None,
+            held_open: false,
+            held_elsewhere: false,
+            scheme: Scheme::default(),
+            disk_id: None,
+            gap: Gap::default(),
+            partitions: Vec::new(),
+        }
     }
 }
 
@@ -361,69 +392,6 @@ pub enum StatusSpec {
     Dark,
 }
 
-/// What must hold at the end.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Expectation {
-    /// What the LEDs show at the end.
-    pub status: StatusSpec,
-    /// Code of the failure of the whole run, such as `R-NAMES`.
-    pub code: Option<String>,
-    /// What became of each medium: `captured`, `written`, `skipped`, `untouched`, `failed` or `failed CODE`, and `refused`
-    /// or `refused CODE` for a failure before the first byte of the medium changed.
-    #[serde(default)]
-    pub media: BTreeMap<String, String>,
-    /// Names in the drive's root that must be there.
-    #[serde(default)]
-    pub drive_has: Vec<String>,
-    /// Names in the drive's root that must not be there.
-    #[serde(default)]
-    pub drive_lacks: Vec<String>,
-    /// Texts of which each must be in the console's lines.
-    #[serde(default)]
-    pub console: Vec<String>,
-    /// The drive must be byte for byte as it was.
-    #[serde(default)]
-    pub drive_unchanged: bool,
-    /// Show the LED wave form in the report even if the scenario passes.
-    #[serde(default)]
-    pub show_leds: bool,
-    /// How statuses must look.
-    #[serde(default, rename = "wave_form")]
-    pub wave_forms: Vec<WaveFormSpec>,
-}
-
-impl Expectation {
-    /// Nothing that anybody would believe: only the checkers judge.
-    pub fn nothing() -> Self {
-        Self {
-            status: StatusSpec::Success,
-            code: None,
-            media: BTreeMap::new(),
-            drive_has: Vec::new(),
-            drive_lacks: Vec::new(),
-            console: Vec::new(),
-            drive_unchanged: false,
-            show_leds: false,
-            wave_forms: Vec::new(),
-        }
-    }
-}
-
-/// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WaveFormSpec {
-    /// The status.
-    pub status: StatusSpec,
-    /// Length of a step.
-    pub step_ms: u64,
-    /// The red LED.
-    pub red: String,
-    /// The green LED.
-    pub green: String,
-}
-
 /// Why a scenario file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}:{line}: {detail}")]
@@ -450,11 +418,19 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] with the line.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
-        toml::from_str(text).map_err(|error| {
+        let scenario: Self = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text[..start].matches('\n').count() + 1;
             ScenarioError { file: file.to_owned(), line, detail: error.message().trim().to_owned() }
-        })
+        })?;
+        match check::check(&scenario) {
+            Ok(()) => Ok(scenario),
+            Err(wrong) => Err(ScenarioError {
+                file: file.to_owned(),
+                line: wrong.place.line(text),
+                detail: wrong.to_string(),
+            }),
+        }
     }
 }
 

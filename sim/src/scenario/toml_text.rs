@@ -1,6 +1,6 @@
 //! Writes a scenario as a file that a person would write: without what is the default anyway.
 
-use super::schema::{DriveSpec, MediumSpec, Scenario};
+use super::schema::{DriveSpec, FileSpec, MediumSpec, Scenario};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -14,11 +14,16 @@ pub(super) fn write(scenario: &Scenario) -> Result<String, String> {
     if let Some(Value::Table(found)) = story.get_mut("drive") {
         found.retain(|key, value| drive.get(key) != Some(value));
     }
-    let medium: MediumSpec = toml::from_str("").map_err(|error| error.to_string())?;
-    let medium = table(&medium)?;
+    let medium = table(&MediumSpec::default())?;
     if let Some(Value::Table(media)) = story.get_mut("media") {
         for value in media.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
             value.retain(|key, value| medium.get(key) != Some(value));
+        }
+    }
+    let file = table(&FileSpec::default())?;
+    if let Some(Value::Array(files)) = story.get_mut("drive").and_then(|drive| drive.get_mut("file")) {
+        for value in files.iter_mut().filter_map(Value::as_table_mut) {
+            value.retain(|key, value| key == "name" || file.get(key) != Some(value));
         }
     }
     prune(&mut story, "");

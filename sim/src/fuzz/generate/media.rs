@@ -158,19 +158,5 @@ impl Swarm {
 }
 
 pub(super) fn medium(content: Content, len_bytes: u64) -> MediumSpec {
-    MediumSpec {
-        kind: None,
-        absent: false,
-        len: Size(len_bytes),
-        content,
-        dirty: false,
-        damage: None,
-        var_log_link: None,
-        file_system: None,
-        rootfs_partition: None,
-        held_open: false,
-        held_elsewhere: false,
-        table: None,
-        write_cache: false,
-    }
+    MediumSpec { len: Size(len_bytes), content, ..MediumSpec::default() }
 }

@@ -8,7 +8,7 @@ mod media;
 use crate::random::Random;
 use crate::scenario::schema::{
     BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
-    Scenario, SidecarSpec, Size, SurvivalSpec,
+    Scenario, Size, SurvivalSpec,
 };
 use std::collections::BTreeMap;
 
@@ -198,22 +198,7 @@ impl Swarm {
 }
 
 fn text_file(name: &str) -> FileSpec {
-    FileSpec {
-        name: name.to_owned(),
-        text: Some(String::new()),
-        link: None,
-        directory: false,
-        device_node: false,
-        overlay: Vec::new(),
-        firmware: None,
-        image: None,
-        image_len: None,
-        packing: None,
-        compression: None,
-        damage: None,
-        sidecar: SidecarSpec::None,
-        captured_from: None,
-    }
+    FileSpec { name: name.to_owned(), text: Some(String::new()), ..FileSpec::default() }
 }
 
 #[cfg(test)]

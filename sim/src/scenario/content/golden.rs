@@ -3,13 +3,36 @@
 //! Each entry says what must become of it, so that the expectation after a capture does not come from the engine's own
 //! rules. The content of everything that must go carries a marker, some of it only in blocks that are free already.
 
+use super::secrets::Secrets;
 use crate::content::{Entry, FileSystemContent, Node, stamped};
-use crate::random::Random;
+use crate::scenario::composition::{FateSpec, PartFile};
 use crate::simfs::Kind;
 use replicator_hal::Timestamp;
 
-/// How the content of every secret begins. No byte string like it is anywhere else.
-pub const MARKER: &[u8] = b"SECRET-";
+/// Length of a file of which only the length is said, at most.
+const FILLER_LEN_MAX_BYTES: u64 = 64 << 20;
+
+/// Secrets of every root file system that the default rules remove, apart from the machine's id and the logs.
+pub(super) const SECRET_PATHS: [&str; 18] = [
+    "etc/ssh/ssh_host_rsa_key",
+    "etc/ssh/ssh_host_rsa_key.pub",
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/random-seed",
+    "root/.bash_history",
+    "root/.viminfo",
+    "root/.ssh/known_hosts",
+    "home/user/.python_history",
+    "tmp/session.lock",
+    "var/tmp/build.log",
+    "var/backups/shadow.bak",
+    "var/cache/apt/archives/tool_1.0_armhf.deb",
+    "var/cache/apt/pkgcache.bin",
+    "var/lib/apt/lists/mirror_Packages",
+    "var/lib/dhcp/dhclient.eth0.leases",
+    "run/daemon.pid",
+];
 
 /// What a capture has to do with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +54,8 @@ pub struct GoldenEntry {
     pub fate: Fate,
 }
 
-/// The tree.
-#[derive(Debug, Clone)]
+/// The tree of a file system.
+#[derive(Debug, Clone, Default)]
 pub struct Golden {
     /// All entries, parents first.
     pub entries: Vec<GoldenEntry>,
@@ -40,28 +63,40 @@ pub struct Golden {
     deleted: Vec<Entry>,
 }
 
-struct Builder {
+pub(super) struct Builder {
     entries: Vec<GoldenEntry>,
-    random: Random,
-    medium: String,
+    deleted: Vec<Entry>,
+    secrets: Secrets,
 }
 
 impl Builder {
+    pub(super) fn new(secrets: Secrets) -> Self {
+        Self { entries: Vec::new(), deleted: Vec::new(), secrets }
+    }
+
+    pub(super) fn finish(self) -> Golden {
+        Golden { entries: self.entries, deleted: self.deleted }
+    }
+
     fn add(&mut self, fate: Fate, entry: Entry) {
         self.entries.push(GoldenEntry { entry, fate });
     }
 
-    fn keep(&mut self, entry: Entry) {
+    pub(super) fn keep(&mut self, entry: Entry) {
         self.add(Fate::Kept, entry);
     }
 
     fn secret_entry(&mut self, path: &str) -> Entry {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let line = format!("SECRET-{name}-{}-{:016x}\n", self.medium, self.random.next());
-        Entry::file(path, line.repeat(12)).mode(0o600)
+        Entry::file(path, self.secrets.content(path)).mode(0o600)
     }
 
-    fn secret(&mut self, path: &str) {
+    /// A secret that no rule names: it stays, and is told.
+    pub(super) fn secret_that_stays(&mut self, path: &str) {
+        let entry = self.secret_entry(path);
+        self.keep(entry);
+    }
+
+    pub(super) fn secret(&mut self, path: &str) {
         let entry = self.secret_entry(path);
         self.add(Fate::Removed, entry);
     }
@@ -77,28 +112,82 @@ fn dated(mut entry: Entry, modified: Timestamp) -> Entry {
 }
 
 impl Golden {
-    /// The tree of the medium `medium`. With `var_log_link`, `/var/log` is a symlink with this text, and the logs lie in
+    /// The tree of a root file system. With `var_log_link`, `/var/log` is a symlink with this text, and the logs lie in
     /// `/data/log`.
-    pub(super) fn new(medium: &str, seed: u64, var_log_link: Option<&str>) -> Self {
-        let random = Random::child(seed, &format!("golden:{medium}"));
-        let mut builder = Builder { entries: Vec::new(), random, medium: medium.to_owned() };
+    pub(super) fn rootfs(secrets: Secrets, var_log_link: Option<&str>, fstab: Option<&str>) -> Builder {
+        let mut builder = Builder::new(secrets);
         skeleton(&mut builder);
         programs(&mut builder);
         odd_files(&mut builder);
-        configuration(&mut builder);
-        secrets(&mut builder);
+        configuration(&mut builder, fstab);
+        secrets_of_rules(&mut builder);
         logs(&mut builder, var_log_link);
-        let deleted = vec![
-            builder.secret_entry("root/deleted-before.key"),
-            builder.secret_entry("var/lib/deleted-before.db"),
-        ];
-        Self { entries: builder.entries, deleted }
+        for path in ["root/deleted-before.key", "var/lib/deleted-before.db"] {
+            let entry = builder.secret_entry(path);
+            builder.deleted.push(entry);
+        }
+        builder
     }
 
     /// The file system with the tree in it.
     pub fn file_system(&self) -> FileSystemContent {
+        self.file_system_of(Kind::Ext4)
+    }
+
+    /// The same of another kind.
+    pub fn file_system_of(&self, kind: Kind) -> FileSystemContent {
         let entries = self.entries.iter().map(|golden| golden.entry.clone()).collect();
-        FileSystemContent { removed: self.deleted.clone(), ..FileSystemContent::new(Kind::Ext4, entries) }
+        FileSystemContent { removed: self.deleted.clone(), ..FileSystemContent::new(kind, entries) }
+    }
+
+    /// Files that were removed before the story begins: their bytes lie in free blocks.
+    pub fn deleted(&self) -> &[Entry] {
+        &self.deleted
+    }
+}
+
+impl Builder {
+    /// Adds a file of the story's own.
+    pub(super) fn listed(&mut self, file: &PartFile) {
+        for number in 0..file.count.unwrap_or(1) {
+            let path = match file.count {
+                Some(_) => format!("{}{number}", file.path),
+                None => file.path.clone(),
+            };
+            let mut entry = match (&file.text, &file.link, file.len) {
+                _ if file.secret => self.secret_entry(&path),
+                (Some(text), ..) => Entry::file(&path, text.as_bytes()),
+                (_, Some(text), _) => Entry::symlink(&path, text),
+                (.., Some(len)) => Entry::file(&path, stamped(&path, 0, len.0.min(FILLER_LEN_MAX_BYTES))),
+                _ if file.directory => Entry::directory(&path),
+                _ => Entry::file(&path, ""),
+            };
+            entry.mode = file.mode.unwrap_or(entry.mode);
+            if let Some((uid, gid)) = file.owner {
+                entry = entry.owner(uid, gid);
+            }
+            if let Some(seconds) = file.modified {
+                entry.modified.seconds = seconds;
+            }
+            for (name, value) in &file.xattrs {
+                entry = entry.xattr(name, value.as_bytes());
+            }
+            let fate = match file.fate {
+                Some(FateSpec::Kept) => Fate::Kept,
+                Some(FateSpec::Removed) => Fate::Removed,
+                Some(FateSpec::Emptied) => Fate::Emptied,
+                None if file.secret => Fate::Removed,
+                None => Fate::Kept,
+            };
+            match file.deleted {
+                true => self.deleted.push(entry),
+                // What the tree has already is replaced.
+                false => {
+                    self.entries.retain(|golden| golden.entry.path != path || file.directory);
+                    self.add(fate, entry);
+                }
+            }
+        }
     }
 }
 
@@ -182,10 +271,11 @@ fn odd_files(builder: &mut Builder) {
     builder.keep(Entry::symlink("srv/loop", "loop"));
 }
 
-fn configuration(builder: &mut Builder) {
+fn configuration(builder: &mut Builder, fstab: Option<&str>) {
+    let fstab = fstab.unwrap_or("/dev/mmcblk0p1 / ext4 defaults 0 1\n");
     for (path, text) in [
         ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
-        ("etc/fstab", "/dev/mmcblk0p1 / ext4 defaults 0 1\n"),
+        ("etc/fstab", fstab),
         ("etc/hostname", "golden\n"),
         ("etc/ssh/sshd_config", "PermitRootLogin no\n"),
         ("etc/ssh/moduli", "# moduli\n"),
@@ -199,29 +289,10 @@ fn configuration(builder: &mut Builder) {
     builder.keep(Entry::file("data/settings.ini", "[product]\n"));
 }
 
-fn secrets(builder: &mut Builder) {
+fn secrets_of_rules(builder: &mut Builder) {
     let id = builder.secret_entry("etc/machine-id").mode(0o444);
     builder.add(Fate::Emptied, id);
-    for path in [
-        "etc/ssh/ssh_host_rsa_key",
-        "etc/ssh/ssh_host_rsa_key.pub",
-        "etc/ssh/ssh_host_ed25519_key",
-        "etc/ssh/ssh_host_ed25519_key.pub",
-        "var/lib/dbus/machine-id",
-        "var/lib/systemd/random-seed",
-        "root/.bash_history",
-        "root/.viminfo",
-        "root/.ssh/known_hosts",
-        "home/user/.python_history",
-        "tmp/session.lock",
-        "var/tmp/build.log",
-        "var/backups/shadow.bak",
-        "var/cache/apt/archives/tool_1.0_armhf.deb",
-        "var/cache/apt/pkgcache.bin",
-        "var/lib/apt/lists/mirror_Packages",
-        "var/lib/dhcp/dhclient.eth0.leases",
-        "run/daemon.pid",
-    ] {
+    for path in SECRET_PATHS {
         builder.secret(path);
     }
     builder.add(Fate::Removed, Entry::directory("tmp/nested"));

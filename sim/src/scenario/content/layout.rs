@@ -1,6 +1,7 @@
-//! Where partitions lie on the media of stories.
+//! Where partitions lie on the media of stories, and what each is for.
 
-use crate::scenario::schema::Content;
+use crate::scenario::composition::{Gap, Holds, PartitionSpec, Scheme};
+use crate::scenario::schema::{Content, FileSpec, MediumSpec, Size};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -10,56 +11,138 @@ const SMALL_LEN_BYTES: u64 = 6 * MIB;
 const TINY_LEN_BYTES: u64 = 3 * MIB;
 /// Room for the copy of a GPT at the end.
 const GPT_TAIL_BYTES: u64 = 64 << 10;
-
-/// Kinds of partition tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// MBR with primary partitions.
-    Mbr,
-    /// MBR whose second entry is an extended partition with the rest of the partitions in it.
-    Logical,
-    /// GPT.
-    Gpt,
-}
-
-/// What a partition is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// FAT, for boot loaders.
-    Boot,
-    /// The golden root file system.
-    Rootfs,
-    /// Data, which is nobody's to sanitise.
-    Data,
-}
+/// Room for the table of a logical partition.
+const LOGICAL_HEAD_BYTES: u64 = 64 << 10;
+const SECTOR: u64 = 512;
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Number as the kernel counts.
+    /// Number as the kernel counts; 0 for a file system that fills the medium.
     pub number: u32,
-    /// What it holds.
-    pub role: Role,
     /// Start on the medium.
     pub start_bytes: u64,
     /// Length.
     pub len_bytes: u64,
+    /// Whether the story lists it, with secrets of its own.
+    pub is_listed: bool,
+    /// What the story says of it.
+    pub spec: PartitionSpec,
 }
 
-/// A partitioned medium.
+impl Part {
+    /// What it holds.
+    pub fn holds(&self) -> Holds {
+        self.spec.holds
+    }
+
+    /// End on the medium.
+    pub fn end_bytes(&self) -> u64 {
+        self.start_bytes + self.len_bytes
+    }
+}
+
+/// A medium with partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// The table.
     pub scheme: Scheme,
+    /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
+    pub disk_id: Option<String>,
+    /// What lies before the first partition.
+    pub gap: Gap,
     /// The partitions.
     pub parts: Vec<Part>,
 }
 
-fn part(number: u32, role: Role, start_bytes: u64, end_bytes: u64) -> Part {
-    Part { number, role, start_bytes, len_bytes: end_bytes.saturating_sub(start_bytes) }
+fn part(number: u32, holds: Holds, start_bytes: u64, end_bytes: u64) -> Part {
+    let len_bytes = end_bytes.saturating_sub(start_bytes);
+    Part { number, start_bytes, len_bytes, is_listed: false, spec: PartitionSpec::new(holds) }
 }
 
 impl Layout {
+    /// The layout of a medium; `None` if it has no partitions.
+    ///
+    /// # Errors
+    /// What in the list of partitions makes no sense: which one, from 0, and why.
+    pub fn of_medium(spec: &MediumSpec) -> Result<Option<Self>, (usize, String)> {
+        let mut layout = match spec.partitions.is_empty() {
+            true => Self::of(spec.content, spec.len.0),
+            false => Some(Self::listed(spec.scheme, &spec.partitions, spec.len.0)?),
+        };
+        if let Some(layout) = &mut layout {
+            layout.disk_id.clone_from(&spec.disk_id);
+            layout.gap = spec.gap;
+            // What is said of the medium's root file system holds for all that do not say otherwise.
+            for part in layout.parts.iter_mut().filter(|part| part.holds() == Holds::Rootfs) {
+                part.spec.dirty |= spec.dirty;
+                part.spec.damage = part.spec.damage.or(spec.damage);
+                part.spec.var_log_link = part.spec.var_log_link.take().or_else(|| spec.var_log_link.clone());
+            }
+        }
+        Ok(layout)
+    }
+
+    /// The layout of the medium that an image shows; `None` if it has no partitions.
+    ///
+    /// # Errors
+    /// As [`Layout::of_medium`].
+    pub fn of_image(file: &FileSpec, len_bytes: u64) -> Result<Option<Self>, (usize, String)> {
+        if file.partitions.is_empty() {
+            return Ok(file.image.and_then(|content| Self::of(content, len_bytes)));
+        }
+        let layout = Self::listed(file.scheme, &file.partitions, len_bytes)?;
+        Ok(Some(Self { disk_id: file.disk_id.clone(), gap: file.gap, ..layout }))
+    }
+
+    /// The layout of a list of partitions on a medium of this length.
+    fn listed(scheme: Scheme, specs: &[PartitionSpec], len_bytes: u64) -> Result<Self, (usize, String)> {
+        match scheme {
+            Scheme::None if specs.len() > 1 => {
+                return Err((1, "without a table there is one file system only".into()));
+            }
+            Scheme::Mbr if specs.len() > 4 => {
+                return Err((4, "an MBR has 4 entries; write scheme = \"logical\" or \"gpt\"".into()));
+            }
+            _ => {}
+        }
+        let mut parts: Vec<Part> = Vec::new();
+        let end = if scheme == Scheme::Gpt { len_bytes.saturating_sub(GPT_TAIL_BYTES) } else { len_bytes };
+        let mut next = if scheme == Scheme::None { 0 } else { MIB.min(len_bytes / 8) };
+        for (index, spec) in specs.iter().enumerate() {
+            let wrong = |what: String| Err((index, what));
+            let number = match (spec.number, parts.last()) {
+                (Some(number), _) => number,
+                (None, _) if scheme == Scheme::None => 0,
+                (None, None) => 1,
+                (None, Some(before)) if scheme == Scheme::Logical => (before.number + 1).max(5),
+                (None, Some(before)) => before.number + 1,
+            };
+            let head = if scheme == Scheme::Logical && number >= 5 { LOGICAL_HEAD_BYTES } else { 0 };
+            let start_bytes = spec.start.map_or(next + head, |start| start.0);
+            let Some(len_bytes) = spec.len.map(|len| len.0).or(match index + 1 == specs.len() {
+                true => end.checked_sub(start_bytes),
+                false => None,
+            }) else {
+                return wrong("len is missing; only the last partition may go without it".into());
+            };
+            if start_bytes % SECTOR != 0 || len_bytes % SECTOR != 0 || len_bytes == 0 {
+                return wrong("start and len are whole sectors of 512 bytes".into());
+            }
+            if start_bytes < next || parts.iter().any(|before| before.number == number) {
+                return wrong(format!("partition {number} overlaps one before it, or has its number"));
+            }
+            if start_bytes.saturating_add(len_bytes) > end {
+                return wrong(format!(
+                    "partition {number} ends behind byte {end}, where the medium has no more room"
+                ));
+            }
+            next = start_bytes + len_bytes;
+            parts.push(Part { number, start_bytes, len_bytes, is_listed: true, spec: spec.clone() });
+        }
+        Ok(Self { scheme, disk_id: None, gap: Gap::default(), parts })
+    }
+
     /// The layout of `content` on a medium of this length; `None` if it has no partitions.
     pub fn of(content: Content, len_bytes: u64) -> Option<Self> {
         // Where a single partition starts, and where the first of two starts and ends.
@@ -74,31 +157,31 @@ impl Layout {
         let (scheme, parts) = match content {
             Content::Blank | Content::Stamped => return None,
             Content::Single | Content::Rootfs => {
-                (Scheme::Mbr, vec![part(1, Role::Rootfs, single, len_bytes)])
+                (Scheme::Mbr, vec![part(1, Holds::Rootfs, single, len_bytes)])
             }
-            Content::SingleGpt => (Scheme::Gpt, vec![part(1, Role::Rootfs, single, gpt_end)]),
-            Content::Data => (Scheme::Mbr, vec![part(1, Role::Data, single, len_bytes)]),
-            Content::BootAndRoot => (Scheme::Mbr, two(Role::Boot, Role::Rootfs, len_bytes)),
-            Content::Gpt => (Scheme::Gpt, two(Role::Boot, Role::Rootfs, gpt_end)),
-            Content::RootAndData => (Scheme::Mbr, two(Role::Rootfs, Role::Data, len_bytes)),
+            Content::SingleGpt => (Scheme::Gpt, vec![part(1, Holds::Rootfs, single, gpt_end)]),
+            Content::Data => (Scheme::Mbr, vec![part(1, Holds::Data, single, len_bytes)]),
+            Content::BootAndRoot => (Scheme::Mbr, two(Holds::Boot, Holds::Rootfs, len_bytes)),
+            Content::Gpt => (Scheme::Gpt, two(Holds::Boot, Holds::Rootfs, gpt_end)),
+            Content::RootAndData => (Scheme::Mbr, two(Holds::Rootfs, Holds::Data, len_bytes)),
             Content::Logical if len_bytes < TINY_LEN_BYTES => {
                 let parts = vec![
-                    part(1, Role::Boot, 64 * KIB, 256 * KIB),
-                    part(5, Role::Rootfs, 320 * KIB, 896 * KIB),
-                    part(6, Role::Data, 960 * KIB, len_bytes),
+                    part(1, Holds::Boot, 64 * KIB, 256 * KIB),
+                    part(5, Holds::Rootfs, 320 * KIB, 896 * KIB),
+                    part(6, Holds::Data, 960 * KIB, len_bytes),
                 ];
                 (Scheme::Logical, parts)
             }
             Content::Logical => {
                 let parts = vec![
-                    part(1, Role::Boot, MIB, 2 * MIB),
-                    part(5, Role::Rootfs, 3 * MIB, 5 * MIB + MIB / 2),
-                    part(6, Role::Data, 6 * MIB, len_bytes),
+                    part(1, Holds::Boot, MIB, 2 * MIB),
+                    part(5, Holds::Rootfs, 3 * MIB, 5 * MIB + MIB / 2),
+                    part(6, Holds::Data, 6 * MIB, len_bytes),
                 ];
                 (Scheme::Logical, parts)
             }
         };
-        Some(Self { scheme, parts })
+        Some(Self { scheme, disk_id: None, gap: Gap::default(), parts })
     }
 
     /// Where the first partition starts.
@@ -106,8 +189,38 @@ impl Layout {
         self.parts.iter().map(|part| part.start_bytes).min().unwrap_or(0)
     }
 
-    /// The partition with the root file system, if there is one.
+    /// The first partition with a root file system, if there is one.
     pub fn rootfs(&self) -> Option<&Part> {
-        self.parts.iter().find(|part| part.role == Role::Rootfs)
+        self.parts.iter().find(|part| part.holds() == Holds::Rootfs)
+    }
+
+    /// The partition with this number.
+    pub fn part(&self, number: u32) -> Option<&Part> {
+        self.parts.iter().find(|part| part.number == number)
+    }
+}
+
+impl MediumSpec {
+    /// Whether a root file system is on it.
+    pub fn has_rootfs(&self) -> bool {
+        match self.partitions.is_empty() {
+            true => !matches!(self.content, Content::Blank | Content::Stamped | Content::Data),
+            false => self.partitions.iter().any(|part| part.holds == Holds::Rootfs),
+        }
+    }
+}
+
+impl FileSpec {
+    /// Length of the medium that an image shows if nothing is said.
+    pub const IMAGE_LEN: Size = Size(8 << 20);
+
+    /// Whether it is an image of a medium.
+    pub fn is_image(&self) -> bool {
+        self.image.is_some() || !self.partitions.is_empty()
+    }
+
+    /// Length of the medium that it shows, for disk images.
+    pub fn shown_len(&self) -> Size {
+        self.image_len.unwrap_or(Self::IMAGE_LEN)
     }
 }

@@ -3,19 +3,27 @@
 //! Layouts are chosen so that stories can name byte ranges: a single partition starts at 4 MiB as those do that the
 //! engine makes, and a second partition of an 8 MiB medium too. Everything is a function of name, seed and length.
 
+mod areas;
 mod golden;
+mod held;
 mod layout;
+mod parts;
+mod secrets;
 mod tables;
 
-pub use golden::{Fate, Golden, GoldenEntry, MARKER};
-pub use layout::{Layout, Part, Role, Scheme};
+pub use areas::SWAP_PAGE_LEN;
+pub use golden::{Fate, Golden, GoldenEntry};
+pub use held::{Held, held, held_in, secrets_that_stay};
+pub use layout::{Layout, Part};
+pub use secrets::{MARKER, find_all};
 
-use crate::content::{Entry, FileSystemContent, stamped};
+use crate::content::stamped;
 use crate::pages::Pages;
 use crate::remember::Remembered;
-use crate::scenario::schema::{Content, FileSystemDamage, MediumSpec, Scenario};
-use crate::simfs::{Damage, Kind};
+use crate::scenario::composition::Gap;
+use crate::scenario::schema::{Content, FileSpec, MediumSpec, Scenario};
 use replicator_hal::Result;
+use secrets::Secrets;
 
 /// So many contents differ by the story's seed.
 const SEEDS: u64 = 2;
@@ -43,9 +51,23 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// The golden tree of a medium.
+/// Where the bootloader of a gap starts, and how long it is.
+const BOOTLOADER: (u64, u64) = (8 << 10, 24 << 10);
+
+impl Owner<'_> {
+    /// Makes the secrets of a partition.
+    fn secrets(&self, part: Option<&Part>) -> Secrets {
+        let tag = match part.filter(|part| part.is_listed) {
+            Some(part) => format!("{}.{}", self.medium, part.number),
+            None => self.medium.to_owned(),
+        };
+        Secrets::new(&tag, self.seed ^ (u64::from(self.generation) << 32))
+    }
+}
+
+/// The golden tree of a medium with nothing special about it.
 pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
-    Golden::new(owner.medium, owner.seed ^ (u64::from(owner.generation) << 32), var_log_link)
+    Golden::rootfs(owner.secrets(None), var_log_link, None).finish()
 }
 
 /// The bytes of a medium as the story begins.
@@ -53,70 +75,54 @@ pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
 /// # Errors
 /// If the content does not fit.
 pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
-    MEDIA.get_or_make(format!("{owner:?} {spec:?}"), || make_medium(spec, owner))
+    MEDIA.get_or_make(format!("{owner:?} {spec:?}"), || {
+        let layout = Layout::of_medium(spec).map_err(|(_, what)| parts::senseless(owner.medium, &what))?;
+        let mut pages = build(spec.content, layout.as_ref(), spec.len.0, owner)?;
+        if let Some(damage) = spec.table {
+            tables::damage(damage, layout.as_ref(), &mut pages);
+        }
+        Ok(pages)
+    })
 }
 
-fn make_medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
-    let mut golden = golden(owner, spec.var_log_link.as_deref()).file_system();
-    golden.dirty = spec.dirty;
-    golden.damage = match spec.damage {
-        None => Damage::None,
-        Some(FileSystemDamage::Repairable) => Damage::Repairable,
-        Some(FileSystemDamage::Fatal) => Damage::Fatal,
-    };
-    let mut pages = build(spec.content, spec.len.0, owner, golden)?;
-    if let Some(damage) = spec.table {
-        tables::damage(damage, Layout::of(spec.content, spec.len.0).as_ref(), &mut pages);
-    }
-    Ok(pages)
-}
-
-/// The bytes of a medium that an image shows.
+/// The bytes of the medium that an image shows.
 ///
 /// # Errors
 /// If the content does not fit.
-pub fn image(content: Content, len_bytes: u64, owner: &Owner<'_>) -> Result<Pages> {
-    build(content, len_bytes, owner, golden(owner, None).file_system())
+pub fn image(file: &FileSpec, owner: &Owner<'_>) -> Result<Pages> {
+    let len_bytes = file.shown_len().0;
+    let layout =
+        Layout::of_image(file, len_bytes).map_err(|(_, what)| parts::senseless(&file.name, &what))?;
+    build(file.image.unwrap_or(Content::Blank), layout.as_ref(), len_bytes, owner)
 }
 
-fn build(content: Content, len_bytes: u64, owner: &Owner<'_>, rootfs: FileSystemContent) -> Result<Pages> {
+fn build(content: Content, layout: Option<&Layout>, len_bytes: u64, owner: &Owner<'_>) -> Result<Pages> {
     let mut pages = Pages::zeros(len_bytes);
-    let Some(layout) = Layout::of(content, len_bytes) else {
+    let Some(layout) = layout else {
         if content == Content::Stamped {
             pages.write(0, &stamped(owner.medium, owner.generation, len_bytes));
         }
         return Ok(pages);
     };
-    // What lies before the first partition is where boot loaders live: every byte of it counts.
-    pages.write(0, &stamped(owner.medium, owner.generation, layout.first_start()));
-    tables::write(&layout, owner.medium, &mut pages);
+    write_gap(layout, owner, &mut pages);
+    tables::write(layout, owner.medium, &mut pages);
     for part in &layout.parts {
-        let file_system = match part.role {
-            Role::Rootfs => rootfs.clone(),
-            Role::Boot => boot_partition(owner),
-            Role::Data => data_partition(owner),
-        };
-        file_system.build(&mut pages, part.start_bytes, part.len_bytes)?;
+        parts::build(layout, part, owner, &mut pages)?;
     }
     Ok(pages)
 }
 
-fn boot_partition(owner: &Owner<'_>) -> FileSystemContent {
-    let text = format!("boot script of {} generation {}\n", owner.medium, owner.generation);
-    let entries = vec![
-        Entry::file("boot.scr", text.repeat(20)),
-        Entry::file("zImage", stamped("kernel", owner.generation, 60_000)),
-        Entry::file("dtb/board.dtb", stamped("dtb", owner.generation, 9000)),
-    ];
-    FileSystemContent::new(Kind::Vfat, entries).label("boot")
-}
-
-fn data_partition(owner: &Owner<'_>) -> FileSystemContent {
-    let text = format!("measurements of {} generation {}\n", owner.medium, owner.generation);
-    let entries = vec![
-        Entry::file("measurements.csv", text.repeat(300)).owner(1000, 1000),
-        Entry::directory("log"),
-        Entry::file("log/kept.log", "a log on a data partition is data\n"),
-    ];
-    FileSystemContent::new(Kind::Ext4, entries).label("data")
+/// What lies before the first partition is where boot loaders live: every byte of it counts.
+fn write_gap(layout: &Layout, owner: &Owner<'_>, pages: &mut Pages) {
+    let room = layout.first_start();
+    match layout.gap {
+        Gap::Stamped => pages.write(0, &stamped(owner.medium, owner.generation, room)),
+        Gap::Bootloader => {
+            let (start, len) = BOOTLOADER;
+            let name = format!("bootloader of {}", owner.medium);
+            let len = len.min(room.saturating_sub(start));
+            pages.write(start.min(room), &stamped(&name, owner.generation, len));
+        }
+        Gap::Zeros => {}
+    }
 }

@@ -2,33 +2,76 @@
 //!
 //! Apart from the engine's own writer on purpose: what both got wrong would not be found.
 
-use super::layout::{Layout, Part, Role, Scheme};
+use super::layout::{Layout, Part};
 use crate::pages::Pages;
 use crate::partitions::make_mbr;
 use crate::random::{FOLD_START, fold};
+use crate::scenario::composition::{Holds, Scheme};
+use crate::scenario::guid;
 use crate::scenario::schema::TableDamage;
 
 const SECTOR: u64 = 512;
 const ENTRIES: u64 = 128;
 const ENTRY_LEN: usize = 128;
-/// Partition type "Linux filesystem data", as it lies on the medium.
-const LINUX: [u8; 16] = *b"\xaf\x3d\xc6\x0f\x83\x84\x72\x47\x8e\x79\x3d\x69\xd8\x47\x7d\xe4";
-/// Partition type "basic data", as it lies on the medium.
-const BASIC: [u8; 16] = *b"\xa2\xa0\xd0\xeb\xe5\xb9\x33\x44\x87\xc0\x68\xb6\xb7\x26\x99\xc7";
+/// Where an MBR keeps the identity of the disk.
+const DISK_ID_AT: u64 = 440;
+/// Partition types of a GPT.
+const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
+const BASIC: &str = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7";
+const SWAP: &str = "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f";
+const LVM: &str = "e6d6d379-f507-44c2-a23c-238f2a3df928";
+const LUKS: &str = "ca7d7ccb-63ed-4c53-861c-1742536059cc";
 
 pub(super) fn write(layout: &Layout, name: &str, pages: &mut Pages) {
     match layout.scheme {
         Scheme::Mbr => {
-            let table: Vec<_> = layout.parts.iter().map(mbr_entry).collect();
-            pages.write(0, &make_mbr(&table));
+            let mut table = [(0, 0, 0); 4];
+            for part in layout.parts.iter().filter(|part| (1..=4).contains(&part.number)) {
+                table[part.number as usize - 1] = mbr_entry(part);
+            }
+            write_mbr(layout, &table, pages);
         }
         Scheme::Logical => write_logical(layout, pages),
         Scheme::Gpt => write_gpt(layout, name, pages),
+        Scheme::None => {}
     }
 }
 
+fn write_mbr(layout: &Layout, table: &[(u8, u64, u64)], pages: &mut Pages) {
+    pages.write(0, &make_mbr(table));
+    // As `fdisk` shows it: the number, and the lowest byte first on the medium.
+    if let Some(mut id) = layout.disk_id.as_deref().and_then(guid::parse) {
+        id[..4].reverse();
+        pages.write(DISK_ID_AT, &id[..4]);
+    }
+}
+
+/// Type byte of a partition in an MBR.
+fn mbr_type(part: &Part) -> u8 {
+    let listed = part.spec.part_type.as_deref().and_then(|text| u8::from_str_radix(text, 16).ok());
+    listed.unwrap_or(match part.holds() {
+        Holds::Boot => 0x0c,
+        Holds::Swap => 0x82,
+        Holds::Lvm => 0x8e,
+        Holds::Rootfs | Holds::Data | Holds::Empty | Holds::Luks | Holds::Raw | Holds::Blank => 0x83,
+    })
+}
+
 fn mbr_entry(part: &Part) -> (u8, u64, u64) {
-    (if part.role == Role::Boot { 0x0c } else { 0x83 }, part.start_bytes, part.len_bytes)
+    (mbr_type(part), part.start_bytes, part.len_bytes)
+}
+
+/// Type of a partition in a GPT.
+fn gpt_type(part: &Part) -> [u8; 16] {
+    let usual = match part.holds() {
+        Holds::Boot => BASIC,
+        Holds::Swap => SWAP,
+        Holds::Lvm => LVM,
+        Holds::Luks => LUKS,
+        Holds::Rootfs | Holds::Data | Holds::Empty | Holds::Raw | Holds::Blank => LINUX,
+    };
+    let listed = part.spec.part_type.as_deref().and_then(guid::parse_gpt);
+    listed.or_else(|| guid::parse_gpt(usual)).unwrap_or_default()
 }
 
 /// Each logical partition has a table of its own in the sectors before it.
@@ -37,7 +80,7 @@ fn write_logical(layout: &Layout, pages: &mut Pages) {
     let mut table: Vec<_> = primary.iter().map(|part| mbr_entry(part)).collect();
     let extended = primary.iter().map(|part| part.start_bytes + part.len_bytes).max().unwrap_or(1 << 20);
     table.push((0x05, extended, pages.len_bytes() - extended));
-    pages.write(0, &make_mbr(&table));
+    write_mbr(layout, &table, pages);
     let mut at = extended;
     for (index, part) in logical.iter().enumerate() {
         let (kind, start, len) = mbr_entry(part);
@@ -54,7 +97,7 @@ fn write_logical(layout: &Layout, pages: &mut Pages) {
 fn write_gpt(layout: &Layout, name: &str, pages: &mut Pages) {
     let sectors = pages.len_bytes() / SECTOR;
     pages.write(0, &make_mbr(&[(0xee, SECTOR, (sectors - 1) * SECTOR)]));
-    let guid = |what: &str| {
+    let guid_of = |what: &str| {
         let first = fold(fold(FOLD_START, name.as_bytes()), what.as_bytes());
         let mut guid = [0; 16];
         guid[..8].copy_from_slice(&first.to_le_bytes());
@@ -65,18 +108,24 @@ fn write_gpt(layout: &Layout, name: &str, pages: &mut Pages) {
     for part in &layout.parts {
         let at = (part.number as usize - 1) * ENTRY_LEN;
         let entry = &mut entries[at..at + ENTRY_LEN];
-        entry[..16].copy_from_slice(if part.role == Role::Boot { &BASIC } else { &LINUX });
-        entry[16..32].copy_from_slice(&guid(&format!("partition {}", part.number)));
+        entry[..16].copy_from_slice(&gpt_type(part));
+        let listed = part.spec.part_uuid.as_deref().and_then(guid::parse_gpt);
+        entry[16..32]
+            .copy_from_slice(&listed.unwrap_or_else(|| guid_of(&format!("partition {}", part.number))));
+        let name = part.spec.part_name.as_deref().unwrap_or_default();
+        for (place, unit) in entry[56..].chunks_mut(2).zip(name.encode_utf16()) {
+            place.copy_from_slice(&unit.to_le_bytes());
+        }
         entry[32..40].copy_from_slice(&(part.start_bytes / SECTOR).to_le_bytes());
         let last = (part.start_bytes + part.len_bytes) / SECTOR - 1;
         entry[40..48].copy_from_slice(&last.to_le_bytes());
     }
+    let disk = layout.disk_id.as_deref().and_then(guid::parse_gpt).unwrap_or_else(|| guid_of("disk"));
     let entries_sectors = entries.len() as u64 / SECTOR;
     let copy_start = sectors - 1 - entries_sectors;
     for (own, other, table) in [(1, sectors - 1, 2), (sectors - 1, 1, copy_start)] {
         pages.write(table * SECTOR, &entries);
-        let header =
-            gpt_header(own, other, table, [2 + entries_sectors, copy_start - 1], guid("disk"), &entries);
+        let header = gpt_header(own, other, table, [2 + entries_sectors, copy_start - 1], disk, &entries);
         pages.write(own * SECTOR, &header);
     }
 }

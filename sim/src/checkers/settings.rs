@@ -1,0 +1,22 @@
+//! What the settings on a story's drive ask for, read apart from the engine.
+
+use crate::scenario::schema::Scenario;
+use toml::Table;
+
+/// The settings file as data; empty if there is none or it cannot be read.
+fn table(scenario: &Scenario) -> Table {
+    let file = scenario.drive.files.iter().find(|file| file.name == "replicator.toml");
+    file.and_then(|file| file.text.as_deref()?.parse().ok()).unwrap_or_default()
+}
+
+/// Whether captures are sanitised: unless `[capture] sanitise = false` says otherwise.
+pub fn sanitises(scenario: &Scenario) -> bool {
+    let settings = table(scenario);
+    let said = settings.get("capture").and_then(|capture| capture.get("sanitise"));
+    said.and_then(toml::Value::as_bool).unwrap_or(true)
+}
+
+/// Whether the drive brings rules of its own.
+pub fn has_own_rules(scenario: &Scenario) -> bool {
+    table(scenario).get("capture").is_some_and(|capture| capture.get("rules").is_some())
+}

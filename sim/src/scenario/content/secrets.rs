@@ -1,0 +1,43 @@
+//! Secrets: bytes that a capture must not carry, marked so that they are found wherever they lie.
+//!
+//! The content of every secret is one line over and over: the marker, the secret's name, whose it is, and a number that
+//! differs from every other. Whose it is (`emmc`, or `emmc.2` for the second partition of a composed medium) says where a
+//! secret that is found came from.
+
+use crate::random::Random;
+
+/// How the content of every secret begins. No byte string like it is anywhere else.
+pub const MARKER: &[u8] = b"SECRET-";
+/// How often the line of a secret is in its file.
+const LINES: usize = 12;
+
+/// Makes the secrets of one partition.
+#[derive(Debug, Clone)]
+pub(super) struct Secrets {
+    random: Random,
+    tag: String,
+}
+
+impl Secrets {
+    /// Those of the partition that is called `tag`.
+    pub(super) fn new(tag: &str, seed: u64) -> Self {
+        Self { random: Random::child(seed, &format!("golden:{tag}")), tag: tag.to_owned() }
+    }
+
+    /// The line of the next secret.
+    pub(super) fn line(&mut self, path: &str) -> String {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        format!("SECRET-{name}-{}-{:016x}\n", self.tag, self.random.next())
+    }
+
+    /// The content of a file with the next secret.
+    pub(super) fn content(&mut self, path: &str) -> String {
+        self.line(path).repeat(LINES)
+    }
+}
+
+/// Where the markers are, and the line of each.
+pub fn find_all(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let starts = (0..bytes.len()).filter(|at| bytes[*at] == MARKER[0] && bytes[*at..].starts_with(MARKER));
+    starts.map(|at| (at, bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default()))
+}

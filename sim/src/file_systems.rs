@@ -10,7 +10,7 @@ use crate::storage::{Mounted, Place};
 use crate::volume::SimVolume;
 use replicator_hal::{
     Access, Error, ErrorKind, FileSystem, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
-    Result, UsedMap, Volume,
+    Result, UsedMap, Volume, signature,
 };
 use std::sync::Arc;
 
@@ -87,10 +87,23 @@ fn refuse_read_only(machine: &Machine, region: &Region, place: &Place) -> std::r
     }
 }
 
+/// What is no simulated file system, but is known by its first bytes: swap, LUKS, LVM.
+fn by_signature(
+    backing: &mut dyn Backing,
+    len_bytes: u64,
+) -> std::result::Result<Option<FileSystem>, Refusal> {
+    let mut head = vec![0; signature::HEAD_LEN_BYTES.min(usize::try_from(len_bytes).unwrap_or(usize::MAX))];
+    backing.read(0, &mut head)?;
+    Ok(signature::by_head(&head))
+}
+
 fn check(backing: &mut dyn Backing, region: &Region) -> std::result::Result<Fsck, Refusal> {
     let Some(mut superblock) = Superblock::probe(backing, region.len_bytes)? else {
         return Err(Refusal::Kind(ErrorKind::Unsupported, "no known file system"));
     };
+    if !superblock.kind.has_check() {
+        return Err(Refusal::Kind(ErrorKind::Unsupported, "no tool checks this kind"));
+    }
     // Whether it can be read at all decides, and a fatal damage mark counts as damage that is left.
     SimFs::load(backing, region.len_bytes)?;
     if !superblock.dirty && superblock.damage == Damage::None {
@@ -110,8 +123,11 @@ impl FileSystems for SimFileSystems {
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
         self.call(self.op("identify", region, false), region, |machine, place, moment| {
             let now = machine.wall(moment.now);
-            let superblock = Superblock::probe(&mut machine.storage.layer(place, now), region.len_bytes)?;
-            Ok(superblock.as_ref().map(FileSystem::from))
+            let mut layer = machine.storage.layer(place, now);
+            match Superblock::probe(&mut layer, region.len_bytes)? {
+                Some(superblock) => Ok(Some(FileSystem::from(&superblock))),
+                None => by_signature(&mut layer, region.len_bytes),
+            }
         })
     }
 
@@ -160,7 +176,7 @@ impl FileSystems for SimFileSystems {
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
             let mut fs = SimFs::load(&mut layer, region.len_bytes)?;
-            if !fs.superblock().kind.unix() {
+            if !fs.superblock().kind.is_ext() {
                 return Err(Refusal::Kind(ErrorKind::Unsupported, "this kind cannot grow"));
             }
             if fs.superblock().dirty {
@@ -177,7 +193,8 @@ impl FileSystems for SimFileSystems {
             let Some(superblock) = Superblock::probe(&mut layer, region.len_bytes)? else {
                 return Ok(None);
             };
-            if superblock.dirty || superblock.damage != Damage::None {
+            // Of other kinds the board's tools cannot say it.
+            if superblock.dirty || superblock.damage != Damage::None || !superblock.kind.is_ext() {
                 return Ok(None);
             }
             match SimFs::load(&mut layer, region.len_bytes) {
@@ -197,6 +214,13 @@ impl FileSystems for SimFileSystems {
                 refuse_read_only(machine, region, place)?;
             }
             let now = machine.wall(moment.now);
+            let superblock = Superblock::probe(&mut machine.storage.layer(place, now), region.len_bytes)?;
+            if superblock.is_some_and(|superblock| machine.kernel_lacks.contains(&superblock.kind)) {
+                return Err(Refusal::Kind(
+                    ErrorKind::Unsupported,
+                    "the kernel has no driver for this file system",
+                ));
+            }
             let mut fs = SimFs::load(&mut machine.storage.layer(place, now), region.len_bytes)?;
             let (_, on, device) = machine.storage.locate(region)?;
             let kind = fs.superblock().kind;

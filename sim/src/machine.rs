@@ -7,7 +7,7 @@ use crate::leds::LedLog;
 use crate::op::{Due, Flip, Model, Moment, Op};
 use crate::random::Random;
 use crate::records::RecordLog;
-use crate::simfs::Survival;
+use crate::simfs::{Kind, Survival};
 use crate::storage::Storage;
 use crate::system::SystemState;
 use replicator_hal::{Error, FaultId, Timestamp};
@@ -41,6 +41,8 @@ pub(crate) struct Machine {
     pub(crate) told_free: Vec<(String, u64)>,
     /// The same for the longest file.
     pub(crate) file_limits: Vec<(String, u64)>,
+    /// Kinds of file systems that the kernel has no driver for.
+    pub(crate) kernel_lacks: Vec<Kind>,
     /// Devices that a fault took away or emptied, for the next boot.
     pub(crate) set_aside: Vec<Disk>,
     pub(crate) recorded: Option<Vec<Recorded>>,

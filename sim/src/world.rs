@@ -14,7 +14,7 @@ use crate::leds::{LedLog, SimLeds};
 use crate::machine::{Machine, Recorded};
 use crate::random::Random;
 use crate::records::{RecordLog, SimRecords};
-use crate::simfs::Survival;
+use crate::simfs::{Kind, Survival};
 use crate::storage::Storage;
 use crate::system::{SimSystem, SystemState};
 use crate::tasks::{SimTasks, panic_text};
@@ -103,6 +103,7 @@ pub struct WorldBuilder {
     keep_trace: bool,
     record: bool,
     mount_point: Option<String>,
+    kernel_lacks: Vec<Kind>,
 }
 
 impl WorldBuilder {
@@ -188,6 +189,13 @@ impl WorldBuilder {
         self
     }
 
+    /// Kinds of file systems that the kernel has no driver for, so that they cannot be mounted.
+    #[must_use]
+    pub fn kernel_lacks(mut self, kinds: &[Kind]) -> Self {
+        self.kernel_lacks = kinds.to_vec();
+        self
+    }
+
     /// Builds the world.
     ///
     /// # Errors
@@ -220,6 +228,7 @@ impl WorldBuilder {
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
             capacities: Vec::new(),
             told_free: Vec::new(),
+            kernel_lacks: self.kernel_lacks,
             file_limits: Vec::new(),
             set_aside: Vec::new(),
             recorded: self.record.then(Vec::new),

@@ -125,6 +125,7 @@ fn tuning() -> Tuning {
 pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     let mut builder =
         WorldBuilder::new().seed(scenario.seed).wall_clock(wall_clock(scenario)).keep_trace(true);
+    builder = builder.kernel_lacks(&scenario.kernel_lacks);
     for text in compatible(scenario)? {
         builder = builder.compatible(&text);
     }

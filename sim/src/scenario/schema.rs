@@ -13,6 +13,7 @@ pub use super::firmware_spec::{
 pub use super::overlay::OverlayEntry;
 pub use super::size::Size;
 pub use crate::firmware::UpdaterBehaviour;
+use crate::simfs::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -37,6 +38,9 @@ pub struct Scenario {
     pub firmware: Option<FirmwareSpec>,
     /// What the device tree says; nothing for a board without one. That of the simulated board if left out.
     pub compatible: Option<Vec<String>>,
+    /// Kinds of file systems that the board's kernel cannot mount, such as `["btrfs", "f2fs"]`.
+    #[serde(default)]
+    pub kernel_lacks: Vec<Kind>,
     /// What goes wrong, in all boots.
     #[serde(default, rename = "fault")]
     pub faults: Vec<FaultSpec>,

@@ -16,10 +16,17 @@ pub enum Kind {
     Vfat,
     /// exFAT: no Unix features, unordered.
     Exfat,
+    /// btrfs, as far as its interface goes.
+    Btrfs,
+    /// F2FS, as far as its interface goes.
+    F2fs,
+    /// XFS, as far as its interface goes.
+    Xfs,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Ext2, Self::Ext3, Self::Ext4, Self::Vfat, Self::Exfat];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Ext2, Self::Ext3, Self::Ext4, Self::Vfat, Self::Exfat, Self::Btrfs, Self::F2fs, Self::Xfs];
 
     /// The family in the HAL's terms.
     pub fn family(self) -> FileSystemKind {
@@ -29,12 +36,25 @@ impl Kind {
             Self::Ext4 => FileSystemKind::Ext4,
             Self::Vfat => FileSystemKind::Vfat,
             Self::Exfat => FileSystemKind::Exfat,
+            Self::Btrfs => FileSystemKind::Btrfs,
+            Self::F2fs => FileSystemKind::F2fs,
+            Self::Xfs => FileSystemKind::Xfs,
         }
     }
 
     /// Whether directory changes become durable in the order in which they were made, and data before the size.
     pub fn journalled(self) -> bool {
-        matches!(self, Self::Ext3 | Self::Ext4)
+        !matches!(self, Self::Ext2 | Self::Vfat | Self::Exfat)
+    }
+
+    /// Whether the board has tools that check it.
+    pub fn has_check(self) -> bool {
+        self.is_ext() || self == Self::Vfat
+    }
+
+    /// Whether it is one of the ext family: its free space is known without mounting it.
+    pub fn is_ext(self) -> bool {
+        matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4)
     }
 
     /// Whether it has owners, modes, links, nodes and attributes.
@@ -66,7 +86,8 @@ impl Kind {
         match self {
             Self::Vfat => u64::from(u32::MAX),
             Self::Ext2 | Self::Ext3 => 2 << 40,
-            Self::Ext4 => 16 << 40,
+            Self::Ext4 | Self::F2fs => 16 << 40,
+            Self::Btrfs | Self::Xfs => i64::MAX as u64,
             Self::Exfat => 128 << 50,
         }
     }

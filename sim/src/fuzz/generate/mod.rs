@@ -151,6 +151,7 @@ impl Swarm {
             seed,
             wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
             firmware: flashed.map(|flashed| flashed.spec),
+            kernel_lacks: Vec::new(),
             compatible: None,
             drive,
             media,

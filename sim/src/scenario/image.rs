@@ -194,7 +194,7 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
 /// Whether the tarball `file` with its overlay can be extracted at all.
 pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
     let Ok(name) = split(file) else { return false };
-    let tree = rootfs_tree(&Owner::in_story(scenario, name.medium, 1));
+    let tree = tree_of(file, &Owner::in_story(scenario, name.medium, 1));
     let packed = tree.and_then(|tree| tarball_with(&tree, &file.overlay));
     packed.and_then(|packed| extracted::read(&packed)).is_ok()
 }

@@ -7,13 +7,14 @@
 use super::archive;
 use super::decode::decode;
 use super::drive_images::{Mode, files, image_key, images, mode, new_images};
+use super::links;
 use super::tree::{Tree, of_found};
 use crate::inspect::files_in;
 use crate::pages::Pages;
 use crate::runner::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, held};
-use replicator_hal::{FileKind, RelativePath};
+use replicator_hal::FileKind;
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
@@ -70,17 +71,19 @@ fn first_rootfs(evidence: &Evidence, medium: &str) -> Option<Held> {
 fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
     let Some(golden) = first_rootfs(evidence, medium).and_then(|held| held.tree) else { return Vec::new() };
     let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
+    // As the link stood where it was: the directory it was in may be gone.
     let targets = links.filter_map(|entry| match &entry.entry.node {
-        crate::content::Node::Symlink(text) => Some(text.clone()),
+        crate::content::Node::Symlink(text) if text.starts_with('/') => Some(text.clone()),
+        crate::content::Node::Symlink(text) => Some(format!(
+            "/{}/{text}",
+            entry.entry.path.rsplit_once('/').map_or("", |(directory, _)| directory)
+        )),
         _ => None,
     });
     let is_there = |target: &str| {
-        RelativePath::parse(target.trim_start_matches('/')).is_ok_and(|path| {
+        links::follow(tree, target.as_bytes(), None).is_some_and(|path| {
             tree.get(&path).is_some_and(|node| node.kind != FileKind::File || !node.bytes.is_empty())
         })
     };
-    targets
-        .map(|text| String::from_utf8_lossy(text.as_ref()).into_owned())
-        .filter(|target| !is_there(target))
-        .collect()
+    targets.filter(|target| !is_there(target)).collect()
 }

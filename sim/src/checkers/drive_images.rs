@@ -2,6 +2,7 @@
 //!
 //! Written from the manual's list of names, apart from the engine.
 
+use super::links;
 use crate::file_bytes::FileBytes;
 use crate::inspect::{FoundFile, FoundFiles};
 use crate::pages::Pages;
@@ -15,8 +16,8 @@ use std::rc::Rc;
 /// Endings of accepted names, the preferred first.
 const ENDINGS: [&str; 10] =
     ["tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd"];
-/// How often a link may lead to another.
-const LINKS_MAX: usize = 8;
+/// Where a board mounts the drive.
+const MOUNT_POINT: &str = "/mnt/usb";
 
 /// What a drive asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,26 +97,15 @@ pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
     ENDINGS.iter().find_map(|ending| {
         let name = format!("{medium}image.{ending}");
         let path = RelativePath::parse(&name).ok()?;
-        let file = files.get(&path)?;
-        let bytes = follow(files, &path, file).filter(|file| file.inode.kind == FileKind::File);
+        files.get(&path)?;
+        let bytes = follow(files, &path).filter(|file| file.inode.kind == FileKind::File);
         Some(Image { medium: medium.to_owned(), name, bytes: bytes.map(|file| file.bytes.clone()) })
     })
 }
 
-fn follow<'a>(files: &'a FoundFiles, path: &RelativePath, file: &'a FoundFile) -> Option<&'a FoundFile> {
-    let (mut path, mut file) = (path.clone(), file);
-    for _ in 0..LINKS_MAX {
-        if file.inode.kind != FileKind::Symlink {
-            return Some(file);
-        }
-        let text = file.inode.text.as_slice();
-        path = match text.strip_prefix(b"/mnt/usb/").or(text.strip_prefix(b"/")) {
-            Some(below_root) => RelativePath::parse(below_root).ok()?,
-            None => path.parent()?.join_path(&RelativePath::parse(text).ok()?),
-        };
-        file = files.get(&path)?;
-    }
-    None
+/// The file that a name on the drive leads to.
+fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -> Option<&'a FoundFile> {
+    files.get(&links::follow(files, path.as_bytes(), Some(MOUNT_POINT))?)
 }
 
 /// All that a verdict over a captured image may depend on beside its bytes.

@@ -17,6 +17,7 @@ pub mod failure_visible;
 pub mod firmware;
 pub mod flush_final;
 pub mod isolation;
+pub mod links;
 pub mod mode_safety;
 pub mod no_secret;
 pub mod not_bootable;

@@ -298,6 +298,11 @@ impl SimFs {
             match name.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
+                    // Of what is no directory there is no parent, as the kernel sees it.
+                    let inode = self.lookup(&joined(&done)?)?;
+                    if self.live_inode(inode)?.kind != FileKind::Directory {
+                        return refuse(ErrorKind::NotADirectory, "a file is not a directory");
+                    }
                     done.pop();
                     continue;
                 }

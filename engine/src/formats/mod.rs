@@ -6,6 +6,7 @@
 mod bzip2;
 pub mod codec;
 pub mod digest;
+mod fwtool;
 mod gzip;
 pub mod md5sums;
 pub mod partition;

@@ -8,6 +8,7 @@ mod disk_image;
 mod extract;
 mod image;
 mod medium;
+mod name_files;
 mod preflight;
 mod tar_check;
 mod tar_limits;

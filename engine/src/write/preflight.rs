@@ -11,7 +11,7 @@ use super::tar_check::{TarFacts, check_tar};
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder};
+use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, passed_over};
 use crate::formats::digest::Hasher;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
@@ -69,6 +69,8 @@ pub(super) fn check(
     let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
+    let passed_over = passed_over(image.name.compression, &mut file).map_err(Error::format(name.as_str()))?;
+    notes.extend(passed_over.map(str::to_owned));
     file.close()?;
     let mut content_len_bytes = match announced {
         DecodedLen::Known(len_bytes) => Some(len_bytes),

@@ -91,7 +91,7 @@ pub fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
 ///
 /// # Errors
 /// `SessionOfAnotherUnit`, `MediumAbsent` if an unfinished capture cannot be resumed here; `WouldReplace` if an image is
-/// there; `MediumUnfit` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
+/// there; `MediumBusy` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
 pub fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
     plan::plan(capture, media)
 }

@@ -266,5 +266,5 @@ fn a_medium_in_use_is_refused() {
     if let Some(device) = &mut bench.media[0].device {
         device.in_use = Some("mounted at /".into());
     }
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-MEDIUM");
+    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-BUSY");
 }

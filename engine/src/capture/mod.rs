@@ -7,6 +7,7 @@
 // Lists of ranges are what this module is about, and some have one.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod beside;
 mod checksums;
 mod commit;
 mod copy;

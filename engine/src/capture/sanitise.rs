@@ -3,15 +3,16 @@
 //! Everything here happens inside of the mounted image. No rule follows a symlink out of it, and a rule that fails fails
 //! the capture: an image that holds what it must not is worse than none.
 
-mod apply;
+pub(super) mod apply;
 mod hooks;
 
 use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use crate::sanitise_rules::{Action, Rule, Rules};
+use crate::sanitise_rules::{Action, Place, Rule, Rules};
 use replicator_hal::{self as hal, RelativePath, Volume};
+use std::collections::BTreeSet;
 
 /// Where the image says when it was made.
 const VERSION_FILE: &str = "root.version-cust";
@@ -47,27 +48,41 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
 
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
-/// What makes files comes last, so that a file system without room has some by then.
+/// What makes files comes last, so that a file system without room has some by then. `elsewhere` are the numbers of the
+/// rules that matched something in other file systems.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
+    elsewhere: &BTreeSet<usize>,
     (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<()> {
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
-    let is_touch = |rule: &&Rule| rule.action == Action::Touch;
     hook("sanitise-before")?;
-    let removing = rules.rules.iter().filter(|rule| !is_touch(rule));
-    for rule in removing.chain(rules.rules.iter().filter(is_touch)) {
-        operation.board.leds.renew(operation.tuning.tool_lease);
-        apply::apply(operation, volume, rule)?;
+    for makes_files in [false, true] {
+        for (number, rule) in rules.rules.iter().enumerate() {
+            if rule.place != Place::Root || (rule.action == Action::Touch) != makes_files {
+                continue;
+            }
+            operation.board.leds.renew(operation.tuning.tool_lease);
+            let is_matched = apply::apply(operation, volume, rule, &apply::Base::root())?;
+            if rule.required && !is_matched && !elsewhere.contains(&number) {
+                return Err(missing(rule));
+            }
+        }
     }
     hook("sanitise-after")?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))
+}
+
+/// Nothing matches a rule that is required.
+pub(super) fn missing(rule: &Rule) -> Error {
+    let detail = "nothing matches, and the rule is required".to_owned();
+    Error::Sanitise { rule: rule.what.clone(), detail }
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.

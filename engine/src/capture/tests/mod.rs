@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bench;
+mod beside;
 mod failures;
 mod resume;
 mod sanitising;

@@ -36,6 +36,7 @@ pub mod source_unchanged;
 pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
+pub mod told;
 pub mod tree;
 pub mod valid_names;
 pub mod written;
@@ -46,7 +47,7 @@ use crate::runner::{Complaint, Evidence};
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers with their names.
-pub const CHECKERS: [(&str, Check); 27] = [
+pub const CHECKERS: [(&str, Check); 28] = [
     ("source-unchanged (S1)", source_unchanged::check),
     ("drive-unchanged (S2)", drive_unchanged::check),
     ("valid-names (S3)", valid_names::check),
@@ -57,6 +58,7 @@ pub const CHECKERS: [(&str, Check); 27] = [
     ("claimed (S6, S14)", claimed::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),
+    ("told (S8)", told::check),
     ("refused-untouched (S9)", refused_untouched::check),
     ("not-bootable (S10)", not_bootable::check),
     ("captured (S6, S11)", captured::check),

@@ -10,7 +10,7 @@ use crate::expand::{self, Expansion};
 use crate::firmware::{self, Wish as FirmwareWish};
 use crate::media::{self, Medium};
 use crate::mutant::{self, Mutant};
-use crate::names::{self, NameVerdict};
+use crate::names;
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::plan::Plan;
@@ -19,8 +19,8 @@ use crate::profile::{self, Profile};
 use crate::report::Report;
 use crate::tuning::Tuning;
 use crate::write::{Allowed, Write};
-use replicator_hal::{Board, DeviceName, Status};
-use std::collections::BTreeMap;
+use replicator_hal::{Board, DeviceName, ErrorKind, FileKind, Metadata, RelativePath, Status};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -235,7 +235,7 @@ impl Run<'_> {
             &self.drive.place.disk.name,
             self.request.media.as_ref(),
         )?;
-        let has_image = self.judge_names(&profile, &drive_names)?;
+        let has_image = self.judge_names(&profile, &media, &drive_names, report)?;
         let firmware = FirmwareWish::of(&profile, &self.compatible, &drive_names)?;
         let resume =
             capture::session_exists(volume).map_err(Error::hal("looking for an unfinished capture"))?;
@@ -247,24 +247,69 @@ impl Run<'_> {
         Ok(Wish { profile, options, tuning, media, plan })
     }
 
-    /// Whether an image is among the names. Refuses names that ask for something this program would not do.
-    fn judge_names(&self, profile: &Profile, drive_names: &[Vec<u8>]) -> Result<bool> {
-        let media = media_names(profile);
-        let firmware = profile.firmware_files(&self.compatible);
-        let (mut has_image, mut refused) = (false, Vec::new());
-        for name in drive_names {
-            match names::judge(name, &media, &firmware) {
-                NameVerdict::Image(_) => has_image = true,
-                NameVerdict::Misspelt { hint } => {
-                    refused.push(format!("{}: {hint}", String::from_utf8_lossy(name)));
+    /// Whether an image is among the names. Refuses names that ask for something this program would not do, and reports
+    /// those that it passes over.
+    fn judge_names(
+        &self,
+        profile: &Profile,
+        media: &[Medium],
+        drive_names: &[Vec<u8>],
+        report: &mut Report,
+    ) -> Result<bool> {
+        let (present, absent): (Vec<_>, Vec<_>) = media.iter().partition(|medium| medium.device.is_some());
+        let media: Vec<String> =
+            present.iter().chain(&absent).map(|medium| medium.name().to_owned()).collect();
+        let linked = self.linked_names(&media, drive_names)?;
+        let firmware_files = profile.firmware_files(&self.compatible);
+        let is_directory = |name: &[u8]| self.is_directory(name);
+        let context = names::root::Context {
+            media: &media,
+            firmware_files: &firmware_files,
+            linked: &linked,
+            is_directory: &is_directory,
+        };
+        let root = names::root::judge_all(drive_names, &context);
+        if !root.refused.is_empty() && !self.operation.mutated(Mutant::UnassignedIsIgnored) {
+            return Err(Error::refused(Refusal::MisspeltNames, printable::few(&root.refused, "; ")));
+        }
+        for note in printable::first(&root.notes) {
+            self.operation.step(&note);
+            report.notes.push(note);
+        }
+        Ok(root.has_image)
+    }
+
+    /// Whether a name in the root is certainly a directory.
+    fn is_directory(&self, name: &[u8]) -> bool {
+        let metadata = RelativePath::parse(name).map(|path| self.drive.volume.metadata(&path));
+        matches!(metadata, Ok(Ok(Metadata { kind: FileKind::Directory, .. })))
+    }
+
+    /// Names in the drive's root that accepted names lead to as symlinks.
+    fn linked_names(&self, media: &[String], drive_names: &[Vec<u8>]) -> Result<BTreeSet<Vec<u8>>> {
+        let volume = &*self.drive.volume;
+        let mut linked = BTreeSet::new();
+        for image in media.iter().flat_map(|medium| names::accepted(medium)) {
+            let name = image.to_string();
+            if !drive_names.iter().any(|found| found.as_slice() == name.as_bytes()) {
+                continue;
+            }
+            let Ok(path) = RelativePath::parse(&name) else { continue };
+            match self.operation.retry(|| volume.resolve(&path)) {
+                Ok(target) if target != path => {
+                    linked.insert(target.as_bytes().to_vec());
                 }
-                _ => {}
+                Ok(_) => {}
+                // A link that leads nowhere is refused with its medium.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::SymlinkInPath | ErrorKind::NotADirectory
+                    ) => {}
+                Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
             }
         }
-        if refused.is_empty() {
-            return Ok(has_image);
-        }
-        Err(Error::refused(Refusal::MisspeltNames, printable::few(&refused, "; ")))
+        Ok(linked)
     }
 
     fn capture<'b>(&'b self, profile: &'b Profile, options: &'b Options, tuning: &'b Tuning) -> Capture<'b> {

@@ -8,6 +8,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::sidecar;
+use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, RelativePath, Volume};
 use std::io;
@@ -23,9 +24,17 @@ pub struct Promise {
     pub algorithm: Algorithm,
     /// What it must be.
     pub digest: Digest,
+    /// The name that the sidecar gives the file, if it is not the file's.
+    pub other_name: Option<String>,
 }
 
 impl Promise {
+    /// What is odd about the sidecar, for the result.
+    pub fn note(&self) -> Option<String> {
+        let other = self.other_name.as_ref()?;
+        Some(format!("{} names the file {other}; its digest counts", self.sidecar))
+    }
+
     /// Compares with what was computed.
     ///
     /// # Errors
@@ -150,9 +159,10 @@ impl<'a> Companions<'a> {
             let Some((sidecar, text)) = found else { continue };
             let mut wanted = vec![own];
             wanted.extend(target);
-            let digest = sidecar::parse(&text, algorithm, &wanted)
+            let found = sidecar::parse(&text, algorithm, &wanted)
                 .map_err(|error| Error::refused(Refusal::BadSidecar, format!("{sidecar}: {error}")))?;
-            promises.push(Promise { sidecar, algorithm, digest });
+            let (digest, other_name) = (found.digest, found.other_name);
+            promises.push(Promise { sidecar, algorithm, digest, other_name });
         }
         Ok(promises)
     }
@@ -160,20 +170,36 @@ impl<'a> Companions<'a> {
     /// A companion's name and content, if it is there.
     ///
     /// # Errors
-    /// `BadSidecar` for one that is no small regular file.
+    /// `BadSidecar` for one that is no small regular file: a link that leads nowhere is a mistake, not an absence.
     pub(crate) fn read(&self, directory: &RelativePath, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let Ok(path) = directory.join(name) else { return Ok(None) };
+        let refuse = |detail: String| Error::refused(Refusal::BadSidecar, format!("{name}: {detail}"));
         let path = match self.operation.retry(|| self.drive.resolve(&path)) {
             Ok(path) => path,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return match self.operation.retry(|| self.drive.metadata(&path)) {
+                    Ok(_) if self.operation.mutated(Mutant::DanglingSidecarIsNone) => Ok(None),
+                    Ok(_) => Err(refuse("the link leads to nothing on the drive".into())),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Error::hal(format!("looking at {name}"))(error)),
+                };
+            }
+            Err(error) if error.kind() == ErrorKind::SymlinkInPath => {
+                return Err(refuse("the link leads in a circle".into()));
+            }
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                return Err(refuse("the link leads through a file".into()));
+            }
             Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
         };
         let text =
             self.operation.retry(|| read_small(self.drive, &path, SIDECAR_LIMIT_BYTES)).map_err(|error| {
                 match error.kind() {
-                    ErrorKind::FileTooLarge | ErrorKind::IsADirectory | ErrorKind::InvalidInput => {
-                        Error::refused(Refusal::BadSidecar, format!("{name}: {error}"))
+                    ErrorKind::FileTooLarge => {
+                        refuse(format!("it has more than {SIDECAR_LIMIT_BYTES} bytes"))
                     }
+                    ErrorKind::IsADirectory => refuse("it is a directory".into()),
+                    ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
                     _ => Error::hal(format!("reading {name}"))(error),
                 }
             })?;

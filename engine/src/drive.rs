@@ -5,6 +5,7 @@
 
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
+use crate::formats::text;
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::Options;
@@ -241,8 +242,8 @@ pub fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profi
         let path = directory.join(file).map_err(|error| refuse(error.to_string()))?;
         let bytes =
             read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|error| refuse(error.to_string()))?;
-        Profile::parse(&text, file).map_err(|error| refuse(error.to_string()))
+        let text = text::decode(&bytes).map_err(|error| refuse(error.to_string()))?;
+        Profile::parse(text, file).map_err(|error| refuse(error.to_string()))
     };
     files.into_iter().map(read).collect()
 }
@@ -257,7 +258,7 @@ pub fn read_options(volume: &dyn Volume, names: &[Vec<u8>], media: &[String]) ->
         let path = RelativePath::parse(SETTINGS).map_err(|error| refuse(error.to_string()))?;
         let bytes =
             read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
-        Some(String::from_utf8(bytes).map_err(|error| refuse(error.to_string()))?)
+        Some(text::decode(&bytes).map_err(|error| refuse(error.to_string()))?.to_owned())
     } else {
         None
     };

@@ -87,7 +87,7 @@ fn capture_line(item: &capture::Item) -> String {
 
 fn write_line(item: &write::Item) -> String {
     let device = device_text(item.medium.device.as_ref());
-    let into = match item.image.packing {
+    let into = match item.image.packing() {
         Packing::Disk => String::new(),
         Packing::Tar => {
             let flavour = item.medium.profile.file_system;

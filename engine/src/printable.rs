@@ -30,7 +30,16 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The first few of many texts, and how many more there are.
+/// The first few of many texts, each for itself, and last how many more there are.
+pub(crate) fn first(texts: &[String]) -> Vec<String> {
+    let mut shown: Vec<String> = texts.iter().take(NAMES_MAX).cloned().collect();
+    if texts.len() > NAMES_MAX {
+        shown.push(format!("and {} more of the kind", texts.len() - NAMES_MAX));
+    }
+    shown
+}
+
+/// The first few of many texts in one line, and how many more there are.
 pub(crate) fn few(texts: &[String], separator: &str) -> String {
     let mut shown = texts[..texts.len().min(NAMES_MAX)].join(separator);
     if texts.len() > NAMES_MAX {

@@ -9,8 +9,8 @@ use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
 use crate::volume::SimVolume;
 use replicator_hal::{
-    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome,
-    Holder, Region, Result, UsedMap, Volume, signature,
+    Access, Error, ErrorKind, FileSystem, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
+    Result, UsedMap, Volume, signature,
 };
 use std::sync::Arc;
 
@@ -204,13 +204,6 @@ impl FileSystems for SimFileSystems {
                 Err(refusal) => Err(refusal),
             }
         })
-    }
-
-    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
-        Ok(self.door.peek(|machine, _| {
-            let known = Kind::ALL.into_iter().find(|known| known.family() == *kind);
-            known.is_some_and(|known| !machine.kernel_lacks.contains(&known))
-        }))
     }
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {

@@ -10,15 +10,10 @@ mod firmware;
 
 use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
-use crate::checkers::settings;
 use crate::checkers::written::holds;
 use crate::runner::{Evidence, media_names};
-use crate::scenario::composition::Holds;
 use crate::scenario::image;
-use crate::scenario::schema::{
-    FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scenario, SidecarSpec, TableDamage,
-};
-use crate::simfs::Kind;
+use crate::scenario::schema::{FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, TableDamage};
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,8 +94,10 @@ impl fmt::Display for Mismatch {
     }
 }
 
-const ENDINGS: [&str; 10] =
-    ["tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd"];
+const ENDINGS: [&str; 20] = [
+    "tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd", "img.xz",
+    "img.bz2", "img.gz", "img.zst", "img", "wic.xz", "wic.bz2", "wic.gz", "wic.zst", "wic",
+];
 const FAILED: [Option<Status>; 2] = [Some(Status::Failure), Some(Status::Critical)];
 
 /// What must come of `scenario`.
@@ -139,7 +136,10 @@ fn is_understood(scenario: &Scenario) -> bool {
     let expands = scenario.drive.disk_len.is_some();
     let drive = !scenario.drive.absent && scenario.drive.label == "REPLICATOR";
     let known = |file: &FileSpec| {
-        let companion = file.name.contains("image.") && file.text.is_none();
+        // What lies there under a sidecar's name by itself may be anything.
+        let ends = |ending: &&str| file.name.ends_with(*ending);
+        let sidecar = [".md5", ".sha256", ".source"].iter().any(ends);
+        let companion = file.name.contains("image.") && file.text.is_none() && !sidecar;
         let option = ["IR_NO_COMPRESS", "IR_WRITE_BACK"].iter().any(|name| file.name.starts_with(name));
         companion && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
             || option
@@ -214,9 +214,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         return Verdict::MustFail;
     }
     let sidecar = match file.sidecar {
-        SidecarSpec::Wrong | SidecarSpec::WrongFile | SidecarSpec::Malformed | SidecarSpec::OtherName => {
-            Verdict::MustFail
-        }
+        SidecarSpec::Wrong | SidecarSpec::WrongFile | SidecarSpec::Malformed => Verdict::MustFail,
         _ => Verdict::MustSucceed,
     };
     let compressed = [".xz", ".bz2", ".gz", ".zst"].iter().any(|ending| file.name.ends_with(ending));
@@ -261,7 +259,6 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         let has_rootfs = spec.has_rootfs();
         let damage = match (spec.damage, spec.table) {
             _ if spec.held_elsewhere => Verdict::MustFail,
-            _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
             (_, Some(TableDamage::Hybrid)) => Verdict::May,
             // What cannot be found cannot be sanitised.
@@ -273,18 +270,6 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         verdicts.insert(name, so_far);
     }
     verdicts
-}
-
-/// Whether a medium holds what sanitising cannot look into: encryption, volumes, file systems without a driver, and what
-/// says that it is a Linux file system and is none.
-fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
-    spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
-        (Holds::Luks | Holds::Lvm, _) => true,
-        (Holds::Raw, _) => part.part_type.is_none(),
-        (_, Some(Kind::F2fs)) => true,
-        (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
-        _ => false,
-    })
 }
 
 /// How a run differs from what its story forecasts.

@@ -128,7 +128,9 @@ fn check_images(files: &FoundFiles, context: &str) -> Vec<(String, Vec<u8>)> {
         let sidecar_of = |name: &str| {
             let text = find(files, &format!("{name}.md5"));
             let text = text.unwrap_or_else(|| panic!("{context}: {name}.md5 is missing"));
-            sidecar::parse(text, Algorithm::Md5, &[name]).unwrap_or_else(|error| panic!("{context}: {error}"))
+            sidecar::parse(text, Algorithm::Md5, &[name])
+                .unwrap_or_else(|error| panic!("{context}: {error}"))
+                .digest
         };
         assert_eq!(sidecar_of(&name.to_string()), Digest::of(Algorithm::Md5, bytes), "{context}: {name}");
         let mut content = Vec::new();

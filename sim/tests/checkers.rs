@@ -123,6 +123,30 @@ fn a_medium_without_an_image_that_changed() {
 }
 
 #[test]
+fn a_capture_where_an_image_asks_to_be_written() {
+    for name in ["core-image.wic.xz", "backup.tar.gz", "photo.dd~", "raspios.img.zip", "x.img.xz.part"] {
+        let tamper = |evidence: &mut Evidence| put(&mut evidence.boots[0].before, name, Some(b"x"));
+        sees(checkers::no_image_missed::check, "capture-single-partition-sd", tamper, name);
+    }
+    let harmless = |evidence: &mut Evidence| {
+        for name in ["initrd.img", "Image.gz", "core.wic.bmap", "README.txt"] {
+            put(&mut evidence.boots[0].before, name, Some(b"x"));
+        }
+    };
+    let mut evidence = run("capture-single-partition-sd");
+    harmless(&mut evidence);
+    assert_eq!(checkers::no_image_missed::check(&evidence), Vec::<String>::new());
+}
+
+#[test]
+fn a_success_beside_a_sidecar_that_is_no_file() {
+    let evidence = run("write-dangling-sidecar");
+    assert_eq!(checkers::sidecars::check(&evidence), Vec::<String>::new());
+    let evidence = run_on("write-dangling-sidecar", leds::that_show(rosy));
+    complains(&checkers::sidecars::check(&evidence), "sdimage.dd.xz.md5 is no file");
+}
+
+#[test]
 fn one_bit_of_what_was_written() {
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", (7 << 20) + 3);
     sees(checkers::success_is_true::check, "write-dd-xz", tamper, "byte 7340035 differs");

@@ -45,7 +45,8 @@ defects! {
     no_drive_is_silent: "no-drive" "drive-unlabelled";
     /// A misspelt name starts a capture without a word.
     a_misspelt_name_starts_a_capture:
-        "names-case-is-refused" "names-extension-is-refused" "names-lone-spl-is-refused" "names-misspelt-beside-good";
+        "names-case-is-refused" "names-extension-is-refused" "names-lone-spl-is-refused" "names-misspelt-beside-good"
+        "names-unrenamed-image-is-refused";
     /// `.tar.zst` can be decoded, but is in no list of accepted names.
     zstd_is_in_no_list: "write-tar-zst" "write-dd-zst";
     /// Having done nothing is success.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::media::Medium;
 use crate::mutant::Mutant;
-use crate::names::{ImageName, Packing};
+use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
@@ -72,7 +72,7 @@ impl Job<'_> {
         }
         let parts = survey::look(operation, &layout, &holder)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
-        self.sanitise(&holder, &parts, &roots, &mut notes)?;
+        self.sanitise(&parts, &roots, &mut notes)?;
         let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, roots.first())?;
         self.commit(&image_name, &packed)?;
         let done = Done {
@@ -85,13 +85,7 @@ impl Job<'_> {
         Ok((image_name, done))
     }
 
-    fn sanitise(
-        &self,
-        image: &Holder,
-        parts: &[Part],
-        roots: &[Rootfs],
-        notes: &mut Vec<String>,
-    ) -> Result<()> {
+    fn sanitise(&self, parts: &[Part], roots: &[Rootfs], notes: &mut Vec<String>) -> Result<()> {
         let Some(rules) = self.rules else {
             notes.push("not sanitised, as the options say".to_owned());
             return Ok(());
@@ -101,7 +95,6 @@ impl Job<'_> {
             operation: self.operation,
             rules,
             medium: self.medium.name(),
-            image,
             parts,
             roots,
         };
@@ -121,7 +114,7 @@ impl Job<'_> {
         let tree = rootfs.filter(|_| layout.is_single);
         let name = ImageName {
             medium: self.medium.name().to_owned(),
-            packing: if tree.is_some() { Packing::Tar } else { Packing::Disk },
+            extension: if tree.is_some() { Extension::Tar } else { Extension::Dd },
             compression: if xz.is_some() { Compression::Xz } else { Compression::None },
         };
         let path = work.path(&name.to_string())?;

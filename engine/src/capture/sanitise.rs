@@ -3,16 +3,16 @@
 //! Everything here happens inside of the mounted image. No rule follows a symlink out of it, and a rule that fails fails
 //! the capture: an image that holds what it must not is worse than none.
 
-pub(super) mod apply;
+mod apply;
 mod hooks;
 
 use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
+use crate::formats::text;
 use crate::operation::Operation;
-use crate::sanitise_rules::{Action, Place, Rule, Rules};
+use crate::sanitise_rules::{Action, Rule, Rules};
 use replicator_hal::{self as hal, RelativePath, Volume};
-use std::collections::BTreeSet;
 
 /// Where the image says when it was made.
 const VERSION_FILE: &str = "root.version-cust";
@@ -42,47 +42,33 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
             read_small(capture.drive, &resolved, RULES_LIMIT_BYTES)
         })
         .map_err(|error| bad(error.to_string()))?;
-    let text = std::str::from_utf8(&content).map_err(|error| bad(format!("it is no text: {error}")))?;
+    let text = text::decode(&content).map_err(|error| bad(error.to_string()))?;
     Rules::parse(text).map(Some).map_err(|error| bad(error.to_string()))
 }
 
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
-/// What makes files comes last, so that a file system without room has some by then. `elsewhere` are the numbers of the
-/// rules that matched something in other file systems.
+/// What makes files comes last, so that a file system without room has some by then.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
-    elsewhere: &BTreeSet<usize>,
     (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<()> {
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
+    let is_touch = |rule: &&Rule| rule.action == Action::Touch;
     hook("sanitise-before")?;
-    for makes_files in [false, true] {
-        for (number, rule) in rules.rules.iter().enumerate() {
-            if rule.place != Place::Root || (rule.action == Action::Touch) != makes_files {
-                continue;
-            }
-            operation.board.leds.renew(operation.tuning.tool_lease);
-            let is_matched = apply::apply(operation, volume, rule, &apply::Base::root())?;
-            if rule.required && !is_matched && !elsewhere.contains(&number) {
-                return Err(missing(rule));
-            }
-        }
+    let removing = rules.rules.iter().filter(|rule| !is_touch(rule));
+    for rule in removing.chain(rules.rules.iter().filter(is_touch)) {
+        operation.board.leds.renew(operation.tuning.tool_lease);
+        apply::apply(operation, volume, rule)?;
     }
     hook("sanitise-after")?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))
-}
-
-/// Nothing matches a rule that is required.
-pub(super) fn missing(rule: &Rule) -> Error {
-    let detail = "nothing matches, and the rule is required".to_owned();
-    Error::Sanitise { rule: rule.what.clone(), detail }
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.

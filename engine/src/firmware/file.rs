@@ -39,6 +39,9 @@ impl FirmwareFile {
         let promises = beside.promises(name, beside.target_name.as_deref())?;
         let content = companions::read_whole(operation, drive, &path, name, len_bytes)?;
         for promise in &promises {
+            if let Some(note) = promise.note() {
+                operation.short_step(&note);
+            }
             promise.check(name, &Digest::of(promise.algorithm, &content))?;
         }
         let sidecars = promises.into_iter().map(|promise| promise.sidecar).collect();

@@ -14,6 +14,7 @@ mod pump;
 pub mod sidecar;
 pub mod sniff;
 pub mod tar;
+pub mod text;
 mod workers;
 mod xz;
 mod zstd;

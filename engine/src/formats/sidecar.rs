@@ -1,11 +1,15 @@
 //! Sidecars: small files beside an image that hold its digest, in the format of `md5sum`.
 //!
 //! They are made by many hands and tools, so reading is generous about form (binary marks, escaped names, carriage
-//! returns, a byte order mark, upper-case digits, a digest alone, the BSD form) and strict about meaning: a line that
-//! cannot be understood, or a digest of another file, is an error and never "no sidecar". Writing gives exactly what
-//! `md5sum` and `sha256sum` print. Lists of every file of a tree are in [`super::md5sums`].
+//! returns, UTF-16, upper-case digits, a digest alone, the BSD form, comments, what `certutil`, `Get-FileHash` and PGP put
+//! around) and strict about meaning: a line that cannot be understood is an error and never "no sidecar". It is the digest
+//! that counts: a name that is not the file's is reported. Writing gives exactly what `md5sum` and `sha256sum` print. Lists
+//! of every file of a tree are in [`super::md5sums`].
+
+mod wrapping;
 
 use super::digest::{Algorithm, Digest};
+use super::text;
 
 /// Longest sidecar, in bytes; a list of a whole release fits.
 pub const LIMIT_BYTES: usize = 64 * 1024;
@@ -31,15 +35,15 @@ pub enum SidecarError {
         /// What is wrong.
         detail: String,
     },
-    /// Digests, but of other files.
-    #[error("the sidecar names {found}, not {wanted}")]
+    /// Several digests, and none of them of this file.
+    #[error("the sidecar holds {count} digests, the first of {found}, and none of {wanted}")]
     WrongName {
+        /// How many digests it holds.
+        count: usize,
         /// The first name found, or what stands for one.
         found: String,
         /// The first name wanted.
         wanted: String,
-        /// The digest, if the sidecar holds one only.
-        digest: Option<Digest>,
     },
     /// Two digests of one file that differ.
     #[error("line {line} of the sidecar contradicts an earlier one about {name}")]
@@ -69,31 +73,41 @@ impl Entry {
     }
 }
 
+/// What a sidecar says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sidecar {
+    /// The digest of the file.
+    pub digest: Digest,
+    /// The name that the sidecar gives the file, if it is not one of its names.
+    pub other_name: Option<String>,
+}
+
 /// The digest of the file with one of `wanted_names`, the earlier ones preferred, out of a sidecar's content.
 ///
-/// Paths in front of the names in the sidecar are ignored. A digest alone, without a name, is taken if it is the only one.
+/// Paths in front of the names in the sidecar are ignored. A sidecar lies beside its file, so if it holds one digest only,
+/// that is taken, whatever name stands with it.
 ///
 /// # Errors
-/// If any line is malformed, or no line is about a wanted file.
-pub fn parse(text: &[u8], algorithm: Algorithm, wanted_names: &[&str]) -> Result<Digest, SidecarError> {
+/// If any line is malformed, or several lines are about other files.
+pub fn parse(text: &[u8], algorithm: Algorithm, wanted_names: &[&str]) -> Result<Sidecar, SidecarError> {
     let entries = entries(text, algorithm)?;
-    if let [(_, Entry { digest, name: None, .. })] = entries.as_slice() {
-        return Ok(*digest);
-    }
     for wanted in wanted_names {
         let mut about = entries.iter().filter(|(_, entry)| entry.base_name() == Some(wanted.as_bytes()));
         let Some((_, first)) = about.next() else { continue };
         if let Some((line, _)) = about.find(|(_, entry)| entry.digest != first.digest) {
             return Err(SidecarError::Contradiction { line: *line, name: (*wanted).to_owned() });
         }
-        return Ok(first.digest);
+        return Ok(Sidecar { digest: first.digest, other_name: None });
     }
     let Some((_, first)) = entries.first() else { return Err(SidecarError::Empty) };
-    let found = first.base_name().map_or_else(|| "several digests without a name".into(), printable);
+    let other_name = first.base_name().map(printable);
+    if entries.iter().all(|(_, entry)| entry.digest == first.digest) {
+        return Ok(Sidecar { digest: first.digest, other_name });
+    }
     Err(SidecarError::WrongName {
-        found,
+        count: entries.len(),
+        found: other_name.unwrap_or_else(|| "a file without a name".into()),
         wanted: wanted_names.first().map_or_else(String::new, |name| (*name).to_owned()),
-        digest: (entries.len() == 1).then_some(first.digest),
     })
 }
 
@@ -102,22 +116,46 @@ fn entries(text: &[u8], algorithm: Algorithm) -> Result<Vec<(usize, Entry)>, Sid
     if text.len() > LIMIT_BYTES {
         return Err(SidecarError::TooLong { len_bytes: text.len() });
     }
-    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
-        let detail = "the file is UTF-16; save it as plain text".to_owned();
-        return Err(SidecarError::Malformed { line: 1, detail });
-    }
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut entries = Vec::new();
-    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.trim_ascii_start();
-        if line.is_empty() || line.starts_with(b"#") {
-            continue;
+    let text = text::lenient(text);
+    let mut entries: Vec<(usize, Entry)> = Vec::new();
+    for (line, content) in wrapping::lines(&text, algorithm) {
+        let malformed = |detail| SidecarError::Malformed { line, detail };
+        match parse_listed(content, algorithm).map_err(malformed)? {
+            Some(Listed::Digest(digest)) => {
+                entries.push((line, Entry { digest, name: None, escaped: false }))
+            }
+            Some(Listed::Path(path)) => {
+                if let Some((_, entry)) = entries.last_mut().filter(|(_, entry)| entry.name.is_none()) {
+                    entry.name = Some(path.to_vec());
+                }
+            }
+            Some(Listed::Algorithm) => {}
+            None => entries.push((line, parse_line(content, algorithm).map_err(malformed)?)),
         }
-        let entry = parse_line(line.strip_suffix(b"\r").unwrap_or(line), algorithm)
-            .map_err(|detail| SidecarError::Malformed { line: index + 1, detail })?;
-        entries.push((index + 1, entry));
     }
     Ok(entries)
+}
+
+/// One line of what `Get-FileHash | Format-List` prints.
+enum Listed<'a> {
+    Algorithm,
+    Digest(Digest),
+    Path(&'a [u8]),
+}
+
+/// `Algorithm : MD5`, `Hash : <hex>`, `Path : <path>`; `None` for other lines.
+fn parse_listed(line: &[u8], algorithm: Algorithm) -> Result<Option<Listed<'_>>, String> {
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Ok(None) };
+    let (key, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+    match key {
+        b"Algorithm" if value.eq_ignore_ascii_case(algorithm.to_string().as_bytes()) => {
+            Ok(Some(Listed::Algorithm))
+        }
+        b"Algorithm" => Err(format!("the digest is {}, not {algorithm}", printable(value))),
+        b"Hash" => parse_hex(value, algorithm).map(|digest| Some(Listed::Digest(digest))),
+        b"Path" if !value.is_empty() => Ok(Some(Listed::Path(value))),
+        _ => Ok(None),
+    }
 }
 
 /// Parses one line without its end.
@@ -126,7 +164,7 @@ pub(super) fn parse_line(line: &[u8], algorithm: Algorithm) -> Result<Entry, Str
         Some(rest) => (true, rest),
         None => (false, line),
     };
-    let (digest, name) = match parse_bsd(line, algorithm) {
+    let (digest, name) = match parse_bsd(line, algorithm).or_else(|| parse_tagged(line, algorithm)) {
         Some(parts) => parts?,
         None => parse_gnu(line, algorithm)?,
     };
@@ -169,6 +207,30 @@ fn parse_bsd(line: &[u8], algorithm: Algorithm) -> Option<Result<Parts<'_>, Stri
     let end = rest.iter().rposition(|byte| *byte == b')')?;
     let hex = rest[end + 1..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
     Some(parse_hex(hex, algorithm).map(|digest| (digest, Some(&rest[..end]))))
+}
+
+/// `MD5  <hex>  <path>`, a row of a table of `Get-FileHash`, or `md5:<hex>`; `None` if the line does not start like that.
+fn parse_tagged(line: &[u8], algorithm: Algorithm) -> Option<Result<Parts<'_>, String>> {
+    let tag = algorithm.to_string();
+    let (start, rest) = line.split_at_checked(tag.len())?;
+    if !start.eq_ignore_ascii_case(tag.as_bytes()) {
+        return None;
+    }
+    let rest = rest.strip_prefix(b"sum").unwrap_or(rest);
+    let trimmed = rest.trim_ascii_start();
+    let value = trimmed.strip_prefix(b":").or_else(|| trimmed.strip_prefix(b"="));
+    match value {
+        Some(value) => Some(parse_gnu(value.trim_ascii(), algorithm)),
+        None if trimmed.len() < rest.len() => {
+            let parts = parse_gnu(trimmed, algorithm);
+            Some(
+                parts.map(|(digest, name)| {
+                    (digest, name.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()))
+                }),
+            )
+        }
+        None => None,
+    }
 }
 
 fn parse_hex(hex: &[u8], algorithm: Algorithm) -> Result<Digest, String> {

@@ -4,69 +4,99 @@
 //! `emmcimage.img.xz`, `emcimage.dd.xz`, `EMMCIMAGE.TAR.XZ`. What counts as close is decided here; names that are right
 //! are none of this module's business.
 
-use super::{accepted, split_image};
+use super::leftover::{Leftover, without_copy_words};
+use super::rename::{self, Content};
+use super::{Extension, Lookalike, LookalikeKind, accepted, split_image};
 
 /// Media that some board has; a name with one of them is an image's name even on a board without it.
 const MEDIA_OF_BOARDS: [&str; 9] = ["sd", "sd0", "sd1", "sd2", "emmc", "mmc", "sata", "nvme", "usb"];
 
 /// Extensions that say "the content of a disk or of a file system".
-const IMAGE_EXTENSIONS: [&str; 18] = [
+const IMAGE_EXTENSIONS: [&str; 27] = [
     "dd", "tar", "img", "image", "raw", "iso", "wic", "disk", "bin", "tgz", "tbz", "tbz2", "txz", "tzst",
-    "ext2", "ext3", "ext4", "squashfs",
+    "ext2", "ext3", "ext4", "squashfs", "sdcard", "sdimg", "hddimg", "qcow2", "vmdk", "vdi", "vhd", "vhdx",
+    "simg",
 ];
 
+/// Of those, the ones that say nothing of an image where the rest of the name does not.
+const VAGUE_EXTENSIONS: [&str; 2] = ["bin", "image"];
+
 /// Extensions that say "compressed", with or without support here.
-const COMPRESSION_EXTENSIONS: [&str; 13] =
-    ["xz", "bz2", "bzip2", "gz", "gzip", "zst", "zstd", "lz4", "lzo", "lzma", "z", "zip", "7z"];
+const COMPRESSION_EXTENSIONS: [&str; 14] =
+    ["xz", "bz2", "bzip2", "gz", "gzip", "zst", "zstd", "lz4", "lzo", "lzma", "z", "zip", "7z", "rar"];
 
 /// Last extensions of files that accompany an image.
-const COMPANION_EXTENSIONS: [&str; 9] = ["bmap", "asc", "sig", "sha1", "sha512", "log", "json", "info", "md"];
+const COMPANION_EXTENSIONS: [&str; 6] = ["bmap", "log", "json", "info", "md", "manifest"];
 
 /// Stems of kernels: they end in "image" too.
 const KERNELS: [&str; 7] = ["image", "zimage", "uimage", "bzimage", "fitimage", "xipimage", "vmlinux"];
 
+/// Stems of what a kernel starts with; they end in `.img` by custom.
+const EARLY_FILE_SYSTEMS: [&str; 4] = ["initrd", "initramfs", "ramdisk", "uinitrd"];
+
 /// Longer names are no one's typing error.
 const NAME_LIMIT_CHARS: usize = 128;
 
-/// What to tell the user about `text`, if it looks like an image's name.
-pub(super) fn hint(text: &str, media: &[String]) -> Option<String> {
-    if text.len() > 4 * NAME_LIMIT_CHARS || text.chars().count() > NAME_LIMIT_CHARS {
-        return None;
-    }
+/// What `text` most likely is, if it looks like an image's name.
+pub(super) fn find(text: &str, media: &[String]) -> Option<Lookalike> {
     let lower = text.trim().to_lowercase();
-    if media.iter().any(|medium| accepted(medium).iter().any(|image| image.to_string() == lower)) {
-        return Some(format!("the accepted name is {lower}; case and spaces count"));
+    let is_right = |medium: &&String| accepted(medium).iter().any(|image| image.to_string() == lower);
+    if let Some(medium) = media.iter().find(is_right) {
+        let hint = format!("the accepted name is {lower}; case and spaces count");
+        return Some(Lookalike::new(LookalikeKind::MisspeltImage(medium.clone()), hint));
     }
     let name = Parts::of(&lower);
     if name.is_companion() {
         return None;
     }
-    // The board's own media first: `sd` and `sd1` are near each other.
-    if let Some(medium) = media.iter().map(String::as_str).find(|medium| name.names_exactly(medium)) {
-        return Some(hint_for(medium));
-    }
-    if let Some((medium, _, _)) = split_image(&lower) {
-        if !KERNELS.contains(&name.stem.as_str()) && !media.iter().any(|known| name.is_near(known)) {
-            return Some(absent(medium, media));
+    let kind = classify(&lower, &name, media)?;
+    let hint = match &kind {
+        LookalikeKind::MisspeltImage(medium) => {
+            rename::advice(text, &name, &[medium]).unwrap_or_else(|| names_for(medium))
         }
+        LookalikeKind::OtherBoard => name.foreign_medium(&lower, media).map_or_else(
+            || names_of(media),
+            |medium| format!("this board has no medium \"{medium}\"; {}", names_of(media)),
+        ),
+        _ => {
+            let all: Vec<&str> = media.iter().map(String::as_str).collect();
+            let advice = rename::advice(text, &name, &all).unwrap_or_else(|| names_of(media));
+            format!("the medium is missing from the name; {advice}")
+        }
+    };
+    Some(match Leftover::of(&lower) {
+        Some(leftover) => Lookalike::new(LookalikeKind::Leftover, format!("{}; {hint}", leftover.text())),
+        None => Lookalike::new(kind, hint),
+    })
+}
+
+/// What a name is apart from being a leftover; `None` if it is no image's.
+fn classify(lower: &str, name: &Parts, media: &[String]) -> Option<LookalikeKind> {
+    let own = |medium: &String| LookalikeKind::MisspeltImage(medium.clone());
+    // The board's own media first: `sd` and `sd1` are near each other.
+    if let Some(medium) = media.iter().find(|medium| name.names_exactly(medium)) {
+        return Some(own(medium));
     }
-    if let Some(medium) = MEDIA_OF_BOARDS.into_iter().find(|medium| name.names_exactly(medium)) {
-        return Some(absent(medium, media));
+    let is_short = lower.len() <= 4 * NAME_LIMIT_CHARS && lower.chars().count() <= NAME_LIMIT_CHARS;
+    let near = media.iter().find(|medium| is_short && name.is_near(medium));
+    // `sd1` is another board's, however near it is to `sd`; `emc` is not.
+    if name.known_medium(media).is_some() || (near.is_none() && name.foreign_medium(lower, media).is_some()) {
+        return Some(LookalikeKind::OtherBoard);
     }
-    if KERNELS.contains(&name.stem.as_str()) && !name.is_nameless_image() {
+    if name.is_of_a_kernel() {
         return None;
     }
-    if name.is_nameless_image() {
-        return Some(format!("the medium is missing from the name; {}", names_of(media)));
+    if let Some(medium) = near {
+        return Some(own(medium));
     }
-    if let Some(medium) = media.iter().map(String::as_str).find(|medium| name.is_near(medium)) {
-        return Some(hint_for(medium));
+    if is_short && MEDIA_OF_BOARDS.into_iter().any(|medium| name.is_near(medium)) {
+        return Some(LookalikeKind::OtherBoard);
     }
-    MEDIA_OF_BOARDS.into_iter().find(|medium| name.is_near(medium)).map(|medium| absent(medium, media))
+    name.is_image_by_extension().then_some(LookalikeKind::Unassigned)
 }
 
 /// A name in lower case without what hands and programs add: spaces, dashes, "(1)", "copy".
-struct Parts {
+pub(super) struct Parts {
     /// Up to the first dot, letters and digits only.
     stem: String,
     /// After it, letters and digits only.
@@ -75,7 +105,7 @@ struct Parts {
 
 impl Parts {
     fn of(lower: &str) -> Self {
-        let without_copies = strip_parentheses(lower).replace("copy of ", "").replace("- copy", "");
+        let without_copies = without_copy_words(&strip_parentheses(lower));
         let mut parts = without_copies
             .split('.')
             .map(|part| part.chars().filter(|character| character.is_alphanumeric()).collect::<String>());
@@ -96,10 +126,52 @@ impl Parts {
         self.extensions.iter().any(|extension| COMPRESSION_EXTENSIONS.contains(&extension.as_str()))
     }
 
-    /// `image.dd.xz`: an image for nobody. `Image.gz` is a kernel.
-    fn is_nameless_image(&self) -> bool {
-        let for_disks = ["dd", "tar", "img", "wic", "tgz", "txz"];
-        self.stem == "image" && self.extensions.iter().any(|part| for_disks.contains(&part.as_str()))
+    /// The extensions without those of leftovers, of text files and of the pieces of a split file.
+    pub(super) fn content_extensions(&self) -> Vec<&str> {
+        let mut extensions: Vec<&str> = self.extensions.iter().map(String::as_str).collect();
+        let says_nothing = |extension: &&str| {
+            Leftover::adds(extension)
+                || ["", "txt"].contains(extension)
+                || extension.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        while extensions.last().is_some_and(says_nothing) {
+            extensions.pop();
+        }
+        extensions
+    }
+
+    /// A kernel, or what one starts with: `Image.gz`, `initrd.img`, `kernel8.img`; but not `image.dd.xz`.
+    fn is_of_a_kernel(&self) -> bool {
+        let is_disk_or_tree = ["dd", "tar", "img", "wic", "tgz", "txz"];
+        if KERNELS.contains(&self.stem.as_str()) {
+            return !self.extensions.iter().any(|part| is_disk_or_tree.contains(&part.as_str()));
+        }
+        let starts = |stems: &[&str]| stems.iter().any(|stem| self.stem.starts_with(stem));
+        let is_img = self.content_extensions().first() == Some(&"img");
+        starts(&EARLY_FILE_SYSTEMS) || (starts(&["kernel"]) && is_img)
+    }
+
+    /// Whether the extensions alone say that it is an image.
+    fn is_image_by_extension(&self) -> bool {
+        let last = self.content_extensions().pop();
+        let is_image =
+            last.is_some_and(|last| IMAGE_EXTENSIONS.contains(&last) && !VAGUE_EXTENSIONS.contains(&last));
+        is_image
+            || Content::of(self).is_some_and(|_| !last.is_some_and(|last| VAGUE_EXTENSIONS.contains(&last)))
+    }
+
+    /// The medium that the name is for, of those that other boards have.
+    fn known_medium(&self, media: &[String]) -> Option<&'static str> {
+        let is_other = |medium: &&str| !media.iter().any(|known| known == medium);
+        MEDIA_OF_BOARDS.into_iter().filter(is_other).find(|medium| self.names_exactly(medium))
+    }
+
+    /// The medium that the name is for, if this board does not have it.
+    fn foreign_medium<'a>(&self, lower: &'a str, media: &[String]) -> Option<&'a str> {
+        self.known_medium(media).or_else(|| {
+            let (medium, ..) = split_image(lower)?;
+            (!KERNELS.contains(&self.stem.as_str())).then_some(medium)
+        })
     }
 
     /// `<medium>image` to the letter, whatever follows, unless it is a text about the image.
@@ -169,17 +241,13 @@ fn within(one: &str, other: &str, limit: usize) -> bool {
     last.last().is_some_and(|distance| *distance <= limit)
 }
 
-fn hint_for(medium: &str) -> String {
-    let names: Vec<String> = accepted(medium).iter().map(ToString::to_string).collect();
-    format!("accepted names for {medium}: {}", names.join(", "))
-}
-
-fn absent(medium: &str, media: &[String]) -> String {
-    format!("this board has no medium \"{medium}\"; {}", names_of(media))
+/// The accepted names of a medium, in short.
+fn names_for(medium: &str) -> String {
+    let names = Extension::ALL.map(|extension| format!("{medium}image{}", extension.as_str()));
+    format!("accepted names for {medium}: {}, each alone or with .xz, .bz2, .gz or .zst", names.join(", "))
 }
 
 fn names_of(media: &[String]) -> String {
     let Some(first) = media.first() else { return "it has no media at all".to_owned() };
-    let names: Vec<String> = accepted(first).iter().map(ToString::to_string).collect();
-    format!("its media are {}; accepted names are like {}", media.join(", "), names.join(", "))
+    format!("its media are {}; {}", media.join(", "), names_for(first))
 }

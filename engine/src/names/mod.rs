@@ -2,10 +2,14 @@
 //!
 //! The mode of a boot hangs on these names, so every accepted name is generated from the media of the board, and a name
 //! that a person would take for an image but that is not accepted is told apart from a file that has nothing to do with
-//! images: the first must stop everything, the second nothing. What lives here is about names alone; content is sniffed
-//! by the formats, and which file is written to which medium is the plan's.
+//! images. What lives here is about one name at a time; [`root`] judges all names of the drive's root together. Content is
+//! sniffed by the formats, and which file is written to which medium is the plan's.
 
+mod checksum_file;
+mod leftover;
 mod lookalike;
+mod rename;
+pub mod root;
 
 use crate::formats::codec::Compression;
 use std::fmt;
@@ -13,18 +17,44 @@ use std::fmt;
 /// How an image holds a medium's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Packing {
-    /// The files of one file system, `.tar`.
+    /// The files of one file system.
     Tar,
-    /// Every sector of the medium, `.dd`.
+    /// Every sector of the medium.
     Disk,
 }
 
-impl Packing {
-    /// The extension with its dot.
-    pub fn extension(self) -> &'static str {
+/// The extension of an image's name, without that of its compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Extension {
+    /// `.tar`
+    Tar,
+    /// `.dd`
+    Dd,
+    /// `.img`
+    Img,
+    /// `.wic`
+    Wic,
+}
+
+impl Extension {
+    /// In the order of preference. Captures are called `.tar` or `.dd`; the others are what downloads are called.
+    pub const ALL: [Self; 4] = [Self::Tar, Self::Dd, Self::Img, Self::Wic];
+
+    /// With its dot.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Tar => ".tar",
-            Self::Disk => ".dd",
+            Self::Dd => ".dd",
+            Self::Img => ".img",
+            Self::Wic => ".wic",
+        }
+    }
+
+    /// What an image with this extension holds.
+    pub fn packing(self) -> Packing {
+        match self {
+            Self::Tar => Packing::Tar,
+            Self::Dd | Self::Img | Self::Wic => Packing::Disk,
         }
     }
 }
@@ -34,24 +64,29 @@ impl Packing {
 pub struct ImageName {
     /// The medium's name in the board's profile, such as `emmc`.
     pub medium: String,
-    /// What the image holds.
-    pub packing: Packing,
+    /// The extension that says what the image holds.
+    pub extension: Extension,
     /// How it is compressed.
     pub compression: Compression,
 }
 
 impl ImageName {
+    /// What the image holds.
+    pub fn packing(&self) -> Packing {
+        self.extension.packing()
+    }
+
     /// The name without the compression's extension, such as `sdimage.tar`.
     ///
     /// With `.md5` or `.sha256` behind it, it names the sidecar of the decoded content.
     pub fn uncompressed(&self) -> String {
-        format!("{}image{}", self.medium, self.packing.extension())
+        format!("{}image{}", self.medium, self.extension.as_str())
     }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}image{}{}", self.medium, self.packing.extension(), self.compression.extension())
+        write!(f, "{}image{}{}", self.medium, self.extension.as_str(), self.compression.extension())
     }
 }
 
@@ -79,12 +114,16 @@ const FIRMWARE_OF_BOARDS: [&str; 9] = [
 /// The name of the settings file.
 pub const SETTINGS: &str = "replicator.toml";
 
+/// How accepted names end, in order of preference.
+fn endings() -> impl Iterator<Item = (Extension, Compression)> {
+    let extensions = Extension::ALL.into_iter();
+    extensions.flat_map(|extension| COMPRESSIONS.map(|compression| (extension, compression)))
+}
+
 /// Every accepted image name of a medium, in order of preference.
 pub fn accepted(medium: &str) -> Vec<ImageName> {
-    [Packing::Tar, Packing::Disk]
-        .into_iter()
-        .flat_map(|packing| COMPRESSIONS.map(|compression| (packing, compression)))
-        .map(|(packing, compression)| ImageName { medium: medium.to_owned(), packing, compression })
+    endings()
+        .map(|(extension, compression)| ImageName { medium: medium.to_owned(), extension, compression })
         .collect()
 }
 
@@ -111,19 +150,51 @@ pub enum NameVerdict {
     Option,
     /// `replicator.toml`.
     Settings,
-    /// A person would take it for one of the above, and it is not: to be refused.
-    Misspelt {
-        /// What would be accepted, in one line for the console.
+    /// A person would take it for one of the above, and it is not.
+    Lookalike(Lookalike),
+    /// It accompanies an image or a release and holds digests or a signature, but is not read.
+    UnreadChecksum {
+        /// What is read instead, in one line for the console.
         hint: String,
     },
     /// Nothing the replicator cares about.
     Unrelated,
 }
 
+/// A name that a person would take for an accepted one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookalike {
+    /// What it most likely is.
+    pub kind: LookalikeKind,
+    /// What it is and what would be accepted, in one line for the console.
+    pub hint: String,
+}
+
+/// What a name that looks like an accepted one most likely is. It decides when the name is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookalikeKind {
+    /// A misspelt name of this board's: it was meant, so passing it over would be success by omission.
+    Misspelt,
+    /// A misspelt image of this medium: passed over if the medium has an image with an accepted name.
+    MisspeltImage(String),
+    /// A backup or an unfinished download: passed over beside an accepted image.
+    Leftover,
+    /// An image for a medium, or the firmware of a board, that this one is not: passed over beside what this board takes.
+    OtherBoard,
+    /// An image by its extension, for no medium: passed over beside an accepted image.
+    Unassigned,
+}
+
+impl Lookalike {
+    fn new(kind: LookalikeKind, hint: impl Into<String>) -> Self {
+        Self { kind, hint: hint.into() }
+    }
+}
+
 /// Judges the name of a file or symlink in the drive's root.
 ///
-/// `media` are the media of the board's profile, `firmware_files` the names its profile knows. Comparison is exact, in
-/// bytes and case. Hidden files (a leading dot) are never judged to be anything: systems that the drive visits leave
+/// `media` are the media of the board's profile, those that are present first, because hints propose the first;
+/// `firmware_files` are the names its profile knows. Comparison is exact, in bytes and case. Hidden files (a leading dot) are never judged to be anything: systems that the drive visits leave
 /// `._sdimage.dd.xz` and the like behind.
 pub fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVerdict {
     if name.first().is_none_or(|byte| *byte == b'.') {
@@ -141,27 +212,44 @@ pub fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVe
     if lower == SETTINGS || lower.strip_suffix(".txt") == Some(SETTINGS) {
         return misspelt(format!("the accepted name is {SETTINGS}"));
     }
-    let base =
-        SIDECAR_EXTENSIONS.iter().find_map(|extension| lower.strip_suffix(extension)).unwrap_or(&lower);
+    // Nor must a record that protects a unit.
+    if let Some(stem) = lower.strip_suffix(".txt").unwrap_or(&lower).strip_suffix("image.source") {
+        if is_medium_name(stem) {
+            return misspelt(format!("the accepted name is {stem}image.source"));
+        }
+    }
+    let digest_of = SIDECAR_EXTENSIONS.iter().find_map(|extension| lower.strip_suffix(extension));
+    let base = digest_of.unwrap_or(&lower);
     if let Some(file) = firmware_files.iter().find(|file| file.to_lowercase() == base) {
         return misspelt(format!("the accepted name is {file}"));
     }
     // Its sidecar alone asks for nothing.
     if FIRMWARE_OF_BOARDS.iter().any(|file| file.to_lowercase() == lower) {
-        return misspelt(match firmware_files {
+        let hint = match firmware_files {
             [] => "this board takes no firmware files".to_owned(),
             files => format!("this board does not take it; its firmware files are {}", files.join(", ")),
-        });
+        };
+        return NameVerdict::Lookalike(Lookalike::new(LookalikeKind::OtherBoard, hint));
     }
     // On the drive of several boards the sidecars of another board's medium are harmless; its images are not.
-    let digest_of = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension));
-    if digest_of.is_some_and(|base| split_image(base).is_some()) {
+    let sidecar_of = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension));
+    if sidecar_of.is_some_and(|base| split_image(base).is_some()) {
         return NameVerdict::Sidecar;
     }
-    match lookalike::hint(&text, media) {
-        Some(hint) => NameVerdict::Misspelt { hint },
+    if digest_of.is_some_and(|base| split_image(base).is_some_and(|(medium, ..)| is_among(medium, media))) {
+        return misspelt(format!("the accepted name is {lower}"));
+    }
+    if let Some(hint) = checksum_file::hint(&lower) {
+        return NameVerdict::UnreadChecksum { hint };
+    }
+    match lookalike::find(&text, media) {
+        Some(lookalike) => NameVerdict::Lookalike(lookalike),
         None => NameVerdict::Unrelated,
     }
+}
+
+fn is_among(medium: &str, media: &[String]) -> bool {
+    media.iter().any(|known| known == medium)
 }
 
 /// The verdict on a name that is right to the letter.
@@ -174,12 +262,8 @@ fn exact(name: &[u8], media: &[String], firmware_files: &[String]) -> Option<Nam
         return Some(NameVerdict::Firmware);
     }
     let is_image = |text: &str| {
-        let (medium, packing, compression) = split_image(text)?;
-        media.iter().any(|known| known == medium).then(|| ImageName {
-            medium: medium.to_owned(),
-            packing,
-            compression,
-        })
+        let (medium, extension, compression) = split_image(text)?;
+        is_among(medium, media).then(|| ImageName { medium: medium.to_owned(), extension, compression })
     };
     if let Some(image) = is_image(text) {
         return Some(NameVerdict::Image(image));
@@ -192,17 +276,15 @@ fn exact(name: &[u8], media: &[String], firmware_files: &[String]) -> Option<Nam
     known.then_some(NameVerdict::Sidecar)
 }
 
-/// Splits `<medium>image<packing><compression>`, for any medium.
-fn split_image(text: &str) -> Option<(&str, Packing, Compression)> {
-    let (stem, extensions) = text.split_at(text.find('.')?);
+/// Splits `<medium>image<extension><compression>`, for any medium.
+fn split_image(text: &str) -> Option<(&str, Extension, Compression)> {
+    let (stem, ending) = text.split_at(text.find('.')?);
     let medium = stem.strip_suffix("image").filter(|medium| is_medium_name(medium))?;
-    [Packing::Tar, Packing::Disk]
-        .into_iter()
-        .flat_map(|packing| COMPRESSIONS.map(|compression| (packing, compression)))
-        .find(|(packing, compression)| {
-            extensions.strip_prefix(packing.extension()) == Some(compression.extension())
+    endings()
+        .find(|(extension, compression)| {
+            ending.strip_prefix(extension.as_str()) == Some(compression.extension())
         })
-        .map(|(packing, compression)| (medium, packing, compression))
+        .map(|(extension, compression)| (medium, extension, compression))
 }
 
 /// Whether a profile could call a medium so: lower-case letters and digits.
@@ -211,7 +293,7 @@ fn is_medium_name(text: &str) -> bool {
 }
 
 fn misspelt(hint: String) -> NameVerdict {
-    NameVerdict::Misspelt { hint }
+    NameVerdict::Lookalike(Lookalike::new(LookalikeKind::Misspelt, hint))
 }
 
 /// A set of firmware files of which only a part is on the drive.

@@ -11,7 +11,7 @@ fn on_imx6(name: &str) -> NameVerdict {
 
 fn hint(name: &str) -> String {
     match on_imx6(name) {
-        NameVerdict::Misspelt { hint } => hint,
+        NameVerdict::Lookalike(lookalike) => lookalike.hint,
         other => panic!("{name:?} is {other:?}"),
     }
 }
@@ -32,6 +32,16 @@ fn the_order_of_preference_is_tar_before_disk_and_xz_first() {
             "sd1image.dd.gz",
             "sd1image.dd.zst",
             "sd1image.dd",
+            "sd1image.img.xz",
+            "sd1image.img.bz2",
+            "sd1image.img.gz",
+            "sd1image.img.zst",
+            "sd1image.img",
+            "sd1image.wic.xz",
+            "sd1image.wic.bz2",
+            "sd1image.wic.gz",
+            "sd1image.wic.zst",
+            "sd1image.wic",
         ]
     );
 }
@@ -87,7 +97,7 @@ fn names_that_look_like_images_are_refused_with_the_accepted_ones() {
         "EMMCIMAGE.TAR.XZ",
         "emmcimage.Tar.xz",
         "emmcimage.tar.xz ",
-        "emmcimage.img.xz",
+        "emmcimage.raw.xz",
         "emmcimage.tgz",
         "emmcimage.tar.lz4",
         "emmcimage.tar.xz.part",
@@ -115,12 +125,16 @@ fn names_that_look_like_images_are_refused_with_the_accepted_ones() {
         "EMMCIMAGE.TAR.MD5",
         "emmcimage.tar.MD5",
     ] {
-        assert!(hint(name).contains("emmcimage.tar"), "{name}: {}", hint(name));
+        assert!(hint(name).contains("emmcimage."), "{name}: {}", hint(name));
     }
-    for name in
-        ["sdimage.dd (1).xz", "sdimage.dd.xz.part", "sdimage.dd.xz.txt", "sdimage.tar.lz4", "sdcard.img"]
-    {
-        assert!(hint(name).contains("sdimage.dd.xz"), "{name}: {}", hint(name));
+    for (name, accepted) in [
+        ("sdimage.dd (1).xz", "sdimage.dd.xz"),
+        ("sdimage.dd.xz.part", "sdimage.dd.xz"),
+        ("sdimage.dd.xz.txt", "sdimage.dd.xz"),
+        ("sdimage.tar.lz4", "unpack it"),
+        ("sdcard.img", "sdimage.img"),
+    ] {
+        assert!(hint(name).contains(accepted), "{name}: {}", hint(name));
     }
     assert!(hint("image.dd.xz").contains("medium is missing"));
 }
@@ -130,7 +144,7 @@ fn an_image_for_a_medium_of_another_board_names_the_media_of_this_one() {
     for name in ["sataimage.dd.xz", "sd1image.tar", "nvme2image.dd.gz", "SATAIMAGE.DD.XZ", "sata.img"] {
         let hint = hint(name);
         assert!(hint.contains("sd, emmc") || hint.contains("emmc, sd"), "{name}: {hint}");
-        assert!(hint.contains("sdimage.tar.xz"), "{name}: {hint}");
+        assert!(hint.contains("sdimage.tar"), "{name}: {hint}");
     }
     assert!(hint("sataimage.dd.xz").contains("no medium \"sata\""));
 }
@@ -147,7 +161,7 @@ fn firmware_and_settings_in_the_wrong_case_are_refused() {
 #[test]
 fn firmware_of_another_board_is_refused_with_what_this_one_takes() {
     let verdict = |name: &str, files: &[&str]| match judge(name.as_bytes(), &media(&["sd"]), &media(files)) {
-        NameVerdict::Misspelt { hint } => hint,
+        NameVerdict::Lookalike(lookalike) => lookalike.hint,
         other => panic!("{name}: {other:?}"),
     };
     assert!(verdict("SPL", &["u-boot.imx", "micro-update.bin"]).contains("are u-boot.imx, micro-update.bin"));
@@ -178,17 +192,12 @@ fn files_that_do_not_look_like_images_are_unrelated() {
         "rootfs.cpio.gz",
         "tsinit.ub",
         "images",
-        "md5sums.txt",
         "sdimage.txt",
         "sdimage.dd.bmap",
-        "emmcimage.dd.xz.sig",
         "emmc.md",
         "sd.conf",
-        "backup.tar.gz",
-        "my-backup-image.tar.gz",
         "._sdimage.dd.xz",
         ".capture",
-        "photo.img",
     ] {
         assert_eq!(on_imx6(name), NameVerdict::Unrelated, "{name}");
     }
@@ -215,7 +224,7 @@ proptest! {
 
     #[test]
     fn a_changed_case_is_never_an_image_and_never_ignored(
-        index in 0..20_usize,
+        index in 0..40_usize,
         flips in prop::collection::vec(any::<bool>(), 20),
     ) {
         let media = media(&["sd", "emmc"]);
@@ -227,7 +236,9 @@ proptest! {
             .collect();
         match judge(typed.as_bytes(), &media, &[]) {
             NameVerdict::Image(image) => prop_assert_eq!(image.to_string(), typed),
-            NameVerdict::Misspelt { hint } => prop_assert!(typed != right && hint.contains(&right)),
+            NameVerdict::Lookalike(lookalike) => {
+                prop_assert!(typed != right && lookalike.hint.contains(&right));
+            }
             other => prop_assert!(false, "{typed} is {other:?}"),
         }
     }

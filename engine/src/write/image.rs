@@ -8,6 +8,7 @@ use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::formats::digest::Hasher;
+use crate::formats::text;
 use crate::mutant::Mutant;
 use crate::names::ImageName;
 use crate::operation::Operation;
@@ -107,7 +108,9 @@ fn source_record(lookup: &Companions<'_>, name: &ImageName) -> Result<Option<Sou
     for (directory, name) in [(RelativePath::root(), own), (lookup.directory.clone(), target)] {
         let Some(name) = name else { continue };
         let Some((name, text)) = lookup.read(&directory, &name)? else { continue };
-        let Some(record) = SourceRecord::parse(&text) else {
+        let text = text::decode(&text)
+            .map_err(|error| Error::refused(Refusal::BadSidecar, format!("{name}: {error}")))?;
+        let Some(record) = SourceRecord::parse(text.as_bytes()) else {
             let what = format!("{name} is no record of a captured medium");
             return Err(Error::refused(Refusal::BadSidecar, what));
         };

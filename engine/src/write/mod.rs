@@ -174,7 +174,7 @@ impl Named for Item {
     }
 
     fn log_name(&self) -> String {
-        match self.image.packing {
+        match self.image.packing() {
             Packing::Tar => format!("{}-writefs", self.medium.name()),
             Packing::Disk => format!("{}-writeimage", self.medium.name()),
         }
@@ -210,7 +210,7 @@ fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
 }
 
 fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
-    let mut done = match item.image.packing {
+    let mut done = match item.image.packing() {
         Packing::Disk => with_target(operation, checked, |target| {
             wipe_ends(operation, target)?;
             disk_image::write(operation, drive, checked, target)

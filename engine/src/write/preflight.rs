@@ -8,6 +8,7 @@
 use super::allowed::Allowed;
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
+use crate::companions::Promise;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
@@ -65,6 +66,7 @@ pub(super) fn check(
     }
     let unfit = check_first_bytes(operation, drive, &image)?;
     unfit.map_or(Ok(()), |refusal| allowed.content(refusal, &mut notes))?;
+    notes.extend(image.content.iter().chain(&image.file).filter_map(Promise::note));
     image.check_file(operation, drive)?;
     let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
@@ -77,7 +79,7 @@ pub(super) fn check(
         DecodedLen::Unknown => None,
     };
     let mut tar = None;
-    match image.name.packing {
+    match image.name.packing() {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
             let mut facts =
@@ -115,28 +117,19 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
 /// The device as it is now, if it is still the same, and free to be written.
 ///
 /// # Errors
-/// `MediumUnfit`, `MediumBusy`, `MediumReadOnly`.
+/// `MediumUnfit`.
 pub(super) fn check_unchanged(
     operation: &Operation<'_>,
     label: &str,
     planned: &BlockDevice,
 ) -> Result<BlockDevice> {
+    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
     let device = same_device(operation, label, planned)?;
     if let Some(user) = &device.in_use {
-        return Err(Error::refused(
-            Refusal::MediumBusy,
-            format!("{label}: {} is in use ({user})", device.name),
-        ));
+        return Err(unfit(format!("{} is in use: {user}", device.name)));
     }
     if device.read_only {
-        return Err(Error::refused(
-            Refusal::MediumReadOnly,
-            format!(
-                "{label}: {name} is read-only in the kernel, by a write-protect switch or because a program set it so \
-                 (`blockdev --setrw /dev/{name}` undoes the latter)",
-                name = device.name
-            ),
-        ));
+        return Err(unfit(format!("{} is write-protected", device.name)));
     }
     Ok(device)
 }
@@ -174,7 +167,7 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Imag
         None => outer,
     };
     file.close()?;
-    match (image.name.packing, inner) {
+    match (image.name.packing(), inner) {
         (_, Content::Empty) => wrong("holds nothing"),
         (Packing::Tar, Content::Tar) | (Packing::Disk, Content::Other) => Ok(None),
         (Packing::Tar, _) => wrong("holds no tar archive"),

@@ -22,20 +22,15 @@ pub(super) struct LoopDevices {
     dev: String,
 }
 
-/// A line of a mount table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
-    /// Its number in the table, and that of the mount that it is on.
-    pub(super) id: u64,
-    pub(super) parent: u64,
+/// A mount of a block device.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
     /// Device number as `major:minor`.
-    pub(super) number: String,
-    /// File system type.
-    pub(super) kind: String,
+    number: String,
     /// Source as the mounter named it.
-    pub(super) source: String,
+    source: String,
     /// Mount point.
-    pub(super) point: String,
+    point: String,
     /// Whose mount it is, if it is not the user's: ` in the mount namespace of ...`.
     whose: String,
 }
@@ -65,10 +60,10 @@ impl Usage {
             Err(error) => return Err(Error::from_io(error, "reading", "the table of swap areas")),
         };
         let mounts = String::from_utf8_lossy(&mounts).into_owned();
-        let own = self::mounts(&mounts);
+        let own = mounts.lines().filter_map(|line| mount(line, ""));
         let others = namespaces::other_tables(roots);
         Ok(Self {
-            mounts: own.into_iter().chain(others.iter().flat_map(mounts_of)).collect(),
+            mounts: own.chain(others.iter().flat_map(mounts_of)).collect(),
             swaps: String::from_utf8_lossy(&swaps).lines().skip(1).filter_map(first_field).collect(),
             loops: LoopDevices::read(roots),
             dev: roots.dev.display().to_string(),
@@ -133,23 +128,13 @@ fn mounts_of(table: &OtherTable) -> Vec<Mount> {
     table.text.lines().filter_map(|line| mount(line, &whose)).collect()
 }
 
-/// The mounts in a `mountinfo`, in its order.
-pub(super) fn mounts(text: &str) -> Vec<Mount> {
-    text.lines().filter_map(|line| mount(line, "")).collect()
-}
-
 /// Fields of `Documentation/filesystems/proc.rst`, 3.5: after the separator come type and source.
 fn mount(line: &str, whose: &str) -> Option<Mount> {
     let (fields, rest) = line.split_once(" - ")?;
-    let mut fields = fields.split(' ');
-    let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let mut fields = fields.split(' ').skip(2);
     let (number, point) = (fields.next()?, fields.nth(1)?);
-    let mut rest = rest.split(' ');
-    let (kind, source) = (rest.next()?, rest.next()?);
+    let source = rest.split(' ').nth(1)?;
     Some(Mount {
-        id,
-        parent,
-        kind: kind.to_owned(),
         number: number.to_owned(),
         source: unescape(source),
         point: unescape(point),

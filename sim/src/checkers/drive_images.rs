@@ -14,8 +14,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Endings of accepted names, the preferred first.
-const ENDINGS: [&str; 10] =
-    ["tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd"];
+const ENDINGS: [&str; 20] = [
+    "tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd", "img.xz",
+    "img.bz2", "img.gz", "img.zst", "img", "wic.xz", "wic.bz2", "wic.gz", "wic.zst", "wic",
+];
 /// Where a board mounts the drive.
 const MOUNT_POINT: &str = "/mnt/usb";
 
@@ -104,7 +106,7 @@ pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
 }
 
 /// The file that a name on the drive leads to.
-fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -> Option<&'a FoundFile> {
+pub(super) fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -> Option<&'a FoundFile> {
     files.get(&links::follow(files, path.as_bytes(), Some(MOUNT_POINT))?)
 }
 

@@ -19,6 +19,7 @@ pub mod flush_final;
 pub mod isolation;
 pub mod links;
 pub mod mode_safety;
+pub mod no_image_missed;
 pub mod no_secret;
 pub mod not_bootable;
 pub mod not_truncated;
@@ -31,12 +32,12 @@ pub mod refused_untouched;
 pub mod retries;
 pub mod right_target;
 pub mod settings;
+pub mod sidecars;
 pub mod something_done;
 pub mod source_unchanged;
 pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
-pub mod told;
 pub mod tree;
 pub mod valid_names;
 pub mod written;
@@ -47,7 +48,7 @@ use crate::runner::{Complaint, Evidence};
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers with their names.
-pub const CHECKERS: [(&str, Check); 28] = [
+pub const CHECKERS: &[(&str, Check)] = &[
     ("source-unchanged (S1)", source_unchanged::check),
     ("drive-unchanged (S2)", drive_unchanged::check),
     ("valid-names (S3)", valid_names::check),
@@ -58,7 +59,8 @@ pub const CHECKERS: [(&str, Check); 28] = [
     ("claimed (S6, S14)", claimed::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),
-    ("told (S8)", told::check),
+    ("sidecars (S8)", sidecars::check),
+    ("no-image-missed (S8)", no_image_missed::check),
     ("refused-untouched (S9)", refused_untouched::check),
     ("not-bootable (S10)", not_bootable::check),
     ("captured (S6, S11)", captured::check),

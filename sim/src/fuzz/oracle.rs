@@ -131,7 +131,7 @@ pub(super) fn forecast(evidence: &Evidence) -> Vec<Complaint> {
 fn nothing_wrong(scenario: &Scenario) -> bool {
     let files = &scenario.drive.files;
     let captures = files.iter().all(|file| !file.is_image());
-    let wrong = [SidecarSpec::Wrong, SidecarSpec::WrongFile, SidecarSpec::Malformed, SidecarSpec::OtherName];
+    let wrong = [SidecarSpec::Wrong, SidecarSpec::WrongFile, SidecarSpec::Malformed];
     let fitting = |content: Content| content != Content::Rootfs;
     scenario.faults.is_empty()
         && !scenario.drive.absent

@@ -22,8 +22,9 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     let names = board.firmware_files(&compatible);
     let (files, strange): (Vec<&FileSpec>, Vec<&FileSpec>) =
         scenario.drive.files.iter().partition(|file| names.contains(&file.name));
-    if strange.iter().any(|file| file.firmware.is_some()) {
-        // A name that the board does not take stops everything.
+    let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
+    if strange.iter().any(|file| file.firmware.is_some()) && files.is_empty() && !has_image {
+        // A name that the board does not take stops everything, unless something else is there that it takes.
         return Some(Verdict::MustFail);
     }
     if files.is_empty() {
@@ -36,7 +37,6 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     let steps: Vec<Verdict> =
         [story.microcontroller(), story.bootloader(), story.fpga()].into_iter().flatten().collect();
     // What a rule left out is no success by itself, and no failure beside something that was done.
-    let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
     Some(steps.iter().fold(must(has_image || !steps.is_empty()), |verdict, step| verdict.and(*step)))
 }
 
@@ -153,10 +153,7 @@ impl<'a> Story<'a> {
 /// Whether a file is what its sidecar says. What damage does that nobody looks for is not known.
 fn of_file(file: &FileSpec) -> Verdict {
     match (file.sidecar, file.damage) {
-        (
-            SidecarSpec::WrongFile | SidecarSpec::Wrong | SidecarSpec::Malformed | SidecarSpec::OtherName,
-            _,
-        ) => Verdict::MustFail,
+        (SidecarSpec::WrongFile | SidecarSpec::Wrong | SidecarSpec::Malformed, _) => Verdict::MustFail,
         (_, None) => Verdict::MustSucceed,
         (SidecarSpec::None, Some(_)) => Verdict::May,
         (_, Some(_)) => Verdict::MustFail,

@@ -120,7 +120,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
         "tar" => tarball_with(&tree_of(file, &owner)?, &file.overlay)?,
-        "dd" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
+        "dd" | "img" | "wic" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
         other => return Err(format!("{}: no packing {other:?}", file.name)),
     };
     if file.damage == Some(ImageDamage::TarCutAtMember) {

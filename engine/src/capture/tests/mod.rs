@@ -4,7 +4,6 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bench;
-mod beside;
 mod failures;
 mod resume;
 mod sanitising;
@@ -81,7 +80,7 @@ fn entries(archive: &[u8]) -> BTreeMap<String, (EntryKind, Vec<u8>)> {
 }
 
 fn assert_sidecar(bench: &Bench, name: &str, content: &[u8]) {
-    let digest = sidecar::parse(&bench.read(&format!("{name}.md5")), Algorithm::Md5, &[name]).unwrap();
+    let digest = sidecar::parse(&bench.read(&format!("{name}.md5")), Algorithm::Md5, &[name]).unwrap().digest;
     assert_eq!(digest, Digest::of(Algorithm::Md5, content), "{name}");
 }
 
@@ -267,5 +266,5 @@ fn a_medium_in_use_is_refused() {
     if let Some(device) = &mut bench.media[0].device {
         device.in_use = Some("mounted at /".into());
     }
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-BUSY");
+    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-MEDIUM");
 }

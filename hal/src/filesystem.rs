@@ -279,7 +279,8 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Which bytes of a region its file system uses.
+/// Which bytes of a region its file system needs. All others may read as zeros: whatever they hold, no file shows it, no
+/// check misses it. That is more than free blocks: ranges can be as short as one free inode, or a removed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedMap {
     /// Used ranges relative to the region's start: sorted, not overlapping, within the region.
@@ -322,8 +323,8 @@ pub trait FileSystems: Send + Sync {
     /// target; `ReadOnly`.
     fn grow(&self, region: &Region) -> Result<()>;
 
-    /// The bytes in use. `Ok(None)` if that cannot be proven, for example because the journal is dirty: then every byte
-    /// counts as used.
+    /// The bytes that must be kept. `Ok(None)` if that cannot be proven, for example because the journal is dirty or swap
+    /// space holds a hibernated system: then every byte counts as used.
     ///
     /// # Errors
     /// If the region cannot be read.

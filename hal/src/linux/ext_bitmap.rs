@@ -11,14 +11,21 @@ use std::ops::Range;
 /// Bounds the memory of the answer (64 MiB). So fragmented a file system gains nothing by it.
 const RANGES_MAX: usize = 4 << 20;
 
+#[cfg(test)]
+fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
+    match Layout::read(region)? {
+        Some(layout) => used_blocks(&layout, region),
+        None => Ok(None),
+    }
+}
+
 /// The used bytes of the region; `None` if that cannot be proven.
 ///
 /// What lies outside of the file system counts as used, and so does the boot area in front of it.
 ///
 /// # Errors
 /// If the region cannot be read.
-pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
-    let Some(layout) = Layout::read(region)? else { return Ok(None) };
+pub(super) fn used_blocks(layout: &Layout, region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let own_blocks = layout.own_blocks();
     let mut own = own_blocks.as_slice();
     let mut used = Used::default();
@@ -41,7 +48,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
         if !group.bitmap_uninitialised && marked != bitmap {
             return Ok(None);
         }
-        let free = used.add_group(&layout, &blocks, &bitmap);
+        let free = used.add_group(layout, &blocks, &bitmap);
         if free != group.free_count || used.ranges.len() > RANGES_MAX {
             return Ok(None);
         }

@@ -34,21 +34,30 @@ const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 /// readonly, project, verity. Not in the list: snapshots, replicas, shared blocks, orphans present.
 const RO_COMPAT_KNOWN: u32 =
     0x7 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x8000;
+const COMPAT_HAS_JOURNAL: u32 = 0x4;
 const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 
+const GROUP_INODE_UNINIT: u16 = 0x1;
 const GROUP_BLOCK_UNINIT: u16 = 0x2;
 
 /// One block group's descriptor.
 pub(super) struct Group {
     /// Block of the block bitmap.
     pub(super) bitmap_block: u64,
-    inode_bitmap_block: u64,
-    inode_table_block: u64,
+    /// Block of the inode bitmap.
+    pub(super) inode_bitmap_block: u64,
+    /// First block of the inode table.
+    pub(super) inode_table_block: u64,
     /// Free blocks in the group; clusters with bigalloc.
     pub(super) free_count: u64,
+    /// Free inodes in the group.
+    pub(super) free_inodes: u64,
     /// Whether the bitmap block was never written: only the file system's own blocks are in use.
     pub(super) bitmap_uninitialised: bool,
+    /// Whether the inode bitmap was never written: no inode is in use.
+    pub(super) inodes_uninitialised: bool,
     bitmap_checksum: u32,
+    inode_bitmap_checksum: u32,
 }
 
 /// A file system's geometry and groups.
@@ -65,6 +74,14 @@ pub(super) struct Layout {
     pub(super) blocks: u64,
     /// The groups in order.
     pub(super) groups: Vec<Group>,
+    /// Inodes in a group.
+    pub(super) inodes_per_group: u64,
+    /// Bytes of an inode in the table.
+    pub(super) inode_len_bytes: u64,
+    /// Inode of the journal; 0 if none lies inside of the file system.
+    pub(super) journal_inode: u32,
+    /// What checksums of metadata start from, where there are any.
+    pub(super) metadata_checksum_seed: Option<u32>,
     inode_table_blocks: u64,
     reserved_descriptor_blocks: u64,
     descriptor_blocks: u64,
@@ -73,7 +90,6 @@ pub(super) struct Layout {
     meta_bg: bool,
     sparse_super: bool,
     backup_groups: Option<[u64; 2]>,
-    metadata_checksum_seed: Option<u32>,
     descriptor_wide: bool,
 }
 
@@ -142,6 +158,8 @@ impl Layout {
         let wide = incompat & INCOMPAT_64BIT != 0;
         let blocks_high = if wide { u64::from(le32(superblock, 0x150)) << 32 } else { 0 };
         let inodes_per_group = u64::from(le32(superblock, 0x28));
+        let inode_len_bytes = u64::from(le16(superblock, 0x58));
+        let has_journal = compat & COMPAT_HAS_JOURNAL != 0;
         let descriptors_per_block = block_len_bytes / descriptor_len_bytes(superblock) as u64;
         let mut layout = Self {
             block_len_bytes,
@@ -150,8 +168,10 @@ impl Layout {
             first_block: u64::from(le32(superblock, 0x14)),
             blocks: blocks_high | u64::from(le32(superblock, 0x4)),
             groups: Vec::new(),
-            inode_table_blocks: (inodes_per_group * u64::from(le16(superblock, 0x58)))
-                .div_ceil(block_len_bytes),
+            inodes_per_group,
+            inode_len_bytes,
+            journal_inode: if has_journal { le32(superblock, 0xe0) } else { 0 },
+            inode_table_blocks: (inodes_per_group * inode_len_bytes).div_ceil(block_len_bytes),
             reserved_descriptor_blocks: u64::from(le16(superblock, 0xce)),
             descriptor_blocks: 0,
             descriptors_per_block,
@@ -177,6 +197,11 @@ impl Layout {
             && layout.blocks_per_group != 0
             && layout.blocks_per_group % (8 * layout.blocks_per_cluster) == 0
             && layout.blocks_per_group / layout.blocks_per_cluster <= 8 * block_len_bytes
+            && inodes_per_group != 0
+            && inodes_per_group % 8 == 0
+            && inodes_per_group <= 8 * block_len_bytes
+            && inode_len_bytes.is_power_of_two()
+            && (128..=block_len_bytes).contains(&inode_len_bytes)
             && layout.group_count() <= GROUPS_MAX;
         if !sane {
             return None;
@@ -206,8 +231,11 @@ impl Layout {
             inode_bitmap_block: block(0x4, 0x24),
             inode_table_block: block(0x8, 0x28),
             free_count: u64::from(u32::from(le16(bytes, 0xc)) | high16(0x2c)),
+            free_inodes: u64::from(u32::from(le16(bytes, 0xe)) | high16(0x2e)),
             bitmap_uninitialised: flags_valid && le16(bytes, 0x12) & GROUP_BLOCK_UNINIT != 0,
+            inodes_uninitialised: flags_valid && le16(bytes, 0x12) & GROUP_INODE_UNINIT != 0,
             bitmap_checksum: u32::from(le16(bytes, 0x18)) | high16(0x38),
+            inode_bitmap_checksum: u32::from(le16(bytes, 0x1a)) | high16(0x3a),
         };
         let table_end = group.inode_table_block.checked_add(self.inode_table_blocks)?;
         let inside = [group.bitmap_block, group.inode_bitmap_block, group.inode_table_block]
@@ -228,11 +256,19 @@ impl Layout {
 
     /// Whether a bitmap is the one its descriptor was made for, as far as the file system keeps checksums of bitmaps.
     pub(super) fn bitmap_checksum_fits(&self, group: &Group, bitmap: &[u8]) -> bool {
-        let Some(seed) = self.metadata_checksum_seed else { return true };
         let len = (self.blocks_per_group / self.blocks_per_cluster / 8) as usize;
-        let crc = crc32c(seed, &bitmap[..len]);
+        self.checksum_fits(&bitmap[..len], group.bitmap_checksum)
+    }
+
+    /// The same for the bitmap of inodes.
+    pub(super) fn inode_bitmap_checksum_fits(&self, group: &Group, bitmap: &[u8]) -> bool {
+        self.checksum_fits(&bitmap[..(self.inodes_per_group / 8) as usize], group.inode_bitmap_checksum)
+    }
+
+    fn checksum_fits(&self, bytes: &[u8], recorded: u32) -> bool {
+        let Some(seed) = self.metadata_checksum_seed else { return true };
         let mask = if self.descriptor_wide { !0 } else { 0xffff };
-        crc & mask == group.bitmap_checksum
+        crc32c(seed, bytes) & mask == recorded
     }
 
     /// Where block `index` of the group descriptors is.

@@ -7,7 +7,7 @@ use super::region_device::{RegionDevice, open_bytes};
 use super::roots::KernelRoots;
 use super::tools::Tools;
 use super::write_protection::WriteProtection;
-use super::{ext_bitmap, ioctl, superblock, sysfs};
+use super::{ioctl, superblock, sysfs, used_map};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
     Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
@@ -190,7 +190,7 @@ impl FileSystems for LinuxFileSystems {
     }
 
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
-        ext_bitmap::used_map(&mut self.bytes(region)?)
+        used_map::used_map(&mut self.bytes(region)?)
     }
 
     fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {

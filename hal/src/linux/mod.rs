@@ -7,13 +7,19 @@
 
 mod areas;
 mod board;
+mod btrfs_map;
+mod btrfs_tree;
 mod byte_range;
 mod claim;
 mod devices;
 mod direct;
+mod exfat_map;
 mod ext_bitmap;
 mod ext_checksum;
+mod ext_inode;
 mod ext_layout;
+mod ext_spare;
+mod fat_map;
 mod file_systems;
 mod firmware;
 mod force_ro;
@@ -34,6 +40,7 @@ mod registers;
 mod roots;
 mod source;
 mod superblock;
+mod swap_map;
 mod sysfs;
 mod system;
 mod target;
@@ -41,6 +48,7 @@ mod target;
 mod test_images;
 mod tools;
 mod usage;
+mod used_map;
 mod write_protection;
 
 pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};

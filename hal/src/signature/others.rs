@@ -221,13 +221,17 @@ fn optical(head: &[u8]) -> Option<FileSystem> {
     has(head, AT + 1, b"BEA01").then(|| bare(Kind::Other("udf".to_owned())))
 }
 
-/// The signature ends the first page, and pages have several lengths. A hibernated system's image is one too.
+/// The signature ends the first page, and pages have several lengths. A hibernated system's image is one too; it needs
+/// recovery, because the next boot would go on with it.
 fn swap(head: &[u8]) -> Option<FileSystem> {
-    const MAGICS: [&[u8]; 3] = [b"SWAPSPACE2", b"SWAP-SPACE", b"S1SUSPEND"];
+    const SWAP: [&[u8]; 2] = [b"SWAPSPACE2", b"SWAP-SPACE"];
+    const HIBERNATED: [&[u8]; 3] = [b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND"];
+    let ends_in = |page: usize, magics: &[&[u8]]| magics.iter().any(|magic| has(head, page - 10, magic));
     [4096, 8192, 16384, 32768, 65536]
         .into_iter()
-        .find(|page| MAGICS.iter().any(|magic| has(head, page - 10, magic)))
+        .find(|page| ends_in(*page, &SWAP) || ends_in(*page, &HIBERNATED))
         .map(|page| FileSystem {
+            needs_recovery: ends_in(page, &HIBERNATED),
             label: text(&head[1052..1068]),
             uuid: uuid(&head[1036..1052]),
             len_bytes: Some((u64::from(le32(head, 1028)) + 1) * page as u64),

@@ -95,6 +95,8 @@ mutants! {
     LooksUnprotected "looks-unprotected" "S17";
     /// Free blocks of the image keep what was in them.
     FreeBlocksStay "free-blocks-stay" "S18";
+    /// A working image is removed without being overwritten.
+    WorkingImageIsUnlinked "working-image-is-unlinked" "S18";
     /// A drive is waited for without an end.
     WaitsForEver "waits-for-ever" "L1";
     /// An unfinished session is refused.

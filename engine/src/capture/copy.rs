@@ -105,7 +105,7 @@ fn copy_open(
     }
     let unused = layout.unused(operation, &holder);
     check_space(operation, work, len_bytes, &unused)?;
-    let mut file = work.create(operation, image)?;
+    let mut file = work.create_private(operation, image)?;
     copy_bytes(operation, medium, &mut *file, &unused, work.drive.capabilities().sparse)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     // The tools that work on the image next must not be the first to hear of a full drive.
@@ -164,17 +164,19 @@ fn copy_bytes(
     let len_bytes = medium.len_bytes();
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     let mut progress = operation.progress("copying the medium", Some(len_bytes));
+    let skipped = ranges::long(unused);
     let mut at = 0;
     while at < len_bytes {
         let len = len_bytes.saturating_sub(at).min(buffer.len() as u64) as usize;
         let chunk = &mut buffer[..len];
         chunk.fill(0);
-        for part in ranges::complement(&ranges::clip(unused, at..at + len as u64), at..at + len as u64) {
+        for part in ranges::complement(&skipped, at..at + len as u64) {
             let slice = &mut chunk[(part.start - at) as usize..(part.end - at) as usize];
             medium.read_exact_at(part.start, slice).map_err(|error| {
                 named(Error::io("the medium")(error), &format!("reading the medium at byte {}", part.start))
             })?;
         }
+        ranges::zero(chunk, at, unused);
         write_chunk(operation, file, at, chunk, sparse).map_err(Error::hal("writing the working image"))?;
         at += len as u64;
         progress.advance(len as u64);
@@ -202,7 +204,7 @@ fn write_chunk(
 }
 
 /// The stretches of `chunk` that are not zero, in whole blocks of [`HOLE_LEN_BYTES`].
-fn stretches(chunk: &[u8]) -> Vec<Range<usize>> {
+pub(super) fn stretches(chunk: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for (index, block) in chunk.chunks(HOLE_LEN_BYTES).enumerate() {
         if block.iter().all(|byte| *byte == 0) {

@@ -96,11 +96,11 @@ impl Layout {
     }
 
     /// Whether partitions share bytes: then none can be said to be unused.
-    fn overlaps(&self) -> bool {
+    pub(super) fn overlaps(&self) -> bool {
         self.slots.windows(2).any(|pair| pair[0].bytes.end > pair[1].bytes.start)
     }
 
-    /// What ext file systems in `holder` prove to be unused, as ranges of the whole medium.
+    /// What the file systems in `holder` prove to be unused, as ranges of the whole medium.
     pub(super) fn unused(&self, operation: &Operation<'_>, holder: &Holder) -> Vec<Range<u64>> {
         if self.overlaps() {
             return Vec::new();
@@ -118,18 +118,17 @@ impl Layout {
     }
 }
 
-/// The file system in `region`, if it is an ext one.
-pub(super) fn ext_in(operation: &Operation<'_>, region: &Region) -> Result<Option<FileSystem>> {
-    let found = operation
+/// What lies in `region`.
+pub(super) fn identify(operation: &Operation<'_>, region: &Region) -> Result<Option<FileSystem>> {
+    operation
         .retry(|| operation.board.file_systems.identify(region))
-        .map_err(Error::hal(format!("looking for a file system in {region}")))?;
-    Ok(found.filter(|file_system| file_system.kind.is_ext()))
+        .map_err(Error::hal(format!("looking for a file system in {region}")))
 }
 
-/// What the ext file system in `region` proves to be unused, as ranges of the region; `None` if nothing is proven.
+/// What the file system in `region` proves to be unused, as ranges of the region; `None` if nothing is proven.
 /// Bytes behind the end of the file system are not its to judge.
 pub(super) fn unused_of(operation: &Operation<'_>, region: &Region) -> Result<Option<Vec<Range<u64>>>> {
-    let Some(FileSystem { len_bytes: Some(len_bytes), .. }) = ext_in(operation, region)? else {
+    let Some(FileSystem { len_bytes: Some(len_bytes), .. }) = identify(operation, region)? else {
         return Ok(None);
     };
     operation.board.leds.renew(operation.tuning.tool_lease);

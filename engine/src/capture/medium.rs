@@ -11,7 +11,7 @@ use super::source_record::SourceRecord;
 use super::stamp;
 use super::survey::{self, Part};
 use super::work::{self, Work};
-use super::{Capture, pack_disk, pack_tar};
+use super::{Capture, pack_disk, pack_tar, remains, wipe};
 use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::media::Medium;
@@ -21,6 +21,8 @@ use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath};
+use std::cell::Cell;
+use std::ops::Range;
 
 /// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
 pub(super) fn capture(
@@ -33,13 +35,17 @@ pub(super) fn capture(
     let Some(device) = &medium.device else {
         return Err(Error::Internal { detail: format!("{} has no device", medium.name()) });
     };
-    let job = Job { capture, operation, work, rules, medium, device };
+    let job = Job { capture, operation, work, rules, medium, device, is_wiped: Cell::new(false) };
     job.run().inspect_err(|_| {
         if operation.mutated(Mutant::WorkFilesStay) {
             return;
         }
-        if let Err(second) = work.remove_leftovers(operation) {
+        let is_secret = rules.is_some() && !job.is_wiped.get();
+        if let Err(second) = work.remove_leftovers(operation, is_secret) {
             operation.log(&format!("further failure: {second}"));
+            if is_secret {
+                operation.short_step(work::MAY_STAY);
+            }
         }
     })
 }
@@ -51,13 +57,15 @@ struct Job<'a> {
     rules: Option<&'a Rules>,
     medium: &'a Medium,
     device: &'a BlockDevice,
+    /// Whether the working image holds only what the finished one does.
+    is_wiped: Cell<bool>,
 }
 
 impl Job<'_> {
     fn run(&self) -> Result<(ImageName, Done)> {
         let (operation, work, name) = (self.operation, self.work, self.medium.name());
         operation.short_step(&format!("capturing {} ({} bytes)", self.device.name, self.device.len_bytes));
-        let image = work.path(&format!("{name}.image"))?;
+        let image = work.image_path(name)?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();
         let layout = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
@@ -73,7 +81,8 @@ impl Job<'_> {
         let parts = survey::look(operation, &layout, &holder)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
         self.sanitise(&parts, &roots, &mut notes)?;
-        let (image_name, packed, cache_bypass) = self.pack(&layout, &holder, &image, roots.first())?;
+        let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
+        let (image_name, packed, cache_bypass) = self.pack(&layout, &unused, &image, roots.first())?;
         self.commit(&image_name, &packed)?;
         let done = Done {
             content_len_bytes: packed.content_len_bytes,
@@ -101,11 +110,34 @@ impl Job<'_> {
         job.run(notes)
     }
 
-    /// Packs the working image, removes it, and reads the packed file back.
-    fn pack(
+    /// What of the working image nothing needs; overwritten, if the image is a sanitised one.
+    fn wipe(
         &self,
         layout: &Layout,
         holder: &Holder,
+        image: &RelativePath,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Range<u64>>> {
+        let (operation, work) = (self.operation, self.work);
+        if operation.mutated(Mutant::FreeBlocksStay) {
+            return Ok(Vec::new());
+        }
+        if self.rules.is_none() {
+            return Ok(layout.unused(operation, holder));
+        }
+        let unused = remains::find(operation, work, layout, image, notes)?;
+        if !operation.mutated(Mutant::WorkingImageIsUnlinked) {
+            wipe::unused(operation, work, image, &unused)?;
+        }
+        self.is_wiped.set(true);
+        Ok(unused)
+    }
+
+    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back.
+    fn pack(
+        &self,
+        layout: &Layout,
+        unused: &[Range<u64>],
         image: &RelativePath,
         rootfs: Option<&Rootfs>,
     ) -> Result<(ImageName, Packed, CacheBypass)> {
@@ -123,11 +155,7 @@ impl Job<'_> {
             Some(rootfs) => with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
                 pack_tar::pack(operation, volume, xz.as_ref(), &mut *file)
             })?,
-            None => {
-                let unused = layout.unused(operation, holder);
-                let unused = if operation.mutated(Mutant::FreeBlocksStay) { Vec::new() } else { unused };
-                pack_disk::pack(operation, work.drive, image, &unused, xz.as_ref(), &mut *file)?
-            }
+            None => pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?,
         };
         work::remove_if_there(operation, work.drive, image)?;
         let cache_bypass = commit::settle(operation, file, &name.to_string())?;

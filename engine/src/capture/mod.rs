@@ -19,6 +19,7 @@ mod pack_tar;
 mod packer;
 mod plan;
 mod ranges;
+mod remains;
 mod rootfs;
 mod sanitise;
 mod sanitise_medium;
@@ -26,6 +27,7 @@ mod session;
 pub mod source_record;
 mod survey;
 mod tree;
+mod wipe;
 mod work;
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ fn begin<'a>(
             work::remove_if_there(operation, work.drive, &work::in_root(&image.to_string())?)?;
         }
     }
-    session::begin(operation, &work, &record)?;
+    session::begin(operation, &work, &record, rules.is_some())?;
     Ok((work, rules))
 }
 

@@ -27,10 +27,12 @@ pub(super) fn pack(
     let mut reader = ImageReader { operation, file: input, data: None };
     let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
+    let skipped = ranges::long(unused);
     let mut at = 0;
     while at < len_bytes {
         let len = (len_bytes - at).min(buffer.len() as u64) as usize;
-        reader.read_chunk(at, &mut buffer[..len], unused).map_err(Error::hal(doing()))?;
+        reader.read_chunk(at, &mut buffer[..len], &skipped).map_err(Error::hal(doing()))?;
+        ranges::zero(&mut buffer[..len], at, unused);
         packer.write_all(&buffer[..len]).map_err(Error::io("the image"))?;
         at += len as u64;
     }
@@ -46,8 +48,8 @@ struct ImageReader<'a> {
 }
 
 impl ImageReader<'_> {
-    /// Fills `chunk` with the image's bytes from `at` on. Holes and unused bytes are not read.
-    fn read_chunk(&mut self, at: u64, chunk: &mut [u8], unused: &[Range<u64>]) -> hal::Result<()> {
+    /// Fills `chunk` with the image's bytes from `at` on. Holes and what is skipped are not read.
+    fn read_chunk(&mut self, at: u64, chunk: &mut [u8], skipped: &[Range<u64>]) -> hal::Result<()> {
         let end = at + chunk.len() as u64;
         chunk.fill(0);
         let mut from = at;
@@ -57,7 +59,7 @@ impl ImageReader<'_> {
                 break;
             }
             let part = data.start.max(from)..data.end.min(end);
-            for used in ranges::complement(unused, part.clone()) {
+            for used in ranges::complement(skipped, part.clone()) {
                 self.read_exact(
                     used.start,
                     &mut chunk[(used.start - at) as usize..(used.end - at) as usize],

@@ -32,6 +32,19 @@ pub(super) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>>
         .collect()
 }
 
+/// Those of `ranges` that are worth being left out of a read: a gap of a few bytes costs more than it saves.
+pub(super) fn long(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    const LONG_BYTES: u64 = 4096;
+    ranges.iter().filter(|range| range.end - range.start >= LONG_BYTES).cloned().collect()
+}
+
+/// Fills the parts of `chunk`, which begins at `at`, that lie in `ranges` with zeros.
+pub(super) fn zero(chunk: &mut [u8], at: u64, ranges: &[Range<u64>]) {
+    for part in clip(ranges, at..at + chunk.len() as u64) {
+        chunk[(part.start - at) as usize..(part.end - at) as usize].fill(0);
+    }
+}
+
 /// The same ranges, `offset_bytes` further on.
 pub(super) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64>> {
     ranges.into_iter().map(|range| range.start + offset_bytes..range.end + offset_bytes).collect()

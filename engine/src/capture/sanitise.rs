@@ -5,6 +5,7 @@
 
 mod apply;
 mod hooks;
+mod swap_files;
 
 use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
@@ -48,14 +49,14 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
 
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
-/// What makes files comes last, so that a file system without room has some by then.
+/// What makes files comes last, so that a file system without room has some by then. Gives what the report should say.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
     (medium, number): (&str, u32),
     volume: &dyn Volume,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
     let is_touch = |rule: &&Rule| rule.action == Action::Touch;
     hook("sanitise-before")?;
@@ -65,10 +66,12 @@ pub(super) fn sanitise(
         apply::apply(operation, volume, rule)?;
     }
     hook("sanitise-after")?;
+    let swap_files = swap_files::clear_all(operation, volume)?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
-    volume.sync().map_err(Error::hal("syncing the image"))
+    volume.sync().map_err(Error::hal("syncing the image"))?;
+    Ok(swap_files::note(&swap_files).into_iter().collect())
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.

@@ -30,8 +30,9 @@ impl SanitiseMedium<'_> {
     /// Does it; what it did and what it left goes to `notes`.
     pub(super) fn run(&self, notes: &mut Vec<String>) -> Result<()> {
         for root in self.roots {
-            self.root(root)?;
+            let of_root = self.root(root)?;
             notes.push(format!("{}: sanitised", root.part));
+            notes.extend(of_root);
         }
         if self.roots.is_empty() {
             notes.push("no Linux rootfs found: not sanitised".to_owned());
@@ -45,15 +46,17 @@ impl SanitiseMedium<'_> {
         Ok(())
     }
 
-    fn root(&self, root: &Rootfs) -> Result<()> {
+    /// What the report should say.
+    fn root(&self, root: &Rootfs) -> Result<Vec<String>> {
         let operation = self.operation;
         operation.step(&format!("sanitising {}", root.part.slot));
-        with_mounted(operation, &root.region, Access::ReadWrite, |volume| {
+        let notes = with_mounted(operation, &root.region, Access::ReadWrite, |volume| {
             let at = (self.medium, root.part.slot.number);
             sanitise::sanitise(self.capture, operation, self.rules, at, volume)
                 .map_err(|error| of_the_image(error, volume, &root.part))
         })?;
-        free_space::clear(operation, &root.region)
+        free_space::clear(operation, &root.region)?;
+        Ok(notes)
     }
 }
 

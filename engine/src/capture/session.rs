@@ -151,17 +151,18 @@ impl RecordedMedium {
 }
 
 /// Makes the session, or takes it up again: its directory first, and durable before anything else is written.
-pub(super) fn begin(operation: &Operation<'_>, work: &Work<'_>, record: &Record) -> Result<()> {
+pub(super) fn begin(
+    operation: &Operation<'_>,
+    work: &Work<'_>,
+    record: &Record,
+    is_sanitised: bool,
+) -> Result<()> {
     let drive = work.drive;
     let root = RelativePath::root();
-    if work::kind_of(operation, drive, &work.directory)?.is_none() {
-        operation
-            .retry(|| drive.create_dir(&work.directory, 0o755))
-            .map_err(Error::hal(format!("creating {} on the drive", work.directory)))?;
-    }
+    work.create_directory(operation)?;
     // Even an existing one may not be durable yet.
     work::sync_directory(drive, &root)?;
-    work.remove_leftovers(operation)?;
+    work.remove_leftovers(operation, is_sanitised)?;
     let path = work.path(RECORD)?;
     match Session::look(operation, work)? {
         Session::Begun(found) if &found == record => return Ok(()),

@@ -4,18 +4,28 @@
 //! cut left in it is garbage and is removed before new work begins. What the session says of itself is
 //! [`super::session`]'s.
 
-use super::tree;
+use super::{tree, wipe};
 use crate::error::{Error, FaultyPart, Result};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
 
 /// The directory in the drive's root. While it exists no boot writes to a medium.
 pub(super) const DIRECTORY: &str = ".capture";
+/// How the names of working images in it end.
+const IMAGE_SUFFIX: &str = ".image";
 /// The session's record in it.
 pub(super) const RECORD: &str = "session.toml";
 
+/// What is told if a working image could not be overwritten.
+pub(super) const MAY_STAY: &str = "what sanitising would have removed may stay in free blocks of the drive";
+
 /// Permission bits of what a capture leaves on a drive that keeps them.
 const FILE_MODE: u32 = 0o644;
+/// Those of a working image, which holds what is not for everybody.
+const PRIVATE_MODE: u32 = 0o600;
+/// Those of the session directory.
+const DIRECTORY_MODE: u32 = 0o700;
 
 /// The session directory on a mounted drive.
 pub(super) struct Work<'a> {
@@ -36,15 +46,49 @@ impl<'a> Work<'a> {
         self.directory.join(name).map_err(|error| internal(name, &error))
     }
 
-    /// Creates a working file; what has its name is removed first.
+    /// Creates a file that will leave the session; what has its name is removed first.
     pub(super) fn create(
         &self,
         operation: &Operation<'_>,
         path: &RelativePath,
     ) -> Result<Box<dyn VolumeFile>> {
+        self.create_as(operation, path, FILE_MODE)
+    }
+
+    /// Creates a working image, which only its owner may read.
+    pub(super) fn create_private(
+        &self,
+        operation: &Operation<'_>,
+        path: &RelativePath,
+    ) -> Result<Box<dyn VolumeFile>> {
+        self.create_as(operation, path, PRIVATE_MODE)
+    }
+
+    /// Makes the session's directory if it is not there, and closes it to others.
+    pub(super) fn create_directory(&self, operation: &Operation<'_>) -> Result<()> {
+        let (drive, path) = (self.drive, &self.directory);
+        if kind_of(operation, drive, path)?.is_none() {
+            return operation
+                .retry(|| drive.create_dir(path, DIRECTORY_MODE))
+                .map_err(Error::hal(format!("creating {path} on the drive")));
+        }
+        let doing = || format!("closing {path} on the drive to others");
+        let mode = operation.retry(|| drive.metadata(path)).map_err(Error::hal(doing()))?.mode;
+        if drive.capabilities().unix && mode != DIRECTORY_MODE {
+            operation.retry(|| drive.set_mode(path, DIRECTORY_MODE)).map_err(Error::hal(doing()))?;
+        }
+        Ok(())
+    }
+
+    fn create_as(
+        &self,
+        operation: &Operation<'_>,
+        path: &RelativePath,
+        mode: u32,
+    ) -> Result<Box<dyn VolumeFile>> {
         remove_if_there(operation, self.drive, path)?;
         operation
-            .retry(|| self.drive.create_new(path, FILE_MODE))
+            .retry(|| self.drive.create_new(path, mode))
             .map_err(Error::hal(format!("creating {path} on the drive")))
     }
 
@@ -70,20 +114,35 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Removes everything but the session's record, so that nothing of a cut capture takes space.
-    pub(super) fn remove_leftovers(&self, operation: &Operation<'_>) -> Result<()> {
+    /// Removes everything but the session's record, so that nothing of a cut capture takes space. Working images are
+    /// overwritten before, if they hold what sanitising would have removed.
+    pub(super) fn remove_leftovers(&self, operation: &Operation<'_>, is_secret: bool) -> Result<()> {
         let record = self.path(RECORD)?;
+        let is_secret = is_secret && !operation.mutated(Mutant::WorkingImageIsUnlinked);
         let mut removed = false;
+        let mut not_wiped = Ok(());
         for entry in tree::list_sorted(operation, self.drive, &self.directory)? {
             let path = self.directory.join(&entry.name).map_err(|error| internal(DIRECTORY, &error))?;
             if path == record && entry.kind == FileKind::File {
                 continue;
             }
             operation.log(&format!("removing {path} of an earlier attempt"));
+            if is_secret && entry.kind == FileKind::File && entry.name.ends_with(IMAGE_SUFFIX.as_bytes()) {
+                // It is removed in any case: without room nothing could be captured again.
+                not_wiped = not_wiped.and(wipe::whole(operation, self.drive, &path));
+            }
             tree::remove(operation, self.drive, &path, entry.kind)?;
             removed = true;
         }
-        if removed { self.sync() } else { Ok(()) }
+        if removed {
+            self.sync()?;
+        }
+        not_wiped
+    }
+
+    /// The path of the working image of a medium.
+    pub(super) fn image_path(&self, medium: &str) -> Result<RelativePath> {
+        self.path(&format!("{medium}{IMAGE_SUFFIX}"))
     }
 
     /// Makes the names in the session directory durable.

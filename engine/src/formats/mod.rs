@@ -13,6 +13,7 @@ pub mod partition;
 mod pump;
 pub mod sidecar;
 pub mod sniff;
+pub mod swap;
 pub mod tar;
 pub mod text;
 mod workers;

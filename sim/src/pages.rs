@@ -179,6 +179,27 @@ impl Pages {
         self.bytes(0, usize::try_from(self.len_bytes).unwrap_or(usize::MAX))
     }
 
+    /// What `find` first finds, in a page and the `overlap` bytes behind it, and where.
+    pub(crate) fn find<T>(
+        &self,
+        overlap: usize,
+        find: impl Fn(&[u8]) -> Option<(usize, T)>,
+    ) -> Option<(u64, T)> {
+        let mut window = vec![0; PAGE_LEN + overlap];
+        for (number, chunk) in self.chunks.iter() {
+            for (index, page) in chunk.pages.iter().enumerate() {
+                let Some(page) = page else { continue };
+                let start = (number * CHUNK_PAGES as u64 + index as u64) * PAGE_LEN as u64;
+                window[..PAGE_LEN].copy_from_slice(&page[..]);
+                self.read(start + PAGE_LEN as u64, &mut window[PAGE_LEN..]);
+                if let Some((at, found)) = find(&window) {
+                    return Some((start + at as u64, found));
+                }
+            }
+        }
+        None
+    }
+
     /// A hash of length and content; a page of zeros counts as one that was never written.
     pub fn hash(&self) -> u64 {
         let hashes = self.chunks.iter().map(|(number, chunk)| (*number, chunk.hash()));

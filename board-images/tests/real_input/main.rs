@@ -16,6 +16,7 @@ mod dialects;
 mod failures;
 mod foreign;
 mod overlays;
+mod remains;
 mod replicator;
 mod rootfs;
 mod secrets;

@@ -45,6 +45,11 @@ pub(crate) fn plant_deleted(root: &Path) {
     fs::remove_dir_all(home).unwrap();
 }
 
+/// Secrets, line by line, in `len_bytes` bytes.
+pub(crate) fn text(len_bytes: usize) -> Vec<u8> {
+    format!("{MARK}-TEXT\n").into_bytes().into_iter().cycle().take(len_bytes).collect()
+}
+
 /// How often a secret is in `reader`'s bytes.
 pub(crate) fn count(mut reader: impl std::io::Read) -> usize {
     let finder = memchr::memmem::Finder::new(MARK);

@@ -9,10 +9,13 @@ use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
 use crate::volume::SimVolume;
 use replicator_hal::{
-    Access, Error, ErrorKind, FileSystem, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
-    Result, UsedMap, Volume, signature,
+    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome,
+    Holder, Region, Result, UsedMap, Volume, signature,
 };
 use std::sync::Arc;
+
+/// Length of a page of swap space on this board.
+const SWAP_PAGE_LEN: u64 = 4096;
 
 pub(crate) struct SimFileSystems {
     pub(crate) door: Door,
@@ -191,10 +194,12 @@ impl FileSystems for SimFileSystems {
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
             let Some(superblock) = Superblock::probe(&mut layer, region.len_bytes)? else {
-                return Ok(None);
+                let found = by_signature(&mut layer, region.len_bytes)?;
+                let is_swap =
+                    found.is_some_and(|found| found.kind == FileSystemKind::Swap && !found.needs_recovery);
+                return Ok(is_swap.then(|| UsedMap { used: vec![0..SWAP_PAGE_LEN] }));
             };
-            // Of other kinds the board's tools cannot say it.
-            if superblock.dirty || superblock.damage != Damage::None || !superblock.kind.is_ext() {
+            if superblock.dirty || superblock.damage != Damage::None || !superblock.kind.has_used_map() {
                 return Ok(None);
             }
             match SimFs::load(&mut layer, region.len_bytes) {

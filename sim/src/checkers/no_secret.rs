@@ -28,9 +28,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let media = evidence.scenario.media.keys();
     let stay: BTreeSet<String> =
         media.flat_map(|medium| secrets_that_stay(&evidence.scenario, medium)).collect();
-    let on_drive = |media: &BTreeMap<String, Pages>| {
-        media.get("drive").and_then(|drive| in_pages(drive, &stay))
-    };
+    let on_drive =
+        |media: &BTreeMap<String, Pages>| media.get("drive").and_then(|drive| in_pages(drive, &stay));
     let was_there = on_drive(&evidence.boots[0].before.media).is_some();
     for (number, boot) in evidence.boots.iter().enumerate() {
         for image in new_images(evidence, &files(&boot.after)) {

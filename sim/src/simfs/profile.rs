@@ -52,7 +52,12 @@ impl Kind {
         self.is_ext() || self == Self::Vfat
     }
 
-    /// Whether it is one of the ext family: its free space is known without mounting it.
+    /// Whether its free space is known without mounting it.
+    pub fn has_used_map(self) -> bool {
+        !matches!(self, Self::F2fs | Self::Xfs)
+    }
+
+    /// Whether it is one of the ext family.
     pub fn is_ext(self) -> bool {
         matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4)
     }

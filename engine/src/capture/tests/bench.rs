@@ -71,6 +71,12 @@ pub(super) struct FakeFileSystem {
     pub(super) fsck: std::result::Result<FsckOutcome, ErrorKind>,
 }
 
+impl World {
+    pub(super) fn change_file_system(&self, start_bytes: u64, change: impl FnOnce(&mut FakeFileSystem)) {
+        change(self.file_systems.lock().unwrap().get_mut(&start_bytes).unwrap());
+    }
+}
+
 impl Bench {
     pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -144,7 +150,7 @@ impl Bench {
     }
 
     pub(super) fn change_file_system(&self, start_bytes: u64, change: impl FnOnce(&mut FakeFileSystem)) {
-        change(self.world.file_systems.lock().unwrap().get_mut(&start_bytes).unwrap());
+        self.world.change_file_system(start_bytes, change);
     }
 
     pub(super) fn source(&self, name: &str) -> Vec<u8> {

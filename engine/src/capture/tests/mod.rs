@@ -5,6 +5,7 @@
 
 mod bench;
 mod failures;
+mod remains;
 mod resume;
 mod sanitising;
 mod several;

@@ -108,8 +108,10 @@ fn a_linux_partition_that_shows_nothing_is_refused() {
 fn read_only_and_foreign_file_systems_are_captured_as_they_are() {
     let bench = bench();
     fill_rootfs(&bench.file_system(FIRST, Some(vec![0..4096])));
-    for (bytes, kind) in [(SECOND, FileSystemKind::Squashfs), (THIRD, FileSystemKind::Vfat)] {
-        bench.file_system(bytes.clone(), None);
+    for (bytes, kind, used) in
+        [(SECOND, FileSystemKind::Squashfs, None), (THIRD, FileSystemKind::Vfat, Some(vec![0..4096]))]
+    {
+        bench.file_system(bytes.clone(), used);
         bench.change_file_system(bytes.start, |found| found.kind = kind.clone());
     }
     assert_eq!(

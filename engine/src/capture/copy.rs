@@ -103,7 +103,7 @@ fn copy_open(
     if is_sanitised {
         survey::refuse_unfit(operation, &survey::look(operation, &layout, &holder)?, medium)?;
     }
-    let unused = layout.unused(operation, &holder);
+    let unused = layout.unused(operation, &holder, is_sanitised);
     check_space(operation, work, len_bytes, &unused)?;
     let mut file = work.create_private(operation, image)?;
     copy_bytes(operation, medium, &mut *file, &unused, work.drive.capabilities().sparse)?;

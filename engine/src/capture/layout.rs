@@ -4,7 +4,7 @@ use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::{FormatError, ReadAt, partition};
 use crate::operation::Operation;
-use replicator_hal::{FileSystem, Holder, Region};
+use replicator_hal::{FileSystem, FileSystemKind, Holder, Region};
 use std::fmt;
 use std::ops::Range;
 
@@ -100,14 +100,24 @@ impl Layout {
         self.slots.windows(2).any(|pair| pair[0].bytes.end > pair[1].bytes.start)
     }
 
-    /// What the file systems in `holder` prove to be unused, as ranges of the whole medium.
-    pub(super) fn unused(&self, operation: &Operation<'_>, holder: &Holder) -> Vec<Range<u64>> {
+    /// What the file systems in `holder` prove to be unused, as ranges of the whole medium. Memory in swap space counts as
+    /// that only where it is to be removed.
+    pub(super) fn unused(
+        &self,
+        operation: &Operation<'_>,
+        holder: &Holder,
+        is_sanitised: bool,
+    ) -> Vec<Range<u64>> {
         if self.overlaps() {
             return Vec::new();
         }
         let mut unused = Vec::new();
         for slot in &self.slots {
-            match unused_of(operation, &slot.region(holder)) {
+            let region = slot.region(holder);
+            let is_kept = !is_sanitised
+                && matches!(identify(operation, &region), Ok(Some(found)) if found.kind == FileSystemKind::Swap);
+            match unused_of(operation, &region) {
+                _ if is_kept => {}
                 Ok(Some(ranges)) => unused.extend(ranges::shift(ranges, slot.bytes.start)),
                 Ok(None) => {}
                 // Whoever reads the bytes next finds out whether they can be read.

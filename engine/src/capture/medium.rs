@@ -123,7 +123,7 @@ impl Job<'_> {
             return Ok(Vec::new());
         }
         if self.rules.is_none() {
-            return Ok(layout.unused(operation, holder));
+            return Ok(layout.unused(operation, holder, false));
         }
         let unused = remains::find(operation, work, layout, image, notes)?;
         if !operation.mutated(Mutant::WorkingImageIsUnlinked) {

@@ -70,6 +70,15 @@ refusals! {
     /// A tarball holds no root file system.
     NoRootfs "R-ROOTFS"
         "pack what is in the root directory itself; any_content under [write] writes it as it is; the medium was not touched";
+    /// What is named like a disk image is something else.
+    NoDiskImage "R-NOIMAGE"
+        "copy the raw image of a whole medium; any_content under [write] writes it as it is; the medium was not touched";
+    /// A partition table or file system reaches beyond the end of its image.
+    CutImage "R-CUT"
+        "get the image again and compare its length; any_content under [write] writes it as it is; the medium was not touched";
+    /// A partition table counts sectors of another length than the medium has.
+    SectorSize "R-SECTORS"
+        "use an image that was made for media with such sectors; the medium was not touched";
     /// A sidecar cannot be understood.
     BadSidecar "R-SIDECAR"
         "make the sidecar anew with md5sum or sha256sum, or remove it";

@@ -73,8 +73,12 @@ mutants! {
     UnassignedIsIgnored "unassigned-is-ignored" "S8";
     /// The sidecar of the file is not looked at before the medium is erased.
     NoCheckOfTheFile "no-check-of-the-file" "S9";
+    /// A disk image may be any file.
+    AnyFileIsWritten "any-file-is-written" "S9";
     /// The start of a disk image is written first.
     StartFirst "start-first" "S10";
+    /// An image may end before its partitions do.
+    CutImagesAreWritten "cut-images-are-written" "S11";
     /// The last part of a medium is not packed.
     PackStopsShort "pack-stops-short" "S11";
     /// A failed capture leaves its working files.

@@ -36,6 +36,8 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::DanglingSidecarIsNone => &["write-dangling-sidecar"],
         Mutant::UnassignedIsIgnored => &["names-unrenamed-image-is-refused"],
         Mutant::NoCheckOfTheFile => &["write-wrong-file-sidecar"],
+        Mutant::AnyFileIsWritten => &["write-zip", "write-blank-image"],
+        Mutant::CutImagesAreWritten => &["write-cut-dd", "write-cut-before-xz"],
         Mutant::StartFirst => &["write-power-cut-keeps-the-start"],
         Mutant::PackStopsShort => &["capture-data-only"],
         Mutant::WorkFilesStay => &["capture-out-of-space-in-tarball", "capture-out-of-space-in-compression"],

@@ -12,8 +12,11 @@ use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
 use crate::checkers::written::holds;
 use crate::runner::{Evidence, media_names};
+use crate::scenario::composition::Scheme;
 use crate::scenario::image;
-use crate::scenario::schema::{FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, TableDamage};
+use crate::scenario::schema::{
+    Content, FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, TableDamage,
+};
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -204,7 +207,10 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     }
     let is_disk = file.name.contains("image.dd");
     if is_disk && file.shown_len() > spec.len {
-        return Verdict::MustFail;
+        // A GPT can be moved, and what follows listed partitions may be zeros.
+        let may_fit =
+            !file.partitions.is_empty() || matches!(file.image, Some(Content::Gpt | Content::SingleGpt));
+        return if may_fit { Verdict::May } else { Verdict::MustFail };
     }
     if file.captured_from.as_deref() == Some(medium) {
         let overridden = scenario.drive.files.iter().any(|file| file.name.starts_with("IR_WRITE_BACK"));
@@ -224,6 +230,13 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         Some(ImageDamage::Concatenated) => Verdict::May,
         // In a run of equal bytes another distance copies the same, and nothing is wrong with what comes out.
         Some(ImageDamage::BitFlipped) if file.name.ends_with(".gz") => Verdict::May,
+        Some(ImageDamage::CutBefore | ImageDamage::Truncated | ImageDamage::OneByteShort)
+            if is_disk && (!compressed || file.damage == Some(ImageDamage::CutBefore)) =>
+        {
+            // Tables reach to the end of what they are made for; listed partitions may not.
+            if file.partitions.is_empty() { Verdict::MustFail } else { Verdict::May }
+        }
+        Some(ImageDamage::CutBefore) => Verdict::May,
         Some(_) if compressed => Verdict::MustFail,
         Some(ImageDamage::Empty) => Verdict::MustFail,
         Some(_) => Verdict::May,
@@ -238,7 +251,31 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         true => Verdict::MustSucceed,
         false => Verdict::MustFail,
     };
-    sidecar.and(damage).and(fits).and(overlay)
+    let looks = match is_disk && !looks_like_image(file) {
+        false => Verdict::MustSucceed,
+        true => Verdict::MustFail,
+    };
+    let content = damage.and(looks);
+    let content =
+        match content == Verdict::MustFail && (any_content(scenario) || file.captured_from.is_some()) {
+            true => Verdict::May,
+            false => content,
+        };
+    sidecar.and(content).and(fits).and(overlay)
+}
+
+/// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.
+fn looks_like_image(file: &FileSpec) -> bool {
+    let has_table = match file.partitions.is_empty() {
+        true => !matches!(file.image, Some(Content::Blank | Content::Stamped)),
+        false => file.scheme != Scheme::None,
+    };
+    has_table && file.inside.is_none()
+}
+
+fn any_content(scenario: &Scenario) -> bool {
+    let mut texts = scenario.drive.files.iter().filter_map(|file| file.text.as_ref());
+    texts.any(|text| text.contains("any_content = true"))
 }
 
 fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {

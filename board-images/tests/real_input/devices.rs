@@ -40,9 +40,20 @@ impl Medium {
         Self::attach(file)
     }
 
+    /// A new medium that reads as zeros, with logical sectors of `sector_len_bytes`.
+    pub(crate) fn with_sectors(file: &Path, len_bytes: u64, sector_len_bytes: u32) -> Self {
+        File::create(file).unwrap().set_len(len_bytes).unwrap();
+        Self::attach_as(file, &["--sector-size", &sector_len_bytes.to_string()])
+    }
+
     /// The device of an existing file.
     pub(crate) fn attach(file: &Path) -> Self {
-        let device = run("losetup", ["-f".as_ref(), "--show".as_ref(), file.as_os_str()]).trim().into();
+        Self::attach_as(file, &[])
+    }
+
+    fn attach_as(file: &Path, options: &[&str]) -> Self {
+        let arguments = ["-f", "--show"].iter().chain(options).map(AsRef::as_ref).chain([file.as_os_str()]);
+        let device = run("losetup", arguments).trim().into();
         let mut medium = Self { file: file.to_owned(), device, partitions: false };
         medium.allow_writes();
         // Those of an earlier file stay with the device if they were in use when it was detached.

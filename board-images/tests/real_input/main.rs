@@ -12,9 +12,9 @@
 mod archives;
 mod clone;
 mod devices;
-mod dialects;
 mod failures;
 mod foreign;
+mod images;
 mod overlays;
 mod remains;
 mod replicator;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What the tests need besides root and loop devices, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 17] = [
+const PROGRAMS: [(&str, &str); 23] = [
     ("debootstrap", "debootstrap"),
     ("sfdisk", "fdisk"),
     ("partx", "util-linux"),
@@ -23,6 +23,12 @@ const PROGRAMS: [(&str, &str); 17] = [
     ("setcap", "libcap2-bin"),
     ("md5sum", "coreutils"),
     ("blkid", "util-linux"),
+    ("sgdisk", "gdisk"),
+    ("zip", "zip"),
+    ("bsdtar", "libarchive-tools"),
+    ("cpio", "cpio"),
+    ("qemu-img", "qemu-utils"),
+    ("img2simg", "android-sdk-libsparse-utils"),
 ];
 
 /// Why the tests cannot run here; `None` if they can.

@@ -6,7 +6,7 @@
 mod bzip2;
 pub mod codec;
 pub mod digest;
-mod fwtool;
+pub mod foreign;
 mod gzip;
 pub mod md5sums;
 pub mod partition;

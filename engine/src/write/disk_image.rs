@@ -2,10 +2,11 @@
 //!
 //! What is decoded is hashed while it is written; the medium is read back past the caches and compared by hashes of stretches.
 //! The image's first stretch holds the partition table and is held back, so that a medium that was not verified does
-//! not look bootable.
+//! not look bootable. Of an image whose GPT is moved, what is written and read back is the changed table.
 
+use super::fitted;
 use super::preflight::Checked;
-use crate::error::{Error, FaultyPart, Refusal, Result};
+use crate::error::{Error, FaultyPart, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::mutant::Mutant;
@@ -106,17 +107,19 @@ fn write_body(
         if len == 0 {
             break;
         }
-        let chunk = &buffer[..len];
         let offset_bytes = written.len_bytes;
-        if offset_bytes + len as u64 > target.len_bytes() {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{file_name} is larger than {label} with its {} bytes", target.len_bytes()),
-            ));
-        }
         for hasher in &mut hashers {
-            hasher.write_all(chunk).map_err(Error::io(file_name.as_str()))?;
+            hasher.write_all(&buffer[..len]).map_err(Error::io(file_name.as_str()))?;
         }
+        written.len_bytes += len as u64;
+        progress.advance(len as u64);
+        let kept = fitted::keep(&checked.disk, &file_name, offset_bytes, &buffer[..len], target.len_bytes())?;
+        let chunk = &mut buffer[..kept];
+        if chunk.is_empty() {
+            continue;
+        }
+        fitted::overlay(&checked.disk.patches, offset_bytes, chunk);
+        let chunk = &*chunk;
         if held_left > 0 {
             written.held_back.extend_from_slice(chunk);
         } else {
@@ -125,8 +128,6 @@ fn write_body(
                 .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
             stretches.add(offset_bytes, chunk);
         }
-        written.len_bytes += len as u64;
-        progress.advance(len as u64);
     }
     progress.finish();
     drop(content);
@@ -138,6 +139,12 @@ fn write_body(
             offset_bytes: Some(written.len_bytes),
             detail: format!("{expected} bytes were announced, {} came", written.len_bytes),
         });
+    }
+    for (offset_bytes, bytes) in fitted::behind(&checked.disk.patches, written.len_bytes) {
+        operation
+            .retry(|| hal::io::write_target(target, offset_bytes, bytes))
+            .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
+        stretches.add_apart(offset_bytes, bytes);
     }
     written.stretches = stretches.finish();
     written.digests = hashers.into_iter().map(Hasher::finish).collect();
@@ -173,6 +180,17 @@ impl Stretches {
         self.hash.update(chunk);
         self.len_bytes += chunk.len() as u64;
         if self.len_bytes >= self.stretch_len_bytes {
+            self.close();
+        }
+    }
+
+    /// Adds what does not follow what was added before.
+    fn add_apart(&mut self, offset_bytes: u64, bytes: &[u8]) {
+        if self.len_bytes > 0 {
+            self.close();
+        }
+        self.add(offset_bytes, bytes);
+        if self.len_bytes > 0 {
             self.close();
         }
     }

@@ -4,11 +4,14 @@
 //! What happens to one medium never changes what happens to another. The drive stays read-only throughout.
 
 mod allowed;
+mod decode_whole;
+mod disk_check;
 mod disk_image;
+mod disk_look;
 mod extract;
+mod fitted;
 mod image;
 mod medium;
-mod name_files;
 mod preflight;
 mod tar_check;
 mod tar_limits;
@@ -19,6 +22,7 @@ mod verify_tree;
 
 pub use crate::companions::Promise;
 pub use allowed::Allowed;
+pub use disk_check::DiskFacts;
 pub use image::Image;
 pub use preflight::Checked;
 pub use tar_check::TarFacts;

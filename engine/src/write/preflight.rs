@@ -6,14 +6,15 @@
 //! is not written down in it.
 
 use super::allowed::Allowed;
+use super::disk_check::{DiskFacts, check_disk};
 use super::image::Image;
 use super::tar_check::{TarFacts, check_tar};
 use crate::companions::Promise;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, passed_over};
-use crate::formats::digest::Hasher;
+use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder};
+use crate::formats::foreign;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
 use crate::media::{Medium, same_device};
@@ -21,7 +22,7 @@ use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
-use std::io::{Read, Write};
+use std::io::Read;
 
 /// Bytes that sniffing looks at: the magic of a tar lies at 257.
 const SNIFFED_LEN_BYTES: usize = 512;
@@ -37,6 +38,8 @@ pub struct Checked {
     pub content_len_bytes: Option<u64>,
     /// What decoding a tarball showed.
     pub tar: Option<TarFacts>,
+    /// What is known of a disk image.
+    pub disk: DiskFacts,
     /// What the check found that belongs into the result.
     pub notes: Vec<String>,
 }
@@ -64,21 +67,18 @@ pub(super) fn check(
             ));
         }
     }
-    let unfit = check_first_bytes(operation, drive, &image)?;
-    unfit.map_or(Ok(()), |refusal| allowed.content(refusal, &mut notes))?;
+    check_first_bytes(operation, drive, &image)?;
     notes.extend(image.content.iter().chain(&image.file).filter_map(Promise::note));
     image.check_file(operation, drive)?;
     let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
-    let passed_over = passed_over(image.name.compression, &mut file).map_err(Error::format(name.as_str()))?;
-    notes.extend(passed_over.map(str::to_owned));
     file.close()?;
     let mut content_len_bytes = match announced {
         DecodedLen::Known(len_bytes) => Some(len_bytes),
         DecodedLen::Unknown => None,
     };
-    let mut tar = None;
+    let (mut tar, mut disk) = (None, DiskFacts::default());
     match image.name.packing() {
         Packing::Tar => {
             check_layout(&name, medium, &device)?;
@@ -89,16 +89,13 @@ pub(super) fn check(
             tar = Some(facts);
         }
         Packing::Disk => {
-            if content_len_bytes.is_none() {
-                content_len_bytes = Some(decode_whole(operation, drive, &image, device.len_bytes)?);
-            }
-            if content_len_bytes == Some(0) {
-                return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
-            }
-            check_fits(&name, content_len_bytes, &device)?;
+            let facts =
+                check_disk(operation, drive, &image, &device, content_len_bytes, allowed, &mut notes)?;
+            content_len_bytes = Some(facts.len_bytes);
+            disk = facts;
         }
     }
-    Ok(Checked { image, device, content_len_bytes, tar, notes })
+    Ok(Checked { image, device, content_len_bytes, tar, disk, notes })
 }
 
 /// Looks at the device again, so that what is checked is what is there now.
@@ -134,14 +131,10 @@ pub(super) fn check_unchanged(
     Ok(device)
 }
 
-/// The file must be what its name says, and its content too: a tar inside of `.dd.xz` is refused.
-///
-/// # Errors
-/// What makes the image unreadable. A content that could be written, but should not be, is returned as `Some` refusal.
-fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<Option<Error>> {
+/// The file must be what its name says, and so must what is in it; a disk image is looked at more closely later.
+fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<()> {
     let name = image.name.to_string();
-    let refusal = |detail: &str| Error::refused(Refusal::WrongContent, format!("{name} {detail}"));
-    let wrong = |detail: &str| Err(refusal(detail));
+    let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
     let mut file = image.open(operation, drive)?;
     let mut first = [0; SNIFFED_LEN_BYTES];
     let len = fill(&mut file, &mut first).map_err(Error::io(name.as_str()))?;
@@ -158,8 +151,12 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Imag
     }
     let inner = match wanted {
         Some(wanted) if wanted != outer => {
-            return wrong(&format!("is not compressed with {}", image.name.compression));
+            let found = foreign::by_head(&first[..len]).map(|found| format!(", it is {}", found.what));
+            let found = found.unwrap_or_default();
+            return wrong(&format!("is not compressed with {}{found}", image.name.compression));
         }
+        // It is decoded once, for all that is asked of it.
+        _ if image.name.packing() == Packing::Disk => outer,
         Some(_) => {
             let inner = first_decoded(operation, &mut file, image)?;
             sniff::content(&inner)
@@ -169,12 +166,8 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Imag
     file.close()?;
     match (image.name.packing(), inner) {
         (_, Content::Empty) => wrong("holds nothing"),
-        (Packing::Tar, Content::Tar) | (Packing::Disk, Content::Other) => Ok(None),
+        (Packing::Tar, Content::Tar) | (Packing::Disk, _) => Ok(()),
         (Packing::Tar, _) => wrong("holds no tar archive"),
-        (Packing::Disk, Content::Tar) => Ok(Some(refusal("holds a tar archive, not a disk image"))),
-        (Packing::Disk, inner) => {
-            Ok(Some(refusal(&format!("holds compressed data ({inner:?}), not a disk image"))))
-        }
     }
 }
 
@@ -216,57 +209,4 @@ fn check_layout(name: &str, medium: &Medium, device: &BlockDevice) -> Result<()>
             Err(Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)))
         }
     }
-}
-
-fn check_fits(name: &str, content_len_bytes: Option<u64>, device: &BlockDevice) -> Result<()> {
-    match content_len_bytes {
-        Some(len_bytes) if len_bytes > device.len_bytes => Err(Error::refused(
-            Refusal::ImageTooLarge,
-            format!("{name} holds {len_bytes} bytes, {} has {}", device.name, device.len_bytes),
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Decodes everything, for the length and the sidecars. Stops where it is clear that the medium is too small: a few bytes
-/// can decode to more than anybody wants to wait for.
-fn decode_whole(
-    operation: &Operation<'_>,
-    drive: &dyn Volume,
-    image: &Image,
-    medium_len_bytes: u64,
-) -> Result<u64> {
-    let name = image.name.to_string();
-    let mut file = image.open(operation, drive)?;
-    let compute = operation.compute();
-    let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
-    let mut progress = operation.progress("checking the image", None);
-    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
-    let mut len_bytes = 0;
-    loop {
-        let len = content.read(&mut buffer).map_err(Error::io(name.as_str()))?;
-        if len == 0 {
-            break;
-        }
-        for hasher in &mut hashers {
-            hasher.write_all(&buffer[..len]).map_err(Error::io(name.as_str()))?;
-        }
-        len_bytes += len as u64;
-        progress.advance(len as u64);
-        if len_bytes > medium_len_bytes {
-            return Err(Error::refused(
-                Refusal::ImageTooLarge,
-                format!("{name} holds more than the {medium_len_bytes} bytes of the medium"),
-            ));
-        }
-    }
-    progress.finish();
-    drop(content);
-    file.close()?;
-    for (promise, hasher) in image.content.iter().zip(hashers) {
-        promise.check(&name, &hasher.finish())?;
-    }
-    Ok(len_bytes)
 }

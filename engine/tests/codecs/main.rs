@@ -8,7 +8,6 @@ mod hostile;
 mod reading;
 mod refusals;
 mod round_trips;
-mod trailers;
 
 use std::io::{self, Read, Write};
 use std::thread::ThreadId;

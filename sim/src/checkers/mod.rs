@@ -10,6 +10,7 @@ pub mod claimed;
 pub mod containment;
 pub mod converges;
 pub mod decode;
+pub mod disk_rule;
 pub mod drive_images;
 pub mod drive_unchanged;
 pub mod extracted;
@@ -18,6 +19,7 @@ pub mod firmware;
 pub mod flush_final;
 pub mod isolation;
 pub mod links;
+pub mod looks_like_image;
 pub mod mode_safety;
 pub mod no_image_missed;
 pub mod no_secret;
@@ -62,6 +64,7 @@ pub const CHECKERS: &[(&str, Check)] = &[
     ("sidecars (S8)", sidecars::check),
     ("no-image-missed (S8)", no_image_missed::check),
     ("refused-untouched (S9)", refused_untouched::check),
+    ("looks-like-image (S9)", looks_like_image::check),
     ("not-bootable (S10)", not_bootable::check),
     ("captured (S6, S11)", captured::check),
     ("not-truncated (S11)", not_truncated::check),

@@ -1,11 +1,15 @@
 //! S11: nothing is truncated without a word.
 //!
 //! Verified: a disk image that a capture made shows as many bytes as its medium has; where the LEDs show success, an image
-//! that was written has all its streams decoded, fits on its medium, and its last bytes are there. Not verified: tarballs
+//! that was written has all its streams decoded, reaches as far as its partition table says, fits on its medium, and its last
+//! bytes are there. Not verified: tarballs
 //! of a capture, whose files `captured` compares one by one.
 
 use super::decode::decode;
+use super::disk_rule::{self, Shown};
 use super::drive_images::{Mode, files, images, mode, new_images};
+use super::looks_like_image::{any_content, is_captured};
+use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::runner::Evidence;
 use replicator_hal::Status;
@@ -23,20 +27,27 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 continue;
             };
             let Ok(plain) = decode(&image.name, bytes) else { continue };
-            let tail = plain.len().saturating_sub(512);
-            if plain.len() as u64 > medium.len_bytes() {
-                wrong.push(format!("boot {}: {} is longer than {}", number + 1, image.name, image.medium));
-            } else if medium.bytes(tail as u64, plain.len() - tail) != plain[tail..] {
-                wrong.push(format!(
-                    "boot {}: the end of {} is not on {}",
-                    number + 1,
-                    image.name,
-                    image.medium
-                ));
-            }
+            let cut = disk_rule::missing(&plain)
+                .filter(|_| !any_content(&drive) && !is_captured(&drive, &image.medium, plain.len()));
+            let what = cut.or_else(|| end_differs(medium, &plain).map(str::to_owned));
+            wrong.extend(what.map(|what| format!("boot {}: {}: {what}", number + 1, image.name)));
         }
     }
     wrong
+}
+
+/// Whether the end of an image is not on its medium. Of a GPT, only the partitions' ends stay where they are.
+fn end_differs(medium: &Pages, plain: &[u8]) -> Option<&'static str> {
+    let end = match disk_rule::shown(plain) {
+        Shown::Gpt { end_bytes, .. } => end_bytes,
+        _ => plain.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
+    };
+    let (end, tail) = (usize::try_from(end).ok()?.min(plain.len()), end.saturating_sub(512));
+    if end as u64 > medium.len_bytes() {
+        return Some("it is longer than its medium");
+    }
+    let tail_at = usize::try_from(tail).ok()?.min(end);
+    (medium.bytes(tail, end - tail_at) != plain[tail_at..end]).then_some("its end is not on its medium")
 }
 
 fn captures(evidence: &Evidence) -> Vec<String> {

@@ -1,9 +1,10 @@
 //! Whether a medium holds what its image shows.
 //!
-//! Verified: of a disk image every byte, below all caches; of a tarball the partition table, the kind of the file system
+//! Verified: of a disk image every byte, below all caches, and of a GPT that it is at home on the medium; of a tarball the partition table, the kind of the file system
 //! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
 
 use super::decode::decode;
+use super::disk_rule;
 use super::drive_images::Image;
 use super::extracted;
 use super::tree::{differences, of_found};
@@ -26,24 +27,7 @@ const TOLD: usize = 5;
 pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), String> {
     let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is no file", image.name))?;
     let plain = decode(&image.name, bytes)?;
-    if image.is_tarball() { holds_tree(medium, &plain, spec) } else { holds_bytes(medium, &plain) }
-}
-
-fn holds_bytes(medium: &Pages, plain: &[u8]) -> Result<(), String> {
-    if plain.len() as u64 > medium.len_bytes() {
-        return Err("the image is larger than the medium".into());
-    }
-    let found = medium.bytes(0, plain.len());
-    match found.iter().zip(plain).position(|(found, wanted)| found != wanted) {
-        None => Ok(()),
-        Some(at) => {
-            let sector = at / SECTOR_LEN * SECTOR_LEN;
-            let text = |bytes: &[u8]| {
-                String::from_utf8_lossy(&bytes[sector..(sector + 40).min(bytes.len())]).into_owned()
-            };
-            Err(format!("byte {at} differs: found {:?}, the image has {:?}", text(&found), text(plain)))
-        }
-    }
+    if image.is_tarball() { holds_tree(medium, &plain, spec) } else { disk_rule::holds(medium, &plain) }
 }
 
 fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), String> {

@@ -127,6 +127,12 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
         let border = member_border(&plain);
         plain.truncate(border);
     }
+    if file.damage == Some(ImageDamage::CutBefore) {
+        plain.truncate(plain.len() / 4 * 3);
+    }
+    if let Some(container) = file.inside {
+        plain = container.around(&plain)?;
+    }
     if file.damage == Some(ImageDamage::Bomb) {
         plain = vec![0; BOMB_LEN_BYTES];
     }
@@ -313,7 +319,7 @@ fn compress(compression: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
 fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) -> Result<(), String> {
     let len = bytes.len();
     match damage {
-        None | Some(ImageDamage::TarCutAtMember | ImageDamage::Bomb) => {}
+        None | Some(ImageDamage::TarCutAtMember | ImageDamage::CutBefore | ImageDamage::Bomb) => {}
         Some(ImageDamage::IndexMismatch) => xz_index_mismatch(bytes)?,
         Some(ImageDamage::CrcMismatch) => xz_check_mismatch(bytes)?,
         Some(ImageDamage::Truncated) => bytes.truncate(len / 4 * 3),

@@ -9,6 +9,7 @@ pub mod boards;
 pub mod builtin;
 pub mod check;
 pub mod composition;
+pub mod container;
 pub mod content;
 mod expectation_spec;
 pub mod fault_spec;

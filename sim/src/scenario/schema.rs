@@ -5,6 +5,7 @@
 
 use super::check;
 pub use super::composition::{FateSpec, Gap, Holds, PartFile, PartitionSpec, Scheme};
+pub use super::container::Container;
 pub use super::expectation_spec::{Expectation, WaveFormSpec};
 pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
@@ -130,6 +131,8 @@ pub struct FileSpec {
     /// Sidecars beside it.
     #[serde(default)]
     pub sidecar: SidecarSpec,
+    /// What lies in the place of the image, compressed as the name says.
+    pub inside: Option<Container>,
     /// The medium it claims to be captured from: a `.source` record with that medium's identity.
     pub captured_from: Option<String>,
     /// Kind of partition table, if partitions are listed.
@@ -151,6 +154,8 @@ pub struct FileSpec {
 pub enum ImageDamage {
     /// The last quarter of the file is missing.
     Truncated,
+    /// The last quarter of the medium is missing from what was compressed.
+    CutBefore,
     /// The last byte is missing.
     OneByteShort,
     /// One bit in the middle of the file is flipped.

@@ -14,6 +14,12 @@ fn tuning() -> Tuning {
     }
 }
 
+/// A drive with an image that need not look like one.
+fn drive_of_anything(name: &str, image: Vec<u8>) -> Medium {
+    let settings = Entry::file("replicator.toml", "[write]\nany_content = true\n");
+    drive(vec![Entry::file(name, image), settings])
+}
+
 /// No byte of it is zero, and no two neighbours are alike.
 fn image(len_bytes: u64) -> Vec<u8> {
     (0..len_bytes).map(|at| (at % 251) as u8 + 1).collect()
@@ -24,7 +30,7 @@ fn small_medium(len_bytes: u64) -> Medium {
 }
 
 fn write(image: Vec<u8>, faults: Vec<Fault>) -> (World, Report) {
-    let drive = drive(vec![Entry::file("sdimage.dd", image)]);
+    let drive = drive_of_anything("sdimage.dd", image);
     let builder = WorldBuilder::new().medium(drive).medium(small_medium(512 * KIB));
     run_with(faults.into_iter().fold(builder, WorldBuilder::fault), tuning())
 }
@@ -87,7 +93,7 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[&st
         for occurrence in 1..40 {
             let once = fault("sd", FaultKind::Fails, Trigger::nth(op, occurrence));
             let builder = WorldBuilder::new()
-                .medium(drive(vec![Entry::file(file, content)]))
+                .medium(drive_of_anything(file, content.to_vec()))
                 .medium(small_medium(medium_len_bytes))
                 .fault(once);
             let (world, report) = run_with(builder, tuning());
@@ -131,7 +137,7 @@ fn a_few_bytes_that_decode_to_too_many_are_refused_in_time() {
         encoder.write_all(&[0; 1 << 20]).unwrap();
     }
     let bomb = encoder.finish().unwrap();
-    let drive = drive(vec![Entry::file("sdimage.dd.gz", bomb)]);
+    let drive = drive_of_anything("sdimage.dd.gz", bomb);
     let builder = WorldBuilder::new().medium(drive).medium(small_medium(512 * KIB));
     let (world, report) = run_with(builder, tuning());
     assert_eq!(end_of(&report, "sd"), "R-TOOLARGE");

@@ -59,7 +59,8 @@ pub(super) fn read(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<Gpt, Fo
     }
 }
 
-fn read_copy(disk: &mut dyn ReadAt, geometry: &Geometry, sector: u64) -> Result<Gpt, FormatError> {
+/// Reads the copy whose header is at `sector`.
+pub(super) fn read_copy(disk: &mut dyn ReadAt, geometry: &Geometry, sector: u64) -> Result<Gpt, FormatError> {
     let at = |detail: &str| damaged(FORMAT, format!("header at sector {sector}: {detail}"));
     if sector == 0 || sector >= geometry.sectors {
         return Err(at("past the end of the medium"));
@@ -145,7 +146,7 @@ impl Gpt {
     }
 
     /// How many sectors the entries take.
-    fn entries_sectors(&self, geometry: &Geometry) -> u64 {
+    pub(super) fn entries_sectors(&self, geometry: &Geometry) -> u64 {
         (self.entries.len() as u64).div_ceil(geometry.sector_len_bytes)
     }
 
@@ -182,6 +183,16 @@ impl Gpt {
             partitions.iter().map(|partition| (partition.number, partition.range())).collect(),
         )?;
         Ok(partitions)
+    }
+
+    /// Where the header says that the other copy's header is.
+    pub(super) fn other_sector(&self) -> u64 {
+        u64_at(&self.header, field::OTHER_SECTOR)
+    }
+
+    /// The last sector that partitions may use, as the header says.
+    pub(super) fn said_last_usable(&self) -> u64 {
+        u64_at(&self.header, field::LAST_USABLE)
     }
 
     /// Moves the end of a partition.

@@ -47,7 +47,7 @@ impl Entry {
     }
 
     /// Its sectors, counted from `base`.
-    fn sectors(&self, base: u64) -> Range<u64> {
+    pub(super) fn sectors(&self, base: u64) -> Range<u64> {
         let start = base + u64::from(self.start);
         start..start + u64::from(self.len)
     }
@@ -86,7 +86,7 @@ pub(super) fn read_entries(
     Ok(parse_record(&geometry.read_sector(disk, 0)?))
 }
 
-fn parse_record(sector: &[u8]) -> Option<[Entry; 4]> {
+pub(super) fn parse_record(sector: &[u8]) -> Option<[Entry; 4]> {
     (sector[510..512] == [0x55, 0xAA]).then(|| {
         [0, 1, 2, 3].map(|slot| Entry::parse(&sector[TABLE_OFFSET + slot * ENTRY_LEN..][..ENTRY_LEN]))
     })
@@ -100,6 +100,11 @@ pub(super) fn signature(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<u3
 /// Whether the table says that the true one is a GPT; other entries beside (a hybrid) change nothing, as for the kernel.
 pub(super) fn announces_gpt(entries: &[Entry; 4]) -> bool {
     entries.iter().any(|entry| entry.kind == PROTECTIVE && entry.start == 1)
+}
+
+/// Whether this entry only keeps old tools away from a GPT.
+pub(super) fn protects(entry: &Entry) -> bool {
+    entry.kind == PROTECTIVE
 }
 
 /// The slot of the entry that protects a GPT, if no other is used.

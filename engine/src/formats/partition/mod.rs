@@ -5,14 +5,18 @@
 //! bytes say. Nothing here writes: changes are given as [`Patch`]es, in the order in which they have to reach the medium.
 //! Re-reading the table by a kernel and the file systems inside are not this module's.
 
+mod fit;
 mod gpt;
 mod grow;
 mod layout;
 mod mbr;
+mod shown;
 mod whole_disk;
 
+pub use fit::{Fit, GptCopy, fit_gpt};
 pub use grow::{Growth, grow_last};
 pub use layout::{Layout, single_partition};
+pub use shown::{Extent, Shown, shown};
 
 use super::{FormatError, ReadAt};
 use std::ops::Range;
@@ -207,6 +211,9 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }
+
+#[cfg(test)]
+mod fit_tests;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! What is plugged in: media, and what is on the drive for them.
 
-use super::{MIB, Swarm, text_file};
+use super::{KIB, MIB, Swarm, text_file};
 use crate::scenario::schema::{
-    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, SidecarSpec, Size, TableDamage,
+    Container, Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, SidecarSpec, Size, TableDamage,
 };
 
 /// What can happen to any file.
-const DAMAGES: [ImageDamage; 6] = [
+const DAMAGES: [ImageDamage; 7] = [
     ImageDamage::Truncated,
+    ImageDamage::CutBefore,
     ImageDamage::OneByteShort,
     ImageDamage::BitFlipped,
     ImageDamage::Empty,
@@ -84,10 +85,17 @@ impl Swarm {
         };
         let dot = if compression.is_empty() { "" } else { "." };
         let packing = if tarball { "tar" } else { "dd" };
-        let content = self.content();
+        let content = match self.content() {
+            // What is no disk image is refused, and nothing more comes of it.
+            Content::Blank | Content::Stamped if !tarball && !self.one_in(4) => Content::BootAndRoot,
+            content => content,
+        };
         let image_len = self.len_bytes(content);
+        let is_gpt = matches!(content, Content::Gpt | Content::SingleGpt);
         let medium_len = if tarball {
             TARBALL_MEDIUM_LEN_BYTES
+        } else if is_gpt && self.one_in(4) {
+            image_len - 16 * KIB
         } else if self.one_in(4) {
             2 * image_len
         } else {
@@ -99,6 +107,7 @@ impl Swarm {
         file.image = Some(if tarball { Content::Rootfs } else { content });
         file.image_len = (!tarball).then_some(Size(image_len));
         file.sidecar = self.pick(sidecars);
+        file.inside = (self.damage && !tarball && self.one_in(8)).then(|| self.pick(&Container::ALL));
         file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
         let before = self.pick(&[Content::Blank, Content::Stamped, Content::Stamped, Content::Single]);
         let mut medium = medium(before, medium_len);

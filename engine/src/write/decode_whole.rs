@@ -1,0 +1,160 @@
+//! Decoding a disk image once before anything is erased: for a length that is not announced, for the sidecars, and to see
+//! whether what the medium has no room for holds nothing.
+
+use super::image::Image;
+use crate::error::{Error, Refusal, Result};
+use crate::formats::codec::decoder;
+use crate::formats::digest::Hasher;
+use crate::operation::Operation;
+use replicator_hal::{Volume, signature};
+use std::io::{Read, Write};
+use std::ops::Range;
+
+/// How much of an image's end is kept: the second copy of a GPT, trailers of containers.
+pub(super) const TAIL_LEN_BYTES: usize = 128 * 1024;
+
+/// Superblocks of so many partitions are kept.
+const SUPERBLOCKS_MAX: usize = 16;
+
+/// What is looked at while an image passes by, and what was seen.
+pub(super) struct Watch {
+    /// Decoding ends with a refusal as soon as the image is longer than this.
+    limit_bytes: u64,
+    /// Behind this, everything has to be zeros, ...
+    room_bytes: u64,
+    /// ... but for this.
+    spared: Range<u64>,
+    superblocks: Vec<(u64, Vec<u8>)>,
+    tail: Vec<u8>,
+    len_bytes: u64,
+}
+
+/// What was seen.
+pub(super) struct Seen {
+    /// Length of the image.
+    pub(super) len_bytes: u64,
+    /// Starts of partitions, with what lies there.
+    pub(super) superblocks: Vec<(u64, Vec<u8>)>,
+    /// The last [`TAIL_LEN_BYTES`], or all of a shorter image.
+    pub(super) tail: Vec<u8>,
+}
+
+impl Watch {
+    /// For an image of up to `limit_bytes`.
+    pub(super) fn new(limit_bytes: u64) -> Self {
+        Self {
+            limit_bytes,
+            room_bytes: u64::MAX,
+            spared: 0..0,
+            superblocks: Vec::new(),
+            tail: Vec::new(),
+            len_bytes: 0,
+        }
+    }
+
+    /// What lies behind `room_bytes` must be zeros, but for `spared`.
+    pub(super) fn room(self, room_bytes: u64, spared: Range<u64>) -> Self {
+        Self { room_bytes, spared, ..self }
+    }
+
+    /// Keeps what lies at the starts of partitions.
+    pub(super) fn superblocks(self, starts: impl Iterator<Item = u64>) -> Self {
+        let superblocks = starts.take(SUPERBLOCKS_MAX).map(|start| (start, Vec::new())).collect();
+        Self { superblocks, ..self }
+    }
+
+    fn pass(&mut self, name: &str, chunk: &[u8]) -> Result<()> {
+        let start = self.len_bytes;
+        let end = start + chunk.len() as u64;
+        self.len_bytes = end;
+        if end > self.limit_bytes {
+            let what = format!(
+                "{name} holds more than the {} bytes of the medium",
+                self.room_bytes.min(self.limit_bytes)
+            );
+            return Err(Error::refused(Refusal::ImageTooLarge, what));
+        }
+        if let Some(at) = first_data(chunk, start, self.room_bytes, &self.spared) {
+            return Err(no_room(name, self.room_bytes, at));
+        }
+        for (at, kept) in &mut self.superblocks {
+            let wanted = *at + kept.len() as u64..*at + signature::HEAD_LEN_BYTES as u64;
+            let part = wanted.start.max(start)..wanted.end.min(end);
+            if part.start == wanted.start && part.start < part.end {
+                // Both lie in the chunk.
+                kept.extend_from_slice(&chunk[(part.start - start) as usize..(part.end - start) as usize]);
+            }
+        }
+        let keep = chunk.len().min(TAIL_LEN_BYTES);
+        let surplus = (self.tail.len() + keep).saturating_sub(TAIL_LEN_BYTES);
+        self.tail.drain(..surplus.min(self.tail.len()));
+        self.tail.extend_from_slice(&chunk[chunk.len() - keep..]);
+        Ok(())
+    }
+}
+
+/// A medium that is too small for data, not for zeros.
+pub(super) fn no_room(name: &str, room_bytes: u64, at_bytes: u64) -> Error {
+    let what = format!(
+        "{name} holds more than the {room_bytes} bytes of the medium, and data at byte {at_bytes}, behind its partitions"
+    );
+    Error::refused(Refusal::ImageTooLarge, what)
+}
+
+/// The first byte of `chunk`, which lies at `start_bytes` of an image, that is not zero, lies at or behind `room_bytes`, and
+/// is not `spared`.
+pub(super) fn first_data(
+    chunk: &[u8],
+    start_bytes: u64,
+    room_bytes: u64,
+    spared: &Range<u64>,
+) -> Option<u64> {
+    let end_bytes = start_bytes + chunk.len() as u64;
+    if end_bytes <= room_bytes {
+        return None;
+    }
+    // Less than the chunk's length.
+    let skipped = room_bytes.saturating_sub(start_bytes) as usize;
+    let behind = (start_bytes + skipped as u64..).zip(&chunk[skipped..]);
+    behind.filter(|(_, byte)| **byte != 0).map(|(at, _)| at).find(|at| !spared.contains(at))
+}
+
+/// Decodes everything, for the length, the sidecars and what `watch` asks for.
+///
+/// # Errors
+/// `ImageTooLarge` as soon as it is clear: a few bytes can decode to more than anybody wants to wait for; `Digest`; errors
+/// of the drive and the codec.
+pub(super) fn decode_whole(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    mut watch: Watch,
+    announced_bytes: Option<u64>,
+) -> Result<Seen> {
+    let name = image.name.to_string();
+    let mut file = image.open(operation, drive)?;
+    let compute = operation.compute();
+    let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let mut progress = operation.progress("checking the image", announced_bytes);
+    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
+    loop {
+        let len = content.read(&mut buffer).map_err(Error::io(name.as_str()))?;
+        if len == 0 {
+            break;
+        }
+        for hasher in &mut hashers {
+            hasher.write_all(&buffer[..len]).map_err(Error::io(name.as_str()))?;
+        }
+        watch.pass(&name, &buffer[..len])?;
+        progress.advance(len as u64);
+    }
+    progress.finish();
+    drop(content);
+    file.close()?;
+    for (promise, hasher) in image.content.iter().zip(hashers) {
+        promise.check(&name, &hasher.finish())?;
+    }
+    Ok(Seen { len_bytes: watch.len_bytes, superblocks: watch.superblocks, tail: watch.tail })
+}

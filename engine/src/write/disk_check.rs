@@ -1,0 +1,349 @@
+//! Whether a disk image looks like one, all of it is there, and how it fits the medium: before anything is erased.
+//!
+//! Looked at are the image's first bytes (table or file system), the superblocks of its partitions where they can be read
+//! without decoding everything, and its length. An image that is longer than the medium is decoded whole, because only
+//! that shows whether what does not fit holds nothing.
+
+use super::allowed::Allowed;
+use super::decode_whole::{Seen, TAIL_LEN_BYTES, Watch, decode_whole, first_data, no_room};
+use super::disk_look::{self, Unfit};
+use super::image::Image;
+use crate::drive_file::DriveFile;
+use crate::error::{Error, Refusal, Result};
+use crate::formats::ReadAt;
+use crate::formats::codec::{Compression, decoder};
+use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
+use crate::mutant::Mutant;
+use crate::operation::Operation;
+use replicator_hal::{BlockDevice, Compute, Volume, signature};
+use std::io::{self, Read};
+use std::ops::Range;
+
+/// So much of an image's start is decoded to judge it: the tables, and the superblock of a partition at 1 MiB.
+const HEAD_LEN_BYTES: usize = (1 << 20) + signature::HEAD_LEN_BYTES;
+
+/// An image that does not announce its length may be so many times as long as its medium, if the rest is zeros.
+const LONGEST_TIMES: u64 = 8;
+
+/// What is known of a disk image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskFacts {
+    /// Its decoded length.
+    pub(super) len_bytes: u64,
+    /// What is written otherwise than it is in the image, in this order.
+    pub(super) patches: Vec<Patch>,
+    /// The part of what the medium has no room for that is not zeros: the second copy of a GPT.
+    pub(super) spared: Range<u64>,
+}
+
+/// Checks the image, of which `announced_bytes` is the decoded length if the file tells it, against the medium. What belongs into the result is added to `notes`.
+///
+/// # Errors
+/// `NoDiskImage`, `CutImage`, `SectorSize`, `ImageTooLarge`, `WrongContent`; errors of the drive and the codec.
+pub(super) fn check_disk(
+    operation: &Operation<'_>,
+    drive: &dyn Volume,
+    image: &Image,
+    device: &BlockDevice,
+    announced_bytes: Option<u64>,
+    allowed: Allowed,
+    notes: &mut Vec<String>,
+) -> Result<DiskFacts> {
+    let name = image.name.to_string();
+    if announced_bytes == Some(0) {
+        return Err(Error::refused(Refusal::WrongContent, format!("{name} is empty")));
+    }
+    let look = Look { operation, drive, image, device, name, announced_bytes };
+    match look.facts()? {
+        Ok((facts, more_notes)) => {
+            notes.extend(more_notes);
+            Ok(facts)
+        }
+        Err(_) if operation.mutated(Mutant::AnyFileIsWritten) && announced_bytes.is_some() => {
+            Ok(DiskFacts { len_bytes: announced_bytes.unwrap_or_default(), ..DiskFacts::default() })
+        }
+        Err(unfit) if unfit.kind == Refusal::ImageTooLarge => Err(unfit.of(&look.name)),
+        Err(unfit) => look.as_it_is(unfit, allowed, notes),
+    }
+}
+
+/// An image with the medium that it is for.
+struct Look<'a> {
+    operation: &'a Operation<'a>,
+    drive: &'a dyn Volume,
+    image: &'a Image,
+    device: &'a BlockDevice,
+    name: String,
+    announced_bytes: Option<u64>,
+}
+
+/// What was read of an image.
+struct Parts {
+    head: Vec<u8>,
+    seen: Seen,
+    /// The image's own bytes, where they can be had without decoding.
+    is_plain: bool,
+}
+
+type Judged<T> = std::result::Result<T, Unfit>;
+
+impl Look<'_> {
+    /// The facts with their notes, or what is wrong with the content.
+    fn facts(&self) -> Result<Judged<(DiskFacts, Vec<String>)>> {
+        let head = self.head()?;
+        let shown = match disk_look::by_head(&head, self.device.sector_len_bytes) {
+            Ok(shown) => shown,
+            Err(unfit) => return Ok(Err(unfit)),
+        };
+        let too_large = self.check_room(&shown);
+        if let Some(len_bytes) = self.announced_bytes {
+            // What is cut is wrong for every medium: that is said first.
+            if let Err(unfit) = self.check_length(&shown, &head, len_bytes) {
+                return Ok(Err(unfit));
+            }
+        }
+        too_large?;
+        let parts = self.parts(head, &shown)?;
+        if let Err(unfit) = self.check_length(&shown, &parts.head, parts.seen.len_bytes) {
+            return Ok(Err(unfit));
+        }
+        Ok(self.judge(&shown, &parts))
+    }
+
+    /// The first bytes of the image, decoded.
+    fn head(&self) -> Result<Vec<u8>> {
+        let mut file = self.image.open(self.operation, self.drive)?;
+        let mut head = Vec::new();
+        // A few bytes need no workers.
+        decoder(self.image.name.compression, &mut file, Compute::Inline, self.operation.tuning.limits)
+            .map_err(Error::format(self.name.as_str()))?
+            .take(HEAD_LEN_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(Error::io(self.name.as_str()))?;
+        file.close()?;
+        Ok(head)
+    }
+
+    /// Whether what is shown has room on the medium at all, whatever follows it in the image.
+    fn check_room(&self, shown: &Shown) -> Result<()> {
+        let (room, device) = (self.device.len_bytes, &self.device.name);
+        let Shown::Table(extent) = shown else { return Ok(()) };
+        match extent.last().filter(|(_, range)| range.end > room) {
+            Some((number, range)) => {
+                let end = range.end;
+                let what =
+                    format!("{}: partition {number} ends at byte {end}, but {device} has {room}", self.name);
+                Err(Error::refused(Refusal::ImageTooLarge, what))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all that is shown lies in an image of this length; `head` are its first bytes.
+    fn check_length(&self, shown: &Shown, head: &[u8], len_bytes: u64) -> Judged<()> {
+        if self.operation.mutated(Mutant::CutImagesAreWritten) {
+            return Ok(());
+        }
+        let cut = disk_look::all_there(shown, len_bytes);
+        let Shown::Table(extent) = shown else { return cut };
+        // Read in sectors of another length, the table may fit.
+        let own = self.device.sector_len_bytes;
+        for other in [512, 4096].into_iter().filter(|other| *other != own) {
+            let Some(rescaled) = disk_look::rescaled(extent, own, other) else { continue };
+            let fits = rescaled.end_bytes() <= len_bytes;
+            if fits
+                && (cut.is_err() && other == 512
+                    || starts_known(&rescaled, head) && !starts_known(extent, head))
+            {
+                return Err(disk_look::other_sectors(other, own));
+            }
+        }
+        cut
+    }
+
+    /// Reads what is needed to judge the image; decodes all of it if there is no other way.
+    fn parts(&self, head: Vec<u8>, shown: &Shown) -> Result<Parts> {
+        let room = self.device.len_bytes;
+        let is_plain = self.image.name.compression == Compression::None;
+        let starts: Vec<u64> = match shown {
+            Shown::Table(extent) => extent.partitions.iter().map(|(_, range)| range.start).collect(),
+            _ => Vec::new(),
+        };
+        // What may be left out: only if all that is shown has room.
+        let may_be_longer = disk_look::least_bytes(shown) <= room;
+        let too_long = |len_bytes: u64| {
+            let what = format!("{} holds {len_bytes} bytes, {} has {room}", self.name, self.device.name);
+            Err(Error::refused(Refusal::ImageTooLarge, what))
+        };
+        match self.announced_bytes {
+            Some(len_bytes) if len_bytes > room && !may_be_longer => return too_long(len_bytes),
+            Some(len_bytes) if is_plain => {
+                let seen = self.read_plain(len_bytes, &starts, &spared(shown))?;
+                return Ok(Parts { head, seen, is_plain });
+            }
+            Some(len_bytes) if len_bytes <= room && !matches!(shown, Shown::DamagedGpt(_)) => {
+                let within = |start: &&u64| **start as usize + signature::HEAD_LEN_BYTES <= head.len();
+                let superblock = |start: &u64| (*start, head[*start as usize..].to_vec());
+                let superblocks = starts.iter().filter(within).map(superblock).collect();
+                let seen = Seen { len_bytes, superblocks, tail: Vec::new() };
+                return Ok(Parts { head, seen, is_plain });
+            }
+            _ => {}
+        }
+        let limit = if may_be_longer { room.saturating_mul(LONGEST_TIMES) } else { room };
+        let limit = self.announced_bytes.map_or(limit, |len_bytes| limit.max(len_bytes));
+        let watch = Watch::new(limit).room(room, spared(shown)).superblocks(starts.into_iter());
+        let seen = decode_whole(self.operation, self.drive, self.image, watch, self.announced_bytes)?;
+        Ok(Parts { head, seen, is_plain })
+    }
+
+    /// What decoding would show of an image that is not compressed.
+    fn read_plain(&self, len_bytes: u64, starts: &[u64], spared: &Range<u64>) -> Result<Seen> {
+        let mut file = self.image.open(self.operation, self.drive)?;
+        let mut superblocks = Vec::new();
+        for start in starts.iter().filter(|start| **start < len_bytes) {
+            superblocks.push((*start, self.read(&mut file, *start, signature::HEAD_LEN_BYTES)?));
+        }
+        let tail = self.read(&mut file, len_bytes.saturating_sub(TAIL_LEN_BYTES as u64), TAIL_LEN_BYTES)?;
+        let mut at = self.device.len_bytes;
+        if at < len_bytes {
+            let mut progress = self.operation.progress("checking the image's end", Some(len_bytes - at));
+            while at < len_bytes {
+                let chunk = self.read(&mut file, at, self.operation.tuning.chunk_len_bytes)?;
+                if chunk.is_empty() {
+                    break;
+                }
+                if let Some(data) = first_data(&chunk, at, self.device.len_bytes, spared) {
+                    return Err(no_room(&self.name, self.device.len_bytes, data));
+                }
+                at += chunk.len() as u64;
+                progress.advance(chunk.len() as u64);
+            }
+            progress.finish();
+        }
+        file.close()?;
+        Ok(Seen { len_bytes, superblocks, tail })
+    }
+
+    /// So many bytes, or fewer at the end.
+    fn read(&self, file: &mut DriveFile<'_>, start: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut done = 0;
+        while done < len {
+            match file
+                .read_at(start + done as u64, &mut bytes[done..])
+                .map_err(Error::io(self.name.as_str()))?
+            {
+                0 => break,
+                more => done += more,
+            }
+        }
+        bytes.truncate(done);
+        Ok(bytes)
+    }
+
+    /// Everything that is left to be said once all is read.
+    fn judge(&self, shown: &Shown, parts: &Parts) -> Judged<(DiskFacts, Vec<String>)> {
+        let len_bytes = parts.seen.len_bytes;
+        let mut notes = Vec::new();
+        if parts.is_plain {
+            disk_look::by_tail(&parts.seen.tail)?;
+        }
+        let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: spared(shown) };
+        match shown {
+            Shown::FileSystem(found) => {
+                notes.push(format!("the image is one {} file system without a partition table", found.kind));
+            }
+            Shown::Table(extent) => {
+                for (number, range) in &extent.partitions {
+                    let superblock = parts.seen.superblocks.iter().find(|(start, _)| *start == range.start);
+                    if let Some((_, superblock)) = superblock {
+                        notes.extend(disk_look::inside(*number, range, superblock)?);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let is_gpt = matches!(shown, Shown::Table(Extent { scheme: Scheme::Gpt, .. }) | Shown::DamagedGpt(_));
+        if is_gpt {
+            let mut ends = Ends { head: &parts.head, tail: &parts.seen.tail, len_bytes };
+            let fit = partition::fit_gpt(&mut ends, self.device.sector_len_bytes, self.device.len_bytes)
+                .map_err(|error| disk_look::unfit_table(&error))?;
+            if let Some(fit) = fit {
+                notes.extend(disk_look::fit_notes(&fit));
+                facts.patches = fit.patches;
+            }
+        }
+        if len_bytes > self.device.len_bytes {
+            let more = len_bytes - self.device.len_bytes;
+            notes.push(format!(
+                "the last {more} bytes of the image are unused and have no room on the medium: left out"
+            ));
+        }
+        Ok((facts, notes))
+    }
+
+    /// Writes the image as it is, if that is allowed: by the drive's owner, or because a capture has found the medium like
+    /// that, whose record lies beside the image and whose length the image has.
+    fn as_it_is(&self, unfit: Unfit, allowed: Allowed, notes: &mut Vec<String>) -> Result<DiskFacts> {
+        let room = self.device.len_bytes;
+        let (kind, what) = (unfit.kind, unfit.what.clone());
+        let refusal = unfit.of(&self.name);
+        let captured_bytes = self.image.captured_from.as_ref().map(|record| record.len_bytes);
+        if !allowed.any_content && captured_bytes.is_none() {
+            return Err(refusal);
+        }
+        let len_bytes = match self.announced_bytes {
+            Some(len_bytes) => len_bytes,
+            None => decode_whole(self.operation, self.drive, self.image, Watch::new(room), None)?.len_bytes,
+        };
+        if captured_bytes == Some(len_bytes) && kind != Refusal::SectorSize {
+            notes.push(format!("the image {what}; so did the medium that it was captured from"));
+        } else {
+            allowed.content(refusal, notes)?;
+        }
+        if len_bytes > room {
+            let what = format!("{} holds {len_bytes} bytes, {} has {room}", self.name, self.device.name);
+            return Err(Error::refused(Refusal::ImageTooLarge, what));
+        }
+        Ok(DiskFacts { len_bytes, ..DiskFacts::default() })
+    }
+}
+
+/// Where data may be that a smaller medium needs no room for: the second copy of a GPT is made anew.
+fn spared(shown: &Shown) -> Range<u64> {
+    match shown {
+        Shown::Table(Extent { backup: Some(backup), .. }) => backup.clone(),
+        _ => 0..0,
+    }
+}
+
+/// Whether a known file system begins at one of the partitions, as far as `head` shows them.
+fn starts_known(extent: &Extent, head: &[u8]) -> bool {
+    let starts = extent.partitions.iter().filter_map(|(_, range)| usize::try_from(range.start).ok());
+    starts.filter_map(|start| head.get(start..)).any(|bytes| signature::by_head(bytes).is_some())
+}
+
+/// The first and the last bytes of an image.
+struct Ends<'a> {
+    head: &'a [u8],
+    tail: &'a [u8],
+    len_bytes: u64,
+}
+
+impl ReadAt for Ends<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let tail_start = self.len_bytes.saturating_sub(self.tail.len() as u64);
+        let mut head = self.head;
+        let mut tail = self.tail;
+        match offset_bytes {
+            at if at < self.head.len() as u64 => head.read_at(at, buffer),
+            at if at >= tail_start => tail.read_at(at - tail_start, buffer),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}

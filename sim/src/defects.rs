@@ -7,7 +7,7 @@
 use crate::pages::{Pages, SECTOR_LEN};
 use replicator_hal::{Error, ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 const SECTOR: u64 = SECTOR_LEN as u64;
@@ -33,6 +33,8 @@ pub struct Fake {
     pub kind: FakeKind,
     /// How much of what was written last the card answers from its own memory.
     pub cache_bytes: u64,
+    /// The fault.
+    pub by: FaultId,
 }
 
 /// All that is wrong with one medium.
@@ -41,7 +43,9 @@ pub struct Defects {
     /// It holds less than it says.
     pub fake: Option<Fake>,
     /// Writes into the range land at the offset instead.
-    pub misdirected: Vec<(Range<u64>, u64)>,
+    pub misdirected: Vec<(Range<u64>, u64, FaultId)>,
+    /// Faults that a write met.
+    pub(crate) met: BTreeSet<FaultId>,
     /// Sectors that cannot be read until they are written again.
     latent: BTreeMap<u64, FaultId>,
     /// The card's own memory: sectors, and the order in which they came.
@@ -72,10 +76,11 @@ impl Defects {
     }
 
     fn land_in_sector(&mut self, media: &mut Pages, at: u64, piece: &[u8]) {
-        self.latent.remove(&(at / SECTOR));
+        self.met.extend(self.latent.remove(&(at / SECTOR)));
         self.remember(media, at, piece);
-        let misdirected = self.misdirected.iter().find(|(from, _)| from.contains(&at));
-        let at = misdirected.map_or(at, |(from, to)| to + (at - from.start));
+        let misdirected = self.misdirected.iter().find(|(from, ..)| from.contains(&at));
+        self.met.extend(misdirected.map(|(.., fault)| *fault));
+        let at = misdirected.map_or(at, |(from, to, _)| to + (at - from.start));
         let Some(fake) = &self.fake else {
             media.write(at, piece);
             return;
@@ -85,6 +90,9 @@ impl Defects {
             FakeKind::Wraparound => (fake.real_bytes, at % fake.real_bytes.max(SECTOR)),
             FakeKind::Chain => (2 * fake.real_bytes, at % (2 * fake.real_bytes).max(SECTOR)),
         };
+        if at >= fake.real_bytes {
+            self.met.insert(fake.by);
+        }
         if physical >= fake.real_bytes {
             return;
         }
@@ -164,7 +172,10 @@ mod tests {
     const KIB: u64 = 1024;
 
     fn fake(kind: FakeKind, cache_bytes: u64) -> Defects {
-        Defects { fake: Some(Fake { real_bytes: 64 * KIB, kind, cache_bytes }), ..Defects::default() }
+        Defects {
+            fake: Some(Fake { real_bytes: 64 * KIB, kind, cache_bytes, by: FaultId(0) }),
+            ..Defects::default()
+        }
     }
 
     /// Writes every sector with its number, in order, and counts those that do not read back.
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_misdirected_write_leaves_its_place_and_hurts_another() {
-        let mut card = Defects { misdirected: vec![(1024..2048, 4096)], ..Defects::default() };
+        let mut card = Defects { misdirected: vec![(1024..2048, 4096, FaultId(0))], ..Defects::default() };
         let mut media = Pages::zeros(8 * KIB);
         card.land(&mut media, 0, &[7; 3072]);
         assert_eq!(

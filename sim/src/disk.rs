@@ -11,7 +11,7 @@ use crate::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
 use crate::random::Random;
 use crate::simfs::Survival;
 use imbl::OrdMap;
-use replicator_hal::{CacheBypass, DeviceKind, Partition};
+use replicator_hal::{CacheBypass, DeviceKind, FaultId, Partition};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +106,7 @@ pub struct Disk {
     /// The device refuses writes, by its switch or by a fault.
     pub read_only: bool,
     /// Fault: writes here are taken and forgotten.
-    pub dropped: Vec<Range<u64>>,
+    pub dropped: Vec<(Range<u64>, FaultId)>,
     /// Fault: what else is wrong with the medium.
     pub defects: Defects,
     /// Changes when the device is plugged in again: who has it open holds a device that is gone.
@@ -229,9 +229,10 @@ impl Disk {
 
     /// The one place where media change: dropped writes end here.
     fn write_media(&mut self, offset_bytes: u64, data: &[u8]) {
-        let touches =
-            |range: &Range<u64>| range.start < offset_bytes + data.len() as u64 && offset_bytes < range.end;
-        if !self.dropped.iter().any(touches) {
+        let end = offset_bytes + data.len() as u64;
+        let touched = self.dropped.iter().filter(|(range, _)| range.start < end && offset_bytes < range.end);
+        let met: Vec<FaultId> = touched.map(|(_, fault)| *fault).collect();
+        if met.is_empty() {
             if self.defects.any() {
                 self.defects.land(&mut self.media, offset_bytes, data);
             } else {
@@ -239,10 +240,11 @@ impl Disk {
             }
             return;
         }
+        self.defects.met.extend(met);
         for (index, byte) in data.iter().enumerate() {
             let at = offset_bytes + index as u64;
-            if !self.dropped.iter().any(|range| range.contains(&at)) {
-                self.media.write(at, &[*byte]);
+            if !self.dropped.iter().any(|(range, _)| range.contains(&at)) {
+                self.defects.land(&mut self.media, at, &[*byte]);
             }
         }
     }
@@ -448,7 +450,7 @@ mod tests {
     #[test]
     fn a_dropped_write_is_seen_only_past_the_cache() {
         let mut disk = disk(false);
-        disk.dropped.push(2048..4096);
+        disk.dropped.push((2048..4096, FaultId(0)));
         disk.write(1536, &[7; 2048]);
         disk.sync();
         let mut seen = [0; 2048];
@@ -464,7 +466,7 @@ mod tests {
         for (another_holder, stale) in [(false, 0), (true, 7)] {
             let mut disk = disk(false);
             disk.identity.another_holder = another_holder;
-            disk.dropped.push(0..65_536);
+            disk.dropped.push((0..65_536, FaultId(0)));
             disk.write(0, &[7; 512]);
             disk.sync();
             disk.closed();

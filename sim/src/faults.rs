@@ -7,7 +7,7 @@
 
 use crate::defects::FakeKind;
 use crate::op::{Moment, Op, Timing};
-use replicator_hal::{ErrorKind, FaultId};
+use replicator_hal::{Error, ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -289,6 +289,20 @@ impl FaultKind {
         )
     }
 
+    /// Whether its trigger is not what it does: it counts as reached when a call meets what it changed.
+    fn shows_later(&self) -> bool {
+        matches!(
+            self,
+            Self::OutOfSpace { .. }
+                | Self::SpaceLeft { .. }
+                | Self::ReadOnly
+                | Self::DropWrites { .. }
+                | Self::FakeCapacity { .. }
+                | Self::Misdirected { .. }
+                | Self::LatentError { .. }
+        )
+    }
+
     /// Which calls it means when the trigger does not say.
     fn acts_on(&self, op: &Op) -> bool {
         match self {
@@ -299,7 +313,7 @@ impl FaultKind {
             }
             Self::Fsck { .. } => op.name == "fsck",
             Self::FileTooLarge => op.name == "write",
-            // What is wrong with writes is met by the first change, and what is told by who asks.
+            // What is wrong with writes is met by changes, and what is told by who asks.
             Self::DropWrites { .. } | Self::FakeCapacity { .. } | Self::Misdirected { .. } => op.mutates,
             Self::SpaceLies { .. } => op.name == "space",
             Self::FlipInTransit { at_bytes, .. } => {
@@ -372,7 +386,7 @@ impl Faults {
                 continue;
             }
             if kind.is_state() && when.is_always() {
-                armed.reached = true;
+                armed.reached |= !kind.shows_later();
                 continue;
             }
             armed.seen += 1;
@@ -380,11 +394,41 @@ impl Faults {
             let times = if kind.is_state() { 1 } else { when.times.unwrap_or(u64::MAX) };
             if armed.seen >= when.occurrence.unwrap_or(1) && armed.acted < times {
                 armed.acted += 1;
-                armed.reached = true;
+                armed.reached |= !armed.fault.kind.shows_later();
                 due.push((FaultId(index as u32), armed.fault.clone()));
             }
         }
         due
+    }
+
+    /// Notes what became of a call: lack of space and refused writes are met by the calls that fail of them, or that ask.
+    pub(crate) fn note(&mut self, op: &Op, error: Option<&Error>) {
+        self.reach(error.and_then(Error::injected).into_iter());
+        let error = error.map(Error::kind);
+        for armed in self.armed.iter_mut().filter(|armed| armed.acted > 0 && !armed.reached) {
+            let Fault { on, kind, .. } = &armed.fault;
+            let met = match kind {
+                FaultKind::OutOfSpace { .. } | FaultKind::SpaceLeft { .. } => {
+                    error == Some(ErrorKind::NoSpace) || error.is_none() && op.name == "space"
+                }
+                FaultKind::ReadOnly => error == Some(ErrorKind::ReadOnly),
+                _ => false,
+            };
+            // A working image is a file on the drive.
+            let here = **on == *op.on
+                || op.device.as_deref() == Some(on.as_str())
+                || (on == "drive" && &*op.on == "image");
+            armed.reached |= met && here;
+        }
+    }
+
+    /// Notes that media met these faults.
+    pub(crate) fn reach(&mut self, met: impl Iterator<Item = FaultId>) {
+        for id in met {
+            if let Some(armed) = self.armed.get_mut(id.0 as usize) {
+                armed.reached = true;
+            }
+        }
     }
 
     /// Notes that a fault which holds from the start made a difference.

@@ -177,7 +177,12 @@ impl World {
 
     /// For each fault, whether it made a difference to any call.
     pub fn faults_reached(&self) -> Vec<bool> {
-        self.door.peek(|machine, _| machine.faults.reached())
+        self.door.peek(|machine, _| {
+            let met: Vec<_> =
+                machine.storage.disks.values().flat_map(|disk| disk.defects.met.clone()).collect();
+            machine.faults.reach(met.into_iter());
+            machine.faults.reached()
+        })
     }
 
     /// What the LEDs showed.

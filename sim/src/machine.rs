@@ -112,17 +112,17 @@ impl Machine {
                 }
                 FaultKind::ReadOnly => disk.read_only = true,
                 FaultKind::DropWrites { start_bytes, end_bytes } => {
-                    disk.dropped.push(start_bytes..end_bytes.unwrap_or(u64::MAX));
+                    disk.dropped.push((start_bytes..end_bytes.unwrap_or(u64::MAX), id));
                 }
                 FaultKind::FlipBits { at_bytes, mask } => disk.flip(at_bytes, mask),
                 FaultKind::FakeCapacity { real_bytes, behind, cache_bytes } => {
-                    disk.defects.fake = Some(Fake { real_bytes, kind: behind, cache_bytes });
+                    disk.defects.fake = Some(Fake { real_bytes, kind: behind, cache_bytes, by: id });
                 }
                 FaultKind::LatentError { start_bytes, end_bytes } => {
                     disk.defects.add_latent(start_bytes..end_bytes, id);
                 }
                 FaultKind::Misdirected { start_bytes, end_bytes, to_bytes } => {
-                    disk.defects.misdirected.push((start_bytes..end_bytes, to_bytes));
+                    disk.defects.misdirected.push((start_bytes..end_bytes, to_bytes, id));
                 }
                 _ => {}
             }
@@ -209,5 +209,9 @@ impl Model for Machine {
             }
         }
         due
+    }
+
+    fn done(&mut self, op: &Op, error: Option<&Error>) {
+        self.faults.note(op, error);
     }
 }

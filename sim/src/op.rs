@@ -98,4 +98,6 @@ pub trait Model: Send {
     fn cost(&self, op: &Op) -> Duration;
     /// What faults do to a call that is about to have its effect.
     fn due(&mut self, op: &Op, moment: Moment) -> Due;
+    /// What became of a call: faults that change a state show in the errors of calls that come later.
+    fn done(&mut self, _op: &Op, _error: Option<&Error>) {}
 }

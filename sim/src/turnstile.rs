@@ -191,6 +191,7 @@ impl<M: Model> Turnstile<M> {
         if due.cut == Some(Timing::After) {
             return Err(inner.schedule.cut(me, number, op));
         }
+        inner.model.done(&op, result.as_ref().err());
         inner.schedule.note(me, number, op, result.as_ref().err().map(Error::kind));
         result
     }

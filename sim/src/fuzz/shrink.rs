@@ -1,12 +1,14 @@
-//! Makes a failing story smaller, piece by piece, as long as the same judge complains.
+//! Makes a failing story smaller, piece by piece, as long as the same judge has the same kind of complaint.
 //!
 //! What is dropped or made simpler: faults, boots, media, files, then what is special about each, then numbers and
 //! lengths. The result is a story in which everything that is left matters.
 
 use super::{Judges, judge};
 use crate::explore::Change;
+use crate::runner::Complaint;
 use crate::scenario::schema::{
-    BootSpec, DriveFileSystem, FirmwareSpec, Scenario, SidecarSpec, Size, SurvivalSpec,
+    BootSpec, DriveFileSystem, FirmwareSpec, Gap, PartitionSpec, Scenario, Scheme, SidecarSpec, Size,
+    SurvivalSpec,
 };
 
 /// So many stories are tried at most.
@@ -29,16 +31,24 @@ pub struct Shrunk {
 /// # Errors
 /// If the story makes no sense, in words.
 pub fn shrink(scenario: &Scenario, judges: Judges, change: Change<'_>) -> Result<Option<Shrunk>, String> {
-    let first = judge("shrinking", scenario, judges, change)?.complaints.into_iter().next();
+    shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, judges, change)?.complaints))
+}
+
+/// Everything that is wrong with a story.
+type Judge<'a> = dyn Fn(&Scenario) -> Result<Vec<Complaint>, String> + 'a;
+
+fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, String> {
+    let first = judge(scenario)?.into_iter().next();
     let Some(first) = first else { return Ok(None) };
+    let kind = first.kind(scenario);
     let mut shrunk =
         Shrunk { scenario: scenario.clone(), by: first.by.to_owned(), what: first.what, tries: 0 };
     // A round in which nothing could be made smaller is the last one.
-    while round(&mut shrunk, judges, change) && shrunk.tries < TRIES_MAX {}
+    while round(&mut shrunk, &kind, judge) && shrunk.tries < TRIES_MAX {}
     Ok(Some(shrunk))
 }
 
-fn round(shrunk: &mut Shrunk, judges: Judges, change: Change<'_>) -> bool {
+fn round(shrunk: &mut Shrunk, kind: &str, judge: &Judge<'_>) -> bool {
     let mut smaller = false;
     let mut number = 0;
     // What was tried at a place is tried anew after each success there, because places move.
@@ -47,9 +57,10 @@ fn round(shrunk: &mut Shrunk, judges: Judges, change: Change<'_>) -> bool {
             break;
         }
         shrunk.tries += 1;
-        let judgement = judge("shrinking", &candidate, judges, change);
-        let complaints = judgement.map(|judgement| judgement.complaints).unwrap_or_default();
-        match complaints.into_iter().find(|complaint| complaint.by == shrunk.by) {
+        // What makes no sense is no smaller story.
+        let complaints = judge(&candidate).unwrap_or_default();
+        let same = |complaint: &Complaint| complaint.by == shrunk.by && complaint.kind(&candidate) == kind;
+        match complaints.into_iter().find(same) {
             Some(complaint) => {
                 shrunk.scenario = candidate;
                 shrunk.what = complaint.what;
@@ -114,6 +125,16 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.write_cache)));
         add(&|story| medium(story, &|medium| medium.table.take().is_some()));
+        add(&|story| medium(story, &|medium| medium.disk_id.take().is_some()));
+        add(&|story| medium(story, &|medium| replaced(&mut medium.gap, Gap::Zeros)));
+        add(&|story| medium(story, &|medium| replaced(&mut medium.scheme, Scheme::Mbr)));
+        for index in 0..scenario.media[name].partitions.len() {
+            add(&|story| medium(story, &|medium| dropped(&mut medium.partitions, index)));
+            add(&|story| medium(story, &|medium| simpler_partition(&mut medium.partitions[index])));
+            for file in 0..scenario.media[name].partitions[index].files.len() {
+                add(&|story| medium(story, &|medium| dropped(&mut medium.partitions[index].files, file)));
+            }
+        }
         add(&|story| medium(story, &|medium| medium.var_log_link.take().is_some()));
         add(&|story| medium(story, &|medium| medium.rootfs_partition.take().is_some()));
         add(&|story| medium(story, &|medium| medium.damage.take().is_some()));
@@ -153,6 +174,12 @@ fn simpler_boot(index: usize, scenario: &Scenario, add: &mut Add<'_>) {
     add(&|story| cut(&mut story.boots[index], &|cut| halved(cut.at.as_mut())));
 }
 
+/// The same partition with nothing special about it but what it holds and where it is.
+fn simpler_partition(spec: &mut PartitionSpec) -> bool {
+    let (number, start, len) = (spec.number, spec.start, spec.len);
+    replaced(spec, PartitionSpec { number, start, len, ..PartitionSpec::new(spec.holds) })
+}
+
 fn dropped<T>(items: &mut Vec<T>, index: usize) -> bool {
     if index < items.len() {
         items.remove(index);
@@ -174,5 +201,30 @@ fn halved(number: Option<&mut u64>) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_shrinks_to_the_complaint_that_it_began_with() {
+        let text = "about = \"x.\"\n[media.sd]\ndirty = true\n[media.emmc]\ndirty = true\n[expect]\nstatus = \"success\"\n";
+        let story = Scenario::parse(text, "x").unwrap();
+        let judge = |story: &Scenario| {
+            let dirty = story.media.values().filter(|medium| medium.dirty).count();
+            Ok(vec![match dirty {
+                2 => Complaint::new("judge", "after boot 1: emmcimage.dd.xz has byte 17 twice"),
+                1 => Complaint::new(
+                    "judge",
+                    format!("after boot {}: sdimage.dd.xz has byte 4 twice", dirty + 2),
+                ),
+                _ => Complaint::new("judge", "after boot 1: sdimage.dd.xz is no image at all"),
+            }])
+        };
+        let shrunk = shrink_by(&story, &judge).unwrap().unwrap();
+        assert!(shrunk.what.ends_with("byte 4 twice"), "{}", shrunk.what);
+        assert_eq!(shrunk.scenario.media.len(), 1);
     }
 }

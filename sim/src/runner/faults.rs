@@ -4,6 +4,8 @@ use crate::defects::FakeKind;
 use crate::faults::{Fault, FaultKind as Kind, FsckScript, Trigger};
 use crate::op::Timing;
 use crate::pages::Pages;
+use crate::scenario::check_faults::range;
+use crate::scenario::operations;
 use crate::scenario::schema::{CutSpec, FaultKind, FaultSpec, Size};
 use std::ops::Range;
 
@@ -13,48 +15,6 @@ const SHORT_LEN_BYTES: u64 = 5000;
 const LATENT_LEN_MAX_BYTES: u64 = 16 << 20;
 /// At which calls reads and writes are interrupted beside that.
 const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
-
-/// Names of the operations that stories may speak of.
-const OPERATIONS: [&str; 38] = [
-    "area-list",
-    "begin-verify",
-    "close",
-    "create",
-    "create-dir",
-    "device-list",
-    "drop-cache",
-    "format",
-    "fsck",
-    "grow",
-    "hook",
-    "identify",
-    "led-show",
-    "list",
-    "look-at-area",
-    "metadata",
-    "mount",
-    "open",
-    "open-area",
-    "open-source",
-    "open-target",
-    "open-write",
-    "read",
-    "register",
-    "remount",
-    "remove-dir",
-    "remove-file",
-    "rename",
-    "resolve",
-    "set-len",
-    "space",
-    "sync",
-    "sync-dir",
-    "sync-volume",
-    "unmount",
-    "updater",
-    "write",
-    "zero",
-];
 
 /// A fault of the world, and what it belongs to.
 pub(super) struct Armed {
@@ -71,7 +31,7 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
     let bad = |what: String| format!("fault {}: {what}", index + 1);
     let mut when = Trigger {
         by: spec.by.clone(),
-        op: spec.op.as_deref().map(operation).transpose().map_err(bad)?,
+        op: spec.op.as_deref().map(operations::named).transpose().map_err(bad)?,
         file: spec.file.clone(),
         range: spec.range.as_deref().map(range).transpose().map_err(bad)?,
         occurrence: spec.nth,
@@ -180,7 +140,7 @@ fn exit(status: i32) -> FsckScript {
 pub(super) fn cut(spec: &CutSpec) -> Result<Armed, String> {
     let when = Trigger {
         by: None,
-        op: spec.op.as_deref().map(operation).transpose()?,
+        op: spec.op.as_deref().map(operations::named).transpose()?,
         file: spec.file.clone(),
         range: None,
         occurrence: Some(spec.nth),
@@ -190,27 +150,6 @@ pub(super) fn cut(spec: &CutSpec) -> Result<Armed, String> {
     let timing = if spec.after { Timing::After } else { Timing::Before };
     let on = spec.on.clone().unwrap_or_else(|| "*".into());
     Ok(Armed { fault: Fault { on, kind: Kind::PowerCut { timing }, when }, of: None, required: true })
-}
-
-/// The world's name of an operation; underscores are as good as hyphens.
-fn operation(name: &str) -> Result<String, String> {
-    let name = name.replace('_', "-");
-    if OPERATIONS.contains(&name.as_str()) {
-        return Ok(name);
-    }
-    Err(format!("no operation {name:?}; known are {}", OPERATIONS.join(", ")))
-}
-
-/// `"4 MiB.."`, `"0..512"`, `"1 MiB..2 MiB"`.
-fn range(text: &str) -> Result<Range<u64>, String> {
-    let hint = || format!("{text:?} is no range; write it like \"4 MiB..\" or \"0..512\"");
-    let (start, end) = text.split_once("..").ok_or_else(hint)?;
-    let size = |part: &str, otherwise| match part.trim() {
-        "" => Ok(otherwise),
-        part => Size::parse(part).map(|size| size.0),
-    };
-    let range = size(start, 0)?..size(end, u64::MAX)?;
-    if range.is_empty() { Err(hint()) } else { Ok(range) }
 }
 
 /// How many bytes of a file system's space are taken.
@@ -223,18 +162,4 @@ pub(super) fn used_bytes(pages: &Pages) -> u64 {
         let (free, total) = fs.space_bytes();
         total - free
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_and_operations_read_as_people_write_them() {
-        assert_eq!(range("4 MiB.."), Ok(4 << 20..u64::MAX));
-        assert_eq!(range("0..512"), Ok(0..512));
-        assert!(range("4 MiB").unwrap_err().contains("4 MiB.."));
-        assert_eq!(operation("sync_dir").as_deref(), Ok("sync-dir"));
-        assert!(operation("syncdir").unwrap_err().contains("sync-dir"));
-    }
 }

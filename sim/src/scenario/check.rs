@@ -1,6 +1,7 @@
 //! What in a scenario makes no sense, found when it is read: keys that exclude each other, lists of partitions that do not
-//! fit.
+//! fit, faults that cannot act.
 
+use super::check_faults;
 use super::composition::{Holds, PartitionSpec, Scheme};
 use super::content::Layout;
 use super::guid;
@@ -81,6 +82,14 @@ pub fn check(scenario: &Scenario) -> Result<(), Senseless> {
     }
     for (number, file) in scenario.drive.files.iter().enumerate() {
         check_file(number, file)?;
+    }
+    for (number, spec) in scenario.faults.iter().enumerate() {
+        check_faults::fault(scenario, spec)
+            .map_err(|what| Senseless { place: Place::Fault(number), what })?;
+    }
+    for (number, boot) in scenario.boots.iter().enumerate() {
+        let checked = boot.cut.as_ref().map_or(Ok(()), |cut| check_faults::cut(scenario, cut));
+        checked.map_err(|what| Senseless { place: Place::Boot(number), what })?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@
 pub mod boards;
 pub mod builtin;
 pub mod check;
+pub mod check_faults;
 pub mod composition;
 pub mod container;
 pub mod content;
@@ -17,6 +18,7 @@ pub mod firmware;
 mod firmware_spec;
 pub mod guid;
 pub mod image;
+pub mod operations;
 mod overlay;
 pub mod schema;
 mod size;

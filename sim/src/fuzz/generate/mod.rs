@@ -6,6 +6,7 @@ mod firmware;
 mod media;
 
 use crate::random::Random;
+use crate::scenario::check_faults;
 use crate::scenario::schema::{
     BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
     Scenario, Size, SurvivalSpec,
@@ -60,6 +61,9 @@ struct Swarm {
     /// A board that takes firmware.
     firmware: bool,
 }
+
+/// So often a fault that cannot act is drawn anew.
+const FAULT_TRIES: u32 = 16;
 
 /// The story of a seed.
 pub fn scenario(seed: u64) -> Scenario {
@@ -144,21 +148,27 @@ impl Swarm {
         }
         let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
         let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
-        let faults = (0..fault_count).map(|_| self.fault(&media, flashed.as_ref())).collect();
-        let boots = self.boots();
-        Scenario {
+        let mut scenario = Scenario {
             about: format!("Made up from seed {seed}."),
             seed,
             wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
-            firmware: flashed.map(|flashed| flashed.spec),
+            firmware: flashed.as_ref().map(|flashed| flashed.spec.clone()),
             kernel_lacks: Vec::new(),
             compatible: None,
             drive,
             media,
-            faults,
-            boots,
+            faults: Vec::new(),
+            boots: Vec::new(),
             expect: Expectation::nothing(),
+        };
+        for _ in 0..fault_count {
+            // What cannot act in this story is drawn anew, a few times.
+            let mut drawn = (0..FAULT_TRIES).map(|_| self.fault(&scenario.media, flashed.as_ref()));
+            let acts = drawn.find(|fault| check_faults::fault(&scenario, fault).is_ok());
+            scenario.faults.extend(acts);
         }
+        scenario.boots = self.boots();
+        scenario
     }
 
     /// Enough for all images and a working copy, or now and then too little to capture anything.

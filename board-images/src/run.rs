@@ -16,7 +16,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const EXIT_SUCCESS: u8 = 0;
@@ -69,7 +69,10 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     let mut config = LinuxBoardConfig::new(&args.log_dir);
     config.leds = leds;
     // Before any thread is started: threads keep the mount table of the one that starts them.
-    let board = isolate_mounts().and_then(|()| LinuxBoard::new(config));
+    let board = isolate_mounts(&needed_paths(args)).and_then(|kept| {
+        kept.iter().for_each(|mount| tell(format_args!("replicator: {mount}")));
+        LinuxBoard::new(config)
+    });
     match board {
         Ok(board) => {
             if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
@@ -86,6 +89,17 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
             None
         }
     }
+}
+
+/// What the run uses beside the devices that it is given: its logs, its report, itself, and the programs it starts.
+fn needed_paths(args: &RunArgs) -> Vec<PathBuf> {
+    let mut needed = vec![std::env::temp_dir(), args.log_dir.clone()];
+    needed.extend(args.report.clone());
+    needed.extend(std::env::current_exe());
+    needed.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let directory = std::env::current_dir().unwrap_or_default();
+    needed.push(directory.clone());
+    needed.into_iter().map(|path| directory.join(path)).collect()
 }
 
 fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError> {

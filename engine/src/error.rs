@@ -55,9 +55,15 @@ refusals! {
     /// There is an image for a medium that is not there.
     MediumAbsent "R-ABSENT"
         "insert the medium, or remove its image from the drive";
-    /// The medium is the drive, in use, read-only, or changed since it was looked at.
+    /// The medium is the drive, or changed since it was looked at, or holds what cannot be captured.
     MediumUnfit "R-MEDIUM"
         "check that the right medium is in the right slot and that nothing uses it";
+    /// Something uses the medium.
+    MediumBusy "R-BUSY"
+        "unmount it or end what uses it, in every container too, then start again; the medium was not touched";
+    /// The kernel or a switch refuses writes to the medium.
+    MediumReadOnly "R-READONLY"
+        "open the write-protect switch of an SD card; otherwise make the device writable as said above";
     /// The image does not fit on the medium.
     ImageTooLarge "R-TOOLARGE"
         "use a larger medium or a smaller image; the medium was not touched";
@@ -336,9 +342,13 @@ impl Error {
             Self::Refused { kind, .. } => kind.advice(),
             Self::Hal { source, .. } => match source.kind() {
                 hal::ErrorKind::NoSpace | hal::ErrorKind::FileTooLarge => "use a larger drive or medium",
-                hal::ErrorKind::ReadOnly => "check the write-protect switch and the drive's file system",
+                hal::ErrorKind::ReadOnly => {
+                    "check the write-protect switch, the drive's file system, and `blockdev --getro` of the device"
+                }
                 hal::ErrorKind::DeviceGone => "check the plug and the slot, then boot again",
-                hal::ErrorKind::Busy => "unmount or close what uses it, then boot again",
+                hal::ErrorKind::Busy => {
+                    "unmount or end what uses it, in every container too, then boot again"
+                }
                 hal::ErrorKind::Corrupt => "repair or replace the file system named above",
                 hal::ErrorKind::Io => {
                     "a medium or the drive is failing or was unplugged: check both, replace it, then boot again"

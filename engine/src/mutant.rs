@@ -67,6 +67,8 @@ mutants! {
     FailureIsForgotten "failure-is-forgotten" "S7";
     /// Having done nothing is success.
     NothingIsFine "nothing-is-fine" "S8";
+    /// What was not sanitised is not named.
+    UnsanitisedIsUntold "unsanitised-is-untold" "S8";
     /// A sidecar that is a link to nothing is as good as none.
     DanglingSidecarIsNone "dangling-sidecar-is-none" "S8";
     /// An image that was not renamed is passed over, and the board captured.
@@ -97,6 +99,10 @@ mutants! {
     AreaStaysWritable "area-stays-writable" "S17";
     /// The write protection of a bootloader is lifted to look at it.
     LooksUnprotected "looks-unprotected" "S17";
+    /// Only the first root file system is sanitised.
+    OneRootfsIsEnough "one-rootfs-is-enough" "S18";
+    /// What the root file system mounts is not looked into.
+    MountsAreIgnored "mounts-are-ignored" "S18";
     /// Free blocks of the image keep what was in them.
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A working image is removed without being overwritten.

@@ -47,11 +47,37 @@ impl fmt::Display for Action {
     }
 }
 
+/// Which file systems of a medium a rule is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Every root file system; its paths are followed into what it mounts.
+    Root,
+    /// What `/etc/fstab` mounts at this path; the rule's paths start at that file system's own root.
+    MountedAt(RelativePath),
+    /// File systems with this label.
+    Label(String),
+    /// The partition of this number.
+    Partition(u32),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("the root file system"),
+            Self::MountedAt(path) => write!(f, "what is mounted at /{path}"),
+            Self::Label(label) => write!(f, "the file system labelled `{}`", label.escape_debug()),
+            Self::Partition(number) => write!(f, "partition {number}"),
+        }
+    }
+}
+
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Its name, for the log and the report.
     pub what: String,
+    /// In which file systems.
+    pub place: Place,
     /// What to do.
     pub action: Action,
     /// To what: files or directories, by the action. For [`Action::Touch`] without wildcards.
@@ -76,7 +102,7 @@ impl Rule {
             Action::Empty => pattern.matches(path),
             Action::Touch => false,
         };
-        !is_kept && self.paths.iter().any(is_meant)
+        !is_kept && self.place == Place::Root && self.paths.iter().any(is_meant)
     }
 }
 
@@ -130,6 +156,9 @@ struct RawRules {
 struct RawRule {
     what: String,
     action: Action,
+    at: Option<Placed<String>>,
+    label: Option<Placed<String>>,
+    partition: Option<Placed<i64>>,
     paths: Vec<Placed<String>>,
     #[serde(default)]
     keep: Vec<Placed<String>>,
@@ -201,6 +230,7 @@ fn rule(raw: RawRule) -> Result<Rule, Fault> {
     if raw.paths.is_empty() {
         return Err((None, "\"paths\" is empty".to_owned()));
     }
+    let place = place(&raw)?;
     let paths = patterns(&raw.paths)?;
     let keep = patterns(&raw.keep)?;
     let is_touch = raw.action == Action::Touch;
@@ -230,7 +260,24 @@ fn rule(raw: RawRule) -> Result<Rule, Fault> {
             .filter(|mode| *mode <= 0o7777)
             .ok_or_else(|| (Some(place.at), "\"mode\" is not within 0o0 to 0o7777".to_owned()))?,
     };
-    Ok(Rule { what: raw.what, action: raw.action, paths, keep, required, mode })
+    Ok(Rule { what: raw.what, place, action: raw.action, paths, keep, required, mode })
+}
+
+fn place(raw: &RawRule) -> Result<Place, Fault> {
+    match (&raw.at, &raw.label, &raw.partition) {
+        (None, None, None) => Ok(Place::Root),
+        (Some(at), None, None) => match at.value.strip_prefix('/').map(RelativePath::parse) {
+            Some(Ok(path)) if !path.is_root() => Ok(Place::MountedAt(path)),
+            _ => Err((Some(at.at), "\"at\" must be the absolute path of a mount point below /".to_owned())),
+        },
+        (None, Some(label), None) if !label.value.is_empty() => Ok(Place::Label(label.value.clone())),
+        (None, Some(label), None) => Err((Some(label.at), "\"label\" is empty".to_owned())),
+        (None, None, Some(number)) => match u32::try_from(number.value) {
+            Ok(number @ 1..) => Ok(Place::Partition(number)),
+            _ => Err((Some(number.at), "\"partition\" counts from 1".to_owned())),
+        },
+        _ => Err((None, "only one of \"at\", \"label\" and \"partition\" can be given".to_owned())),
+    }
 }
 
 fn patterns(raw: &[Placed<String>]) -> Result<Vec<Pattern>, Fault> {

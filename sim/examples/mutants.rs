@@ -46,6 +46,9 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::LinksAreFollowed => &["capture-single-partition-sd"],
         Mutant::SyncTriedAgain => &["capture-directory-flush-error-is-final"],
         Mutant::DriveStaysMounted => &["write-dd-xz"],
+        Mutant::UnsanitisedIsUntold => &["capture-both-slots"],
+        Mutant::OneRootfsIsEnough => &["capture-both-slots"],
+        Mutant::MountsAreIgnored => &["capture-var-on-a-partition"],
         Mutant::FreeBlocksStay => &["capture-secrets-are-gone", "capture-multi-partition-emmc"],
         Mutant::WorkingImageIsUnlinked => {
             &["capture-single-partition-sd", "capture-removed-bytes-everywhere", "capture-power-cut-in-copy"]

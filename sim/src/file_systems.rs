@@ -211,6 +211,13 @@ impl FileSystems for SimFileSystems {
         })
     }
 
+    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
+        Ok(self.door.peek(|machine, _| {
+            let known = Kind::ALL.into_iter().find(|known| known.family() == *kind);
+            known.is_some_and(|known| !machine.kernel_lacks.contains(&known))
+        }))
+    }
+
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
         let op = self.op("mount", region, access == Access::ReadWrite);
         let (id, kind, on, device, file_limit) = self.call(op, region, |machine, place, moment| {

@@ -10,13 +10,15 @@ mod firmware;
 
 use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
+use crate::checkers::settings;
 use crate::checkers::written::holds;
 use crate::runner::{Evidence, media_names};
-use crate::scenario::composition::Scheme;
+use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::image;
 use crate::scenario::schema::{
-    Content, FileSpec, FileSystemDamage, ImageDamage, Scenario, SidecarSpec, TableDamage,
+    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scenario, SidecarSpec, TableDamage,
 };
+use crate::simfs::Kind;
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -296,6 +298,7 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         let has_rootfs = spec.has_rootfs();
         let damage = match (spec.damage, spec.table) {
             _ if spec.held_elsewhere => Verdict::MustFail,
+            _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
             (_, Some(TableDamage::Hybrid)) => Verdict::May,
             // What cannot be found cannot be sanitised.
@@ -307,6 +310,18 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         verdicts.insert(name, so_far);
     }
     verdicts
+}
+
+/// Whether a medium holds what sanitising cannot look into: encryption, volumes, file systems without a driver, and what
+/// says that it is a Linux file system and is none.
+fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
+    spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
+        (Holds::Luks | Holds::Lvm, _) => true,
+        (Holds::Raw, _) => part.part_type.is_none(),
+        (_, Some(Kind::F2fs)) => true,
+        (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
+        _ => false,
+    })
 }
 
 /// How a run differs from what its story forecasts.

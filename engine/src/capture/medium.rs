@@ -80,7 +80,7 @@ impl Job<'_> {
         }
         let parts = survey::look(operation, &layout, &holder)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
-        self.sanitise(&parts, &roots, &mut notes)?;
+        self.sanitise(&holder, &parts, &roots, &mut notes)?;
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
         let (image_name, packed, cache_bypass) = self.pack(&layout, &unused, &image, roots.first())?;
         self.commit(&image_name, &packed)?;
@@ -94,7 +94,13 @@ impl Job<'_> {
         Ok((image_name, done))
     }
 
-    fn sanitise(&self, parts: &[Part], roots: &[Rootfs], notes: &mut Vec<String>) -> Result<()> {
+    fn sanitise(
+        &self,
+        image: &Holder,
+        parts: &[Part],
+        roots: &[Rootfs],
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
         let Some(rules) = self.rules else {
             notes.push("not sanitised, as the options say".to_owned());
             return Ok(());
@@ -104,6 +110,7 @@ impl Job<'_> {
             operation: self.operation,
             rules,
             medium: self.medium.name(),
+            image,
             parts,
             roots,
         };

@@ -7,6 +7,7 @@
 // Lists of ranges are what this module is about, and some have one.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod beside;
 mod checksums;
 mod commit;
 mod copy;
@@ -93,7 +94,7 @@ pub fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
 ///
 /// # Errors
 /// `SessionOfAnotherUnit`, `MediumAbsent` if an unfinished capture cannot be resumed here; `WouldReplace` if an image is
-/// there; `MediumUnfit` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
+/// there; `MediumBusy` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
 pub fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
     plan::plan(capture, media)
 }

@@ -74,7 +74,7 @@ fn item(
     let Some(device) = &medium.device else { return Ok(skipped("no medium there")) };
     if let Some(user) = &device.in_use {
         return Err(Error::refused(
-            Refusal::MediumUnfit,
+            Refusal::MediumBusy,
             format!("{}: {} is in use ({user}), so its content may change", medium.name(), device.name),
         ));
     }

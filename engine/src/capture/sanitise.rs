@@ -3,7 +3,7 @@
 //! Everything here happens inside of the mounted image. No rule follows a symlink out of it, and a rule that fails fails
 //! the capture: an image that holds what it must not is worse than none.
 
-mod apply;
+pub(super) mod apply;
 mod hooks;
 mod swap_files;
 
@@ -12,8 +12,9 @@ use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
 use crate::operation::Operation;
-use crate::sanitise_rules::{Action, Rule, Rules};
+use crate::sanitise_rules::{Action, Place, Rule, Rules};
 use replicator_hal::{self as hal, RelativePath, Volume};
+use std::collections::BTreeSet;
 
 /// Where the image says when it was made.
 const VERSION_FILE: &str = "root.version-cust";
@@ -49,21 +50,29 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
 
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
-/// What makes files comes last, so that a file system without room has some by then. Gives what the report should say.
+/// What makes files comes last, so that a file system without room has some by then. `elsewhere` are the numbers of the
+/// rules that matched something in other file systems. Gives what the report should say.
 pub(super) fn sanitise(
     capture: &Capture<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
+    elsewhere: &BTreeSet<usize>,
     (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<Vec<String>> {
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
-    let is_touch = |rule: &&Rule| rule.action == Action::Touch;
     hook("sanitise-before")?;
-    let removing = rules.rules.iter().filter(|rule| !is_touch(rule));
-    for rule in removing.chain(rules.rules.iter().filter(is_touch)) {
-        operation.board.leds.renew(operation.tuning.tool_lease);
-        apply::apply(operation, volume, rule)?;
+    for makes_files in [false, true] {
+        for (number, rule) in rules.rules.iter().enumerate() {
+            if rule.place != Place::Root || (rule.action == Action::Touch) != makes_files {
+                continue;
+            }
+            operation.board.leds.renew(operation.tuning.tool_lease);
+            let is_matched = apply::apply(operation, volume, rule, &apply::Base::root())?;
+            if rule.required && !is_matched && !elsewhere.contains(&number) {
+                return Err(missing(rule));
+            }
+        }
     }
     hook("sanitise-after")?;
     let swap_files = swap_files::clear_all(operation, volume)?;
@@ -72,6 +81,12 @@ pub(super) fn sanitise(
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
     Ok(swap_files::note(&swap_files).into_iter().collect())
+}
+
+/// Nothing matches a rule that is required.
+pub(super) fn missing(rule: &Rule) -> Error {
+    let detail = "nothing matches, and the rule is required".to_owned();
+    Error::Sanitise { rule: rule.what.clone(), detail }
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.

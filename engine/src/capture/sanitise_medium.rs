@@ -1,14 +1,18 @@
-//! Sanitising a whole medium in its working image: every root file system, each with a line for the report; and a line for
-//! what stays as it is.
+//! Sanitising a whole medium in its working image: every root file system and what it mounts, each with a line for the
+//! report; and a line for what stays as it is.
 
+use super::beside::{self, Mounts, View};
 use super::mounted::with_mounted;
 use super::rootfs::Rootfs;
+use super::sanitise::apply::{self, Base};
 use super::survey::Part;
 use super::{Capture, free_space, sanitise};
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
-use crate::sanitise_rules::Rules;
-use replicator_hal::{Access, ErrorKind, FileSystemKind, Volume};
+use crate::sanitise_rules::{Action, Place, Rules};
+use replicator_hal::{Access, ErrorKind, FileSystemKind, Holder, RelativePath, Volume};
+use std::collections::BTreeSet;
 
 /// With less than this a file system counts as full.
 const FULL_BELOW_BYTES: u64 = 64 * 1024;
@@ -20,40 +24,188 @@ pub(super) struct SanitiseMedium<'a> {
     pub(super) rules: &'a Rules,
     /// The medium's name.
     pub(super) medium: &'a str,
+    /// The working image.
+    pub(super) image: &'a Holder,
     /// All that lies on the medium.
     pub(super) parts: &'a [Part],
     /// The root file systems of it.
     pub(super) roots: &'a [Rootfs],
 }
 
+/// A rule, by its number, that is for a place in a partition.
+type Task = (usize, Base);
+
 impl SanitiseMedium<'_> {
     /// Does it; what it did and what it left goes to `notes`.
     pub(super) fn run(&self, notes: &mut Vec<String>) -> Result<()> {
-        for root in self.roots {
-            let of_root = self.root(root)?;
+        let (mounts, views) = self.look_around()?;
+        let mut matched = BTreeSet::new();
+        let mut named = BTreeSet::new();
+        let mut untouched = Vec::new();
+        let mut lines = Vec::new();
+        for part in self.parts {
+            let tasks = self.tasks(part, &mounts, &views, &mut named);
+            let is_root = self.roots.iter().any(|root| root.part == *part);
+            if tasks.is_empty() || part.kind().is_some_and(FileSystemKind::is_read_only) {
+                if !is_root && is_told(part) {
+                    untouched.push(format!("{part}: captured as it is"));
+                }
+                continue;
+            }
+            self.beside(part, &tasks, &mut matched)?;
+            if !is_root {
+                lines.push(format!("{part}{}: sanitised", seen_at(part, &views)));
+            }
+        }
+        let is_one_enough = self.operation.mutated(Mutant::OneRootfsIsEnough);
+        for (index, root) in self.roots.iter().enumerate() {
+            let of_root = match index == 0 || !is_one_enough {
+                true => self.root(root, &matched)?,
+                false => Vec::new(),
+            };
             notes.push(format!("{}: sanitised", root.part));
             notes.extend(of_root);
         }
         if self.roots.is_empty() {
             notes.push("no Linux rootfs found: not sanitised".to_owned());
         }
-        for part in self.parts {
-            let is_root = self.roots.iter().any(|root| root.part == *part);
-            if !is_root && is_told(part) {
-                notes.push(format!("{part}: captured as it is"));
+        notes.append(&mut lines);
+        if !self.operation.mutated(Mutant::UnsanitisedIsUntold) {
+            notes.append(&mut untouched);
+        }
+        for (number, rule) in
+            self.rules.rules.iter().enumerate().filter(|(_, rule)| rule.place != Place::Root)
+        {
+            if rule.required && !matched.contains(&number) {
+                return Err(sanitise::missing(rule));
+            }
+            if !named.contains(&number) {
+                notes.push(format!("rule \"{}\": {} is not on this medium", rule.what, rule.place));
             }
         }
         Ok(())
     }
 
+    /// What root file systems mount, and every directory that is part of the tree of one.
+    fn look_around(&self) -> Result<(Vec<Mounts>, Vec<View>)> {
+        let operation = self.operation;
+        let mut mounts = Vec::new();
+        for root in self.roots {
+            mounts.push(beside::of_root(operation, self.parts, &root.part, self.image, self.rules)?);
+        }
+        for part in self.parts.iter().filter(|part| part.kind().is_some_and(FileSystemKind::is_read_only)) {
+            match beside::of_root(operation, self.parts, part, self.image, self.rules) {
+                Ok(found) => mounts.push(found),
+                Err(error) => operation.log(&format!("{part} is not looked into: {error}")),
+            }
+        }
+        let mut views: Vec<View> = mounts.iter().flat_map(Mounts::views).cloned().collect();
+        for part in self.parts {
+            let is_root = self.roots.iter().any(|root| root.part == *part);
+            if !is_root && part.kind().is_some_and(FileSystemKind::is_ext) {
+                let region = part.slot.region(self.image);
+                views.extend(with_mounted(operation, &region, Access::ReadOnly, |volume| {
+                    beside::uppers(operation, part.slot.number, volume)
+                })?);
+            }
+        }
+        if operation.mutated(Mutant::MountsAreIgnored) {
+            views.clear();
+        }
+        let mut seen = Vec::new();
+        views.retain(|view| {
+            !seen.contains(view) && {
+                seen.push(view.clone());
+                true
+            }
+        });
+        Ok((mounts, views))
+    }
+
+    /// The rules that are for something in `part`, beside those for a root file system as a whole. Those whose place it
+    /// is go to `named`.
+    fn tasks(
+        &self,
+        part: &Part,
+        mounts: &[Mounts],
+        views: &[View],
+        named: &mut BTreeSet<usize>,
+    ) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        for (number, rule) in self.rules.rules.iter().enumerate() {
+            let is_here = match &rule.place {
+                Place::Root => {
+                    let here = views.iter().filter(|view| view.number == part.slot.number);
+                    for view in here.filter(|_| rule.action != Action::Touch) {
+                        let concerns = rule.paths.iter().any(|pattern| {
+                            let (positions, is_held) = pattern.positions_at(&view.named);
+                            is_held || positions.leads_on()
+                        });
+                        if concerns {
+                            tasks.push((
+                                number,
+                                Base { inside: view.inside.clone(), named: view.named.clone() },
+                            ));
+                        }
+                    }
+                    false
+                }
+                Place::MountedAt(path) => mounts
+                    .iter()
+                    .any(|mounts| mounts.mounted_at(path).any(|view| view.number == part.slot.number)),
+                Place::Label(label) => {
+                    part.file_system.as_ref().is_some_and(|found| found.label.as_ref() == Some(label))
+                }
+                Place::Partition(wanted) => part.slot.number == *wanted,
+            };
+            if is_here {
+                named.insert(number);
+                tasks.push((number, Base::root()));
+            }
+        }
+        tasks
+    }
+
+    /// Applies rules in a partition.
+    fn beside(&self, part: &Part, tasks: &[Task], matched: &mut BTreeSet<usize>) -> Result<()> {
+        let operation = self.operation;
+        let region = part.slot.region(self.image);
+        let is_fat = matches!(part.kind(), Some(FileSystemKind::Vfat | FileSystemKind::Exfat));
+        if !is_fat && !part.kind().is_some_and(super::survey::can_be_sanitised) {
+            let what = format!("{part}: rules are for files in it, but it cannot be sanitised");
+            return Err(Error::refused(Refusal::Unsanitisable, what));
+        }
+        operation.step(&format!("sanitising {}", part.slot));
+        let result = with_mounted(operation, &region, Access::ReadWrite, |volume| {
+            for (number, base) in tasks {
+                operation.board.leds.renew(operation.tuning.tool_lease);
+                let rule = &self.rules.rules[*number];
+                let is_matched = apply::apply(operation, volume, rule, base)
+                    .map_err(|error| of_the_image(error, volume, "file system", part))?;
+                if is_matched {
+                    matched.insert(*number);
+                }
+            }
+            volume.sync().map_err(Error::hal("syncing the image"))
+        });
+        match result {
+            Err(Error::Hal { source, .. }) if source.kind() == ErrorKind::Unsupported => {
+                let what = format!("{part}: rules are for files in it, but {source}");
+                return Err(Error::refused(Refusal::Unsanitisable, what));
+            }
+            result => result?,
+        }
+        free_space::clear(operation, &region)
+    }
+
     /// What the report should say.
-    fn root(&self, root: &Rootfs) -> Result<Vec<String>> {
+    fn root(&self, root: &Rootfs, matched: &BTreeSet<usize>) -> Result<Vec<String>> {
         let operation = self.operation;
         operation.step(&format!("sanitising {}", root.part.slot));
         let notes = with_mounted(operation, &root.region, Access::ReadWrite, |volume| {
             let at = (self.medium, root.part.slot.number);
-            sanitise::sanitise(self.capture, operation, self.rules, at, volume)
-                .map_err(|error| of_the_image(error, volume, &root.part))
+            sanitise::sanitise(self.capture, operation, self.rules, matched, at, volume)
+                .map_err(|error| of_the_image(error, volume, "root file system", &root.part))
         })?;
         free_space::clear(operation, &root.region)?;
         Ok(notes)
@@ -69,16 +221,25 @@ fn is_told(part: &Part) -> bool {
     }
 }
 
+/// Where root file systems see a partition: ", mounted at /home".
+fn seen_at(part: &Part, views: &[View]) -> String {
+    let root = RelativePath::root();
+    let mut paths: Vec<String> = views
+        .iter()
+        .filter(|view| view.number == part.slot.number && view.inside == root && view.named != root)
+        .map(|view| format!("/{}", view.named))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    if paths.is_empty() { String::new() } else { format!(", mounted at {}", paths.join(", ")) }
+}
+
 /// Tells a full file system in the image from a full drive below it.
-fn of_the_image(error: Error, volume: &dyn Volume, part: &Part) -> Error {
-    match &error {
-        Error::Hal { source, .. } if source.kind() == ErrorKind::NoSpace => match volume.space() {
-            Ok(space) if space.free_bytes < FULL_BELOW_BYTES => Error::ImageFull {
-                what: format!("the root file system of {}", part.slot),
-                source: Box::new(error),
-            },
-            _ => error,
-        },
-        _ => error,
+fn of_the_image(error: Error, volume: &dyn Volume, what: &str, part: &Part) -> Error {
+    let is_full = matches!(&error, Error::Hal { source, .. } if source.kind() == ErrorKind::NoSpace)
+        && matches!(volume.space(), Ok(space) if space.free_bytes < FULL_BELOW_BYTES);
+    if !is_full {
+        return error;
     }
+    Error::ImageFull { what: format!("the {what} of {}", part.slot), source: Box::new(error) }
 }

@@ -115,6 +115,30 @@ impl Pattern {
         Some(path)
     }
 
+    /// The names before the first wildcard, as a path; `None` if there is none.
+    pub fn literal_start(&self) -> Option<RelativePath> {
+        let mut literal = self.components.iter().map_while(|component| match component {
+            Component::AnyDepth => None,
+            Component::Name(tokens) => tokens
+                .iter()
+                .map(|token| if let Token::Byte(byte) = token { Some(*byte) } else { None })
+                .collect::<Option<Vec<u8>>>(),
+        });
+        let path = literal.try_fold(RelativePath::root(), |path, name| path.join(name)).ok()?;
+        (!path.is_root()).then_some(path)
+    }
+
+    /// The positions at `path`; they match if the pattern takes `path` or a directory above it.
+    pub fn positions_at(&self, path: &RelativePath) -> (Positions, bool) {
+        let mut positions = self.start();
+        let mut is_held = false;
+        for name in path.components() {
+            positions = self.advance(&positions, name);
+            is_held |= positions.is_match();
+        }
+        (positions, is_held)
+    }
+
     /// The positions at the root of a tree.
     pub fn start(&self) -> Positions {
         let mut positions = Positions { next: BTreeSet::new(), components: self.components.len() };

@@ -267,3 +267,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_rule_names_one_place() {
+    let of = |place: &str| {
+        Rules::parse(&format!("[[rule]]\nwhat = \"x\"\naction = \"remove\"\npaths = [\"/a\"]\n{place}\n"))
+    };
+    let place = |text: &str| of(text).unwrap().rules.remove(0).place;
+    assert_eq!(place(""), Place::Root);
+    assert_eq!(place("at = \"/data\""), Place::MountedAt(RelativePath::parse("data").unwrap()));
+    assert_eq!(place("label = \"my data\""), Place::Label("my data".to_owned()));
+    assert_eq!(place("partition = 3"), Place::Partition(3));
+    for wrong in [
+        "at = \"data\"",
+        "at = \"/\"",
+        "at = \"/a/../..\"",
+        "label = \"\"",
+        "partition = 0",
+        "partition = 1\nlabel = \"x\"",
+    ] {
+        assert!(matches!(of(wrong), Err(RulesError::Rule { rule: 1, .. })), "{wrong}");
+    }
+    // What is elsewhere erases nothing of the root.
+    let rules = of("label = \"data\"").unwrap();
+    assert_eq!(rules.erasing(&RelativePath::parse("a").unwrap()), None);
+}

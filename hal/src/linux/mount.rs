@@ -2,7 +2,7 @@
 //!
 //! A read-only mount leaves every byte alone: the kernel is told to refuse writes to the device, and a journal that would
 //! have to be replayed is not loaded. Mounts stay private to the process and what it starts, if it called
-//! [`isolate_mounts`].
+//! [`super::isolate_mounts`].
 
 use super::patience::Patience;
 use super::region_device::RegionDevice;
@@ -18,24 +18,6 @@ use std::time::Duration;
 
 /// How long others may hold a mount point.
 const PATIENCE: Patience = Patience { total: Duration::from_secs(3), interval: Duration::from_millis(50) };
-
-/// Gives this thread, and all it starts later, a mount table of its own: what is mounted from then on is seen by nobody
-/// else and goes with the process. Call it first, while there is one thread.
-///
-/// Unmounts by others still come in, so that a drive mounted elsewhere at the time is not held for ever.
-///
-/// # Errors
-/// `PermissionDenied` without root; `Unsupported` if the kernel has no mount namespaces.
-pub fn isolate_mounts() -> Result<()> {
-    let failed = |errno: Errno| {
-        let kind =
-            if errno == Errno::EINVAL { ErrorKind::Unsupported } else { ErrorKind::from_errno(errno as i32) };
-        Error::new(kind, "isolating", "the mount table", errno.to_string())
-    };
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed)?;
-    let nothing: Option<&str> = None;
-    mount(nothing, "/", nothing, MsFlags::MS_SLAVE | MsFlags::MS_REC, nothing).map_err(failed)
-}
 
 /// Where a volume is mounted.
 #[derive(Debug)]

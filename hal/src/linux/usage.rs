@@ -22,15 +22,20 @@ pub(super) struct LoopDevices {
     dev: String,
 }
 
-/// A mount of a block device.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
+/// A line of a mount table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Its number in the table, and that of the mount that it is on.
+    pub(super) id: u64,
+    pub(super) parent: u64,
     /// Device number as `major:minor`.
-    number: String,
+    pub(super) number: String,
+    /// File system type.
+    pub(super) kind: String,
     /// Source as the mounter named it.
-    source: String,
+    pub(super) source: String,
     /// Mount point.
-    point: String,
+    pub(super) point: String,
     /// Whose mount it is, if it is not the user's: ` in the mount namespace of ...`.
     whose: String,
 }
@@ -60,10 +65,10 @@ impl Usage {
             Err(error) => return Err(Error::from_io(error, "reading", "the table of swap areas")),
         };
         let mounts = String::from_utf8_lossy(&mounts).into_owned();
-        let own = mounts.lines().filter_map(|line| mount(line, ""));
+        let own = self::mounts(&mounts);
         let others = namespaces::other_tables(roots);
         Ok(Self {
-            mounts: own.chain(others.iter().flat_map(mounts_of)).collect(),
+            mounts: own.into_iter().chain(others.iter().flat_map(mounts_of)).collect(),
             swaps: String::from_utf8_lossy(&swaps).lines().skip(1).filter_map(first_field).collect(),
             loops: LoopDevices::read(roots),
             dev: roots.dev.display().to_string(),
@@ -128,13 +133,23 @@ fn mounts_of(table: &OtherTable) -> Vec<Mount> {
     table.text.lines().filter_map(|line| mount(line, &whose)).collect()
 }
 
+/// The mounts in a `mountinfo`, in its order.
+pub(super) fn mounts(text: &str) -> Vec<Mount> {
+    text.lines().filter_map(|line| mount(line, "")).collect()
+}
+
 /// Fields of `Documentation/filesystems/proc.rst`, 3.5: after the separator come type and source.
 fn mount(line: &str, whose: &str) -> Option<Mount> {
     let (fields, rest) = line.split_once(" - ")?;
-    let mut fields = fields.split(' ').skip(2);
+    let mut fields = fields.split(' ');
+    let (id, parent) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let (number, point) = (fields.next()?, fields.nth(1)?);
-    let source = rest.split(' ').nth(1)?;
+    let mut rest = rest.split(' ');
+    let (kind, source) = (rest.next()?, rest.next()?);
     Some(Mount {
+        id,
+        parent,
+        kind: kind.to_owned(),
         number: number.to_owned(),
         source: unescape(source),
         point: unescape(point),

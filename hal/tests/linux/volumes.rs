@@ -149,7 +149,7 @@ fn isolated_mounts_are_seen_by_nobody_else() {
         |table: &str| std::fs::read_to_string(table).unwrap().contains(&format!(" {} ", medium.node()));
     std::thread::scope(|scope| {
         let isolated = scope.spawn(|| {
-            isolate_mounts().unwrap();
+            isolate_mounts(&[]).unwrap();
             let volume = bench.file_systems.mount(&medium.whole(), Access::ReadOnly).unwrap();
             let own = seen("/proc/thread-self/mountinfo");
             let others = seen("/proc/self/mountinfo");
@@ -159,6 +159,46 @@ fn isolated_mounts_are_seen_by_nobody_else() {
         assert_eq!(isolated.join().unwrap(), (true, false));
     });
     bench.assert_clean(&[&medium]);
+}
+
+#[test]
+fn an_isolated_program_keeps_no_foreign_medium_busy() {
+    let Some(bench) = Bench::new("an_isolated_program_keeps_no_foreign_medium_busy") else { return };
+    let (medium, needed) = (bench.medium("sd", 32 * MIB), bench.medium("logs", 32 * MIB));
+    let point = |name: &str| bench.directory.path().join(name);
+    for (medium, name) in [(&medium, "foreign"), (&needed, "needed")] {
+        medium.mkfs(&["-t", "ext4"]);
+        std::fs::create_dir(point(name)).unwrap();
+        run("mount", &[medium.node(), point(name).to_str().unwrap()]);
+    }
+    // A bind mount of it, and something over it that hides it.
+    std::fs::create_dir_all(point("bound/over")).unwrap();
+    run("mount", &["--bind", point("foreign").to_str().unwrap(), point("bound/over").to_str().unwrap()]);
+    run("mount", &["-t", "tmpfs", "tmpfs", point("bound").to_str().unwrap()]);
+    let (say, hear) = std::sync::mpsc::channel();
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let free = |medium: &Medium| bench.devices.open_target(&medium.name).map(drop);
+    std::thread::scope(|scope| {
+        let log = point("needed").join("not/there/yet");
+        scope.spawn(move || {
+            let kept = isolate_mounts(&[log]).unwrap();
+            let own = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+            say.send((kept, own)).unwrap();
+            let ended = is_done.recv();
+            assert!(ended.is_err(), "nothing is sent, the other end goes");
+        });
+        let (kept, own) = hear.recv().unwrap();
+        for name in ["bound", "bound/over", "foreign", "needed"] {
+            run("umount", &[point(name).to_str().unwrap()]);
+        }
+        let (foreign, needed) = (free(&medium), free(&needed).map_err(|error| error.kind()));
+        drop(done);
+        assert_eq!(kept.iter().find(|line| line.contains("replicator")), None);
+        assert!(!own.contains("/foreign ") && !own.contains("/over ") && own.contains("/needed "), "{own}");
+        foreign.unwrap();
+        assert_eq!(needed, Err(ErrorKind::Busy), "the test needs a mount that stays");
+    });
+    bench.assert_clean(&[&medium, &needed]);
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub mod source_unchanged;
 pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
+pub mod told;
 pub mod tree;
 pub mod valid_names;
 pub mod written;
@@ -61,6 +62,7 @@ pub const CHECKERS: &[(&str, Check)] = &[
     ("claimed (S6, S14)", claimed::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),
+    ("told (S8)", told::check),
     ("sidecars (S8)", sidecars::check),
     ("no-image-missed (S8)", no_image_missed::check),
     ("refused-untouched (S9)", refused_untouched::check),

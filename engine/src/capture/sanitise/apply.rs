@@ -11,9 +11,30 @@ use crate::operation::Operation;
 use crate::sanitise_rules::{Action, Pattern, Rule};
 use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
 
-/// Applies one rule.
-pub(super) fn apply(operation: &Operation<'_>, volume: &dyn Volume, rule: &Rule) -> Result<()> {
-    let applying = Applying { operation, volume, rule };
+/// Where a rule's paths begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Base {
+    /// A directory, or a file, of the volume.
+    pub(in super::super) inside: RelativePath,
+    /// What rules call it.
+    pub(in super::super) named: RelativePath,
+}
+
+impl Base {
+    /// The volume is what the rules are about.
+    pub(in super::super) fn root() -> Self {
+        Self { inside: RelativePath::root(), named: RelativePath::root() }
+    }
+}
+
+/// Applies one rule. Says whether something matches it.
+pub(in super::super) fn apply(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    rule: &Rule,
+    base: &Base,
+) -> Result<bool> {
+    let applying = Applying { operation, volume, rule, base };
     applying.apply().map_err(|error| in_rule(&rule.what, error))
 }
 
@@ -37,10 +58,28 @@ fn in_rule(rule: &str, error: Error) -> Error {
     }
 }
 
+/// What a rule matches that is a link, by its name.
+pub(in super::super) fn matched_links(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    rule: &Rule,
+) -> Result<Vec<RelativePath>> {
+    let applying = Applying { operation, volume, rule, base: &Base::root() };
+    let mut links = Vec::new();
+    for pattern in rule.paths.iter().filter(|_| rule.action != Action::Touch) {
+        let matches = applying.matches(pattern).map_err(|error| in_rule(&rule.what, error))?;
+        links.extend(
+            matches.into_iter().filter(|found| found.kind == FileKind::Symlink).map(|found| found.named),
+        );
+    }
+    Ok(links)
+}
+
 struct Applying<'a> {
     operation: &'a Operation<'a>,
     volume: &'a dyn Volume,
     rule: &'a Rule,
+    base: &'a Base,
 }
 
 /// Something that a pattern matches.
@@ -53,7 +92,7 @@ struct Match {
 }
 
 impl Applying<'_> {
-    fn apply(&self) -> Result<()> {
+    fn apply(&self) -> Result<bool> {
         let mut is_matched = false;
         for pattern in &self.rule.paths {
             if self.rule.action == Action::Touch {
@@ -65,10 +104,7 @@ impl Applying<'_> {
                 is_matched = true;
             }
         }
-        if self.rule.required && !is_matched {
-            return Err(self.failed("nothing matches, and the rule is required"));
-        }
-        Ok(())
+        Ok(is_matched)
     }
 
     fn failed(&self, detail: impl Into<String>) -> Error {
@@ -91,7 +127,7 @@ impl Applying<'_> {
 
     fn remove(&self, found: &Match) -> Result<()> {
         let (operation, volume) = (self.operation, self.volume);
-        if self.is_kept(&found.named) || self.is_kept(&found.path) {
+        if self.is_kept_at(&found.named, &found.path) {
             return Ok(());
         }
         self.log(&found.path);
@@ -101,7 +137,8 @@ impl Applying<'_> {
             }
             return tree::remove(operation, volume, &found.path, found.kind);
         }
-        if self.clear(&found.named, &found.path, true)? {
+        // A mount point stays.
+        if self.clear(&found.named, &found.path, true)? || found.path == self.base.inside {
             return Ok(());
         }
         operation
@@ -125,7 +162,7 @@ impl Applying<'_> {
         let is_kept = |below: &RelativePath| {
             let rest = below.as_bytes().get(path.as_bytes().len()..).unwrap_or_default();
             let as_named = RelativePath::parse([named.as_bytes(), b"/", rest].concat());
-            self.is_kept(below) || as_named.is_ok_and(|below| self.is_kept(&below))
+            as_named.map_or_else(|_| self.is_kept(below), |named| self.is_kept_at(&named, below))
         };
         tree::clear(self.operation, self.volume, path, with_directories, &is_kept)
     }
@@ -133,7 +170,7 @@ impl Applying<'_> {
     fn empty(&self, found: &Match) -> Result<()> {
         let (operation, volume) = (self.operation, self.volume);
         let Some((path, kind)) = self.end_of(found)? else { return Ok(()) };
-        if self.is_kept(&found.named) || self.is_kept(&path) {
+        if self.is_kept_at(&found.named, &path) {
             return Ok(());
         }
         if kind != FileKind::File {
@@ -150,6 +187,7 @@ impl Applying<'_> {
         let (Some(named), mode) = (pattern.literal(), self.rule.mode) else {
             return Err(self.failed(format!("{pattern} has wildcards")));
         };
+        let named = self.base.inside.join_path(&named);
         let (Some(parent), Some(name)) = (named.parent(), named.file_name()) else { return Ok(()) };
         let Some(parent) = self.resolve(&parent)? else {
             return Err(self.failed(format!("the directory of /{named} is not there")));
@@ -167,6 +205,11 @@ impl Applying<'_> {
     /// Whether the rule says that this stays; what lies below it does too.
     fn is_kept(&self, path: &RelativePath) -> bool {
         self.rule.keep.iter().any(|pattern| pattern.matches_or_holds(path))
+    }
+
+    /// Whether it stays by its name, or by its own path where that is a path of the root file system.
+    fn is_kept_at(&self, named: &RelativePath, path: &RelativePath) -> bool {
+        self.is_kept(named) || (*self.base == Base::root() && self.is_kept(path))
     }
 
     /// What the match leads to inside of the image; `None` if nowhere.
@@ -190,10 +233,22 @@ impl Applying<'_> {
     fn matches(&self, pattern: &Pattern) -> Result<Vec<Match>> {
         // Through links, `**` could go round for ever.
         let follows_links = !pattern.to_string().contains("**");
-        let root = RelativePath::root();
+        let Base { inside, named } = self.base.clone();
         let mut matches = Vec::new();
         let mut left = tree::ENTRIES_LIMIT;
-        let mut unread = vec![(root.clone(), root, pattern.start())];
+        let (positions, is_held) = pattern.positions_at(&named);
+        let kind = match work::kind_of(self.operation, self.volume, &inside) {
+            Err(Error::Hal { source, .. }) if is_nothing(source.kind()) => None,
+            kind => kind?,
+        };
+        let Some(kind) = kind else { return Ok(matches) };
+        if is_held {
+            matches.push(Match { named: named.clone(), path: inside.clone(), kind });
+        }
+        if kind != FileKind::Directory {
+            return Ok(matches);
+        }
+        let mut unread = vec![(named, inside, positions)];
         while let Some((named, path, positions)) = unread.pop() {
             for (below, kind) in tree::children(self.operation, self.volume, &path, &mut left)? {
                 let name = below.file_name().unwrap_or_default();

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bench;
+mod beside;
 mod failures;
 mod remains;
 mod resume;
@@ -267,5 +268,5 @@ fn a_medium_in_use_is_refused() {
     if let Some(device) = &mut bench.media[0].device {
         device.in_use = Some("mounted at /".into());
     }
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-MEDIUM");
+    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-BUSY");
 }

@@ -80,8 +80,8 @@ fn boot_partition(mut builder: Builder, owner: &Owner<'_>) -> Builder {
 fn data_partition(mut builder: Builder, owner: &Owner<'_>) -> Builder {
     let text = format!("measurements of {} generation {}\n", owner.medium, owner.generation);
     builder.keep(Entry::file("measurements.csv", text.repeat(300)).owner(1000, 1000));
-    builder.keep(Entry::directory("log"));
-    builder.keep(Entry::file("log/kept.log", "a log on a data partition is data\n"));
+    builder.keep(Entry::directory("archive"));
+    builder.keep(Entry::file("archive/kept.log", "what a product keeps on its data partition\n"));
     builder
 }
 

@@ -1,0 +1,79 @@
+use super::super::layout::Slot;
+use super::*;
+use replicator_hal::{FileSystem, FileSystemKind};
+
+fn part(number: u32, label: &str, uuid: &str) -> Part {
+    let slot = Slot {
+        number,
+        name: Some(format!("{label}-part")),
+        uuid: Some(format!("1234abcd-{number:02}")),
+        ..Slot::whole(1)
+    };
+    let file_system = FileSystem {
+        kind: FileSystemKind::Ext4,
+        label: Some(label.to_owned()),
+        uuid: Some(uuid.to_owned()),
+        len_bytes: None,
+        needs_recovery: false,
+    };
+    Part { slot, file_system: Some(file_system) }
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::parse(text).unwrap()
+}
+
+/// The views of an fstab in partition 1, beside `data` (2) and `home` (3): number, directory, path.
+fn views(fstab: &str) -> Vec<(u32, String, String)> {
+    let parts = [part(1, "root", "aa"), part(2, "data", "bb"), part(3, "home", "CC")];
+    let mut mounts = Mounts::default();
+    for entry in fstab::parse(fstab.as_bytes()) {
+        let named = entry.path().unwrap();
+        if let Some(view) = view_of(&entry, named, &parts, Some("mmcblk1"), &mounts, &parts[0]) {
+            mounts.views.push(view);
+        }
+    }
+    mounts.views.iter().map(|view| (view.number, view.inside.to_string(), view.named.to_string())).collect()
+}
+
+#[test]
+fn every_name_of_a_partition_is_resolved() {
+    for spec in ["UUID=BB", "LABEL=data", "PARTUUID=1234ABCD-02", "PARTLABEL=data-part", "/dev/mmcblk1p2"] {
+        assert_eq!(
+            views(&format!("{spec} /var auto")),
+            [(2, path("").to_string(), "var".to_owned())],
+            "{spec}"
+        );
+    }
+    for spec in ["UUID=dd", "LABEL=DATA", "/dev/mmcblk0p2", "/dev/mmcblk1p7", "tmpfs", "server:/data"] {
+        assert_eq!(views(&format!("{spec} /var auto")), [], "{spec}");
+    }
+}
+
+#[test]
+fn binds_and_overlays_lie_where_their_source_is_mounted() {
+    let fstab = "LABEL=data /data ext4\n\
+        LABEL=home /data/home ext4\n\
+        /data/log /var/log none bind\n\
+        /data/home/u /home/u none rbind\n\
+        overlay /etc overlay lowerdir=/etc,upperdir=/data/overlay/etc/upper,workdir=/data/overlay/etc/work\n\
+        overlay /opt overlay lowerdir=/opt,upperdir=/upper,workdir=/work\n";
+    let expected = [(2, "data"), (3, "data/home"), (2, "var/log"), (3, "home/u"), (2, "etc"), (1, "opt")];
+    let found = views(fstab);
+    assert_eq!(
+        found.iter().map(|(number, _, named)| (*number, named.as_str())).collect::<Vec<_>>(),
+        expected
+    );
+    let inside: Vec<&str> = found[2..].iter().map(|(_, inside, _)| inside.as_str()).collect();
+    assert_eq!(inside, ["log", "u", "overlay/etc/upper", "upper"]);
+}
+
+#[test]
+fn a_mount_unit_is_read_like_a_line() {
+    let unit = b"[Unit]\nDescription=x\n[Mount]\nWhat = /dev/disk/by-label/data\nWhere=/var/lib\nOptions=noatime,bind\n";
+    let entry = mount_unit(unit).unwrap();
+    assert_eq!((entry.path(), entry.spec), (Some(path("var/lib")), Spec::Label("data".to_owned())));
+    assert_eq!((entry.kind.as_str(), entry.options), ("auto", vec!["noatime".to_owned(), "bind".to_owned()]));
+    assert_eq!(mount_unit(b"[Mount]\nWhat=tmpfs\n"), None);
+    assert_eq!(mount_unit(&[0xff]), None);
+}

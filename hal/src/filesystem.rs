@@ -7,7 +7,7 @@
 //! second to come is `Busy`.
 //! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
 
-use crate::{DeviceName, ExtShape, RelativePath, Result, Volume, VolumeId};
+use crate::{DeviceName, Error, ErrorKind, ExtShape, RelativePath, Result, Volume, VolumeId};
 use std::fmt;
 use std::ops::Range;
 
@@ -345,6 +345,23 @@ pub trait FileSystems: Send + Sync {
     /// `Busy` if it is mounted already or its device is open as a target; `Corrupt`; `Unsupported` for an unknown file
     /// system; `ReadOnly` if write access is asked for on a device that refuses it.
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>>;
+
+    /// Mounts one subvolume of the region's btrfs, by its path from the top level; [`FileSystems::mount`] gives the top
+    /// level itself, in which subvolumes are directories.
+    ///
+    /// # Errors
+    /// As [`FileSystems::mount`]; `NotFound` if there is no such subvolume; `Unsupported` for other file systems and by
+    /// backends without btrfs.
+    fn mount_subvolume(
+        &self,
+        region: &Region,
+        subvolume: &RelativePath,
+        access: Access,
+    ) -> Result<Box<dyn Volume>> {
+        let _ = (subvolume, access);
+        let detail = "this backend has no subvolumes";
+        Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail))
+    }
 }
 
 #[cfg(test)]

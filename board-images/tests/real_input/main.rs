@@ -15,6 +15,7 @@ mod devices;
 mod failures;
 mod foreign;
 mod images;
+mod looked_into;
 mod overlays;
 mod remains;
 mod replicator;

@@ -5,8 +5,7 @@
 //! elsewhere becomes a [`View`]: a directory in a partition, and the path under which the root sees it. Upper directories
 //! of overlays that an initial RAM disk mounts are known by their look: `upper` beside `work`.
 
-use super::mounted::with_mounted;
-use super::rootfs::is_nothing;
+use super::rootfs::{Rootfs, is_nothing};
 use super::sanitise::apply::matched_links;
 use super::survey::Part;
 use super::{tree, work};
@@ -15,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fstab::{self, Entry, Spec};
 use crate::operation::Operation;
 use crate::sanitise_rules::{Pattern, Place, Rules};
-use replicator_hal::{Access, ErrorKind, FileKind, Holder, RelativePath, Volume};
+use replicator_hal::{Access, ErrorKind, FileKind, RelativePath, Volume};
 use std::collections::BTreeSet;
 
 /// Upper directories are looked for so deep.
@@ -69,11 +68,11 @@ impl Mounts {
 pub(super) fn of_root(
     operation: &Operation<'_>,
     parts: &[Part],
-    root: &Part,
-    image: &Holder,
+    root: &Rootfs,
     rules: &Rules,
 ) -> Result<Mounts> {
-    with_mounted(operation, &root.slot.region(image), Access::ReadOnly, |volume| {
+    // A btrfs or XFS that is mounted for writing once more is left clean once more.
+    root.with_mounted(operation, Access::ReadOnly, |volume| {
         let entries = entries(operation, volume)?;
         let mut mounts = Mounts::default();
         let disk = entries.iter().find(|entry| entry.is_root()).and_then(|entry| match &entry.spec {
@@ -102,7 +101,9 @@ pub(super) fn of_root(
             }
         }
         // What lies in the root itself is found there; its overlays are not.
-        mounts.views.retain(|view| view.number != root.slot.number || view.inside != view.named);
+        mounts
+            .views
+            .retain(|view| view.number != root.part.slot.number || view.inside != in_root(root, &view.named));
         Ok(mounts)
     })
 }
@@ -114,11 +115,12 @@ fn view_of(
     parts: &[Part],
     disk: Option<&str>,
     mounts: &Mounts,
-    root: &Part,
+    root: &Rootfs,
 ) -> Option<View> {
     let in_tree = |path: &str| {
         let path = RelativePath::parse(path.strip_prefix('/')?).ok()?;
-        let of_root = || View { number: root.slot.number, inside: path.clone(), named: path.clone() };
+        let of_root =
+            || View { number: root.part.slot.number, inside: in_root(root, &path), named: path.clone() };
         let found = mounts.locate(&path).unwrap_or_else(of_root);
         Some(View { named: named.clone(), ..found })
     };
@@ -129,8 +131,16 @@ fn view_of(
         return in_tree(upper);
     }
     let fits = |part: &&Part| is_named(part, &entry.spec, disk);
-    let part = parts.iter().filter(fits).find(|part| *part != root).or_else(|| parts.iter().find(fits))?;
-    Some(View { number: part.slot.number, inside: RelativePath::root(), named })
+    let others = || parts.iter().filter(|part| **part != root.part);
+    let part = others().find(fits).or_else(|| parts.iter().find(fits))?;
+    let subvolume = entry.option("subvol").map(|path| path.trim_start_matches('/'));
+    let inside = RelativePath::parse(subvolume.unwrap_or_default()).ok()?;
+    Some(View { number: part.slot.number, inside, named })
+}
+
+/// A path of the root as a path of the file system that holds it.
+fn in_root(root: &Rootfs, path: &RelativePath) -> RelativePath {
+    root.subvolume.as_ref().map_or_else(|| path.clone(), |subvolume| subvolume.join_path(path))
 }
 
 /// Whether a specification of fstab means this partition. `disk` is what the root calls the medium, if that is known.

@@ -26,10 +26,15 @@ fn path(text: &str) -> RelativePath {
 /// The views of an fstab in partition 1, beside `data` (2) and `home` (3): number, directory, path.
 fn views(fstab: &str) -> Vec<(u32, String, String)> {
     let parts = [part(1, "root", "aa"), part(2, "data", "bb"), part(3, "home", "CC")];
+    let root = Rootfs {
+        part: parts[0].clone(),
+        region: parts[0].slot.region(&replicator_hal::Holder::Device(replicator_hal::DeviceName::new("x"))),
+        subvolume: None,
+    };
     let mut mounts = Mounts::default();
     for entry in fstab::parse(fstab.as_bytes()) {
         let named = entry.path().unwrap();
-        if let Some(view) = view_of(&entry, named, &parts, Some("mmcblk1"), &mounts, &parts[0]) {
+        if let Some(view) = view_of(&entry, named, &parts, Some("mmcblk1"), &mounts, &root) {
             mounts.views.push(view);
         }
     }

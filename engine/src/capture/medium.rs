@@ -81,6 +81,11 @@ impl Job<'_> {
         let parts = survey::look(operation, &layout, &holder)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
         self.sanitise(&holder, &parts, &roots, &mut notes)?;
+        if let Some(root) = roots.first().filter(|root| layout.is_single && !root.is_packed_as_files()) {
+            notes.push(format!(
+                "captured as a disk image, because {root} would come back as another file system"
+            ));
+        }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
         let (image_name, packed, cache_bypass) = self.pack(&layout, &unused, &image, roots.first())?;
         self.commit(&image_name, &packed)?;
@@ -150,7 +155,7 @@ impl Job<'_> {
     ) -> Result<(ImageName, Packed, CacheBypass)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
-        let tree = rootfs.filter(|_| layout.is_single);
+        let tree = rootfs.filter(|root| layout.is_single && root.is_packed_as_files());
         let name = ImageName {
             medium: self.medium.name().to_owned(),
             extension: if tree.is_some() { Extension::Tar } else { Extension::Dd },

@@ -26,6 +26,7 @@ mod sanitise;
 mod sanitise_medium;
 mod session;
 pub mod source_record;
+mod subvolumes;
 mod survey;
 mod tree;
 mod wipe;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{Access, Region, Volume};
+use replicator_hal::{Access, Region, RelativePath, Volume};
 
 /// Mounts `region`, does `work` on it and unmounts it, whatever `work` said. An unmount that fails is a failure: the last
 /// writes may be lost. The error of `work` comes first.
@@ -12,10 +12,24 @@ pub(super) fn with_mounted<T>(
     access: Access,
     work: impl FnOnce(&dyn Volume) -> Result<T>,
 ) -> Result<T> {
+    with_tree(operation, region, None, access, work)
+}
+
+/// The same with one subvolume of a btrfs.
+pub(super) fn with_tree<T>(
+    operation: &Operation<'_>,
+    region: &Region,
+    subvolume: Option<&RelativePath>,
+    access: Access,
+    work: impl FnOnce(&dyn Volume) -> Result<T>,
+) -> Result<T> {
     let board = operation.board;
     board.leds.renew(operation.tuning.tool_lease);
     let volume = operation
-        .retry(|| board.file_systems.mount(region, access))
+        .retry(|| match subvolume {
+            Some(subvolume) => board.file_systems.mount_subvolume(region, subvolume, access),
+            None => board.file_systems.mount(region, access),
+        })
         .map_err(Error::hal(format!("mounting {region}")))?;
     let result = work(&*volume);
     board.leds.renew(operation.tuning.tool_lease);

@@ -5,12 +5,16 @@
 //! source stays as it is. What was a root file system and lost files is not taken for something else.
 
 use super::layout::{self, Slot};
-use super::mounted::with_mounted;
-use super::survey::{self, Part};
+use super::mounted::{with_mounted, with_tree};
+use super::subvolumes;
+use super::survey::Part;
 use super::{tree, work};
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use replicator_hal::{Access, ErrorKind, FileKind, FsckOutcome, Holder, Region, RelativePath, Volume};
+use replicator_hal::{
+    Access, ErrorKind, FileKind, FileSystemKind, FsckOutcome, Holder, Region, RelativePath, Volume,
+};
+use std::fmt;
 
 /// A root file system in the working image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,36 @@ pub(super) struct Rootfs {
     pub(super) part: Part,
     /// Where it is.
     pub(super) region: Region,
+    /// The subvolume that it is, by its path from the top level of a btrfs; `None` for the whole file system.
+    pub(super) subvolume: Option<RelativePath>,
+}
+
+/// For reports: "partition 1, btrfs `system`, subvolume `@`".
+impl fmt::Display for Rootfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.part)?;
+        match &self.subvolume {
+            Some(path) => write!(f, ", subvolume `{path}`"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Rootfs {
+    /// Whether a tarball of its files is as good as an image: what is made for one is ext.
+    pub(super) fn is_packed_as_files(&self) -> bool {
+        self.part.kind().is_some_and(FileSystemKind::is_ext)
+    }
+
+    /// Mounts it for `work`.
+    pub(super) fn with_mounted<T>(
+        &self,
+        operation: &Operation<'_>,
+        access: Access,
+        work: impl FnOnce(&dyn Volume) -> Result<T>,
+    ) -> Result<T> {
+        with_tree(operation, &self.region, self.subvolume.as_ref(), access, work)
+    }
 }
 
 /// All root file systems in `image`, checked and repaired: the one in partition `hint` first, then by their place.
@@ -36,15 +70,21 @@ pub(super) fn find(
     let mut roots = Vec::new();
     let (hinted, others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.slot.number == hint);
     for part in hinted.into_iter().chain(others) {
-        if !part.kind().is_some_and(survey::can_be_sanitised) {
-            continue;
-        }
         let region = part.slot.region(image);
+        match part.kind() {
+            Some(kind) if kind.is_ext() => {}
+            // They are not packed by their files: whether there is a root file system matters to sanitising alone.
+            Some(FileSystemKind::Btrfs | FileSystemKind::Xfs) if is_sanitised => {
+                roots.extend(in_other(operation, part, &region)?);
+                continue;
+            }
+            _ => continue,
+        }
         let mut look = Look { operation, part, region: &region, checked: None, notes: &mut *notes };
         match look.judge()? {
             Content::Root => {
                 operation.log(&format!("{} holds a root file system", part.slot));
-                roots.push(Rootfs { part: part.clone(), region });
+                roots.push(Rootfs { part: part.clone(), region, subvolume: None });
             }
             Content::Suspect(why) if is_sanitised => {
                 return Err(Error::refused(Refusal::Unsanitisable, format!("{part}: {why}")));
@@ -55,6 +95,55 @@ pub(super) fn find(
         }
     }
     Ok(roots)
+}
+
+/// The root file systems in a btrfs or XFS. Mounted for writing, the kernel mends what an unclean end left.
+fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<Vec<Rootfs>> {
+    operation.step(&format!("looking into {}", part.slot));
+    let trees = with_mounted(operation, region, Access::ReadWrite, |volume| {
+        let mut subvolumes = vec![RelativePath::root()];
+        if part.kind() == Some(&FileSystemKind::Btrfs) {
+            subvolumes.extend(subvolumes::find(operation, part, volume)?);
+        }
+        let mut roots = Vec::new();
+        for path in subvolumes {
+            if has_rootfs(operation, volume, &path)? {
+                roots.push(path);
+            }
+        }
+        let is_empty = tree::list_sorted(operation, volume, &RelativePath::root())?.is_empty();
+        Ok((roots, is_empty))
+    });
+    let (roots, is_empty) = match trees {
+        Err(Error::Hal { source, .. }) if source.kind() == ErrorKind::Unsupported => {
+            return Err(Error::refused(Refusal::Unsanitisable, format!("{part}: {source}")));
+        }
+        trees => trees?,
+    };
+    if roots.is_empty() && part.is_named_root() && !is_empty {
+        let why = "its name is that of a root file system, but it holds none";
+        return Err(Error::refused(Refusal::Unsanitisable, format!("{part}: {why}")));
+    }
+    let found = roots.into_iter().map(|path| Rootfs {
+        part: part.clone(),
+        region: region.clone(),
+        subvolume: (!path.is_root()).then_some(path),
+    });
+    Ok(found.collect())
+}
+
+/// Whether the tree below `top` is a root file system.
+fn has_rootfs(operation: &Operation<'_>, volume: &dyn Volume, top: &RelativePath) -> Result<bool> {
+    let has = |name: &str| -> Result<bool> {
+        let path = top.join_path(&work::in_root(name)?);
+        match work::kind_of(operation, volume, &path) {
+            // Where it leads is seen once the subvolume is mounted by itself.
+            Ok(kind) => Ok(matches!(kind, Some(FileKind::Directory | FileKind::Symlink))),
+            Err(Error::Hal { source, .. }) if is_nothing(source.kind()) => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    Ok(has("etc")? && (has("usr")? || has("bin")?))
 }
 
 /// What the root directory of a file system shows.

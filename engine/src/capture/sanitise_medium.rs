@@ -6,12 +6,12 @@ use super::mounted::with_mounted;
 use super::rootfs::Rootfs;
 use super::sanitise::apply::{self, Base};
 use super::survey::Part;
-use super::{Capture, free_space, sanitise};
+use super::{Capture, free_space, layout, sanitise};
 use crate::error::{Error, Refusal, Result};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::sanitise_rules::{Action, Place, Rules};
-use replicator_hal::{Access, ErrorKind, FileSystemKind, Holder, RelativePath, Volume};
+use replicator_hal::{Access, ErrorKind, FileSystemKind, Holder, Region, RelativePath, Volume};
 use std::collections::BTreeSet;
 
 /// With less than this a file system counts as full.
@@ -63,7 +63,7 @@ impl SanitiseMedium<'_> {
                 true => self.root(root, &matched)?,
                 false => Vec::new(),
             };
-            notes.push(format!("{}: sanitised", root.part));
+            notes.push(format!("{root}: sanitised"));
             notes.extend(of_root);
         }
         if self.roots.is_empty() {
@@ -91,10 +91,11 @@ impl SanitiseMedium<'_> {
         let operation = self.operation;
         let mut mounts = Vec::new();
         for root in self.roots {
-            mounts.push(beside::of_root(operation, self.parts, &root.part, self.image, self.rules)?);
+            mounts.push(beside::of_root(operation, self.parts, root, self.rules)?);
         }
         for part in self.parts.iter().filter(|part| part.kind().is_some_and(FileSystemKind::is_read_only)) {
-            match beside::of_root(operation, self.parts, part, self.image, self.rules) {
+            let root = Rootfs { part: part.clone(), region: part.slot.region(self.image), subvolume: None };
+            match beside::of_root(operation, self.parts, &root, self.rules) {
                 Ok(found) => mounts.push(found),
                 Err(error) => operation.log(&format!("{part} is not looked into: {error}")),
             }
@@ -195,20 +196,34 @@ impl SanitiseMedium<'_> {
             }
             result => result?,
         }
-        free_space::clear(operation, &region)
+        self.clear(part, &region)
     }
 
     /// What the report should say.
     fn root(&self, root: &Rootfs, matched: &BTreeSet<usize>) -> Result<Vec<String>> {
         let operation = self.operation;
         operation.step(&format!("sanitising {}", root.part.slot));
-        let notes = with_mounted(operation, &root.region, Access::ReadWrite, |volume| {
+        let notes = root.with_mounted(operation, Access::ReadWrite, |volume| {
             let at = (self.medium, root.part.slot.number);
             sanitise::sanitise(self.capture, operation, self.rules, matched, at, volume)
                 .map_err(|error| of_the_image(error, volume, "root file system", &root.part))
         })?;
-        free_space::clear(operation, &root.region)?;
+        self.clear(&root.part, &root.region)?;
         Ok(notes)
+    }
+
+    /// Makes sure that what was removed from a partition is gone from its bytes.
+    fn clear(&self, part: &Part, region: &Region) -> Result<()> {
+        let operation = self.operation;
+        let is_filled = !matches!(part.kind(), Some(FileSystemKind::Btrfs | FileSystemKind::Xfs));
+        if is_filled || layout::unused_of(operation, region)?.is_some() {
+            return free_space::clear(operation, region);
+        }
+        // Files of zeros do not reach the space between the nodes of a tree.
+        let what = format!(
+            "{part}: which of its space is unused cannot be proven, so what was removed may be in it"
+        );
+        Err(Error::refused(Refusal::Unsanitisable, what))
     }
 }
 

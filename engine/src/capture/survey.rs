@@ -70,7 +70,7 @@ pub(super) fn look(operation: &Operation<'_>, layout: &Layout, holder: &Holder) 
 
 /// Whether files of this kind can be changed and its unused blocks are known afterwards.
 pub(super) fn can_be_sanitised(kind: &FileSystemKind) -> bool {
-    kind.is_ext()
+    kind.is_ext() || matches!(kind, FileSystemKind::Btrfs | FileSystemKind::Xfs)
 }
 
 /// Refuses a medium of which a capture could not be sanitised.

@@ -11,7 +11,7 @@ use super::{ioctl, superblock, sysfs, used_map};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
     Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
-    Result, UsedMap, Volume,
+    RelativePath, Result, UsedMap, Volume,
 };
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -198,6 +198,26 @@ impl FileSystems for LinuxFileSystems {
     }
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
+        self.mount_tree(region, None, access)
+    }
+
+    fn mount_subvolume(
+        &self,
+        region: &Region,
+        subvolume: &RelativePath,
+        access: Access,
+    ) -> Result<Box<dyn Volume>> {
+        self.mount_tree(region, Some(subvolume), access)
+    }
+}
+
+impl LinuxFileSystems {
+    fn mount_tree(
+        &self,
+        region: &Region,
+        subvolume: Option<&RelativePath>,
+        access: Access,
+    ) -> Result<Box<dyn Volume>> {
         let claim = self.claim(region, "mounting")?;
         let mut bytes = self.bytes(region)?;
         let found = match superblock::identify(&mut bytes)? {
@@ -207,6 +227,22 @@ impl FileSystems for LinuxFileSystems {
                 return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
             }
         };
+        let refused = |detail: &str| {
+            Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail.to_owned()))
+        };
+        let options = match (&found.kind, subvolume) {
+            // The kernel would take the other devices from wherever it has seen them, the source included.
+            (FileSystemKind::Btrfs, _) if superblock::btrfs_devices(&mut bytes)? != 1 => {
+                return refused("this btrfs spans several devices");
+            }
+            (FileSystemKind::Btrfs, None) => "subvolid=5".to_owned(),
+            (FileSystemKind::Btrfs, Some(path)) => match std::str::from_utf8(path.as_bytes()) {
+                Ok(path) if !path.contains([',', '\\']) => format!("subvol=/{path}"),
+                _ => return refused("the subvolume's name cannot be given to mount"),
+            },
+            (_, None) => String::new(),
+            (_, Some(_)) => return refused("it has no subvolumes"),
+        };
         drop(bytes);
         // FAT has nothing that the kernel would replay; the superblock of XFS does not say whether there is something.
         let dirty = found.kind == FileSystemKind::Xfs || found.needs_recovery && found.kind.is_linux();
@@ -214,7 +250,7 @@ impl FileSystems for LinuxFileSystems {
         let device = self.region_device(region, access)?;
         let point = self.mount_point(region)?;
         let path = point.path().to_owned();
-        let mount = LinuxMount::new(kind.clone(), device, point, access, dirty, Box::new(claim))?;
+        let mount = LinuxMount::new(kind.clone(), options, device, point, access, dirty, Box::new(claim))?;
         let tree = Tree::new(&path, Some(path.clone()))?.with_kind(kind).with_access(access)?;
         let (id, tree) = self.volumes.add(tree);
         Ok(Box::new(TreeVolume::new(id, tree, mount)))

@@ -51,6 +51,7 @@ mod tools;
 mod usage;
 mod used_map;
 mod write_protection;
+mod xfs_map;
 
 pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};
 pub use devices::LinuxDevices;

@@ -71,6 +71,8 @@ impl Drop for MountPoint {
 /// A mounted file system: what a volume needs to remount and unmount.
 pub(super) struct LinuxMount {
     kind: FileSystemKind,
+    /// Options beside those that the kind has by itself; empty for none.
+    options: String,
     path: PathBuf,
     state: Mutex<Option<Mounted>>,
 }
@@ -89,6 +91,7 @@ impl LinuxMount {
     /// Mounts the file system on `device` at `point`. `claim` is kept until it is unmounted.
     pub(super) fn new(
         kind: FileSystemKind,
+        options: String,
         device: RegionDevice,
         point: MountPoint,
         access: Access,
@@ -96,10 +99,10 @@ impl LinuxMount {
         claim: Box<dyn Send>,
     ) -> Result<Self> {
         let mending_put_off = access == Access::ReadOnly && needs_mending;
-        do_mount(&kind, &device, point.path(), access, mending_put_off)?;
+        do_mount(&kind, &options, &device, point.path(), access, mending_put_off)?;
         let path = point.path().to_owned();
         let mounted = Mounted { device, point, mending_put_off, _claim: claim };
-        Ok(Self { kind, path, state: Mutex::new(Some(mounted)) })
+        Ok(Self { kind, options, path, state: Mutex::new(Some(mounted)) })
     }
 
     fn with_state<T>(&self, act: impl FnOnce(&mut Option<Mounted>) -> T) -> T {
@@ -116,7 +119,7 @@ impl LinuxMount {
             mounted.device.set_access(access)?;
             if mounted.mending_put_off {
                 unmount_patiently(&self.path)?;
-                let result = do_mount(&self.kind, &mounted.device, &self.path, access, false);
+                let result = do_mount(&self.kind, &self.options, &mounted.device, &self.path, access, false);
                 mounted.mending_put_off = false;
                 return result;
             }
@@ -189,6 +192,7 @@ fn mount_flags(access: Access) -> MsFlags {
 
 fn do_mount(
     kind: &FileSystemKind,
+    more: &str,
     device: &RegionDevice,
     point: &Path,
     access: Access,
@@ -198,7 +202,9 @@ fn do_mount(
     let object = || device.device().to_string();
     let mut last = Errno::ENODEV;
     for (driver, options) in ways_to_mount(kind, skip_journal) {
-        match mount(Some(&source), point, Some(driver), mount_flags(access), Some(options)) {
+        let separator = if options.is_empty() || more.is_empty() { "" } else { "," };
+        let options = format!("{options}{separator}{more}");
+        match mount(Some(&source), point, Some(driver), mount_flags(access), Some(options.as_str())) {
             Ok(()) => return Ok(()),
             Err(errno) => last = errno,
         }

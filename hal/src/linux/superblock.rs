@@ -31,6 +31,13 @@ pub(super) fn identify(region: &mut dyn ReadAt) -> Result<Option<FileSystem>> {
     }
 }
 
+/// How many devices the btrfs in the region spans.
+pub(super) fn btrfs_devices(region: &mut dyn ReadAt) -> Result<u64> {
+    let mut superblock = [0; 4096];
+    region.read_padded(0x1_0000, &mut superblock)?;
+    Ok(signature::le64(&superblock, 0x88))
+}
+
 fn with_label_of_root(region: &mut dyn ReadAt, head: &[u8], mut found: FileSystem) -> Result<FileSystem> {
     if let Some(range) = signature::fat::root_directory(head) {
         let mut root = vec![0; usize::try_from(range.end - range.start).unwrap_or(0)];

@@ -3,7 +3,7 @@
 //! The answer is exact or none, see [`crate::UsedMap`].
 
 use super::byte_range::ReadAt;
-use super::{btrfs_map, exfat_map, ext_spare, fat_map, superblock, swap_map};
+use super::{btrfs_map, exfat_map, ext_spare, fat_map, superblock, swap_map, xfs_map};
 use crate::{FileSystemKind, Result, UsedMap};
 use std::ops::Range;
 
@@ -17,6 +17,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
         Some(FileSystemKind::Btrfs) => btrfs_map::used_map(region),
         Some(FileSystemKind::Vfat) => fat_map::used_map(region),
         Some(FileSystemKind::Exfat) => exfat_map::used_map(region),
+        Some(FileSystemKind::Xfs) => xfs_map::used_map(region),
         Some(FileSystemKind::Swap) => swap_map::used_map(region),
         _ => Ok(None),
     }

@@ -50,7 +50,11 @@ fn firmware(profile: &Profile) -> Vec<String> {
         if !micro.board_revisions.is_empty() {
             line.push_str(&format!("; board revision {}", micro.board_revisions.join(", ")));
         }
-        line.push_str(if micro.reboots { "; resets the board" } else { "; needs a power cycle" });
+        line.push_str(if micro.reboots {
+            "; resets the board"
+        } else {
+            "; in force from the next reboot on"
+        });
         if !micro.only.is_empty() {
             line.push_str(&format!("; only {}", micro.only.join(", ")));
         }

@@ -261,12 +261,6 @@ pub enum Error {
         /// How it ended.
         detail: String,
     },
-    /// An update is in force only after a power cycle, and can be verified only then.
-    #[error("{what}")]
-    PowerCycleNeeded {
-        /// What was updated.
-        what: String,
-    },
     /// A defect of the program.
     #[error("internal error: {detail}")]
     Internal {
@@ -326,7 +320,6 @@ impl Error {
             Self::BootloaderRestored { .. } => "B-RESTORED",
             Self::Unbootable { .. } => "B-UNBOOTABLE",
             Self::Updater { .. } => "U-FAILED",
-            Self::PowerCycleNeeded { .. } => "U-POWERCYCLE",
             Self::Internal { .. } => "X-INTERNAL",
         }
     }
@@ -371,9 +364,6 @@ impl Error {
                 "do NOT remove power: the board may not boot; write its bootloader over the console first"
             }
             Self::Updater { .. } => "see the log of the updater",
-            Self::PowerCycleNeeded { .. } => {
-                "remove power and boot again with the drive in: the next boot verifies the update and goes on"
-            }
             Self::Internal { .. } => "report this with the logs",
         }
     }

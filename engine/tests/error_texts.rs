@@ -31,7 +31,6 @@ fn every_error() -> Vec<Error> {
     all.push(Error::BootloaderRestored { source: cause() });
     all.push(Error::Unbootable { source: cause(), state: "STATE".into() });
     all.push(Error::Updater { what: "WHAT".into(), detail: "DETAIL".into() });
-    all.push(Error::PowerCycleNeeded { what: "WHAT".into() });
     all.push(Error::Internal { detail: "DETAIL".into() });
     let kinds = [
         ErrorKind::NoSpace,

@@ -23,7 +23,9 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::AnyDeviceWithTheName => &["write-another-device-takes-the-name"],
         Mutant::BootloaderOfAnyLength => &["firmware-reaches-into-the-next"],
         Mutant::BootloaderIsNotCompared => &["firmware-flash-drops-writes"],
-        Mutant::ExitStatusIsBelieved => &["firmware-micro-updater-lies"],
+        Mutant::ExitStatusIsBelieved => {
+            &["firmware-micro-updater-lies-at-once", "firmware-micro-updater-lies"]
+        }
         Mutant::BootloaderStaysBroken => &["firmware-write-fails"],
         Mutant::HangIsNeverCritical => &["firmware-hang-in-the-bootloader"],
         Mutant::AreaStaysWritable => &["firmware-alone-is-written"],

@@ -117,7 +117,7 @@ fn a_critical_board_that_is_none_and_one_that_is_told_of_as_a_failure() {
 fn an_update_that_is_not_there() {
     let success = leds::that_show(shows(Status::Success));
     let text = "success is shown, and the microcontroller does not have the update";
-    sees_on(checkers::firmware::check, "firmware-micro-updater-lies", success, text);
+    sees_on(checkers::firmware::check, "firmware-micro-updater-lies-at-once", success, text);
 }
 
 #[test]

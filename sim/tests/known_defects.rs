@@ -65,7 +65,7 @@ defects! {
         "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-put-back";
     /// A failed microcontroller update does not stop what comes after it, and its exit status is believed.
     a_failed_update_does_not_stop_the_run:
-        "firmware-micro-is-silent-afterwards" "firmware-micro-updater-fails" "firmware-micro-updater-lies";
+        "firmware-micro-is-silent-afterwards" "firmware-micro-updater-fails" "firmware-micro-updater-lies-at-once";
     /// An option file with an extension ends the shell that reads it.
     an_option_with_an_extension_hangs_the_run: "capture-no-compress-txt" "capture-unknown-option-is-told";
     /// Without a sidecar nothing is verified; a tarball's sidecar is never read.

@@ -14,6 +14,7 @@ mod clone;
 mod devices;
 mod failures;
 mod foreign;
+mod held;
 mod images;
 mod looked_into;
 mod overlays;

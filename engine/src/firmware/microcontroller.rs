@@ -1,7 +1,8 @@
 //! The board's microcontroller: what counts is the revision that it tells itself, and never its updater's exit status.
 //!
 //! An update that resets the board ends this run in the middle; the next boot finds the new revision and goes on. One that
-//! waits for a power cycle cannot be verified before it, so the run ends there and says so.
+//! is in force from the next reboot on cannot be verified before it: the run goes on with the rest of its work, so that one
+//! boot does for a unit, and says that this is not verified. A later boot with the drive verifies it.
 
 use super::file::FirmwareFile;
 use super::footer::{self, Info, Update};
@@ -108,8 +109,8 @@ impl Wanted {
 /// Runs the updater, and asks the microcontroller what it has afterwards.
 ///
 /// # Errors
-/// [`Error::PowerCycleNeeded`] for an update that waits for one; [`Error::Unbootable`] if the microcontroller does not
-/// answer any more; those of the updater if it still has its old revision.
+/// [`Error::Unbootable`] if the microcontroller does not answer any more; those of the updater if it still has its old
+/// revision, unless the update waits for a reboot.
 pub(super) fn update(
     operation: &Operation<'_>,
     context: &Context<'_>,
@@ -143,13 +144,15 @@ pub(super) fn update(
             source: Box::new(error),
             state: format!("the microcontroller did not answer after its update ({how})"),
         }),
+        Ok(after) if waits_for_reboot(&ran, micro) && after.revision == wanted.before.revision => Ok(done(
+            &wanted.file,
+            format!(
+                "its updater took revision {}, which is in force from the next reboot on; until then it tells {}, so this \
+                 is not verified yet",
+                wanted.update.revision, after.revision
+            ),
+        )),
         Ok(after) => Err(match ran {
-            Ok(HookEnd { exit_status: Some(0), .. }) if !micro.reboots => Error::PowerCycleNeeded {
-                what: format!(
-                    "the microcontroller has taken {}, and shows revision {} until power is removed",
-                    wanted.file.name, after.revision
-                ),
-            },
             Ok(_) => Error::Updater {
                 what: updater.to_string(),
                 detail: format!("{how}; the microcontroller still has revision {}", after.revision),
@@ -160,6 +163,11 @@ pub(super) fn update(
             ))(error),
         }),
     }
+}
+
+/// Whether the old revision is all there can be to see after an updater that ended like this.
+fn waits_for_reboot(ran: &replicator_hal::Result<HookEnd>, micro: &MicrocontrollerProfile) -> bool {
+    !micro.reboots && matches!(ran, Ok(HookEnd { exit_status: Some(0), .. }))
 }
 
 fn updater(micro: &MicrocontrollerProfile, arguments: Vec<Argument>, timeout: Duration) -> Updater {

@@ -146,7 +146,7 @@ pub struct MicrocontrollerProfile {
     /// Revisions of the board that take updates; empty for all.
     #[serde(default)]
     pub board_revisions: Vec<String>,
-    /// Whether the update resets the board at once. If not, it is in force after the next power cycle.
+    /// Whether the update resets the board at once. If not, it is in force from the next reboot on.
     #[serde(default)]
     pub reboots: bool,
     /// `compatible` strings of the boards that have it; empty if all of the profile have it.

@@ -1,0 +1,214 @@
+//! Media that something else holds, media that a run holds, and what a run that was killed leaves of its hold.
+
+use super::devices::{Medium, Mount};
+use super::replicator::{Board, make_drive};
+use super::stage::Stage;
+use super::tools::{partition, run, shell};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+
+/// A medium with one partition, shown by the kernel, that holds a small root file system and `ballast_len_bytes` that do
+/// not compress.
+fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
+    let mut golden = Medium::blank(&stage.path("golden-medium"), 64 * MIB + 2 * ballast_len_bytes);
+    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
+    golden.show_partitions();
+    run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
+    super::rootfs::small(&Mount::new(&golden.partition(1), &stage.path("golden")).path, ballast_len_bytes);
+    golden
+}
+
+/// A program that holds something from the first line that it prints until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    #[track_caller]
+    fn new(script: &str, argument: &Path) -> Self {
+        let script = format!("{script} && echo held && read line");
+        let mut child = Command::new("unshare")
+            .args(["-m", "--propagation", "private", "bash", "-c", &script, "holder"])
+            .arg(argument)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "held\n", "{script}");
+        Self(child)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        if let Err(error) = self.0.wait() {
+            eprintln!("the holder: {error}");
+        }
+    }
+}
+
+fn names_on(stage: &Stage, drive: &Medium) -> Vec<String> {
+    let files = Mount::read_only(&drive.device, &stage.path("drive-files"));
+    let names = fs::read_dir(&files.path).unwrap();
+    let mut names: Vec<String> =
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "lost+found");
+    names.sort();
+    names
+}
+
+/// Fills the drive's root.
+fn fill_drive(stage: &Stage, drive: &Medium, image: Option<&str>) {
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    for entry in fs::read_dir(&files.path).unwrap().map(|entry| entry.unwrap()) {
+        match entry.file_type().unwrap().is_dir() {
+            true if entry.file_name() == "lost+found" => {}
+            true => fs::remove_dir_all(entry.path()).unwrap(),
+            false => fs::remove_file(entry.path()).unwrap(),
+        }
+    }
+    if let Some(image) = image {
+        for directory in ["tree/etc", "tree/usr"] {
+            fs::create_dir_all(stage.path(directory)).unwrap();
+        }
+        fs::write(stage.path("tree/etc/hostname"), "new").unwrap();
+        shell("tar -C \"$1\" -cf \"$2\" .", [stage.path("tree"), files.path.join(image)]);
+    }
+}
+
+#[test]
+fn what_something_else_holds_is_neither_captured_nor_written() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 0);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    // What holds it, the code of the refusal, and how it is called. What shows beforehand is refused before anything.
+    let holders = [
+        ("mount -o ro $1p1 /mnt", "R-BUSY", "mounted at /mnt in the mount namespace of process"),
+        ("exec 3<>$1", "E-BUSY", "has it open for writing"),
+        ("exec 3<>$1p1", "E-BUSY", "has it open for writing"),
+    ];
+    for (script, code, who) in holders {
+        for image in [None, Some("sdimage.tar")] {
+            let case = format!("{script}, {image:?}");
+            fill_drive(&stage, &drive, image);
+            let before = golden.fingerprint();
+            let holder = Holder::new(script, &golden.device);
+            let run = board.run_beside_others();
+            drop(holder);
+            run.assert_failure(code);
+            assert!(run.console.contains(who), "{case}: {who} is not in {}", run.console);
+            assert_eq!(golden.fingerprint(), before, "{case}");
+            let images: Vec<String> =
+                names_on(&stage, &drive).into_iter().filter(|name| name != ".capture").collect();
+            assert_eq!(images, image.into_iter().collect::<Vec<_>>(), "{case}");
+        }
+    }
+    fill_drive(&stage, &drive, None);
+    board.run().assert_success();
+}
+
+/// Begins a run, and waits until it reads `source`.
+fn begin_reading(board: &Board<'_>, source: &Medium) -> Child {
+    let mut child = board.begin();
+    let started = Instant::now();
+    while !is_read_only(&source.device) {
+        assert!(started.elapsed() < Duration::from_secs(30), "it does not begin");
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+fn is_read_only(device: &Path) -> bool {
+    run("blockdev", ["--getro".as_ref(), device.as_os_str()]).trim() == "1"
+}
+
+#[test]
+fn a_run_keeps_busy_what_it_works_on_and_nothing_else() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 8 * MIB);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    // Mounted when the run begins, as the next board's medium on a bench is.
+    let foreign = Medium::blank(&stage.path("foreign"), 32 * MIB);
+    run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), foreign.device.as_os_str()]);
+    let mounted = Mount::new(&foreign.device, &stage.path("foreign-files"));
+    let mut child = begin_reading(&board, &golden);
+    // It stands still while the others try.
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    drop(mounted);
+    foreign.assert_free();
+
+    // Neither the drive nor the medium is anybody else's meanwhile.
+    let other_drive = make_drive(&stage.path("other-drive"), 512 * MIB);
+    let part = stage.part("second");
+    let same_medium = Board { stage: &part, drive: &other_drive, media: vec![("sd", &golden)] };
+    let (report, exit, console) = second_run(&same_medium);
+    assert_eq!(exit, Some(1), "{console}");
+    assert!(report.contains("E-BUSY") && console.contains("(replicator)"), "{console}");
+    // It waits for the drive, as for any that is not there yet.
+    let same_drive = Board { stage: &part, drive: &drive, media: vec![("sd", &foreign)] };
+    let mut waiting = same_drive.begin();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(waiting.try_wait().unwrap(), None, "it did not wait");
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert_eq!(names_on(&stage, &other_drive), [".capture"], "the capture that was refused");
+
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{}", fs::read_to_string(stage.path("console")).unwrap());
+    board.wait_until_free();
+}
+
+/// The report, the exit status and the console of a run that begins while another works.
+fn second_run(board: &Board<'_>) -> (String, Option<i32>, String) {
+    let mut child = board.begin();
+    let status = child.wait().unwrap();
+    let report = fs::read_to_string(board.stage.path("logs/report.json")).unwrap();
+    (report, status.code(), fs::read_to_string(board.stage.path("console")).unwrap())
+}
+
+#[test]
+fn the_next_run_clears_the_write_protection_that_a_killed_one_left() {
+    let Some(stage) = Stage::new() else { return };
+    let golden = golden(&stage, 8 * MIB);
+    let drive = make_drive(&stage.path("drive"), 512 * MIB);
+    let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
+    let kill_while_it_reads = || {
+        let mut child = begin_reading(&board, &golden);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        board.wait_until_free();
+        assert!(is_read_only(&golden.device), "the test needs a flag that stays");
+    };
+    // The capture is taken up again, on a drive and a medium that both may be read-only.
+    kill_while_it_reads();
+    let (exit, plan) = board.plan();
+    assert_eq!(exit, 0, "{plan}");
+    board.run().assert_success();
+    assert!(!is_read_only(&golden.device) && !is_read_only(&drive.device));
+
+    // The same before a write.
+    fill_drive(&stage, &drive, None);
+    kill_while_it_reads();
+    run("blockdev", ["--setrw".as_ref(), drive.device.as_os_str()]);
+    fill_drive(&stage, &drive, Some("sdimage.tar"));
+    board.run().assert_success();
+
+    // What somebody else made read-only stays so, and the message says what to do.
+    run("blockdev", ["--setro".as_ref(), golden.device.as_os_str()]);
+    let refused = board.run();
+    refused.assert_failure("R-READONLY");
+    let remedy = format!("blockdev --setrw {}", golden.device.display());
+    assert!(refused.console.contains(&remedy) && refused.console.contains("switch"), "{}", refused.console);
+    assert!(is_read_only(&golden.device));
+}

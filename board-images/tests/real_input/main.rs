@@ -12,6 +12,7 @@
 mod archives;
 mod clone;
 mod devices;
+mod dialects;
 mod failures;
 mod foreign;
 mod held;

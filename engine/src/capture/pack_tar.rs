@@ -75,13 +75,18 @@ impl Archive<'_> {
             }
         };
         self.count()?;
+        // They are those of the file, and stand with its first name.
+        let xattrs = match &kind {
+            EntryKind::HardLink { .. } => Vec::new(),
+            _ => operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
+        };
         let entry = Entry {
             path: path.clone(),
             kind,
             mode: metadata.mode,
             owner: metadata.owner,
             modified: metadata.modified,
-            xattrs: operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
+            xattrs,
         };
         self.writer.append(&entry).map_err(Error::io(doing()))?;
         match opened {

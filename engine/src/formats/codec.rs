@@ -15,7 +15,7 @@ use super::xz::decode::{self, BlockReader};
 use super::xz::index::Index;
 use super::xz::stream::XzDecoder;
 use super::zstd::{ZstdDecoder, frames};
-use super::{FormatError, ReadAt, bzip2, gzip};
+use super::{FormatError, ReadAt, bzip2, fwtool, gzip};
 
 pub use super::xz::encode::{XzEncoder, XzSettings};
 
@@ -108,7 +108,7 @@ pub fn decoder<'a>(
         Compression::None => return Ok(Box::new(Feed::new(input))),
         Compression::Xz => return xz_decoder(input, compute, limits),
         Compression::Bzip2 => Box::new(Bzip2Decoder::new(limits.memory_bytes)),
-        Compression::Gzip => Box::new(GzipDecoder::new()),
+        Compression::Gzip => Box::new(GzipDecoder::new(fwtool::starts(input)?)),
         Compression::Zstd => Box::new(ZstdDecoder::new(limits.memory_bytes)?),
     };
     streaming(push, input, compute)
@@ -141,6 +141,19 @@ fn xz_decoder<'a>(
         }
     }
     streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
+}
+
+/// What of the file its decoder passes over at the end, in words; `None` for nothing. Only known metadata is passed over,
+/// and only if the compressed data is whole without it, which decoding shows.
+///
+/// # Errors
+/// Those of the input.
+pub fn passed_over(
+    compression: Compression,
+    input: &mut (dyn ReadAt + Send),
+) -> Result<Option<&'static str>, FormatError> {
+    let has_metadata = compression == Compression::Gzip && !fwtool::starts(input)?.is_empty();
+    Ok(has_metadata.then_some("passed over OpenWrt's metadata behind the compressed data"))
 }
 
 /// What the file says of its decoded length, after checking all of its structure that can be checked without decoding.

@@ -1,7 +1,7 @@
 //! Gzip (RFC 1952): members one after another, with header check, CRC-32 and length of each verified.
 //!
-//! Zero bytes up to the end of the file may follow the last member, as tapes and `dd` leave them; anything else is an
-//! error. A file cut off exactly between two members cannot be told from a whole one.
+//! Zero bytes up to the end of the file may follow the last member, as tapes and `dd` leave them, or OpenWrt's metadata
+//! (see `fwtool`), if a member ends exactly where that begins; anything else is an error. A file cut off exactly between two members cannot be told from a whole one.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -24,6 +24,8 @@ pub(super) struct GzipDecoder {
     offset_bytes: u64,
     member_bytes: u64,
     first: bool,
+    /// Where known metadata may begin.
+    metadata_bytes: Vec<u64>,
 }
 
 enum State {
@@ -37,6 +39,8 @@ enum State {
     Between,
     /// Zero bytes after the last member.
     Padding,
+    /// Metadata after the last member.
+    Metadata,
 }
 
 struct Body {
@@ -45,8 +49,10 @@ struct Body {
 }
 
 impl GzipDecoder {
-    pub(super) fn new() -> Self {
-        Self { state: State::Header(Header::new()), offset_bytes: 0, member_bytes: 0, first: true }
+    /// After the end of a member, what begins at one of `metadata_bytes` is passed over, up to the end of the file.
+    pub(super) fn new(metadata_bytes: Vec<u64>) -> Self {
+        let state = State::Header(Header::new());
+        Self { state, offset_bytes: 0, member_bytes: 0, first: true, metadata_bytes }
     }
 
     fn damaged(&self, detail: &str) -> FormatError {
@@ -121,6 +127,10 @@ impl GzipDecoder {
         if matches!(self.state, State::Between) {
             self.member_bytes = self.offset_bytes;
             self.first = false;
+            if self.metadata_bytes.contains(&self.offset_bytes) {
+                self.state = State::Metadata;
+                return Ok(input.len());
+            }
             if input.first().is_some_and(|&byte| byte != 0) {
                 self.state = State::Header(Header::new());
                 return self.header(input);
@@ -142,6 +152,7 @@ impl PushDecoder for GzipDecoder {
             State::Header(_) => Step { consumed: self.header(input)?, produced: 0 },
             State::Trailer { .. } => Step { consumed: self.trailer(input)?, produced: 0 },
             State::Between | State::Padding => Step { consumed: self.between(input)?, produced: 0 },
+            State::Metadata => Step { consumed: input.len(), produced: 0 },
         };
         self.offset_bytes += step.consumed as u64;
         Ok(step)
@@ -149,7 +160,7 @@ impl PushDecoder for GzipDecoder {
 
     fn end(&mut self) -> Result<(), FormatError> {
         let detail = match self.state {
-            State::Between | State::Padding => return Ok(()),
+            State::Between | State::Padding | State::Metadata => return Ok(()),
             State::Header(_) if self.offset_bytes == 0 => "the file is empty".to_owned(),
             State::Header(_) => "it ends in a member's header".to_owned(),
             State::Body(_) => "it ends in a member's data".to_owned(),

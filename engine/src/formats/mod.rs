@@ -7,6 +7,7 @@ mod bzip2;
 pub mod codec;
 pub mod digest;
 pub mod foreign;
+mod fwtool;
 mod gzip;
 pub mod md5sums;
 pub mod partition;

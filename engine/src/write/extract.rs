@@ -8,7 +8,7 @@ use super::tar_limits::Needs;
 use super::tar_tree::{self, Place};
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
-use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits};
+use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::printable;
@@ -33,7 +33,16 @@ pub(super) struct Expected {
 /// Everything that was extracted, by resolved path.
 pub(super) type Manifest = BTreeMap<RelativePath, Expected>;
 
-/// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`.
+/// What came out of an archive.
+pub(super) struct Extracted {
+    /// All that must be there.
+    pub(super) manifest: Manifest,
+    /// What was left out or passed over, a line each.
+    pub(super) notes: Vec<String>,
+}
+
+/// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`. `names` are those that the check of the
+/// archive found.
 ///
 /// # Errors
 /// Errors of the archive and of the medium.
@@ -41,9 +50,10 @@ pub(super) fn extract(
     operation: &Operation<'_>,
     name: &str,
     content: &mut dyn Read,
+    names: &Names,
     volume: &dyn Volume,
     medium_len_bytes: u64,
-) -> Result<Manifest> {
+) -> Result<Extracted> {
     let mut extraction = Extraction {
         operation,
         name,
@@ -54,13 +64,13 @@ pub(super) fn extract(
         other_names: BTreeMap::new(),
         buffer: vec![0; operation.tuning.chunk_len_bytes],
     };
-    let mut reader = Reader::new(content, ReaderLimits::default());
+    let mut reader = Reader::with_names(content, ReaderLimits::default(), names.clone());
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
         extraction.entry(entry, &mut reader)?;
     }
     extraction.needs.check_not_empty(name)?;
     extraction.finish_directories()?;
-    Ok(extraction.manifest)
+    Ok(Extracted { manifest: extraction.manifest, notes: reader.remarks().lines() })
 }
 
 struct Extraction<'a> {

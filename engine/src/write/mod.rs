@@ -12,6 +12,7 @@ mod extract;
 mod fitted;
 mod image;
 mod medium;
+mod name_files;
 mod preflight;
 mod tar_check;
 mod tar_limits;

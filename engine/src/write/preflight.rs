@@ -13,7 +13,7 @@ use crate::companions::Promise;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder};
+use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, passed_over};
 use crate::formats::foreign;
 use crate::formats::partition;
 use crate::formats::sniff::{self, Content};
@@ -73,6 +73,8 @@ pub(super) fn check(
     let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
+    let passed_over = passed_over(image.name.compression, &mut file).map_err(Error::format(name.as_str()))?;
+    notes.extend(passed_over.map(str::to_owned));
     file.close()?;
     let mut content_len_bytes = match announced {
         DecodedLen::Known(len_bytes) => Some(len_bytes),

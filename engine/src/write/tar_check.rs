@@ -4,13 +4,14 @@
 use super::allowed::Allowed;
 use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
+use super::name_files::NameFiles;
 use super::tar_limits::Needs;
 use super::tar_rootfs;
 use super::tar_tree::Shape;
 use crate::error::{Error, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Digest, Hasher};
-use crate::formats::tar::{Reader, ReaderLimits};
+use crate::formats::tar::{Names, Reader, ReaderLimits};
 use crate::operation::{Operation, Progress};
 use replicator_hal::Volume;
 use std::io::{self, Read, Write};
@@ -27,6 +28,8 @@ pub struct TarFacts {
     pub data_len_bytes: u64,
     /// What is told in the result.
     pub notes: Vec<String>,
+    /// Users and groups that its ACLs only name.
+    pub names: Names,
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -96,7 +99,7 @@ pub(super) fn check_tar(
         .map_err(Error::format(name.as_str()))?;
     let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let (needs, tree) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let (needs, tree, names) = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
@@ -112,6 +115,7 @@ pub(super) fn check_tar(
         content_hash: tapped.hash,
         data_len_bytes: needs.data_len_bytes,
         notes,
+        names,
     })
 }
 
@@ -120,8 +124,9 @@ fn count(
     name: &str,
     content: &mut dyn Read,
     medium_len_bytes: u64,
-) -> Result<(Needs, Shape)> {
-    let mut reader = Reader::new(content, ReaderLimits::default());
+) -> Result<(Needs, Shape, Names)> {
+    let mut reader = Reader::collecting_names(content, ReaderLimits::default());
+    let mut name_files = NameFiles::default();
     let mut needs = Needs::default();
     let mut shape = Shape::default();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
@@ -131,6 +136,8 @@ fn count(
             let implied = implied_directory(path, entry.modified);
             needs.add(name, &implied, operation.tuning, medium_len_bytes)?;
         }
+        name_files.add(&entry, place.path, &mut reader).map_err(Error::format(name))?;
     }
-    Ok((needs, shape))
+    let names = name_files.resolve(name, &shape, &reader)?;
+    Ok((needs, shape, names))
 }

@@ -123,7 +123,9 @@ fn impossible(entry: &Entry) -> Option<&'static str> {
         return Some("an attribute that is too large");
     }
     // xattr(7): user attributes are for regular files and directories only.
-    let may_have_user = matches!(entry.kind, EntryKind::File { .. } | EntryKind::Directory);
+    // Those that an archive repeats with a hard link are of its first name, and judged there.
+    let may_have_user =
+        matches!(entry.kind, EntryKind::File { .. } | EntryKind::Directory | EntryKind::HardLink { .. });
     if !may_have_user && entry.xattrs.iter().any(|xattr| xattr.name.starts_with(b"user.")) {
         return Some("a user attribute on something else than a file or directory");
     }
@@ -177,6 +179,11 @@ mod tests {
             link(4095),
             with_xattr(file("a"), "user.a", 64 << 10),
             with_xattr(link(1), "security.selinux", 10),
+            with_xattr(
+                entry("h", EntryKind::HardLink { existing: RelativePath::parse("a").unwrap() }),
+                "user.a",
+                10,
+            ),
         ] {
             assert_eq!(code(&good), None, "{}", good.path);
         }

@@ -98,10 +98,35 @@ pub(super) fn linked(tree: &impl Tree, existing: &RelativePath) -> Result<Relati
     }
 }
 
+/// Where the file is that `path` leads to, through links; `None` if there is none.
+pub(super) fn file_at(tree: &impl Tree, path: &RelativePath) -> Option<RelativePath> {
+    let mut parent = follow(tree, &path.parent()?).ok()?;
+    let mut name = path.file_name()?.to_vec();
+    for _ in 0..LINKS_MAX {
+        let here = parent.path.join(&name).ok()?;
+        match tree.at(&here)? {
+            There::Other => return Some(here),
+            There::Directory => return None,
+            There::Link(text) => {
+                let split = text.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+                name = text[split..].to_vec();
+                parent = follow_from(tree, parent.path, &text[..split]).ok()?;
+            }
+        }
+    }
+    None
+}
+
 /// The directory that `path` leads to, following links also at its end.
 fn follow(tree: &impl Tree, path: &RelativePath) -> Result<Place, String> {
-    let mut end = Place::default();
-    let mut pending: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
+    follow_from(tree, RelativePath::root(), path.as_bytes())
+}
+
+/// The same for a text, from the directory `start`.
+fn follow_from(tree: &impl Tree, start: RelativePath, text: &[u8]) -> Result<Place, String> {
+    let start = if text.starts_with(b"/") { RelativePath::root() } else { start };
+    let mut end = Place { path: start, ..Place::default() };
+    let mut pending: VecDeque<Vec<u8>> = text.split(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
     let mut links = 0;
     while let Some(name) = pending.pop_front() {
         match &name[..] {
@@ -337,6 +362,25 @@ mod tests {
         ] {
             let told = made(entries).unwrap_err();
             assert!(told.contains(why), "{entries}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_through_links() {
+        let mut shape = Shape::default();
+        for text in
+            "usr/lib/passwd etc/passwd>../usr/lib/passwd etc/group>/usr/lib/g usr/lib/g>passwd a>a b>c"
+                .split(' ')
+        {
+            shape.add(&entry(text)).unwrap();
+        }
+        let at =
+            |path: &str| file_at(&shape, &RelativePath::parse(path).unwrap()).map(|path| path.to_string());
+        for path in ["usr/lib/passwd", "etc/passwd", "etc/group"] {
+            assert_eq!(at(path).as_deref(), Some("usr/lib/passwd"), "{path}");
+        }
+        for path in ["a", "b", "c", "etc", "etc/none", ""] {
+            assert_eq!(at(path), None, "{path}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! The file system is made where the partition will be, before any partition table says so: a medium that was not
 //! verified does not look bootable.
 
-use super::extract::{Manifest, extract};
+use super::extract::{Extracted, extract};
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::tar_check::{Tap, TarFacts};
@@ -55,7 +55,7 @@ pub(super) fn write(
     file_systems
         .format(&region, &format)
         .map_err(Error::hal(format!("making the file system on {label}")))?;
-    let manifest = mounted(operation, &region, Access::ReadWrite, |volume| {
+    let extracted = mounted(operation, &region, Access::ReadWrite, |volume| {
         fill(operation, drive, checked, facts, volume)
     })?;
     operation.step("flushing");
@@ -64,23 +64,23 @@ pub(super) fn write(
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
     let times = mounted(operation, &region, Access::ReadOnly, |volume| {
-        verify(operation, volume, &manifest, facts.data_len_bytes)
+        verify(operation, volume, &extracted.manifest, facts.data_len_bytes)
     })?;
     operation.short_step("writing the partition table");
     with_target(operation, checked, |target| {
         table::write(operation, target, &layout.patches, FaultyPart::Medium, label)
     })?;
+    let mut notes = extracted.notes;
+    if times.in_whole_seconds() {
+        notes.push("file times kept to the second".to_owned());
+    }
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,
         file_len_bytes: checked.image.file_len_bytes,
         content_md5: None,
         // Files are read back through a mount: direct reads of the device do not apply to them.
         cache_bypass: Some(CacheBypass::Dropped),
-        notes: if times.in_whole_seconds() {
-            vec!["file times kept to the second".to_owned()]
-        } else {
-            Vec::new()
-        },
+        notes,
     })
 }
 
@@ -130,7 +130,7 @@ fn fill(
     checked: &Checked,
     facts: &TarFacts,
     volume: &dyn Volume,
-) -> Result<Manifest> {
+) -> Result<Extracted> {
     let name = checked.image.name.to_string();
     let mut file = checked.image.open(operation, drive)?;
     let compute = operation.compute();
@@ -138,7 +138,7 @@ fn fill(
         .map_err(Error::format(name.as_str()))?;
     let progress = operation.progress("writing", Some(facts.content_len_bytes));
     let mut tap = Tap::new(content, Vec::new(), progress);
-    let manifest = extract(operation, &name, &mut tap, volume, checked.device.len_bytes)?;
+    let extracted = extract(operation, &name, &mut tap, &facts.names, volume, checked.device.len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     if tapped.hash != facts.content_hash || tapped.len_bytes != facts.content_len_bytes {
@@ -151,5 +151,5 @@ fn fill(
     }
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
-    Ok(manifest)
+    Ok(extracted)
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod reading;
 mod refusals;
 mod round_trips;
+mod trailers;
 
 use std::io::{self, Read, Write};
 use std::thread::ThreadId;

@@ -27,7 +27,9 @@ fn inline_reads_depend_on_the_file_only() {
             let mut buffer = vec![0; read_len];
             while reader.read(&mut buffer).unwrap() > 0 {}
             drop(reader);
-            assert_eq!(input.bytes_read(), file.len() as u64, "everything once");
+            // Metadata behind gzip data is known by the last 16 bytes of the file.
+            let end_len = if compression == Compression::Gzip { 16 } else { 0 };
+            assert_eq!(input.bytes_read(), file.len() as u64 + end_len, "everything once");
             seen.push(input.reads);
         }
         if compression != Compression::None {

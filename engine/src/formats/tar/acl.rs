@@ -3,7 +3,8 @@
 //! Text: entries `tag:qualifier:permissions[:number]`, apart by newlines (GNU tar) or commas (star, libarchive).
 //! Bytes: `linux/posix_acl_xattr.h`, version 2, little endian.
 
-use super::{FormatError, damaged, printable, unsupported};
+use super::names::Who;
+use super::{FormatError, damaged, printable};
 
 const VERSION: u32 = 2;
 const NO_ID: u32 = u32::MAX;
@@ -18,13 +19,19 @@ const OTHER: u16 = 0x20;
 /// An ACL's entries as tag, id, permissions.
 type Entries = Vec<(u16, u32, u16)>;
 
+/// Gives the number of a user or group that is only named.
+pub(super) type Number<'a> = dyn FnMut(Who, &[u8]) -> Result<u32, FormatError> + 'a;
+
+/// From the text to the attribute's bytes.
+pub(super) type Convert = fn(&[u8], &mut Number<'_>) -> Result<Option<Vec<u8>>, FormatError>;
+
 /// The bytes of `system.posix_acl_access`. `None` if it says no more than the file mode does; the kernel would not
 /// keep it.
 ///
 /// # Errors
-/// `Unsupported` if a user or group is only named; `Damaged` if the text is no ACL.
-pub(super) fn access(text: &[u8]) -> Result<Option<Vec<u8>>, FormatError> {
-    let entries = parse(text)?;
+/// Those of `number`; `Damaged` if the text is no ACL.
+pub(super) fn access(text: &[u8], number: &mut Number<'_>) -> Result<Option<Vec<u8>>, FormatError> {
+    let entries = parse(text, number)?;
     Ok((entries.len() > 3).then(|| encode(&entries)))
 }
 
@@ -32,18 +39,18 @@ pub(super) fn access(text: &[u8]) -> Result<Option<Vec<u8>>, FormatError> {
 ///
 /// # Errors
 /// As [`access`].
-pub(super) fn default(text: &[u8]) -> Result<Option<Vec<u8>>, FormatError> {
-    let entries = parse(text)?;
+pub(super) fn default(text: &[u8], number: &mut Number<'_>) -> Result<Option<Vec<u8>>, FormatError> {
+    let entries = parse(text, number)?;
     Ok((!entries.is_empty()).then(|| encode(&entries)))
 }
 
-fn parse(text: &[u8]) -> Result<Entries, FormatError> {
+fn parse(text: &[u8], number: &mut Number<'_>) -> Result<Entries, FormatError> {
     let mut entries = Entries::new();
     for entry in text.split(|byte| matches!(byte, b'\n' | b',')) {
         // GNU tar may note effective rights behind a hash sign.
         let entry = entry.split(|byte| *byte == b'#').next().unwrap_or(&[]).trim_ascii();
         if !entry.is_empty() {
-            entries.push(parse_entry(entry)?);
+            entries.push(parse_entry(entry, number)?);
         }
     }
     entries.sort_unstable();
@@ -51,7 +58,7 @@ fn parse(text: &[u8]) -> Result<Entries, FormatError> {
     Ok(entries)
 }
 
-fn parse_entry(entry: &[u8]) -> Result<(u16, u32, u16), FormatError> {
+fn parse_entry(entry: &[u8], number_of: &mut Number<'_>) -> Result<(u16, u32, u16), FormatError> {
     let bad = || damaged(format!("an ACL with the entry '{}'", printable(entry)));
     let fields: Vec<&[u8]> = entry.split(|byte| *byte == b':').collect();
     let (tag, qualifier, rights, number) = match fields[..] {
@@ -71,9 +78,11 @@ fn parse_entry(entry: &[u8]) -> Result<(u16, u32, u16), FormatError> {
         return Ok((plain, NO_ID, rights));
     }
     let tag = named.ok_or_else(bad)?;
-    let id = super::records::decimal(number.unwrap_or(qualifier)).ok_or_else(|| {
-        unsupported(format!("an ACL for the name '{}' without its number", printable(qualifier)))
-    })?;
+    let who = if tag == USER { Who::User } else { Who::Group };
+    let id = match super::records::decimal(number.unwrap_or(qualifier)) {
+        Some(id) => id,
+        None => number_of(who, qualifier)?.into(),
+    };
     let id = u32::try_from(id).ok().filter(|id| *id != NO_ID).ok_or_else(bad)?;
     Ok((tag, id, rights))
 }
@@ -127,7 +136,23 @@ pub(super) fn permission_bits(value: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unsupported;
     use super::*;
+
+    fn access(text: &[u8]) -> Result<Option<Vec<u8>>, FormatError> {
+        super::access(text, &mut number)
+    }
+
+    fn default(text: &[u8]) -> Result<Option<Vec<u8>>, FormatError> {
+        super::default(text, &mut number)
+    }
+
+    fn number(who: Who, name: &[u8]) -> Result<u32, FormatError> {
+        match (who, name) {
+            (Who::User, b"operator") => Ok(2570),
+            _ => Err(unsupported(format!("the name {}", printable(name)))),
+        }
+    }
 
     /// As the kernel gave it for `setfacl -m u:2570:r` on a file of mode 0644.
     const NUMERIC: &[u8] =
@@ -139,7 +164,8 @@ mod tests {
         for text in [
             "user::rw-\nuser:2570:r--\ngroup::r--\nmask::r--\nother::r--\n",
             "user::rw-,group::r--,other::r--,user:2570:r--,mask::r--",
-            "u::rw,g::r,o::r,u:operator:r:2570,m::r\t#effective:r--",
+            "u::rw,g::r,o::r,u:somebody:r:2570,m::r\t#effective:r--",
+            "u::rw,g::r,o::r,u:operator:r,m::r",
         ] {
             assert_eq!(access(text.as_bytes()).unwrap().as_deref(), Some(NUMERIC), "{text}");
             assert_eq!(default(text.as_bytes()).unwrap().as_deref(), Some(NUMERIC), "{text}");
@@ -163,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_numbers_and_broken_lists_are_refused() {
+    fn unknown_names_and_broken_lists_are_refused() {
         let named = access(b"user::rw-,user:alice:r--,group::r--,mask::r--,other::r--").unwrap_err();
         assert_eq!(named.code(), "F-UNSUPPORTED");
         assert!(named.to_string().contains("alice"));

@@ -45,25 +45,48 @@ impl Attributes {
             && self.selinux.is_none()
     }
 
-    /// The attributes, sorted by name. Where two forms tell of the same one, the raw form holds.
+    /// The attributes, sorted by name. Where two forms tell of the same one, the raw form holds. `number` gives that of a
+    /// user or group in an ACL, `strange` takes those that no Linux file system has.
     ///
     /// # Errors
     /// Those of [`acl::access`].
-    pub(super) fn into_xattrs(self) -> Result<Vec<Xattr>, FormatError> {
+    pub(super) fn into_xattrs(
+        self,
+        number: &mut acl::Number<'_>,
+        mut strange: impl FnMut(&[u8]),
+    ) -> Result<Vec<Xattr>, FormatError> {
         let mut merged = self.libarchive;
         merged.extend(self.schily);
-        let others = [
-            (&b"system.posix_acl_access"[..], self.acl_access.as_deref().map(acl::access)),
-            (b"system.posix_acl_default", self.acl_default.as_deref().map(acl::default)),
-            (b"security.selinux", self.selinux.map(|context| Ok(Some(context)))),
-        ];
-        for (name, value) in others {
-            if let Some(value) = value.transpose()?.flatten() {
-                merged.entry(name.to_vec()).or_insert(value);
+        // Texts are not even looked at where the raw form is there: the names in them may be those of another system.
+        for (name, text, convert) in [
+            (&b"system.posix_acl_access"[..], self.acl_access, acl::access as acl::Convert),
+            (b"system.posix_acl_default", self.acl_default, acl::default),
+        ] {
+            if let Some(text) = text.filter(|_| !merged.contains_key(name)) {
+                merged.extend(convert(&text, number)?.map(|value| (name.to_vec(), value)));
             }
         }
+        if let Some(context) = self.selinux {
+            merged.entry(b"security.selinux".to_vec()).or_insert(context);
+        }
+        merged.retain(|name, _| {
+            let known = is_of_linux(name);
+            if !known {
+                strange(name);
+            }
+            known
+        });
         Ok(merged.into_iter().map(|(name, value)| Xattr { name, value }).collect())
     }
+}
+
+/// Whether the name is in one of the namespaces of xattr(7), and of those that only the file system itself understands
+/// one of the two that ext4 does. Others are properties of another file system (`btrfs.compression`) or another system
+/// (`com.apple.quarantine`), and no kernel takes them.
+fn is_of_linux(name: &[u8]) -> bool {
+    let has = |prefix: &&[u8]| name.len() > prefix.len() && name.starts_with(prefix);
+    [&b"user."[..], b"trusted.", b"security."].iter().any(has)
+        || matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default")
 }
 
 /// The pax key of an attribute. GNU tar escapes the two characters that a key cannot hold or that begin an escape.
@@ -172,8 +195,16 @@ mod tests {
             assert!(attributes.record(key.as_bytes(), value).unwrap(), "{key}");
         }
         assert!(!attributes.record(b"mtime", b"1").unwrap());
-        let found: Vec<_> =
-            attributes.into_xattrs().unwrap().into_iter().map(|x| (x.name, x.value)).collect();
+        for name in ["com.apple.quarantine", "btrfs.compression", "system.nfs4_acl", "user."] {
+            assert!(attributes.record(format!("SCHILY.xattr.{name}").as_bytes(), b"x").unwrap());
+        }
+        let mut strange = Vec::new();
+        let found = attributes.into_xattrs(&mut |_, _| Ok(7), |name| strange.push(name.to_vec())).unwrap();
+        assert_eq!(
+            strange,
+            [&b"btrfs.compression"[..], b"com.apple.quarantine", b"system.nfs4_acl", b"user."]
+        );
+        let found: Vec<_> = found.into_iter().map(|x| (x.name, x.value)).collect();
         let expected = [
             (&b"security.selinux"[..], &b"u:r:t\0"[..]),
             (b"system.posix_acl_access", b"bytes"),

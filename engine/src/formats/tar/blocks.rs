@@ -1,5 +1,6 @@
 //! The archive as a stream of blocks with a position, so that every error can say where.
 
+use super::trailer::Index;
 use super::{BLOCK_BYTES, BLOCK_LEN, FORMAT, FormatError, truncated};
 use std::io::{self, Read};
 
@@ -86,20 +87,35 @@ impl<R: Read> Blocks<R> {
         Ok(())
     }
 
-    /// Reads to the end of the input, which must be zeros in whole blocks.
-    pub(super) fn drain_zeros(&mut self) -> Result<(), FormatError> {
+    /// Reads to the end of the input: zeros in whole blocks, and behind them an index of pixz if there is one. Whether
+    /// there was.
+    pub(super) fn drain(&mut self) -> Result<bool, FormatError> {
         let mut buffer = [0; SKIP_BYTES];
+        let mut index: Option<Index> = None;
+        let mut offset_bytes = 0;
         loop {
             let start = self.offset_bytes;
             let len = self.fill(&mut buffer)?;
-            if let Some(at) = buffer[..len].iter().position(|byte| *byte != 0) {
-                return Err(FormatError::TrailingData { format: FORMAT, offset_bytes: start + at as u64 });
+            let mut rest = &buffer[..len];
+            if index.is_none() {
+                let zeros = rest.iter().take_while(|byte| **byte == 0).count();
+                if zeros < rest.len() {
+                    offset_bytes = start + zeros as u64;
+                    index = Some(Index::new(offset_bytes));
+                    rest = &rest[zeros..];
+                }
+            }
+            if let Some(index) = &mut index {
+                if !index.takes(rest) {
+                    return Err(FormatError::TrailingData { format: FORMAT, offset_bytes });
+                }
             }
             if len < buffer.len() {
-                return if self.offset_bytes % BLOCK_LEN == 0 {
-                    Ok(())
-                } else {
-                    Err(self.cut("a whole block"))
+                return match index {
+                    Some(index) if index.is_whole() => Ok(true),
+                    Some(_) => Err(FormatError::TrailingData { format: FORMAT, offset_bytes }),
+                    None if self.offset_bytes % BLOCK_LEN == 0 => Ok(false),
+                    None => Err(self.cut("a whole block")),
                 };
             }
         }

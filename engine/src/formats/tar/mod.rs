@@ -13,14 +13,19 @@ mod encode;
 mod entry;
 mod extended;
 mod header;
+mod names;
 mod number;
 mod reader;
 mod records;
+mod remarks;
 mod sparse;
+mod trailer;
 mod writer;
 
 pub use entry::{Entry, EntryKind};
+pub use names::{Names, Wanted, Who};
 pub use reader::{Reader, ReaderLimits};
+pub use remarks::Remarks;
 pub use writer::Writer;
 
 use super::FormatError;

@@ -9,12 +9,16 @@
 //!   others only its length, and a wrong guess reads file content as headers).
 //! - The mode of a file with an ACL is what the kernel shows for that ACL.
 //! - Types that are not known, parts of multi-volume or incremental archives: `Unsupported`. Volume labels: passed over.
+//! - Users and groups in ACLs that have no number: see [`Reader::collecting_names`].
+//! - Extended attributes that are none of Linux are left out, and reported.
 //! - The end is two zero blocks; then zeros only, which are read to the end of the input, so that a decoder below
-//!   checks its trailer. Data after the end is never looked at as entries.
+//!   checks its trailer, or the index that pixz makes. Data after the end is never looked at as entries.
 
 use super::blocks::Blocks;
 use super::extended::{Extended, Globals};
 use super::header::{Header, until_nul};
+use super::names::{Names, Source, Wanted};
+use super::remarks::Remarks;
 use super::{
     BLOCK_BYTES, Entry, EntryKind, FORMAT, FormatError, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, acl, damaged,
     in_entry, padding, printable, sparse, unsupported,
@@ -43,6 +47,8 @@ pub struct Reader<R> {
     blocks: Blocks<R>,
     limits: ReaderLimits,
     globals: Globals,
+    names: Source,
+    remarks: Remarks,
     body: Body,
     state: State,
 }
@@ -74,10 +80,40 @@ struct Pending {
 impl<R: Read> Reader<R> {
     /// Reads from the current place of `inner`, which should be buffered or a decoder.
     pub fn new(inner: R, limits: ReaderLimits) -> Self {
+        Self::with_source(inner, limits, Source::Known(Names::default()))
+    }
+
+    /// As [`Reader::new`], for an archive that names users and groups.
+    pub fn with_names(inner: R, limits: ReaderLimits, names: Names) -> Self {
+        Self::with_source(inner, limits, Source::Known(names))
+    }
+
+    /// As [`Reader::new`], for a first pass: names are collected for [`Reader::wanted`], and the ACLs of entries that have
+    /// one have made-up numbers.
+    pub fn collecting_names(inner: R, limits: ReaderLimits) -> Self {
+        Self::with_source(inner, limits, Source::Collecting(Vec::new()))
+    }
+
+    /// The names that need a number, after a pass that collects them.
+    pub fn wanted(&self) -> &[Wanted] {
+        match &self.names {
+            Source::Known(_) => &[],
+            Source::Collecting(wanted) => wanted,
+        }
+    }
+
+    /// What was left out so far, and what of the archive was passed over.
+    pub fn remarks(&self) -> &Remarks {
+        &self.remarks
+    }
+
+    fn with_source(inner: R, limits: ReaderLimits, names: Source) -> Self {
         Self {
             blocks: Blocks::new(inner),
             limits,
             globals: Globals::default(),
+            names,
+            remarks: Remarks::default(),
             body: Body::default(),
             state: State::Reading,
         }
@@ -187,7 +223,10 @@ impl<R: Read> Reader<R> {
         if !is_zero(&self.blocks.expect_block("the second half of the end mark")?) {
             return Err(damaged(format!("a single zero block before byte {offset_bytes} is no end mark")));
         }
-        self.blocks.drain_zeros()
+        if self.blocks.drain()? {
+            self.remarks.say("passed over the index of files that pixz put behind the archive");
+        }
+        Ok(())
     }
 
     /// The bytes of an extended header, within what the limit leaves for this entry.
@@ -246,7 +285,13 @@ impl<R: Read> Reader<R> {
         if matches!(&kind, EntryKind::HardLink { existing } if *existing == path) {
             return Err(damaged("a hard link to itself"));
         }
-        let xattrs = extended.attributes.into_xattrs()?;
+        let (names, remarks) = (&mut self.names, &mut self.remarks);
+        let xattrs =
+            extended.attributes.into_xattrs(&mut |who, name| names.number(who, name, raw_path), |name| {
+                remarks.left_out("extended attributes that Linux does not have", || {
+                    format!("{} of {}", printable(name), printable(raw_path))
+                });
+            })?;
         Ok(Entry { path, kind, mode: mode_with_acl(mode, &xattrs), owner, modified, xattrs })
     }
 

@@ -31,6 +31,7 @@ mod error;
 mod ext_shape;
 mod filesystem;
 mod firmware;
+mod flags;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
@@ -55,6 +56,7 @@ pub use filesystem::{
     UsedMap, Uuid,
 };
 pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
+pub use flags::InodeFlags;
 pub use led_state::LedState;
 pub use leds::{Led, Leds, Status, level};
 pub use path::{InvalidPath, RelativePath};

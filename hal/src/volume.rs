@@ -4,7 +4,7 @@
 //! the way is `SymlinkInPath`. Where following is wanted, [`Volume::resolve`] does it once, inside of the root, and gives
 //! a path without links. A new name is durable after `sync_dir` of its directory, new content after `sync` of the file.
 
-use crate::{Access, FileSystemKind, RelativePath, Result, Timestamp};
+use crate::{Access, FileSystemKind, InodeFlags, RelativePath, Result, Timestamp};
 use std::ops::Range;
 
 /// Names a mounted volume for as long as it is mounted.
@@ -241,6 +241,19 @@ pub trait Volume: Send + Sync {
     /// # Errors
     /// As [`Volume::set_owner`]; `NoSpace` if it does not fit.
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()>;
+
+    /// Inode flags of the entry itself. Only files and directories have some, and not on every file system.
+    ///
+    /// # Errors
+    /// As [`Volume::metadata`].
+    fn flags(&self, path: &RelativePath) -> Result<InodeFlags>;
+
+    /// Sets exactly these inode flags. What is immutable, or may only grow, refuses every change with
+    /// `PermissionDenied`, and so does its directory for its name; only its flags can be changed: set them last.
+    ///
+    /// # Errors
+    /// As [`Volume::set_owner`]; `Unsupported` if the file system does not have one of them: then nothing is changed.
+    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()>;
 
     /// Renames within the volume, replacing a file at `to`.
     ///

@@ -6,8 +6,8 @@ use crate::op::Op;
 use crate::simfs::{Kind, Outcome, Refusal};
 use crate::storage::{Layer, Mounted, OpenFile};
 use replicator_hal::{
-    Access, Capabilities, DirectoryEntry, ErrorKind, FileKind, Metadata, NodeKind, Owner, RelativePath,
-    Result, Space, Timestamp, Volume, VolumeFile, VolumeId, Xattr,
+    Access, Capabilities, DirectoryEntry, ErrorKind, FileKind, InodeFlags, Metadata, NodeKind, Owner,
+    RelativePath, Result, Space, Timestamp, Volume, VolumeFile, VolumeId, Xattr,
 };
 use std::sync::Arc;
 
@@ -91,6 +91,9 @@ impl SimVolume {
                     mounted.require_writable()?;
                 }
                 let inode = find(mounted, now)?;
+                if name == "open-write" {
+                    mounted.fs.refuse_locked(inode)?;
+                }
                 match mounted.fs.inode(inode).map(|node| node.kind) {
                     Some(FileKind::File) => Ok(inode),
                     Some(FileKind::Directory) => {
@@ -245,6 +248,14 @@ impl Volume for SimVolume {
 
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
         self.change("set-xattr", path, |mounted, _| mounted.fs.set_xattr(path, xattr))
+    }
+
+    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
+        self.look("flags", path, |mounted| mounted.fs.flags(path))
+    }
+
+    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
+        self.change("set-flags", path, |mounted, _| mounted.fs.set_flags(path, flags))
     }
 
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {

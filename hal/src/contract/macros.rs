@@ -81,6 +81,8 @@ macro_rules! contract_tests {
             owners_are_kept_for_the_entry_itself
             a_new_owner_clears_setuid
             device_nodes_are_made_and_never_opened
+            inode_flags_are_kept_for_the_entry_itself
+            what_is_locked_refuses_every_change
             free_space_never_grows_while_a_file_does
             a_removed_file_gives_its_space_back_when_it_is_closed
             a_full_volume_keeps_a_prefix
@@ -224,6 +226,7 @@ mod tests {
             include_str!("tasks.rs"),
             include_str!("volume/attributes.rs"),
             include_str!("volume/content.rs"),
+            include_str!("volume/flags.rs"),
             include_str!("volume/links.rs"),
             include_str!("volume/names.rs"),
             include_str!("volume/states.rs"),

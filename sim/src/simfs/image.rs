@@ -150,6 +150,7 @@ fn encode_inode(writer: &mut Writer, number: u64, inode: &Inode) {
     writer.number(u64::from(inode.device.0));
     writer.number(u64::from(inode.device.1));
     writer.bytes(&inode.text);
+    writer.number(u64::from(inode.flags));
     writer.number(inode.len_bytes);
     writer.number(inode.xattrs.len() as u64);
     for (name, value) in &inode.xattrs {
@@ -199,6 +200,7 @@ fn decode_inode(reader: &mut Reader, superblock: &Superblock) -> Option<(u64, In
     inode.modified = Timestamp { seconds, nanos: reader.number_u32()? };
     inode.device = (reader.number_u32()?, reader.number_u32()?);
     inode.text = reader.bytes()?;
+    inode.flags = reader.number_u32()?;
     inode.len_bytes = reader.number()?;
     for _ in 0..reader.number()? {
         inode.xattrs.insert(reader.bytes()?, reader.bytes()?);

@@ -13,6 +13,7 @@
 
 mod crash;
 mod data;
+mod flags;
 mod image;
 mod names;
 mod profile;
@@ -148,6 +149,8 @@ pub struct Inode {
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
+    /// Inode flags, by the kernel's numbers.
+    pub flags: u32,
     /// Owner.
     pub owner: Owner,
     /// Last change of the content.
@@ -173,6 +176,7 @@ impl Inode {
         Self {
             kind,
             mode: mode & 0o7777,
+            flags: 0,
             owner: Owner::default(),
             modified,
             device: (0, 0),

@@ -58,6 +58,9 @@ impl SimFs {
         }
         match self.entry(directory, name)? {
             Some(_) => refuse(ErrorKind::AlreadyExists, "the name is taken"),
+            None if self.refuse_immutable(directory).is_err() => {
+                refuse(ErrorKind::PermissionDenied, "its directory is immutable")
+            }
             None => Ok((directory, name)),
         }
     }
@@ -157,6 +160,7 @@ impl SimFs {
         if self.live_inode(inode)?.kind == FileKind::Directory {
             return refuse(ErrorKind::PermissionDenied, "a directory has one name");
         }
+        self.refuse_locked(inode)?;
         self.change(inode)?.links += 1;
         let change = self.set_entry(directory, name, Some(inode), now)?;
         self.pending.push_back(vec![change]);
@@ -190,6 +194,8 @@ impl SimFs {
             (true, true) => self.refuse_unless_empty(inode)?,
             (false, false) => {}
         }
+        self.refuse_locked(parent)?;
+        self.refuse_locked(inode)?;
         let change = self.set_entry(parent, name, None, now)?;
         self.pending.push_back(vec![change]);
         self.unlink(inode)
@@ -232,6 +238,13 @@ impl SimFs {
         if replaced == Some(inode) && (!same_entry || from_name == to_name) {
             // Two names of one file: POSIX does nothing.
             return Ok(());
+        }
+        self.refuse_locked(from_directory)?;
+        self.refuse_locked(inode)?;
+        self.refuse_immutable(to_directory)?;
+        if let Some(target) = replaced {
+            self.refuse_locked(to_directory)?;
+            self.refuse_locked(target)?;
         }
         let mut changes = Vec::new();
         if kind.capabilities().atomic_replace || replaced.is_none() || same_entry {
@@ -338,6 +351,7 @@ impl SimFs {
     pub fn set_owner(&mut self, path: &RelativePath, owner: Owner) -> Outcome<()> {
         self.require_unix()?;
         let inode = self.lookup(path)?;
+        self.refuse_locked(inode)?;
         let node = self.change(inode)?;
         node.owner = owner;
         if node.kind == FileKind::File {
@@ -354,6 +368,7 @@ impl SimFs {
     pub fn set_mode(&mut self, path: &RelativePath, mode: u32) -> Outcome<()> {
         self.require_unix()?;
         let inode = self.lookup(path)?;
+        self.refuse_locked(inode)?;
         let node = self.change(inode)?;
         if node.kind == FileKind::Symlink {
             return refuse(ErrorKind::SymlinkInPath, "a symlink has no mode");
@@ -371,6 +386,7 @@ impl SimFs {
             return refuse(ErrorKind::InvalidInput, "a second has 1,000,000,000 nanoseconds");
         }
         let inode = self.lookup(path)?;
+        self.refuse_locked(inode)?;
         let rounded = self.superblock.kind.round_time(modified);
         self.change(inode)?.modified = rounded;
         Ok(())
@@ -398,6 +414,7 @@ impl SimFs {
         if !known.iter().any(|prefix| xattr.name.starts_with(prefix)) {
             return refuse(ErrorKind::Unsupported, "no such namespace of attributes");
         }
+        self.refuse_locked(inode)?;
         let node = self.change(inode)?;
         // The kernel asks this before all else.
         if xattr.value.len() > XATTR_LEN_MAX {

@@ -1,8 +1,9 @@
 //! A board on which files and volumes are never synced, though every sync says that it worked.
 
 use replicator_hal::{
-    Access, Board, Capabilities, DirectoryEntry, FileSystem, FileSystems, Format, Fsck, Metadata, NodeKind,
-    Owner, Region, RelativePath, Result, Space, Timestamp, UsedMap, Volume, VolumeFile, VolumeId, Xattr,
+    Access, Board, Capabilities, DirectoryEntry, FileSystem, FileSystems, Format, Fsck, InodeFlags, Metadata,
+    NodeKind, Owner, Region, RelativePath, Result, Space, Timestamp, UsedMap, Volume, VolumeFile, VolumeId,
+    Xattr,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ impl Volume for ForgetfulVolume {
         set_modified(path: &RelativePath, modified: Timestamp) -> Result<()>;
         xattrs(path: &RelativePath) -> Result<Vec<Xattr>>;
         set_xattr(path: &RelativePath, xattr: &Xattr) -> Result<()>;
+        flags(path: &RelativePath) -> Result<InodeFlags>;
+        set_flags(path: &RelativePath, flags: InodeFlags) -> Result<()>;
         rename(from: &RelativePath, to: &RelativePath) -> Result<()>;
         remove_file(path: &RelativePath) -> Result<()>;
         remove_dir(path: &RelativePath) -> Result<()>;

@@ -2,12 +2,14 @@
 
 mod attributes;
 mod content;
+mod flags;
 mod links;
 mod names;
 mod states;
 
 pub use attributes::*;
 pub use content::*;
+pub use flags::*;
 pub use links::*;
 pub use names::*;
 pub use states::*;

@@ -9,6 +9,7 @@
 
 mod attributes;
 mod file;
+mod flags;
 mod names;
 mod resolve;
 mod volume;

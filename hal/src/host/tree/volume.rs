@@ -2,8 +2,8 @@
 
 use super::Tree;
 use crate::{
-    Access, Capabilities, DirectoryEntry, Metadata, NodeKind, Owner, RelativePath, Result, Space, Timestamp,
-    Volume, VolumeFile, VolumeId, Xattr,
+    Access, Capabilities, DirectoryEntry, InodeFlags, Metadata, NodeKind, Owner, RelativePath, Result, Space,
+    Timestamp, Volume, VolumeFile, VolumeId, Xattr,
 };
 use std::sync::Arc;
 
@@ -145,6 +145,14 @@ impl<M: Mount> Volume for TreeVolume<M> {
 
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
         self.tree.set_xattr(path, xattr)
+    }
+
+    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
+        self.tree.flags(path)
+    }
+
+    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
+        self.tree.set_flags(path, flags)
     }
 
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {

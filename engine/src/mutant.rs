@@ -55,6 +55,8 @@ mutants! {
     NoReadBack "no-read-back" "S6";
     /// A directory in a tarball replaces a link to one.
     LinksAreReplaced "links-are-replaced" "S6";
+    /// A capture forgets inode flags.
+    FlagsAreForgotten "flags-are-forgotten" "S6";
     /// What was read back of a bootloader is not looked at.
     BootloaderIsNotCompared "bootloader-is-not-compared" "S6";
     /// An updater's exit status is believed.

@@ -110,6 +110,7 @@ fn sample() -> Vec<u8> {
             owner: Owner { uid: 3_000_000, gid: 1 },
             modified: Timestamp { seconds: -1, nanos: 5 },
             xattrs: vec![Xattr { name: b"user.x".to_vec(), value: b"\n\0".to_vec() }],
+            flags: replicator_hal::InodeFlags::NO_DUMP,
             kind,
         };
         writer.append(&entry).unwrap();

@@ -25,6 +25,7 @@ fn entry(path: &[u8], kind: EntryKind, mode: u32) -> Entry {
         owner: Owner { uid: 1234, gid: 4321 },
         modified: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         xattrs: Vec::new(),
+        flags: replicator_hal::InodeFlags::none(),
     }
 }
 

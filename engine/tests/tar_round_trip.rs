@@ -4,7 +4,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use replicator_engine::formats::tar::{Entry, EntryKind, Reader, ReaderLimits, Writer};
-use replicator_hal::{NodeKind, Owner, RelativePath, Timestamp, Xattr};
+use replicator_hal::{InodeFlags, NodeKind, Owner, RelativePath, Timestamp, Xattr};
 use std::io;
 use std::ops::Range;
 
@@ -123,14 +123,19 @@ fn entry() -> impl Strategy<Value = Entry> {
     let seconds = prop_oneof![0_i64..1 << 33, -10_i64..10, any::<i64>()];
     let nanos = prop_oneof![Just(0_u32), 0_u32..1_000_000_000];
     let modified = (seconds, nanos).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
-    (path(), kind(), 0_u32..=0o7777, owner, modified, xattrs())
-        .prop_map(|(path, kind, mode, owner, modified, xattrs)| Entry {
+    let flags = prop_oneof![Just(0_u32), any::<u32>()].prop_map(|bits| {
+        let unsaid = InodeFlags::NO_COMPRESS.with(InodeFlags::DIRECT_ACCESS);
+        InodeFlags::from_bits(bits).without(unsaid)
+    });
+    (path(), kind(), 0_u32..=0o7777, owner, modified, xattrs(), flags)
+        .prop_map(|(path, kind, mode, owner, modified, xattrs, flags)| Entry {
             path,
             kind,
             mode,
             owner,
             modified,
             xattrs,
+            flags,
         })
         .prop_filter(
             "no link to itself",
@@ -168,6 +173,7 @@ fn plain(path: &str, kind: EntryKind) -> Entry {
         owner: Owner { uid: 0, gid: 0 },
         modified: Timestamp { seconds: 1_700_000_000, nanos: 0 },
         xattrs: Vec::new(),
+        flags: InodeFlags::none(),
     }
 }
 

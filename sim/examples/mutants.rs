@@ -33,6 +33,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::SourceWithoutClaim => &["capture-held-elsewhere"],
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],
         Mutant::LinksAreReplaced => &["write-tarball-overlay-keeps-links"],
+        Mutant::FlagsAreForgotten => &["capture-single-partition-sd"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],
         Mutant::NothingIsFine => &["capture-nothing-is-failure"],
         Mutant::DanglingSidecarIsNone => &["write-dangling-sidecar"],

@@ -4,7 +4,7 @@ use crate::pages::{Pages, SECTOR_LEN};
 use crate::partitions::make_mbr;
 use crate::random::{FOLD_START, fold};
 use crate::simfs::{Backing, Damage, Kind, Outcome, SimFs, Superblock};
-use replicator_hal::{Error, ErrorKind, FileKind, Owner, RelativePath, Result, Timestamp, Xattr};
+use replicator_hal::{Error, ErrorKind, FileKind, InodeFlags, Owner, RelativePath, Result, Timestamp, Xattr};
 
 /// What an entry of a file system is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,12 +42,22 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Extended attributes.
     pub xattrs: Vec<Xattr>,
+    /// Inode flags; set when everything is there.
+    pub flags: InodeFlags,
 }
 
 impl Entry {
     fn new(path: &str, node: Node, mode: u32) -> Self {
         let modified = Timestamp { seconds: 1_600_000_000, nanos: 0 };
-        Self { path: path.to_owned(), node, mode, owner: Owner::default(), modified, xattrs: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            node,
+            mode,
+            owner: Owner::default(),
+            modified,
+            xattrs: Vec::new(),
+            flags: InodeFlags::none(),
+        }
     }
 
     /// A regular file, mode 0644.
@@ -81,6 +91,13 @@ impl Entry {
     #[must_use]
     pub fn owner(mut self, uid: u32, gid: u32) -> Self {
         self.owner = Owner { uid, gid };
+        self
+    }
+
+    /// The same with these inode flags.
+    #[must_use]
+    pub fn flags(mut self, flags: InodeFlags) -> Self {
+        self.flags = flags;
         self
     }
 
@@ -280,6 +297,9 @@ impl FileSystemContent {
         for entry in &self.removed {
             fs.remove(&parse(&entry.path)?, entry.node == Node::Directory, entry.modified)
                 .map_err(refused)?;
+        }
+        for entry in self.entries.iter().filter(|entry| !entry.flags.is_empty()) {
+            fs.set_flags(&parse(&entry.path)?, entry.flags).map_err(refused)?;
         }
         fs.sync(&mut backing).map_err(refused)?;
         let superblock = Superblock { dirty: self.dirty, damage: self.damage, ..fs.superblock().clone() };

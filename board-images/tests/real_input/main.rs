@@ -14,6 +14,7 @@ mod clone;
 mod devices;
 mod dialects;
 mod failures;
+mod flags;
 mod foreign;
 mod held;
 mod images;

@@ -87,7 +87,8 @@ impl Job<'_> {
             ));
         }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
-        let (image_name, packed, cache_bypass) = self.pack(&layout, &unused, &image, roots.first())?;
+        let (image_name, packed, cache_bypass) =
+            self.pack(&layout, &unused, &image, roots.first(), &mut notes)?;
         self.commit(&image_name, &packed)?;
         let done = Done {
             content_len_bytes: packed.content_len_bytes,
@@ -152,6 +153,7 @@ impl Job<'_> {
         unused: &[Range<u64>],
         image: &RelativePath,
         rootfs: Option<&Rootfs>,
+        notes: &mut Vec<String>,
     ) -> Result<(ImageName, Packed, CacheBypass)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
@@ -165,7 +167,7 @@ impl Job<'_> {
         let mut file = work.create(operation, &path)?;
         let packed = match tree {
             Some(rootfs) => with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
-                pack_tar::pack(operation, volume, xz.as_ref(), &mut *file)
+                pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
             })?,
             None => pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?,
         };

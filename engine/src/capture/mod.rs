@@ -13,6 +13,7 @@ mod commit;
 mod copy;
 mod free_space;
 mod layout;
+mod locks;
 mod medium;
 mod mounted;
 mod pack_disk;

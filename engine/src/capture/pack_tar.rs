@@ -1,6 +1,7 @@
 //! The files of the root file system as a tar archive.
 //!
-//! Everything a Linux file system keeps is kept: owners, modes, times, hard links, holes, device nodes, attributes.
+//! Everything a Linux file system keeps is kept: owners, modes, times, hard links, holes, device nodes, attributes, inode
+//! flags.
 //! Sockets are left out, as by every tar: only the program that listens on one can make it.
 
 use super::packer::{Packed, Packer};
@@ -8,9 +9,12 @@ use super::tree;
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::codec::XzSettings;
-use crate::formats::tar::{self, Entry, EntryKind, Writer};
+use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
+use crate::mutant::Mutant;
 use crate::operation::Operation;
-use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Volume, VolumeFile};
+use replicator_hal::{
+    self as hal, FileKind, InodeFlags, Metadata, NodeKind, RelativePath, Volume, VolumeFile,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -20,6 +24,7 @@ pub(super) fn pack(
     volume: &dyn Volume,
     xz: Option<&XzSettings>,
     file: &mut dyn VolumeFile,
+    notes: &mut Vec<String>,
 ) -> Result<Packed> {
     let mut archive = Archive {
         operation,
@@ -27,11 +32,13 @@ pub(super) fn pack(
         writer: Writer::new(Packer::new(operation, file, xz, None)?),
         names: BTreeMap::new(),
         entries: 0,
+        remarks: Remarks::default(),
         buffer: vec![0; operation.tuning.chunk_len_bytes.max(1)],
     };
     let root = RelativePath::root();
     archive.add(&root)?;
     tree::walk(operation, volume, &root, |path, _| archive.add(path))?;
+    notes.extend(archive.remarks.lines());
     archive.writer.finish().map_err(Error::io("the image"))?.finish()
 }
 
@@ -42,6 +49,7 @@ struct Archive<'a> {
     /// First names of files that have several, by inode.
     names: BTreeMap<u64, RelativePath>,
     entries: u64,
+    remarks: Remarks,
     buffer: Vec<u8>,
 }
 
@@ -80,6 +88,14 @@ impl Archive<'_> {
             EntryKind::HardLink { .. } => Vec::new(),
             _ => operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
         };
+        let flags = match &kind {
+            EntryKind::File { .. } | EntryKind::Directory
+                if !operation.mutated(Mutant::FlagsAreForgotten) =>
+            {
+                operation.retry(|| volume.flags(path)).map_err(Error::hal(doing()))?
+            }
+            _ => InodeFlags::none(),
+        };
         let entry = Entry {
             path: path.clone(),
             kind,
@@ -87,7 +103,11 @@ impl Archive<'_> {
             owner: metadata.owner,
             modified: metadata.modified,
             xattrs,
+            flags,
         };
+        if !entry.unsaid_flags().is_empty() {
+            self.remarks.left_out("inode flags that a tarball cannot hold", || format!("of /{path}"));
+        }
         self.writer.append(&entry).map_err(Error::io(doing()))?;
         match opened {
             Some((file, data)) => self.add_data(path, file, &data),

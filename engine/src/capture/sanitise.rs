@@ -7,6 +7,7 @@ pub(super) mod apply;
 mod hooks;
 mod swap_files;
 
+use super::locks::Locks;
 use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
@@ -61,6 +62,7 @@ pub(super) fn sanitise(
     volume: &dyn Volume,
 ) -> Result<Vec<String>> {
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
+    let locks = Locks::lift(operation, volume)?;
     hook("sanitise-before")?;
     for makes_files in [false, true] {
         for (number, rule) in rules.rules.iter().enumerate() {
@@ -78,6 +80,7 @@ pub(super) fn sanitise(
     let swap_files = swap_files::clear_all(operation, volume)?;
     write_version(capture, operation, volume)?;
     checksums::write_list(operation, volume)?;
+    locks.restore(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
     Ok(swap_files::note(&swap_files).into_iter().collect())

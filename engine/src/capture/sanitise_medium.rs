@@ -2,6 +2,7 @@
 //! report; and a line for what stays as it is.
 
 use super::beside::{self, Mounts, View};
+use super::locks::Locks;
 use super::mounted::with_mounted;
 use super::rootfs::Rootfs;
 use super::sanitise::apply::{self, Base};
@@ -178,6 +179,7 @@ impl SanitiseMedium<'_> {
         }
         operation.step(&format!("sanitising {}", part.slot));
         let result = with_mounted(operation, &region, Access::ReadWrite, |volume| {
+            let locks = Locks::lift(operation, volume)?;
             for (number, base) in tasks {
                 operation.board.leds.renew(operation.tuning.tool_lease);
                 let rule = &self.rules.rules[*number];
@@ -187,6 +189,7 @@ impl SanitiseMedium<'_> {
                     matched.insert(*number);
                 }
             }
+            locks.restore(operation, volume)?;
             volume.sync().map_err(Error::hal("syncing the image"))
         });
         match result {

@@ -1,18 +1,19 @@
 //! Extracting a tarball into a fresh file system, and noting what must be there afterwards.
 //!
 //! Owners come first, then modes, attributes and times, because the kernel clears setuid and capabilities when the owner
-//! changes. Directories get theirs last, deepest first, because extracting into them changes their times. Where an entry
+//! changes. Directories get theirs last, deepest first, because extracting into them changes their times, and after them
+//! come inode flags, because nothing can be changed in what is immutable. Where an entry
 //! goes is decided by [`tar_tree`], without asking the volume: no path that it is asked for has a symlink in it.
 
 use super::tar_limits::Needs;
 use super::tar_tree::{self, Place};
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
-use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
+use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits, Remarks};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::printable;
-use replicator_hal::{self as hal, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Volume};
+use replicator_hal::{self as hal, ErrorKind, FileKind, InodeFlags, Owner, RelativePath, Timestamp, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::Range;
@@ -70,7 +71,9 @@ pub(super) fn extract(
     }
     extraction.needs.check_not_empty(name)?;
     extraction.finish_directories()?;
-    Ok(Extracted { manifest: extraction.manifest, notes: reader.remarks().lines() })
+    let mut remarks = reader.remarks().clone();
+    extraction.set_flags(&mut remarks)?;
+    Ok(Extracted { manifest: extraction.manifest, notes: remarks.lines() })
 }
 
 struct Extraction<'a> {
@@ -244,7 +247,15 @@ impl Extraction<'_> {
         };
         let (owner, mode, modified) = (known.entry.owner, known.entry.mode, known.entry.modified);
         let kind = EntryKind::HardLink { existing: first.clone() };
-        let entry = Entry { path: RelativePath::root(), kind, mode, owner, modified, xattrs: Vec::new() };
+        let entry = Entry {
+            path: RelativePath::root(),
+            kind,
+            mode,
+            owner,
+            modified,
+            xattrs: Vec::new(),
+            flags: InodeFlags::none(),
+        };
         self.manifest.insert(path.clone(), Expected { entry, hash: 0 });
         self.other_names.entry(first).or_default().insert(path.clone());
         Ok(())
@@ -261,9 +272,47 @@ impl Extraction<'_> {
         Ok(())
     }
 
+    /// Inode flags last of all: nothing can be made in an immutable directory. What the new file system does not have,
+    /// or the kernel does not let set, is left out and reported.
+    fn set_flags(&mut self, remarks: &mut Remarks) -> Result<()> {
+        let volume = self.volume;
+        let label = self.operation.label();
+        for (path, expected) in self.manifest.iter_mut().rev() {
+            let wanted = std::mem::take(&mut expected.entry.flags);
+            if wanted.is_empty() {
+                continue;
+            }
+            let all_at_once = std::iter::once(wanted);
+            for flags in all_at_once.chain(wanted.each()) {
+                if !flags.without(expected.entry.flags).is_empty() {
+                    let flags = expected.entry.flags.with(flags);
+                    match volume.set_flags(path, flags) {
+                        Ok(()) => expected.entry.flags = flags,
+                        Err(error) if is_not_taken(error.kind()) => {}
+                        Err(error) => {
+                            return Err(Error::hal(format!("extracting {path} to {label}"))(error));
+                        }
+                    }
+                }
+            }
+            if expected.entry.flags != wanted {
+                remarks.left_out("inode flags that the new file system does not take", || {
+                    printable::line(&path.to_string()).into_owned()
+                });
+            }
+            self.operation.renew(self.operation.tuning.io_lease);
+        }
+        Ok(())
+    }
+
     fn failed(&self, path: &RelativePath) -> impl FnOnce(hal::Error) -> Error + use<> {
         Error::hal(format!("extracting {path} to {}", self.operation.label()))
     }
+}
+
+/// Whether flags were refused, and nothing else went wrong.
+fn is_not_taken(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unsupported | ErrorKind::PermissionDenied | ErrorKind::InvalidInput)
 }
 
 /// An entry that can go nowhere, as [`tar_tree`] says.
@@ -281,6 +330,7 @@ pub(super) fn implied_directory(path: &RelativePath, modified: Timestamp) -> Ent
         owner: Owner::default(),
         modified,
         xattrs: Vec::new(),
+        flags: InodeFlags::none(),
     }
 }
 

@@ -142,7 +142,15 @@ mod tests {
     fn entry(path: &str, kind: EntryKind) -> Entry {
         let path = RelativePath::parse(path).unwrap();
         let (owner, modified) = (Owner::default(), Timestamp::default());
-        Entry { path, kind, mode: 0o644, owner, modified, xattrs: Vec::new() }
+        Entry {
+            path,
+            kind,
+            mode: 0o644,
+            owner,
+            modified,
+            xattrs: Vec::new(),
+            flags: replicator_hal::InodeFlags::none(),
+        }
     }
 
     fn with_xattr(mut entry: Entry, name: &str, len_bytes: usize) -> Entry {

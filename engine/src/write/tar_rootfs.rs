@@ -95,7 +95,16 @@ mod tests {
             };
             let path = RelativePath::parse(name).unwrap();
             let (owner, modified) = (Owner::default(), Timestamp::default());
-            tree.add(&Entry { path, kind, mode: 0, owner, modified, xattrs: Vec::new() }).unwrap();
+            tree.add(&Entry {
+                path,
+                kind,
+                mode: 0,
+                owner,
+                modified,
+                xattrs: Vec::new(),
+                flags: replicator_hal::InodeFlags::none(),
+            })
+            .unwrap();
         }
         refusal("sdimage.tar", &tree).unwrap().map(|error| {
             assert_eq!(error.code(), "R-ROOTFS");

@@ -294,7 +294,15 @@ mod tests {
         };
         let path = RelativePath::parse(name).unwrap();
         let (owner, modified) = (Owner::default(), Timestamp::default());
-        Entry { path, kind, mode: 0, owner, modified, xattrs: Vec::new() }
+        Entry {
+            path,
+            kind,
+            mode: 0,
+            owner,
+            modified,
+            xattrs: Vec::new(),
+            flags: replicator_hal::InodeFlags::none(),
+        }
     }
 
     /// The tree that entries make: `+` before directories that none of them mentions; or why the last cannot be placed.

@@ -1,4 +1,4 @@
-//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes.
+//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes, flags.
 
 use super::disk_image::within;
 use super::extract::{Expected, Manifest};
@@ -125,6 +125,9 @@ fn compare_metadata(
             return differs("the device number");
         }
         _ => {}
+    }
+    if matches!(kind, FileKind::File | FileKind::Directory) && volume.flags(path)? != entry.flags {
+        return differs("an inode flag");
     }
     let mut xattrs = entry.xattrs.clone();
     xattrs.sort();

@@ -124,6 +124,7 @@ fn member(header: &[u8], stored: &[u8], records: &Records) -> Result<(RelativePa
         },
         text: if kind == FileKind::Symlink { link } else { Vec::new() },
         xattrs: xattrs(records),
+        flags: flags(records)?,
         bytes: if sparse { unfold(stored, records)? } else { stored.to_vec() },
         first_name: None,
     };
@@ -195,6 +196,22 @@ fn xattrs(records: &Records) -> BTreeMap<Vec<u8>, Vec<u8>> {
         key.strip_prefix("SCHILY.xattr.").map(|name| (name.as_bytes().to_vec(), value.clone()))
     });
     named.collect()
+}
+
+/// Inode flags: numbers of `linux/fs.h`, names of libarchive's documentation.
+fn flags(records: &Records) -> Result<u32, String> {
+    let names = records.get("SCHILY.fflags").map(|text| String::from_utf8_lossy(text).into_owned());
+    let names = names.iter().flat_map(|names| names.split(',')).filter(|name| !name.is_empty());
+    names
+        .map(|name| match name {
+            "sappnd" => Ok(0x20),
+            "schg" => Ok(0x10),
+            "nodump" => Ok(0x40),
+            "noatime" => Ok(0x80),
+            "sync" => Ok(0x8),
+            other => Err(format!("the inode flag {other:?} is none that a story sets")),
+        })
+        .try_fold(0, |all, flag| flag.map(|flag: u32| all | flag))
 }
 
 fn parse_records(mut rest: &[u8]) -> Result<Records, String> {

@@ -123,6 +123,7 @@ fn implied(modified: Timestamp) -> Node {
         device: (0, 0),
         text: Vec::new(),
         xattrs: Default::default(),
+        flags: 0,
         bytes: Vec::new(),
         first_name: None,
     }

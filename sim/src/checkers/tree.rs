@@ -1,6 +1,6 @@
 //! A tree of files in one form, wherever it was found, and how two of them differ.
 //!
-//! Verified: kinds, modes, owners, times to the nanosecond, device numbers, link texts, attributes, content, hard links.
+//! Verified: kinds, modes, owners, times to the nanosecond, device numbers, link texts, attributes, inode flags, content, hard links.
 //! Not verified: access and change times, and how a file's holes lie on the medium.
 
 use crate::inspect::FoundFiles;
@@ -24,6 +24,8 @@ pub struct Node {
     pub text: Vec<u8>,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Inode flags, by the kernel's numbers.
+    pub flags: u32,
     /// Content of a regular file.
     pub bytes: Vec<u8>,
     /// The first of its names, if it has several.
@@ -50,6 +52,7 @@ pub fn of_found(found: &FoundFiles) -> Tree {
             device: inode.device,
             text: inode.text.clone(),
             xattrs: inode.xattrs.clone(),
+            flags: inode.flags,
             bytes: file.bytes.to_vec(),
             first_name: names.first().filter(|_| names.len() > 1).map(|path| (*path).clone()),
         }
@@ -102,7 +105,7 @@ fn difference(wanted: &Node, found: &Node) -> Option<String> {
             );)*
         };
     }
-    compare!(kind, mode, owner, modified, device, text, xattrs, first_name);
+    compare!(kind, mode, owner, modified, device, text, xattrs, flags, first_name);
     if wanted.bytes != found.bytes {
         let same = wanted.bytes.iter().zip(&found.bytes).take_while(|(one, other)| one == other).count();
         let lens = (wanted.bytes.len(), found.bytes.len());

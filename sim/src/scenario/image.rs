@@ -12,7 +12,7 @@ use crate::pages::Pages;
 use crate::remember::Remembered;
 use md5::{Digest as _, Md5};
 use replicator_engine::formats::tar;
-use replicator_hal::{FileKind, NodeKind, RelativePath};
+use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};
 use std::io::Write;
 use std::ops::Range;
 
@@ -228,6 +228,7 @@ fn tarball_with(tree: &Tree, overlay: &[OverlayEntry]) -> Result<Vec<u8>, String
                 .iter()
                 .map(|(name, value)| replicator_hal::Xattr { name: name.clone(), value: value.clone() })
                 .collect(),
+            flags: InodeFlags::from_bits(node.flags),
         };
         writer.append(&entry).map_err(|error| error.to_string())?;
         if let tar::EntryKind::File { data, .. } = &entry.kind {

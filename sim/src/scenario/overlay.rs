@@ -1,7 +1,7 @@
 //! Entries that somebody added to a finished tarball (`tar -r`): an overlay on the root file system in it.
 
 use replicator_engine::formats::tar::{Entry, EntryKind, Writer};
-use replicator_hal::{Owner, RelativePath, Timestamp};
+use replicator_hal::{InodeFlags, Owner, RelativePath, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One added entry: a directory, unless something says what else it is.
@@ -39,7 +39,15 @@ impl OverlayEntry {
         let mode = if kind == EntryKind::Directory { 0o700 } else { 0o640 };
         let owner = Owner { uid: 12, gid: 34 };
         let modified = Timestamp { seconds: 1_750_000_000, nanos: 5 };
-        let entry = Entry { path: parse(&self.name)?, kind, mode, owner, modified, xattrs: Vec::new() };
+        let entry = Entry {
+            path: parse(&self.name)?,
+            kind,
+            mode,
+            owner,
+            modified,
+            xattrs: Vec::new(),
+            flags: InodeFlags::none(),
+        };
         writer.append(&entry).map_err(|error| error.to_string())?;
         let text = self.text.as_deref().unwrap_or_default();
         writer.write_data(text.as_bytes()).map_err(|error| error.to_string())

@@ -10,7 +10,15 @@ type Packed = (TarEntry, &'static [u8]);
 fn entry(name: &str, kind: EntryKind) -> TarEntry {
     let mode = if kind == EntryKind::Directory { 0o750 } else { 0o640 };
     let owner = Owner { uid: 7, gid: 8 };
-    TarEntry { path: path(name), kind, mode, owner, modified: TIME, xattrs: Vec::new() }
+    TarEntry {
+        path: path(name),
+        kind,
+        mode,
+        owner,
+        modified: TIME,
+        xattrs: Vec::new(),
+        flags: replicator_hal::InodeFlags::none(),
+    }
 }
 
 fn file(name: &str, content: &'static str) -> Packed {

@@ -1,11 +1,11 @@
 //! The header of an entry, as POSIX pax: a ustar header, with extended records for what does not fit into it.
 //!
-//! Sparse files are GNU's form 1.0, attributes `SCHILY.xattr.*`: what GNU tar, libarchive and star read. No owner
+//! Sparse files are GNU's form 1.0, attributes `SCHILY.xattr.*`, inode flags `SCHILY.fflags`: what GNU tar, libarchive and star read. No owner
 //! names, no access or change times, nothing of the writing process: the same entry always gives the same bytes.
 
 use super::attributes::record_key;
 use super::records::{push_record, timestamp_text};
-use super::{BLOCK_BYTES, Entry, EntryKind, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, padding, printable};
+use super::{BLOCK_BYTES, Entry, EntryKind, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, fflags, padding, printable};
 use replicator_hal::{NodeKind, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
@@ -72,6 +72,10 @@ pub(super) fn encode(entry: &Entry) -> io::Result<Encoded> {
     put_numbers(&mut header, &mut records, entry, stored_bytes + map.len() as u64);
     for xattr in &entry.xattrs {
         push_record(&mut records, &record_key(&xattr.name), &xattr.value);
+    }
+    let (flags, _) = fflags::text(entry.flags);
+    if !flags.is_empty() {
+        push_record(&mut records, fflags::KEY, flags.as_bytes());
     }
     if records.len() > HEADER_BYTES_MAX {
         return Err(invalid(

@@ -1,6 +1,6 @@
 //! What one archive entry says, in the HAL's terms and independent of how it was encoded.
 
-use replicator_hal::{NodeKind, Owner, RelativePath, Timestamp, Xattr};
+use replicator_hal::{InodeFlags, NodeKind, Owner, RelativePath, Timestamp, Xattr};
 use std::ops::Range;
 
 /// One entry of an archive.
@@ -18,6 +18,15 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Extended attributes, POSIX ACLs and file capabilities among them; sorted by name as the reader gives them.
     pub xattrs: Vec<Xattr>,
+    /// Inode flags; only files and directories have some.
+    pub flags: InodeFlags,
+}
+
+impl Entry {
+    /// The inode flags that no archive can say; they are left out.
+    pub fn unsaid_flags(&self) -> InodeFlags {
+        super::fflags::text(self.flags).1
+    }
 }
 
 /// What an entry is.

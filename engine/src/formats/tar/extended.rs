@@ -1,13 +1,12 @@
 //! What pax headers say about an entry, key by key.
 //!
 //! Every key is either honoured, known not to matter, or refused. Keys of other vendors that are not known are passed
-//! over, as POSIX allows; those under `GNU.` are refused, because they may change what the stored bytes mean. File
-//! flags (`SCHILY.fflags`) are passed over: a volume does not keep them.
+//! over, as POSIX allows; those under `GNU.` are refused, because they may change what the stored bytes mean.
 
 use super::attributes::Attributes;
 use super::records::{next_record, number_of, timestamp};
 use super::sparse::SparseRecords;
-use super::{FormatError, damaged, printable, unsupported};
+use super::{FormatError, damaged, fflags, printable, unsupported};
 use replicator_hal::Timestamp;
 
 /// What global headers said so far, for all entries that do not say otherwise.
@@ -49,6 +48,8 @@ pub(super) struct Extended {
     pub(super) device_minor: Option<u32>,
     pub(super) sparse: SparseRecords,
     pub(super) attributes: Attributes,
+    /// Names of inode flags.
+    pub(super) flags: Vec<u8>,
 }
 
 impl Extended {
@@ -83,6 +84,7 @@ impl Extended {
             || self.device_minor.is_some()
             || self.sparse.used()
             || !self.attributes.is_empty()
+            || !self.flags.is_empty()
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), FormatError> {
@@ -93,6 +95,7 @@ impl Extended {
             return self.sparse.record(key, value);
         }
         match key {
+            fflags::KEY => self.flags = value.to_vec(),
             b"path" => self.path = unless_empty(value, |value| Ok(value.to_vec()))?,
             b"linkpath" => self.link_path = unless_empty(value, |value| Ok(value.to_vec()))?,
             b"size" => self.size = unless_empty(value, |value| number_of("size", value))?,
@@ -165,7 +168,15 @@ mod tests {
 
     #[test]
     fn global_names_sizes_and_attributes_are_refused() {
-        for key in ["path", "linkpath", "size", "SCHILY.xattr.user.a", "GNU.sparse.major", "GNU.dumpdir"] {
+        for key in [
+            "path",
+            "linkpath",
+            "size",
+            "SCHILY.xattr.user.a",
+            "GNU.sparse.major",
+            "GNU.dumpdir",
+            "SCHILY.fflags",
+        ] {
             let error = Globals::default().apply(&records(&[(key, "1")])).unwrap_err();
             assert_eq!(error.code(), "F-UNSUPPORTED", "{key}");
         }

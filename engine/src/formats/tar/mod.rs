@@ -12,6 +12,7 @@ mod blocks;
 mod encode;
 mod entry;
 mod extended;
+mod fflags;
 mod header;
 mod names;
 mod number;

@@ -10,7 +10,7 @@
 //! - The mode of a file with an ACL is what the kernel shows for that ACL.
 //! - Types that are not known, parts of multi-volume or incremental archives: `Unsupported`. Volume labels: passed over.
 //! - Users and groups in ACLs that have no number: see [`Reader::collecting_names`].
-//! - Extended attributes that are none of Linux are left out, and reported.
+//! - Extended attributes and inode flags that are none of Linux are left out, and reported.
 //! - The end is two zero blocks; then zeros only, which are read to the end of the input, so that a decoder below
 //!   checks its trailer, or the index that pixz makes. Data after the end is never looked at as entries.
 
@@ -21,7 +21,7 @@ use super::names::{Names, Source, Wanted};
 use super::remarks::Remarks;
 use super::{
     BLOCK_BYTES, Entry, EntryKind, FORMAT, FormatError, HEADER_BYTES_MAX, SPARSE_RANGES_MAX, acl, damaged,
-    in_entry, padding, printable, sparse, unsupported,
+    fflags, in_entry, padding, printable, sparse, unsupported,
 };
 use replicator_hal::{NodeKind, RelativePath, Xattr};
 use std::io::Read;
@@ -292,7 +292,12 @@ impl<R: Read> Reader<R> {
                     format!("{} of {}", printable(name), printable(raw_path))
                 });
             })?;
-        Ok(Entry { path, kind, mode: mode_with_acl(mode, &xattrs), owner, modified, xattrs })
+        let flags = fflags::parse(&extended.flags, |flag| {
+            remarks.left_out("inode flags that Linux does not have", || {
+                format!("{} of {}", printable(flag), printable(raw_path))
+            });
+        });
+        Ok(Entry { path, kind, mode: mode_with_acl(mode, &xattrs), owner, modified, xattrs, flags })
     }
 
     fn kind(

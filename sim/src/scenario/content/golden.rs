@@ -7,7 +7,7 @@ use super::secrets::Secrets;
 use crate::content::{Entry, FileSystemContent, Node, stamped};
 use crate::scenario::composition::{FateSpec, PartFile};
 use crate::simfs::Kind;
-use replicator_hal::Timestamp;
+use replicator_hal::{InodeFlags, Timestamp};
 
 /// Length of a file of which only the length is said, at most.
 const FILLER_LEN_MAX_BYTES: u64 = 64 << 20;
@@ -239,6 +239,11 @@ fn odd_files(builder: &mut Builder) {
     builder
         .keep(Entry::node("srv/sparse.img", Node::Sparse(1 << 20, b"the end of the sparse file".to_vec())));
     builder.keep(Entry::file("srv/empty", ""));
+    builder.keep(
+        Entry::file("srv/not-dumped", "x\n").flags(InodeFlags::NO_DUMP.with(InodeFlags::NO_ACCESS_TIME)),
+    );
+    builder.keep(Entry::file("srv/locked/inside", "as delivered\n").flags(InodeFlags::IMMUTABLE));
+    builder.keep(Entry::directory("srv/locked").flags(InodeFlags::IMMUTABLE));
     builder.keep(Entry::file("srv/nobody", "mode 0\n").mode(0));
     builder.keep(dated(Entry::file("srv/nanoseconds", "ns\n"), at(1_700_000_000, 123_456_789)));
     builder.keep(dated(Entry::file("srv/before-1970", "old\n"), at(-86_400, 500_000_000)));
@@ -290,7 +295,7 @@ fn configuration(builder: &mut Builder, fstab: Option<&str>) {
 }
 
 fn secrets_of_rules(builder: &mut Builder) {
-    let id = builder.secret_entry("etc/machine-id").mode(0o444);
+    let id = builder.secret_entry("etc/machine-id").mode(0o444).flags(InodeFlags::IMMUTABLE);
     builder.add(Fate::Emptied, id);
     for path in SECRET_PATHS {
         builder.secret(path);
@@ -312,9 +317,11 @@ fn logs(builder: &mut Builder, var_log_link: Option<&str>) {
             "var/log"
         }
     };
-    builder.keep(Entry::directory(&format!("{directory}/apt")).owner(0, 4));
+    // A log that may only grow, and a directory whose names stay.
+    builder.keep(Entry::directory(&format!("{directory}/apt")).owner(0, 4).flags(InodeFlags::APPEND_ONLY));
     builder.secret(&format!("{directory}/syslog"));
-    builder.secret(&format!("{directory}/apt/history.log"));
+    let history = builder.secret_entry(&format!("{directory}/apt/history.log"));
+    builder.add(Fate::Removed, history.flags(InodeFlags::APPEND_ONLY));
     builder.add(Fate::Removed, Entry::symlink(&format!("{directory}/to-config"), "/etc/ssh/sshd_config"));
     if var_log_link.is_none() {
         builder.keep(Entry::directory("var/log/journal"));

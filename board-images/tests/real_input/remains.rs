@@ -33,6 +33,24 @@ fn fill_with_secrets(path: &Path, len_bytes: u64) {
     file.sync_all().unwrap();
 }
 
+/// Writes secrets where a reserved block of `name` lies, as the kernel swaps: past the file system, which still takes the
+/// block for one that was never written.
+fn write_below_a_file(device: &Path, name: &str) {
+    let extents = run("debugfs", ["-R".as_ref(), format!("ex {name}").as_ref(), device.as_os_str()]);
+    let unwritten = extents.lines().find(|line| line.contains("Uninit")).expect("a reserved extent");
+    let fields: Vec<&str> = unwritten.split_whitespace().collect();
+    // Level, entries, logical range, physical range, length, flag.
+    let dash = fields.iter().rposition(|field| *field == "-").unwrap();
+    let block: u64 = fields[dash - 1].parse().unwrap();
+    let file = File::options().write(true).open(device).unwrap();
+    let block_len: u64 = shell("dumpe2fs -h \"$1\" 2>/dev/null | sed -n 's/^Block size: *//p'", [device])
+        .trim()
+        .parse()
+        .unwrap();
+    file.write_all_at(&secrets::text(8192), block * block_len).unwrap();
+    file.sync_all().unwrap();
+}
+
 /// The only image on the drive, decoded.
 fn decoded(stage: &Stage, drive: &Medium, name: &str) -> PathBuf {
     let files = Mount::read_only(&drive.device, &stage.path("drive-files"));
@@ -132,6 +150,7 @@ fn swap_files_keep_their_length_and_header_in_a_tarball_and_nothing_else() {
             fill_with_secrets(&path, len);
         }
     }
+    write_below_a_file(&golden.partition(1), "/swapfile");
     golden.hide_partitions();
     let drive = make_drive(&stage.path("drive"), 256 * MIB);
     let end = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] }.run();

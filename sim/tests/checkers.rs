@@ -11,6 +11,7 @@ mod leds;
 #[path = "lying/tampering.rs"]
 mod tampering;
 
+use replicator_engine::report::End;
 use replicator_hal::{Board, DeviceName, RelativePath, Status};
 use replicator_sim::checkers::{self, Check};
 use replicator_sim::runner::{Evidence, Snapshot, boots};
@@ -264,4 +265,36 @@ fn a_run_without_an_end() {
         assert_eq!(checkers::terminates::check(&run(name)), Vec::<String>::new());
         complains(&checkers::terminates::check(&run_on(name, leds::that_show(stuck))), "shows no end");
     }
+}
+
+#[test]
+fn a_partition_that_the_report_does_not_name() {
+    let silent = |keep: fn(&str) -> bool| {
+        move |evidence: &mut Evidence| {
+            let report = evidence.boots.last_mut().unwrap().report.as_mut().unwrap();
+            for outcome in &mut report.outcomes {
+                if let End::Done(done) = &mut outcome.end {
+                    done.notes.retain(|note| keep(note));
+                }
+            }
+        }
+    };
+    let check = checkers::told::check;
+    let data = silent(|note| !note.contains("captured as it is"));
+    sees(check, "capture-both-slots", data, "no note says what became of partition 3");
+    let slot = silent(|note| !note.starts_with("partition 2,"));
+    sees(check, "capture-both-slots", slot, "no note says what became of partition 2");
+    let options = silent(|note| !note.starts_with("not sanitised"));
+    sees(check, "capture-composed-without-sanitising", options, "nothing says that it is not sanitised");
+}
+
+#[test]
+fn a_second_root_file_system_that_keeps_its_secrets() {
+    // As a capture that looks for one only would leave it.
+    let unsanitised = |evidence: &mut Evidence| {
+        let source = evidence.boots[0].before.media["emmc"].clone();
+        let bytes = source.bytes(0, usize::try_from(source.len_bytes()).unwrap());
+        put(last(evidence), "emmcimage.dd.xz", Some(&xz(&bytes)));
+    };
+    sees(checkers::no_secret::check, "capture-both-slots", unsanitised, "SECRET-");
 }

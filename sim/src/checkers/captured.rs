@@ -18,6 +18,7 @@ use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, held};
 use crate::scenario::image::md5_hex;
 use crate::scenario::schema::{FaultKind, Scenario};
+use crate::simfs::Kind;
 use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,10 +48,11 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;
     let parts = held(&evidence.scenario, &image.medium);
-    let is_single_rootfs = matches!(&parts[..], [only] if only.part.holds() == Holds::Rootfs);
+    let is_single_rootfs = matches!(&parts[..], [only] if only.part.holds() == Holds::Rootfs && is_ext(only));
     if is_single_rootfs != image.is_tarball() {
         return Err(
-            "a tarball is for one partition with a root file system, and a disk image for all else".into()
+            "a tarball is for one partition with a root file system on ext, and a disk image for all else"
+                .into(),
         );
     }
     match &parts[..] {
@@ -61,6 +63,11 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
         }
         _ => disk_image(source, &plain, &parts, &evidence.scenario),
     }
+}
+
+/// What a tarball comes back as.
+fn is_ext(held: &Held) -> bool {
+    held.part.spec.kind().is_some_and(Kind::is_ext)
 }
 
 fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, String> {

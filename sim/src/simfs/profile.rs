@@ -54,7 +54,7 @@ impl Kind {
 
     /// Whether its free space is known without mounting it.
     pub fn has_used_map(self) -> bool {
-        !matches!(self, Self::F2fs | Self::Xfs)
+        self != Self::F2fs
     }
 
     /// Whether it is one of the ext family.

@@ -163,6 +163,42 @@ fn one_bit_of_what_was_written() {
 }
 
 #[test]
+fn a_disk_image_that_is_none_or_not_whole() {
+    let forbid = |evidence: &mut Evidence| put(&mut evidence.boots[0].before, "replicator.toml", None);
+    sees(
+        checkers::looks_like_image::check,
+        "write-nothing-known-by-option",
+        forbid,
+        "sdimage.dd.xz is no disk image, and was written",
+    );
+    let forbid = |evidence: &mut Evidence| put(&mut evidence.boots[0].before, "replicator.toml", None);
+    let reaches = "sdimage.dd: it has 6291456 bytes, but its partition table reaches to 8388608";
+    sees(checkers::not_truncated::check, "write-cut-dd-by-option", forbid, reaches);
+    let forget = |evidence: &mut Evidence| put(&mut evidence.boots[1].before, "sdimage.source", None);
+    sees(checkers::looks_like_image::check, "capture-blank-then-write", forget, "is no disk image");
+}
+
+#[test]
+fn a_gpt_that_is_not_at_home_on_its_medium() {
+    const LEN: u64 = 12 << 20;
+    const SECTOR: u64 = 512;
+    // The front's place of the other copy, entries and header of the copy at the end, and what is left of the old one.
+    let places = [
+        (SECTOR + 32, "byte 544 differs"),
+        (LEN - 33 * SECTOR + 40, "second copy of the GPT is not at the end"),
+        (LEN - SECTOR + 24, "second copy of the GPT is not at the end"),
+        ((8 << 20) - SECTOR, "byte 8388096 differs"),
+    ];
+    for (at, text) in places {
+        let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", at);
+        sees(checkers::success_is_true::check, "write-gpt-to-larger-medium", tamper, text);
+    }
+    // A partition's last bytes on a smaller medium.
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", (8 << 20) - (64 << 10) - 1);
+    sees(checkers::success_is_true::check, "write-gpt-to-smaller-medium", tamper, "differs");
+}
+
+#[test]
 fn an_engine_that_verifies_through_the_page_cache() {
     let evidence =
         run_on("write-half-dead-card-held-open", |board| Board { devices: cached::devices(&board), ..board });

@@ -210,9 +210,9 @@ fn a_gpt_is_at_home_on_every_medium() {
         ("sdimage.dd", "cp gpt \"$1\""),
     ] {
         images.put(name, line, "");
-        for len_bytes in
-            [25 * MIB, 32 * MIB - 512, 32 * MIB - 4096, 32 * MIB, 32 * MIB + 4096, 33 * MIB, 60 * MIB]
-        {
+        let awkward: &[u64] =
+            if name == "sdimage.dd.xz" { &[32 * MIB - 512, 32 * MIB + 4096, 33 * MIB] } else { &[] };
+        for len_bytes in [25 * MIB, 32 * MIB, 60 * MIB].iter().chain(awkward).copied() {
             let mut medium = Medium::blank(&images.path("medium"), len_bytes);
             partition(&medium.file, "label: gpt\nstart=2MiB, size=8MiB, type=L, name=OLD");
             let run = images.write(&medium);

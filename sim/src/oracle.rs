@@ -267,7 +267,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
 }
 
 /// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.
-fn looks_like_image(file: &FileSpec) -> bool {
+pub(crate) fn looks_like_image(file: &FileSpec) -> bool {
     let has_table = match file.partitions.is_empty() {
         true => !matches!(file.image, Some(Content::Blank | Content::Stamped)),
         false => file.scheme != Scheme::None,

@@ -144,6 +144,8 @@ fn nothing_wrong(scenario: &Scenario) -> bool {
                 || file.name.starts_with("IR_WRITE_BACK")
         })
         && files.iter().all(|file| !wrong.contains(&file.sidecar))
+        && files.iter().all(|file| !file.name.contains("image.dd") || oracle::looks_like_image(file))
+        && scenario.media.values().all(|medium| !medium.held_elsewhere)
         && scenario.media.values().any(|medium| !medium.absent)
         && scenario.media.values().all(|medium| medium.damage.is_none() && fitting(medium.content))
         && scenario.media.values().all(|medium| medium.table.is_none() && medium.var_log_link.is_none())

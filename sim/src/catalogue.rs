@@ -3,7 +3,7 @@
 //! The data is `catalogue.toml`, so that other tools can read it. What the words of a story are is decided here; whether a
 //! fault was reached is told by the run.
 
-use crate::scenario::schema::{FaultKind, FaultSpec, Scenario};
+use crate::scenario::schema::{FaultKind, FaultSpec, Gap, Holds, PartFile, PartitionSpec, Scenario, Scheme};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -58,6 +58,30 @@ fn words_of_fault(fault: &FaultSpec, words: &mut BTreeSet<String>) {
     };
 }
 
+fn words_of_partitions(scheme: Scheme, gap: Gap, parts: &[PartitionSpec], words: &mut BTreeSet<String>) {
+    if parts.is_empty() {
+        return;
+    }
+    words.insert(format!("scheme:{}", kebab(scheme)));
+    words.insert(format!("gap:{}", kebab(gap)));
+    for part in parts {
+        words.insert(format!("holds:{}", kebab(part.holds)));
+        let files = |wanted: &dyn Fn(&PartFile) -> bool| part.files.iter().any(wanted);
+        for (given, word) in [
+            (part.fstab.is_some(), "fstab"),
+            (part.secrets, "secrets-beside-the-root"),
+            (part.dirty, "dirty"),
+            (files(&|file| file.deleted), "deleted-files"),
+            (files(&|file| file.modified.is_some()), "times"),
+        ] {
+            words.extend(given.then(|| word.to_owned()));
+        }
+    }
+    if parts.iter().filter(|part| part.holds == Holds::Rootfs).count() > 1 {
+        words.insert("several-roots".to_owned());
+    }
+}
+
 /// Everything of the catalogue that a story speaks of.
 pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
@@ -69,12 +93,16 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
         }
     }
     for spec in scenario.media.values() {
-        words.insert(format!("content:{}", kebab(spec.content)));
+        if spec.partitions.is_empty() {
+            words.insert(format!("content:{}", kebab(spec.content)));
+        }
+        words_of_partitions(spec.scheme, spec.gap, &spec.partitions, &mut words);
         words.extend(spec.table.map(|table| format!("table:{}", kebab(table))));
         words.extend(spec.write_cache.then(|| "write-cache".to_owned()));
         words.extend(spec.dirty.then(|| "dirty".to_owned()));
     }
     for file in &scenario.drive.files {
+        words_of_partitions(file.scheme, file.gap, &file.partitions, &mut words);
         words.extend(file.damage.map(|damage| format!("damage:{}", kebab(damage))));
         words.extend(file.is_image().then(|| format!("sidecar:{}", kebab(file.sidecar))));
         for (given, word) in [
@@ -89,6 +117,16 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     }
     words.extend(scenario.wall_clock.map(|_| "wall-clock".to_owned()));
     words
+}
+
+/// What media and images of a story hold.
+pub fn contents(scenario: &Scenario) -> BTreeSet<String> {
+    let of_media = |word: &String| {
+        let other = ["fstab", "secrets-beside-the-root", "deleted-files", "times", "several-roots"];
+        ["content:", "scheme:", "gap:", "holds:"].iter().any(|start| word.starts_with(start))
+            || other.contains(&word.as_str())
+    };
+    words(scenario).into_iter().filter(of_media).collect()
 }
 
 #[cfg(test)]

@@ -411,11 +411,16 @@ impl Faults {
                 FaultKind::OutOfSpace { .. } | FaultKind::SpaceLeft { .. } => {
                     error == Some(ErrorKind::NoSpace) || error.is_none() && op.name == "space"
                 }
-                FaultKind::ReadOnly => error == Some(ErrorKind::ReadOnly),
+                // Lists of devices say it, too.
+                FaultKind::ReadOnly => {
+                    error == Some(ErrorKind::ReadOnly)
+                        || matches!(op.name, "device-list" | "area-list" | "look-at-area")
+                }
                 _ => false,
             };
             // A working image is a file on the drive.
-            let here = **on == *op.on
+            let here = matches!(op.name, "device-list" | "area-list")
+                || **on == *op.on
                 || op.device.as_deref() == Some(on.as_str())
                 || (on == "drive" && &*op.on == "image");
             armed.reached |= met && here;

@@ -312,6 +312,12 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
     verdicts
 }
 
+/// Whether a medium of the story cannot be captured because it is to be sanitised.
+pub(crate) fn hides_something(scenario: &Scenario) -> bool {
+    let mut media = scenario.media.values();
+    settings::sanitises(scenario) && media.any(|spec| cannot_be_looked_into(scenario, spec))
+}
+
 /// Whether a medium holds what sanitising cannot look into: encryption, volumes, file systems without a driver, and what
 /// says that it is a Linux file system and is none.
 fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {

@@ -203,7 +203,10 @@ impl Storage {
         match place {
             Place::Disk { device, offset_bytes } => {
                 let disk = self.present_disk(device)?;
-                if disk.readable(offset_bytes + at, buffer.len())? < buffer.len() {
+                let readable = disk.readable(offset_bytes + at, buffer.len())?;
+                if readable < buffer.len() {
+                    // The sector that cannot be read tells which fault it is.
+                    disk.readable(offset_bytes + at + readable as u64, buffer.len() - readable)?;
                     return Err(Error::new(ErrorKind::Io, "reading", &**device, "a sector cannot be read"));
                 }
                 disk.read(offset_bytes + at, buffer);

@@ -162,7 +162,11 @@ pub(super) fn begin(
     work.create_directory(operation)?;
     // Even an existing one may not be durable yet.
     work::sync_directory(drive, &root)?;
-    work.remove_leftovers(operation, is_sanitised)?;
+    work.remove_leftovers(operation, is_sanitised).inspect_err(|_| {
+        if is_sanitised {
+            operation.short_step(work::MAY_STAY);
+        }
+    })?;
     let path = work.path(RECORD)?;
     match Session::look(operation, work)? {
         Session::Begun(found) if &found == record => return Ok(()),

@@ -91,10 +91,17 @@ impl Wiping<'_> {
         while at < range.end {
             let len = (range.end - at).min(self.buffer.len() as u64) as usize;
             let (operation, file, buffer) = (self.operation, &mut self.file, &mut self.buffer[..len]);
-            let read =
-                hal::io::read_full(buffer, |done, rest| operation.retry(|| file.read_at(at + done, rest)))?;
-            // Flash wears, and most of what is unused is zero already.
-            for part in stretches(&buffer[..read]) {
+            // Flash wears, and most of what is unused is zero already. What cannot be read may be anything.
+            let parts: Vec<Range<usize>> = match hal::io::read_full(buffer, |done, rest| {
+                operation.retry(|| file.read_at(at + done, rest))
+            }) {
+                Ok(read) => stretches(&buffer[..read]),
+                Err(error) => {
+                    operation.log(&format!("overwriting what cannot be read: {error}"));
+                    vec![Range { start: 0, end: len }]
+                }
+            };
+            for part in parts {
                 let (start, zeros) = (at + part.start as u64, &self.zeros[..part.len()]);
                 hal::io::write_full(zeros, |done, rest| {
                     operation.retry(|| file.write_at(start + done, rest))

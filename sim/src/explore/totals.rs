@@ -33,6 +33,8 @@ pub struct Totals {
     pub complaints: u64,
     /// How often a fault of each kind made a difference.
     pub faults_reached: BTreeMap<String, u64>,
+    /// In how many made-up stories a medium or an image held something.
+    pub contents: BTreeMap<String, u64>,
 }
 
 impl Totals {
@@ -53,12 +55,20 @@ impl Totals {
         for (kind, count) in &other.faults_reached {
             *self.faults_reached.entry(kind.clone()).or_default() += count;
         }
+        for (word, count) in &other.contents {
+            *self.contents.entry(word.clone()).or_default() += count;
+        }
     }
 
     /// One more fault of this kind.
     pub(crate) fn reach(&mut self, kind: impl Into<String>) {
         *self.faults_reached.entry(kind.into()).or_default() += 1;
     }
+}
+
+fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
 /// Those that are not 0.
@@ -88,8 +98,9 @@ impl fmt::Display for Totals {
         if left_out.iter().any(|(_, count)| *count > 0) {
             writeln!(f, "left out, because time was over: {}", told(&left_out))?;
         }
-        let faults: Vec<String> =
-            self.faults_reached.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        write!(f, "faults reached: {}", if faults.is_empty() { "none".into() } else { faults.join(", ") })
+        if !self.contents.is_empty() {
+            writeln!(f, "contents drawn: {}", listed(&self.contents))?;
+        }
+        write!(f, "faults reached: {}", listed(&self.faults_reached))
     }
 }

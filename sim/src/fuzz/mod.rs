@@ -8,6 +8,7 @@ pub mod generate;
 mod oracle;
 pub mod shrink;
 
+use crate::catalogue;
 use crate::checkers;
 use crate::explore::{Change, Finding, Totals, console_lines, drive_lines, operation_lines, severity};
 use crate::runner::boots;
@@ -137,6 +138,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
         Err(what) => return Run { seed, totals, findings: Vec::new(), senseless: Some(what) },
     };
     judgement.reached.iter().for_each(|kind| totals.reach(kind.as_str()));
+    totals.contents = catalogue::contents(&scenario).into_iter().map(|word| (word, 1)).collect();
     let mut complaints = judgement.complaints;
     if seed % TWICE_EVERY == 0 {
         let again = judge(&name, &scenario, Judges::Checkers, change);

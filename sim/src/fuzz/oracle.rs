@@ -149,6 +149,8 @@ fn nothing_wrong(scenario: &Scenario) -> bool {
         && scenario.media.values().any(|medium| !medium.absent)
         && scenario.media.values().all(|medium| medium.damage.is_none() && fitting(medium.content))
         && scenario.media.values().all(|medium| medium.table.is_none() && medium.var_log_link.is_none())
+        && scenario.media.values().all(|medium| !medium.held_elsewhere)
+        && (!captures || !oracle::hides_something(scenario))
         && (captures || scenario.media.values().all(|medium| !medium.absent))
 }
 

@@ -2,7 +2,8 @@
 
 use super::{KIB, MIB, Swarm, text_file};
 use crate::scenario::schema::{
-    Container, Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, SidecarSpec, Size, TableDamage,
+    Container, Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scheme, SidecarSpec, Size,
+    TableDamage,
 };
 
 /// What can happen to any file.
@@ -46,9 +47,11 @@ impl Swarm {
     pub(super) fn captured(&mut self) -> MediumSpec {
         let content = self.content();
         let len_bytes = self.len_bytes(content);
+        let composed = self.composed && self.one_in(2);
+        let base = if composed { self.composed(false) } else { medium(content, len_bytes) };
         let damage = (self.damage && self.one_in(2))
             .then(|| self.pick(&[FileSystemDamage::Repairable, FileSystemDamage::Fatal]));
-        let table = if self.tables && self.one_in(2) { self.table(content) } else { None };
+        let table = if !composed && self.tables && self.one_in(2) { self.table(content) } else { None };
         let link = self.odd && self.one_in(4);
         MediumSpec {
             absent: self.one_in(16),
@@ -60,7 +63,7 @@ impl Swarm {
             held_elsewhere: self.one_in(32),
             rootfs_partition: self.one_in(12).then(|| 1 + self.random.below(3) as u32),
             var_log_link: link.then(|| self.pick(&["/data/log", "../../../../../data/log"]).to_owned()),
-            ..medium(content, len_bytes)
+            ..base
         }
     }
 
@@ -91,7 +94,23 @@ impl Swarm {
             content => content,
         };
         let image_len = self.len_bytes(content);
-        let is_gpt = matches!(content, Content::Gpt | Content::SingleGpt);
+        let sidecars = if self.damage { &SIDECARS[..] } else { &SIDECARS[..RIGHT_SIDECARS] };
+        let mut file = text_file(&format!("{name}image.{packing}{dot}{compression}"));
+        file.text = None;
+        file.image = Some(if tarball { Content::Rootfs } else { content });
+        file.image_len = (!tarball).then_some(Size(image_len));
+        if !tarball && self.composed && self.one_in(2) {
+            let shown = self.composed(true);
+            file.image = None;
+            file.image_len = Some(shown.len);
+            (file.scheme, file.disk_id, file.gap, file.partitions) =
+                (shown.scheme, shown.disk_id, shown.gap, shown.partitions);
+        }
+        let image_len = file.image_len.map_or(image_len, |len| len.0);
+        let is_gpt = match file.image {
+            Some(content) => matches!(content, Content::Gpt | Content::SingleGpt),
+            None => file.scheme == Scheme::Gpt,
+        };
         let medium_len = if tarball {
             TARBALL_MEDIUM_LEN_BYTES
         } else if is_gpt && self.one_in(4) {
@@ -101,11 +120,6 @@ impl Swarm {
         } else {
             image_len
         };
-        let sidecars = if self.damage { &SIDECARS[..] } else { &SIDECARS[..RIGHT_SIDECARS] };
-        let mut file = text_file(&format!("{name}image.{packing}{dot}{compression}"));
-        file.text = None;
-        file.image = Some(if tarball { Content::Rootfs } else { content });
-        file.image_len = (!tarball).then_some(Size(image_len));
         file.sidecar = self.pick(sidecars);
         file.inside = (self.damage && !tarball && self.one_in(8)).then(|| self.pick(&Container::ALL));
         file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));

@@ -1,6 +1,7 @@
 //! A story from a seed, in the manner of a swarm: first it is drawn which kinds of things there are at all in this story,
 //! then how many of each, then which. So one story has nothing but cuts, and another everything at once.
 
+mod composed;
 mod faults;
 mod firmware;
 mod media;
@@ -60,6 +61,8 @@ struct Swarm {
     odd: bool,
     /// A board that takes firmware.
     firmware: bool,
+    /// Media that are listed partition by partition.
+    composed: bool,
 }
 
 /// So often a fault that cannot act is drawn anew.
@@ -89,6 +92,7 @@ impl Swarm {
         let mut one_in = |count| random.below(count) == 0;
         let (cuts, damage, options, writes) = (one_in(2), one_in(4), one_in(3), one_in(2));
         let (tables, write_caches, odd, firmware) = (one_in(6), one_in(4), one_in(4), one_in(4));
+        let composed = one_in(2);
         Self {
             random,
             faults,
@@ -102,6 +106,7 @@ impl Swarm {
             write_caches,
             odd,
             firmware,
+            composed,
         }
     }
 
@@ -145,6 +150,10 @@ impl Swarm {
         files.extend(flashed.iter().flat_map(|flashed| flashed.files.clone()));
         if self.options {
             files.push(text_file(self.pick(&OPTIONS)));
+            if !self.writes && self.one_in(4) {
+                let text = Some("[capture]\nsanitise = false\n".to_owned());
+                files.push(FileSpec { text, ..text_file("replicator.toml") });
+            }
         }
         let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
         let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
@@ -215,6 +224,7 @@ fn text_file(name: &str) -> FileSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue;
     use crate::scenario::schema::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImageDamage, TableDamage};
 
     #[test]
@@ -253,6 +263,27 @@ mod tests {
             assert!(medium(&|medium| medium.table == Some(table)) > 0, "{table:?}");
         }
         assert!(medium(&|medium| medium.write_cache) > 50);
+        let contents: Vec<_> = stories.iter().map(catalogue::contents).collect();
+        for word in [
+            "several-roots",
+            "fstab",
+            "secrets-beside-the-root",
+            "deleted-files",
+            "times",
+            "holds:data",
+            "holds:boot",
+            "holds:swap",
+            "holds:empty",
+            "holds:blank",
+            "scheme:none",
+            "scheme:logical",
+            "gap:bootloader",
+        ] {
+            assert!(contents.iter().filter(|words| words.contains(word)).count() > 10, "{word}");
+        }
+        for word in ["holds:luks", "holds:lvm", "holds:raw"] {
+            assert!(contents.iter().any(|words| words.contains(word)), "{word}");
+        }
         assert!(file(&|file| file.link.is_some()) > 5);
         assert!(file(&|file| file.directory) > 0);
         assert!(file(&|file| file.captured_from.is_some()) > 5);

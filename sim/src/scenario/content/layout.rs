@@ -14,6 +14,8 @@ const GPT_TAIL_BYTES: u64 = 64 << 10;
 /// Room for the table of a logical partition.
 const LOGICAL_HEAD_BYTES: u64 = 64 << 10;
 const SECTOR: u64 = 512;
+/// A GPT with its usual number of entries; that of an MBR is shorter.
+const TABLE_LEN_BYTES: u64 = 34 * SECTOR;
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +110,9 @@ impl Layout {
         }
         let mut parts: Vec<Part> = Vec::new();
         let end = if scheme == Scheme::Gpt { len_bytes.saturating_sub(GPT_TAIL_BYTES) } else { len_bytes };
-        let mut next = if scheme == Scheme::None { 0 } else { MIB.min(len_bytes / 8) };
+        // Where the first one starts if nothing is said, and where it may start at all: behind the table.
+        let usual = if scheme == Scheme::None { 0 } else { MIB.min(len_bytes / 8) / SECTOR * SECTOR };
+        let mut next = if scheme == Scheme::None { 0 } else { TABLE_LEN_BYTES };
         for (index, spec) in specs.iter().enumerate() {
             let wrong = |what: String| Err((index, what));
             let number = match (spec.number, parts.last()) {
@@ -119,7 +123,8 @@ impl Layout {
                 (None, Some(before)) => before.number + 1,
             };
             let head = if scheme == Scheme::Logical && number >= 5 { LOGICAL_HEAD_BYTES } else { 0 };
-            let start_bytes = spec.start.map_or(next + head, |start| start.0);
+            let earliest = if index == 0 { usual.max(next) } else { next };
+            let start_bytes = spec.start.map_or(earliest + head, |start| start.0);
             let Some(len_bytes) = spec.len.map(|len| len.0).or(match index + 1 == specs.len() {
                 true => end.checked_sub(start_bytes),
                 false => None,

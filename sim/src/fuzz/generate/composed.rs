@@ -1,0 +1,142 @@
+//! Media partition by partition: several root file systems, data, swap, FAT with deleted files, what cannot be looked into.
+//!
+//! Small: what a run costs is bytes. A partition is as long as what it holds needs.
+
+use super::{KIB, Swarm};
+use crate::scenario::composition::{Gap, Holds, PartFile, PartitionSpec, Scheme};
+use crate::scenario::schema::{MediumSpec, Size};
+use crate::simfs::Kind;
+
+/// Before the first partition, on all media of this kind.
+const GAP_LEN_BYTES: u64 = 256 * KIB;
+/// Behind the last one: the copy of a GPT.
+const TAIL_LEN_BYTES: u64 = 64 * KIB;
+/// Before each logical partition.
+const HEAD_LEN_BYTES: u64 = 64 * KIB;
+/// What partitions hold, the usual more often.
+const HOLDS: [Holds; 10] = [
+    Holds::Rootfs,
+    Holds::Rootfs,
+    Holds::Rootfs,
+    Holds::Data,
+    Holds::Data,
+    Holds::Boot,
+    Holds::Boot,
+    Holds::Swap,
+    Holds::Empty,
+    Holds::Blank,
+];
+/// What no capture can look into.
+const HIDDEN: [Holds; 3] = [Holds::Luks, Holds::Lvm, Holds::Raw];
+/// What a root file system may say of the data beside it.
+const FSTABS: [&str; 5] = [
+    "LABEL=data /var ext4 defaults 0 2\n",
+    "LABEL=data /home ext4 defaults 0 2\n",
+    "# nothing but comments\nLABEL=data /data ext4 noauto 0 0\n",
+    "UUID=d0d0d0d0-0000-4000-8000-00000000000d /var/log ext4 defaults 0 2\n",
+    "tmpfs /tmp tmpfs defaults 0 0\n",
+];
+/// The UUID that one of them names.
+const DATA_UUID: &str = "d0d0d0d0-0000-4000-8000-00000000000d";
+/// Times that fit into what file systems keep, and such that do not fit into all.
+const TIMES: [i64; 5] = [-2_208_988_800, -1, 0, 4_294_967_296, 16_000_000_000];
+
+impl Swarm {
+    /// Partitions, with the length of the medium that has room for them.
+    fn composition(&mut self, has_table: bool) -> (Scheme, Vec<PartitionSpec>, u64) {
+        let count = [1, 2, 2, 3, 3, 4][self.random.below(6) as usize];
+        let scheme = match count {
+            1 if !has_table => self.pick(&[Scheme::Mbr, Scheme::Gpt, Scheme::None]),
+            1 => self.pick(&[Scheme::Mbr, Scheme::Gpt]),
+            _ => self.pick(&[Scheme::Mbr, Scheme::Gpt, Scheme::Logical]),
+        };
+        let mut parts: Vec<PartitionSpec> = (0..count).map(|_| self.partition()).collect();
+        let mut len_bytes = if scheme == Scheme::None { 0 } else { GAP_LEN_BYTES + TAIL_LEN_BYTES };
+        for part in &mut parts {
+            let part_len = self.part_len(part);
+            part.len = (scheme != Scheme::None).then_some(Size(part_len));
+            len_bytes += part_len + if scheme == Scheme::Logical { HEAD_LEN_BYTES } else { 0 };
+        }
+        if let Some(first) = parts.first_mut().filter(|_| scheme != Scheme::None) {
+            first.start = Some(Size(GAP_LEN_BYTES));
+        }
+        (scheme, parts, len_bytes)
+    }
+
+    fn part_len(&mut self, part: &PartitionSpec) -> u64 {
+        let kib = match part.holds {
+            Holds::Rootfs => 640 + 64 * self.random.below(3),
+            Holds::Boot => 192,
+            Holds::Data | Holds::Empty => 192 + 64 * self.random.below(2),
+            Holds::Swap => 64 + 4 * self.random.below(4),
+            Holds::Luks | Holds::Lvm | Holds::Raw | Holds::Blank => 64,
+        };
+        kib * KIB
+    }
+
+    fn partition(&mut self) -> PartitionSpec {
+        let holds = if self.one_in(24) { self.pick(&HIDDEN) } else { self.pick(&HOLDS) };
+        let mut part = PartitionSpec::new(holds);
+        match holds {
+            Holds::Rootfs => {
+                part.fstab = self.one_in(2).then(|| self.pick(&FSTABS).to_owned());
+                part.label = self.one_in(3).then(|| "rootfs".to_owned());
+                part.uuid = self
+                    .one_in(3)
+                    .then(|| format!("{:08x}-0000-4000-8000-00000000000a", self.random.next() as u32));
+                part.file_system = self.one_in(4).then(|| self.pick(&[Kind::Ext2, Kind::Ext3]));
+                part.dirty = self.one_in(6);
+            }
+            Holds::Data => {
+                part.secrets = self.one_in(2);
+                part.uuid = self.one_in(3).then(|| DATA_UUID.to_owned());
+                part.file_system = self.one_in(8).then(|| self.pick(&[Kind::Ext2, Kind::Ext3, Kind::Exfat]));
+            }
+            Holds::Boot | Holds::Empty | Holds::Swap => {
+                part.label = self.one_in(3).then(|| "label".to_owned());
+            }
+            Holds::Luks | Holds::Lvm | Holds::Raw | Holds::Blank => {}
+        }
+        if let Some(kind) = part.kind() {
+            part.files = self.part_files(kind);
+        }
+        part
+    }
+
+    fn part_files(&mut self, kind: Kind) -> Vec<PartFile> {
+        let mut files = Vec::new();
+        let file = |path: &str| PartFile { path: path.to_owned(), ..PartFile::default() };
+        if self.one_in(2) {
+            files.push(PartFile { secret: true, deleted: true, ..file("gone.key") });
+        }
+        if kind.unix() && self.one_in(4) {
+            files.push(PartFile {
+                text: Some("dated\n".into()),
+                modified: Some(self.pick(&TIMES)),
+                ..file("srv/dated")
+            });
+        }
+        if kind.unix() && self.one_in(6) {
+            let link = self.pick(&["/etc", "../..", "nowhere"]).to_owned();
+            files.push(PartFile { link: Some(link), ..file("srv/link") });
+        }
+        if self.one_in(8) {
+            files.push(PartFile { text: Some("many\n".into()), count: Some(20), ..file("srv/many/file") });
+        }
+        files
+    }
+
+    /// A composed medium; with `has_table` one that a disk image may show.
+    pub(super) fn composed(&mut self, has_table: bool) -> MediumSpec {
+        let (scheme, partitions, len_bytes) = self.composition(has_table);
+        MediumSpec {
+            len: Size(len_bytes),
+            disk_id: (scheme != Scheme::Gpt && scheme != Scheme::None && self.one_in(2))
+                .then(|| "c0ffee42".to_owned()),
+            gap: self.pick(&[Gap::Stamped, Gap::Bootloader, Gap::Zeros]),
+            scheme,
+            partitions,
+            ..MediumSpec::default()
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! space, but those that the story puts where no rule reaches; nor does any byte of the drive after a boot that came to its
 //! end by itself, its free blocks included, unless the boot says that it could not overwrite them. And the source did hold
 //! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot goes
-//! on, and what a capture that was told not to sanitise leaves.
+//! on with the session, and what a capture that was told not to sanitise leaves.
 
 use super::decode::decode;
 use super::drive_images::{files, image_key, new_images};
@@ -60,7 +60,16 @@ fn has_cleaned_up(boot: &Boot) -> bool {
     let says_so = |line: &String| {
         line.contains("may stay in free blocks of the drive") || line.contains("and stay on the drive")
     };
-    boot.finished() && !boot.world.records().console.iter().any(says_so)
+    boot.finished() && !boot.world.records().console.iter().any(says_so) && !left_as_it_was(boot)
+}
+
+/// Whether a working image of an earlier boot is still there: this boot failed before it went on with the session.
+fn left_as_it_was(boot: &Boot) -> bool {
+    let (before, after) = (files(&boot.before), files(&boot.after));
+    after.iter().any(|(path, file)| {
+        let is_work = path.as_bytes().starts_with(b".capture/") && path.as_bytes().ends_with(b".image");
+        is_work && before.get(path).is_some_and(|old| old.number == file.number)
+    })
 }
 
 /// The first secret on a medium that is none of those that stay, and where it is.

@@ -123,7 +123,7 @@ impl Run<'_> {
                 report.outcomes = capture::run(&self.capture(&profile, &options, &tuning), items);
             }
             Plan::Write { items, firmware } => {
-                let write = self.write(&options, &tuning);
+                let write = self.write(&profile, &media, &options, &tuning);
                 if self.operation.mutated(Mutant::LogsOnTheDrive) {
                     mutant::litter(&*self.drive.volume);
                 }
@@ -153,7 +153,7 @@ impl Run<'_> {
                 report.notes.extend(checks.lines());
                 refused = checks.into_refusal();
             }
-            for checking in self.write(&wish.options, &wish.tuning).check(items) {
+            for checking in self.write(&wish.profile, &wish.media, &wish.options, &wish.tuning).check(items) {
                 report.notes.push(crate::plan::verdict(&checking));
                 refused = refused.or(checking.checked.err());
             }
@@ -323,14 +323,23 @@ impl Run<'_> {
         }
     }
 
-    fn write<'b>(&'b self, options: &Options, tuning: &'b Tuning) -> Write<'b> {
+    fn write<'b>(
+        &'b self,
+        profile: &'b Profile,
+        media: &'b [Medium],
+        options: &Options,
+        tuning: &'b Tuning,
+    ) -> Write<'b> {
         Write {
+            board_name: &profile.name,
+            media,
             board: self.operation.board,
             tuning,
             drive: &*self.drive.volume,
             allowed: Allowed {
                 write_back: options.write_back,
                 any_content: options.settings.write.any_content,
+                any_root: options.settings.write.any_root,
             },
         }
     }

@@ -91,6 +91,9 @@ refusals! {
     /// The image was captured from this very medium.
     WriteBack "R-WRITEBACK"
         "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this one";
+    /// A clone would not find its root file system by the names in its own files.
+    RootNotFound "R-ROOT"
+        "correct /etc/fstab or root= in the archive, or set any_root below [write] in replicator.toml; the medium was not touched";
     /// Nothing is left to be done.
     NothingToDo "R-NOTHING"
         "insert a medium, or remove the options that skip every one";

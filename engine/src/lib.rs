@@ -25,6 +25,7 @@ pub mod plan;
 mod printable;
 pub mod profile;
 pub mod report;
+pub mod root_names;
 pub mod sanitise_rules;
 mod table;
 pub mod tuning;

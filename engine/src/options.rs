@@ -213,6 +213,8 @@ pub struct WriteSettings {
     pub write_back: bool,
     /// Write what does not look like an image of its kind: no partition table, no root file system.
     pub any_content: bool,
+    /// Write a tarball whose files name a root file system that the clone will not have.
+    pub any_root: bool,
 }
 
 /// `[expand]`: growing the drive's own partition.

@@ -2,6 +2,7 @@
 //!
 //! The source is claimed, opened read-only, never mounted, and closed before anything else looks at the image.
 
+use super::gap::Gap;
 use super::layout::Layout;
 use super::ranges;
 use super::survey;
@@ -83,7 +84,7 @@ fn copy_open(
             format!("{} has {len_bytes} bytes now, and had {} before", device.name, device.len_bytes),
         ));
     }
-    let layout = Layout::read(medium, device.sector_len_bytes)
+    let mut layout = Layout::read(medium, device.sector_len_bytes)
         .map_err(|error| named(error, &format!("reading the partition table of {}", device.name)))?;
     if layout.is_damaged && is_sanitised {
         let what = layout.note.as_deref().unwrap_or("its partition table is damaged");
@@ -106,7 +107,8 @@ fn copy_open(
     let unused = layout.unused(operation, &holder, is_sanitised);
     check_space(operation, work, len_bytes, &unused)?;
     let mut file = work.create_private(operation, image)?;
-    copy_bytes(operation, medium, &mut *file, &unused, work.drive.capabilities().sparse)?;
+    let sparse = work.drive.capabilities().sparse;
+    copy_bytes(operation, medium, &mut *file, &unused, &mut layout.gap, sparse)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     // The tools that work on the image next must not be the first to hear of a full drive.
     file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
@@ -159,6 +161,7 @@ fn copy_bytes(
     medium: &mut dyn ReadAt,
     file: &mut dyn VolumeFile,
     unused: &[Range<u64>],
+    gap: &mut Gap,
     sparse: bool,
 ) -> Result<()> {
     let len_bytes = medium.len_bytes();
@@ -177,6 +180,7 @@ fn copy_bytes(
             })?;
         }
         ranges::zero(chunk, at, unused);
+        gap.see(at, chunk);
         write_chunk(operation, file, at, chunk, sparse).map_err(Error::hal("writing the working image"))?;
         at += len as u64;
         progress.advance(len as u64);

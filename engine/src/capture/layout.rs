@@ -1,7 +1,9 @@
 //! What lies on a medium: its partitions, and which of their bytes nothing uses.
 
+use super::gap::Gap;
 use super::ranges;
 use crate::error::{Error, Result};
+use crate::formats::partition::Identity;
 use crate::formats::{FormatError, ReadAt, partition};
 use crate::operation::Operation;
 use replicator_hal::{FileSystem, FileSystemKind, Holder, Region};
@@ -59,6 +61,10 @@ pub(super) struct Layout {
     pub(super) note: Option<String>,
     /// Whether there is a table that cannot be read: then nothing proves that there is no root file system.
     pub(super) is_damaged: bool,
+    /// What names a medium with one partition, if a new table can have the same.
+    pub(super) identity: Option<Identity>,
+    /// What lies outside of the only partition; complete once the medium was copied.
+    pub(super) gap: Gap,
 }
 
 impl Layout {
@@ -70,6 +76,8 @@ impl Layout {
             is_single: false,
             is_damaged: note.is_some(),
             note,
+            identity: None,
+            gap: Gap::nothing(sector_len_bytes),
         };
         let table = match partition::read(medium, sector_len_bytes) {
             Ok(Some(table)) => table,
@@ -92,7 +100,14 @@ impl Layout {
             .collect();
         slots.sort_by_key(|slot| slot.bytes.start);
         let note = (slots.len() < count).then(|| "a partition lies beyond the end of the medium".to_owned());
-        Ok(Self { is_single: count == 1 && slots.len() == 1, slots, note, is_damaged: false })
+        Ok(Self {
+            is_single: count == 1 && slots.len() == 1,
+            slots,
+            note,
+            is_damaged: false,
+            gap: Gap::of(&table, sector_len_bytes, len_bytes),
+            identity: table.identity,
+        })
     }
 
     /// Whether partitions share bytes: then none can be said to be unused.
@@ -155,7 +170,14 @@ mod tests {
     fn layout(bytes: &[Range<u64>]) -> Layout {
         let slots =
             bytes.iter().map(|bytes| Slot { number: 1, bytes: bytes.clone(), ..Slot::whole(0) }).collect();
-        Layout { slots, is_single: false, note: None, is_damaged: false }
+        Layout {
+            slots,
+            is_single: false,
+            note: None,
+            is_damaged: false,
+            identity: None,
+            gap: Gap::nothing(512),
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The steps of one medium: copy, find the root file system, sanitise, pack, commit.
 
+use super::as_tarball;
 use super::commit;
 use super::copy::copy_medium;
 use super::layout::Layout;
 use super::mounted::with_mounted;
 use super::packer::Packed;
+use super::root_record::RootRecord;
 use super::rootfs::{self, Rootfs};
 use super::sanitise_medium::SanitiseMedium;
 use super::source_record::SourceRecord;
@@ -20,7 +22,7 @@ use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
-use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath};
+use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath, Uuid};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -87,9 +89,10 @@ impl Job<'_> {
             ));
         }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
-        let (image_name, packed, cache_bypass) =
-            self.pack(&layout, &unused, &image, roots.first(), &mut notes)?;
-        self.commit(&image_name, &packed)?;
+        let tree = self.tree(&layout, roots.first(), &mut notes);
+        let (image_name, packed, cache_bypass, root) =
+            self.pack(&layout, &unused, &image, tree, &mut notes)?;
+        self.commit(&image_name, &packed, root)?;
         let done = Done {
             content_len_bytes: packed.content_len_bytes,
             file_len_bytes: packed.file_len_bytes,
@@ -123,6 +126,23 @@ impl Job<'_> {
         job.run(notes)
     }
 
+    /// The root file system, if the medium becomes a tarball.
+    fn tree<'r>(
+        &self,
+        layout: &Layout,
+        rootfs: Option<&'r Rootfs>,
+        notes: &mut Vec<String>,
+    ) -> Option<&'r Rootfs> {
+        let rootfs = rootfs.filter(|root| layout.is_single && root.is_packed_as_files())?;
+        match as_tarball::obstacle(layout, rootfs, &self.medium.profile, notes) {
+            None => Some(rootfs),
+            Some(why) => {
+                notes.push(format!("captured as a disk image: {why}"));
+                None
+            }
+        }
+    }
+
     /// What of the working image nothing needs; overwritten, if the image is a sanitised one.
     fn wipe(
         &self,
@@ -146,18 +166,18 @@ impl Job<'_> {
         Ok(unused)
     }
 
-    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back.
+    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back. A tarball's root
+    /// file system is described, too.
     fn pack(
         &self,
         layout: &Layout,
         unused: &[Range<u64>],
         image: &RelativePath,
-        rootfs: Option<&Rootfs>,
+        tree: Option<&Rootfs>,
         notes: &mut Vec<String>,
-    ) -> Result<(ImageName, Packed, CacheBypass)> {
+    ) -> Result<(ImageName, Packed, CacheBypass, Option<RootRecord>)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
-        let tree = rootfs.filter(|root| layout.is_single && root.is_packed_as_files());
         let name = ImageName {
             medium: self.medium.name().to_owned(),
             extension: if tree.is_some() { Extension::Tar } else { Extension::Dd },
@@ -165,19 +185,30 @@ impl Job<'_> {
         };
         let path = work.path(&name.to_string())?;
         let mut file = work.create(operation, &path)?;
-        let packed = match tree {
-            Some(rootfs) => with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
-                pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
-            })?,
-            None => pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?,
+        let (packed, root) = match tree {
+            Some(rootfs) => {
+                let packed = with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
+                    pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
+                })?;
+                (packed, Some(self.root_record(rootfs, layout)))
+            }
+            None => (pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?, None),
         };
         work::remove_if_there(operation, work.drive, image)?;
         let cache_bypass = commit::settle(operation, file, &name.to_string())?;
         commit::verify(operation, work, &path, name.compression, &packed)?;
-        Ok((name, packed, cache_bypass))
+        Ok((name, packed, cache_bypass, root))
     }
 
-    fn commit(&self, image: &ImageName, packed: &Packed) -> Result<()> {
+    /// What names the root file system.
+    fn root_record(&self, rootfs: &Rootfs, layout: &Layout) -> RootRecord {
+        let found = rootfs.part.file_system.as_ref();
+        let uuid = found.and_then(|found| found.uuid.as_deref()).and_then(Uuid::parse);
+        let label = found.and_then(|found| found.label.clone());
+        RootRecord::new(uuid, label, layout.identity.as_ref())
+    }
+
+    fn commit(&self, image: &ImageName, packed: &Packed, root: Option<RootRecord>) -> Result<()> {
         let record = SourceRecord {
             medium: self.medium.name().to_owned(),
             board: self.capture.board_name.to_owned(),
@@ -186,6 +217,9 @@ impl Job<'_> {
             len_bytes: self.device.len_bytes,
             captured: stamp(self.capture.board.clock.wall()),
             version: self.capture.version.to_owned(),
+            image_md5: Some(packed.content_md5.to_string()),
+            marks: Vec::new(),
+            root,
         };
         let text = record
             .to_toml()

@@ -7,11 +7,13 @@
 // Lists of ranges are what this module is about, and some have one.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod as_tarball;
 mod beside;
 mod checksums;
 mod commit;
 mod copy;
 mod free_space;
+mod gap;
 mod layout;
 mod locks;
 mod medium;
@@ -22,6 +24,7 @@ mod packer;
 mod plan;
 mod ranges;
 mod remains;
+pub mod root_record;
 mod rootfs;
 mod sanitise;
 mod sanitise_medium;

@@ -1,8 +1,10 @@
-//! The record beside an image that says which medium it was captured from.
+//! The record beside an image that says which medium it was captured from, and what that medium was called.
 //!
 //! A write compares it with the medium it is about to overwrite, so that a golden unit is not overwritten with its own
-//! sanitised copy. It lies beside the image as `<medium>image.source` and is there before the image is.
+//! sanitised copy; and gives a clone the UUIDs and labels by which the files in it name their root. It lies beside the
+//! image as `<medium>image.source` and is there before the image is. Records of older versions have less in them.
 
+use super::root_record::RootRecord;
 use crate::from_toml;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,15 @@ pub struct SourceRecord {
     pub captured: String,
     /// Version of the program.
     pub version: String,
+    /// md5 of the decoded image: what follows is about this one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_md5: Option<String>,
+    /// What only the golden medium holds and no clone does, if the medium has no identity of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<String>,
+    /// What names the root file system, for a tarball. Last: TOML wants tables behind values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootRecord>,
 }
 
 impl SourceRecord {
@@ -35,12 +46,14 @@ impl SourceRecord {
         format!("{medium}image.source")
     }
 
-    /// Reads a record; `None` if it is none, because what lies on a drive may be anything.
+    /// Reads a record; `None` if it is none, because what lies on a drive may be anything. A UUID, GUID or number in it that
+    /// is none makes all of it none: a clone must not silently get another.
     pub fn parse(content: &[u8]) -> Option<Self> {
         if content.len() > LIMIT_BYTES {
             return None;
         }
-        from_toml::parse(std::str::from_utf8(content).ok()?).ok()
+        let record: Self = from_toml::parse(std::str::from_utf8(content).ok()?).ok()?;
+        record.root.as_ref().is_none_or(RootRecord::is_sane).then_some(record)
     }
 
     /// The file's content.
@@ -55,7 +68,9 @@ impl SourceRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::partition::{DiskId, Guid, Identity};
     use proptest::prelude::*;
+    use replicator_hal::Uuid;
 
     fn record(identity: Option<String>) -> SourceRecord {
         SourceRecord {
@@ -66,13 +81,40 @@ mod tests {
             len_bytes: 4 << 30,
             captured: "2026-01-02T03:04:05Z".into(),
             version: "0.1.0".into(),
+            image_md5: None,
+            marks: Vec::new(),
+            root: None,
         }
+    }
+
+    fn root(label: Option<String>, disk: DiskId) -> RootRecord {
+        RootRecord::new(Some(Uuid([7; 16])), label, Some(&Identity { disk, number: 2 }))
     }
 
     proptest! {
         #[test]
-        fn a_record_is_read_as_it_was_written(identity in proptest::option::of(".{0,40}")) {
-            let record = record(identity);
+        fn a_record_is_read_as_it_was_written(
+            identity in proptest::option::of(".{0,40}"),
+            label in proptest::option::of(".{0,16}"),
+            name in "[^\0]{0,30}",
+            is_gpt in any::<bool>(),
+            signature in any::<u32>(),
+            marks in prop::collection::vec("[0-9a-f]{8}", 0..3),
+        ) {
+            let guid = |text| Guid::parse(text).unwrap();
+            let disk = match is_gpt {
+                false => DiskId::Mbr { signature, kind: 0x83 },
+                true => DiskId::Gpt {
+                    disk: guid("01234567-89ab-cdef-0123-456789abcdef"),
+                    partition: guid("fedcba98-89ab-cdef-0123-456789abcdef"),
+                    kind: guid("0fc63daf-8483-4772-8e79-3d69d8477de4"),
+                    name,
+                },
+            };
+            let root = root(label, disk.clone());
+            prop_assert_eq!(root.identity().map(|identity| (identity.disk, identity.number)), Some((disk, 2)));
+            let image_md5 = Some("0".repeat(32));
+            let record = SourceRecord { marks, image_md5, root: Some(root), ..record(identity) };
             prop_assert_eq!(SourceRecord::parse(record.to_toml().unwrap().as_bytes()), Some(record));
         }
 
@@ -81,6 +123,35 @@ mod tests {
             let whole = record(Some("x".into())).to_toml().unwrap();
             prop_assert_eq!(SourceRecord::parse(&whole.as_bytes()[..cut.min(whole.len() - 9)]), None);
             prop_assert_eq!(SourceRecord::parse(&content), None);
+        }
+    }
+
+    #[test]
+    fn a_record_of_an_older_version_is_read() {
+        let text = "medium = \"sd\"\nboard = \"tsimx6\"\nkind = \"SD\"\nlen_bytes = 1\ncaptured = \"x\"\nversion = \"0.1.0\"\n";
+        let old = SourceRecord::parse(text.as_bytes()).unwrap();
+        assert_eq!((old.root, old.image_md5, old.marks.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn a_record_that_says_nonsense_is_none() {
+        let whole = record(None);
+        let disk = DiskId::Mbr { signature: 0x5eed, kind: 0x83 };
+        let root = root(Some("rootfs".into()), disk);
+        let text = SourceRecord { root: Some(root), ..whole }.to_toml().unwrap();
+        assert!(SourceRecord::parse(text.as_bytes()).is_some(), "{text}");
+        for (from, to) in [
+            ("07070707-0707", "07070707"),
+            ("disk = \"00005eed\"", "disk = \"nonsense\""),
+            ("disk = \"00005eed\"", "disk = \"5eed\""),
+            ("table = \"mbr\"", "table = \"bsd\""),
+            ("number = 2", "number = 0"),
+            ("number = 2", "number = 5"),
+            ("kind = \"83\"", "kind = \"linux\""),
+        ] {
+            let bad = text.replace(from, to);
+            assert!(bad != text, "{from} is not in {text}");
+            assert_eq!(SourceRecord::parse(bad.as_bytes()), None, "{to}");
         }
     }
 }

@@ -73,6 +73,10 @@ pub struct MediumProfile {
     /// Partition that holds the rootfs if the content leaves a choice, from 1.
     #[serde(default = "first_partition")]
     pub rootfs_partition: u32,
+    /// Whether the board starts from bytes between the partition table and the first partition of this medium. If it is
+    /// left out, what lies there is taken for a bootloader, and a capture keeps it.
+    #[serde(default)]
+    pub bootloader_in_gap: Option<bool>,
     /// `compatible` strings of the boards that have this medium; empty if all of the profile have it.
     #[serde(default)]
     pub only: Vec<String>,

@@ -9,6 +9,8 @@ pub struct Allowed {
     pub write_back: bool,
     /// An image may hold anything that can be decoded: `[write] any_content`.
     pub any_content: bool,
+    /// A clone need not find its root: `[write] any_root`.
+    pub any_root: bool,
 }
 
 impl Allowed {
@@ -23,6 +25,18 @@ impl Allowed {
             return Err(refusal);
         }
         notes.push(format!("written because of any_content, although {refusal}"));
+        Ok(())
+    }
+
+    /// The same for a clone that would not find its root, with `any_root`.
+    ///
+    /// # Errors
+    /// `refusal`.
+    pub(super) fn root(self, refusal: Error, notes: &mut Vec<String>) -> Result<()> {
+        if !self.any_root {
+            return Err(refusal);
+        }
+        notes.push(format!("written because of any_root, although {refusal}"));
         Ok(())
     }
 }

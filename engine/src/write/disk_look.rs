@@ -254,8 +254,12 @@ mod tests {
     #[test]
     fn a_gpt_ends_with_its_second_copy() {
         for sector_len_bytes in [512, 4096] {
-            let layout =
-                partition::single_partition(Scheme::Gpt, 8 * MIB, sector_len_bytes, [7; 32]).unwrap();
+            let layout = partition::single_partition(
+                &partition::Identity::fresh(Scheme::Gpt, [7; 32]),
+                8 * MIB,
+                sector_len_bytes,
+            )
+            .unwrap();
             let mut head = vec![0; 8 << 20];
             for patch in &layout.patches {
                 head[patch.offset_bytes as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);

@@ -14,11 +14,13 @@ mod image;
 mod medium;
 mod name_files;
 mod preflight;
+mod root_plan;
 mod tar_check;
 mod tar_limits;
 mod tar_rootfs;
 mod tar_tree;
 mod tarball;
+mod twins;
 mod verify_tree;
 
 pub use crate::companions::Promise;
@@ -26,6 +28,7 @@ pub use allowed::Allowed;
 pub use disk_check::DiskFacts;
 pub use image::Image;
 pub use preflight::Checked;
+pub use root_plan::RootPlan;
 pub use tar_check::TarFacts;
 
 use crate::error::Result;
@@ -48,6 +51,10 @@ pub struct Write<'a> {
     pub tuning: &'a Tuning,
     /// The drive, mounted read-only.
     pub drive: &'a dyn Volume,
+    /// Name of the board's profile.
+    pub board_name: &'a str,
+    /// All media of the board, also those that are not written.
+    pub media: &'a [Medium],
     /// Which of the rules do not apply.
     pub allowed: Allowed,
 }
@@ -87,13 +94,16 @@ impl<'a> Write<'a> {
     pub fn check(&self, items: Vec<Item>) -> Vec<Checking> {
         let results = jobs::run(self.board, self.tuning, &items, |operation, item| {
             let image = Image::locate(operation, self.drive, &item.image)?;
-            preflight::check(operation, self.drive, image, &item.medium, self.allowed)
+            preflight::check(operation, self, image, &item.medium)
         });
-        items
+        let mut checked: Vec<Checking> = items
             .into_iter()
             .zip(results)
             .map(|(item, (checked, elapsed))| Checking { item, checked, elapsed })
-            .collect()
+            .collect();
+        let operation = Operation::new(self.board, self.tuning, "write", "write");
+        twins::settle(&operation, &mut checked, self.media);
+        checked
     }
 
     /// Writes every item that passed its check, with one more job beside them.
@@ -215,6 +225,9 @@ fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
 }
 
 fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
+    for note in &checked.notes {
+        operation.short_step(note);
+    }
     let mut done = match item.image.packing() {
         Packing::Disk => with_target(operation, checked, |target| {
             wipe_ends(operation, target)?;

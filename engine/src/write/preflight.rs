@@ -5,9 +5,10 @@
 //! capture made: only that tells whether the file system of this medium can hold it. So is any image whose decoded length
 //! is not written down in it.
 
-use super::allowed::Allowed;
+use super::Write;
 use super::disk_check::{DiskFacts, check_disk};
 use super::image::Image;
+use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{TarFacts, check_tar};
 use crate::companions::Promise;
 use crate::drive_file::DriveFile;
@@ -15,13 +16,14 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, passed_over};
 use crate::formats::foreign;
-use crate::formats::partition;
+use crate::formats::partition::{self, Identity};
 use crate::formats::sniff::{self, Content};
 use crate::media::{Medium, same_device};
 use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
+use sha2::{Digest as _, Sha256};
 use std::io::Read;
 
 /// Bytes that sniffing looks at: the magic of a tar lies at 257.
@@ -40,6 +42,8 @@ pub struct Checked {
     pub tar: Option<TarFacts>,
     /// What is known of a disk image.
     pub disk: DiskFacts,
+    /// What a tarball's file system and partition will be called.
+    pub root: Option<RootPlan>,
     /// What the check found that belongs into the result.
     pub notes: Vec<String>,
 }
@@ -50,11 +54,11 @@ pub struct Checked {
 /// Refusals; errors of the drive and the codec.
 pub(super) fn check(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    write: &Write<'_>,
     image: Image,
     medium: &Medium,
-    allowed: Allowed,
 ) -> Result<Checked> {
+    let (drive, allowed) = (write.drive, write.allowed);
     let name = image.name.to_string();
     let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
@@ -80,15 +84,16 @@ pub(super) fn check(
         DecodedLen::Known(len_bytes) => Some(len_bytes),
         DecodedLen::Unknown => None,
     };
-    let (mut tar, mut disk) = (None, DiskFacts::default());
+    let (mut tar, mut root, mut disk) = (None, None, DiskFacts::default());
     match image.name.packing() {
         Packing::Tar => {
-            check_layout(&name, medium, &device)?;
             let mut facts =
                 check_tar(operation, drive, &image, content_len_bytes, device.len_bytes, allowed)?;
             notes.append(&mut facts.notes);
+            let plan = root_plan(operation, write, &image, &facts, medium, &device, &mut notes)?;
+            check_layout(&name, &plan.identity, &device)?;
             content_len_bytes = Some(facts.content_len_bytes);
-            tar = Some(facts);
+            (tar, root) = (Some(facts), Some(plan));
         }
         Packing::Disk => {
             let facts =
@@ -97,7 +102,7 @@ pub(super) fn check(
             disk = facts;
         }
     }
-    Ok(Checked { image, device, content_len_bytes, tar, disk, notes })
+    Ok(Checked { image, device, content_len_bytes, tar, root, disk, notes })
 }
 
 /// Looks at the device again, so that what is checked is what is there now.
@@ -203,12 +208,55 @@ fn fill(file: &mut DriveFile<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
 }
 
 /// Whether a partition for a tarball can be made on the device at all.
-fn check_layout(name: &str, medium: &Medium, device: &BlockDevice) -> Result<()> {
-    let scheme = medium.profile.file_system.scheme();
-    match partition::single_partition(scheme, device.len_bytes, device.sector_len_bytes, [0; 32]) {
+fn check_layout(name: &str, identity: &Identity, device: &BlockDevice) -> Result<()> {
+    match partition::single_partition(identity, device.len_bytes, device.sector_len_bytes) {
         Ok(_) => Ok(()),
         Err(error) => {
             Err(Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)))
         }
     }
+}
+
+/// What the clone will be called, and whether it finds its root by that.
+fn root_plan(
+    operation: &Operation<'_>,
+    write: &Write<'_>,
+    image: &Image,
+    facts: &TarFacts,
+    medium: &Medium,
+    device: &BlockDevice,
+    notes: &mut Vec<String>,
+) -> Result<RootPlan> {
+    let name = image.name.to_string();
+    let record = image.captured_from.as_ref();
+    if record.is_some_and(|record| record.root.is_some()) && !facts.is_recorded {
+        notes.push(
+            "the record beside it is of another image, and its UUIDs and labels are not used".to_owned(),
+        );
+    }
+    let record = record.filter(|_| facts.is_recorded);
+    let question = Question {
+        image: &name,
+        record: record.and_then(|record| record.root.as_ref()),
+        same_board: record.is_some_and(|record| record.board == write.board_name),
+        references: &facts.references,
+        fresh: Identity::fresh(medium.profile.file_system.scheme(), randomness(operation, device)),
+    };
+    let answer = root_plan::decide(&question);
+    notes.extend(answer.notes);
+    answer.refusal.map_or(Ok(()), |refusal| write.allowed.root(refusal, notes))?;
+    Ok(answer.plan)
+}
+
+/// Randomness for disk signature and GUIDs: different for every unit and every time.
+fn randomness(operation: &Operation<'_>, device: &BlockDevice) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(device.identity.as_deref().unwrap_or_default());
+    hash.update(&device.controller_path);
+    hash.update(device.name.as_str());
+    let wall = operation.board.clock.wall();
+    hash.update(wall.seconds.to_le_bytes());
+    hash.update(wall.nanos.to_le_bytes());
+    hash.update(operation.board.clock.monotonic().as_nanos().to_le_bytes());
+    hash.finalize().into()
 }

@@ -9,11 +9,14 @@ use super::tar_limits::Needs;
 use super::tar_rootfs;
 use super::tar_tree::Shape;
 use crate::error::{Error, Result};
+use crate::formats::FormatError;
 use crate::formats::codec::decoder;
-use crate::formats::digest::{Digest, Hasher};
-use crate::formats::tar::{Names, Reader, ReaderLimits};
+use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
 use crate::operation::{Operation, Progress};
+use crate::root_names::{self, Reference};
 use replicator_hal::Volume;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -30,6 +33,10 @@ pub struct TarFacts {
     pub notes: Vec<String>,
     /// Users and groups that its ACLs only name.
     pub names: Names,
+    /// By which names its files call file systems.
+    pub references: Vec<Reference>,
+    /// Whether the record beside it is of this very archive.
+    pub is_recorded: bool,
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -97,9 +104,12 @@ pub(super) fn check_tar(
     let compute = operation.compute();
     let content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
-    let hashers = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
+    if recorded_md5(image).is_some() && promised_md5(image).is_none() {
+        hashers.push(Hasher::new(Algorithm::Md5));
+    }
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let (needs, tree, names) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let (needs, tree, names, references) = count(operation, &name, &mut tap, medium_len_bytes)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
@@ -116,7 +126,27 @@ pub(super) fn check_tar(
         data_len_bytes: needs.data_len_bytes,
         notes,
         names,
+        references,
+        is_recorded: is_recorded(image, &tapped.digests),
     })
+}
+
+/// What the record says that the md5 of its image is.
+fn recorded_md5(image: &Image) -> Option<&str> {
+    image.captured_from.as_ref()?.image_md5.as_deref()
+}
+
+/// What a sidecar says that it is.
+fn promised_md5(image: &Image) -> Option<&Digest> {
+    let of_content = image.content.iter().find(|promise| promise.algorithm == Algorithm::Md5);
+    of_content.map(|promise| &promise.digest)
+}
+
+/// Whether the record is of this image, by the digests that were computed: those of the sidecars, which were found right,
+/// and the md5 behind them if no sidecar has one.
+fn is_recorded(image: &Image, computed: &[Digest]) -> bool {
+    let Some(found) = promised_md5(image).or(computed.last()) else { return false };
+    recorded_md5(image).is_some_and(|recorded| recorded == found.to_string())
 }
 
 fn count(
@@ -124,11 +154,12 @@ fn count(
     name: &str,
     content: &mut dyn Read,
     medium_len_bytes: u64,
-) -> Result<(Needs, Shape, Names)> {
+) -> Result<(Needs, Shape, Names, Vec<Reference>)> {
     let mut reader = Reader::collecting_names(content, ReaderLimits::default());
     let mut name_files = NameFiles::default();
     let mut needs = Needs::default();
     let mut shape = Shape::default();
+    let mut boot_files = BTreeMap::new();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
         needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
         let place = shape.add(&entry).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
@@ -137,7 +168,37 @@ fn count(
             needs.add(name, &implied, operation.tuning, medium_len_bytes)?;
         }
         name_files.add(&entry, place.path, &mut reader).map_err(Error::format(name))?;
+        if root_names::is_of_interest(&entry.path) {
+            let content = small_content(&entry, &mut reader).map_err(Error::format(name))?;
+            // The last entry of a name is the one that stays.
+            boot_files.insert(entry.path.to_string(), content);
+        }
     }
     let names = name_files.resolve(name, &shape, &reader)?;
-    Ok((needs, shape, names))
+    let read = |(path, content): (&String, &Vec<u8>)| root_names::read(path, content);
+    // fstab counts first, then the files by their names.
+    let (fstab, others): (Vec<_>, Vec<_>) =
+        boot_files.iter().partition(|(path, _)| *path == root_names::FSTAB);
+    Ok((needs, shape, names, fstab.into_iter().chain(others).flat_map(read).collect()))
+}
+
+/// The data of a file that is short enough to be of interest; nothing for all else.
+fn small_content<R: Read>(
+    entry: &Entry,
+    reader: &mut Reader<R>,
+) -> std::result::Result<Vec<u8>, FormatError> {
+    let EntryKind::File { len_bytes, .. } = entry.kind else { return Ok(Vec::new()) };
+    let Some(len) = usize::try_from(len_bytes).ok().filter(|len| *len <= root_names::LIMIT_BYTES) else {
+        return Ok(Vec::new());
+    };
+    let mut content = vec![0; len];
+    let mut buffer = [0; 4096];
+    while let Some((offset_bytes, len)) = reader.read_data(&mut buffer)? {
+        let place =
+            usize::try_from(offset_bytes).ok().and_then(|start| content.get_mut(start..)?.get_mut(..len));
+        if let Some(place) = place {
+            place.copy_from_slice(&buffer[..len]);
+        }
+    }
+    Ok(content)
 }

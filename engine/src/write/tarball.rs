@@ -6,6 +6,7 @@
 use super::extract::{Extracted, extract};
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
+use super::root_plan::RootPlan;
 use super::tar_check::{Tap, TarFacts};
 use super::verify_tree::verify;
 use crate::error::{Error, FaultyPart, Result};
@@ -15,8 +16,7 @@ use crate::operation::Operation;
 use crate::profile::MediumProfile;
 use crate::report::Done;
 use crate::table;
-use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Volume};
-use sha2::{Digest as _, Sha256};
+use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Uuid, Volume};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
@@ -30,15 +30,14 @@ pub(super) fn write(
     checked: &Checked,
     medium: &MediumProfile,
 ) -> Result<Done> {
-    let Some(facts) = &checked.tar else {
+    let (Some(facts), Some(root)) = (&checked.tar, &checked.root) else {
         return Err(Error::Internal { detail: "a tarball that was not checked".into() });
     };
     let label = operation.label();
     let layout = partition::single_partition(
-        medium.file_system.scheme(),
+        &root.identity,
         checked.device.len_bytes,
         checked.device.sector_len_bytes,
-        disk_id(operation, checked),
     )
     .map_err(Error::format(format!("partition table for {label}")))?;
     let region = Region {
@@ -50,7 +49,12 @@ pub(super) fn write(
     operation.step("making the file system");
     // Between two openings the name may have gone to another medium.
     check_unchanged(operation, label, &checked.device)?;
-    let format = Format { flavour: medium.file_system.flavour(), ..Format::default() };
+    let format = Format {
+        flavour: medium.file_system.flavour(),
+        label: root.label.clone(),
+        uuid: root.uuid,
+        ..Format::default()
+    };
     let file_systems = &operation.board.file_systems;
     file_systems
         .format(&region, &format)
@@ -66,6 +70,7 @@ pub(super) fn write(
     let times = mounted(operation, &region, Access::ReadOnly, |volume| {
         verify(operation, volume, &extracted.manifest, facts.data_len_bytes)
     })?;
+    check_names(operation, &region, root)?;
     operation.short_step("writing the partition table");
     with_target(operation, checked, |target| {
         table::write(operation, target, &layout.patches, FaultyPart::Medium, label)
@@ -84,17 +89,26 @@ pub(super) fn write(
     })
 }
 
-/// Randomness for disk signature and GUIDs: different for every unit and every time.
-fn disk_id(operation: &Operation<'_>, checked: &Checked) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(checked.device.identity.as_deref().unwrap_or_default());
-    hash.update(&checked.device.controller_path);
-    hash.update(checked.device.name.as_str());
-    let wall = operation.board.clock.wall();
-    hash.update(wall.seconds.to_le_bytes());
-    hash.update(wall.nanos.to_le_bytes());
-    hash.update(operation.board.clock.monotonic().as_nanos().to_le_bytes());
-    hash.finalize().into()
+/// The file system has to be found by what it is called. The table is compared byte by byte when it is written.
+fn check_names(operation: &Operation<'_>, region: &Region, root: &RootPlan) -> Result<()> {
+    let label = operation.label();
+    let found = operation
+        .retry(|| operation.board.file_systems.identify(region))
+        .map_err(Error::hal(format!("looking at the file system on {label}")))?;
+    let (uuid, name) = found.map_or((None, None), |found| (found.uuid, found.label));
+    let uuid_differs = root.uuid.is_some() && root.uuid != uuid.as_deref().and_then(Uuid::parse);
+    if !uuid_differs && name == root.label {
+        return Ok(());
+    }
+    Err(Error::Verify {
+        part: FaultyPart::Medium,
+        what: format!("the file system on {label}"),
+        offset_bytes: None,
+        detail: format!(
+            "its UUID is {uuid:?} and its label {name:?}, not {:?} and {:?}",
+            root.uuid, root.label
+        ),
+    })
 }
 
 /// Runs `work` on the mounted region, and unmounts whatever happens. The first error counts; an unmount that fails

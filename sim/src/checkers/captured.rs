@@ -49,9 +49,16 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
     let plain = decode(&image.name, bytes)?;
     let parts = held(&evidence.scenario, &image.medium);
     let is_single_rootfs = matches!(&parts[..], [only] if only.part.holds() == Holds::Rootfs && is_ext(only));
-    if is_single_rootfs != image.is_tarball() {
+    let needs_its_gap = match evidence.scenario.media.get(&image.medium) {
+        Some(spec) if is_single_rootfs && spec.bootloader_in_gap != Some(false) => {
+            parts.iter().any(|only| has_gap(source, only.part.start_bytes))
+        }
+        _ => false,
+    };
+    if (is_single_rootfs && !needs_its_gap) != image.is_tarball() {
         return Err(
-            "a tarball is for one partition with a root file system on ext, and a disk image for all else"
+            "a tarball is for one partition with a root file system and nothing before it that the board \
+                    starts from, and a disk image for all else"
                 .into(),
         );
     }
@@ -68,6 +75,15 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
 /// What a tarball comes back as.
 fn is_ext(held: &Held) -> bool {
     held.part.spec.kind().is_some_and(Kind::is_ext)
+}
+
+/// Whether anything but a table lies before the partition.
+fn has_gap(medium: &Pages, start_bytes: u64) -> bool {
+    // A GPT has its entries in sectors 2 to 33.
+    let is_gpt = medium.bytes(512, 8) == b"EFI PART";
+    let from: u64 = if is_gpt { 34 * 512 } else { 512 };
+    let len = usize::try_from(start_bytes.saturating_sub(from)).unwrap_or(0);
+    medium.bytes(from, len).iter().any(|byte| *byte != 0)
 }
 
 fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, String> {

@@ -74,6 +74,7 @@ pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
             device: None,
             file_system: flavour(spec)?,
             rootfs_partition: spec.rootfs_partition.unwrap_or(1),
+            bootloader_in_gap: spec.bootloader_in_gap,
             only: Vec::new(),
             name,
         });

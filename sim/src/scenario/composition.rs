@@ -42,8 +42,10 @@ pub enum Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gap {
-    /// Sectors that name their medium, number and generation.
+    /// Zeros before an only partition, else stamped: what lies before an only one counts as a bootloader.
     #[default]
+    Usual,
+    /// Sectors that name their medium, number and generation.
     Stamped,
     /// A bootloader at 8 KiB, of which every sector has its mark; zeros around it.
     Bootloader,

@@ -256,6 +256,8 @@ pub struct MediumSpec {
     pub file_system: Option<String>,
     /// The profile's hint.
     pub rootfs_partition: Option<u32>,
+    /// The profile says whether the board starts from the gap before the first partition.
+    pub bootloader_in_gap: Option<bool>,
     /// Something else holds the device open all the time, so that its page cache stays.
     pub held_open: bool,
     /// Something that no table of this system shows holds the device for writing: a mount in another mount namespace.
@@ -285,6 +287,7 @@ impl Default for MediumSpec {
             var_log_link: None,
             file_system: None,
             rootfs_partition: None,
+            bootloader_in_gap: None,
             held_open: false,
             held_elsewhere: false,
             scheme: Scheme::default(),

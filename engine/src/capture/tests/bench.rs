@@ -201,6 +201,11 @@ pub(super) fn medium(len_bytes: usize, partitions: &[Range<u64>]) -> Vec<u8> {
     .take(len_bytes)
     .collect();
     content[..1024].fill(0);
+    // Nothing but the file system, as mkfs leaves it.
+    if let [only] = partitions {
+        content[..only.start as usize + 1024].fill(0);
+        content[only.end as usize..].fill(0);
+    }
     for (index, bytes) in partitions.iter().enumerate() {
         let entry = &mut content[446 + 16 * index..][..16];
         entry[4] = 0x83;

@@ -9,7 +9,8 @@ const IMAGE_LEN_BYTES: u64 = 8 * MIB;
 /// An image with a GPT whose only partition ends `free_bytes` before the image does.
 fn image(sector_len_bytes: u32, free_bytes: u64) -> Vec<u8> {
     let small = IMAGE_LEN_BYTES - free_bytes;
-    let layout = single_partition(Scheme::Gpt, small, sector_len_bytes, [7; 32]).unwrap();
+    let layout =
+        single_partition(&super::Identity::fresh(Scheme::Gpt, [7; 32]), small, sector_len_bytes).unwrap();
     let mut bytes = vec![0; small as usize];
     apply(&mut bytes, &layout);
     if free_bytes > 0 {
@@ -99,7 +100,10 @@ fn what_is_at_home_or_no_gpt_stays_as_it_is() {
     assert_eq!(fit_gpt(&mut image.as_slice(), 512, IMAGE_LEN_BYTES).unwrap(), None);
     assert_eq!(fit_gpt(&mut vec![0; 1 << 20].as_slice(), 512, 2 * MIB).unwrap(), None);
     let mut mbr = vec![0; IMAGE_LEN_BYTES as usize];
-    apply(&mut mbr, &single_partition(Scheme::Mbr, IMAGE_LEN_BYTES, 512, [7; 32]).unwrap());
+    apply(
+        &mut mbr,
+        &single_partition(&super::Identity::fresh(Scheme::Mbr, [7; 32]), IMAGE_LEN_BYTES, 512).unwrap(),
+    );
     assert_eq!(fit_gpt(&mut mbr.as_slice(), 512, 2 * IMAGE_LEN_BYTES).unwrap(), None);
 }
 

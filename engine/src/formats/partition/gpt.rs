@@ -3,6 +3,8 @@
 //! Two copies: header and entries at the front, entries and header at the end. A copy counts if both checksums hold and
 //! every field is within bounds; the first copy is preferred. The size of the entries is checked before they are read.
 
+use super::guid::Guid;
+use super::identity::DiskId;
 use super::{FormatError, Geometry, Partition, ReadAt, check_overlaps, damaged, u32_at, u64_at};
 use std::ops::RangeInclusive;
 
@@ -31,6 +33,8 @@ mod field {
 
 /// Offset of a partition's last sector in its entry.
 const ENTRY_LAST: usize = 40;
+/// A partition's name in its entry: UTF-16, ended by a zero if it is shorter.
+const ENTRY_NAME: std::ops::Range<usize> = 56..128;
 
 /// One intact copy of a table.
 #[derive(Debug, Clone)]
@@ -113,20 +117,21 @@ fn check_header(header: &[u8], geometry: &Geometry, sector: u64) -> Result<(), S
 }
 
 impl Gpt {
-    /// A new table of the usual shape: 128 entries of 128 bytes, of which the first is a Linux partition.
+    /// A new table of the usual shape: 128 entries of 128 bytes, of which entry `number` is the only one.
     pub(super) fn with_one_partition(
         geometry: &Geometry,
-        disk_guid: [u8; 16],
-        partition_guid: [u8; 16],
+        (number, disk, partition, kind): (u32, Guid, Guid, Guid),
+        name: &str,
         sectors: RangeInclusive<u64>,
-    ) -> Self {
+    ) -> Option<Self> {
         let mut entries = vec![0; ENTRIES_LEN];
-        entries[..16].copy_from_slice(&LINUX_FILE_SYSTEM);
-        entries[16..32].copy_from_slice(&random_guid(partition_guid));
-        put_u64(&mut entries, 32, *sectors.start());
-        put_u64(&mut entries, ENTRY_LAST, *sectors.end());
-        entries[48] = LEGACY_BOOT;
-        for (place, unit) in entries[56..128].chunks_exact_mut(2).zip("rootfs".encode_utf16()) {
+        let entry = entries.chunks_exact_mut(ENTRY_LEN).nth((number as usize).checked_sub(1)?)?;
+        entry[..16].copy_from_slice(&kind.0);
+        entry[16..32].copy_from_slice(&partition.0);
+        put_u64(entry, 32, *sectors.start());
+        put_u64(entry, ENTRY_LAST, *sectors.end());
+        entry[48] = LEGACY_BOOT;
+        for (place, unit) in entry[ENTRY_NAME].chunks_exact_mut(2).zip(name.encode_utf16()) {
             place.copy_from_slice(&unit.to_le_bytes());
         }
         // At most 4096 bytes.
@@ -134,11 +139,22 @@ impl Gpt {
         header[..12].copy_from_slice(b"EFI PART\0\0\x01\0");
         put_u32(&mut header, field::HEADER_LEN, HEADER_LEN as u32);
         put_u64(&mut header, field::FIRST_USABLE, 2 + usual_entries_sectors(geometry));
-        header[field::DISK_GUID..][..16].copy_from_slice(&random_guid(disk_guid));
+        header[field::DISK_GUID..][..16].copy_from_slice(&disk.0);
         put_u64(&mut header, field::ENTRIES_SECTOR, 2);
         put_u32(&mut header, field::ENTRIES, 128);
         put_u32(&mut header, field::ENTRY_LEN, 128);
-        Self { header, entries, is_backup: false }
+        Some(Self { header, entries, is_backup: false })
+    }
+
+    /// What the table says of the disk and of partition `number`.
+    pub(super) fn disk_id(&self, number: u32) -> Option<DiskId> {
+        let entry = self.entries.chunks_exact(self.entry_len()).nth((number as usize).checked_sub(1)?)?;
+        Some(DiskId::Gpt {
+            disk: Guid::on_disk(&self.header[field::DISK_GUID..][..16]),
+            partition: Guid::on_disk(&entry[16..32]),
+            kind: Guid::on_disk(&entry[..16]),
+            name: name_text(&entry[ENTRY_NAME]).unwrap_or_default(),
+        })
     }
 
     fn entry_len(&self) -> usize {
@@ -148,6 +164,14 @@ impl Gpt {
     /// How many sectors the entries take.
     pub(super) fn entries_sectors(&self, geometry: &Geometry) -> u64 {
         (self.entries.len() as u64).div_ceil(geometry.sector_len_bytes)
+    }
+
+    /// Bytes that the copies take at the front, with sector 0, and at the end.
+    pub(super) fn taken(&self, geometry: &Geometry) -> (u64, u64) {
+        let front_entries = if self.is_backup { 2 } else { u64_at(&self.header, field::ENTRIES_SECTOR) };
+        let entries = self.entries_sectors(geometry);
+        // The header was checked: its entries lie on the medium.
+        (geometry.offset_bytes(front_entries + entries), geometry.offset_bytes(1 + entries))
     }
 
     /// The partitions by slot.
@@ -173,9 +197,9 @@ impl Gpt {
                 start_bytes: range.start,
                 len_bytes: range.end - range.start,
                 bootable: entry[48] & LEGACY_BOOT != 0,
-                type_name: guid_text(&entry[..16]),
-                name: name_text(&entry[56..128]),
-                uuid: Some(guid_text(&entry[16..32]).to_ascii_lowercase()),
+                type_name: Guid::on_disk(&entry[..16]).to_string().to_uppercase(),
+                name: name_text(&entry[ENTRY_NAME]),
+                uuid: Some(Guid::on_disk(&entry[16..32]).to_string()),
             });
         }
         check_overlaps(
@@ -253,42 +277,22 @@ pub(super) struct Copies {
     pub(super) front_header: (u64, Vec<u8>),
 }
 
+/// Length of one entry of a new table.
+const ENTRY_LEN: usize = 128;
 /// Length of the entries of a new table.
-const ENTRIES_LEN: usize = 128 * 128;
+const ENTRIES_LEN: usize = 128 * ENTRY_LEN;
 
 /// How many sectors the entries of a new table take.
 pub(super) fn usual_entries_sectors(geometry: &Geometry) -> u64 {
     (ENTRIES_LEN as u64).div_ceil(geometry.sector_len_bytes)
 }
 
-/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4 as it lies on disk.
-const LINUX_FILE_SYSTEM: [u8; 16] =
-    [0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4];
+/// 0FC63DAF-8483-4772-8E79-3D69D8477DE4.
+pub(super) const LINUX_FILE_SYSTEM: Guid =
+    Guid([0xAF, 0x3D, 0xC6, 0x0F, 0x83, 0x84, 0x72, 0x47, 0x8E, 0x79, 0x3D, 0x69, 0xD8, 0x47, 0x7D, 0xE4]);
 
 /// Attribute bit 2, in the first byte of the attributes: legacy BIOS bootable.
 const LEGACY_BOOT: u8 = 1 << 2;
-
-/// Marks random bytes as a version 4 GUID.
-fn random_guid(mut bytes: [u8; 16]) -> [u8; 16] {
-    bytes[7] = bytes[7] & 0x0F | 0x40;
-    bytes[8] = bytes[8] & 0x3F | 0x80;
-    bytes
-}
-
-/// A GUID's usual text; its first three groups are little-endian on disk.
-fn guid_text(bytes: &[u8]) -> String {
-    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-    let mut text = String::with_capacity(36);
-    for (place, index) in ORDER.into_iter().enumerate() {
-        if matches!(place, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        for nibble in [bytes[index] >> 4, bytes[index] & 0x0F] {
-            text.push(char::from(b"0123456789ABCDEF"[usize::from(nibble)]));
-        }
-    }
-    text
-}
 
 /// A partition's name: UTF-16, up to the first NUL; `None` if there is none.
 fn name_text(bytes: &[u8]) -> Option<String> {

@@ -3,6 +3,8 @@
 //! The first 4 MiB stay free for boot loaders that live outside of file systems, as boards have always had it.
 
 use super::gpt::{self, Gpt};
+use super::guid::Guid;
+use super::identity::{DiskId, Identity};
 use super::{FormatError, Geometry, Patch, Scheme, mbr};
 use std::ops::Range;
 
@@ -26,16 +28,14 @@ pub struct Layout {
 
 /// A table with one bootable Linux partition from 4 MiB to the end, or to the last 4096 bytes that are free.
 ///
-/// `id` is randomness for the disk's signature or GUIDs; two media must not get the same. An MBR reaches 2^32 sectors; what
-/// is behind stays unused.
+/// Scheme and number are those of `identity`. An MBR reaches 2^32 sectors; what is behind stays unused.
 ///
 /// # Errors
-/// `Unsupported` if the medium is too small or its sectors are odd.
+/// `Unsupported` if the medium is too small, its sectors are odd, or the scheme has no such partition number.
 pub fn single_partition(
-    scheme: Scheme,
+    identity: &Identity,
     disk_len_bytes: u64,
     sector_len_bytes: u32,
-    id: [u8; 32],
 ) -> Result<Layout, FormatError> {
     let geometry = Geometry::new(disk_len_bytes, sector_len_bytes)?;
     let too_small = || FormatError::Unsupported {
@@ -44,7 +44,7 @@ pub fn single_partition(
     };
     let start = START_BYTES / geometry.sector_len_bytes;
     let reserved_at_end = 1 + gpt::usual_entries_sectors(&geometry);
-    let limit = match scheme {
+    let limit = match identity.scheme() {
         Scheme::Mbr => geometry.sectors.min(u64::from(u32::MAX)),
         Scheme::Gpt => geometry.sectors.saturating_sub(reserved_at_end),
     };
@@ -53,9 +53,18 @@ pub fn single_partition(
     if end <= start || region.end - region.start < LEAST_BYTES {
         return Err(too_small());
     }
-    let patches = match scheme {
-        Scheme::Mbr => mbr_patches(&geometry, start..end, id),
-        Scheme::Gpt => gpt_patches(&geometry, start..end, id).ok_or_else(too_small)?,
+    if !identity.has_valid_number() {
+        let what = format!("a table whose only partition has the number {}", identity.number);
+        return Err(FormatError::Unsupported { format: "partition table", what });
+    }
+    let patches = match &identity.disk {
+        DiskId::Mbr { signature, kind } => {
+            vec![boot_sector(&geometry, *signature, identity.number, mbr_entry(*kind, start..end))]
+        }
+        DiskId::Gpt { disk, partition, kind, name } => {
+            let ids = (identity.number, *disk, *partition, *kind);
+            gpt_patches(&geometry, start..end, ids, name).ok_or_else(too_small)?
+        }
     };
     // The copy of a GPT at the end is wiped under both schemes; the front's header is enough to make the rest void.
     let stale = vec![
@@ -65,42 +74,36 @@ pub fn single_partition(
     Ok(Layout { region, patches, stale })
 }
 
-fn mbr_patches(geometry: &Geometry, sectors: Range<u64>, id: [u8; 32]) -> Vec<Patch> {
+fn mbr_entry(kind: u8, sectors: Range<u64>) -> [u8; mbr::ENTRY_LEN] {
     // Both below 2^32: the limit was applied.
-    let entry = mbr::Entry {
-        status: 0x80,
-        kind: 0x83,
-        start: sectors.start as u32,
-        len: (sectors.end - sectors.start) as u32,
-    };
-    let mut signature = [id[0], id[1], id[2], id[3]];
-    if signature == [0; 4] {
-        // 0 means "none": kernels then have no PARTUUID.
-        signature[0] = 1;
-    }
-    vec![boot_sector(geometry, signature, entry.encode())]
+    let (start, len) = (sectors.start as u32, (sectors.end - sectors.start) as u32);
+    mbr::Entry { status: 0x80, kind, start, len }.encode()
 }
 
-fn gpt_patches(geometry: &Geometry, sectors: Range<u64>, id: [u8; 32]) -> Option<Vec<Patch>> {
-    let (mut disk_guid, mut partition_guid) = ([0; 16], [0; 16]);
-    disk_guid.copy_from_slice(&id[..16]);
-    partition_guid.copy_from_slice(&id[16..]);
-    let table = Gpt::with_one_partition(geometry, disk_guid, partition_guid, sectors.start..=sectors.end - 1);
+fn gpt_patches(
+    geometry: &Geometry,
+    sectors: Range<u64>,
+    ids: (u32, Guid, Guid, Guid),
+    name: &str,
+) -> Option<Vec<Patch>> {
+    let table = Gpt::with_one_partition(geometry, ids, name, sectors.start..=sectors.end - 1)?;
     let copies = table.encode(geometry)?;
     let mut patches: Vec<Patch> = [copies.end, copies.front_entries, copies.front_header]
         .into_iter()
         .map(|(sector, bytes)| Patch { offset_bytes: geometry.offset_bytes(sector), bytes })
         .collect();
-    patches.push(boot_sector(geometry, [0; 4], mbr::protective_entry(geometry)));
+    patches.push(boot_sector(geometry, 0, 1, mbr::protective_entry(geometry)));
     Some(patches)
 }
 
-/// Sector 0 with one entry and no boot code.
-fn boot_sector(geometry: &Geometry, signature: [u8; 4], entry: [u8; mbr::ENTRY_LEN]) -> Patch {
+/// Sector 0 with one entry, in slot `number` from 1, and no boot code.
+fn boot_sector(geometry: &Geometry, signature: u32, number: u32, entry: [u8; mbr::ENTRY_LEN]) -> Patch {
     // At most 4096 bytes.
     let mut bytes = vec![0; geometry.sector_len_bytes as usize];
-    bytes[440..444].copy_from_slice(&signature);
-    bytes[mbr::TABLE_OFFSET..][..mbr::ENTRY_LEN].copy_from_slice(&entry);
+    bytes[mbr::SIGNATURE_OFFSET..][..4].copy_from_slice(&signature.to_le_bytes());
+    // The number is 1 to 4.
+    let slot = (number - 1) as usize;
+    bytes[mbr::TABLE_OFFSET + slot * mbr::ENTRY_LEN..][..mbr::ENTRY_LEN].copy_from_slice(&entry);
     bytes[510..512].copy_from_slice(&[0x55, 0xAA]);
     Patch { offset_bytes: 0, bytes }
 }

@@ -9,6 +9,8 @@ use std::ops::Range;
 
 const FORMAT: &str = "MBR";
 
+/// Where the disk's signature is in sector 0.
+pub(super) const SIGNATURE_OFFSET: usize = 440;
 /// Where the four entries start in a boot record.
 pub(super) const TABLE_OFFSET: usize = 446;
 
@@ -94,7 +96,7 @@ pub(super) fn parse_record(sector: &[u8]) -> Option<[Entry; 4]> {
 
 /// The disk signature in sector 0, of which the kernel makes the partitions' PARTUUIDs; 0 for none.
 pub(super) fn signature(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<u32, FormatError> {
-    Ok(u32_at(&geometry.read_sector(disk, 0)?, 440))
+    Ok(u32_at(&geometry.read_sector(disk, 0)?, SIGNATURE_OFFSET))
 }
 
 /// Whether the table says that the true one is a GPT; other entries beside (a hybrid) change nothing, as for the kernel.

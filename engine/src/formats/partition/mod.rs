@@ -8,6 +8,8 @@
 mod fit;
 mod gpt;
 mod grow;
+mod guid;
+mod identity;
 mod layout;
 mod mbr;
 mod shown;
@@ -15,6 +17,8 @@ mod whole_disk;
 
 pub use fit::{Fit, GptCopy, fit_gpt};
 pub use grow::{Growth, grow_last};
+pub use guid::Guid;
+pub use identity::{DiskId, Identity};
 pub use layout::{Layout, single_partition};
 pub use shown::{Extent, Shown, shown};
 
@@ -89,6 +93,12 @@ pub struct Table {
     pub scheme: Scheme,
     /// The partitions by number. They lie on the medium and do not overlap.
     pub partitions: Vec<Partition>,
+    /// What names the medium, if there is one partition only; `None` for several, none, or a logical one.
+    pub identity: Option<Identity>,
+    /// Bytes that the table takes from the medium's start on.
+    pub front_len_bytes: u64,
+    /// Bytes that it takes up to the medium's end.
+    pub back_len_bytes: u64,
 }
 
 /// Bytes to write; whole sectors.
@@ -113,8 +123,20 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
     let geometry = Geometry::new(disk.len_bytes(), sector_len_bytes)?;
     let Some(entries) = mbr::read_entries(disk, &geometry)? else { return Ok(None) };
     if mbr::announces_gpt(&entries) {
-        let partitions = gpt::read(disk, &geometry)?.partitions(&geometry)?;
-        return Ok(Some(Table { scheme: Scheme::Gpt, partitions }));
+        let table = gpt::read(disk, &geometry)?;
+        let partitions = table.partitions(&geometry)?;
+        let identity = match partitions.as_slice() {
+            [single] => Identity::of_gpt(&table, single),
+            _ => None,
+        };
+        let (front_len_bytes, back_len_bytes) = table.taken(&geometry);
+        return Ok(Some(Table {
+            scheme: Scheme::Gpt,
+            partitions,
+            identity,
+            front_len_bytes,
+            back_len_bytes,
+        }));
     }
     let is_whole_disk = whole_disk::holds_file_system(disk, &geometry)?;
     match mbr::partitions(disk, &geometry, &entries) {
@@ -127,7 +149,12 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
                 partition.uuid =
                     (signature != 0).then(|| format!("{signature:08x}-{:02x}", partition.number));
             }
-            Ok(Some(Table { scheme: Scheme::Mbr, partitions }))
+            let identity = match partitions.as_slice() {
+                [single] => Identity::of_mbr(signature, single, &entries),
+                _ => None,
+            };
+            let front_len_bytes = geometry.sector_len_bytes;
+            Ok(Some(Table { scheme: Scheme::Mbr, partitions, identity, front_len_bytes, back_len_bytes: 0 }))
         }
         Err(error) => Err(error),
     }

@@ -137,7 +137,13 @@ fn sectors_of_4096_bytes_count_as_such() {
 fn an_empty_table_is_a_table() {
     assert_eq!(
         read(&mut disk_with(&[]), 512).unwrap(),
-        Some(Table { scheme: Scheme::Mbr, partitions: vec![] })
+        Some(Table {
+            scheme: Scheme::Mbr,
+            partitions: vec![],
+            identity: None,
+            front_len_bytes: 512,
+            back_len_bytes: 0
+        })
     );
 }
 
@@ -225,7 +231,8 @@ fn a_file_system_over_the_whole_medium_is_no_table() {
 
 fn gpt_disk(len_bytes: u64, sector_len_bytes: u32) -> Sparse {
     let mut disk = Sparse::new(len_bytes);
-    let layout = single_partition(Scheme::Gpt, len_bytes, sector_len_bytes, [7; 32]).unwrap();
+    let layout =
+        single_partition(&Identity::fresh(Scheme::Gpt, [7; 32]), len_bytes, sector_len_bytes).unwrap();
     disk.apply(&layout.patches, u64::from(sector_len_bytes));
     disk
 }
@@ -309,7 +316,8 @@ fn a_new_layout_is_read_back_and_leaves_the_region_alone() {
     for scheme in [Scheme::Mbr, Scheme::Gpt] {
         for sector_len in [512, 4096] {
             for len_bytes in [6 * MIB, 64 * MIB, 64 * MIB + 4096 * 3, 8 << 30] {
-                let layout = single_partition(scheme, len_bytes, sector_len, [9; 32]).unwrap();
+                let layout =
+                    single_partition(&Identity::fresh(scheme, [9; 32]), len_bytes, sector_len).unwrap();
                 assert_eq!((layout.region.start, layout.region.end % 4096), (4 * MIB, 0));
                 assert!(layout.region.end <= len_bytes && layout.region.end + 6 * 4096 > len_bytes);
                 let mut disk = Sparse::new(len_bytes);
@@ -333,7 +341,7 @@ fn a_new_layout_is_read_back_and_leaves_the_region_alone() {
             }
         }
         for len_bytes in [0, 511, 4 * MIB, 5 * MIB - 1] {
-            let result = single_partition(scheme, len_bytes, 512, [9; 32]);
+            let result = single_partition(&Identity::fresh(scheme, [9; 32]), len_bytes, 512);
             assert!(matches!(result, Err(FormatError::Unsupported { .. })), "{len_bytes}");
         }
     }
@@ -342,7 +350,7 @@ fn a_new_layout_is_read_back_and_leaves_the_region_alone() {
 #[test]
 fn an_mbr_reaches_two_to_the_32_sectors_and_a_gpt_beyond() {
     let len_bytes = 5 << 40;
-    let layout = single_partition(Scheme::Mbr, len_bytes, 512, [0; 32]).unwrap();
+    let layout = single_partition(&Identity::fresh(Scheme::Mbr, [0; 32]), len_bytes, 512).unwrap();
     assert_eq!(layout.region.end, (2 << 40) - 4096);
     let mut disk = Sparse::new(len_bytes);
     disk.apply(&layout.patches, 512);
@@ -394,7 +402,8 @@ fn the_last_partition_of_a_gpt_grows_from_either_copy() {
             let sector_len_bytes = u64::from(sector_len);
             if front_is_broken {
                 // The second copy must be at the medium's end to be found: make the partition smaller instead.
-                let layout = single_partition(Scheme::Gpt, 64 * MIB, sector_len, [7; 32]).unwrap();
+                let layout =
+                    single_partition(&Identity::fresh(Scheme::Gpt, [7; 32]), 64 * MIB, sector_len).unwrap();
                 disk = Sparse::new(128 * MIB);
                 let mut table = {
                     let mut small = Sparse::new(64 * MIB);

@@ -154,7 +154,7 @@ fn layouts_please_the_tools() {
             for len_bytes in [64 * MIB, 100 * MIB + 3 * 4096] {
                 let image = Image::new(len_bytes);
                 let id = std::array::from_fn(|index| index as u8 * 7 + 1);
-                let layout = single_partition(scheme, len_bytes, sector_len, id).unwrap();
+                let layout = single_partition(&Identity::fresh(scheme, id), len_bytes, sector_len).unwrap();
                 image.apply(&layout.patches);
                 image.judge(scheme, sector_len);
                 if sector_len == 512 {
@@ -180,7 +180,7 @@ fn layouts_are_where_parted_would_put_the_partition() {
                 output => output.unwrap(),
             };
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            ours.apply(&single_partition(scheme, len_bytes, 512, [3; 32]).unwrap().patches);
+            ours.apply(&single_partition(&Identity::fresh(scheme, [3; 32]), len_bytes, 512).unwrap().patches);
             let range = |image: &Image| image.read(512).unwrap().partitions[0].range();
             let (ours, theirs) = (range(&ours), range(&theirs));
             assert_eq!(ours.start, theirs.start);
@@ -249,4 +249,56 @@ fn names_types_and_identities_are_read_as_tools_set_them() {
     let partitions = mbr.read(512).unwrap().partitions;
     assert_eq!(partitions[0].uuid.as_deref(), Some("00c0ffee-01"));
     assert!(partitions[0].is_linux() && !partitions[1].is_linux());
+}
+
+#[test]
+fn an_identity_made_by_sfdisk_is_kept_in_a_new_table() {
+    let mbr = "label: dos\nlabel-id: 0x5eed01fe\n2 : start=4096, size=20480, type=83\n";
+    let gpt = "label: gpt\nlabel-id: 01234567-89AB-4CDE-8F01-23456789ABCD\n3 : start=4096, size=20480, \
+               type=69DAD710-2CE4-4E3C-B16C-21A1D49ABED3, uuid=FEDCBA98-7654-4321-8FED-CBA987654321, name=\"r\u{f6}\u{f6}t/a\"\n";
+    for (script, partuuid) in [(mbr, "5eed01fe-02"), (gpt, "fedcba98-7654-4321-8fed-cba987654321")] {
+        let golden = Image::new(32 * MIB);
+        if golden.run("sfdisk", &["--quiet"], script).is_none() {
+            return;
+        }
+        let identity = golden.read(512).unwrap().identity.unwrap();
+        assert_eq!(identity.partuuid().unwrap(), partuuid);
+        let clone = Image::new(64 * MIB);
+        let layout = single_partition(&identity, 64 * MIB, 512).unwrap();
+        clone.apply(&layout.patches);
+        clone.judge(identity.scheme(), 512);
+        let read = clone.read(512).unwrap();
+        assert_eq!((read.identity.as_ref(), read.partitions[0].range()), (Some(&identity), layout.region));
+        // Everything that names something, in the tool's own words: id, type, uuid, name; not the place.
+        let named = |image: &Image| {
+            let text = image.run("sfdisk", &["--dump"], "").unwrap();
+            let label = text.lines().find(|line| line.starts_with("label-id")).unwrap().to_owned();
+            let entry = text.lines().find(|line| line.contains("type=")).unwrap();
+            let number = entry.split(' ').next().unwrap().chars().last();
+            let words: Vec<_> = entry
+                .split(", ")
+                .filter(|word| ["type=", "uuid=", "name="].iter().any(|key| word.starts_with(key)))
+                .map(str::to_owned)
+                .collect();
+            (label, number, words)
+        };
+        assert_eq!(named(&clone), named(&golden));
+    }
+}
+
+#[test]
+fn only_one_partition_that_a_new_table_can_have_is_an_identity() {
+    for script in [
+        "label: dos\nstart=2048, size=2048, type=83\nstart=4096, size=2048, type=83\n",
+        "label: dos\nstart=2048, size=20480, type=5\nstart=4096, size=2048, type=83\n",
+        "label: gpt\n",
+    ] {
+        let image = Image::new(32 * MIB);
+        if image.run("sfdisk", &["--quiet"], script).is_none() {
+            return;
+        }
+        assert_eq!(image.read(512).unwrap().identity, None, "{script}");
+    }
+    let beyond = Identity { number: 5, ..Identity::fresh(Scheme::Mbr, [1; 32]) };
+    assert!(matches!(single_partition(&beyond, 64 * MIB, 512), Err(FormatError::Unsupported { .. })));
 }

@@ -116,7 +116,8 @@ fn build(content: Content, layout: Option<&Layout>, len_bytes: u64, owner: &Owne
 fn write_gap(layout: &Layout, owner: &Owner<'_>, pages: &mut Pages) {
     let room = layout.first_start();
     match layout.gap {
-        Gap::Stamped => pages.write(0, &stamped(owner.medium, owner.generation, room)),
+        Gap::Usual if layout.parts.len() == 1 => {}
+        Gap::Usual | Gap::Stamped => pages.write(0, &stamped(owner.medium, owner.generation, room)),
         Gap::Bootloader => {
             let (start, len) = BOOTLOADER;
             let name = format!("bootloader of {}", owner.medium);

@@ -1,0 +1,42 @@
+//! Whether a medium with one partition becomes a tarball: everything that the board starts from has to be in it.
+
+use super::layout::Layout;
+use super::rootfs::Rootfs;
+use crate::profile::MediumProfile;
+
+/// `None` if a tarball holds what matters, with notes on what it leaves out; else why the medium is captured as a disk
+/// image.
+pub(super) fn obstacle(
+    layout: &Layout,
+    rootfs: &Rootfs,
+    medium: &MediumProfile,
+    notes: &mut Vec<String>,
+) -> Option<String> {
+    let number = rootfs.part.slot.number;
+    if layout.identity.is_none() {
+        return Some(format!("partition {number} is a logical one, which a tarball does not become again"));
+    }
+    let outside = layout.gap.outside();
+    let is_elsewhere = medium.bootloader_in_gap == Some(false);
+    if let Some(at) = outside.before {
+        if !is_elsewhere {
+            return Some(format!(
+                "the gap before partition {number} holds data (a bootloader?) from byte {at} on, which no tarball has"
+            ));
+        }
+        notes.push(format!(
+            "the bytes before partition {number} (from byte {at} on) are not in the tarball: this board's bootloader is \
+             elsewhere"
+        ));
+    }
+    if outside.boot_block.is_some() && !is_elsewhere {
+        return Some(format!("partition {number} begins with boot code, which no tarball has"));
+    }
+    if outside.boot_code && !is_elsewhere {
+        notes.push("the boot code of the MBR is not in the tarball".to_owned());
+    }
+    if let Some(at) = outside.behind {
+        notes.push(format!("the bytes behind partition {number} (from byte {at} on) are not in the tarball"));
+    }
+    None
+}

@@ -40,7 +40,8 @@ fn link(name: &str, existing: &str) -> Packed {
 
 fn archive(entries: Vec<Packed>) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
-    for (entry, content) in entries {
+    // The first two are what makes it a root file system.
+    for (entry, content) in [directory("etc"), directory("bin")].into_iter().chain(entries) {
         writer.append(&entry).unwrap();
         if !content.is_empty() {
             writer.write_data(content).unwrap();

@@ -190,6 +190,19 @@ pub struct CaptureSettings {
     /// A rule file on the drive that replaces the default rules.
     #[serde(deserialize_with = "path_on_drive")]
     pub rules: Option<String>,
+    /// What makes new ssh host keys for those that are removed.
+    pub host_keys: HostKeys,
+}
+
+/// What makes new ssh host keys in a clone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKeys {
+    /// What the captured system has for that; a report says where nothing is known.
+    #[default]
+    System,
+    /// A script that is added to the image and runs once, at the first boot of a clone.
+    FirstBoot,
 }
 
 impl Default for CaptureSettings {
@@ -201,6 +214,7 @@ impl Default for CaptureSettings {
             xz_dictionary_kib: None,
             sanitise: true,
             rules: None,
+            host_keys: HostKeys::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A write of the tarball reads it back from the medium, and `md5sum -c` reads it on the running board.
 
 use super::packer::BufferedSink;
+use super::private_keys::PrivateKeys;
 use super::{tree, work};
 use crate::error::{Error, Result};
 use crate::formats::digest::{Algorithm, Digest, Hasher};
@@ -15,8 +16,10 @@ use std::io::Write;
 /// Name of the list.
 const LIST: &str = "md5sums.txt";
 
-/// Writes the list anew. What had its name is removed, a link included.
-pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
+/// Writes the list anew. What had its name is removed, a link included. Every file is read for it, so private keys are
+/// found on the way.
+pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Result<PrivateKeys> {
+    let mut private_keys = PrivateKeys::default();
     let path = work::in_root(LIST)?;
     work::remove_if_there(operation, volume, &path)?;
     let doing = || format!("writing /{LIST} in the image");
@@ -36,7 +39,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
         let digest = match earlier {
             Some(digest) => digest,
             None => {
-                let (digest, len_bytes) = hash(operation, volume, found, &mut buffer)
+                let (digest, len_bytes) = hash(operation, volume, found, &mut buffer, &mut private_keys)
                     .map_err(Error::hal(format!("hashing /{found}")))?;
                 progress.advance(len_bytes);
                 digest
@@ -49,7 +52,8 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
     })?;
     sink.finish().map_err(Error::io(doing()))?;
     progress.finish();
-    file.close().map_err(Error::hal(doing()))
+    file.close().map_err(Error::hal(doing()))?;
+    Ok(private_keys)
 }
 
 /// The line about the file at `path`, as `md5sum` run in the root would print it.
@@ -62,6 +66,7 @@ fn hash(
     volume: &dyn Volume,
     path: &RelativePath,
     buffer: &mut [u8],
+    private_keys: &mut PrivateKeys,
 ) -> hal::Result<(Digest, u64)> {
     let mut file = operation.retry(|| volume.open(path))?;
     let mut hasher = Hasher::new(Algorithm::Md5);
@@ -70,6 +75,9 @@ fn hash(
         let len = hal::io::read_full(buffer, |done, rest| operation.retry(|| file.read_at(at + done, rest)))?;
         if len == 0 {
             break;
+        }
+        if at == 0 {
+            private_keys.look(path, &buffer[..len]);
         }
         hasher.update(&buffer[..len]);
         at += len as u64;

@@ -22,6 +22,7 @@ mod pack_disk;
 mod pack_tar;
 mod packer;
 mod plan;
+mod private_keys;
 mod ranges;
 mod remains;
 pub mod root_record;

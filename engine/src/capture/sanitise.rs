@@ -4,7 +4,9 @@
 //! the capture: an image that holds what it must not is worse than none.
 
 pub(super) mod apply;
+mod first_boot;
 mod hooks;
+mod host_keys;
 mod swap_files;
 
 use super::locks::Locks;
@@ -13,7 +15,9 @@ use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
 use crate::operation::Operation;
+use crate::options::HostKeys;
 use crate::sanitise_rules::{Action, Place, Rule, Rules};
+use host_keys::HostKey;
 use replicator_hal::{self as hal, RelativePath, Volume};
 use std::collections::BTreeSet;
 
@@ -64,6 +68,7 @@ pub(super) fn sanitise(
     let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
     let locks = Locks::lift(operation, volume)?;
     hook("sanitise-before")?;
+    let keys = host_keys::present(operation, volume)?;
     for makes_files in [false, true] {
         for (number, rule) in rules.rules.iter().enumerate() {
             if rule.place != Place::Root || (rule.action == Action::Touch) != makes_files {
@@ -76,14 +81,52 @@ pub(super) fn sanitise(
             }
         }
     }
+    let settings = &capture.options.settings.capture;
+    if settings.rules.is_none() {
+        for key in &keys {
+            host_keys::remove(operation, volume, key)?;
+        }
+    }
     hook("sanitise-after")?;
+    let mut notes = Vec::new();
+    notes.extend(make_keys_again(operation, settings.host_keys, keys, volume)?);
     let swap_files = swap_files::clear_all(operation, volume)?;
     write_version(capture, operation, volume)?;
-    checksums::write_list(operation, volume)?;
+    let private_keys = checksums::write_list(operation, volume)?;
     locks.restore(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
-    Ok(swap_files::note(&swap_files).into_iter().collect())
+    notes.extend(swap_files::note(&swap_files));
+    notes.extend(private_keys.note());
+    Ok(notes)
+}
+
+/// Sees to it that host keys that were removed come back. Gives a line for the report where nothing is known to do that.
+fn make_keys_again(
+    operation: &Operation<'_>,
+    wanted: HostKeys,
+    keys: Vec<HostKey>,
+    volume: &dyn Volume,
+) -> Result<Option<String>> {
+    let mut gone = Vec::new();
+    for key in keys {
+        if host_keys::is_gone(operation, volume, &key)? {
+            gone.push(key);
+        }
+    }
+    if gone.is_empty() && !host_keys::has_server(operation, volume)? {
+        return Ok(None);
+    }
+    if wanted == HostKeys::FirstBoot {
+        first_boot::install(operation, volume, &gone)?;
+        return Ok(Some("ssh host keys are made at the first boot".to_owned()));
+    }
+    if host_keys::are_made_at_boot(operation, volume)? {
+        return Ok(None);
+    }
+    let what = "nothing in the image is known to make ssh host keys at first boot: without them a clone cannot be reached \
+                by ssh; set host_keys = \"first-boot\" under [capture]";
+    Ok(Some(what.to_owned()))
 }
 
 /// Nothing matches a rule that is required.

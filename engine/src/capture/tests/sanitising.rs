@@ -3,6 +3,7 @@
 use super::bench::{Bench, medium};
 use super::{MIB, SINGLE, capture, fill_rootfs};
 use crate::capture::plan;
+use crate::options::HostKeys;
 use crate::report::{End, Outcome};
 use std::fs;
 use std::os::unix::fs as unix;
@@ -107,4 +108,122 @@ fn a_rule_file_with_a_fault_is_found_before_anything_begins() {
     bench.options.settings.capture.rules = Some("absent.toml".into());
     assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-OPTIONS");
     assert_eq!(bench.root_names(), ["rules.toml"]);
+}
+
+/// A root file system with host keys in every place that a server knows, sanitised by the rules that ship.
+fn with_host_keys(host_keys: HostKeys) -> (Bench, PathBuf) {
+    let (mut bench, tree) = bench("");
+    fs::remove_file(bench.drive_path.join("rules.toml")).unwrap();
+    bench.options.settings.capture.rules = None;
+    bench.options.settings.capture.host_keys = host_keys;
+    for directory in ["etc/ssh/sshd_config.d", "etc/dropbear", "var/lib/dropbear", "data/ssh", "usr/sbin"] {
+        fs::create_dir_all(tree.join(directory)).unwrap();
+    }
+    for key in KEYS {
+        fs::write(tree.join(key), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
+    }
+    fs::write(tree.join("data/ssh/rsa.pub"), "public").unwrap();
+    fs::write(tree.join("etc/ssh/sshd_config"), "Port 22\nHostKey /data/ssh/rsa\n").unwrap();
+    fs::write(tree.join("etc/ssh/sshd_config.d/more.conf"), "hostkey /data/ssh/linked\n").unwrap();
+    unix::symlink("real_ed25519", tree.join("data/ssh/linked")).unwrap();
+    (bench, tree)
+}
+
+const KEYS: [&str; 5] = [
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/dropbear/dropbear_rsa_host_key",
+    "var/lib/dropbear/dropbear_ecdsa_host_key",
+    "data/ssh/rsa",
+    "data/ssh/real_ed25519",
+];
+
+fn notes(outcomes: &[Outcome]) -> Vec<String> {
+    let End::Done(done) = &outcomes[0].end else { panic!("{outcomes:?}") };
+    done.notes.clone()
+}
+
+#[test]
+fn host_keys_go_wherever_a_configuration_names_them_and_their_absence_is_reported() {
+    let (bench, tree) = with_host_keys(HostKeys::System);
+    fs::create_dir_all(tree.join("root/.ssh")).unwrap();
+    fs::write(tree.join("root/.ssh/id_rsa"), "-----BEGIN RSA PRIVATE KEY-----\n").unwrap();
+    let notes = notes(&capture(&bench));
+    for key in KEYS {
+        assert!(!tree.join(key).exists(), "{key}");
+    }
+    assert!(
+        !tree.join("data/ssh/rsa.pub").exists() && tree.join("data/ssh/linked").symlink_metadata().is_err()
+    );
+    assert!(tree.join("root/.ssh/id_rsa").exists(), "what no rule names stays");
+    assert!(
+        notes.iter().any(|note| note.contains("nothing in the image is known to make ssh host keys")),
+        "{notes:?}"
+    );
+    assert!(notes.contains(&"private keys stay in the image: /root/.ssh/id_rsa".to_owned()), "{notes:?}");
+}
+
+#[test]
+fn what_makes_host_keys_at_boot_is_recognised() {
+    let makers: [(&str, &str, &str); 6] = [
+        ("etc/init.d/S50sshd", "/usr/bin/ssh-keygen -A\n", ""),
+        ("etc/rc.local", "test -e /ssh_regenkeys && keys\n", ""),
+        (
+            "etc/systemd/system/multi-user.target.wants/keys.service",
+            "[Service]\nExecStart=/usr/lib/keys\n",
+            "usr/lib/keys",
+        ),
+        ("lib/systemd/system/sshd@.service", "[Unit]\nWants=sshdgenkeys.service\n", ""),
+        ("etc/default/x", "", "usr/bin/cloud-init"),
+        ("etc/init.d/dropbear", "dropbear -R -p 22\n", ""),
+    ];
+    for (path, text, program) in makers {
+        let (bench, tree) = with_host_keys(HostKeys::System);
+        for (path, text) in [(path, text), (program, "#!/bin/sh\nssh-keygen -A\n")] {
+            if !path.is_empty() {
+                fs::create_dir_all(tree.join(path).parent().unwrap()).unwrap();
+                fs::write(tree.join(path), text).unwrap();
+            }
+        }
+        let notes = notes(&capture(&bench));
+        assert!(!notes.iter().any(|note| note.contains("host keys")), "{path}: {notes:?}");
+    }
+    // A unit that nothing starts makes none.
+    let (bench, tree) = with_host_keys(HostKeys::System);
+    fs::create_dir_all(tree.join("lib/systemd/system")).unwrap();
+    fs::write(tree.join("lib/systemd/system/regenerate_ssh_host_keys.service"), "ssh-keygen -A").unwrap();
+    assert!(notes(&capture(&bench)).iter().any(|note| note.contains("nothing in the image")));
+}
+
+#[test]
+fn a_script_for_the_first_boot_is_added_for_every_init_system() {
+    let inits: [(&str, &str); 5] = [
+        (
+            "usr/lib/systemd/systemd",
+            "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service",
+        ),
+        ("sbin/openrc-run", "etc/runlevels/boot/replicator-host-keys"),
+        ("etc/init.d/rcS", "etc/init.d/S30replicator-host-keys"),
+        ("etc/rcS.d/README", "etc/rcS.d/S01replicator-host-keys"),
+        ("etc/rc2.d/README", "etc/rc2.d/S01replicator-host-keys"),
+    ];
+    for (init, started) in inits {
+        let (bench, tree) = with_host_keys(HostKeys::FirstBoot);
+        fs::create_dir_all(tree.join(init).parent().unwrap()).unwrap();
+        fs::write(tree.join(init), "x").unwrap();
+        let notes = notes(&capture(&bench));
+        assert!(notes.contains(&"ssh host keys are made at the first boot".to_owned()), "{notes:?}");
+        assert!(tree.join(started).symlink_metadata().is_ok(), "{init}");
+        let script = fs::read_to_string(tree.join("etc/replicator-host-keys")).unwrap();
+        for key in
+            ["/etc/ssh/ssh_host_ed25519_key", "/data/ssh/rsa", "/var/lib/dropbear/dropbear_ecdsa_host_key"]
+        {
+            assert!(script.contains(&format!("-f '{key}'")), "{script}");
+        }
+        let checked =
+            std::process::Command::new("sh").arg("-n").arg(tree.join("etc/replicator-host-keys")).status();
+        assert!(checked.unwrap().success());
+    }
+    let (bench, _) = with_host_keys(HostKeys::FirstBoot);
+    let End::Failed(error) = &capture(&bench)[0].end else { panic!() };
+    assert!(error.to_string().contains("no init system is known"), "{error}");
 }

@@ -1,0 +1,76 @@
+//! Private keys that no rule names. They are the product's or a user's, so they stay, and the report lists them.
+
+use crate::printable;
+use replicator_hal::RelativePath;
+
+/// How much of a file is looked at.
+const LOOKED_AT_BYTES: usize = 64 * 1024;
+
+/// What stays and may be a secret.
+#[derive(Debug, Default)]
+pub(super) struct PrivateKeys {
+    paths: Vec<String>,
+}
+
+impl PrivateKeys {
+    /// Looks at the first bytes of a file.
+    pub(super) fn look(&mut self, path: &RelativePath, start: &[u8]) {
+        let start = &start[..start.len().min(LOOKED_AT_BYTES)];
+        if !is_documentation(path) && start.split(|byte| *byte == b'\n').any(begins_key) {
+            self.paths.push(format!("/{path}"));
+        }
+    }
+
+    /// The line for the report, if there are any.
+    pub(super) fn note(&self) -> Option<String> {
+        (!self.paths.is_empty())
+            .then(|| format!("private keys stay in the image: {}", printable::few(&self.paths, " ")))
+    }
+}
+
+/// Whether a line is the first of a private key: PEM, OpenSSH, PuTTY, or a setting of WireGuard.
+fn begins_key(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    let is_pem = line.starts_with(b"-----BEGIN ")
+        && (line.ends_with(b"PRIVATE KEY-----") || line.ends_with(b"PRIVATE KEY BLOCK-----"));
+    let setting = line.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii_end();
+    let is_setting = line.contains(&b'=') && line.len() >= 44;
+    is_pem
+        || line.starts_with(b"PuTTY-User-Key-File-")
+        || (is_setting && (setting == b"PrivateKey" || setting == b"private-key"))
+}
+
+/// Keys in examples and tests of programs are nobody's.
+fn is_documentation(path: &RelativePath) -> bool {
+    let text = path.to_string();
+    ["usr/share/", "usr/lib/python", "usr/local/lib/python"].iter().any(|start| text.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_keys_are_listed_and_other_files_are_not() {
+        let mut keys = PrivateKeys::default();
+        let mut look =
+            |path: &str, text: &str| keys.look(&RelativePath::parse(path).unwrap(), text.as_bytes());
+        look("root/.ssh/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n");
+        look("etc/ssl/private/a.key", "cert first\n-----BEGIN PRIVATE KEY-----\r\n");
+        look(
+            "etc/wireguard/wg0.conf",
+            "[Interface]\nPrivateKey = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=\n",
+        );
+        look("root/key.ppk", "PuTTY-User-Key-File-3: ssh-ed25519\n");
+        look("usr/share/doc/x/key.pem", "-----BEGIN PRIVATE KEY-----\n");
+        look("etc/ssl/certs/a.pem", "-----BEGIN CERTIFICATE-----\n");
+        look("usr/bin/tool", "\x7fELF -----BEGIN PRIVATE KEY-----\n");
+        look("etc/app.conf", "PrivateKeyFile = /etc/ssl/private/a.key\n");
+        assert_eq!(
+            keys.note().unwrap(),
+            "private keys stay in the image: /root/.ssh/id_ed25519 /etc/ssl/private/a.key \
+             /etc/wireguard/wg0.conf /root/key.ppk"
+        );
+        assert_eq!(PrivateKeys::default().note(), None);
+    }
+}

@@ -54,7 +54,7 @@ fn an_image_that_shows_less_than_the_medium_and_an_end_that_is_missing() {
     let check = checkers::not_truncated::check;
     let short = |after: &mut Snapshot| put(after, "sdimage.dd.xz", Some(&xz(&vec![0; 7 << 20])));
     sees(check, "capture-data-only", short, "shows 7340032 bytes of 8388608");
-    sees(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "the end of sdimage.dd.xz");
+    sees(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "its end is not on its medium");
 }
 
 #[test]

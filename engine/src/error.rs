@@ -73,6 +73,9 @@ refusals! {
     /// The content is not what the name says.
     WrongContent "R-CONTENT"
         "name the file after what is in it; the medium was not touched";
+    /// The medium's file system cannot hold something in the tarball, whatever its size.
+    CannotHold "R-CANNOTHOLD"
+        "leave out what is named above, or choose another file system in the board profile; the medium was not touched";
     /// A tarball holds no root file system.
     NoRootfs "R-ROOTFS"
         "pack what is in the root directory itself; any_content under [write] writes it as it is; the medium was not touched";

@@ -108,7 +108,8 @@ impl ErrorKind {
             27 => Self::FileTooLarge,
             28 | 122 => Self::NoSpace,
             30 => Self::ReadOnly,
-            38 | 95 => Self::Unsupported,
+            // 126: an encrypted file without its key.
+            38 | 95 | 126 => Self::Unsupported,
             39 => Self::DirectoryNotEmpty,
             40 => Self::SymlinkInPath,
             110 => Self::TimedOut,

@@ -255,6 +255,15 @@ pub trait Volume: Send + Sync {
     /// As [`Volume::set_owner`]; `Unsupported` if the file system does not have one of them: then nothing is changed.
     fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()>;
 
+    /// Why a copy of content and metadata would not be the same as the entry itself, in words that follow its name: it is
+    /// encrypted, signed or matched without regard to case by its own file system. `None` for everything else.
+    ///
+    /// # Errors
+    /// As [`Volume::metadata`].
+    fn not_copyable(&self, _path: &RelativePath) -> Result<Option<&'static str>> {
+        Ok(None)
+    }
+
     /// Renames within the volume, replacing a file at `to`.
     ///
     /// # Errors

@@ -11,6 +11,9 @@ use replicator_hal::{
 };
 use std::sync::Arc;
 
+/// The attribute that stands for encryption by the file system, whose key nobody has.
+const ENCRYPTED: &[u8] = b"trusted.simulated-encryption";
+
 /// A mounted volume. Dropping it unmounts it without a word, and is counted.
 pub(crate) struct SimVolume {
     door: Door,
@@ -194,7 +197,13 @@ impl Volume for SimVolume {
     }
 
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
-        self.open_as("open", path, false, |mounted, _| mounted.fs.lookup(path))
+        self.open_as("open", path, false, |mounted, _| {
+            let inode = mounted.fs.lookup(path)?;
+            if mounted.fs.xattrs(path)?.iter().any(|xattr| xattr.name == ENCRYPTED) {
+                return Err(Refusal::Kind(ErrorKind::Unsupported, "its key is not here"));
+            }
+            Ok(inode)
+        })
     }
 
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
@@ -244,6 +253,16 @@ impl Volume for SimVolume {
 
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
         self.look("xattrs", path, |mounted| mounted.fs.xattrs(path))
+    }
+
+    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
+        // No call of its own: the kernel shows it with the metadata.
+        let xattrs = self.door.peek(|machine, _| {
+            let mounted = machine.storage.volume(self.id.0).ok()?;
+            mounted.fs.xattrs(path).ok()
+        });
+        let is_encrypted = xattrs.is_some_and(|xattrs| xattrs.iter().any(|xattr| xattr.name == ENCRYPTED));
+        Ok(is_encrypted.then_some("is encrypted by its file system"))
     }
 
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {

@@ -39,8 +39,14 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
         let digest = match earlier {
             Some(digest) => digest,
             None => {
-                let (digest, len_bytes) = hash(operation, volume, found, &mut buffer, &mut private_keys)
-                    .map_err(Error::hal(format!("hashing /{found}")))?;
+                let (digest, len_bytes) = match hash(operation, volume, found, &mut buffer, &mut private_keys)
+                {
+                    Err(error) if is_locked(operation, volume, found, &error) => {
+                        operation.log(&format!("/{found} is encrypted and not in /{LIST}"));
+                        return Ok(());
+                    }
+                    hashed => hashed.map_err(Error::hal(format!("hashing /{found}")))?,
+                };
                 progress.advance(len_bytes);
                 digest
             }
@@ -54,6 +60,17 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
     progress.finish();
     file.close().map_err(Error::hal(doing()))?;
     Ok(private_keys)
+}
+
+/// Whether a file cannot be read because it is encrypted, and its key is not here.
+fn is_locked(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    path: &RelativePath,
+    error: &hal::Error,
+) -> bool {
+    error.kind() == hal::ErrorKind::Unsupported
+        && operation.retry(|| volume.not_copyable(path)).is_ok_and(|why| why.is_some())
 }
 
 /// The line about the file at `path`, as `md5sum` run in the root would print it.

@@ -22,7 +22,7 @@ use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
-use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, RelativePath, Uuid};
+use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativePath, Uuid, VolumeFile};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -178,26 +178,58 @@ impl Job<'_> {
     ) -> Result<(ImageName, Packed, CacheBypass, Option<RootRecord>)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
-        let name = ImageName {
+        let named = |extension| ImageName {
             medium: self.medium.name().to_owned(),
-            extension: if tree.is_some() { Extension::Tar } else { Extension::Dd },
+            extension,
             compression: if xz.is_some() { Compression::Xz } else { Compression::None },
         };
-        let path = work.path(&name.to_string())?;
-        let mut file = work.create(operation, &path)?;
-        let (packed, root) = match tree {
-            Some(rootfs) => {
-                let packed = with_mounted(operation, &rootfs.region, Access::ReadOnly, |volume| {
-                    pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
-                })?;
-                (packed, Some(self.root_record(rootfs, layout)))
+        let mut tarball = None;
+        if let Some(rootfs) = tree {
+            tarball = self.pack_tree(&rootfs.region, named(Extension::Tar), notes)?;
+        }
+        let root = tree.filter(|_| tarball.is_some()).map(|rootfs| self.root_record(rootfs, layout));
+        let (name, file, packed) = match tarball {
+            Some(tarball) => tarball,
+            None => {
+                let name = named(Extension::Dd);
+                let mut file = work.create(operation, &work.path(&name.to_string())?)?;
+                let packed = pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?;
+                (name, file, packed)
             }
-            None => (pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?, None),
         };
+        let path = work.path(&name.to_string())?;
         work::remove_if_there(operation, work.drive, image)?;
         let cache_bypass = commit::settle(operation, file, &name.to_string())?;
         commit::verify(operation, work, &path, name.compression, &packed)?;
         Ok((name, packed, cache_bypass, root))
+    }
+
+    /// Packs the files in `region` as the tarball `name`. `None`, and a note, if no tarball can hold them: then nothing of
+    /// it is left on the drive.
+    fn pack_tree(
+        &self,
+        region: &Region,
+        name: ImageName,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<(ImageName, Box<dyn VolumeFile>, Packed)>> {
+        let (operation, work) = (self.operation, self.work);
+        let xz = self.xz();
+        let path = work.path(&name.to_string())?;
+        let mut file = work.create(operation, &path)?;
+        let packed = with_mounted(operation, region, Access::ReadOnly, |volume| {
+            pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
+        });
+        let why = match packed {
+            Ok(packed) => return Ok(Some((name, file, packed))),
+            Err(error) => pack_tar::why_no_tarball(&error).ok_or(error)?,
+        };
+        notes.push(format!("captured as a disk image: a tarball cannot hold all of it, {why}"));
+        operation.short_step(&format!("no tarball can hold all of it ({why}): packing a disk image"));
+        file.close().map_err(Error::hal(format!("closing {path} on the drive")))?;
+        // Its space is needed, and half a tarball is of no use.
+        work::remove_if_there(operation, work.drive, &path)?;
+        work.sync()?;
+        Ok(None)
     }
 
     /// What names the root file system.

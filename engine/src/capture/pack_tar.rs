@@ -16,6 +16,7 @@ use replicator_hal::{
     self as hal, FileKind, InodeFlags, Metadata, NodeKind, RelativePath, Volume, VolumeFile,
 };
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 
 /// Packs all of `volume` into the new `file` on the drive.
@@ -58,6 +59,10 @@ impl Archive<'_> {
         let (operation, volume) = (self.operation, self.volume);
         let doing = || format!("packing /{path}");
         let metadata = operation.retry(|| volume.metadata(path)).map_err(Error::hal(doing()))?;
+        let not_copyable = operation.retry(|| volume.not_copyable(path)).map_err(Error::hal(doing()))?;
+        if let Some(why) = not_copyable {
+            return Err(no_tarball(format!("/{path} {why}")));
+        }
         let mut opened = None;
         let kind = if let Some(existing) = self.earlier_name(path, &metadata) {
             EntryKind::HardLink { existing }
@@ -108,7 +113,11 @@ impl Archive<'_> {
         if !entry.unsaid_flags().is_empty() {
             self.remarks.left_out("inode flags that a tarball cannot hold", || format!("of /{path}"));
         }
-        self.writer.append(&entry).map_err(Error::io(doing()))?;
+        self.writer.append(&entry).map_err(|error| match error.kind() {
+            // What the format, or its reader, does not hold.
+            io::ErrorKind::InvalidInput => no_tarball(error.to_string()),
+            _ => Error::io(doing())(error),
+        })?;
         match opened {
             Some((file, data)) => self.add_data(path, file, &data),
             None => Ok(()),
@@ -153,10 +162,24 @@ impl Archive<'_> {
         self.entries += 1;
         let limit = self.operation.tuning.tar_entries_max;
         if self.entries > limit {
-            let what = format!("more than {limit} entries");
-            return Err(Error::format("the image")(FormatError::Unsupported { format: "tar", what }));
+            return Err(no_tarball(format!("there are more than {limit} entries")));
         }
         Ok(())
+    }
+}
+
+/// Something that a tarball does not hold, or a write of it would not take.
+fn no_tarball(what: String) -> Error {
+    Error::format("the image")(FormatError::Unsupported { format: "tar", what })
+}
+
+/// Why the files that gave this error cannot be a tarball; `None` for an error of another kind.
+pub(super) fn why_no_tarball(error: &Error) -> Option<String> {
+    match error {
+        Error::Format { source: FormatError::Unsupported { format: "tar", what }, .. } => Some(what.clone()),
+        // Longer paths, or more files, than a walk through the tree takes.
+        Error::Hal { source, .. } if source.kind() == hal::ErrorKind::OutOfRange => Some(source.to_string()),
+        _ => None,
     }
 }
 

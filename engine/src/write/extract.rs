@@ -6,6 +6,7 @@
 //! goes is decided by [`tar_tree`], without asking the volume: no path that it is asked for has a symlink in it.
 
 use super::tar_limits::Needs;
+use super::tar_times;
 use super::tar_tree::{self, Place};
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
@@ -43,7 +44,7 @@ pub(super) struct Extracted {
 }
 
 /// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`. `names` are those that the check of the
-/// archive found.
+/// archive found. What is dated beyond what the file system keeps gets the nearest time that it does.
 ///
 /// # Errors
 /// Errors of the archive and of the medium.
@@ -66,7 +67,8 @@ pub(super) fn extract(
         buffer: vec![0; operation.tuning.chunk_len_bytes],
     };
     let mut reader = Reader::with_names(content, ReaderLimits::default(), names.clone());
-    while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
+    while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
+        entry.modified = tar_times::nearest(entry.modified);
         extraction.entry(entry, &mut reader)?;
     }
     extraction.needs.check_not_empty(name)?;

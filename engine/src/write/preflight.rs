@@ -9,7 +9,7 @@ use super::Write;
 use super::disk_check::{DiskFacts, check_disk};
 use super::image::Image;
 use super::root_plan::{self, Question, RootPlan};
-use super::tar_check::{TarFacts, check_tar};
+use super::tar_check::{Destination, TarFacts, check_tar};
 use crate::companions::Promise;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
@@ -87,11 +87,10 @@ pub(super) fn check(
     let (mut tar, mut root, mut disk) = (None, None, DiskFacts::default());
     match image.name.packing() {
         Packing::Tar => {
-            let mut facts =
-                check_tar(operation, drive, &image, content_len_bytes, device.len_bytes, allowed)?;
+            let destination = destination(&name, medium, &device)?;
+            let mut facts = check_tar(operation, drive, &image, content_len_bytes, &destination, allowed)?;
             notes.append(&mut facts.notes);
             let plan = root_plan(operation, write, &image, &facts, medium, &device, &mut notes)?;
-            check_layout(&name, &plan.identity, &device)?;
             content_len_bytes = Some(facts.content_len_bytes);
             (tar, root) = (Some(facts), Some(plan));
         }
@@ -207,14 +206,19 @@ fn fill(file: &mut DriveFile<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(done)
 }
 
-/// Whether a partition for a tarball can be made on the device at all.
-fn check_layout(name: &str, identity: &Identity, device: &BlockDevice) -> Result<()> {
-    match partition::single_partition(identity, device.len_bytes, device.sector_len_bytes) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            Err(Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)))
-        }
-    }
+/// Where a tarball goes, if a partition for it can be made on the device at all.
+fn destination(name: &str, medium: &Medium, device: &BlockDevice) -> Result<Destination> {
+    // Where a partition lies does not depend on what it is called.
+    let identity = Identity::fresh(medium.profile.file_system.scheme(), [0; 32]);
+    let layout = partition::single_partition(&identity, device.len_bytes, device.sector_len_bytes).map_err(
+        |error| Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)),
+    )?;
+    Ok(Destination {
+        medium_len_bytes: device.len_bytes,
+        len_bytes: layout.region.end - layout.region.start,
+        sector_len_bytes: device.sector_len_bytes,
+        flavour: medium.profile.file_system.flavour(),
+    })
 }
 
 /// What the clone will be called, and whether it finds its root by that.

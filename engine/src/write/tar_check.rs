@@ -6,16 +6,19 @@ use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::name_files::NameFiles;
 use super::tar_limits::Needs;
+use super::tar_room::Counter;
 use super::tar_rootfs;
+use super::tar_times::OutOfRange;
 use super::tar_tree::Shape;
-use crate::error::{Error, Result};
+use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
 use crate::operation::{Operation, Progress};
+use crate::printable;
 use crate::root_names::{self, Reference};
-use replicator_hal::Volume;
+use replicator_hal::{ExtShape, Flavour, Volume};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use xxhash_rust::xxh3::Xxh3;
@@ -29,6 +32,8 @@ pub struct TarFacts {
     pub content_hash: u128,
     /// Bytes of file data, or somewhat more.
     pub data_len_bytes: u64,
+    /// The shape of a file system that has room for all of it.
+    pub shape: ExtShape,
     /// What is told in the result.
     pub notes: Vec<String>,
     /// Users and groups that its ACLs only name.
@@ -37,6 +42,19 @@ pub struct TarFacts {
     pub references: Vec<Reference>,
     /// Whether the record beside it is of this very archive.
     pub is_recorded: bool,
+}
+
+/// The partition that a tarball is to be extracted to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Destination {
+    /// Length of its medium.
+    pub(super) medium_len_bytes: u64,
+    /// Its own length.
+    pub(super) len_bytes: u64,
+    /// Sectors of the medium.
+    pub(super) sector_len_bytes: u32,
+    /// The file system that is made in it.
+    pub(super) flavour: Flavour,
 }
 
 /// Passes decoded bytes on, hashing and counting them.
@@ -90,13 +108,13 @@ impl<R: Read> Read for Tap<'_, R> {
 /// Decodes the whole archive without keeping it.
 ///
 /// # Errors
-/// Whatever is wrong with the archive; `NoRootfs`; `ImageTooLarge` if its data cannot fit into `medium_len_bytes`; `Digest`.
+/// Whatever is wrong with the archive; `NoRootfs`; `ImageTooLarge` if it does not fit; `CannotHold`; `Digest`.
 pub(super) fn check_tar(
     operation: &Operation<'_>,
     drive: &dyn Volume,
     image: &Image,
     announced_len_bytes: Option<u64>,
-    medium_len_bytes: u64,
+    destination: &Destination,
     allowed: Allowed,
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
@@ -109,21 +127,28 @@ pub(super) fn check_tar(
         hashers.push(Hasher::new(Algorithm::Md5));
     }
     let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
-    let (needs, tree, names, references) = count(operation, &name, &mut tap, medium_len_bytes)?;
+    let mut times = OutOfRange::default();
+    let (needs, room, tree, names, references) = count(operation, &name, &mut tap, destination, &mut times)?;
     let tapped = tap.finish();
     file.close()?;
     for (promise, digest) in image.content.iter().zip(&tapped.digests) {
         promise.check(&name, digest)?;
     }
     needs.check_not_empty(&name)?;
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = times.note().into_iter().collect();
     if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
         allowed.content(refusal, &mut notes)?;
     }
+    let shape = room
+        .finish(&tree)
+        .map_err(|why| Error::refused(Refusal::CannotHold, format!("{name}: {why}")))?
+        .shape(destination.len_bytes, destination.sector_len_bytes)
+        .map_err(|why| Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")))?;
     Ok(TarFacts {
         content_len_bytes: tapped.len_bytes,
         content_hash: tapped.hash,
         data_len_bytes: needs.data_len_bytes,
+        shape,
         notes,
         names,
         references,
@@ -153,19 +178,27 @@ fn count(
     operation: &Operation<'_>,
     name: &str,
     content: &mut dyn Read,
-    medium_len_bytes: u64,
-) -> Result<(Needs, Shape, Names, Vec<Reference>)> {
+    destination: &Destination,
+    times: &mut OutOfRange,
+) -> Result<(Needs, Counter, Shape, Names, Vec<Reference>)> {
     let mut reader = Reader::collecting_names(content, ReaderLimits::default());
     let mut name_files = NameFiles::default();
     let mut needs = Needs::default();
-    let mut shape = Shape::default();
+    let mut room = Counter::new(destination.flavour);
+    let mut tree = Shape::default();
     let mut boot_files = BTreeMap::new();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
-        needs.add(name, &entry, operation.tuning, medium_len_bytes)?;
-        let place = shape.add(&entry).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
+        needs.add(name, &entry, operation.tuning, destination.medium_len_bytes)?;
+        times.see(&entry.path, entry.modified);
+        let number = room.add(&entry).map_err(|why| {
+            let path = printable::line(&entry.path.to_string()).into_owned();
+            Error::refused(Refusal::CannotHold, format!("{name}: \"{path}\" {why}"))
+        })?;
+        let place =
+            tree.add_as(&entry, number).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
         for path in &place.missing {
             let implied = implied_directory(path, entry.modified);
-            needs.add(name, &implied, operation.tuning, medium_len_bytes)?;
+            needs.add(name, &implied, operation.tuning, destination.medium_len_bytes)?;
         }
         name_files.add(&entry, place.path, &mut reader).map_err(Error::format(name))?;
         if root_names::is_of_interest(&entry.path) {
@@ -174,12 +207,12 @@ fn count(
             boot_files.insert(entry.path.to_string(), content);
         }
     }
-    let names = name_files.resolve(name, &shape, &reader)?;
+    let names = name_files.resolve(name, &tree, &reader)?;
     let read = |(path, content): (&String, &Vec<u8>)| root_names::read(path, content);
     // fstab counts first, then the files by their names.
     let (fstab, others): (Vec<_>, Vec<_>) =
         boot_files.iter().partition(|(path, _)| *path == root_names::FSTAB);
-    Ok((needs, shape, names, fstab.into_iter().chain(others).flat_map(read).collect()))
+    Ok((needs, room, tree, names, fstab.into_iter().chain(others).flat_map(read).collect()))
 }
 
 /// The data of a file that is short enough to be of interest; nothing for all else.

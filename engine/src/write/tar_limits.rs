@@ -6,7 +6,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind};
 use crate::printable;
 use crate::tuning::Tuning;
-use replicator_hal::{RelativePath, Xattr};
+use replicator_hal::{NodeKind, RelativePath, Xattr};
 
 /// Space a file system takes per entry beside its data: an inode, and its part of a directory.
 const ENTRY_LEN_BYTES: u64 = 256;
@@ -24,6 +24,10 @@ const NAME_LEN_MAX: usize = 255;
 const XATTR_LEN_MAX: usize = 64 << 10;
 /// Largest file of ext4 with blocks of 4 KiB.
 const FILE_LEN_MAX_BYTES: u64 = 16 << 40;
+/// Largest numbers of a device: 12 and 20 bits in the kernel and in ext4 (`include/linux/kdev_t.h`). What is more is cut
+/// off without a word.
+const MAJOR_MAX: u32 = (1 << 12) - 1;
+const MINOR_MAX: u32 = (1 << 20) - 1;
 
 /// Adds up what the entries of an archive need.
 #[derive(Debug, Default)]
@@ -116,6 +120,11 @@ fn impossible(entry: &Entry) -> Option<&'static str> {
         EntryKind::File { len_bytes, .. } if *len_bytes > FILE_LEN_MAX_BYTES => {
             return Some("a file that is too long");
         }
+        EntryKind::Node(NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor })
+            if *major > MAJOR_MAX || *minor > MINOR_MAX =>
+        {
+            return Some("a device number that Linux does not have");
+        }
         _ => {}
     }
     let is_too_large = |xattr: &Xattr| xattr.name.len() > NAME_LEN_MAX || xattr.value.len() > XATTR_LEN_MAX;
@@ -135,7 +144,7 @@ fn impossible(entry: &Entry) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicator_hal::{NodeKind, Owner, Timestamp};
+    use replicator_hal::{Owner, Timestamp};
 
     const MEDIUM_LEN_BYTES: u64 = 1 << 30;
 
@@ -168,6 +177,7 @@ mod tests {
         let file = |path: &str| entry(path, EntryKind::File { len_bytes: 0, data: Vec::new() });
         let link = |len: usize| entry("l", EntryKind::Symlink { text: vec![b'x'; len] });
         let fifo = || entry("f", EntryKind::Node(NodeKind::Fifo));
+        let device = |major, minor| entry("d", EntryKind::Node(NodeKind::CharDevice { major, minor }));
         let long_name = "n".repeat(256);
         let deep = "d/".repeat(300_000);
         for (bad, why) in [
@@ -179,6 +189,8 @@ mod tests {
             (with_xattr(file("a"), &format!("user.{long_name}"), 1), "attribute name"),
             (with_xattr(link(1), "user.a", 1), "user attribute of a link"),
             (with_xattr(fifo(), "user.a", 1), "user attribute of a fifo"),
+            (device(4096, 0), "major number"),
+            (device(0, 1 << 20), "minor number"),
         ] {
             assert_eq!(code(&bad), Some("F-UNSUPPORTED"), "{why}");
         }
@@ -192,6 +204,7 @@ mod tests {
                 "user.a",
                 10,
             ),
+            device(4095, (1 << 20) - 1),
         ] {
             assert_eq!(code(&good), None, "{}", good.path);
         }

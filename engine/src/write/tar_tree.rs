@@ -215,7 +215,8 @@ impl Tree for Manifest {
 /// A tree of which only the kinds are kept.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    kinds: BTreeMap<RelativePath, Kind>,
+    /// What is at each path, and the number of the entry that made it; a directory that no entry mentions has none.
+    kinds: BTreeMap<RelativePath, (Kind, Option<usize>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -230,22 +231,36 @@ impl Shape {
     ///
     /// # Errors
     /// As [`place`] and [`linked`].
+    #[cfg(test)]
     pub(super) fn add(&mut self, entry: &Entry) -> Result<Place, String> {
+        self.add_as(entry, 0)
+    }
+
+    /// The same with a number for what the entry makes, see [`Shape::files`].
+    ///
+    /// # Errors
+    /// As [`place`] and [`linked`].
+    pub(super) fn add_as(&mut self, entry: &Entry, number: usize) -> Result<Place, String> {
         let place = place(self, entry)?;
+        let mut number = Some(number);
         let kind = match &entry.kind {
             EntryKind::Directory => Kind::Directory,
             EntryKind::Symlink { text } => Kind::Link(text.clone()),
-            EntryKind::HardLink { existing } => match self.at(&linked(self, existing)?) {
-                Some(There::Link(text)) => Kind::Link(text.to_vec()),
-                _ => Kind::Other,
-            },
+            EntryKind::HardLink { existing } => {
+                let existing = linked(self, existing)?;
+                number = self.kinds.get(&existing).and_then(|(_, number)| *number);
+                match self.at(&existing) {
+                    Some(There::Link(text)) => Kind::Link(text.to_vec()),
+                    _ => Kind::Other,
+                }
+            }
             EntryKind::File { .. } | EntryKind::Node(_) => Kind::Other,
         };
         for path in &place.missing {
-            self.kinds.insert(path.clone(), Kind::Directory);
+            self.kinds.insert(path.clone(), (Kind::Directory, None));
         }
         if !place.path.is_root() && !place.keeps_link {
-            self.kinds.insert(place.path.clone(), kind);
+            self.kinds.insert(place.path.clone(), (kind, number));
         }
         Ok(place)
     }
@@ -254,7 +269,12 @@ impl Shape {
 impl Shape {
     /// All paths, and whether each is a directory, in the order of their bytes.
     pub(super) fn paths(&self) -> impl Iterator<Item = (&RelativePath, bool)> {
-        self.kinds.iter().map(|(path, kind)| (path, matches!(kind, Kind::Directory)))
+        self.files().map(|(path, is_directory, _)| (path, is_directory))
+    }
+
+    /// The same with the number of what is there: the names of one file share theirs.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&RelativePath, bool, Option<usize>)> {
+        self.kinds.iter().map(|(path, (kind, number))| (path, matches!(kind, Kind::Directory), *number))
     }
 }
 
@@ -263,7 +283,7 @@ impl Tree for Shape {
         if path.is_root() {
             return Some(There::Directory);
         }
-        Some(match self.kinds.get(path)? {
+        Some(match &self.kinds.get(path)?.0 {
             Kind::Directory => There::Directory,
             Kind::Link(text) => There::Link(text),
             Kind::Other => There::Other,
@@ -314,7 +334,7 @@ mod tests {
             implied.extend(place.missing);
             implied.remove(&place.path);
         }
-        let lines = shape.kinds.iter().map(|(path, kind)| match kind {
+        let lines = shape.kinds.iter().map(|(path, (kind, _))| match kind {
             Kind::Directory if implied.contains(path) => format!("+{path}/"),
             Kind::Directory => format!("{path}/"),
             Kind::Link(text) => format!("{path}>{}", String::from_utf8_lossy(text)),

@@ -53,7 +53,7 @@ pub(super) fn write(
         flavour: medium.file_system.flavour(),
         label: root.label.clone(),
         uuid: root.uuid,
-        ..Format::default()
+        shape: Some(facts.shape),
     };
     let file_systems = &operation.board.file_systems;
     file_systems
@@ -78,6 +78,9 @@ pub(super) fn write(
     let mut notes = extracted.notes;
     if times.in_whole_seconds() {
         notes.push("file times kept to the second".to_owned());
+    }
+    if times.end_in_2038() {
+        notes.push("file times after 2038-01-19, which ext2 does not keep, set to that day".to_owned());
     }
     Ok(Done {
         content_len_bytes: facts.content_len_bytes,

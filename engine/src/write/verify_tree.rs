@@ -2,10 +2,13 @@
 
 use super::disk_image::within;
 use super::extract::{Expected, Manifest};
+use super::tar_times::is_end_of_32_bits;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::operation::{Operation, Progress};
-use replicator_hal::{self as hal, FileKind, Metadata, NodeKind, RelativePath, Timestamp, Volume};
+use replicator_hal::{
+    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, RelativePath, Timestamp, Volume,
+};
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -15,6 +18,9 @@ use xxhash_rust::xxh3::Xxh3;
 pub(super) struct Times {
     exact: bool,
     cut_off: Option<RelativePath>,
+    /// Whether the file system may end with 32 bits of seconds, and whether it did.
+    is_ext2: bool,
+    ends_in_2038: bool,
 }
 
 impl Times {
@@ -23,9 +29,18 @@ impl Times {
         self.cut_off.is_some()
     }
 
+    /// Whether times after 2038 were set to the last second of 32 bits.
+    pub(super) fn end_in_2038(&self) -> bool {
+        self.ends_in_2038
+    }
+
     fn agree(&mut self, path: &RelativePath, expected: Timestamp, found: Timestamp) -> bool {
         if found == expected {
             self.exact |= expected.nanos != 0;
+            return true;
+        }
+        if self.is_ext2 && is_end_of_32_bits(expected, found) {
+            self.ends_in_2038 = true;
             return true;
         }
         let cut_off = found.seconds == expected.seconds && found.nanos == 0;
@@ -51,7 +66,8 @@ pub(super) fn verify(
     manifest: &Manifest,
     data_len_bytes: u64,
 ) -> Result<Times> {
-    let mut times = Times::default();
+    let is_ext2 = volume.capabilities().file_system == FileSystemKind::Ext2;
+    let mut times = Times { is_ext2, ..Times::default() };
     let differs = |path: &RelativePath, detail: String| Error::Verify {
         part: FaultyPart::Medium,
         what: format!("{path} on {}", operation.label()),

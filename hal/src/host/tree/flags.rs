@@ -75,9 +75,12 @@ impl Tree {
             return Ok(None);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        openat(&place, place.name, flags, Mode::empty())
-            .map(Some)
-            .map_err(|errno| failed(errno, operation, path))
+        match openat(&place, place.name, flags, Mode::empty()) {
+            Ok(open) => Ok(Some(open)),
+            // An encrypted file without its key cannot be opened, not even for its flags.
+            Err(Errno::ENOKEY) => Ok(None),
+            Err(errno) => Err(failed(errno, operation, path)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod attributes;
 mod file;
 mod flags;
 mod names;
+mod not_copyable;
 mod resolve;
 mod volume;
 mod walk;

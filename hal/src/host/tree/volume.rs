@@ -143,6 +143,10 @@ impl<M: Mount> Volume for TreeVolume<M> {
         self.tree.xattrs(path)
     }
 
+    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
+        self.tree.not_copyable(path)
+    }
+
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
         self.tree.set_xattr(path, xattr)
     }

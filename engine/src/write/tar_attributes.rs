@@ -1,0 +1,122 @@
+//! Where ext puts the attributes of a file: behind its inode, in a block of its own, or in inodes of their own.
+
+use crate::formats::tar::Entry;
+use replicator_hal::{EXT_INODE_LEN_BYTES, Xattr};
+
+/// Bytes behind an inode of 256 that attributes can have: 128 and 32 are the inode's, four each a mark and an end.
+const INSIDE_LEN_BYTES: u64 = EXT_INODE_LEN_BYTES - 128 - 32 - 8;
+/// Head and end of a block of attributes.
+const BLOCK_FRAME_LEN_BYTES: u64 = 32 + 4;
+/// An attribute without its name and value.
+const ATTRIBUTE_LEN_BYTES: u64 = 16;
+/// The kernel puts larger values into inodes at once: a block without its head and one small attribute.
+const LARGE_VALUE_FRAME_LEN_BYTES: u64 = 56;
+
+/// What the attributes of one file take beside its inode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Outside {
+    /// A block of attributes, which files with the same ones share.
+    pub(super) block: bool,
+    /// Values with an inode of their own.
+    pub(super) inodes: u64,
+    /// Blocks of those.
+    pub(super) blocks: u64,
+}
+
+/// What the attributes of `entry` take with blocks of `block_len_bytes`; `None` if they do not fit. `large`: values may
+/// have inodes of their own.
+pub(super) fn outside(entry: &Entry, block_len_bytes: u64, large: bool) -> Option<Outside> {
+    let mut inside_left = INSIDE_LEN_BYTES;
+    let mut block_left = block_len_bytes - BLOCK_FRAME_LEN_BYTES;
+    let mut outside = Outside::default();
+    for xattr in &entry.xattrs {
+        let head = ATTRIBUTE_LEN_BYTES + round_up(stored_name_len(xattr)?);
+        let value = round_up(xattr.value.len() as u64);
+        let is_large = large && value > block_len_bytes.saturating_sub(LARGE_VALUE_FRAME_LEN_BYTES);
+        if !is_large && take(&mut inside_left, head + value) {
+            continue;
+        }
+        if !is_large && take(&mut block_left, head + value) {
+            outside.block = true;
+            continue;
+        }
+        if !large {
+            return None;
+        }
+        if !take(&mut inside_left, head) {
+            if !take(&mut block_left, head) {
+                return None;
+            }
+            outside.block = true;
+        }
+        outside.inodes += 1;
+        outside.blocks += value.div_ceil(block_len_bytes);
+    }
+    Some(outside)
+}
+
+/// Length of what is stored of a name: the namespace is a number. `None` for one that ext does not have.
+pub(super) fn stored_name_len(xattr: &Xattr) -> Option<u64> {
+    let name = &xattr.name[..];
+    if matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default") {
+        return Some(0);
+    }
+    let namespaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    let rest = namespaces.into_iter().find_map(|namespace| name.strip_prefix(namespace))?;
+    (!rest.is_empty()).then_some(rest.len() as u64)
+}
+
+fn take(left: &mut u64, len_bytes: u64) -> bool {
+    let fits = *left >= len_bytes;
+    if fits {
+        *left -= len_bytes;
+    }
+    fits
+}
+
+fn round_up(len_bytes: u64) -> u64 {
+    len_bytes.next_multiple_of(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::tar::EntryKind;
+    use replicator_hal::{Owner, RelativePath, Timestamp};
+
+    fn taken(xattrs: &[(&str, usize)], block_len_bytes: u64, large: bool) -> Option<(bool, u64, u64)> {
+        let xattrs = xattrs.iter().map(|(name, len)| Xattr { name: (*name).into(), value: vec![1; *len] });
+        let entry = Entry {
+            path: RelativePath::root(),
+            kind: EntryKind::Directory,
+            mode: 0,
+            owner: Owner::default(),
+            modified: Timestamp::default(),
+            xattrs: xattrs.collect(),
+        };
+        outside(&entry, block_len_bytes, large).map(|found| (found.block, found.inodes, found.blocks))
+    }
+
+    #[test]
+    fn attributes_go_where_ext4_puts_them() {
+        let acl = "system.posix_acl_access";
+        for (xattrs, block, large, expected) in [
+            (&[][..], 4096, false, Some((false, 0, 0))),
+            (&[("security.selinux", 33)], 4096, false, Some((false, 0, 0))),
+            (&[("security.selinux", 64)], 4096, false, Some((false, 0, 0))),
+            (&[("security.selinux", 65)], 4096, false, Some((true, 0, 0))),
+            (&[(acl, 44), ("security.capability", 20)], 4096, false, Some((true, 0, 0))),
+            (&[("user.a", 4040)], 4096, false, Some((true, 0, 0))),
+            (&[("user.a", 4041)], 4096, false, None),
+            (&[("user.a", 968)], 1024, false, Some((true, 0, 0))),
+            (&[("user.a", 969)], 1024, false, None),
+            (&[("user.a", 60_000)], 4096, true, Some((false, 1, 15))),
+            (&[("user.a", 3000), ("user.b", 3000)], 4096, false, None),
+            (&[("user.a", 3000), ("user.b", 3000)], 4096, true, Some((true, 1, 1))),
+            (&[("btrfs.compression", 3)], 4096, true, None),
+            (&[("user.", 3)], 4096, true, None),
+        ] {
+            assert_eq!(taken(xattrs, block, large), expected, "{xattrs:?} {block} {large}");
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! What the files of an archive take in an ext file system, and the shape that has room for them.
+//!
+//! Everything is counted before anything is erased: inodes, blocks, directories, attributes, links. The shape that comes
+//! out of it is the usual one wherever the files fit into that; else it has more inodes, a smaller journal, or other
+//! blocks. Counts are the most that the kernel takes, so what is let through is never out of space.
+
+use super::tar_attributes::{outside, stored_name_len};
+use super::tar_tree::Shape;
+use crate::formats::tar::{Entry, EntryKind};
+use crate::printable;
+use replicator_hal::{EXT_JOURNAL_BLOCKS_MIN, ExtShape, Flavour, RelativePath, pointer_blocks};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The block sizes that are tried.
+const BLOCK_LENS_BYTES: [u32; 2] = [4096, 1024];
+/// A shorter text of a symlink is in its inode.
+const SHORT_LINK_LEN: usize = 60;
+/// Inodes that a new file system has in use.
+const RESERVED_INODES: u64 = 11;
+/// Names that share one block of attributes: half of what the kernel allows, because it forgets some.
+const SHARERS_OF_ATTRIBUTES: u64 = 512;
+/// Names of one file: what ext2 and ext3, and what ext4 keep.
+const NAMES_MAX: [u64; 2] = [32_000, 65_000];
+/// Directories in one directory of ext2 and ext3: each is a further name of it, beside its own two.
+const SUBDIRECTORIES_MAX: u64 = 32_000 - 2;
+
+/// What one entry takes beside its inode, with blocks of each size.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    blocks: [u64; 2],
+    /// Its set of attributes with a block of their own.
+    attributes: Option<u64>,
+    /// Inodes of large attributes.
+    inodes: u64,
+}
+
+/// Takes the entries of an archive one after the other.
+#[derive(Debug)]
+pub(super) struct Counter {
+    flavour: Flavour,
+    held: Vec<Held>,
+    obstacles: [Option<String>; 2],
+    large_attributes: bool,
+    root: Held,
+}
+
+/// What all files take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Room {
+    flavour: Flavour,
+    inodes: u64,
+    blocks: [u64; 2],
+    /// Why blocks of this size cannot hold them.
+    obstacles: [Option<String>; 2],
+    large_attributes: bool,
+    large_directories: [bool; 2],
+}
+
+impl Counter {
+    /// For a file system of this flavour.
+    pub(super) fn new(flavour: Flavour) -> Self {
+        let root = Held::default();
+        Self { flavour, held: Vec::new(), obstacles: [None, None], large_attributes: false, root }
+    }
+
+    /// Takes one more entry, and gives it a number.
+    ///
+    /// # Errors
+    /// Why no file system of the flavour holds it, in words that follow the entry's name.
+    pub(super) fn add(&mut self, entry: &Entry) -> Result<usize, String> {
+        let mut held = Held::default();
+        if let Some(xattr) = entry.xattrs.iter().find(|xattr| stored_name_len(xattr).is_none()) {
+            let name = String::from_utf8_lossy(&xattr.name).into_owned();
+            return Err(format!("has the attribute {}, which ext does not keep", printable::line(&name)));
+        }
+        for (at, block_len_bytes) in BLOCK_LENS_BYTES.into_iter().enumerate() {
+            let block_len_bytes = u64::from(block_len_bytes);
+            let (mut blocks, mut obstacle) = (0, None);
+            match &entry.kind {
+                EntryKind::File { len_bytes, data } => {
+                    blocks += file_blocks(self.flavour, data, block_len_bytes);
+                    if *len_bytes > file_len_max_bytes(self.flavour, block_len_bytes) {
+                        obstacle = Some("is a file that is too long");
+                    }
+                }
+                EntryKind::Symlink { text } if text.len() >= SHORT_LINK_LEN => {
+                    blocks += 1;
+                    if text.len() as u64 >= block_len_bytes {
+                        obstacle = Some("is a link whose text is too long");
+                    }
+                }
+                _ => {}
+            }
+            let mut attributes = outside(entry, block_len_bytes, false);
+            if attributes.is_none() && self.flavour == Flavour::Ext4 && at == 0 {
+                attributes = outside(entry, block_len_bytes, true);
+                self.large_attributes |= attributes.is_some();
+            }
+            match attributes {
+                Some(outside) => {
+                    blocks += outside.blocks;
+                    held.inodes = held.inodes.max(outside.inodes);
+                    if outside.block {
+                        held.attributes = Some(set_of_attributes(entry));
+                    }
+                }
+                None => obstacle = Some("has attributes that take more than a block"),
+            }
+            held.blocks[at] = blocks;
+            if let (Some(why), None) = (obstacle, &self.obstacles[at]) {
+                self.obstacles[at] = Some(format!("{} {why}", shown(&entry.path)));
+            }
+        }
+        if entry.path.is_root() {
+            self.root = held;
+        }
+        self.held.push(held);
+        Ok(self.held.len() - 1)
+    }
+
+    /// Adds up what is left of the entries in the finished tree.
+    ///
+    /// # Errors
+    /// Why no file system of the flavour holds them, in words.
+    pub(super) fn finish(self, tree: &Shape) -> Result<Room, String> {
+        let mut room = Room {
+            flavour: self.flavour,
+            inodes: 0,
+            blocks: [0; 2],
+            obstacles: self.obstacles.clone(),
+            large_attributes: self.large_attributes,
+            large_directories: [false; 2],
+        };
+        let mut attributes = BTreeMap::<u64, u64>::new();
+        let mut names_of = vec![0_u64; self.held.len()];
+        let mut directories = BTreeMap::from([(RelativePath::root(), Directory::default())]);
+        room.take(&self.root, &mut attributes);
+        for (path, is_directory, number) in tree.files() {
+            if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+                let parent = directories.entry(parent).or_default();
+                parent.names_len_bytes += (8 + name.len() as u64).next_multiple_of(4);
+                parent.subdirectories += u64::from(is_directory);
+            }
+            if is_directory {
+                directories.entry(path.clone()).or_default();
+            }
+            // Directories that are only implied have no number.
+            let names = number.and_then(|number| names_of.get_mut(number));
+            let is_first = names.is_none_or(|names| {
+                *names += 1;
+                *names == 1
+            });
+            if is_first {
+                room.inodes += 1;
+                if let Some(held) = number.and_then(|number| self.held.get(number)) {
+                    room.take(held, &mut attributes);
+                }
+            }
+        }
+        self.check_links(tree, &names_of, &directories)?;
+        for count in attributes.values() {
+            room.blocks = room.blocks.map(|blocks| blocks + count.div_ceil(SHARERS_OF_ATTRIBUTES));
+        }
+        for directory in directories.values() {
+            for (at, block_len_bytes) in BLOCK_LENS_BYTES.into_iter().enumerate() {
+                let (blocks, is_large) = directory.blocks(block_len_bytes.into());
+                room.blocks[at] += blocks;
+                room.large_directories[at] |= is_large;
+            }
+        }
+        // Where space is short, files are in more pieces than they would have to be.
+        room.blocks = room.blocks.map(|blocks| blocks + 16 + blocks / 256);
+        Ok(room)
+    }
+
+    fn check_links(
+        &self,
+        tree: &Shape,
+        names_of: &[u64],
+        directories: &BTreeMap<RelativePath, Directory>,
+    ) -> Result<(), String> {
+        let names_max = NAMES_MAX[usize::from(self.flavour.has_extents())];
+        if let Some(number) = names_of.iter().position(|names| *names > names_max) {
+            let found = tree.files().find(|(.., found)| *found == Some(number));
+            let path = found.map(|(path, ..)| shown(path)).unwrap_or_default();
+            return Err(format!(
+                "{path} has {} names, of which a file keeps {names_max}",
+                names_of.get(number).copied().unwrap_or_default()
+            ));
+        }
+        let is_too_wide = |directory: &&Directory| {
+            !self.flavour.has_extents() && directory.subdirectories > SUBDIRECTORIES_MAX
+        };
+        if let Some((path, directory)) = directories.iter().find(|(_, directory)| is_too_wide(directory)) {
+            return Err(format!(
+                "{} holds {} directories, of which a directory keeps {SUBDIRECTORIES_MAX}",
+                shown(path),
+                directory.subdirectories
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    fn take(&mut self, held: &Held, attributes: &mut BTreeMap<u64, u64>) {
+        self.inodes += held.inodes;
+        for (sum, blocks) in self.blocks.iter_mut().zip(held.blocks) {
+            *sum += blocks;
+        }
+        if let Some(set) = held.attributes {
+            *attributes.entry(set).or_default() += 1;
+        }
+    }
+
+    /// The shape of a file system of `len_bytes`, on sectors of `sector_len_bytes`, that has room for all.
+    ///
+    /// # Errors
+    /// Why there is none, with figures, in words that follow the archive's name.
+    pub(super) fn shape(&self, len_bytes: u64, sector_len_bytes: u32) -> Result<ExtShape, String> {
+        let flavour = self.flavour;
+        let usual = ExtShape::usual(flavour, len_bytes, sector_len_bytes).block_len_bytes;
+        let mut sizes = [0, 1];
+        sizes.sort_by_key(|at| BLOCK_LENS_BYTES[*at] != usual);
+        let mut why = None;
+        for at in sizes {
+            let block_len_bytes = BLOCK_LENS_BYTES[at];
+            if block_len_bytes < sector_len_bytes {
+                continue;
+            }
+            if let Some(obstacle) = &self.obstacles[at] {
+                why.get_or_insert_with(|| format!("cannot be held: {obstacle}"));
+                continue;
+            }
+            if self.large_directories[at] && flavour != Flavour::Ext4 {
+                why.get_or_insert_with(|| "has too many names in one directory".to_owned());
+                continue;
+            }
+            let usual = ExtShape {
+                large_attributes: self.large_attributes,
+                large_directories: self.large_directories[at],
+                ..ExtShape::with_blocks_of(flavour, len_bytes, block_len_bytes)
+            };
+            match self.tightest_that_fits(usual, len_bytes, self.blocks[at]) {
+                Ok(shape) => return Ok(shape),
+                // What holds most is told.
+                Err(figures) => why = Some(figures),
+            }
+        }
+        Err(why.unwrap_or_else(|| "cannot be held: no block size fits the sectors".to_owned()))
+    }
+
+    /// The usual shape if the files fit into that, else the one that is least unlike it.
+    fn tightest_that_fits(&self, usual: ExtShape, len_bytes: u64, blocks: u64) -> Result<ExtShape, String> {
+        let needed = self.inodes + RESERVED_INODES;
+        let shapes = [
+            // A clone is to have inodes left.
+            ExtShape { inodes: usual.inodes.max(needed + needed / 4), ..usual },
+            ExtShape { inodes: needed + needed / 64 + 16, ..usual },
+            ExtShape {
+                inodes: needed,
+                journal_blocks: EXT_JOURNAL_BLOCKS_MIN.min(usual.journal_blocks),
+                ..usual
+            },
+        ];
+        let mut best = 0;
+        for shape in shapes {
+            let Some(room) = shape.room(self.flavour, len_bytes) else { continue };
+            if room.usable_blocks() >= blocks && room.free_inodes >= self.inodes {
+                return Ok(shape);
+            }
+            best = best.max(room.usable_blocks());
+        }
+        let kib = |blocks: u64| blocks * u64::from(usual.block_len_bytes) / 1024;
+        Err(format!(
+            "needs {} inodes and {} KiB for its files, a file system of {} KiB has {} KiB for them",
+            self.inodes,
+            kib(blocks),
+            len_bytes / 1024,
+            kib(best)
+        ))
+    }
+}
+
+/// What is in one directory.
+#[derive(Debug, Default)]
+struct Directory {
+    names_len_bytes: u64,
+    subdirectories: u64,
+}
+
+impl Directory {
+    /// The most blocks that it takes, and whether its index needs a third level.
+    fn blocks(&self, block_len_bytes: u64) -> (u64, bool) {
+        // A checksum stands at the end of each block, and the names of itself and its parent in the first.
+        let usable = block_len_bytes - 12;
+        if self.names_len_bytes + 24 <= usable {
+            return (1, false);
+        }
+        // A block that is full is split into two halves.
+        let leaves = (2 * self.names_len_bytes).div_ceil(usable).max(2);
+        let of_root = block_len_bytes / 8 - 5;
+        let of_node = block_len_bytes / 8 - 2;
+        let nodes = if leaves > of_root { (2 * leaves).div_ceil(of_node) } else { 0 };
+        (1 + nodes + leaves, nodes > of_root)
+    }
+}
+
+/// Blocks of a file and of the map of where they are.
+fn file_blocks(flavour: Flavour, data: &[Range<u64>], block_len_bytes: u64) -> u64 {
+    let (mut blocks, mut extents, mut pointers) = (0, 0, 0);
+    // An extent ends with its group of blocks.
+    let of_group = (8 * block_len_bytes).min(32_768);
+    let mut end_block = 0;
+    for range in data {
+        // Two stretches may meet in one block.
+        let start = (range.start / block_len_bytes).max(end_block);
+        end_block = range.end.div_ceil(block_len_bytes).max(end_block);
+        let here = end_block - start;
+        blocks += here;
+        extents += u64::from(here > 0) + here / of_group;
+        pointers += here.div_ceil(block_len_bytes / 4) + 3;
+    }
+    if !flavour.has_extents() {
+        let dense = matches!(data, [only] if only.start == 0);
+        return blocks + if dense { pointer_blocks(blocks, block_len_bytes) } else { pointers };
+    }
+    // Four extents fit into the inode, and each block of the map has a head of one.
+    let of_map = block_len_bytes / 12 - 2;
+    let mut map = if extents > 4 { extents.div_ceil(of_map) } else { 0 };
+    if map > 4 {
+        map += map.div_ceil(of_map);
+    }
+    blocks + map
+}
+
+/// The longest file.
+fn file_len_max_bytes(flavour: Flavour, block_len_bytes: u64) -> u64 {
+    if flavour.has_extents() {
+        return u64::from(u32::MAX) * block_len_bytes;
+    }
+    let pointers = block_len_bytes / 4;
+    let mapped = 12 + pointers + pointers.pow(2) + pointers.pow(3);
+    // Without `huge_file` what a file takes is counted in 32 bits of 512 bytes, its map included.
+    let map = 3 + 2 * pointers + pointers.pow(2);
+    let counted = (u64::from(u32::MAX) / (block_len_bytes / 512)).saturating_sub(map);
+    mapped.min(counted) * block_len_bytes
+}
+
+fn set_of_attributes(entry: &Entry) -> u64 {
+    let mut hash = Xxh3::new();
+    for xattr in &entry.xattrs {
+        hash.update(&(xattr.name.len() as u64).to_le_bytes());
+        hash.update(&xattr.name);
+        hash.update(&(xattr.value.len() as u64).to_le_bytes());
+        hash.update(&xattr.value);
+    }
+    hash.digest()
+}
+
+fn shown(path: &RelativePath) -> String {
+    format!("\"{}\"", printable::line(&path.to_string()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! What only the file system itself can keep of an entry: encryption, signatures, names without regard to case.
+
+use super::Tree;
+use super::walk::failed;
+use crate::{RelativePath, Result};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, ioctl_getflags, openat, statx};
+use rustix::io::Errno;
+use std::io;
+
+/// `FS_CASEFOLD_FL` of `linux/fs.h`.
+const CASEFOLD: u32 = 0x4000_0000;
+
+impl Tree {
+    /// See [`crate::Volume::not_copyable`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
+        let operation = "looking at";
+        let root = self.reading(operation, path)?;
+        let place = self.place(&root, path, operation)?;
+        let fail = |errno: Errno| failed(io::Error::from(errno), operation, path);
+        let status = match statx(&place, place.name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
+            Ok(status) => status,
+            // Kernels before 4.11 do not have the call.
+            Err(Errno::NOSYS) => return Ok(None),
+            Err(errno) => return Err(fail(errno)),
+        };
+        if status.stx_attributes.contains(StatxAttributes::ENCRYPTED) {
+            return Ok(Some("is encrypted by its file system (fscrypt)"));
+        }
+        if status.stx_attributes.contains(StatxAttributes::VERITY) {
+            return Ok(Some("is signed by its file system (fs-verity)"));
+        }
+        let is_directory = u32::from(status.stx_mode) & 0o170_000 == 0o040_000;
+        if !is_directory {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = openat(&place, place.name, flags, Mode::empty()).map_err(fail)?;
+        match ioctl_getflags(&directory) {
+            Ok(flags) if flags.bits() & CASEFOLD != 0 => {
+                Ok(Some("matches names without regard to case (casefold)"))
+            }
+            Ok(_) => Ok(None),
+            // A file system without flags.
+            Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+}

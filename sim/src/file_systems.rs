@@ -9,8 +9,8 @@ use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
 use crate::volume::SimVolume;
 use replicator_hal::{
-    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome,
-    Holder, Region, Result, UsedMap, Volume, signature,
+    Access, Error, ErrorKind, ExtShape, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck,
+    FsckOutcome, Holder, Region, Result, UsedMap, Volume, signature,
 };
 use std::sync::Arc;
 
@@ -168,7 +168,14 @@ impl FileSystems for SimFileSystems {
                 format.label.clone(),
                 format.uuid.map_or_else(|| uuid(moment.number, region), |uuid| uuid.0),
                 region.len_bytes,
-            )
+            )?;
+            let shape =
+                format.shape.unwrap_or_else(|| ExtShape::usual(format.flavour, region.len_bytes, 512));
+            if let Some(mut superblock) = Superblock::probe(&mut layer, region.len_bytes)? {
+                superblock.inodes_max = shape.inodes;
+                superblock.store(&mut layer)?;
+            }
+            Ok(())
         })
     }
 

@@ -263,7 +263,15 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
             true => Verdict::May,
             false => content,
         };
-    sidecar.and(content).and(fits).and(overlay)
+    let is_no_rootfs = !is_disk && file.tarball.is_no_rootfs();
+    let packed = match (is_no_rootfs, any_content(scenario)) {
+        (true, false) => Verdict::MustFail,
+        (true, true) => Verdict::May,
+        // Room is not told by the story.
+        (false, _) if file.tarball.many > 0 => Verdict::May,
+        (false, _) => Verdict::MustSucceed,
+    };
+    sidecar.and(content).and(fits).and(overlay).and(packed)
 }
 
 /// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.

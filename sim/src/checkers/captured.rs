@@ -43,6 +43,13 @@ fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
     }
 }
 
+/// The attribute that stands for encryption in the simulated world.
+const ENCRYPTED: &str = "trusted.simulated-encryption";
+
+fn holds_encrypted(held: &Held) -> bool {
+    held.part.spec.files.iter().any(|file| file.xattrs.contains_key(ENCRYPTED))
+}
+
 fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String> {
     // Of the unit that the story began with: later boots may be on another one.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
@@ -55,7 +62,9 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
         }
         _ => false,
     };
-    if (is_single_rootfs && !needs_its_gap) != image.is_tarball() {
+    // What is encrypted by its file system is no tarball's to hold.
+    let is_tree = is_single_rootfs && !needs_its_gap && !parts.iter().any(holds_encrypted);
+    if is_tree != image.is_tarball() {
         return Err(
             "a tarball is for one partition with a root file system and nothing before it that the board \
                     starts from, and a disk image for all else"
@@ -237,7 +246,10 @@ fn check_addition(path: &RelativePath, node: &Node, date: &str) -> Result<(), St
 /// The list of checksums names every regular file but itself, with the right sum.
 fn check_sums(shown: &Tree) -> Result<(), String> {
     let list = path("md5sums.txt");
-    let files = shown.iter().filter(|(path, node)| node.kind == FileKind::File && **path != list);
+    let is_readable = |node: &Node| !node.xattrs.contains_key(ENCRYPTED.as_bytes());
+    let files = shown
+        .iter()
+        .filter(|(path, node)| node.kind == FileKind::File && **path != list && is_readable(node));
     let mut wanted: Vec<String> = files.map(|(path, node)| sum_line(path, &node.bytes)).collect();
     wanted.sort();
     let text = String::from_utf8_lossy(&shown[&list].bytes).into_owned();

@@ -4,9 +4,11 @@
 //! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,
 //! table reader or rule list with it.
 
+pub mod any_content;
 pub mod archive;
 pub mod captured;
 pub mod claimed;
+pub mod clone_is_rootfs;
 pub mod containment;
 pub mod converges;
 pub mod decode;
@@ -65,6 +67,7 @@ pub const CHECKERS: &[(&str, Check)] = &[
     ("told (S8)", told::check),
     ("sidecars (S8)", sidecars::check),
     ("no-image-missed (S8)", no_image_missed::check),
+    ("clone-is-rootfs (S8)", clone_is_rootfs::check),
     ("refused-untouched (S9)", refused_untouched::check),
     ("looks-like-image (S9)", looks_like_image::check),
     ("not-bootable (S10)", not_bootable::check),

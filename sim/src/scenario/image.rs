@@ -119,7 +119,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     let name = split(file)?;
     let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
-        "tar" => tarball_with(&tree_of(file, &owner)?, &file.overlay)?,
+        "tar" => tarball_with(&file.tarball.apply(tree_of(file, &owner)?)?, &file.overlay)?,
         "dd" | "img" | "wic" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
         other => return Err(format!("{}: no packing {other:?}", file.name)),
     };
@@ -201,6 +201,7 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
 pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
     let Ok(name) = split(file) else { return false };
     let tree = tree_of(file, &Owner::in_story(scenario, name.medium, 1));
+    let tree = tree.and_then(|tree| file.tarball.apply(tree));
     let packed = tree.and_then(|tree| tarball_with(&tree, &file.overlay));
     packed.and_then(|packed| extracted::read(&packed)).is_ok()
 }

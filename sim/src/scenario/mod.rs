@@ -22,4 +22,5 @@ pub mod operations;
 mod overlay;
 pub mod schema;
 mod size;
+pub mod tarball_spec;
 mod toml_text;

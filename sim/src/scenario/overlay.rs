@@ -16,6 +16,8 @@ pub struct OverlayEntry {
     pub hard_link: Option<String>,
     /// A regular file with this text.
     pub text: Option<String>,
+    /// Its time, in seconds since 1970; one of today if nothing is said.
+    pub seconds: Option<i64>,
 }
 
 impl OverlayEntry {
@@ -38,7 +40,7 @@ impl OverlayEntry {
         };
         let mode = if kind == EntryKind::Directory { 0o700 } else { 0o640 };
         let owner = Owner { uid: 12, gid: 34 };
-        let modified = Timestamp { seconds: 1_750_000_000, nanos: 5 };
+        let modified = Timestamp { seconds: self.seconds.unwrap_or(1_750_000_000), nanos: 5 };
         let entry = Entry {
             path: parse(&self.name)?,
             kind,

@@ -13,6 +13,7 @@ pub use super::firmware_spec::{
 };
 pub use super::overlay::OverlayEntry;
 pub use super::size::Size;
+pub use super::tarball_spec::TarballSpec;
 pub use crate::firmware::UpdaterBehaviour;
 use crate::simfs::Kind;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,9 @@ pub struct FileSpec {
     /// What was added to a finished tarball.
     #[serde(default)]
     pub overlay: Vec<OverlayEntry>,
+    /// How the tarball was packed; as the root file system itself if nothing is said.
+    #[serde(default)]
+    pub tarball: TarballSpec,
     /// Packed otherwise than the name says: `"tar"`, `"dd"`.
     pub packing: Option<String>,
     /// Compressed otherwise than the name says: `"xz"`, `"bz2"`, `"gz"`, `"zst"`, `"none"`.

@@ -79,6 +79,7 @@ impl Superblock {
         writer.0.push(u8::from(self.label.is_some()));
         let label = self.label.as_deref().unwrap_or_default().as_bytes();
         writer.bytes(&label[..label.len().min(LABEL_LEN_MAX)]);
+        writer.number(self.inodes_max);
         writer.0.resize(SUPERBLOCK_LEN - 8, 0);
         let sum = fold(FOLD_START, &writer.0);
         writer.0.extend(sum.to_le_bytes());
@@ -109,6 +110,7 @@ impl Superblock {
                 let text = String::from_utf8(reader.bytes()?).ok()?;
                 present.then_some(text)
             },
+            inodes_max: reader.number()?,
         };
         let sane = matches!(superblock.block_len, 1024 | 4096)
             && superblock.block_count() > superblock.data_start_block()
@@ -276,6 +278,7 @@ impl SimFs {
             len_bytes: len_bytes / u64::from(block_len) * u64::from(block_len),
             block_len,
             slot_len: slot_len as u32,
+            inodes_max: 0,
         };
         if superblock.block_count() <= superblock.data_start_block() {
             return refuse(ErrorKind::NoSpace, "the region is too small for a file system");

@@ -119,6 +119,8 @@ pub struct Superblock {
     pub block_len: u32,
     /// Length of one metadata slot.
     pub slot_len: u32,
+    /// How many inodes it was made with; 0 for as many as there is room for.
+    pub inodes_max: u64,
 }
 
 impl Superblock {

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// How many symlinks a path may go through, as in the kernel.
 const LINKS_FOLLOWED_MAX: u32 = 40;
 
+/// Inodes that every file system of the ext family has in use: ten, with the root among them, and `lost+found`.
+const INODES_OF_ITS_OWN: u64 = 11;
+
 impl SimFs {
     fn entry(&self, directory: u64, name: &[u8]) -> Outcome<Option<u64>> {
         let node = self.live_inode(directory)?;
@@ -105,6 +108,10 @@ impl SimFs {
             (true, _) => mode,
             (false, _) => 0o755,
         };
+        let limit = self.superblock.inodes_max;
+        if limit > 0 && self.live.len() as u64 + INODES_OF_ITS_OWN > limit {
+            return refuse(ErrorKind::NoSpace, "no inode is left");
+        }
         let number = self.next_inode;
         self.next_inode += 1;
         let mut inode = Inode::new(kind, mode, self.superblock.kind.round_time(now));

@@ -2,6 +2,10 @@
 
 use replicator_hal::{Capabilities, FileSystemKind, Timestamp};
 
+/// The first and the last second of ext: 1901-12-13 and 2446-05-10.
+const EXT_FIRST: i64 = -(1 << 31);
+const EXT_LAST: i64 = EXT_FIRST + (1 << 34) - 1;
+
 /// The kinds that exist in simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,6 +106,9 @@ impl Kind {
         match self {
             Self::Vfat => Timestamp { seconds: time.seconds & !1, nanos: 0 },
             Self::Exfat => Timestamp { seconds: time.seconds, nanos: time.nanos / 10_000_000 * 10_000_000 },
+            // Inodes of 256 bytes hold 34 bits of seconds. The kernel sets what is beyond to the end, without a word.
+            _ if time.seconds <= EXT_FIRST => Timestamp { seconds: EXT_FIRST, nanos: 0 },
+            _ if time.seconds >= EXT_LAST => Timestamp { seconds: EXT_LAST, nanos: 0 },
             _ => time,
         }
     }

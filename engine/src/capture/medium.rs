@@ -52,6 +52,9 @@ pub(super) fn capture(
     })
 }
 
+/// A packed file with its name, not yet synced.
+type InHand = (ImageName, Box<dyn VolumeFile>, Packed);
+
 struct Job<'a> {
     capture: &'a Capture<'a>,
     operation: &'a Operation<'a>,
@@ -206,12 +209,7 @@ impl Job<'_> {
 
     /// Packs the files in `region` as the tarball `name`. `None`, and a note, if no tarball can hold them: then nothing of
     /// it is left on the drive.
-    fn pack_tree(
-        &self,
-        region: &Region,
-        name: ImageName,
-        notes: &mut Vec<String>,
-    ) -> Result<Option<(ImageName, Box<dyn VolumeFile>, Packed)>> {
+    fn pack_tree(&self, region: &Region, name: ImageName, notes: &mut Vec<String>) -> Result<Option<InHand>> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
         let path = work.path(&name.to_string())?;

@@ -244,7 +244,8 @@ fn root_plan(
         record: record.and_then(|record| record.root.as_ref()),
         same_board: record.is_some_and(|record| record.board == write.board_name),
         references: &facts.references,
-        fresh: Identity::fresh(medium.profile.file_system.scheme(), randomness(operation, device)),
+        scheme: medium.profile.file_system.scheme(),
+        random: randomness(operation, device),
     };
     let answer = root_plan::decide(&question);
     notes.extend(answer.notes);

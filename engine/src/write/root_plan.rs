@@ -29,8 +29,8 @@ pub struct RootPlan {
     pub uuid: Option<Uuid>,
     /// Its label.
     pub label: Option<String>,
-    /// A new identity for a medium that must not have the same as another one.
-    pub spare: Identity,
+    /// What a new identity is made of, for a medium that must not have the same as another one.
+    pub random: [u8; 32],
 }
 
 /// What is known of a tarball and its medium.
@@ -43,8 +43,10 @@ pub(super) struct Question<'a> {
     pub(super) same_board: bool,
     /// By which names the files in the archive call file systems, fstab first.
     pub(super) references: &'a [Reference],
-    /// New names, with the table that the profile wants.
-    pub(super) fresh: Identity,
+    /// The table that the profile wants.
+    pub(super) scheme: Scheme,
+    /// What new names are made of.
+    pub(super) random: [u8; 32],
 }
 
 /// An answer, with what is worth knowing and what stands against it.
@@ -57,13 +59,16 @@ pub(super) struct Answer {
 /// Decides.
 pub(super) fn decide(question: &Question<'_>) -> Answer {
     let mut notes = Vec::new();
-    let spare = question.fresh.clone();
-    let mut plan = RootPlan { identity: question.fresh.clone(), uuid: None, label: None, spare };
+    let random = question.random;
+    let identity = Identity::fresh(question.scheme, random);
+    let mut plan = RootPlan { identity, uuid: None, label: None, random };
     let problems = match question.record {
         Some(record) => of_record(question, record, &mut plan, &mut notes),
         None => of_references(question.references, &mut plan),
     };
-    if question.record.is_none() {
+    // The golden medium's files are right about its own number.
+    let golden = question.record.and_then(RootRecord::identity);
+    if question.record.is_none() || golden.is_some_and(|golden| golden.number != plan.identity.number) {
         notes.extend(told(question.references, &plan));
     }
     let refusal = (!problems.is_empty()).then(|| {
@@ -84,8 +89,8 @@ fn of_record(
     plan.uuid = record.uuid();
     plan.label = record.label.clone().filter(|label| fits_label(label));
     if let Some(golden) = record.identity() {
-        if question.same_board || golden.scheme() == question.fresh.scheme() {
-            if golden.scheme() != question.fresh.scheme() || golden.number != 1 {
+        if question.same_board || golden.scheme() == question.scheme {
+            if golden.scheme() != question.scheme || golden.number != 1 {
                 let table = table_name(golden.scheme());
                 notes.push(format!("{table} and partition {} as on the golden medium", golden.number));
             }
@@ -93,7 +98,7 @@ fn of_record(
         }
     }
     let golden = RootPlan {
-        identity: record.identity().unwrap_or_else(|| plan.spare.clone()),
+        identity: record.identity().unwrap_or_else(|| plan.identity.clone()),
         label: record.label.clone(),
         ..plan.clone()
     };
@@ -205,19 +210,16 @@ impl RootPlan {
         same_uuid || same_disk
     }
 
-    /// Gives up every name that another medium has; number and table stay.
+    /// Gives up every name that another medium has; number, type and table stay.
     pub(super) fn rename(&mut self) {
-        let number = self.identity.number;
-        let disk = match (&self.identity.disk, &self.spare.disk) {
-            (DiskId::Mbr { kind, .. }, DiskId::Mbr { signature, .. }) => {
-                DiskId::Mbr { signature: *signature, kind: *kind }
-            }
-            (DiskId::Gpt { kind, .. }, DiskId::Gpt { disk, partition, name, .. }) => {
-                DiskId::Gpt { disk: *disk, partition: *partition, kind: *kind, name: name.clone() }
-            }
-            (_, spare) => spare.clone(),
-        };
-        self.identity = Identity { disk, number };
+        let mut new = Identity::fresh(self.identity.scheme(), self.random);
+        match (&self.identity.disk, &mut new.disk) {
+            (DiskId::Mbr { kind, .. }, DiskId::Mbr { kind: kept, .. }) => *kept = *kind,
+            (DiskId::Gpt { kind, .. }, DiskId::Gpt { kind: kept, .. }) => *kept = *kind,
+            _ => {}
+        }
+        new.number = self.identity.number;
+        self.identity = new;
         self.uuid = None;
         self.label = None;
     }
@@ -295,5 +297,154 @@ fn table_name(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Mbr => "an MBR",
         Scheme::Gpt => "a GPT",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root_names;
+
+    const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+    const GUID: &str = "fedcba98-7654-4210-8123-456789abcdef";
+    const RANDOM: [u8; 32] = [7; 32];
+
+    fn references(files: &[(&str, &str)]) -> Vec<Reference> {
+        files.iter().flat_map(|(path, text)| root_names::read(path, text.as_bytes())).collect()
+    }
+
+    fn ask(record: Option<&RootRecord>, same_board: bool, scheme: Scheme, files: &[(&str, &str)]) -> Answer {
+        let references = references(files);
+        let image = "sdimage.tar.xz";
+        decide(&Question { image, record, same_board, references: &references, scheme, random: RANDOM })
+    }
+
+    fn foreign(scheme: Scheme, fstab: &str) -> Answer {
+        ask(None, false, scheme, &[("etc/fstab", fstab)])
+    }
+
+    fn refused(answer: &Answer) -> String {
+        answer.refusal.as_ref().map(|error| format!("{} {error}", error.code())).unwrap_or_default()
+    }
+
+    fn mbr(signature: u32, number: u32) -> Identity {
+        Identity { disk: DiskId::Mbr { signature, kind: 0x83 }, number }
+    }
+
+    fn gpt(number: u32) -> Identity {
+        let Identity { disk: DiskId::Gpt { disk, kind, .. }, .. } = Identity::fresh(Scheme::Gpt, [9; 32])
+        else {
+            unreachable!("a GPT was asked for");
+        };
+        let partition = Guid::parse(GUID).unwrap();
+        Identity { disk: DiskId::Gpt { disk, partition, kind, name: "golden".into() }, number }
+    }
+
+    #[test]
+    fn a_foreign_tarball_gets_the_names_that_its_files_ask_for() {
+        let uuid = format!("UUID={UUID} / ext4\n");
+        for scheme in [Scheme::Mbr, Scheme::Gpt] {
+            let answer = foreign(scheme, &uuid);
+            assert_eq!((refused(&answer), answer.plan.uuid), (String::new(), Uuid::parse(UUID)));
+            assert_eq!(answer.plan.identity, Identity::fresh(scheme, RANDOM));
+            let answer = foreign(scheme, "LABEL=my\\040root / ext4\n");
+            assert_eq!((refused(&answer), answer.plan.label), (String::new(), Some("my root".to_owned())));
+        }
+        let answer = foreign(Scheme::Mbr, "PARTUUID=5EED5EED-01 / ext4\n");
+        assert_eq!((refused(&answer), answer.plan.identity), (String::new(), mbr(0x5eed_5eed, 1)));
+        let answer = foreign(Scheme::Gpt, &format!("PARTUUID={GUID} / ext4\nPARTLABEL=x / ext4\n"));
+        assert_eq!(refused(&answer), "");
+        let DiskId::Gpt { partition, name, .. } = &answer.plan.identity.disk else { panic!("no GPT") };
+        assert_eq!((partition.to_string().as_str(), name.as_str()), (GUID, "x"));
+        // All at once, in several files.
+        let command_line = ("boot/cmdline.txt", "root=PARTUUID=5eed5eed-01 rootwait");
+        let answer = ask(None, false, Scheme::Mbr, &[("etc/fstab", &uuid), command_line]);
+        assert_eq!((refused(&answer), answer.plan.uuid), (String::new(), Uuid::parse(UUID)));
+        assert_eq!(answer.plan.identity, mbr(0x5eed_5eed, 1));
+    }
+
+    #[test]
+    fn what_provably_cannot_be_had_is_refused() {
+        let guid = format!("PARTUUID={GUID} / ext4");
+        for (scheme, fstab, words) in [
+            (Scheme::Mbr, "PARTUUID=5eed5eed-02 / ext4", "partition 1 in an MBR"),
+            (Scheme::Mbr, "PARTUUID=00000000-01 / ext4", "PARTUUID"),
+            (Scheme::Mbr, &*guid, "partition 1 in an MBR"),
+            (Scheme::Mbr, "PARTLABEL=rootfs2 / ext4", "an MBR with other names"),
+            (Scheme::Gpt, "PARTUUID=5eed5eed-01 / ext4", "partition 1 in a GPT"),
+            (Scheme::Gpt, "LABEL=a-label-of-17-byte / ext4", "16 bytes at most"),
+            (Scheme::Gpt, "UUID=ABCD-1234 / vfat", "a new UUID"),
+            (Scheme::Gpt, "UUID=00000000-0000-0000-0000-000000000000 / ext4", "a new UUID"),
+        ] {
+            let refusal = refused(&foreign(scheme, fstab));
+            assert!(refusal.starts_with("R-ROOT ") && refusal.contains(words), "{fstab}: {refusal:?}");
+        }
+        // Two files that ask for different ones.
+        let files = [("etc/fstab", "LABEL=a / ext4"), ("boot/cmdline.txt", "root=LABEL=b")];
+        let refusal = refused(&ask(None, false, Scheme::Mbr, &files));
+        assert!(refusal.contains("/boot/cmdline.txt names the root LABEL=b"), "{refusal}");
+        // Of a menu one way is enough.
+        let menu = [("boot/grub/grub.cfg", "linux root=LABEL=a\nlinux root=LABEL=b\n")];
+        assert_eq!(refused(&ask(None, false, Scheme::Mbr, &menu)), "");
+    }
+
+    #[test]
+    fn what_only_may_go_wrong_is_noted() {
+        let fstab = "/dev/mmcblk0p2 / btrfs\nLABEL=data /data ext4\n";
+        let answer = foreign(Scheme::Mbr, fstab);
+        assert_eq!(refused(&answer), "");
+        let notes = answer.notes.join("\n");
+        for words in ["the root /dev/mmcblk0p2, and the clone has partition 1", "LABEL=data at /data"] {
+            assert!(notes.contains(words), "{words:?} is not in {notes}");
+        }
+        assert_eq!(foreign(Scheme::Mbr, "/dev/mmcblk0p1 / ext4\nproc /proc proc\n").notes, [""; 0]);
+    }
+
+    #[test]
+    fn an_own_tarball_gets_the_golden_names() {
+        let fstab = format!("UUID={UUID} / ext4");
+        let files = [("etc/fstab", fstab.as_str()), ("boot/cmdline.txt", "root=PARTUUID=5eed5eed-03")];
+        let label = Some("golden".to_owned());
+        let record = RootRecord::new(Uuid::parse(UUID), label.clone(), Some(&mbr(0x5eed_5eed, 3)));
+        // The same board: table and number too, whatever the profile says.
+        for scheme in [Scheme::Mbr, Scheme::Gpt] {
+            let answer = ask(Some(&record), true, scheme, &files);
+            assert_eq!(refused(&answer), "");
+            let expected = (mbr(0x5eed_5eed, 3), Uuid::parse(UUID), label.clone());
+            assert_eq!((answer.plan.identity, answer.plan.uuid, answer.plan.label), expected);
+            assert!(answer.notes.join("\n").contains("an MBR and partition 3 as on the golden medium"));
+        }
+        // Another board with another table: UUID and label can be had, the PARTUUID cannot.
+        let other = ask(Some(&record), false, Scheme::Gpt, &files);
+        assert_eq!((other.plan.identity.number, other.plan.uuid), (1, Uuid::parse(UUID)));
+        let refusal = refused(&other);
+        assert!(refusal.starts_with("R-ROOT ") && refusal.contains("PARTUUID=5eed5eed-03"), "{refusal}");
+        // There a kernel name may be another partition's.
+        let other = ask(Some(&record), false, Scheme::Gpt, &[("etc/fstab", "/dev/mmcblk0p3 / ext4")]);
+        assert_eq!(refused(&other), "");
+        assert!(other.notes.join("\n").contains("the clone has partition 1"), "{:?}", other.notes);
+        // What the golden files say of other media is not this clone's matter.
+        let stale = ask(Some(&record), true, Scheme::Mbr, &[("etc/fstab", "LABEL=elsewhere / ext4")]);
+        assert_eq!(refused(&stale), "");
+    }
+
+    #[test]
+    fn renamed_media_share_no_name_and_keep_their_layout() {
+        for golden in [mbr(0x5eed_5eed, 3), gpt(7)] {
+            for scheme in [Scheme::Mbr, Scheme::Gpt] {
+                let record = RootRecord::new(Uuid::parse(UUID), Some("golden".into()), Some(&golden));
+                let first = ask(Some(&record), true, scheme, &[]).plan;
+                let mut second = first.clone();
+                second.random = [8; 32];
+                assert!(second.clashes_with(&first));
+                second.rename();
+                assert!(!second.clashes_with(&first));
+                assert_eq!((second.uuid, second.label.as_deref()), (None, None));
+                assert_ne!(second.identity.partuuid(), first.identity.partuuid());
+                let layout = |plan: &RootPlan| (plan.identity.scheme(), plan.identity.number);
+                assert_eq!(layout(&second), layout(&first));
+                assert!(second.identity.has_valid_number());
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::Checking;
 use super::preflight::Checked;
+use super::root_plan::RootPlan;
 use crate::media::Medium;
 use crate::names::Packing;
 use crate::operation::Operation;
@@ -45,26 +46,40 @@ pub(super) fn settle(operation: &Operation<'_>, checked: &mut [Checking], media:
 /// Keeps `this` apart from `other`, which keeps its names.
 fn apart(this: &mut Checked, label: &str, other: &Checked, other_label: &str) -> Option<String> {
     let same_file = this.image.path == other.image.path;
-    let (Some(root), Some(other_root)) = (&mut this.root, &other.root) else {
-        let are_disks =
-            this.image.name.packing() == Packing::Disk && other.image.name.packing() == Packing::Disk;
-        return (same_file && are_disks).then(|| {
-            format!(
-                "{other_label} gets the same image: with both in the board, UUIDs, labels and PARTUUIDs are there twice"
-            )
-        });
-    };
-    let same_label = root.label.is_some() && root.label == other_root.label;
-    if root.clashes_with(other_root) || (same_file && same_label) {
+    match (&mut this.root, &other.root) {
+        (Some(root), Some(other_root)) => names_apart(root, label, other_root, other_label, same_file),
+        _ => {
+            let are_disks =
+                this.image.name.packing() == Packing::Disk && other.image.name.packing() == Packing::Disk;
+            (same_file && are_disks).then(|| {
+                format!(
+                    "{other_label} gets the same image: with both in the board, UUIDs, labels and PARTUUIDs are there \
+                     twice"
+                )
+            })
+        }
+    }
+}
+
+/// The same for the names of two tarballs' file systems.
+fn names_apart(
+    root: &mut RootPlan,
+    label: &str,
+    other: &RootPlan,
+    other_label: &str,
+    same_file: bool,
+) -> Option<String> {
+    let same_label = root.label.is_some() && root.label == other.label;
+    if root.clashes_with(other) || (same_file && same_label) {
         root.rename();
         return Some(format!(
             "new UUID, disk signature and GUIDs and no label, because {other_label} gets those of the image: files on \
              {label} that name the root by them find that of {other_label}"
         ));
     }
-    let label = root.label.as_ref().filter(|_| same_label)?;
+    let twice = root.label.as_ref().filter(|_| same_label)?;
     Some(format!(
-        "{other_label} has the label \"{label}\" too: with both in the board, LABEL= may find either"
+        "{other_label} has the label \"{twice}\" too: with both in the board, LABEL= may find either"
     ))
 }
 
@@ -85,4 +100,50 @@ fn has_file_system(operation: &Operation<'_>, medium: &Medium, uuid: Uuid) -> bo
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::partition::{DiskId, Identity, Scheme};
+
+    fn plan(scheme: Scheme, uuid: Option<[u8; 16]>, label: Option<&str>, random: u8) -> RootPlan {
+        let random = [random; 32];
+        let label = label.map(str::to_owned);
+        RootPlan { identity: Identity::fresh(scheme, random), uuid: uuid.map(Uuid), label, random }
+    }
+
+    #[test]
+    fn the_second_medium_of_one_tarball_gets_new_names() {
+        let first = plan(Scheme::Mbr, Some([7; 16]), Some("rootfs"), 1);
+        for same_file in [true, false] {
+            let mut second = plan(Scheme::Mbr, Some([7; 16]), Some("rootfs"), 2);
+            let note = names_apart(&mut second, "emmc", &first, "sd", same_file).unwrap();
+            assert!(note.contains("because sd gets those of the image"), "{note}");
+            assert_eq!((second.uuid, second.label), (None, None));
+            assert!(matches!(second.identity.disk, DiskId::Mbr { signature: 0x0202_0202, kind: 0x83 }));
+        }
+    }
+
+    #[test]
+    fn equal_labels_of_two_tarballs_are_noted_and_those_of_one_are_not_had() {
+        let first = plan(Scheme::Gpt, Some([7; 16]), Some("rootfs"), 1);
+        let mut second = plan(Scheme::Gpt, Some([8; 16]), Some("rootfs"), 2);
+        let before = second.clone();
+        let note = names_apart(&mut second, "emmc", &first, "sd", false).unwrap();
+        assert!(note.contains("sd has the label \"rootfs\" too"), "{note}");
+        assert_eq!(second, before);
+        names_apart(&mut second, "emmc", &first, "sd", true).unwrap();
+        assert_eq!(second.label, None);
+    }
+
+    #[test]
+    fn the_signature_of_a_disk_is_one_mediums_only() {
+        let first = plan(Scheme::Mbr, None, None, 1);
+        let mut second = first.clone();
+        second.random = [2; 32];
+        assert!(names_apart(&mut second, "emmc", &first, "sd", false).is_some());
+        assert_ne!(second.identity, first.identity);
+        assert_eq!(names_apart(&mut second, "emmc", &first, "sd", true), None);
+    }
 }

@@ -22,6 +22,7 @@ mod looked_into;
 mod overlays;
 mod remains;
 mod replicator;
+mod root_names;
 mod rootfs;
 mod secrets;
 // Some of it serves the real-crash test only.

@@ -47,8 +47,12 @@ pub(crate) struct Board<'a> {
 
 impl Board<'_> {
     fn command(&self, what: &str) -> Command {
+        self.command_as("generic", what)
+    }
+
+    fn command_as(&self, profile: &str, what: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_replicator"));
-        command.args([what, "--board", "generic", "--drive"]).arg(&self.drive.device);
+        command.args([what, "--board", profile, "--drive"]).arg(&self.drive.device);
         for (name, medium) in &self.media {
             let mut named = OsString::from(format!("{name}="));
             named.push(&medium.device);
@@ -69,8 +73,21 @@ impl Board<'_> {
     /// Runs to the end while others hold what they hold.
     #[track_caller]
     pub(crate) fn run_beside_others(&self) -> Run {
+        self.finish(self.command("run"))
+    }
+
+    /// Runs to the end as a board with this profile.
+    #[track_caller]
+    pub(crate) fn run_as(&self, profile: &str) -> Run {
+        let run = self.finish(self.command_as(profile, "run"));
+        self.assert_nothing_left();
+        run
+    }
+
+    #[track_caller]
+    fn finish(&self, mut command: Command) -> Run {
         let report = self.stage.path("report.json");
-        let output = self.command("run").arg("--report").arg(&report).output().unwrap();
+        let output = command.arg("--report").arg(&report).output().unwrap();
         let console = String::from_utf8_lossy(&output.stderr).into_owned();
         println!("{console}");
         let exit = output.status.code().unwrap_or_else(|| panic!("{}: {console}", output.status));

@@ -40,6 +40,11 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::UnassignedIsIgnored => &["names-unrenamed-image-is-refused"],
         Mutant::NoCheckOfTheFile => &["write-wrong-file-sidecar"],
         Mutant::AnyFileIsWritten => &["write-zip", "write-blank-image"],
+        Mutant::GoldenIsOverwritten => &[
+            "no-identity-golden-is-not-overwritten",
+            "capture-then-reboot-is-refused",
+            "write-back-is-refused",
+        ],
         Mutant::CutImagesAreWritten => &["write-cut-dd", "write-cut-before-xz"],
         Mutant::StartFirst => &["write-power-cut-keeps-the-start"],
         Mutant::PackStopsShort => &["capture-data-only"],

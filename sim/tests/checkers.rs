@@ -179,6 +179,35 @@ fn a_disk_image_that_is_none_or_not_whole() {
 }
 
 #[test]
+fn a_golden_medium_that_is_overwritten() {
+    let check = checkers::write_back::check;
+    // The clone is what the golden medium was.
+    let same = |evidence: &mut Evidence| {
+        let golden = evidence.boots[0].before.media["sd"].clone();
+        evidence.boots[2].before.media.insert("sd".into(), golden);
+        evidence.scenario.boots.iter_mut().for_each(|boot| boot.new_unit = false);
+    };
+    let text = "boot 3: sdimage.tar.xz was written to the medium that it was captured from";
+    sees(check, "no-identity-clone-is-written-again", same, text);
+    let same_serial = |evidence: &mut Evidence| {
+        evidence.boots[1].before.media = evidence.boots[0].before.media.clone();
+        let drive = evidence.boots[0].after.media["drive"].clone();
+        evidence.boots[1].before.media.insert("drive".into(), drive);
+        evidence.scenario.boots[1].new_unit = false;
+    };
+    let text = "boot 2: emmcimage.dd.xz was written to the medium that it was captured from";
+    sees(check, "capture-then-write-new-unit", same_serial, text);
+    let claimed = |evidence: &mut Evidence| {
+        evidence.scenario.drive.files[0].captured_from = Some("sd".into());
+    };
+    sees(check, "write-tar-xz", claimed, "boot 1: sdimage.tar.xz was written");
+    let forbid = |evidence: &mut Evidence| {
+        evidence.scenario.drive.files.retain(|file| file.name != "replicator.toml");
+    };
+    sees(check, "no-identity-write-back-is-allowed", forbid, "boot 2: sdimage.tar.xz was written");
+}
+
+#[test]
 fn a_gpt_that_is_not_at_home_on_its_medium() {
     const LEN: u64 = 12 << 20;
     const SECTOR: u64 = 512;

@@ -69,6 +69,17 @@ pub(super) fn copy_medium(
     }
 }
 
+/// How `device` is divided; it is claimed for the look, and let go again.
+pub(super) fn layout(operation: &Operation<'_>, device: &BlockDevice) -> Result<Layout> {
+    let source = operation
+        .retry(|| operation.board.devices.open_source(&device.name))
+        .map_err(Error::hal(format!("opening {} to look at it", device.name)))?;
+    let mut medium = Medium { operation, source };
+    let result = Layout::read(&mut medium, device.sector_len_bytes);
+    let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
+    result.and_then(|layout| closed.map(|()| layout))
+}
+
 fn copy_open(
     operation: &Operation<'_>,
     work: &Work<'_>,

@@ -4,6 +4,7 @@ use super::as_tarball;
 use super::commit;
 use super::copy::copy_medium;
 use super::layout::Layout;
+use super::marks::{self, Marks};
 use super::mounted::with_mounted;
 use super::packer::Packed;
 use super::root_record::RootRecord;
@@ -25,6 +26,10 @@ use crate::sanitise_rules::Rules;
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativePath, Uuid, VolumeFile};
 use std::cell::Cell;
 use std::ops::Range;
+
+/// What the report says of a medium that nothing tells from its clones.
+const UNPROTECTED: &str = "the medium has no serial number, and no machine id or host key was removed from the image: \
+                           writing the image back to this medium will not be refused";
 
 /// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
 pub(super) fn capture(
@@ -85,7 +90,12 @@ impl Job<'_> {
         }
         let parts = survey::look(operation, &layout, &holder)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
+        let before = self.marks(&roots)?;
         self.sanitise(&holder, &parts, &roots, &mut notes)?;
+        let marks = marks::of_golden(&before, &self.marks(&roots)?);
+        if self.device.identity.is_none() && marks.is_empty() {
+            notes.push(UNPROTECTED.to_owned());
+        }
         if let Some(root) = roots.first().filter(|root| layout.is_single && !root.is_packed_as_files()) {
             notes.push(format!(
                 "captured as a disk image, because {root} would come back as another file system"
@@ -95,7 +105,7 @@ impl Job<'_> {
         let tree = self.tree(&layout, roots.first(), &mut notes);
         let (image_name, packed, cache_bypass, root) =
             self.pack(&layout, &unused, &image, tree, &mut notes)?;
-        self.commit(&image_name, &packed, root)?;
+        self.commit(&image_name, &packed, root, marks)?;
         let done = Done {
             content_len_bytes: packed.content_len_bytes,
             file_len_bytes: packed.file_len_bytes,
@@ -104,6 +114,14 @@ impl Job<'_> {
             notes,
         };
         Ok((image_name, done))
+    }
+
+    /// What tells this medium from a clone, if it has no identity and is sanitised.
+    fn marks(&self, roots: &[Rootfs]) -> Result<Marks> {
+        match self.device.identity.is_none() && self.rules.is_some() {
+            true => marks::in_roots(self.operation, roots),
+            false => Ok(Marks::new()),
+        }
     }
 
     fn sanitise(
@@ -238,7 +256,13 @@ impl Job<'_> {
         RootRecord::new(uuid, label, layout.identity.as_ref())
     }
 
-    fn commit(&self, image: &ImageName, packed: &Packed, root: Option<RootRecord>) -> Result<()> {
+    fn commit(
+        &self,
+        image: &ImageName,
+        packed: &Packed,
+        root: Option<RootRecord>,
+        marks: Vec<String>,
+    ) -> Result<()> {
         let record = SourceRecord {
             medium: self.medium.name().to_owned(),
             board: self.capture.board_name.to_owned(),
@@ -248,7 +272,7 @@ impl Job<'_> {
             captured: stamp(self.capture.board.clock.wall()),
             version: self.capture.version.to_owned(),
             image_md5: Some(packed.content_md5.to_string()),
-            marks: Vec::new(),
+            marks,
             root,
         };
         let text = record

@@ -16,6 +16,7 @@ mod free_space;
 mod gap;
 mod layout;
 mod locks;
+pub(crate) mod marks;
 mod medium;
 mod mounted;
 mod pack_disk;

@@ -133,7 +133,7 @@ fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<V
 }
 
 /// Whether the tree below `top` is a root file system.
-fn has_rootfs(operation: &Operation<'_>, volume: &dyn Volume, top: &RelativePath) -> Result<bool> {
+pub(super) fn has_rootfs(operation: &Operation<'_>, volume: &dyn Volume, top: &RelativePath) -> Result<bool> {
     let has = |name: &str| -> Result<bool> {
         let path = top.join_path(&work::in_root(name)?);
         match work::kind_of(operation, volume, &path) {

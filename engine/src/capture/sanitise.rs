@@ -6,7 +6,7 @@
 pub(super) mod apply;
 mod first_boot;
 mod hooks;
-mod host_keys;
+pub(super) mod host_keys;
 mod swap_files;
 
 use super::locks::Locks;

@@ -7,6 +7,7 @@
 
 use super::Write;
 use super::disk_check::{DiskFacts, check_disk};
+use super::golden;
 use super::image::Image;
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
@@ -62,15 +63,7 @@ pub(super) fn check(
     let name = image.name.to_string();
     let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
-    let captured_from = image.captured_from.as_ref().and_then(|record| record.identity.as_ref());
-    if let (Some(captured_from), Some(identity)) = (captured_from, &device.identity) {
-        if captured_from == identity && !allowed.write_back {
-            return Err(Error::refused(
-                Refusal::WriteBack,
-                format!("{name} was captured from this very medium ({})", device.name),
-            ));
-        }
-    }
+    golden::check(operation, &image, &device, allowed)?;
     check_first_bytes(operation, drive, &image)?;
     notes.extend(image.content.iter().chain(&image.file).filter_map(Promise::note));
     image.check_file(operation, drive)?;

@@ -45,6 +45,7 @@ pub mod terminates;
 pub mod told;
 pub mod tree;
 pub mod valid_names;
+pub mod write_back;
 pub mod written;
 
 use crate::runner::{Complaint, Evidence};
@@ -70,6 +71,7 @@ pub const CHECKERS: &[(&str, Check)] = &[
     ("clone-is-rootfs (S8)", clone_is_rootfs::check),
     ("refused-untouched (S9)", refused_untouched::check),
     ("looks-like-image (S9)", looks_like_image::check),
+    ("write-back (S9)", write_back::check),
     ("not-bootable (S10)", not_bootable::check),
     ("captured (S6, S11)", captured::check),
     ("not-truncated (S11)", not_truncated::check),

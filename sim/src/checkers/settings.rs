@@ -20,3 +20,10 @@ pub fn sanitises(scenario: &Scenario) -> bool {
 pub fn has_own_rules(scenario: &Scenario) -> bool {
     table(scenario).get("capture").is_some_and(|capture| capture.get("rules").is_some())
 }
+
+/// Whether golden media may be overwritten: `[write] write_back = true`.
+pub fn writes_back(scenario: &Scenario) -> bool {
+    let settings = table(scenario);
+    let said = settings.get("write").and_then(|write| write.get("write_back"));
+    said.and_then(toml::Value::as_bool).unwrap_or(false)
+}

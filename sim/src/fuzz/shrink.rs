@@ -120,6 +120,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
                 story.media.get_mut(name).is_some_and(change)
             };
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.dirty)));
+        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.no_identity)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_open)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_elsewhere)));
         add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));

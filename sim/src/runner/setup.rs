@@ -184,7 +184,7 @@ fn medium(scenario: &Scenario, name: &str, device: &str, kind: DeviceKind) -> Re
         identity.another_holder = spec.held_open;
         identity.held_elsewhere = spec.held_elsewhere;
         identity.write_cache = spec.write_cache;
-        identity.serial = Some(identity_of(name));
+        identity.serial = (!spec.no_identity).then(|| identity_of(name));
     });
     if !spec.absent {
         let owner = Owner::in_story(scenario, name, 0);

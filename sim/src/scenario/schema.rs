@@ -262,6 +262,8 @@ pub struct MediumSpec {
     pub rootfs_partition: Option<u32>,
     /// The profile says whether the board starts from the gap before the first partition.
     pub bootloader_in_gap: Option<bool>,
+    /// It has no serial number that the kernel can read.
+    pub no_identity: bool,
     /// Something else holds the device open all the time, so that its page cache stays.
     pub held_open: bool,
     /// Something that no table of this system shows holds the device for writing: a mount in another mount namespace.
@@ -292,6 +294,7 @@ impl Default for MediumSpec {
             file_system: None,
             rootfs_partition: None,
             bootloader_in_gap: None,
+            no_identity: false,
             held_open: false,
             held_elsewhere: false,
             scheme: Scheme::default(),

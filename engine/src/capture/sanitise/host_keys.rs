@@ -85,16 +85,16 @@ const MAKERS: [&str; 9] = [
 
 /// A private host key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HostKey {
+pub(in crate::capture) struct HostKey {
     /// Its path as the server knows it.
     pub(super) named: RelativePath,
     /// Where it really is.
-    pub(super) path: RelativePath,
+    pub(in crate::capture) path: RelativePath,
 }
 
 /// All private host keys of the system in `volume`: those in the default places, and those that servers' configurations
 /// name.
-pub(super) fn present(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<HostKey>> {
+pub(in crate::capture) fn present(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<HostKey>> {
     let mut names = BTreeSet::new();
     for (directory, start, end) in DEFAULT_PLACES {
         for path in listed(operation, volume, directory)? {
@@ -234,7 +234,7 @@ fn parse(path: &str) -> Result<RelativePath> {
 }
 
 /// Where `path` leads to; `None` if nowhere.
-fn resolve(
+pub(in crate::capture) fn resolve(
     operation: &Operation<'_>,
     volume: &dyn Volume,
     path: &RelativePath,

@@ -1,0 +1,44 @@
+//! Whether a medium is the one that an image was captured from.
+
+use super::allowed::Allowed;
+use super::image::Image;
+use crate::capture::marks;
+use crate::error::{Error, Refusal, Result};
+use crate::mutant::Mutant;
+use crate::operation::Operation;
+use replicator_hal::BlockDevice;
+
+/// Refuses to write an image back to its own medium: one with the same serial number; or, for an image of a medium without
+/// one, one with files that only the golden medium has.
+///
+/// # Errors
+/// `WriteBack`.
+pub(super) fn check(
+    operation: &Operation<'_>,
+    image: &Image,
+    device: &BlockDevice,
+    allowed: Allowed,
+) -> Result<()> {
+    let Some(record) = &image.captured_from else { return Ok(()) };
+    if allowed.write_back || operation.mutated(Mutant::GoldenIsOverwritten) {
+        return Ok(());
+    }
+    let refuse = |why: &str| Err(Error::refused(Refusal::WriteBack, format!("{} {why}", image.name)));
+    match (&record.identity, &device.identity) {
+        (Some(recorded), Some(found)) if recorded == found => {
+            refuse(&format!("was captured from this very medium ({})", device.name))
+        }
+        (None, _) if !record.marks.is_empty() => {
+            operation.short_step("comparing the medium with the one that was captured");
+            let found = marks::on_medium(operation, device);
+            match record.marks.iter().any(|mark| found.contains(mark)) {
+                true => refuse(&format!(
+                    "was captured from this medium ({}) or one with the same machine id or host keys",
+                    device.name
+                )),
+                false => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}

@@ -7,6 +7,7 @@
 
 mod faults;
 mod firmware;
+mod root_names;
 
 use crate::checkers::decode::decode;
 use crate::checkers::drive_images::{files, image};
@@ -271,7 +272,8 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         (false, _) if file.tarball.many > 0 => Verdict::May,
         (false, _) => Verdict::MustSucceed,
     };
-    sidecar.and(content).and(fits).and(overlay).and(packed)
+    let root = if is_disk { Verdict::MustSucceed } else { root_names::of_tarball(scenario, file, spec) };
+    sidecar.and(content).and(fits).and(overlay).and(packed).and(root)
 }
 
 /// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.

@@ -363,3 +363,43 @@ fn a_second_root_file_system_that_keeps_its_secrets() {
     };
     sees(checkers::no_secret::check, "capture-both-slots", unsanitised, "SECRET-");
 }
+
+/// Writes bytes of a medium.
+fn spoil(evidence: &mut Evidence, medium: &str, at: u64, bytes: &[u8]) {
+    last(evidence).media.get_mut(medium).unwrap().write(at, bytes);
+}
+
+#[test]
+fn a_clone_that_does_not_find_its_root() {
+    let check = checkers::finds_root::check;
+    // Another signature of the disk, and another GUID of the partition.
+    let signature = |evidence: &mut Evidence| spoil(evidence, "sd", 440, &[1; 4]);
+    sees(check, "root-names-round-trip-of-partition-3", signature, "sd asks for PARTUUID=5eed5eed-03");
+    let guid = |evidence: &mut Evidence| spoil(evidence, "sd", 1024 + 16, &[1; 16]);
+    sees(check, "root-names-round-trip-by-guid", guid, "sd asks for PARTUUID=fedcba98");
+    // What the first medium of two is, the second is too.
+    let copy = |evidence: &mut Evidence| {
+        let sd = last(evidence).media["sd"].clone();
+        last(evidence).media.insert("emmc".into(), sd);
+    };
+    sees(check, "root-names-two-media-of-one-tarball", copy, "emmc and sd are both UUID=0f0e0d0c");
+    // The one that has the name is gone: a clone with another one was meant to be it.
+    let swap = |evidence: &mut Evidence| {
+        let emmc = last(evidence).media["emmc"].clone();
+        last(evidence).media.insert("sd".into(), emmc);
+    };
+    sees(check, "root-names-two-media-of-one-tarball", swap, "sd asks for UUID=0f0e0d0c");
+}
+
+#[test]
+fn a_partition_of_another_number_than_the_record_says() {
+    let moved = |evidence: &mut Evidence| {
+        let media = &mut last(evidence).media;
+        let entry = media["sd"].bytes(446 + 32, 16).to_vec();
+        let pages = media.get_mut("sd").unwrap();
+        pages.write(446 + 32, &[0; 16]);
+        pages.write(446, &entry);
+    };
+    let check = checkers::success_is_true::check;
+    sees(check, "root-names-round-trip-of-partition-3", moved, "partition 1, not 3");
+}

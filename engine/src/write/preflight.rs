@@ -240,7 +240,10 @@ fn root_plan(
         scheme: medium.profile.file_system.scheme(),
         random: randomness(operation, device),
     };
-    let answer = root_plan::decide(&question);
+    let mut answer = root_plan::decide(&question);
+    if operation.mutated(Mutant::RootGetsAnyName) {
+        (answer.plan.uuid, answer.plan.label) = (None, None);
+    }
     notes.extend(answer.notes);
     answer.refusal.map_or(Ok(()), |refusal| write.allowed.root(refusal, notes))?;
     Ok(answer.plan)

@@ -39,6 +39,8 @@ pub struct Image {
     pub name: String,
     /// The bytes of the file, links followed; `None` if they lead to no file.
     pub bytes: Option<FileBytes>,
+    /// The records of captures beside it: by its own name, and by that of the file that a link leads to.
+    pub records: Vec<String>,
 }
 
 impl Image {
@@ -101,8 +103,21 @@ pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
         let path = RelativePath::parse(&name).ok()?;
         files.get(&path)?;
         let bytes = follow(files, &path).filter(|file| file.inode.kind == FileKind::File);
-        Some(Image { medium: medium.to_owned(), name, bytes: bytes.map(|file| file.bytes.clone()) })
+        let bytes = bytes.map(|file| file.bytes.clone());
+        Some(Image { medium: medium.to_owned(), name, bytes, records: records(medium, files, &path) })
     })
+}
+
+fn records(medium: &str, files: &FoundFiles, path: &RelativePath) -> Vec<String> {
+    let target = links::follow(files, path.as_bytes(), Some(MOUNT_POINT));
+    let target = target.and_then(|target| String::from_utf8(target.as_bytes().to_vec()).ok());
+    let stem = target.as_deref().and_then(|target| target.split_once("image.")).map(|(stem, _)| stem);
+    let names = std::iter::once(medium).chain(stem).map(|stem| format!("{stem}image.source"));
+    let paths = names.filter_map(|name| RelativePath::parse(&name).ok());
+    paths
+        .filter_map(|path| files.get(&path))
+        .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
+        .collect()
 }
 
 /// The file that a name on the drive leads to.

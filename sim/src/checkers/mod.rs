@@ -17,6 +17,7 @@ pub mod drive_images;
 pub mod drive_unchanged;
 pub mod extracted;
 pub mod failure_visible;
+pub mod finds_root;
 pub mod firmware;
 pub mod flush_final;
 pub mod isolation;
@@ -62,6 +63,7 @@ pub const CHECKERS: &[(&str, Check)] = &[
     ("right-target (S5)", right_target::check),
     ("firmware (S5, S6, S7, S10)", firmware::check),
     ("success-is-true (S6)", success_is_true::check),
+    ("finds-its-root (S6)", finds_root::check),
     ("claimed (S6, S14)", claimed::check),
     ("failure-visible (S7)", failure_visible::check),
     ("something-done (S8)", something_done::check),

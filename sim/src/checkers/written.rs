@@ -1,7 +1,8 @@
 //! Whether a medium holds what its image shows.
 //!
-//! Verified: of a disk image every byte, below all caches, and of a GPT that it is at home on the medium; of a tarball the partition table, the kind of the file system
-//! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
+//! Verified: of a disk image every byte, below all caches, and of a GPT that it is at home on the medium; of a tarball the
+//! partition table (that of the record of its capture, else that of the profile), the kind of the file system and every
+//! file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
 
 use super::decode::decode;
 use super::disk_rule;
@@ -28,10 +29,33 @@ const TOLD: usize = 5;
 pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), String> {
     let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is no file", image.name))?;
     let plain = decode(&image.name, bytes)?;
-    if image.is_tarball() { holds_tree(medium, &plain, spec) } else { disk_rule::holds(medium, &plain) }
+    if image.is_tarball() {
+        holds_tree(medium, &plain, spec, &table_of(image, plain.md5(), spec))
+    } else {
+        disk_rule::holds(medium, &plain)
+    }
 }
 
-fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), String> {
+/// The table that a tarball's medium gets.
+struct Table {
+    gpt: bool,
+    number: u32,
+}
+
+/// The golden medium's if a record says that the capture made this very tarball, else what the profile wants.
+fn table_of(image: &Image, md5: &str, spec: &MediumSpec) -> Table {
+    let line = format!("image_md5 = \"{md5}\"");
+    let record = image.records.iter().find(|record| record.lines().any(|found| found == line));
+    let number = record.and_then(|record| record.lines().find_map(|line| line.strip_prefix("number = ")));
+    match (record, number.and_then(|number| number.parse().ok())) {
+        (Some(record), Some(number)) => {
+            Table { gpt: record.lines().any(|line| line == "table = \"gpt\""), number }
+        }
+        _ => Table { gpt: spec.file_system.as_deref() == Some("ext4gpt"), number: 1 },
+    }
+}
+
+fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec, table: &Table) -> Result<(), String> {
     let mut wanted = extracted::read(plain)?;
     for node in wanted.values_mut() {
         node.modified = kept(node.modified);
@@ -40,11 +64,16 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec) -> Result<(), Str
     let [partition] = partitions.as_slice() else {
         return Err(format!("there are {} partitions, not one", partitions.len()));
     };
+    if partition.number != table.number || partition.start_bytes != START_BYTES {
+        let (found, wanted) = (partition.number, table.number);
+        return Err(format!("partition {found}, not {wanted}, at {}", partition.start_bytes));
+    }
     let sector = medium.bytes(0, SECTOR_LEN);
-    let gpt = spec.file_system.as_deref() == Some("ext4gpt");
-    let kind_byte = if gpt { 0xee } else { 0x83 };
-    if sector[450] != kind_byte || partition.start_bytes != START_BYTES || (!gpt && sector[446] != 0x80) {
-        return Err(format!("partition table: type {:#x} at {}", sector[450], partition.start_bytes));
+    // Of a GPT it is the first entry that protects it.
+    let entry = 446 + 16 * if table.gpt { 0 } else { table.number as usize - 1 };
+    let kind_byte = if table.gpt { 0xee } else { 0x83 };
+    if sector[entry + 4] != kind_byte || (!table.gpt && sector[entry] != 0x80) {
+        return Err(format!("partition table: type {:#x}", sector[entry + 4]));
     }
     let slack = medium.len_bytes() - partition.start_bytes - partition.len_bytes;
     if slack > 64 << 10 {

@@ -104,7 +104,7 @@ mod tests {
         for compatible in embedded().unwrap().into_iter().flat_map(|profile| profile.matches) {
             assert!(seen.insert(compatible.clone()), "{compatible}");
         }
-        assert_eq!(seen.len(), 22);
+        assert_eq!(seen.len(), 24);
     }
 
     #[test]

@@ -32,7 +32,7 @@ const SIDECARS: [SidecarSpec; 10] = [
 const RIGHT_SIDECARS: usize = 6;
 const FILE_SYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "ext4compat", "ext4gpt"];
 /// Room behind the first 4 MiB, where the partition of a tarball starts.
-const TARBALL_MEDIUM_LEN_BYTES: u64 = 6 * MIB;
+const TARBALL_MEDIUM_LEN_BYTES: u64 = 8 * MIB;
 
 impl Swarm {
     /// Most media are tiny: what a run costs is bytes.

@@ -200,8 +200,7 @@ fn without_a_drive_no_medium_is_opened_and_the_end_is_failure() {
 
 #[test]
 fn with_a_misspelt_name_nothing_is_opened_for_writing_and_the_drive_stays_read_only() {
-    let (report, statuses) =
-        Fixture::with_drive(|| read_only_volume(&["SDIMAGE.TAR.XZ"])).run();
+    let (report, statuses) = Fixture::with_drive(|| read_only_volume(&["SDIMAGE.TAR.XZ"])).run();
     let failure = report.failure.unwrap();
     assert_eq!(failure.code(), "R-NAMES");
     assert!(failure.to_string().contains("SDIMAGE.TAR.XZ"), "{failure}");

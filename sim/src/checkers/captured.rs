@@ -55,7 +55,7 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;
     let parts = held(&evidence.scenario, &image.medium);
-    let is_single_rootfs = matches!(&parts[..], [only] if only.part.holds() == Holds::Rootfs && is_ext(only));
+    let is_single_rootfs = matches!(&parts[..], [only] if only.part.number > 0 && only.part.holds() == Holds::Rootfs && is_ext(only));
     let needs_its_gap = match evidence.scenario.media.get(&image.medium) {
         Some(spec) if is_single_rootfs && spec.bootloader_in_gap != Some(false) => {
             parts.iter().any(|only| has_gap(source, only.part.start_bytes))

@@ -127,6 +127,9 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
 
 /// Changes what is wanted to a GPT at home on the medium, after making sure that `found` has both copies.
 fn moved(wanted: &mut [u8], found: &[u8], copy: &Range<u64>) -> Result<(), String> {
+    if ((found.len() / SECTOR) as u64) < 2 * (copy.end - copy.start) {
+        return Err("the medium has no room for a GPT".into());
+    }
     let sectors = (found.len() / SECTOR) as u64;
     let (last, table_len) = (sectors - 1, copy.end - copy.start - 1);
     let table = entries(wanted, sector(wanted, 1)).to_vec();

@@ -86,7 +86,7 @@ pub fn has_update(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot) -> Optio
 }
 
 /// Whether the console says that an update which is in force from the next reboot on was not verified.
-fn told_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
+pub fn told_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
     let tells = |line: &String| line.contains("from the next reboot on") && line.contains("not verified");
     spec.board != "tsimx6" && boot.world.records().console.iter().any(tells)
 }

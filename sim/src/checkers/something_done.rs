@@ -4,7 +4,7 @@
 //! there. Not verified: whether it is the right one.
 
 use super::drive_images::{Mode, files, has_session, images, mode};
-use super::firmware::{has_update, holds_new};
+use super::firmware::{has_update, holds_new, told_as_unverified};
 use crate::runner::Evidence;
 use replicator_hal::Status;
 
@@ -28,6 +28,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 let firmware = evidence.scenario.firmware.as_ref().is_some_and(|spec| {
                     holds_new(spec, &before, &boot.after) == Some(true)
                         || has_update(spec, &before, boot) == Some(true)
+                        || told_as_unverified(spec, boot)
                         || !boot.world.firmware().fpga.is_empty()
                 });
                 (firmware || images.iter().any(|image| present(&image.medium)))

@@ -4,12 +4,13 @@
 //! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
 //! a serial number of which nothing is known to be removed by sanitising.
 
-use super::drive_images::{Mode, files, image, images, mode};
+use super::drive_images::{Image, Mode, files, image, images, mode};
 use super::settings;
 use crate::inspect::FoundFiles;
 use crate::pages::Pages;
 use crate::runner::Evidence;
 use crate::scenario::content::find_all;
+use crate::scenario::schema::FileSpec;
 use replicator_hal::Status;
 
 /// The longest line of a secret.
@@ -27,7 +28,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             continue;
         }
         for image in images(evidence, &drive) {
-            if was_captured(evidence, &image.medium, number) || is_claimed(evidence, &image.medium, number) {
+            if was_captured(evidence, &image.medium, number) || is_claimed(evidence, &image, number) {
                 wrong.push(format!(
                     "boot {}: {} was written to the medium that it was captured from",
                     number + 1,
@@ -65,9 +66,10 @@ fn was_captured(evidence: &Evidence, medium: &str, number: usize) -> bool {
 }
 
 /// Whether a record that lay on the drive from the start names the medium.
-fn is_claimed(evidence: &Evidence, medium: &str, number: usize) -> bool {
-    let scenario = &evidence.scenario;
-    let claims = scenario.drive.files.iter().any(|file| file.captured_from.as_deref() == Some(medium));
+fn is_claimed(evidence: &Evidence, image: &Image, number: usize) -> bool {
+    let (scenario, medium) = (&evidence.scenario, image.medium.as_str());
+    let claims = |file: &FileSpec| file.name == image.name && file.captured_from.as_deref() == Some(medium);
+    let claims = scenario.drive.files.iter().any(claims);
     let has_identity = scenario.media.get(medium).is_some_and(|spec| !spec.no_identity);
     claims && has_identity && !is_replaced(evidence, 0, number)
 }

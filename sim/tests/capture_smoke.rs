@@ -45,8 +45,10 @@ fn rootfs() -> FileSystemContent {
     content
 }
 
+/// Without a file system it is of a type that promises none: what is stamped there has nothing to sanitise.
 fn partition(start_kib: u64, len_kib: u64, file_system: Option<FileSystemContent>) -> PartitionContent {
-    PartitionContent { mbr_type: 0x83, start_bytes: start_kib * KIB, len_bytes: len_kib * KIB, file_system }
+    let mbr_type = if file_system.is_some() { 0x83 } else { 0xDA };
+    PartitionContent { mbr_type, start_bytes: start_kib * KIB, len_bytes: len_kib * KIB, file_system }
 }
 
 fn builder(drive: Kind) -> WorldBuilder {
@@ -72,7 +74,10 @@ fn media(board: &Board) -> replicator_engine::Result<Vec<BoardMedium>> {
     let text: String = MEDIA
         .iter()
         .map(|name| {
-            format!("[[medium]]\nname = \"{name}\"\nkind = \"{name}\"\ncontroller = \"{name}-controller\"\n")
+            format!(
+                "[[medium]]\nname = \"{name}\"\nkind = \"{name}\"\ncontroller = \"{name}-controller\"\n\
+                 bootloader_in_gap = false\n"
+            )
         })
         .collect();
     let profile = Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap();

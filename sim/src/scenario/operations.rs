@@ -32,7 +32,7 @@ const BYTES: &[Target] = &[Medium, Drive, Image, Area];
 const DEVICE: &[Target] = &[Medium, Drive, Area];
 
 /// Name, what it is on, whether it may change something.
-const OPERATIONS: [(&str, &[Target], bool); 55] = [
+const OPERATIONS: [(&str, &[Target], bool); 57] = [
     ("area-list", &[Firmware], false),
     ("begin-verify", DEVICE, true),
     ("close", BYTES, true),
@@ -43,6 +43,7 @@ const OPERATIONS: [(&str, &[Target], bool); 55] = [
     ("device-list", &[Devices], false),
     ("drop-cache", VOLUME, true),
     ("file-len", VOLUME, false),
+    ("flags", VOLUME, false),
     ("format", VOLUME, true),
     ("fsck", VOLUME, true),
     ("grow", VOLUME, true),
@@ -71,6 +72,7 @@ const OPERATIONS: [(&str, &[Target], bool); 55] = [
     ("rename", VOLUME, true),
     ("reread-partitions", DEVICE, true),
     ("resolve", VOLUME, false),
+    ("set-flags", VOLUME, true),
     ("set-len", VOLUME, true),
     ("set-mode", VOLUME, true),
     ("set-modified", VOLUME, true),

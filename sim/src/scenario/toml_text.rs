@@ -49,7 +49,8 @@ fn prune(table: &mut Table, place: &str) {
         }
     }
     table.retain(|key, value| match value {
-        Value::Boolean(false) => false,
+        // A board that does not start from the gap is not one of which nothing is said.
+        Value::Boolean(false) => key == "bootloader_in_gap",
         // No device tree is not the same as nothing said of it.
         Value::Array(items) => !items.is_empty() || key == "compatible",
         // A medium with nothing special is still a medium.

@@ -16,8 +16,7 @@ fn tuning() -> Tuning {
 
 /// A drive with an image that need not look like one.
 fn drive_of_anything(name: &str, image: Vec<u8>) -> Medium {
-    let settings = Entry::file("replicator.toml", "[write]\nany_content = true\n");
-    drive(vec![Entry::file(name, image), settings])
+    drive(vec![Entry::file(name, image), any_content()])
 }
 
 /// No byte of it is zero, and no two neighbours are alike.

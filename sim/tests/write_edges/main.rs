@@ -51,6 +51,11 @@ fn drive(entries: Vec<Entry>) -> Medium {
     Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, entries).label("REPLICATOR"))
 }
 
+/// The settings under which an image need not look like one.
+fn any_content() -> Entry {
+    Entry::file("replicator.toml", "[write]\nany_content = true\n")
+}
+
 /// A medium with something bootable on it.
 fn medium(name: &str) -> Medium {
     let (device, kind) = match name {

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Both media are written from disk images; a sync of the eMMC hangs for a while.
 fn write_while_a_sync_hangs(hang: Duration) -> Report {
     let image = vec![0x5a; MIB as usize * 3];
-    let files = vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image)];
+    let files =
+        vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image), any_content()];
     let millis = Some(u64::try_from(hang.as_millis()).unwrap());
     // The first sync is that of the erased ends, the second the one before everything is verified.
     let slow = fault("emmc", FaultKind::Hang { millis }, Trigger::nth("begin-verify", 1));
@@ -36,7 +37,8 @@ fn a_hang_is_found_although_a_neighbour_is_busy() {
     // The SD card hangs in a write for longer than the lease, while the eMMC goes on for a long time.
     let tuning = Tuning::default();
     let image = vec![0x5a; MIB as usize * 5];
-    let files = vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image)];
+    let files =
+        vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image), any_content()];
     let millis = Some(u64::try_from(tuning.io_lease.as_millis()).unwrap() * 2);
     let hang = fault("sd", FaultKind::Hang { millis }, Trigger::nth("write", 3));
     let busy = Trigger { op: Some("write".into()), ..Trigger::always() };

@@ -8,7 +8,7 @@ fn unlabelled_drive(entries: Vec<Entry>) -> Medium {
 
 #[test]
 fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
-    let files = vec![Entry::file("replicator.toml", ""), Entry::file("sdimage.dd", vec![0x5a; 4096])];
+    let files = vec![any_content(), Entry::file("sdimage.dd", vec![0x5a; 4096])];
     let flaky = fault("drive", FaultKind::Fails, Trigger::nth("list", 1));
     let builder = WorldBuilder::new().medium(unlabelled_drive(files)).medium(medium("sd")).fault(flaky);
     let (world, report) = run(builder);
@@ -48,7 +48,7 @@ fn interrupted_reads_of_the_drive_are_no_failures() {
     );
     let sidecar = Entry::file("sdimage.dd.md5", format!("{digest}  sdimage.dd\n"));
     let when = Trigger { op: Some("read".into()), times: Some(40), ..Trigger::always() };
-    let builder = WorldBuilder::new().medium(drive(vec![image, sidecar])).medium(medium("sd"));
+    let builder = WorldBuilder::new().medium(drive(vec![image, sidecar, any_content()])).medium(medium("sd"));
     let (_, report) = run(builder.fault(fault("drive", FaultKind::Interrupted, when)));
     assert_eq!(report.status, Status::Success, "{:?}", report.lines());
 }

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-const MARK: &str = "DELETED-SECRET";
+// Its first byte stands nowhere else in it: `count` looks for that.
+const MARK: &str = "QUITE-A-SECRET";
 
 fn have_tools() -> bool {
     ["mkfs.vfat", "mcopy", "mdel", "fsck.vfat"].into_iter().all(have_tool)
@@ -57,7 +58,7 @@ fn removed_content_and_names_are_unused_and_files_are_not() {
         ("12", "8", 8 << 20),
         ("16", "4", 16 << 20),
         ("32", "1", 34 << 20),
-        ("32", "8", 34 << 20),
+        ("32", "2", 70 << 20),
     ] {
         let image = Image::empty(len);
         image.run("mkfs.vfat", &["-F", bits, "-s", cluster_sectors, "-n", "BOOT"]);

@@ -26,7 +26,7 @@ const OTHER_DIGESTS: [&str; 14] = [
 ];
 
 /// Extensions of detached signatures.
-const SIGNATURES: [&str; 6] = [".asc", ".sig", ".gpg", ".sign", ".minisig", ".p7s"];
+const SIGNATURES: [&str; 5] = [".asc", ".sig", ".sign", ".minisig", ".p7s"];
 
 /// Names of lists of digests, without `.txt`.
 const LISTS: [&str; 10] = [

@@ -140,6 +140,7 @@ mod tests {
             assert!(root.refused.len() == 1 && root.refused[0].contains(command), "{name}: {root:?}");
         }
         assert!(judged(&["photo.img.zip"], &[]).refused[0].contains("unpack it"));
+        assert_eq!(judged(&["sdimage.tar.xz.gpg"], &[]).refused.len(), 1, "encrypted, and no signature");
         assert!(judged(&["yocto.ext4"], &[]).refused[0].contains("its media are emmc, sd"));
         for name in [
             "initrd.img",

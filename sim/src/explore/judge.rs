@@ -105,17 +105,20 @@ pub(super) fn probe(
     request: &Request,
     change: super::Change<'_>,
 ) -> Probe {
-    let cut = |when| Fault { on: "*".into(), kind: Kind::PowerCut { timing: Timing::Before }, when };
-    let stops = vec![
-        cut(Trigger::nth("open-source", 1)),
-        cut(Trigger::nth("open-target", 1)),
-        cut(Trigger::at_op(PROBE_OPS)),
-    ];
+    let cut = |on: &str, when| Fault { on: on.into(), kind: Kind::PowerCut { timing: Timing::Before }, when };
+    // Opening the drive itself, to let it grow, chooses nothing.
+    let media = evidence.scenario.media.keys();
+    let mut stops: Vec<Fault> = media
+        .flat_map(|medium| ["open-source", "open-target"].map(|op| cut(medium, Trigger::nth(op, 1))))
+        .collect();
+    stops.push(cut("*", Trigger::at_op(PROBE_OPS)));
     let asked = mode(evidence, &files(&Snapshot::of(&world)));
     let world = world.with_faults(stops);
     let end = world.run(|board| replicator_engine::boot::run(&change(board), request));
     let chose = end.value.as_ref().and_then(|report| report.mode);
-    let opens_target = world.trace().events().any(|event| event.op.name == "open-target");
+    let is_of_a_medium = |on: &str| evidence.scenario.media.contains_key(on);
+    let opens_target =
+        world.trace().events().any(|event| event.op.name == "open-target" && is_of_a_medium(&event.op.on));
     let complaint = match end.outcome {
         RunOutcome::Panicked(text) => Some(Complaint::new(PANIC, format!("the next boot: {text}"))),
         _ if asked == Mode::Capture && (opens_target || chose == Some("write")) => Some(Complaint::new(

@@ -33,7 +33,7 @@ const FSTABS: [&str; 5] = [
     "LABEL=data /var ext4 defaults 0 2\n",
     "LABEL=data /home ext4 defaults 0 2\n",
     "# nothing but comments\nLABEL=data /data ext4 noauto 0 0\n",
-    "UUID=d0d0d0d0-0000-4000-8000-00000000000d /var/log ext4 defaults 0 2\n",
+    "UUID=d0d0d0d0-0000-4000-8000-00000000000d /home ext4 defaults 0 2\n",
     "tmpfs /tmp tmpfs defaults 0 0\n",
 ];
 /// The UUID that one of them names.

@@ -88,10 +88,15 @@ fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
             "xz -0 -c \"$2\" > \"$1/x\"; head -c -20 \"$1/x\" > \"$1/sdimage.dd.xz\"; rm \"$1/x\"",
             "F-",
         ),
-        ("too large for the medium", "truncate -s 65M \"$1/sdimage.dd\"", "R-TOOLARGE"),
+        (
+            "too large for the medium",
+            "truncate -s 65M \"$1/sdimage.dd\"; printf '2048,,L\\n' | sfdisk -q \"$1/sdimage.dd\"",
+            "R-TOOLARGE",
+        ),
         (
             "too large for the medium, packed",
-            "head -c 65M /dev/zero | xz -0 > \"$1/sdimage.dd.xz\"",
+            "truncate -s 65M \"$1/x\"; printf '2048,,L\\n' | sfdisk -q \"$1/x\"; \
+             xz -0 -c \"$1/x\" > \"$1/sdimage.dd.xz\"; rm \"$1/x\"",
             "R-TOOLARGE",
         ),
         ("not what its name says", "gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", "R-CONTENT"),

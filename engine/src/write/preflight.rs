@@ -113,19 +113,28 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
 /// The device as it is now, if it is still the same, and free to be written.
 ///
 /// # Errors
-/// `MediumUnfit`.
+/// `MediumUnfit`, `MediumBusy`, `MediumReadOnly`.
 pub(super) fn check_unchanged(
     operation: &Operation<'_>,
     label: &str,
     planned: &BlockDevice,
 ) -> Result<BlockDevice> {
-    let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
     let device = same_device(operation, label, planned)?;
     if let Some(user) = &device.in_use {
-        return Err(unfit(format!("{} is in use: {user}", device.name)));
+        return Err(Error::refused(
+            Refusal::MediumBusy,
+            format!("{label}: {} is in use ({user})", device.name),
+        ));
     }
     if device.read_only {
-        return Err(unfit(format!("{} is write-protected", device.name)));
+        return Err(Error::refused(
+            Refusal::MediumReadOnly,
+            format!(
+                "{label}: {name} is read-only in the kernel, by a write-protect switch or because a program set it so \
+                 (`blockdev --setrw /dev/{name}` undoes the latter)",
+                name = device.name
+            ),
+        ));
     }
     Ok(device)
 }

@@ -5,7 +5,7 @@
 //! elsewhere becomes a [`View`]: a directory in a partition, and the path under which the root sees it. Upper directories
 //! of overlays that an initial RAM disk mounts are known by their look: `upper` beside `work`.
 
-use super::rootfs::{Rootfs, is_nothing};
+use super::rootfs::{self, Rootfs, is_nothing};
 use super::sanitise::apply::matched_links;
 use super::survey::Part;
 use super::{tree, work};
@@ -217,11 +217,7 @@ fn read(
 
 fn resolved(operation: &Operation<'_>, volume: &dyn Volume, path: &[u8]) -> Result<Option<RelativePath>> {
     let Ok(path) = RelativePath::parse(path) else { return Ok(None) };
-    match operation.retry(|| volume.resolve(&path)) {
-        Ok(path) => Ok(Some(path)),
-        Err(error) if is_nothing(error.kind()) => Ok(None),
-        Err(error) => Err(Error::hal(format!("looking at /{path}"))(error)),
-    }
+    rootfs::resolve(operation, volume, &path)
 }
 
 /// Where `path` lies, if a link on its way leads out of the root file system into another one.

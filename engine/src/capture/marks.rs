@@ -123,7 +123,7 @@ fn in_volume(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Marks> {
     for path in MACHINE_IDS {
         let path = RelativePath::parse(path)
             .map_err(|error| Error::Internal { detail: format!("{path}: {error}") })?;
-        let Some(path) = host_keys::resolve(operation, volume, &path)? else { continue };
+        let Some(path) = rootfs::resolve(operation, volume, &path)? else { continue };
         if work::kind_of(operation, volume, &path)? == Some(FileKind::File) {
             let content = read(operation, volume, &path)?;
             marks.extend(content.filter(|content| content.trim_ascii() != NO_MACHINE_ID).and_then(mark));

@@ -235,10 +235,20 @@ fn has_directory(operation: &Operation<'_>, volume: &dyn Volume, name: &str) -> 
     let path = RelativePath::root()
         .join(name)
         .map_err(|error| Error::Internal { detail: format!("{name}: {error}") })?;
-    match operation.retry(|| volume.resolve(&path)) {
-        Ok(resolved) => Ok(work::kind_of(operation, volume, &resolved)? == Some(FileKind::Directory)),
-        Err(error) if is_nothing(error.kind()) => Ok(false),
-        Err(error) => Err(Error::hal(format!("looking at /{name}"))(error)),
+    let Some(resolved) = resolve(operation, volume, &path)? else { return Ok(false) };
+    Ok(work::kind_of(operation, volume, &resolved)? == Some(FileKind::Directory))
+}
+
+/// Where `path` leads to inside of the volume; `None` if nowhere.
+pub(super) fn resolve(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    path: &RelativePath,
+) -> Result<Option<RelativePath>> {
+    match operation.retry(|| volume.resolve(path)) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) if is_nothing(error.kind()) => Ok(None),
+        Err(error) => Err(Error::hal(format!("looking at /{path}"))(error)),
     }
 }
 

@@ -4,7 +4,7 @@
 //! inside of the image only. What a path ends at is never followed to be removed: a link is removed, not its target.
 //! Emptying and cleaning act on what a link leads to, because that is where the content is.
 
-use super::super::rootfs::is_nothing;
+use super::super::rootfs::{self, is_nothing};
 use super::super::{tree, work};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -222,11 +222,7 @@ impl Applying<'_> {
     }
 
     fn resolve(&self, path: &RelativePath) -> Result<Option<RelativePath>> {
-        match self.operation.retry(|| self.volume.resolve(path)) {
-            Ok(path) => Ok(Some(path)),
-            Err(error) if is_nothing(error.kind()) => Ok(None),
-            Err(error) => Err(Error::hal(format!("looking at /{path}"))(error)),
-        }
+        rootfs::resolve(self.operation, self.volume, path)
     }
 
     /// Everything that `pattern` matches now.

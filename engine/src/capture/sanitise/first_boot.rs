@@ -3,7 +3,7 @@
 //! A script makes each key that was removed and is not there, and then removes itself. It is started by a unit, or by an
 //! init script of the kind that the system has.
 
-use super::super::work;
+use super::super::{rootfs, work};
 use super::host_keys::HostKey;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -148,11 +148,8 @@ impl Installing<'_> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal { detail: format!("{path}: {error}") };
         let path = RelativePath::parse(path).map_err(|error| internal(&error))?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-        match self.operation.retry(|| self.volume.resolve(&parent)) {
-            Ok(parent) => parent.join(name).map(Some).map_err(|error| internal(&error)),
-            Err(error) if super::super::rootfs::is_nothing(error.kind()) => Ok(None),
-            Err(error) => Err(Error::hal(format!("looking at /{parent}"))(error)),
-        }
+        let parent = rootfs::resolve(self.operation, self.volume, &parent)?;
+        parent.map(|parent| parent.join(name).map_err(|error| internal(&error))).transpose()
     }
 
     /// The place for a new file: its directory is made if it is not there, and what has the name is removed.

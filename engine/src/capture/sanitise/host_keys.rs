@@ -4,7 +4,7 @@
 //! A clone without host keys cannot be reached by ssh, so keys that are removed must come back. Systems differ in what
 //! makes them at first boot; what is known is looked for by its words in units and init scripts that are started.
 
-use super::super::rootfs::is_nothing;
+use super::super::rootfs::resolve;
 use super::super::{tree, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Result};
@@ -231,19 +231,6 @@ fn paths_in(text: &str, only_host_keys: bool) -> Vec<RelativePath> {
 
 fn parse(path: &str) -> Result<RelativePath> {
     RelativePath::parse(path).map_err(|error| Error::Internal { detail: format!("{path}: {error}") })
-}
-
-/// Where `path` leads to; `None` if nowhere.
-pub(in crate::capture) fn resolve(
-    operation: &Operation<'_>,
-    volume: &dyn Volume,
-    path: &RelativePath,
-) -> Result<Option<RelativePath>> {
-    match operation.retry(|| volume.resolve(path)) {
-        Ok(path) => Ok(Some(path)),
-        Err(error) if is_nothing(error.kind()) => Ok(None),
-        Err(error) => Err(Error::hal(format!("looking at /{path}"))(error)),
-    }
 }
 
 /// The same name in the directory that its own leads to.

@@ -239,6 +239,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
             // Tables reach to the end of what they are made for; listed partitions may not.
             if file.partitions.is_empty() { Verdict::MustFail } else { Verdict::May }
         }
+        Some(ImageDamage::LogicalPastEnd) if is_disk => Verdict::MustFail,
         Some(ImageDamage::CutBefore) => Verdict::May,
         Some(_) if compressed => Verdict::MustFail,
         Some(ImageDamage::Empty) => Verdict::MustFail,

@@ -20,8 +20,13 @@ pub(crate) struct Bench<'a> {
 impl<'a> Bench<'a> {
     /// An empty drive and a medium with old content.
     pub(crate) fn new(stage: &'a Stage) -> Self {
+        Self::with_medium(stage, 64 * MIB)
+    }
+
+    /// The same with a medium of this length.
+    pub(crate) fn with_medium(stage: &'a Stage, len_bytes: u64) -> Self {
         let drive = make_drive(&stage.path("drive"), 128 * MIB);
-        Self { stage, drive, medium: Medium::used(&stage.path("medium"), 64 * MIB) }
+        Self { stage, drive, medium: Medium::used(&stage.path("medium"), len_bytes) }
     }
 
     /// A new directory for the tree to be packed.

@@ -18,6 +18,7 @@ mod flags;
 mod foreign;
 mod held;
 mod images;
+mod images_inside;
 mod looked_into;
 mod overlays;
 mod remains;

@@ -13,6 +13,7 @@ use super::gzip::GzipDecoder;
 use super::pump::{Feed, InlineReader, OverlappedReader, PushDecoder};
 use super::xz::decode::{self, BlockReader};
 use super::xz::index::Index;
+use super::xz::seek::{self, SeekReader};
 use super::xz::stream::XzDecoder;
 use super::zstd::{ZstdDecoder, frames};
 use super::{FormatError, ReadAt, bzip2, fwtool, gzip};
@@ -141,6 +142,46 @@ fn xz_decoder<'a>(
         }
     }
     streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
+}
+
+/// Decoded bytes at offsets, where single ones can be had without decoding everything before them: of plain files, and of xz
+/// files in blocks of a bounded length. `None` for others.
+///
+/// What is read is checked like what [`decoder`] serves, block by block; what is not read is not.
+///
+/// # Errors
+/// Of the format, and those of the input.
+pub fn seekable<'a>(
+    compression: Compression,
+    input: &'a mut (dyn ReadAt + Send),
+    limits: Limits,
+) -> Result<Option<Box<dyn ReadAt + 'a>>, FormatError> {
+    match compression {
+        Compression::None => Ok(Some(Box::new(Plain(input)))),
+        Compression::Xz => {
+            let index = Index::read(input, limits.index_bytes)?;
+            let fits = seek::fits(&index);
+            Ok(fits.then(|| {
+                let reader: Box<dyn ReadAt + 'a> =
+                    Box::new(SeekReader::new(input, index, limits.memory_bytes));
+                reader
+            }))
+        }
+        Compression::Bzip2 | Compression::Gzip | Compression::Zstd => Ok(None),
+    }
+}
+
+/// The file itself.
+struct Plain<'a>(&'a mut (dyn ReadAt + Send));
+
+impl ReadAt for Plain<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.0.len_bytes()
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read_at(offset_bytes, buffer)
+    }
 }
 
 /// What of the file its decoder passes over at the end, in words; `None` for nothing. Only known metadata is passed over,

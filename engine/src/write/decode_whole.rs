@@ -2,19 +2,17 @@
 //! whether what the medium has no room for holds nothing.
 
 use super::image::Image;
+use super::places::Places;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::Hasher;
 use crate::operation::Operation;
-use replicator_hal::{Volume, signature};
+use replicator_hal::Volume;
 use std::io::{Read, Write};
 use std::ops::Range;
 
 /// How much of an image's end is kept: the second copy of a GPT, trailers of containers.
 pub(super) const TAIL_LEN_BYTES: usize = 128 * 1024;
-
-/// Superblocks of so many partitions are kept.
-const SUPERBLOCKS_MAX: usize = 16;
 
 /// What is looked at while an image passes by, and what was seen.
 pub(super) struct Watch {
@@ -24,7 +22,7 @@ pub(super) struct Watch {
     room_bytes: u64,
     /// ... but for this.
     spared: Range<u64>,
-    superblocks: Vec<(u64, Vec<u8>)>,
+    places: Places,
     tail: Vec<u8>,
     len_bytes: u64,
 }
@@ -33,8 +31,8 @@ pub(super) struct Watch {
 pub(super) struct Seen {
     /// Length of the image.
     pub(super) len_bytes: u64,
-    /// Starts of partitions, with what lies there.
-    pub(super) superblocks: Vec<(u64, Vec<u8>)>,
+    /// What begins in its partitions.
+    pub(super) places: Places,
     /// The last [`TAIL_LEN_BYTES`], or all of a shorter image.
     pub(super) tail: Vec<u8>,
 }
@@ -46,7 +44,7 @@ impl Watch {
             limit_bytes,
             room_bytes: u64::MAX,
             spared: 0..0,
-            superblocks: Vec::new(),
+            places: Places::default(),
             tail: Vec::new(),
             len_bytes: 0,
         }
@@ -57,10 +55,9 @@ impl Watch {
         Self { room_bytes, spared, ..self }
     }
 
-    /// Keeps what lies at the starts of partitions.
-    pub(super) fn superblocks(self, starts: impl Iterator<Item = u64>) -> Self {
-        let superblocks = starts.take(SUPERBLOCKS_MAX).map(|start| (start, Vec::new())).collect();
-        Self { superblocks, ..self }
+    /// Looks at these places.
+    pub(super) fn places(self, places: Places) -> Self {
+        Self { places, ..self }
     }
 
     fn pass(&mut self, name: &str, chunk: &[u8]) -> Result<()> {
@@ -77,14 +74,7 @@ impl Watch {
         if let Some(at) = first_data(chunk, start, self.room_bytes, &self.spared) {
             return Err(no_room(name, self.room_bytes, at));
         }
-        for (at, kept) in &mut self.superblocks {
-            let wanted = *at + kept.len() as u64..*at + signature::HEAD_LEN_BYTES as u64;
-            let part = wanted.start.max(start)..wanted.end.min(end);
-            if part.start == wanted.start && part.start < part.end {
-                // Both lie in the chunk.
-                kept.extend_from_slice(&chunk[(part.start - start) as usize..(part.end - start) as usize]);
-            }
-        }
+        self.places.pass(start, chunk);
         let keep = chunk.len().min(TAIL_LEN_BYTES);
         let surplus = (self.tail.len() + keep).saturating_sub(TAIL_LEN_BYTES);
         self.tail.drain(..surplus.min(self.tail.len()));
@@ -156,5 +146,6 @@ pub(super) fn decode_whole(
     for (promise, hasher) in image.content.iter().zip(hashers) {
         promise.check(&name, &hasher.finish())?;
     }
-    Ok(Seen { len_bytes: watch.len_bytes, superblocks: watch.superblocks, tail: watch.tail })
+    watch.places.end(watch.len_bytes);
+    Ok(Seen { len_bytes: watch.len_bytes, places: watch.places, tail: watch.tail })
 }

@@ -1,17 +1,19 @@
 //! Whether a disk image looks like one, all of it is there, and how it fits the medium: before anything is erased.
 //!
-//! Looked at are the image's first bytes (table or file system), the superblocks of its partitions where they can be read
-//! without decoding everything, and its length. An image that is longer than the medium is decoded whole, because only
-//! that shows whether what does not fit holds nothing.
+//! Looked at are the image's first bytes (table or file system), its length, the superblocks of its partitions and the chain
+//! of logical ones. Of xz data with one large block and of zstd data whose length is known, what lies behind the first
+//! [`FRONT_LEN_BYTES`] is looked at while it is written, before the start is. An image that is longer than the medium is
+//! decoded whole, because only that shows whether what does not fit holds nothing.
 
 use super::allowed::Allowed;
 use super::decode_whole::{Seen, TAIL_LEN_BYTES, Watch, decode_whole, first_data, no_room};
 use super::disk_look::{self, Unfit};
 use super::image::Image;
+use super::places::Places;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, decoder};
+use crate::formats::codec::{Compression, decoder, seekable};
 use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
@@ -21,6 +23,9 @@ use std::ops::Range;
 
 /// So much of an image's start is decoded to judge it: the tables, and the superblock of a partition at 1 MiB.
 const HEAD_LEN_BYTES: usize = (1 << 20) + signature::HEAD_LEN_BYTES;
+
+/// So much of an image is decoded for what lies in its partitions, if single stretches cannot be had.
+const FRONT_LEN_BYTES: u64 = 64 << 20;
 
 /// An image that does not announce its length may be so many times as long as its medium, if the rest is zeros.
 const LONGEST_TIMES: u64 = 8;
@@ -34,6 +39,8 @@ pub struct DiskFacts {
     pub(super) patches: Vec<Patch>,
     /// The part of what the medium has no room for that is not zeros: the second copy of a GPT.
     pub(super) spared: Range<u64>,
+    /// What is to be looked at while the image is written, because it could not be seen before.
+    pub(super) unseen: Option<Places>,
 }
 
 /// Checks the image, of which `announced_bytes` is the decoded length if the file tells it, against the medium. What belongs into the result is added to `notes`.
@@ -55,8 +62,12 @@ pub(super) fn check_disk(
     }
     let look = Look { operation, drive, image, device, name, announced_bytes };
     match look.facts()? {
-        Ok((facts, more_notes)) => {
+        Ok((mut facts, more_notes)) => {
             notes.extend(more_notes);
+            let captured_bytes = image.captured_from.as_ref().map(|record| record.len_bytes);
+            if allowed.any_content || captured_bytes == Some(facts.len_bytes) {
+                facts.unseen = None;
+            }
             Ok(facts)
         }
         Err(_) if operation.mutated(Mutant::AnyFileIsWritten) && announced_bytes.is_some() => {
@@ -165,10 +176,7 @@ impl Look<'_> {
     fn parts(&self, head: Vec<u8>, shown: &Shown) -> Result<Parts> {
         let room = self.device.len_bytes;
         let is_plain = self.image.name.compression == Compression::None;
-        let starts: Vec<u64> = match shown {
-            Shown::Table(extent) => extent.partitions.iter().map(|(_, range)| range.start).collect(),
-            _ => Vec::new(),
-        };
+        let places = self.places(shown);
         // What may be left out: only if all that is shown has room.
         let may_be_longer = disk_look::least_bytes(shown) <= room;
         let too_long = |len_bytes: u64| {
@@ -178,33 +186,83 @@ impl Look<'_> {
         match self.announced_bytes {
             Some(len_bytes) if len_bytes > room && !may_be_longer => return too_long(len_bytes),
             Some(len_bytes) if is_plain => {
-                let seen = self.read_plain(len_bytes, &starts, &spared(shown))?;
+                self.check_plain_end(len_bytes, &spared(shown))?;
+                let seen = self.look_inside(len_bytes, places)?;
                 return Ok(Parts { head, seen, is_plain });
             }
             Some(len_bytes) if len_bytes <= room && !matches!(shown, Shown::DamagedGpt(_)) => {
-                let within = |start: &&u64| **start as usize + signature::HEAD_LEN_BYTES <= head.len();
-                let superblock = |start: &u64| (*start, head[*start as usize..].to_vec());
-                let superblocks = starts.iter().filter(within).map(superblock).collect();
-                let seen = Seen { len_bytes, superblocks, tail: Vec::new() };
+                let seen = self.look_inside(len_bytes, places)?;
                 return Ok(Parts { head, seen, is_plain });
             }
             _ => {}
         }
         let limit = if may_be_longer { room.saturating_mul(LONGEST_TIMES) } else { room };
         let limit = self.announced_bytes.map_or(limit, |len_bytes| limit.max(len_bytes));
-        let watch = Watch::new(limit).room(room, spared(shown)).superblocks(starts.into_iter());
+        let watch = Watch::new(limit).room(room, spared(shown)).places(places);
         let seen = decode_whole(self.operation, self.drive, self.image, watch, self.announced_bytes)?;
         Ok(Parts { head, seen, is_plain })
     }
 
-    /// What decoding would show of an image that is not compressed.
-    fn read_plain(&self, len_bytes: u64, starts: &[u64], spared: &Range<u64>) -> Result<Seen> {
-        let mut file = self.image.open(self.operation, self.drive)?;
-        let mut superblocks = Vec::new();
-        for start in starts.iter().filter(|start| **start < len_bytes) {
-            superblocks.push((*start, self.read(&mut file, *start, signature::HEAD_LEN_BYTES)?));
+    /// What is to be looked at inside of the partitions.
+    fn places(&self, shown: &Shown) -> Places {
+        match shown {
+            Shown::Table(extent) => Places::of(extent, self.device.sector_len_bytes),
+            _ => Places::default(),
         }
-        let tail = self.read(&mut file, len_bytes.saturating_sub(TAIL_LEN_BYTES as u64), TAIL_LEN_BYTES)?;
+    }
+
+    /// What can be seen without decoding everything.
+    fn look_inside(&self, len_bytes: u64, mut places: Places) -> Result<Seen> {
+        let mut file = self.image.open(self.operation, self.drive)?;
+        let compression = self.image.name.compression;
+        let limits = self.operation.tuning.limits;
+        let mut tail = Vec::new();
+        let is_seekable =
+            match seekable(compression, &mut file, limits).map_err(Error::format(self.name.as_str()))? {
+                Some(mut content) => {
+                    while let Some((at, len)) = places.next().filter(|(at, _)| *at < len_bytes) {
+                        let bytes = self.read(&mut *content, at, len)?;
+                        if bytes.is_empty() {
+                            break;
+                        }
+                        places.pass(at, &bytes);
+                    }
+                    let tail_bytes = len_bytes.saturating_sub(TAIL_LEN_BYTES as u64);
+                    tail = self.read(&mut *content, tail_bytes, TAIL_LEN_BYTES)?;
+                    true
+                }
+                None => false,
+            };
+        if !is_seekable {
+            self.look_at_front(&mut file, &mut places)?;
+        }
+        file.close()?;
+        places.end(len_bytes);
+        Ok(Seen { len_bytes, places, tail })
+    }
+
+    /// Decodes the image as far as it is worth.
+    fn look_at_front(&self, file: &mut DriveFile<'_>, places: &mut Places) -> Result<()> {
+        let operation = self.operation;
+        let mut content =
+            decoder(self.image.name.compression, file, operation.compute(), operation.tuning.limits)
+                .map_err(Error::format(self.name.as_str()))?;
+        let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
+        let mut at = 0;
+        while places.wants_within(at, FRONT_LEN_BYTES) {
+            let len = content.read(&mut buffer).map_err(Error::io(self.name.as_str()))?;
+            if len == 0 {
+                break;
+            }
+            places.pass(at, &buffer[..len]);
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether what an image that is not compressed has behind the medium's end is nothing.
+    fn check_plain_end(&self, len_bytes: u64, spared: &Range<u64>) -> Result<()> {
+        let mut file = self.image.open(self.operation, self.drive)?;
         let mut at = self.device.len_bytes;
         if at < len_bytes {
             let mut progress = self.operation.progress("checking the image's end", Some(len_bytes - at));
@@ -221,12 +279,11 @@ impl Look<'_> {
             }
             progress.finish();
         }
-        file.close()?;
-        Ok(Seen { len_bytes, superblocks, tail })
+        file.close()
     }
 
     /// So many bytes, or fewer at the end.
-    fn read(&self, file: &mut DriveFile<'_>, start: u64, len: usize) -> Result<Vec<u8>> {
+    fn read(&self, file: &mut dyn ReadAt, start: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let mut done = 0;
         while done < len {
@@ -249,20 +306,16 @@ impl Look<'_> {
         if parts.is_plain {
             disk_look::by_tail(&parts.seen.tail)?;
         }
-        let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: spared(shown) };
+        let places = &parts.seen.places;
+        // All of it is looked at again: a chain of partitions is followed from its start.
+        let unseen = (!places.is_complete()).then(|| self.places(shown));
+        let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: spared(shown), unseen };
         match shown {
             Shown::FileSystem(found) => {
                 notes.push(format!("the image is one {} file system without a partition table", found.kind));
             }
-            Shown::Table(extent) => {
-                for (number, range) in &extent.partitions {
-                    let superblock = parts.seen.superblocks.iter().find(|(start, _)| *start == range.start);
-                    if let Some((_, superblock)) = superblock {
-                        notes.extend(disk_look::inside(*number, range, superblock)?);
-                    }
-                }
-            }
-            _ => {}
+            _ if self.operation.mutated(Mutant::CutImagesAreWritten) => {}
+            _ => notes.extend(places.judge(len_bytes, self.device.len_bytes)?),
         }
         let is_gpt = matches!(shown, Shown::Table(Extent { scheme: Scheme::Gpt, .. }) | Shown::DamagedGpt(_));
         if is_gpt {

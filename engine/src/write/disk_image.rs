@@ -41,6 +41,8 @@ struct Written {
     held_back: Vec<u8>,
     len_bytes: u64,
     digests: Vec<Digest>,
+    /// What was found in the image's partitions.
+    notes: Vec<String>,
 }
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
@@ -68,7 +70,7 @@ pub(super) fn write(
         file_len_bytes: checked.image.file_len_bytes,
         content_md5: written.digests.first().map(ToString::to_string),
         cache_bypass: Some(bypass),
-        notes: Vec::new(),
+        notes: written.notes,
     })
 }
 
@@ -93,8 +95,14 @@ fn write_body(
     let mut content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
         .map_err(Error::format(file_name.as_str()))?;
     let mut hashers: Vec<_> = algorithms(checked).into_iter().map(Hasher::new).collect();
-    let mut written =
-        Written { stretches: Vec::new(), held_back: Vec::new(), len_bytes: 0, digests: Vec::new() };
+    let mut written = Written {
+        stretches: Vec::new(),
+        held_back: Vec::new(),
+        len_bytes: 0,
+        digests: Vec::new(),
+        notes: Vec::new(),
+    };
+    let mut unseen = checked.disk.unseen.clone();
     let mut stretches = Stretches::new(operation.tuning.chunk_len_bytes, checked.content_len_bytes);
     let mut progress = operation.progress("writing", checked.content_len_bytes);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
@@ -110,6 +118,9 @@ fn write_body(
         let offset_bytes = written.len_bytes;
         for hasher in &mut hashers {
             hasher.write_all(&buffer[..len]).map_err(Error::io(file_name.as_str()))?;
+        }
+        if let Some(places) = &mut unseen {
+            places.pass(offset_bytes, &buffer[..len]);
         }
         written.len_bytes += len as u64;
         progress.advance(len as u64);
@@ -139,6 +150,16 @@ fn write_body(
             offset_bytes: Some(written.len_bytes),
             detail: format!("{expected} bytes were announced, {} came", written.len_bytes),
         });
+    }
+    if let Some(mut places) = unseen {
+        places.end(written.len_bytes);
+        let judged = places.judge(written.len_bytes, target.len_bytes());
+        written.notes = judged.map_err(|unfit| Error::Verify {
+            part: FaultyPart::Image,
+            what: file_name,
+            offset_bytes: None,
+            detail: format!("it {}", unfit.what),
+        })?;
     }
     for (offset_bytes, bytes) in fitted::behind(&checked.disk.patches, written.len_bytes) {
         operation

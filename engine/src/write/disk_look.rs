@@ -5,7 +5,7 @@ use crate::formats::FormatError;
 use crate::formats::foreign::{self, Foreign};
 use crate::formats::partition::{self, Extent, Fit, GptCopy, Scheme, Shown};
 use crate::formats::sniff::{self, Content};
-use replicator_hal::{FileSystem, FileSystemKind, signature};
+use replicator_hal::{FileSystem, FileSystemKind};
 use std::ops::Range;
 
 /// Why an image is not written.
@@ -125,13 +125,15 @@ pub(super) fn least_bytes(shown: &Shown) -> u64 {
     }
 }
 
-/// Whether the file system that begins with `head` fits into its partition; if it does no harm, only as a note.
-pub(super) fn inside(number: u32, range: &Range<u64>, head: &[u8]) -> Result<Option<String>, Unfit> {
-    let Some(FileSystem { kind, len_bytes: Some(len_bytes), .. }) = signature::by_head(head) else {
-        return Ok(None);
-    };
+/// Whether the file system that begins in a partition fits into it; if it does no harm, only as a note.
+pub(super) fn inside(
+    number: u32,
+    range: &Range<u64>,
+    found: Option<&FileSystem>,
+) -> Result<Option<String>, Unfit> {
+    let Some(FileSystem { kind, len_bytes: Some(len_bytes), .. }) = found else { return Ok(None) };
     let room = range.end - range.start;
-    if len_bytes <= room {
+    if *len_bytes <= room {
         return Ok(None);
     }
     let what = format!("partition {number} has {room} bytes, but its {kind} file system {len_bytes}");
@@ -279,9 +281,10 @@ mod tests {
     fn a_file_system_that_leaves_its_partition_is_a_broken_copy() {
         let mut head = vec![0; 70_000];
         ext2(&mut head, 0, 1024);
-        assert_eq!(inside(1, &(MIB..2 * MIB), &head), Ok(None));
-        let unfit = inside(1, &(MIB..2 * MIB - 512), &head).unwrap_err();
+        let found = replicator_hal::signature::by_head(&head);
+        assert_eq!(inside(1, &(MIB..2 * MIB), found.as_ref()), Ok(None));
+        let unfit = inside(1, &(MIB..2 * MIB - 512), found.as_ref()).unwrap_err();
         assert_eq!(unfit.kind, Refusal::CutImage);
-        assert_eq!(inside(1, &(MIB..2 * MIB), &[0; 4096]), Ok(None));
+        assert_eq!(inside(1, &(MIB..2 * MIB), None), Ok(None));
     }
 }

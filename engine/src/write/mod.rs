@@ -14,6 +14,7 @@ mod golden;
 mod image;
 mod medium;
 mod name_files;
+mod places;
 mod preflight;
 mod root_plan;
 mod tar_attributes;

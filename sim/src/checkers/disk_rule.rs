@@ -67,11 +67,40 @@ pub fn shown(plain: &[u8]) -> Shown {
         let (other, sectors) = (u64_at(header, 32), (entries.len() / SECTOR) as u64);
         return Shown::Gpt { end_bytes: (last + 1) * 512, copy: other.saturating_sub(sectors)..other + 1 };
     }
-    let ends = (0..4).map(|slot| entry(boot_record, slot)).filter(|entry| u32_at(entry, 12) > 0);
-    match ends.map(|entry| (u32_at(entry, 8) + u32_at(entry, 12)) * 512).max() {
-        Some(end_bytes) if !announces_gpt(boot_record) => Shown::Mbr { end_bytes },
+    let used: Vec<&[u8]> =
+        (0..4).map(|slot| entry(boot_record, slot)).filter(|entry| u32_at(entry, 12) > 0).collect();
+    let ends = used.iter().map(|entry| u32_at(entry, 8) + u32_at(entry, 12));
+    let logical = used.iter().filter(|entry| is_extended(entry)).map(|entry| logical_end(plain, entry));
+    match ends.chain(logical).max() {
+        Some(end) if !announces_gpt(boot_record) => Shown::Mbr { end_bytes: end * 512 },
         _ => Shown::Nothing,
     }
+}
+
+fn is_extended(entry: &[u8]) -> bool {
+    matches!(entry[4], 0x05 | 0x0f | 0x85)
+}
+
+/// The sector at which the last of the logical partitions ends that are chained from an extended one on.
+fn logical_end(plain: &[u8], extended: &[u8]) -> u64 {
+    let first = u32_at(extended, 8);
+    let (mut at, mut end) = (first, 0);
+    // More than any kernel has names for.
+    for _ in 0..256 {
+        let record = sector(plain, at);
+        if record[510..] != [0x55, 0xaa] {
+            break;
+        }
+        let (partition, next) = (entry(record, 0), entry(record, 1));
+        if u32_at(partition, 12) > 0 {
+            end = end.max(at + u32_at(partition, 8) + u32_at(partition, 12));
+        }
+        if u32_at(next, 12) == 0 {
+            break;
+        }
+        at = first + u32_at(next, 8);
+    }
+    end
 }
 
 /// The entries that a header at either end stands for: of the usual shape only.

@@ -130,6 +130,14 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     if file.damage == Some(ImageDamage::CutBefore) {
         plain.truncate(plain.len() / 4 * 3);
     }
+    if file.damage == Some(ImageDamage::LogicalPastEnd) {
+        content::stretch_last_logical(&mut plain).map_err(|what| format!("{}: {what}", file.name))?;
+    }
+    if let Some(at) = file.data_at {
+        let at = usize::try_from(at.0).map_err(|error| error.to_string())?;
+        let place = plain.get_mut(at..at + 512).ok_or("data_at lies behind the image")?;
+        place.fill(0x5a);
+    }
     if let Some(container) = file.inside {
         plain = container.around(&plain)?;
     }
@@ -321,7 +329,14 @@ fn compress(compression: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
 fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) -> Result<(), String> {
     let len = bytes.len();
     match damage {
-        None | Some(ImageDamage::TarCutAtMember | ImageDamage::CutBefore | ImageDamage::Bomb) => {}
+        // These are done before an image is compressed.
+        None
+        | Some(
+            ImageDamage::TarCutAtMember
+            | ImageDamage::CutBefore
+            | ImageDamage::Bomb
+            | ImageDamage::LogicalPastEnd,
+        ) => {}
         Some(ImageDamage::IndexMismatch) => xz_index_mismatch(bytes)?,
         Some(ImageDamage::CrcMismatch) => xz_check_mismatch(bytes)?,
         Some(ImageDamage::Truncated) => bytes.truncate(len / 4 * 3),

@@ -147,6 +147,8 @@ pub struct FileSpec {
     /// What lies before the first partition.
     #[serde(default)]
     pub gap: Gap,
+    /// A sector at this place of the medium that a disk image shows holds something, whatever else lies there.
+    pub data_at: Option<Size>,
     /// The partitions, instead of `image`.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<PartitionSpec>,
@@ -178,6 +180,8 @@ pub enum ImageDamage {
     Bomb,
     /// A tar whose end mark and last entries are missing, well compressed.
     TarCutAtMember,
+    /// The last logical partition ends behind the end of the medium that the image shows, and its container does not.
+    LogicalPastEnd,
 }
 
 /// Which sidecars lie beside an image.

@@ -44,7 +44,7 @@ impl Entry {
         self.len == 0
     }
 
-    fn is_extended(&self) -> bool {
+    pub(super) fn is_extended(&self) -> bool {
         matches!(self.kind, 0x05 | 0x0F | 0x85)
     }
 

@@ -20,7 +20,7 @@ pub use grow::{Growth, grow_last};
 pub use guid::Guid;
 pub use identity::{DiskId, Identity};
 pub use layout::{Layout, single_partition};
-pub use shown::{Extent, Shown, shown};
+pub use shown::{Extent, Link, Shown, link, shown};
 
 use super::{FormatError, ReadAt};
 use std::ops::Range;

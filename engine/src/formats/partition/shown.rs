@@ -40,6 +40,8 @@ pub struct Extent {
     pub backup: Option<Range<u64>>,
     /// Where the part of a GPT's medium ends that partitions may use.
     pub usable_end_bytes: Option<u64>,
+    /// The extended partition, in which logical ones are chained.
+    pub extended: Option<Range<u64>>,
     /// What lies under the table: an ISO 9660 file system, on hybrid images.
     pub iso: Option<FileSystem>,
 }
@@ -86,6 +88,7 @@ pub fn shown(head: &[u8], sector_len_bytes: u32) -> Result<Shown, FormatError> {
             partitions,
             backup: None,
             usable_end_bytes: None,
+            extended: extended(&entries, &geometry),
             iso: found.filter(|found| found.kind == FileSystemKind::Iso9660),
         })),
     }
@@ -106,6 +109,39 @@ fn is_table(entries: &[Entry; 4], partitions: &[(u32, Range<u64>)]) -> bool {
 fn mbr_partitions(entries: &[Entry; 4], geometry: &Geometry) -> Vec<(u32, Range<u64>)> {
     let used = (1..).zip(entries).filter(|(_, entry)| !entry.is_unused());
     used.map(|(number, entry)| (number, bytes(entry.sectors(0), geometry))).collect()
+}
+
+fn extended(entries: &[Entry; 4], geometry: &Geometry) -> Option<Range<u64>> {
+    let found = entries.iter().find(|entry| !entry.is_unused() && entry.is_extended());
+    found.map(|entry| bytes(entry.sectors(0), geometry))
+}
+
+/// A link in the chain of logical partitions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The partition that the record describes.
+    pub partition: Option<Range<u64>>,
+    /// Where the next record lies.
+    pub next: Option<u64>,
+}
+
+/// Reads an extended boot record that lies at `record_bytes`, in an extended partition from `extended_bytes` on; `None` if
+/// there is none. `sector` is at least 512 bytes long.
+pub fn link(sector: &[u8], record_bytes: u64, extended_bytes: u64, sector_len_bytes: u32) -> Option<Link> {
+    let sector_len_bytes = u64::from(sector_len_bytes);
+    let mut link = Link::default();
+    let entries = sector.get(..512).and_then(mbr::parse_record)?;
+    // Two entries are used: the partition counts from its own record, the next record from the extended partition.
+    for entry in entries[..2].iter().filter(|entry| !entry.is_unused()) {
+        let at = |base: u64, sectors: u32| base.saturating_add(u64::from(sectors) * sector_len_bytes);
+        if entry.is_extended() {
+            link.next = Some(at(extended_bytes, entry.start));
+        } else {
+            let start = at(record_bytes, entry.start);
+            link.partition = Some(start..at(start, entry.len));
+        }
+    }
+    Some(link)
 }
 
 /// Both ends are at most 2^33 sectors from the start (MBR), or were checked (GPT).
@@ -162,6 +198,7 @@ pub(super) fn extent(table: &Gpt, geometry: &Geometry, entries: &[Entry; 4]) -> 
         partitions,
         backup,
         usable_end_bytes: usable_end.map(|end| geometry.offset_bytes(end)),
+        extended: None,
         iso: None,
     })
 }

@@ -46,7 +46,7 @@ struct Job {
 pub(in crate::formats) struct BlockReader<'a> {
     input: &'a mut (dyn ReadAt + Send),
     workers: Workers<Job, Outcome>,
-    blocks: Blocks,
+    blocks: Blocks<Index>,
     /// The next block to hand to a worker; `None` after the last one.
     upcoming: Option<Block>,
     memory_bytes: u64,
@@ -160,6 +160,20 @@ fn run_job(job: Job) -> Outcome {
     let decoded = decode_block(&job);
     let too_large = matches!(decoded, Err(FormatError::MemoryLimit { .. })).then_some(job);
     Outcome { decoded, freed_bytes, too_large }
+}
+
+/// Reads and decodes one block of `input`, all of whose lengths are within a limit.
+///
+/// # Errors
+/// Damaged, memory limit; those of the input.
+pub(super) fn decode_one(
+    input: &mut (dyn ReadAt + Send),
+    block: Block,
+    memory_bytes: u64,
+) -> Result<Vec<u8>, FormatError> {
+    let mut stored = vec![0; block.padded_len() as usize];
+    input.read_exact_at(block.offset_bytes, &mut stored)?;
+    decode_block(&Job { block, stored, memory_bytes })
 }
 
 /// Decodes a block as the only one of a stream made up for it, so that liblzma checks all of it: its header, its

@@ -5,6 +5,7 @@
 
 use super::{CHECKS, FOOTER_MAGIC, FORMAT, HEADER_BYTES, HEADER_MAGIC, crc32};
 use crate::formats::{FormatError, ReadAt};
+use std::borrow::Borrow;
 
 /// The smallest stream: header, empty index, footer.
 const MIN_STREAM_BYTES: u64 = 32;
@@ -169,15 +170,20 @@ impl Index {
     }
 
     /// All blocks in the order of the file.
-    pub(in crate::formats) fn into_blocks(self) -> Blocks {
-        Blocks { index: self, stream: 0, record: 0, at: 0, offset_bytes: 0, image_offset_bytes: 0, number: 0 }
+    pub(in crate::formats) fn into_blocks(self) -> Blocks<Self> {
+        Blocks::of(self)
+    }
+
+    /// The same, keeping the index.
+    pub(in crate::formats) fn blocks(&self) -> Blocks<&Self> {
+        Blocks::of(self)
     }
 }
 
 /// Walks over the blocks of a file.
 #[derive(Debug)]
-pub(in crate::formats) struct Blocks {
-    index: Index,
+pub(in crate::formats) struct Blocks<I> {
+    index: I,
     stream: usize,
     record: u64,
     at: usize,
@@ -186,13 +192,17 @@ pub(in crate::formats) struct Blocks {
     number: u64,
 }
 
-impl Blocks {
+impl<I: Borrow<Index>> Blocks<I> {
+    fn of(index: I) -> Self {
+        Self { index, stream: 0, record: 0, at: 0, offset_bytes: 0, image_offset_bytes: 0, number: 0 }
+    }
+
     /// The next block; `None` after the last one.
     ///
     /// # Errors
     /// None that reading the index would not have found.
     pub(in crate::formats) fn next(&mut self) -> Result<Option<Block>, FormatError> {
-        while let Some(stream) = self.index.streams.get(self.stream) {
+        while let Some(stream) = self.index.borrow().streams.get(self.stream) {
             if self.record == stream.record_count {
                 self.stream += 1;
                 self.record = 0;

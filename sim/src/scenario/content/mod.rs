@@ -16,6 +16,7 @@ pub use golden::{Fate, Golden, GoldenEntry};
 pub use held::{Held, held, held_in, secrets_that_stay};
 pub use layout::{Layout, Part};
 pub use secrets::{MARKER, find_all};
+pub(in crate::scenario) use tables::stretch_last_logical;
 
 use crate::content::stamped;
 use crate::pages::Pages;

@@ -161,6 +161,27 @@ fn crc(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
+/// Makes the last logical partition of an image four times as long as the whole.
+///
+/// # Errors
+/// If the image has no logical partition.
+pub(in crate::scenario) fn stretch_last_logical(image: &mut [u8]) -> Result<(), String> {
+    let number = |image: &[u8], at: usize| {
+        let bytes = image.get(at..at + 4).ok_or("a table that leaves the image")?;
+        Ok::<usize, String>(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
+    };
+    let is_extended = |slot: &usize| image.get(446 + 16 * slot + 4) == Some(&0x05);
+    let slot = (0..4).find(is_extended).ok_or("there is no extended partition")?;
+    let extended = number(image, 446 + 16 * slot + 8)?;
+    let mut record = extended;
+    while number(image, record * 512 + 446 + 16 + 12)? > 0 {
+        record = extended + number(image, record * 512 + 446 + 16 + 8)?;
+    }
+    let len = ((image.len() / 512 * 4) as u32).to_le_bytes();
+    image[record * 512 + 446 + 12..record * 512 + 446 + 16].copy_from_slice(&len);
+    Ok(())
+}
+
 /// Spoils the table of a medium that is built.
 pub(super) fn damage(damage: TableDamage, layout: Option<&Layout>, pages: &mut Pages) {
     let len_bytes = pages.len_bytes();

@@ -62,6 +62,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::WorkingImageIsUnlinked => {
             &["capture-single-partition-sd", "capture-removed-bytes-everywhere", "capture-power-cut-in-copy"]
         }
+        Mutant::WorkingImageNameIsLate => &["capture-cut-before-the-image-is-durable"],
         Mutant::WaitsForEver => &["no-drive"],
         Mutant::SessionIsRefused => &["capture-power-cut-in-copy"],
         Mutant::BlankIsRefused => &["write-power-cut-leaves-garbage"],

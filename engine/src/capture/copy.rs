@@ -117,12 +117,13 @@ fn copy_open(
     }
     let unused = layout.unused(operation, &holder, is_sanitised);
     check_space(operation, work, len_bytes, &unused)?;
-    let mut file = work.create_private(operation, image)?;
+    let mut file = work.create_image(operation, image, is_sanitised)?;
     let sparse = work.drive.capabilities().sparse;
     copy_bytes(operation, medium, &mut *file, &unused, &mut layout.gap, sparse)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     // The tools that work on the image next must not be the first to hear of a full drive.
     file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
+    work.image_is_whole(operation)?;
     Ok(layout)
 }
 

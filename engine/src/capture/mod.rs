@@ -114,6 +114,9 @@ pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
     match begin(capture, &operation, &items) {
         Ok((work, rules)) => {
             outcomes = capture_all(capture, &work, rules.as_ref(), &items);
+            if work.was_copy_cut() && rules.is_some() {
+                report_cut_copy(&operation, &mut outcomes);
+            }
             if !outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {
                 failure = work.remove(&operation).err();
             }
@@ -129,6 +132,18 @@ pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
         fail(&operation, &items, &mut outcomes, error);
     }
     outcomes
+}
+
+/// Reports what a cut copy may have left on the drive: with the first medium that was captured, else by itself.
+fn report_cut_copy(operation: &Operation<'_>, outcomes: &mut [Outcome]) {
+    let captured = outcomes.iter_mut().find_map(|outcome| match &mut outcome.end {
+        End::Done(done) => Some(done),
+        _ => None,
+    });
+    match captured {
+        Some(done) => done.notes.push(work::CUT_COPY.to_owned()),
+        None => operation.short_step(work::CUT_COPY),
+    }
 }
 
 /// Makes the drive writable and the session durable.

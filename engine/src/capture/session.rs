@@ -162,6 +162,7 @@ pub(super) fn begin(
     work.create_directory(operation)?;
     // Even an existing one may not be durable yet.
     work::sync_directory(drive, &root)?;
+    work.look_for_cut_copy(operation)?;
     work.remove_leftovers(operation, is_sanitised).inspect_err(|_| {
         if is_sanitised {
             operation.short_step(work::MAY_STAY);

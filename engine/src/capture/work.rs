@@ -9,6 +9,7 @@ use crate::error::{Error, FaultyPart, Result};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
+use std::cell::Cell;
 
 /// The directory in the drive's root. While it exists no boot writes to a medium.
 pub(super) const DIRECTORY: &str = ".capture";
@@ -16,9 +17,17 @@ pub(super) const DIRECTORY: &str = ".capture";
 const IMAGE_SUFFIX: &str = ".image";
 /// The session's record in it.
 pub(super) const RECORD: &str = "session.toml";
+/// An empty file that is there while a medium is copied into a working image that will be sanitised.
+const COPYING: &str = "copying";
 
 /// What is told if a working image could not be overwritten.
 pub(super) const MAY_STAY: &str = "what sanitising would have removed may stay in free blocks of the drive";
+
+/// What is reported if the power was cut in a copy: the file system of the drive may not know yet where bytes of the
+/// working image went, and then nothing can find them to overwrite them.
+pub(super) const CUT_COPY: &str = "the power was cut while a medium was copied to the drive: what sanitising would have \
+                                   removed may stay in free blocks of the drive; to be sure, overwrite the drive whole \
+                                   before it leaves your hands";
 
 /// Permission bits of what a capture leaves on a drive that keeps them.
 const FILE_MODE: u32 = 0o644;
@@ -33,12 +42,14 @@ pub(super) struct Work<'a> {
     pub(super) drive: &'a dyn Volume,
     /// `.capture`.
     pub(super) directory: RelativePath,
+    /// Whether the power was cut in a copy of this session.
+    was_copy_cut: Cell<bool>,
 }
 
 impl<'a> Work<'a> {
     /// The session directory of `drive`, whether it exists or not.
     pub(super) fn new(drive: &'a dyn Volume) -> Result<Self> {
-        Ok(Self { drive, directory: in_root(DIRECTORY)? })
+        Ok(Self { drive, directory: in_root(DIRECTORY)?, was_copy_cut: Cell::new(false) })
     }
 
     /// The path of a working file.
@@ -55,13 +66,45 @@ impl<'a> Work<'a> {
         self.create_as(operation, path, FILE_MODE)
     }
 
-    /// Creates a working image, which only its owner may read.
-    pub(super) fn create_private(
+    /// Creates a working image, which only its owner may read. Its name is durable before it has a byte, so that whatever
+    /// the power cuts, the next boot finds the image and can overwrite it. `is_secret`: it will be sanitised.
+    pub(super) fn create_image(
         &self,
         operation: &Operation<'_>,
         path: &RelativePath,
+        is_secret: bool,
     ) -> Result<Box<dyn VolumeFile>> {
-        self.create_as(operation, path, PRIVATE_MODE)
+        if is_secret && !self.was_copy_cut.get() {
+            self.create_as(operation, &self.path(COPYING)?, PRIVATE_MODE)?
+                .close()
+                .map_err(Error::hal(format!("closing {COPYING} on the drive")))?;
+        }
+        let file = self.create_as(operation, path, PRIVATE_MODE)?;
+        if is_secret && !operation.mutated(Mutant::WorkingImageNameIsLate) {
+            self.sync()?;
+        }
+        Ok(file)
+    }
+
+    /// The working image is whole on the drive: its file system knows each byte of it.
+    pub(super) fn image_is_whole(&self, operation: &Operation<'_>) -> Result<()> {
+        // Once cut, it is reported until the session ends.
+        if !self.was_copy_cut.get() {
+            remove_if_there(operation, self.drive, &self.path(COPYING)?)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the power was cut in a copy of this session, as far as [`Work::remove_leftovers`] saw.
+    pub(super) fn was_copy_cut(&self) -> bool {
+        self.was_copy_cut.get()
+    }
+
+    /// Looks whether an earlier boot was cut in a copy.
+    pub(super) fn look_for_cut_copy(&self, operation: &Operation<'_>) -> Result<()> {
+        let is_there = kind_of(operation, self.drive, &self.path(COPYING)?)?.is_some();
+        self.was_copy_cut.set(is_there);
+        Ok(())
     }
 
     /// Makes the session's directory if it is not there, and closes it to others.
@@ -114,16 +157,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Removes everything but the session's record, so that nothing of a cut capture takes space. Working images are
+    /// Removes everything but the session's records, so that nothing of a cut capture takes space. Working images are
     /// overwritten before, if they hold what sanitising would have removed.
     pub(super) fn remove_leftovers(&self, operation: &Operation<'_>, is_secret: bool) -> Result<()> {
-        let record = self.path(RECORD)?;
+        let (record, copying) = (self.path(RECORD)?, self.path(COPYING)?);
         let is_secret = is_secret && !operation.mutated(Mutant::WorkingImageIsUnlinked);
         let mut removed = false;
         let mut not_wiped = Ok(());
         for entry in tree::list_sorted(operation, self.drive, &self.directory)? {
             let path = self.directory.join(&entry.name).map_err(|error| internal(DIRECTORY, &error))?;
-            if path == record && entry.kind == FileKind::File {
+            let is_kept = path == record || (path == copying && self.was_copy_cut.get());
+            if is_kept && entry.kind == FileKind::File {
                 continue;
             }
             operation.log(&format!("removing {path} of an earlier attempt"));

@@ -17,7 +17,7 @@ use crate::runner::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, held};
 use crate::scenario::image::md5_hex;
-use crate::scenario::schema::{FaultKind, Scenario};
+use crate::scenario::schema::{FaultKind, Scenario, TableDamage};
 use crate::simfs::Kind;
 use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,8 +62,12 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
         }
         _ => false,
     };
+    // A table that cannot be believed does not say that there is one partition only.
+    let is_damaged = evidence.scenario.media.get(&image.medium).is_some_and(|spec| {
+        matches!(spec.table, Some(TableDamage::Overlapping | TableDamage::PastEnd | TableDamage::ProtectiveOnly))
+    });
     // What is encrypted by its file system is no tarball's to hold.
-    let is_tree = is_single_rootfs && !needs_its_gap && !parts.iter().any(holds_encrypted);
+    let is_tree = is_single_rootfs && !needs_its_gap && !is_damaged && !parts.iter().any(holds_encrypted);
     if is_tree != image.is_tarball() {
         return Err(
             "a tarball is for one partition with a root file system and nothing before it that the board \

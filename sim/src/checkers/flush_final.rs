@@ -4,7 +4,8 @@
 //! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
 //! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
 
-use crate::runner::Evidence;
+use crate::runner::{Boot, Evidence};
+use crate::trace::Event;
 use replicator_hal::{ErrorKind, Status};
 
 const SYNCS: [&str; 5] = ["sync", "sync-dir", "sync-volume", "begin-verify", "drop-cache"];
@@ -31,9 +32,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let again = syncs[first + 1..].iter().find(|event| {
             event.op.name == failed.name && event.op.on == failed.on && event.op.object == failed.object
         });
-        // What is left of a failed capture is removed from the session, and that made durable.
-        let cleans_up =
-            failed.name == "sync-dir" && again.is_some_and(|event| removed_between(boot, event.number));
+        // What is left of a failed capture is removed from the session, and that made durable; before, it is overwritten.
+        let cleans_up = again.is_some_and(|event| match failed.name {
+            "sync-dir" => removed_between(boot, event.number),
+            "sync" => is_removed_next(boot, event),
+            _ => false,
+        });
         if let Some(event) = again.filter(|_| !is_device && !cleans_up) {
             wrong.push(format!(
                 "boot {}: {} of {} was tried again: {event}",
@@ -46,8 +50,17 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
+/// Whether the next change after this sync of a file removes the file.
+fn is_removed_next(boot: &Boot, sync: &Event) -> bool {
+    let trace = boot.world.trace();
+    let next = trace.events().find(|event| event.number > sync.number && event.op.mutates);
+    next.is_some_and(|event| {
+        event.op.name == "remove-file" && event.op.on == sync.op.on && event.op.object == sync.op.object
+    })
+}
+
 /// Whether the change before this call removed something.
-fn removed_between(boot: &crate::runner::Boot, number: u64) -> bool {
+fn removed_between(boot: &Boot, number: u64) -> bool {
     let trace = boot.world.trace();
     let before: Vec<_> = trace.events().filter(|event| event.number < number && event.op.mutates).collect();
     before.last().is_some_and(|event| matches!(event.op.name, "remove-file" | "remove-dir"))

@@ -3,11 +3,11 @@
 //! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes space;
 //! and what had a name before still has its content, if the boot met a full drive or failed. One that had room may replace
 //! the sidecars of a capture whose power was cut before its image had a name. A boot whose power is cut cannot tidy up, and
-//! one that failed before it came to the session leaves it to the next. That nothing half-done has a valid name is
+//! one that failed before it came to the session leaves it to the next, as does one that the drive lets nothing remove. That nothing half-done has a valid name is
 //! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
-use crate::runner::Evidence;
+use crate::runner::{Boot, Evidence};
 use crate::scenario::schema::FaultKind;
 use replicator_hal::{ErrorKind, FileKind, Status};
 
@@ -28,6 +28,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             let in_session = path.as_bytes().starts_with(b".capture/");
             let is_left_alone = !met && before.get(path).is_some_and(|old| old.bytes == file.bytes);
             if boot.finished()
+                && !could_not_tidy_up(boot)
                 && in_session
                 && !is_left_alone
                 && file.inode.kind == FileKind::File
@@ -47,4 +48,16 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Whether the last attempt to remove something from the session failed for another reason than a full drive.
+fn could_not_tidy_up(boot: &Boot) -> bool {
+    let trace = boot.world.trace();
+    let removals = trace.events().filter(|event| {
+        matches!(event.op.name, "list" | "remove-file" | "remove-dir")
+            && &*event.op.on == "drive"
+            && event.op.object.starts_with(".capture")
+    });
+    let last = removals.last().and_then(|event| event.error);
+    last.is_some_and(|error| !matches!(error, ErrorKind::NoSpace | ErrorKind::NotFound))
 }

@@ -35,7 +35,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// exFAT's magic number (`linux/magic.h`), which libc does not name.
 const EXFAT_SUPER_MAGIC: FsType = FsType(0x2011_bab0);
-const F2FS_SUPER_MAGIC: FsType = FsType(0xf2f5_2010);
 
 /// All file operations of a volume, rooted in one directory.
 ///
@@ -294,7 +293,7 @@ fn kind_of(answer: &Statfs) -> FileSystemKind {
         EXFAT_SUPER_MAGIC => FileSystemKind::Exfat,
         statfs::BTRFS_SUPER_MAGIC => FileSystemKind::Btrfs,
         statfs::XFS_SUPER_MAGIC => FileSystemKind::Xfs,
-        F2FS_SUPER_MAGIC => FileSystemKind::F2fs,
+        statfs::F2FS_SUPER_MAGIC => FileSystemKind::F2fs,
         FsType(magic) => FileSystemKind::Other(format!("{magic:#x}")),
     }
 }

@@ -17,6 +17,7 @@ mod failures;
 mod flags;
 mod foreign;
 mod held;
+mod host_keys;
 mod images;
 mod images_inside;
 mod looked_into;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What the tests need besides root and loop devices, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 23] = [
+const PROGRAMS: [(&str, &str); 28] = [
     ("debootstrap", "debootstrap"),
     ("sfdisk", "fdisk"),
     ("partx", "util-linux"),
@@ -29,6 +29,11 @@ const PROGRAMS: [(&str, &str); 23] = [
     ("cpio", "cpio"),
     ("qemu-img", "qemu-utils"),
     ("img2simg", "android-sdk-libsparse-utils"),
+    ("busybox", "busybox"),
+    ("dash", "dash"),
+    ("ssh-keygen", "openssh-client"),
+    ("dropbearkey", "dropbear-bin"),
+    ("systemd-analyze", "systemd"),
 ];
 
 /// Why the tests cannot run here; `None` if they can.

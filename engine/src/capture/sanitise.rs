@@ -5,6 +5,7 @@
 
 pub(super) mod apply;
 mod first_boot;
+mod first_boot_script;
 mod hooks;
 pub(super) mod host_keys;
 mod swap_files;
@@ -17,6 +18,7 @@ use crate::formats::text;
 use crate::operation::Operation;
 use crate::options::HostKeys;
 use crate::sanitise_rules::{Action, Place, Rule, Rules};
+use first_boot_script::Wanted;
 use host_keys::HostKey;
 use replicator_hal::{self as hal, RelativePath, Volume};
 use std::collections::BTreeSet;
@@ -69,6 +71,11 @@ pub(super) fn sanitise(
     let locks = Locks::lift(operation, volume)?;
     hook("sanitise-before")?;
     let keys = host_keys::present(operation, volume)?;
+    let settings = &capture.options.settings.capture;
+    let wanted = match settings.host_keys {
+        HostKeys::FirstBoot => Some(first_boot::wanted(operation, volume, &keys)?),
+        HostKeys::System => None,
+    };
     for makes_files in [false, true] {
         for (number, rule) in rules.rules.iter().enumerate() {
             if rule.place != Place::Root || (rule.action == Action::Touch) != makes_files {
@@ -81,7 +88,6 @@ pub(super) fn sanitise(
             }
         }
     }
-    let settings = &capture.options.settings.capture;
     if settings.rules.is_none() {
         for key in &keys {
             host_keys::remove(operation, volume, key)?;
@@ -89,7 +95,7 @@ pub(super) fn sanitise(
     }
     hook("sanitise-after")?;
     let mut notes = Vec::new();
-    notes.extend(make_keys_again(operation, settings.host_keys, keys, volume)?);
+    notes.extend(make_keys_again(operation, wanted, keys, volume)?);
     let swap_files = swap_files::clear_all(operation, volume)?;
     write_version(capture, operation, volume)?;
     let private_keys = checksums::write_list(operation, volume)?;
@@ -101,10 +107,11 @@ pub(super) fn sanitise(
     Ok(notes)
 }
 
-/// Sees to it that host keys that were removed come back. Gives a line for the report where nothing is known to do that.
+/// Sees to it that host keys that were removed come back: by a script for the first boot, if one is `wanted`. Gives a line
+/// for the report where nothing is known to do that.
 fn make_keys_again(
     operation: &Operation<'_>,
-    wanted: HostKeys,
+    wanted: Option<Vec<(HostKey, Wanted)>>,
     keys: Vec<HostKey>,
     volume: &dyn Volume,
 ) -> Result<Option<String>> {
@@ -117,8 +124,9 @@ fn make_keys_again(
     if gone.is_empty() && !host_keys::has_server(operation, volume)? {
         return Ok(None);
     }
-    if wanted == HostKeys::FirstBoot {
-        first_boot::install(operation, volume, &gone)?;
+    if let Some(mut wanted) = wanted {
+        wanted.retain(|(key, _)| gone.contains(key));
+        first_boot::install(operation, volume, wanted.into_iter().map(|(_, wanted)| wanted).collect())?;
         return Ok(Some("ssh host keys are made at the first boot".to_owned()));
     }
     if host_keys::are_made_at_boot(operation, volume)? {

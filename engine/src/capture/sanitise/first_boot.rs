@@ -1,26 +1,46 @@
 //! What makes the host keys of a clone at its first boot, for systems that have nothing of their own.
 //!
-//! A script makes each key that was removed and is not there, and then removes itself. It is started by a unit, or by an
-//! init script of the kind that the system has.
+//! A script (`first_boot_script`) makes each key that was removed and is not there, and then removes itself. It is started
+//! by a unit, or by an init script of the kind that the system has.
 
 use super::super::{rootfs, work};
-use super::host_keys::HostKey;
+use super::first_boot_script::{Wanted, script};
+use super::host_keys::{self, HostKey};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{self as hal, FileKind, RelativePath, Volume};
+use std::collections::BTreeSet;
 
 const SCRIPT: &str = "etc/replicator-host-keys";
 const UNIT: &str = "etc/systemd/system/replicator-host-keys.service";
 const WANTED: &str = "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service";
 const INIT_SCRIPT: &str = "etc/init.d/replicator-host-keys";
+/// Where distributions have the server of systemd.
+const SYSTEMD: [&str; 2] = ["lib/systemd/systemd", "usr/lib/systemd/systemd"];
+/// What runs OpenRC's scripts, today and before 2014.
+const OPENRC: [&str; 3] = ["sbin/openrc-run", "usr/sbin/openrc-run", "sbin/runscript"];
+/// Where keys are made if the captured system had none, by server.
+const DEFAULT_KEYS: [(&[&str], &[&str]); 2] = [
+    (
+        &["usr/sbin/sshd", "usr/bin/sshd"],
+        &["etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_ecdsa_key", "etc/ssh/ssh_host_ed25519_key"],
+    ),
+    (
+        &["usr/sbin/dropbear", "usr/bin/dropbear", "sbin/dropbear"],
+        &["etc/dropbear/dropbear_rsa_host_key", "etc/dropbear/dropbear_ecdsa_host_key"],
+    ),
+];
 
-const UNIT_TEXT: &str = "[Unit]
+const UNIT_START: &str = "[Unit]
 Description=Make the SSH host keys of this unit
 DefaultDependencies=no
-After=local-fs.target systemd-remount-fs.service
-Before=ssh.service sshd.service ssh.socket sshd.socket dropbear.service dropbear.socket
+After=local-fs.target systemd-remount-fs.service systemd-random-seed.service
+Before=ssh.service sshd.service ssh.socket sshd.socket dropbear.service dropbear.socket shutdown.target
+Conflicts=shutdown.target
 ConditionFileIsExecutable=/etc/replicator-host-keys
+";
 
+const UNIT_END: &str = "
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -30,6 +50,7 @@ ExecStart=/etc/replicator-host-keys
 WantedBy=multi-user.target
 ";
 
+// procd calls with `boot`, all others with `start`.
 const INIT_SCRIPT_TEXT: &str = "#!/bin/sh
 ### BEGIN INIT INFO
 # Provides:          replicator-host-keys
@@ -41,7 +62,7 @@ const INIT_SCRIPT_TEXT: &str = "#!/bin/sh
 # Short-Description: Make the SSH host keys of this unit
 ### END INIT INFO
 case \"$1\" in
-start | '') [ ! -x /etc/replicator-host-keys ] || /etc/replicator-host-keys ;;
+start | boot | '') [ ! -x /etc/replicator-host-keys ] || /etc/replicator-host-keys ;;
 esac
 ";
 
@@ -56,80 +77,101 @@ start() {
 }
 ";
 
-/// Adds it to the system in `volume`, for these keys.
-pub(super) fn install(operation: &Operation<'_>, volume: &dyn Volume, keys: &[HostKey]) -> Result<()> {
+/// What starts a system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Init {
+    Systemd,
+    OpenRc,
+    Procd,
+    Busybox,
+    SystemV,
+}
+
+/// What to make at the first boot, if all of `keys` are removed. Looks at them, so ask before they are.
+pub(super) fn wanted(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    keys: &[HostKey],
+) -> Result<Vec<(HostKey, Wanted)>> {
+    let of = |key: &HostKey| {
+        let content = host_keys::start_of(operation, volume, key)?;
+        Ok(Wanted::of(&key.named.to_string(), &content).map(|wanted| (key.clone(), wanted)))
+    };
+    keys.iter().filter_map(|key| of(key).transpose()).collect()
+}
+
+/// Adds what makes `wanted`; the usual keys of the server that is installed, if the system had none.
+pub(super) fn install(operation: &Operation<'_>, volume: &dyn Volume, mut wanted: Vec<Wanted>) -> Result<()> {
     let installing = Installing { operation, volume };
-    let mut files = vec![SCRIPT.to_owned()];
-    if installing.has("lib/systemd/systemd")? || installing.has("usr/lib/systemd/systemd")? {
-        installing.file(UNIT, UNIT_TEXT, 0o644)?;
-        installing.link(WANTED, "../replicator-host-keys.service")?;
-        files.extend([WANTED, UNIT].map(str::to_owned));
-    } else if installing.has("sbin/openrc-run")? {
-        installing.file(INIT_SCRIPT, OPENRC_TEXT, 0o755)?;
-        let link = "etc/runlevels/boot/replicator-host-keys";
-        installing.link(link, "/etc/init.d/replicator-host-keys")?;
-        files.extend([link, INIT_SCRIPT].map(str::to_owned));
-    } else if installing.has("etc/init.d/rcS")? && !installing.has("etc/rcS.d")? {
-        // busybox, as in Buildroot: everything called S* is started in order.
-        let script = "etc/init.d/S30replicator-host-keys";
-        installing.file(script, INIT_SCRIPT_TEXT, 0o755)?;
-        files.push(script.to_owned());
-    } else if installing.has("etc/rc.d")? && installing.has("sbin/procd")? {
-        installing.file(INIT_SCRIPT, INIT_SCRIPT_TEXT, 0o755)?;
-        let link = "etc/rc.d/S11replicator-host-keys";
-        installing.link(link, "../init.d/replicator-host-keys")?;
-        files.extend([link, INIT_SCRIPT].map(str::to_owned));
-    } else if installing.has("etc/rcS.d")? || installing.has("etc/rc2.d")? {
-        installing.file(INIT_SCRIPT, INIT_SCRIPT_TEXT, 0o755)?;
-        files.push(INIT_SCRIPT.to_owned());
-        for level in ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"] {
-            if installing.has(&format!("etc/{level}"))? {
-                let link = format!("etc/{level}/S01replicator-host-keys");
-                installing.link(&link, "../init.d/replicator-host-keys")?;
-                files.push(link);
+    if wanted.is_empty() {
+        for (servers, keys) in DEFAULT_KEYS {
+            if installing.has_any(servers)? {
+                wanted.extend(keys.iter().filter_map(|key| Wanted::of(key, &[])));
             }
         }
-    } else {
-        let detail = "no init system is known here that could start what makes the keys".to_owned();
-        return Err(Error::Sanitise { rule: "host_keys = \"first-boot\"".to_owned(), detail });
     }
-    installing.file(SCRIPT, &script(keys, &files), 0o755)
-}
-
-/// The script that makes `keys` and then removes `files`, its own among them.
-fn script(keys: &[HostKey], files: &[String]) -> String {
-    let mut text = String::from(
-        "#!/bin/sh\n# Makes the SSH host keys of this unit, once. The keys of the captured unit were removed.\nset -e\n",
-    );
-    for key in keys {
-        let name = key.named.to_string();
-        let lower = name.to_lowercase();
-        let kind = match () {
-            () if lower.contains("ed25519") => "ed25519",
-            () if lower.contains("ecdsa") => "ecdsa",
-            // No server of today takes these.
-            () if lower.contains("dsa_") || lower.contains("dss") || lower.ends_with("ssh_host_key") => {
-                continue;
+    let mut files = vec![SCRIPT.to_owned()];
+    match installing.init()? {
+        Some(Init::Systemd) => {
+            installing.file(UNIT, &unit(&wanted), 0o644)?;
+            installing.link(WANTED, "../replicator-host-keys.service")?;
+            files.extend([WANTED, UNIT].map(str::to_owned));
+        }
+        Some(Init::OpenRc) => {
+            let text = match installing.has_any(&OPENRC[..2])? {
+                true => OPENRC_TEXT.to_owned(),
+                false => OPENRC_TEXT.replace("openrc-run", "runscript"),
+            };
+            installing.file(INIT_SCRIPT, &text, 0o755)?;
+            let link = "etc/runlevels/boot/replicator-host-keys";
+            installing.link(link, "/etc/init.d/replicator-host-keys")?;
+            files.extend([link, INIT_SCRIPT].map(str::to_owned));
+        }
+        Some(Init::Procd) => {
+            installing.file(INIT_SCRIPT, INIT_SCRIPT_TEXT, 0o755)?;
+            let link = "etc/rc.d/S11replicator-host-keys";
+            installing.link(link, "../init.d/replicator-host-keys")?;
+            files.extend([link, INIT_SCRIPT].map(str::to_owned));
+        }
+        Some(Init::Busybox) => {
+            // As in Buildroot: everything called S* is started in order.
+            let script = "etc/init.d/S30replicator-host-keys";
+            installing.file(script, INIT_SCRIPT_TEXT, 0o755)?;
+            files.push(script.to_owned());
+        }
+        Some(Init::SystemV) => {
+            installing.file(INIT_SCRIPT, INIT_SCRIPT_TEXT, 0o755)?;
+            files.push(INIT_SCRIPT.to_owned());
+            // Last of what comes before the run levels, when all file systems are mounted; first in each of these.
+            for (level, order) in
+                [("rcS.d", "S99"), ("rc2.d", "S00"), ("rc3.d", "S00"), ("rc4.d", "S00"), ("rc5.d", "S00")]
+            {
+                if installing.has(&format!("etc/{level}"))? {
+                    let link = format!("etc/{level}/{order}replicator-host-keys");
+                    installing.link(&link, "../init.d/replicator-host-keys")?;
+                    files.push(link);
+                }
             }
-            () => "rsa",
-        };
-        let path = quoted(&format!("/{name}"));
-        text.push_str(&match lower.contains("dropbear") {
-            true => format!("[ -s {path} ] || dropbearkey -t {kind} -f {path} >/dev/null\n"),
-            false => format!("[ -s {path} ] || ssh-keygen -q -t {kind} -N '' -f {path} </dev/null\n"),
-        });
+        }
+        None => {
+            let detail = "no init system is known here that could start what makes the keys".to_owned();
+            return Err(Error::Sanitise { rule: "host_keys = \"first-boot\"".to_owned(), detail });
+        }
     }
-    if !keys.iter().any(|key| key.named.to_string().contains("dropbear")) {
-        text.push_str("if command -v ssh-keygen >/dev/null; then ssh-keygen -A; fi\n");
-    }
-    let files: Vec<String> = files.iter().map(|file| quoted(&format!("/{file}"))).collect();
-    text.push_str(&format!("rm -f {} || true\n", files.join(" ")));
-    text
+    installing.file(SCRIPT, &script(&wanted, &files), 0o755)
 }
 
-/// The text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+/// The unit; where a key lies on a file system of its own, that is mounted first.
+fn unit(wanted: &[Wanted]) -> String {
+    let is_plain = |directory: &&str| {
+        directory.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
+    };
+    let directories: BTreeSet<&str> = wanted.iter().filter_map(Wanted::directory).filter(is_plain).collect();
+    let mut text = UNIT_START.to_owned();
+    for directory in directories {
+        text.push_str(&format!("RequiresMountsFor=/{directory}\n"));
+    }
+    text + UNIT_END
 }
 
 struct Installing<'a> {
@@ -138,6 +180,54 @@ struct Installing<'a> {
 }
 
 impl Installing<'_> {
+    /// What starts the system.
+    fn init(&self) -> Result<Option<Init>> {
+        let has_systemd = self.has_any(&SYSTEMD)?;
+        if has_systemd && self.starts_systemd()? {
+            return Ok(Some(Init::Systemd));
+        }
+        let has_run_levels = self.has("etc/rcS.d")? || self.has("etc/rc2.d")?;
+        Ok(if self.has_any(&OPENRC)? {
+            Some(Init::OpenRc)
+        } else if self.has("etc/rc.d")? && self.has("sbin/procd")? {
+            Some(Init::Procd)
+        } else if has_run_levels {
+            Some(Init::SystemV)
+        } else if self.starts_all_of_init_d()? {
+            Some(Init::Busybox)
+        } else {
+            has_systemd.then_some(Init::Systemd)
+        })
+    }
+
+    /// Whether `/sbin/init` is systemd, a script that ends in it, or nothing: the kernel is told by name then.
+    fn starts_systemd(&self) -> Result<bool> {
+        let init = RelativePath::parse("sbin/init")
+            .map_err(|error| Error::Internal { detail: format!("sbin/init: {error}") })?;
+        let Some(found) = rootfs::resolve(self.operation, self.volume, &init)? else { return Ok(true) };
+        if found.file_name() == Some(b"systemd") {
+            return Ok(true);
+        }
+        let text = host_keys::text_of(self.operation, self.volume, &found)?;
+        Ok(text.is_some_and(|text| text.starts_with("#!") && text.contains("systemd")))
+    }
+
+    /// Whether there is an `rcS` that runs every `S*` in `/etc/init.d`.
+    fn starts_all_of_init_d(&self) -> Result<bool> {
+        let Some(path) = self.resolved("etc/init.d/rcS")? else { return Ok(false) };
+        let text = host_keys::text_of(self.operation, self.volume, &path)?;
+        Ok(text.is_some_and(|text| ["S??", "S*", "S?", "S["].iter().any(|glob| text.contains(glob))))
+    }
+
+    fn has_any(&self, paths: &[&str]) -> Result<bool> {
+        for path in paths {
+            if self.has(path)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn has(&self, path: &str) -> Result<bool> {
         let Some(path) = self.resolved(path)? else { return Ok(false) };
         Ok(work::kind_of(self.operation, self.volume, &path)?.is_some())
@@ -193,27 +283,16 @@ impl Installing<'_> {
 mod tests {
     use super::*;
 
-    fn key(path: &str) -> HostKey {
-        let path = RelativePath::parse(path).unwrap();
-        HostKey { named: path.clone(), path }
-    }
-
     #[test]
-    fn the_script_makes_each_key_and_removes_itself() {
-        let keys =
-            [key("etc/ssh/ssh_host_rsa_key"), key("data/it's_ed25519"), key("etc/ssh/ssh_host_dsa_key")];
-        let text = script(&keys, &["etc/replicator-host-keys".to_owned()]);
-        assert_eq!(
-            text.lines().skip(2).collect::<Vec<_>>(),
-            [
-                "set -e",
-                "[ -s '/etc/ssh/ssh_host_rsa_key' ] || ssh-keygen -q -t rsa -N '' -f '/etc/ssh/ssh_host_rsa_key' </dev/null",
-                r"[ -s '/data/it'\''s_ed25519' ] || ssh-keygen -q -t ed25519 -N '' -f '/data/it'\''s_ed25519' </dev/null",
-                "if command -v ssh-keygen >/dev/null; then ssh-keygen -A; fi",
-                "rm -f '/etc/replicator-host-keys' || true",
-            ]
-        );
-        let dropbear = script(&[key("var/lib/dropbear/dropbear_ecdsa_host_key")], &[]);
-        assert!(dropbear.contains("dropbearkey -t ecdsa -f '/var/lib/dropbear/dropbear_ecdsa_host_key'"));
+    fn the_unit_waits_for_the_file_systems_of_the_keys() {
+        let wanted: Vec<Wanted> = ["etc/ssh/ssh_host_rsa_key", "data/ssh/a", "data/ssh/b", "od d/key"]
+            .iter()
+            .filter_map(|path| Wanted::of(path, &[]))
+            .collect();
+        let text = unit(&wanted);
+        let mounts: Vec<&str> = text.lines().filter(|line| line.starts_with("RequiresMountsFor")).collect();
+        assert_eq!(mounts, ["RequiresMountsFor=/data/ssh", "RequiresMountsFor=/etc/ssh"]);
+        assert!(text.find("[Unit]") < text.find("RequiresMountsFor"));
+        assert!(text.find("RequiresMountsFor") < text.find("[Service]"));
     }
 }

@@ -6,10 +6,11 @@
 
 use super::super::rootfs::resolve;
 use super::super::{tree, work};
+use super::first_boot_script::START_LEN_BYTES;
 use crate::drive_file::read_small;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume};
 use std::collections::BTreeSet;
 
 /// Where servers keep their keys by default, as directory and start and end of the name.
@@ -221,12 +222,26 @@ fn paths_in(text: &str, only_host_keys: bool) -> Vec<RelativePath> {
         if only_host_keys && !is_host_key {
             continue;
         }
+        if is_host_key {
+            found.extend(host_key_of(line.get(7..).unwrap_or_default()));
+            continue;
+        }
         let words = line.split(|character: char| character.is_whitespace() || "\"'=,;".contains(character));
         let paths = words.map(|word| word.trim_start_matches(['-', '+', '@', '!', ':']));
         let paths = paths.filter(|word| word.len() > 1 && word.starts_with('/'));
         found.extend(paths.filter_map(|word| RelativePath::parse(word.trim_start_matches('/')).ok()));
     }
     found
+}
+
+/// The path behind the word `HostKey`: one word, or anything between quotes.
+fn host_key_of(rest: &str) -> Option<RelativePath> {
+    let value = rest.trim_start_matches(|character: char| character.is_whitespace() || character == '=');
+    let path = match value.chars().next()? {
+        quote @ ('"' | '\'') => value.get(1..)?.split(quote).next()?,
+        _ => value.split_whitespace().next()?,
+    };
+    RelativePath::parse(path.strip_prefix('/')?.trim_start_matches('/')).ok()
 }
 
 fn parse(path: &str) -> Result<RelativePath> {
@@ -263,8 +278,23 @@ fn listed(operation: &Operation<'_>, volume: &dyn Volume, directory: &str) -> Re
     Ok(found.into_iter().map(|(path, _)| path).collect())
 }
 
+/// The first bytes of a key.
+pub(super) fn start_of(operation: &Operation<'_>, volume: &dyn Volume, key: &HostKey) -> Result<Vec<u8>> {
+    let mut start = vec![0; START_LEN_BYTES];
+    let read = operation.retry(|| {
+        let mut file = volume.open(&key.path)?;
+        hal::io::read_file(&mut *file, 0, &mut start)
+    });
+    start.truncate(read.map_err(Error::hal(format!("reading /{}", key.path)))?);
+    Ok(start)
+}
+
 /// The text of a small regular file, links followed; `None` if it is none.
-fn text_of(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<Option<String>> {
+pub(super) fn text_of(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    path: &RelativePath,
+) -> Result<Option<String>> {
     let Some(path) = resolve(operation, volume, path)? else { return Ok(None) };
     if work::kind_of(operation, volume, &path)? != Some(FileKind::File) {
         return Ok(None);
@@ -287,6 +317,9 @@ mod tests {
         let sshd =
             "# HostKey /etc/ssh/no\nHostKey /data/ssh/rsa\n hostkey=\"/data/ssh/ed\"\nBanner /etc/issue\n";
         assert_eq!(paths(sshd, true), ["data/ssh/rsa", "data/ssh/ed"]);
+        let odd =
+            "HostKey \"/data/the host's key\" # of\nHostKeyAgent /run/agent\nHostKey none\nHostKey '/a b'";
+        assert_eq!(paths(odd, true), ["data/the host's key", "a b"]);
         let dropbear = "DROPBEAR_RSAKEY_DIR=\"/var/lib/dropbear\"\nDROPBEAR_EXTRA_ARGS=\"-r /data/key\"\n";
         assert_eq!(paths(dropbear, false), ["var/lib/dropbear", "data/key"]);
         assert_eq!(paths("ExecStartPre=-/usr/lib/x/make-keys --all", false), ["usr/lib/x/make-keys"]);

@@ -196,33 +196,51 @@ fn what_makes_host_keys_at_boot_is_recognised() {
 
 #[test]
 fn a_script_for_the_first_boot_is_added_for_every_init_system() {
-    let inits: [(&str, &str); 5] = [
+    const SYSTEMD: &str = "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service";
+    // What the system has, and what starts the script.
+    let inits: [(&[(&str, &str)], &str); 9] = [
+        (&[("usr/lib/systemd/systemd", "x")], SYSTEMD),
+        (&[("lib/systemd/systemd", "x"), ("sbin/init", "#!/bin/sh\nexec /lib/systemd/systemd\n")], SYSTEMD),
+        (&[("sbin/openrc-run", "x")], "etc/runlevels/boot/replicator-host-keys"),
+        (&[("sbin/procd", "x"), ("etc/rc.d/S95done", "x")], "etc/rc.d/S11replicator-host-keys"),
         (
-            "usr/lib/systemd/systemd",
-            "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service",
+            &[("etc/init.d/rcS", "for i in /etc/init.d/S??* ;do $i start; done\n")],
+            "etc/init.d/S30replicator-host-keys",
         ),
-        ("sbin/openrc-run", "etc/runlevels/boot/replicator-host-keys"),
-        ("etc/init.d/rcS", "etc/init.d/S30replicator-host-keys"),
-        ("etc/rcS.d/README", "etc/rcS.d/S01replicator-host-keys"),
-        ("etc/rc2.d/README", "etc/rc2.d/S01replicator-host-keys"),
+        (&[("etc/rcS.d/README", "x")], "etc/rcS.d/S99replicator-host-keys"),
+        (&[("etc/rc2.d/README", "x")], "etc/rc2.d/S00replicator-host-keys"),
+        // Systemd is there, for its tools, and something else is started.
+        (
+            &[("lib/systemd/systemd", "x"), ("sbin/init", "ELF"), ("etc/rc2.d/README", "x")],
+            "etc/rc2.d/S00replicator-host-keys",
+        ),
+        (&[("lib/systemd/systemd", "x"), ("etc/rc2.d/README", "x")], SYSTEMD),
     ];
-    for (init, started) in inits {
+    for (files, started) in inits {
         let (bench, tree) = with_host_keys(HostKeys::FirstBoot);
-        fs::create_dir_all(tree.join(init).parent().unwrap()).unwrap();
-        fs::write(tree.join(init), "x").unwrap();
+        for (file, text) in files {
+            fs::create_dir_all(tree.join(file).parent().unwrap()).unwrap();
+            fs::write(tree.join(file), text).unwrap();
+        }
         let notes = notes(&capture(&bench));
         assert!(notes.contains(&"ssh host keys are made at the first boot".to_owned()), "{notes:?}");
-        assert!(tree.join(started).symlink_metadata().is_ok(), "{init}");
+        assert!(tree.join(started).symlink_metadata().is_ok(), "{files:?}");
         let script = fs::read_to_string(tree.join("etc/replicator-host-keys")).unwrap();
         for key in
             ["/etc/ssh/ssh_host_ed25519_key", "/data/ssh/rsa", "/var/lib/dropbear/dropbear_ecdsa_host_key"]
         {
-            assert!(script.contains(&format!("-f '{key}'")), "{script}");
+            assert!(script.contains(&format!(" '{key}' || ")), "{script}");
         }
         let checked =
             std::process::Command::new("sh").arg("-n").arg(tree.join("etc/replicator-host-keys")).status();
         assert!(checked.unwrap().success());
     }
+    // An rcS that starts nothing else.
+    let (bench, tree) = with_host_keys(HostKeys::FirstBoot);
+    fs::create_dir_all(tree.join("etc/init.d")).unwrap();
+    fs::write(tree.join("etc/init.d/rcS"), "#!/bin/sh\nmount -a\n/usr/bin/app &\n").unwrap();
+    let End::Failed(error) = &capture(&bench)[0].end else { panic!() };
+    assert!(error.to_string().contains("no init system is known"), "{error}");
     let (bench, _) = with_host_keys(HostKeys::FirstBoot);
     let End::Failed(error) = &capture(&bench)[0].end else { panic!() };
     assert!(error.to_string().contains("no init system is known"), "{error}");

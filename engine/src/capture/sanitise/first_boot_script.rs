@@ -1,0 +1,212 @@
+//! The script that makes host keys at the first boot: which keys, of which kind, for which server.
+//!
+//! It runs under any POSIX shell. A key gets its name when it is whole and on the medium, so that a power cut leaves no
+//! half of one that would be taken for a key; what a cut interrupted is done again by the next boot.
+
+/// Up to here a private key shows of which kind it is.
+pub(super) const START_LEN_BYTES: usize = 512;
+/// The magic of a key in OpenSSH's own format; its public half, which begins with the kind, follows.
+const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
+
+/// Up to what makes a key.
+const SCRIPT_START: &str = "#!/bin/sh
+# Makes the SSH host keys of this unit, once. The keys of the captured unit were removed.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+failed=
+
+# make SERVER KIND FILE: makes a key that is not there.
+make() {
+    [ ! -s \"$3\" ] || return 0
+    mkdir -p \"${3%/*}\" || return 1
+    rm -f \"$3.new\" \"$3.new.pub\" || return 1
+    if [ \"$1\" = dropbear ] || ! command -v ssh-keygen >/dev/null 2>&1; then
+        dropbearkey -t \"$2\" -f \"$3.new\" >/dev/null || return 1
+    else
+        ssh-keygen -q -t \"$2\" -N '' -f \"$3.new\" </dev/null || return 1
+    fi
+    [ -s \"$3.new\" ] || return 1
+    sync
+    if [ -e \"$3.new.pub\" ]; then mv -f \"$3.new.pub\" \"$3.pub\" || return 1; fi
+    mv -f \"$3.new\" \"$3\"
+}
+
+";
+
+/// Behind the keys, before what is removed.
+const SCRIPT_END: &str = "
+if [ -n \"$failed\" ]; then
+    echo \"replicator-host-keys: cannot make$failed; the next boot tries again\" >&2
+    exit 1
+fi
+sync
+";
+
+/// A key to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// From the root, without a leading slash.
+    path: String,
+    /// As `-t` of ssh-keygen and dropbearkey takes it.
+    kind: &'static str,
+    is_dropbears: bool,
+}
+
+impl Wanted {
+    /// For the key at `path` whose content begins like this; `None` if no server of today takes such a key. The name
+    /// decides where the content does not show it.
+    pub(super) fn of(path: &str, content: &[u8]) -> Option<Self> {
+        let lower = path.to_lowercase();
+        let (is_dropbears, kind) = match of_content(content) {
+            Some((is_dropbears, kind)) => (is_dropbears, kind),
+            None => (lower.contains("dropbear"), of_name(&lower)),
+        };
+        kind.map(|kind| Self { path: path.to_owned(), kind, is_dropbears })
+    }
+
+    /// Where the key lies, without a leading slash.
+    pub(super) fn directory(&self) -> Option<&str> {
+        self.path.rsplit_once('/').map(|(directory, _)| directory)
+    }
+}
+
+/// Which kind a name says.
+fn of_name(lower: &str) -> Option<&'static str> {
+    match () {
+        () if lower.contains("ed25519") => Some("ed25519"),
+        () if lower.contains("ecdsa") => Some("ecdsa"),
+        () if lower.contains("dsa_") || lower.contains("dss") || lower == "etc/ssh/ssh_host_key" => None,
+        () => Some("rsa"),
+    }
+}
+
+/// Whether a private key is of dropbear's format, and which kind it is of; `None` if it is not known.
+fn of_content(content: &[u8]) -> Option<(bool, Option<&'static str>)> {
+    // Dropbear: the length of the kind's name, and the name.
+    if let Some(rest) = content.strip_prefix(b"\0\0\0") {
+        let (len, name) = rest.split_first()?;
+        return of_algorithm(name.get(..usize::from(*len))?).map(|kind| (true, kind));
+    }
+    let text = content.strip_prefix(b"-----BEGIN ")?;
+    for (start, kind) in [(&b"RSA "[..], Some("rsa")), (b"EC ", Some("ecdsa")), (b"DSA ", None)] {
+        if text.starts_with(start) {
+            return Some((false, kind));
+        }
+    }
+    let body = text.strip_prefix(b"OPENSSH PRIVATE KEY-----")?;
+    let bytes = from_base64(body);
+    let mut rest = bytes.strip_prefix(OPENSSH_MAGIC)?;
+    for _cipher_and_derivation in 0..3 {
+        (_, rest) = string(rest)?;
+    }
+    // A number of keys, the length of the first, and its kind.
+    let (kind, _) = string(rest.get(8..)?)?;
+    of_algorithm(kind).map(|kind| (false, kind))
+}
+
+/// A string of ssh's encoding, and what is behind it.
+fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
+}
+
+/// The kind that `-t` takes; `Some(None)` for one that no server takes any more.
+fn of_algorithm(name: &[u8]) -> Option<Option<&'static str>> {
+    match name {
+        b"ssh-ed25519" => Some(Some("ed25519")),
+        b"ssh-rsa" => Some(Some("rsa")),
+        b"ssh-dss" => Some(None),
+        _ if name.starts_with(b"ecdsa-sha2-") => Some(Some("ecdsa")),
+        _ => None,
+    }
+}
+
+/// As far as the text is base64; line ends are passed over.
+fn from_base64(text: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for letter in text {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            b'\n' | b'\r' => continue,
+            _ => break,
+        };
+        bits = (bits << 6) | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            // The eight bits that are whole.
+            bytes.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    bytes
+}
+
+/// The script that makes `keys` and then removes `files`, its own among them.
+pub(super) fn script(keys: &[Wanted], files: &[String]) -> String {
+    let mut text = SCRIPT_START.to_owned();
+    for key in keys {
+        let server = if key.is_dropbears { "dropbear" } else { "openssh" };
+        let path = quoted(&format!("/{}", key.path));
+        text.push_str(&format!("make {server} {} {path} || failed=\"$failed \"{path}\n", key.kind));
+    }
+    text.push_str(SCRIPT_END);
+    let files: Vec<String> = files.iter().map(|file| quoted(&format!("/{file}"))).collect();
+    text.push_str(&format!("rm -f {}\n", files.join(" ")));
+    text
+}
+
+/// The text as one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(path: &str, content: &[u8]) -> Option<(bool, &'static str)> {
+        Wanted::of(path, content).map(|wanted| (wanted.is_dropbears, wanted.kind))
+    }
+
+    #[test]
+    fn the_content_says_the_kind_and_the_name_if_it_does_not() {
+        assert_eq!(wanted("etc/ssh/ssh_host_ed25519_key", b"?"), Some((false, "ed25519")));
+        assert_eq!(wanted("etc/dropbear/dropbear_ecdsa_host_key", &[]), Some((true, "ecdsa")));
+        assert_eq!(wanted("etc/dropbear/dropbear_dss_host_key", &[]), None);
+        assert_eq!(wanted("etc/ssh/ssh_host_dsa_key", &[]), None);
+        assert_eq!(wanted("etc/ssh/ssh_host_key", &[]), None);
+        assert_eq!(wanted("data/ssh_host_key", &[]), Some((false, "rsa")));
+        assert_eq!(wanted("data/key", b"\0\0\0\x0bssh-ed25519\0\0\0@"), Some((true, "ed25519")));
+        assert_eq!(wanted("data/key", b"\0\0\0\x13ecdsa-sha2-nistp256"), Some((true, "ecdsa")));
+        assert_eq!(wanted("data/dropbear", b"-----BEGIN EC PRIVATE KEY-----\n"), Some((false, "ecdsa")));
+        assert_eq!(wanted("etc/ssh/ssh_host_rsa_key", b"-----BEGIN DSA PRIVATE KEY-----"), None);
+        let openssh = b"-----BEGIN OPENSSH PRIVATE KEY-----\n\
+            b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZWQyNTUxOQAAACA";
+        assert_eq!(wanted("data/key", openssh), Some((false, "ed25519")));
+        for cut in 0..openssh.len() {
+            assert!(matches!(wanted("data/key", &openssh[..cut]), Some((false, "rsa" | "ed25519"))));
+        }
+    }
+
+    #[test]
+    fn the_script_makes_each_key_and_then_removes_itself() {
+        let keys: Vec<Wanted> = ["etc/ssh/ssh_host_rsa_key", "data/it's_ed25519", "etc/ssh/ssh_host_dsa_key"]
+            .iter()
+            .filter_map(|path| Wanted::of(path, &[]))
+            .collect();
+        let text = script(&keys, &["etc/replicator-host-keys".to_owned()]);
+        let made: Vec<&str> = text.lines().filter(|line| line.starts_with("make ")).collect();
+        assert_eq!(
+            made,
+            [
+                "make openssh rsa '/etc/ssh/ssh_host_rsa_key' || failed=\"$failed \"'/etc/ssh/ssh_host_rsa_key'",
+                r#"make openssh ed25519 '/data/it'\''s_ed25519' || failed="$failed "'/data/it'\''s_ed25519'"#,
+            ]
+        );
+        assert_eq!(text.lines().last(), Some("rm -f '/etc/replicator-host-keys'"));
+    }
+}

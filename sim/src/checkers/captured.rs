@@ -64,7 +64,10 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String>
     };
     // A table that cannot be believed does not say that there is one partition only.
     let is_damaged = evidence.scenario.media.get(&image.medium).is_some_and(|spec| {
-        matches!(spec.table, Some(TableDamage::Overlapping | TableDamage::PastEnd | TableDamage::ProtectiveOnly))
+        matches!(
+            spec.table,
+            Some(TableDamage::Overlapping | TableDamage::PastEnd | TableDamage::ProtectiveOnly)
+        )
     });
     // What is encrypted by its file system is no tarball's to hold.
     let is_tree = is_single_rootfs && !needs_its_gap && !is_damaged && !parts.iter().any(holds_encrypted);

@@ -81,10 +81,10 @@ mutants! {
     NoCheckOfTheFile "no-check-of-the-file" "S9";
     /// A disk image may be any file.
     AnyFileIsWritten "any-file-is-written" "S9";
-    /// The start of a disk image is written first.
-    StartFirst "start-first" "S10";
     /// An image is written to the medium that it was captured from.
     GoldenIsOverwritten "golden-is-overwritten" "S9";
+    /// The start of a disk image is written first.
+    StartFirst "start-first" "S10";
     /// An image may end before its partitions do.
     CutImagesAreWritten "cut-images-are-written" "S11";
     /// The last part of a medium is not packed.

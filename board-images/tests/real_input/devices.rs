@@ -146,6 +146,12 @@ impl Mount {
         Self::with_options(device, path, "ro,noload")
     }
 
+    /// The same for a file system that may have no journal: the kernel's driver for ext2 does not know the option.
+    #[track_caller]
+    pub(crate) fn without_journal(device: &Path, path: &Path) -> Self {
+        Self::with_options(device, path, "ro")
+    }
+
     #[track_caller]
     fn with_options(device: &Path, path: &Path, options: &str) -> Self {
         std::fs::create_dir_all(path).unwrap();

@@ -13,6 +13,7 @@ mod archives;
 mod clone;
 mod devices;
 mod dialects;
+mod encrypted;
 mod failures;
 mod flags;
 mod foreign;
@@ -21,6 +22,9 @@ mod host_keys;
 mod images;
 mod images_inside;
 mod looked_into;
+mod measured;
+mod mke2fs_conf;
+mod no_rootfs;
 mod overlays;
 mod remains;
 mod replicator;
@@ -30,6 +34,8 @@ mod secrets;
 // Some of it serves the real-crash test only.
 #[allow(dead_code)]
 mod stage;
+mod tar_times;
 mod tools;
 mod tree;
+mod workshop;
 mod zoo;

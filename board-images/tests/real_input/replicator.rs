@@ -84,6 +84,20 @@ impl Board<'_> {
         run
     }
 
+    /// The same where `conf` is the host's mke2fs.conf(5), and named by the environment too.
+    #[track_caller]
+    pub(crate) fn run_with_mke2fs_conf(&self, profile: &str, conf: &Path) -> Run {
+        let inner = self.command_as(profile, "run");
+        let mut outer = Command::new("unshare");
+        outer.args(["-m", "--propagation", "private", "bash", "-ec"]);
+        outer.arg("mount --bind \"$0\" /etc/mke2fs.conf; exec \"$@\"").arg(conf);
+        outer.arg(inner.get_program()).args(inner.get_args());
+        outer.env("MKE2FS_CONFIG", conf).stdin(Stdio::null());
+        let run = self.finish(outer);
+        self.assert_nothing_left();
+        run
+    }
+
     #[track_caller]
     fn finish(&self, mut command: Command) -> Run {
         let report = self.stage.path("report.json");

@@ -25,6 +25,11 @@ impl<'a> DriveFile<'a> {
         Ok(Self { operation, file, len_bytes })
     }
 
+    /// Only its first `len_bytes`.
+    pub fn up_to(self, len_bytes: u64) -> Self {
+        Self { len_bytes: self.len_bytes.min(len_bytes), ..self }
+    }
+
     /// Closes the file.
     ///
     /// # Errors
@@ -41,7 +46,9 @@ impl ReadAt for DriveFile<'_> {
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let file = &mut self.file;
-        Ok(self.operation.retry(|| file.read_at(offset_bytes, buffer))?)
+        let left = self.len_bytes.saturating_sub(offset_bytes);
+        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        Ok(self.operation.retry(|| file.read_at(offset_bytes, &mut buffer[..len]))?)
     }
 }
 

@@ -355,6 +355,9 @@ impl Error {
                 hal::ErrorKind::ToolFailed | hal::ErrorKind::Unsupported => "see the log of the operation",
                 _ => "see the log of the operation, then boot again",
             },
+            Self::Format { source: FormatError::TrailingData { format, .. }, .. } if *format != "tar" => {
+                "if what follows is no part of the image, cut it off (`truncate -s <that byte> <file>`), or copy the image again"
+            }
             Self::Format { .. } => "make or copy the image again; check it with its own tool on a PC",
             Self::Verify { part, .. } => part.advice(),
             Self::Digest { .. } => "copy the image and its sidecar to the drive again",

@@ -44,12 +44,35 @@ fn metadata_of_openwrt_is_passed_over_and_reported() {
         [&image],
     );
     let metadata = "printf '\\0\\0\\0\\0\\0\\0\\0\\0{ \"metadata_version\": \"1.1\" }\\nFWx0\\1\\2\\3\\4\\1\\0\\0\\0\\0\\0\\0\\071'";
-    bench.pack("sdimage.dd.gz", &format!("gzip -c \"$1\" > \"$2\" && {metadata} >> \"$2\""), &[&image]);
+    for (name, packer) in [
+        ("sdimage.dd.gz", "gzip -c"),
+        ("sdimage.img.xz", "xz -c -0"),
+        ("sdimage.dd.bz2", "bzip2 -c"),
+        ("sdimage.dd.zst", "zstd -q -c"),
+        ("sdimage.img", "cat"),
+    ] {
+        // The digest is that of the file as it was downloaded.
+        let line = format!(
+            "{packer} \"$1\" > \"$2\" && {metadata} >> \"$2\" && cd \"${{2%/*}}\" && sha256sum {name} > {name}.sha256"
+        );
+        bench.pack(name, &line, &[&image]);
+        let run = bench.board().run();
+        run.assert_success();
+        assert!(run.console.contains("OpenWrt's metadata"), "{packer}: {}", run.console);
+        bench.medium.flush();
+        shell("cmp -n 16777216 \"$1\" \"$2\"", [&image, &bench.medium.file]);
+    }
+    // A medium that has room for the image alone.
+    let exact = Bench::with_medium(&stage, 16 << 20);
+    exact.pack("sdimage.img", &format!("cat \"$1\" > \"$2\" && {metadata} >> \"$2\""), &[&image]);
+    exact.board().run().assert_success();
+    exact.medium.flush();
+    shell("cmp \"$1\" \"$2\"", [&image, &exact.medium.file]);
+    // What nobody knows is named, with where it begins.
+    bench.pack("sdimage.dd.xz", "xz -c -0 \"$1\" > \"$2\" && printf unknown >> \"$2\"", &[&image]);
     let run = bench.board().run();
-    run.assert_success();
-    assert!(run.console.contains("passed over OpenWrt's metadata"), "{}", run.console);
-    bench.medium.flush();
-    shell("cmp -n 16777216 \"$1\" \"$2\"", [&image, &bench.medium.file]);
+    run.assert_failure("F-TRAILING");
+    assert!(run.console.contains("truncate -s"), "{}", run.console);
     // With one byte of the compressed data missing the image is cut off, whatever follows.
     bench.pack(
         "sdimage.dd.gz",

@@ -1,6 +1,6 @@
 //! Bzip2: streams one after another, with the check of each block and of each stream verified.
 //!
-//! Anything after the last stream is an error. A file cut off exactly between two streams cannot be told from a
+//! Anything after the last stream is an error, but for known metadata. A file cut off exactly between two streams cannot be told from a
 //! whole one.
 
 use ::bzip2::{Decompress, Error, Status};
@@ -20,18 +20,25 @@ pub(super) struct Bzip2Decoder {
     offset_bytes: u64,
     stream_bytes: u64,
     first: bool,
+    /// Where known metadata may begin.
+    metadata_bytes: Vec<u64>,
 }
 
 enum State {
-    Header { seen: usize },
+    Header {
+        seen: usize,
+    },
     Stream(Decompress),
     Between,
+    /// Metadata after the last stream.
+    Metadata,
 }
 
 impl Bzip2Decoder {
-    pub(super) fn new(memory_bytes: u64) -> Self {
+    /// After the end of a stream, what begins at one of `metadata_bytes` is passed over, up to the end of the file.
+    pub(super) fn new(memory_bytes: u64, metadata_bytes: Vec<u64>) -> Self {
         let state = State::Header { seen: 0 };
-        Self { state, memory_bytes, offset_bytes: 0, stream_bytes: 0, first: true }
+        Self { state, memory_bytes, offset_bytes: 0, stream_bytes: 0, first: true, metadata_bytes }
     }
 
     fn damaged(&self, detail: &str) -> FormatError {
@@ -108,7 +115,12 @@ impl PushDecoder for Bzip2Decoder {
             State::Stream(_) => self.stream(input, output)?,
             _ if input.is_empty() => Step::default(),
             State::Header { seen } => Step { consumed: self.header(seen, input)?, produced: 0 },
+            State::Between if self.metadata_bytes.contains(&self.offset_bytes) => {
+                self.state = State::Metadata;
+                Step { consumed: input.len(), produced: 0 }
+            }
             State::Between => Step { consumed: self.header(0, input)?, produced: 0 },
+            State::Metadata => Step { consumed: input.len(), produced: 0 },
         };
         self.offset_bytes += step.consumed as u64;
         Ok(step)
@@ -116,7 +128,7 @@ impl PushDecoder for Bzip2Decoder {
 
     fn end(&mut self) -> Result<(), FormatError> {
         let detail = match self.state {
-            State::Between => return Ok(()),
+            State::Between | State::Metadata => return Ok(()),
             State::Header { seen: 0 } => "the file is empty".to_owned(),
             State::Header { .. } => "it ends in a stream header".to_owned(),
             State::Stream(_) => "it ends within a stream".to_owned(),

@@ -4,7 +4,7 @@
 //! [`super::sniff`]), hashing, progress.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use replicator_hal::Compute;
 
@@ -108,7 +108,7 @@ pub fn decoder<'a>(
     let push: Box<dyn PushDecoder> = match compression {
         Compression::None => return Ok(Box::new(Feed::new(input))),
         Compression::Xz => return xz_decoder(input, compute, limits),
-        Compression::Bzip2 => Box::new(Bzip2Decoder::new(limits.memory_bytes)),
+        Compression::Bzip2 => Box::new(Bzip2Decoder::new(limits.memory_bytes, fwtool::starts(input)?)),
         Compression::Gzip => Box::new(GzipDecoder::new(fwtool::starts(input)?)),
         Compression::Zstd => Box::new(ZstdDecoder::new(limits.memory_bytes)?),
     };
@@ -184,17 +184,70 @@ impl ReadAt for Plain<'_> {
     }
 }
 
-/// What of the file its decoder passes over at the end, in words; `None` for nothing. Only known metadata is passed over,
-/// and only if the compressed data is whole without it, which decoding shows.
+/// What the builder of an image put behind its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// In words.
+    pub what: &'static str,
+    /// Where it begins in the file; `None` where only decoding tells, and the decoder passes it over.
+    pub start_bytes: Option<u64>,
+}
+
+/// Finds metadata behind the data of a file; `None` if there is none, or none that is known.
+///
+/// Of xz and zstd files the data is whole without it, by its own structure; gzip and bzip2 data is found to be when it is
+/// decoded. An uncompressed file cannot tell its own end: there, metadata begins with a sector.
 ///
 /// # Errors
 /// Those of the input.
-pub fn passed_over(
+pub fn metadata(
     compression: Compression,
     input: &mut (dyn ReadAt + Send),
-) -> Result<Option<&'static str>, FormatError> {
-    let has_metadata = compression == Compression::Gzip && !fwtool::starts(input)?.is_empty();
-    Ok(has_metadata.then_some("passed over OpenWrt's metadata behind the compressed data"))
+    limits: Limits,
+) -> Result<Option<Metadata>, FormatError> {
+    let starts = fwtool::starts(input)?;
+    let what = "OpenWrt's metadata";
+    let start_bytes = match compression {
+        _ if starts.is_empty() => return Ok(None),
+        Compression::Gzip | Compression::Bzip2 => None,
+        Compression::None => {
+            starts.iter().copied().filter(|start| *start > 0 && start % 512 == 0).next_back()
+        }
+        Compression::Xz | Compression::Zstd => {
+            let mut found = None;
+            for start in starts {
+                let mut front = Front { input: &mut *input, len_bytes: start };
+                match decoded_len(compression, &mut front, limits) {
+                    Ok(_) => found = Some(start),
+                    Err(FormatError::Io(error)) if error.kind() != ErrorKind::UnexpectedEof => {
+                        return Err(FormatError::Io(error));
+                    }
+                    Err(_) => {}
+                }
+            }
+            found
+        }
+    };
+    let is_known = start_bytes.is_some() || matches!(compression, Compression::Gzip | Compression::Bzip2);
+    Ok(is_known.then_some(Metadata { what, start_bytes }))
+}
+
+/// The first bytes of a file.
+struct Front<'a> {
+    input: &'a mut (dyn ReadAt + Send),
+    len_bytes: u64,
+}
+
+impl ReadAt for Front<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.len_bytes.saturating_sub(offset_bytes);
+        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.input.read_at(offset_bytes, &mut buffer[..len])
+    }
 }
 
 /// What the file says of its decoded length, after checking all of its structure that can be checked without decoding.

@@ -13,8 +13,8 @@ const MAGIC: &[u8; 4] = b"FWx0";
 const TRAILER_LEN: usize = 16;
 /// A header, and what JSON begins with.
 const METADATA_START: &[u8; 9] = b"\0\0\0\0\0\0\0\0{";
-/// What a member of gzip data begins with.
-const GZIP: &[u8; 3] = b"\x1f\x8b\x08";
+/// What a member of gzip data or a stream of bzip2 data begins with.
+const MORE_DATA: [&[u8]; 2] = [b"\x1f\x8b\x08", b"BZh"];
 /// Metadata and signatures take a few hundred bytes, certificates a few thousand.
 const LEN_MAX: u64 = 64 << 10;
 
@@ -48,8 +48,9 @@ fn starts_in(window: &[u8]) -> Vec<usize> {
     let metadata =
         window.windows(METADATA_START.len()).enumerate().filter(|(_, bytes)| bytes == METADATA_START);
     starts.extend(metadata.map(|(at, _)| at));
-    // Another member of gzip data is never passed over.
-    starts.retain(|at| !window[*at..].windows(GZIP.len()).any(|bytes| bytes == GZIP));
+    // Another member or stream of data is never passed over.
+    let has = |bytes: &[u8], magic: &[u8]| bytes.windows(magic.len()).any(|found| found == magic);
+    starts.retain(|at| !MORE_DATA.iter().any(|magic| has(&window[*at..], magic)));
     starts.sort_unstable();
     starts
 }

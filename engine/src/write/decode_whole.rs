@@ -20,8 +20,8 @@ pub(super) struct Watch {
     limit_bytes: u64,
     /// Behind this, everything has to be zeros, ...
     room_bytes: u64,
-    /// ... but for this.
-    spared: Range<u64>,
+    /// ... but for these.
+    spared: Vec<Range<u64>>,
     places: Places,
     tail: Vec<u8>,
     len_bytes: u64,
@@ -43,7 +43,7 @@ impl Watch {
         Self {
             limit_bytes,
             room_bytes: u64::MAX,
-            spared: 0..0,
+            spared: Vec::new(),
             places: Places::default(),
             tail: Vec::new(),
             len_bytes: 0,
@@ -51,7 +51,7 @@ impl Watch {
     }
 
     /// What lies behind `room_bytes` must be zeros, but for `spared`.
-    pub(super) fn room(self, room_bytes: u64, spared: Range<u64>) -> Self {
+    pub(super) fn room(self, room_bytes: u64, spared: Vec<Range<u64>>) -> Self {
         Self { room_bytes, spared, ..self }
     }
 
@@ -97,7 +97,7 @@ pub(super) fn first_data(
     chunk: &[u8],
     start_bytes: u64,
     room_bytes: u64,
-    spared: &Range<u64>,
+    spared: &[Range<u64>],
 ) -> Option<u64> {
     let end_bytes = start_bytes + chunk.len() as u64;
     if end_bytes <= room_bytes {
@@ -106,7 +106,10 @@ pub(super) fn first_data(
     // Less than the chunk's length.
     let skipped = room_bytes.saturating_sub(start_bytes) as usize;
     let behind = (start_bytes + skipped as u64..).zip(&chunk[skipped..]);
-    behind.filter(|(_, byte)| **byte != 0).map(|(at, _)| at).find(|at| !spared.contains(at))
+    behind
+        .filter(|(_, byte)| **byte != 0)
+        .map(|(at, _)| at)
+        .find(|at| !spared.iter().any(|range| range.contains(at)))
 }
 
 /// Decodes everything, for the length, the sidecars and what `watch` asks for.

@@ -37,8 +37,8 @@ pub struct DiskFacts {
     pub(super) len_bytes: u64,
     /// What is written otherwise than it is in the image, in this order.
     pub(super) patches: Vec<Patch>,
-    /// The part of what the medium has no room for that is not zeros: the second copy of a GPT.
-    pub(super) spared: Range<u64>,
+    /// The parts of what the medium has no room for that are not zeros: the second copy of a GPT, a builder's metadata.
+    pub(super) spared: Vec<Range<u64>>,
     /// What is to be looked at while the image is written, because it could not be seen before.
     pub(super) unseen: Option<Places>,
 }
@@ -186,7 +186,7 @@ impl Look<'_> {
         match self.announced_bytes {
             Some(len_bytes) if len_bytes > room && !may_be_longer => return too_long(len_bytes),
             Some(len_bytes) if is_plain => {
-                self.check_plain_end(len_bytes, &spared(shown))?;
+                self.check_plain_end(len_bytes, &self.spared(shown))?;
                 let seen = self.look_inside(len_bytes, places)?;
                 return Ok(Parts { head, seen, is_plain });
             }
@@ -198,9 +198,20 @@ impl Look<'_> {
         }
         let limit = if may_be_longer { room.saturating_mul(LONGEST_TIMES) } else { room };
         let limit = self.announced_bytes.map_or(limit, |len_bytes| limit.max(len_bytes));
-        let watch = Watch::new(limit).room(room, spared(shown)).places(places);
+        let watch = Watch::new(limit).room(room, self.spared(shown)).places(places);
         let seen = decode_whole(self.operation, self.drive, self.image, watch, self.announced_bytes)?;
         Ok(Parts { head, seen, is_plain })
+    }
+
+    /// Where data may be that a smaller medium needs no room for: the second copy of a GPT is made anew, metadata of the
+    /// image's builder is for others.
+    fn spared(&self, shown: &Shown) -> Vec<Range<u64>> {
+        let backup = match shown {
+            Shown::Table(Extent { backup, .. }) => backup.clone(),
+            _ => None,
+        };
+        let metadata = self.image.metadata_bytes.map(|start| start..u64::MAX);
+        backup.into_iter().chain(metadata).collect()
     }
 
     /// What is to be looked at inside of the partitions.
@@ -261,7 +272,7 @@ impl Look<'_> {
     }
 
     /// Whether what an image that is not compressed has behind the medium's end is nothing.
-    fn check_plain_end(&self, len_bytes: u64, spared: &Range<u64>) -> Result<()> {
+    fn check_plain_end(&self, len_bytes: u64, spared: &[Range<u64>]) -> Result<()> {
         let mut file = self.image.open(self.operation, self.drive)?;
         let mut at = self.device.len_bytes;
         if at < len_bytes {
@@ -309,7 +320,7 @@ impl Look<'_> {
         let places = &parts.seen.places;
         // All of it is looked at again: a chain of partitions is followed from its start.
         let unseen = (!places.is_complete()).then(|| self.places(shown));
-        let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: spared(shown), unseen };
+        let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: self.spared(shown), unseen };
         match shown {
             Shown::FileSystem(found) => {
                 notes.push(format!("the image is one {} file system without a partition table", found.kind));
@@ -360,14 +371,6 @@ impl Look<'_> {
             return Err(Error::refused(Refusal::ImageTooLarge, what));
         }
         Ok(DiskFacts { len_bytes, ..DiskFacts::default() })
-    }
-}
-
-/// Where data may be that a smaller medium needs no room for: the second copy of a GPT is made anew.
-fn spared(shown: &Shown) -> Range<u64> {
-    match shown {
-        Shown::Table(Extent { backup: Some(backup), .. }) => backup.clone(),
-        _ => 0..0,
     }
 }
 

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn only_zeros_and_the_spared_are_left_out() {
-        let disk = DiskFacts { len_bytes: 100, spared: 90..95, ..DiskFacts::default() };
+        let disk = DiskFacts { len_bytes: 100, spared: vec![90..95], ..DiskFacts::default() };
         let mut chunk = [0; 40];
         assert_eq!(keep(&disk, "x", 0, &chunk, 40).unwrap(), 40);
         assert_eq!(keep(&disk, "x", 60, &chunk, 80).unwrap(), 20);

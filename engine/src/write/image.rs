@@ -7,6 +7,7 @@ use crate::companions::{Companions, Promise, locate};
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
+use crate::formats::codec::Compression;
 use crate::formats::digest::Hasher;
 use crate::formats::text;
 use crate::mutant::Mutant;
@@ -28,6 +29,8 @@ pub struct Image {
     pub content: Vec<Promise>,
     /// Digests of the file itself.
     pub file: Vec<Promise>,
+    /// Where metadata of its builder begins that is no part of the image; the preflight finds it.
+    pub metadata_bytes: Option<u64>,
     /// The record of the capture that made it, if one lies beside it.
     pub captured_from: Option<SourceRecord>,
 }
@@ -52,15 +55,28 @@ impl Image {
             lookup.promises(&label, lookup.target_name.as_deref())?
         };
         let captured_from = source_record(&lookup, name)?;
-        Ok(Self { name: name.clone(), path, file_len_bytes, content, file, captured_from })
+        Ok(Self {
+            name: name.clone(),
+            path,
+            file_len_bytes,
+            content,
+            file,
+            metadata_bytes: None,
+            captured_from,
+        })
     }
 
-    /// Opens the image.
+    /// Opens the image: compressed data without what its builder put behind it.
     ///
     /// # Errors
     /// Those of the drive.
     pub fn open<'a>(&self, operation: &'a Operation<'a>, drive: &dyn Volume) -> Result<DriveFile<'a>> {
-        DriveFile::open(operation, drive, &self.path)
+        let file = DriveFile::open(operation, drive, &self.path)?;
+        let is_compressed = self.name.compression != Compression::None;
+        Ok(match self.metadata_bytes.filter(|_| is_compressed) {
+            Some(len_bytes) => file.up_to(len_bytes),
+            None => file,
+        })
     }
 
     /// Hashes the file itself and compares it with its sidecars, if there are any.
@@ -72,7 +88,7 @@ impl Image {
             return Ok(());
         }
         let label = self.name.to_string();
-        let mut file = self.open(operation, drive)?;
+        let mut file = DriveFile::open(operation, drive, &self.path)?;
         let mut hashers: Vec<_> = self.file.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
         let mut progress = operation.progress("checking the file", Some(self.file_len_bytes));
         let mut buffer = vec![0; operation.tuning.chunk_len_bytes];

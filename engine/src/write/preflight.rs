@@ -15,7 +15,7 @@ use crate::companions::Promise;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, passed_over};
+use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, metadata};
 use crate::formats::foreign;
 use crate::formats::partition::{self, Identity};
 use crate::formats::sniff::{self, Content};
@@ -56,7 +56,7 @@ pub struct Checked {
 pub(super) fn check(
     operation: &Operation<'_>,
     write: &Write<'_>,
-    image: Image,
+    mut image: Image,
     medium: &Medium,
 ) -> Result<Checked> {
     let (drive, allowed) = (write.drive, write.allowed);
@@ -68,10 +68,20 @@ pub(super) fn check(
     notes.extend(image.content.iter().chain(&image.file).filter_map(Promise::note));
     image.check_file(operation, drive)?;
     let mut file = image.open(operation, drive)?;
+    let behind = metadata(image.name.compression, &mut file, operation.tuning.limits)
+        .map_err(Error::format(name.as_str()))?;
+    file.close()?;
+    let is_apart = image.name.compression != Compression::None;
+    if let Some(found) = behind.filter(|_| is_apart || image.name.packing() == Packing::Disk) {
+        image.metadata_bytes = found.start_bytes;
+        notes.push(match is_apart {
+            true => format!("passed over {} behind the compressed data", found.what),
+            false => format!("{} lies behind the image", found.what),
+        });
+    }
+    let mut file = image.open(operation, drive)?;
     let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
         .map_err(Error::format(name.as_str()))?;
-    let passed_over = passed_over(image.name.compression, &mut file).map_err(Error::format(name.as_str()))?;
-    notes.extend(passed_over.map(str::to_owned));
     file.close()?;
     let mut content_len_bytes = match announced {
         DecodedLen::Known(len_bytes) => Some(len_bytes),

@@ -1,7 +1,7 @@
-//! OpenWrt's metadata behind gzip data is passed over; nothing that only looks like it.
+//! OpenWrt's metadata behind an image is found, and behind compressed data passed over; nothing that only looks like it.
 
 use super::*;
-use replicator_engine::formats::codec::passed_over;
+use replicator_engine::formats::codec::{Metadata, metadata as found};
 
 fn block(data: &[u8], kind: u8) -> Vec<u8> {
     let len = (data.len() + 16) as u32;
@@ -31,13 +31,50 @@ fn metadata_of_openwrt_is_passed_over() {
         for compute in COMPUTES {
             assert!(decode(Compression::Gzip, &file, compute).unwrap() == content);
         }
-        assert!(passed_over(Compression::Gzip, &mut &file[..]).unwrap().is_some());
-        for other in [Compression::Xz, Compression::Bzip2, Compression::Zstd] {
-            let file = [&compressed(other, &data)[..], &metadata()].concat();
-            assert!(decode(other, &file, Compute::Inline).is_err(), "{other}");
-            assert_eq!(passed_over(other, &mut &file[..]).unwrap(), None);
+        let found = found(Compression::Gzip, &mut &file[..], Limits::default()).unwrap();
+        assert!(found.is_some_and(|found| found.start_bytes.is_none()));
+    }
+    let file = [&compressed(Compression::Bzip2, &data)[..], &metadata()].concat();
+    for compute in COMPUTES {
+        assert!(decode(Compression::Bzip2, &file, compute).unwrap() == data);
+    }
+}
+
+fn start_of(compression: Compression, file: &[u8]) -> Option<u64> {
+    found(compression, &mut &file[..], Limits::default()).unwrap().and_then(|found| found.start_bytes)
+}
+
+#[test]
+fn metadata_begins_where_the_data_is_whole() {
+    let data = sample(8192, 1);
+    for compression in [Compression::None, Compression::Xz, Compression::Zstd] {
+        let image =
+            if compression == Compression::None { data.clone() } else { compressed(compression, &data) };
+        let file = [&image[..], &metadata()].concat();
+        assert_eq!(start_of(compression, &file), Some(image.len() as u64), "{compression}");
+        let signed = [&image[..], &block(b"signature", 0)].concat();
+        assert_eq!(start_of(compression, &signed), Some(image.len() as u64), "{compression}");
+        assert_eq!(found(compression, &mut &image[..], Limits::default()).unwrap(), None);
+        // Data that is cut, or not whole sectors, and bytes that are no metadata.
+        for other in [
+            [&image[..image.len() - 1], &metadata()].concat(),
+            [&image[..], b"x", &metadata()].concat(),
+            [&file[..], b"x"].concat(),
+        ] {
+            assert_eq!(found(compression, &mut &other[..], Limits::default()).unwrap(), None::<Metadata>);
         }
     }
+}
+
+#[test]
+fn data_of_bzip2_that_is_cut_is_refused_whatever_follows() {
+    let image = compressed(Compression::Bzip2, &sample(5000, 1));
+    for cut in 1..image.len() {
+        let file = [&image[..cut], &metadata()].concat();
+        decode(Compression::Bzip2, &file, Compute::Inline).unwrap_err();
+    }
+    let file = [&image[..], b"x", &metadata()].concat();
+    assert_eq!(decode(Compression::Bzip2, &file, Compute::Inline).unwrap_err().code(), "F-TRAILING");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow.
+//! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow but what
+//! OpenWrt's builder puts behind its images.
 
 use crate::scenario::content::find_all;
 use crate::scenario::image::md5_hex;
@@ -74,6 +75,8 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<Rc<Plain>, String> {
 
 fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut plain = Vec::new();
+    let is_compressed = ["xz", "bz2", "gz", "zst"].contains(&extension);
+    let bytes = if is_compressed { without_metadata(bytes) } else { bytes };
     let result = match extension {
         "xz" => xz2::read::XzDecoder::new_multi_decoder(bytes).read_to_end(&mut plain),
         "bz2" => bzip2::read::MultiBzDecoder::new(bytes).read_to_end(&mut plain),
@@ -84,4 +87,17 @@ fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, Str
         _ => return Ok(bytes.to_vec()),
     };
     result.map(|_| plain).map_err(|error| format!("{name}: {error}"))
+}
+
+/// A file without the blocks of `fwtool` at its end: each ends with a magic number, 8 bytes and its length, big endian.
+pub(super) fn without_metadata(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let Some(end) = rest.last_chunk::<16>().filter(|end| end.starts_with(b"FWx0")) {
+        let len = u32::from_be_bytes([end[12], end[13], end[14], end[15]]) as usize;
+        match rest.len().checked_sub(len).filter(|_| len >= end.len()) {
+            Some(start) => rest = &rest[..start],
+            None => break,
+        }
+    }
+    rest
 }

@@ -2,8 +2,10 @@
 //!
 //! Written from the UEFI specification and the manual, apart from the engine's own reader. A GPT's second copy lies at the
 //! end of whatever medium it is on: so the headers, the second copy and the protective entry of the boot record may differ
-//! from the image, in one way only. What does not fit on a smaller medium must have been zeros.
+//! from the image, in one way only. What does not fit on a smaller medium must have been zeros, or
+//! metadata of the image's builder.
 
+use super::decode::without_metadata;
 use crate::pages::Pages;
 use flate2::Crc;
 use std::borrow::Cow;
@@ -138,7 +140,8 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
         }
         _ => 0..0,
     };
-    let left_out = (len_bytes..plain.len()).find(|at| plain[*at] != 0 && !spared.contains(at));
+    let left_out =
+        (len_bytes..without_metadata(plain).len()).find(|at| plain[*at] != 0 && !spared.contains(at));
     if let Some(at) = left_out {
         return Err(format!("the image is larger than the medium, and its byte {at} is not zero"));
     }

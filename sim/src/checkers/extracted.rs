@@ -15,7 +15,7 @@ use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 /// What is wrong with the archive, in words.
 pub fn read(bytes: &[u8]) -> Result<Tree, String> {
     let mut tree = Tree::new();
-    for (named, member) in members(bytes)? {
+    for (named, member) in members(without_index(bytes))? {
         let (Some(parent), Some(name)) = (named.parent(), named.file_name()) else { continue };
         let modified = match &member {
             Member::Node(node) => node.modified,
@@ -50,6 +50,14 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
         replace(&mut tree, path, node);
     }
     Ok(tree)
+}
+
+/// An archive without the index that `pixz` puts behind it: a magic number, names and places, and at last where it begins.
+fn without_index(bytes: &[u8]) -> &[u8] {
+    let magic = 0xdbae_14d6_2e32_4ca6_u64.to_le_bytes();
+    let end = bytes.last_chunk::<8>().map(|end| u64::from_le_bytes(*end));
+    let archive = end.and_then(|end| bytes.split_at_checked(usize::try_from(end).ok()?));
+    archive.filter(|(_, index)| index.starts_with(&magic)).map_or(bytes, |(archive, _)| archive)
 }
 
 /// Puts `node` at `path`; other names of what was there stay.

@@ -5,7 +5,7 @@
 //! bytes are there. Not verified: tarballs
 //! of a capture, whose files `captured` compares one by one.
 
-use super::decode::decode;
+use super::decode::{decode, without_metadata};
 use super::disk_rule::{self, Shown};
 use super::drive_images::{Mode, files, images, mode, new_images};
 use super::looks_like_image::{any_content, is_captured};
@@ -42,7 +42,7 @@ fn end_differs(medium: &Pages, plain: &[u8]) -> Option<&'static str> {
         Shown::Gpt { end_bytes, .. } => end_bytes,
         // Zeros at the end are left out on a smaller medium only.
         _ if plain.len() as u64 <= medium.len_bytes() => plain.len() as u64,
-        _ => plain.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
+        _ => without_metadata(plain).iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
     };
     let (end, tail) = (usize::try_from(end).ok()?.min(plain.len()), end.saturating_sub(512));
     if end as u64 > medium.len_bytes() {

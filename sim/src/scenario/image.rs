@@ -146,6 +146,9 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     }
     let mut bytes = compress(name.compression, &plain)?;
     damage(&mut bytes, file.damage).map_err(|what| format!("{}: {what}", file.name))?;
+    if let Some(trailer) = file.trailer {
+        bytes.extend_from_slice(&trailer.bytes(&plain)?);
+    }
     if file.damage == Some(ImageDamage::Concatenated) {
         plain.extend_from_within(..);
     }

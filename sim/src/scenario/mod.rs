@@ -24,3 +24,4 @@ pub mod schema;
 mod size;
 pub mod tarball_spec;
 mod toml_text;
+mod trailer;

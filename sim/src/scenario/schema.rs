@@ -137,6 +137,8 @@ pub struct FileSpec {
     pub sidecar: SidecarSpec,
     /// What lies in the place of the image, compressed as the name says.
     pub inside: Option<Container>,
+    /// What the image's builder put behind it.
+    pub trailer: Option<Trailer>,
     /// The medium it claims to be captured from: a `.source` record with that medium's identity.
     pub captured_from: Option<String>,
     /// Kind of partition table, if partitions are listed.
@@ -152,6 +154,16 @@ pub struct FileSpec {
     /// The partitions, instead of `image`.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<PartitionSpec>,
+}
+
+/// What follows the data of an image file without being damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trailer {
+    /// Metadata and a signature, as OpenWrt's `fwtool` writes them.
+    Openwrt,
+    /// The index of files that `pixz` puts behind an archive, in an xz stream of its own.
+    Pixz,
 }
 
 /// What is wrong with an image file.

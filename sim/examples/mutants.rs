@@ -46,7 +46,9 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
             "capture-then-reboot-is-refused",
             "write-back-is-refused",
         ],
-        Mutant::CutImagesAreWritten => &["write-cut-dd", "write-cut-before-xz"],
+        Mutant::CutImagesAreWritten => {
+            &["write-cut-dd", "write-cut-before-xz", "write-logical-past-the-end-plain"]
+        }
         Mutant::StartFirst => &["write-power-cut-keeps-the-start"],
         Mutant::PackStopsShort => &["capture-data-only"],
         Mutant::WorkFilesStay => &["capture-out-of-space-in-tarball", "capture-out-of-space-in-compression"],

@@ -210,9 +210,7 @@ pub fn metadata(
     let start_bytes = match compression {
         _ if starts.is_empty() => return Ok(None),
         Compression::Gzip | Compression::Bzip2 => None,
-        Compression::None => {
-            starts.iter().copied().filter(|start| *start > 0 && start % 512 == 0).next_back()
-        }
+        Compression::None => starts.iter().copied().rfind(|start| *start > 0 && start % 512 == 0),
         Compression::Xz | Compression::Zstd => {
             let mut found = None;
             for start in starts {

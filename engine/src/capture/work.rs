@@ -80,8 +80,8 @@ impl<'a> Work<'a> {
                 .map_err(Error::hal(format!("closing {COPYING} on the drive")))?;
         }
         let file = self.create_as(operation, path, PRIVATE_MODE)?;
-        if is_secret && !operation.mutated(Mutant::WorkingImageNameIsLate) {
-            self.sync()?;
+        if is_secret {
+            self.sync_image_name(operation)?;
         }
         Ok(file)
     }
@@ -89,10 +89,15 @@ impl<'a> Work<'a> {
     /// The working image is whole on the drive: its file system knows each byte of it.
     pub(super) fn image_is_whole(&self, operation: &Operation<'_>) -> Result<()> {
         // Once cut, it is reported until the session ends.
-        if !self.was_copy_cut.get() {
-            remove_if_there(operation, self.drive, &self.path(COPYING)?)?;
+        if !self.was_copy_cut.get() && remove_if_there(operation, self.drive, &self.path(COPYING)?)? {
+            // Else a cut much later would be reported as one in the copy.
+            self.sync_image_name(operation)?;
         }
         Ok(())
+    }
+
+    fn sync_image_name(&self, operation: &Operation<'_>) -> Result<()> {
+        if operation.mutated(Mutant::WorkingImageNameIsLate) { Ok(()) } else { self.sync() }
     }
 
     /// Whether the power was cut in a copy of this session, as far as [`Work::remove_leftovers`] saw.

@@ -57,6 +57,8 @@ mutants! {
     LinksAreReplaced "links-are-replaced" "S6";
     /// A capture forgets inode flags.
     FlagsAreForgotten "flags-are-forgotten" "S6";
+    /// A tarball's inode flags are not set.
+    FlagsAreNotSet "flags-are-not-set" "S6";
     /// A clone gets another UUID and no label, whatever its files call their root.
     RootGetsAnyName "root-gets-any-name" "S6";
     /// What was read back of a bootloader is not looked at.

@@ -34,6 +34,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::NoReadBack => &["write-half-dead-card", "write-fake-card-limbo"],
         Mutant::LinksAreReplaced => &["write-tarball-overlay-keeps-links"],
         Mutant::FlagsAreForgotten => &["capture-single-partition-sd"],
+        Mutant::FlagsAreNotSet => &["write-captured-tarball", "capture-flags-round-trip"],
         Mutant::RootGetsAnyName => &["root-names-round-trip", "root-names-of-a-foreign-tarball"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],
         Mutant::NothingIsFine => &["capture-nothing-is-failure"],

@@ -281,7 +281,7 @@ impl Extraction<'_> {
         let label = self.operation.label();
         for (path, expected) in self.manifest.iter_mut().rev() {
             let wanted = std::mem::take(&mut expected.entry.flags);
-            if wanted.is_empty() {
+            if wanted.is_empty() || self.operation.mutated(Mutant::FlagsAreNotSet) {
                 continue;
             }
             let all_at_once = std::iter::once(wanted);

@@ -3,6 +3,7 @@
 //! Verified: sums of headers, order, sizes, the end mark, that nothing follows. Written apart from the engine's reader on
 //! purpose, and only for what a capture may write: POSIX ustar and pax headers, sparse files in form 1.0.
 
+use super::acl_text;
 use super::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use std::collections::BTreeMap;
@@ -193,7 +194,8 @@ fn modified(records: &Records, field: &[u8]) -> Result<Timestamp, String> {
 
 fn xattrs(records: &Records) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let named = records.iter().filter_map(|(key, value)| {
-        key.strip_prefix("SCHILY.xattr.").map(|name| (name.as_bytes().to_vec(), value.clone()))
+        let name = key.strip_prefix("SCHILY.xattr.").or_else(|| acl_text::is_key(key).then_some(key))?;
+        Some((name.as_bytes().to_vec(), value.clone()))
     });
     named.collect()
 }

@@ -5,6 +5,7 @@
 //! verified: an archive that cannot be extracted is an error here, whichever way the engine refuses it. Written apart from
 //! the engine's own rule.
 
+use super::acl_text;
 use super::archive::{Member, link, members};
 use super::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
@@ -49,6 +50,7 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
         }
         replace(&mut tree, path, node);
     }
+    acl_text::resolve(&mut tree)?;
     Ok(tree)
 }
 

@@ -4,6 +4,7 @@
 //! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,
 //! table reader or rule list with it.
 
+mod acl_text;
 pub mod any_content;
 pub mod archive;
 pub mod captured;

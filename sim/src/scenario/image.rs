@@ -1,9 +1,7 @@
 //! Image files and their sidecars on the drive, made with the usual libraries from what a story says.
 
 use super::content::{self, Golden, Layout, Owner};
-use super::schema::{
-    FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, OverlayEntry, Scenario, SidecarSpec,
-};
+use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
 use crate::checkers::extracted;
 use crate::checkers::tree::{Tree, of_found};
 use crate::content::{Entry, Node};
@@ -119,7 +117,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     let name = split(file)?;
     let owner = Owner::in_story(scenario, name.medium, 1);
     let mut plain = match name.packing {
-        "tar" => tarball_with(&file.tarball.apply(tree_of(file, &owner)?)?, &file.overlay)?,
+        "tar" => tarball_of(file, tree_of(file, &owner)?)?,
         "dd" | "img" | "wic" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
         other => return Err(format!("{}: no packing {other:?}", file.name)),
     };
@@ -212,8 +210,7 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
 pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
     let Ok(name) = split(file) else { return false };
     let tree = tree_of(file, &Owner::in_story(scenario, name.medium, 1));
-    let tree = tree.and_then(|tree| file.tarball.apply(tree));
-    let packed = tree.and_then(|tree| tarball_with(&tree, &file.overlay));
+    let packed = tree.and_then(|tree| tarball_of(file, tree));
     packed.and_then(|packed| extracted::read(&packed)).is_ok()
 }
 
@@ -222,11 +219,17 @@ pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
 /// # Errors
 /// If something in it cannot be packed.
 pub fn tarball(tree: &Tree) -> Result<Vec<u8>, String> {
-    tarball_with(tree, &[])
+    tarball_with(tree, &FileSpec::default())
 }
 
-/// The same with an overlay on it.
-fn tarball_with(tree: &Tree, overlay: &[OverlayEntry]) -> Result<Vec<u8>, String> {
+/// The tarball that `file` stands for, of this tree.
+fn tarball_of(file: &FileSpec, tree: Tree) -> Result<Vec<u8>, String> {
+    file.tarball.dialect(tarball_with(&file.tarball.apply(tree)?, file)?)
+}
+
+/// The tree with an overlay on it, packed as the file says.
+fn tarball_with(tree: &Tree, file: &FileSpec) -> Result<Vec<u8>, String> {
+    let attributes_on_links = file.tarball.attributes_on_links;
     let mut writer = tar::Writer::new(Vec::new());
     for (path, node) in tree {
         let entry = tar::Entry {
@@ -242,6 +245,8 @@ fn tarball_with(tree: &Tree, overlay: &[OverlayEntry]) -> Result<Vec<u8>, String
                 .collect(),
             flags: InodeFlags::from_bits(node.flags),
         };
+        let is_repeated = !matches!(entry.kind, tar::EntryKind::HardLink { .. }) || attributes_on_links;
+        let entry = if is_repeated { entry } else { tar::Entry { xattrs: Vec::new(), ..entry } };
         writer.append(&entry).map_err(|error| error.to_string())?;
         if let tar::EntryKind::File { data, .. } = &entry.kind {
             for range in data {
@@ -250,7 +255,7 @@ fn tarball_with(tree: &Tree, overlay: &[OverlayEntry]) -> Result<Vec<u8>, String
             }
         }
     }
-    for entry in overlay {
+    for entry in &file.overlay {
         entry.append(&mut writer)?;
     }
     writer.finish().map_err(|error| error.to_string())

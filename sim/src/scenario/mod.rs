@@ -12,6 +12,7 @@ pub mod check_faults;
 pub mod composition;
 pub mod container;
 pub mod content;
+mod dialect;
 mod expectation_spec;
 pub mod fault_spec;
 pub mod firmware;

@@ -1,5 +1,6 @@
 //! What is odd about the tree that a tarball was packed of.
 
+use super::dialect::with_acls_by_name;
 use crate::checkers::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,16 @@ pub struct TarballSpec {
     /// So many files of a few bytes beside the rest, in `srv/many`.
     #[serde(default)]
     pub many: u32,
+    /// ACLs are text, with names in them that only the archive's own `etc/passwd` knows: `tar --acls`.
+    #[serde(default)]
+    pub acls_by_name: bool,
+    /// Attributes are repeated with every further name of a file: `tar --xattrs`, `bsdtar`.
+    #[serde(default)]
+    pub attributes_on_links: bool,
 }
+
+/// Who is in the ACLs of the golden tree, and what they are called where ACLs have names.
+const NAMED: [(u32, &str); 1] = [(1000, "operator")];
 
 impl TarballSpec {
     /// Whether a board cannot boot from what is in it.
@@ -33,6 +43,13 @@ impl TarballSpec {
             return Ok(Tree::from([(parse(only)?, node(FileKind::File, vec![7; 5000]))]));
         }
         let mut tree = tree;
+        if self.acls_by_name {
+            let passwd = tree.get_mut(&parse("etc/passwd")?).ok_or("there is no etc/passwd")?;
+            for (number, name) in NAMED {
+                let line = format!("{name}:x:{number}:{number}::/home/user:/bin/sh\n");
+                passwd.bytes.extend_from_slice(line.as_bytes());
+            }
+        }
         if self.many > 0 {
             tree.insert(parse("srv/many")?, node(FileKind::Directory, Vec::new()));
         }
@@ -47,6 +64,16 @@ impl TarballSpec {
             below.insert(top.join_path(&path), node);
         }
         Ok(below)
+    }
+}
+
+impl TarballSpec {
+    /// The archive in the dialect that is asked for.
+    ///
+    /// # Errors
+    /// If it cannot be rewritten, in words.
+    pub(super) fn dialect(&self, archive: Vec<u8>) -> Result<Vec<u8>, String> {
+        if self.acls_by_name { with_acls_by_name(&archive, &NAMED) } else { Ok(archive) }
     }
 }
 

@@ -1,0 +1,100 @@
+//! The checkers know what tree an archive makes: each is shown another archive than the one that was written, and has to
+//! find on the medium what that one would not have made.
+
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+#[path = "lying/tampering.rs"]
+mod tampering;
+
+use replicator_sim::checkers::{self, decode::decode};
+use replicator_sim::runner::{Evidence, boots};
+use replicator_sim::scenario::builtin;
+use replicator_sim::scenario::schema::Scenario;
+use tampering::{flip, put, xz};
+
+fn run(name: &str) -> Evidence {
+    let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
+    let evidence = boots::run_with(name, &scenario, |board| board).unwrap();
+    assert_eq!(checkers::success_is_true::check(&evidence), Vec::<String>::new(), "{name} untouched");
+    evidence
+}
+
+/// What the checker says of a medium if the archive on the drive had been this one.
+fn complaints(evidence: &mut Evidence, change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
+    let image = "sdimage.tar.xz";
+    let files = evidence.boots[0].before.drive_files().unwrap();
+    let packed = files.iter().find(|(path, _)| path.to_string() == image).unwrap().1.bytes.to_vec();
+    let mut plain = decode(image, &packed).unwrap().to_vec();
+    change(&mut plain);
+    let boot = evidence.boots.last_mut().unwrap();
+    for snapshot in [&mut boot.before, &mut boot.after] {
+        put(snapshot, image, Some(&xz(&plain)));
+    }
+    checkers::success_is_true::check(evidence)
+}
+
+/// Puts `new` into the place of `old`, of the same length, behind the first `after`.
+fn replace(archive: &mut [u8], after: &str, old: &str, new: &str) {
+    assert_eq!(old.len(), new.len());
+    let find = |from: usize, text: &str| {
+        let found = archive[from..].windows(text.len()).position(|window| window == text.as_bytes());
+        from + found.unwrap_or_else(|| panic!("{text:?} is not in the archive"))
+    };
+    let at = find(find(0, after), old);
+    archive[at..at + new.len()].copy_from_slice(new.as_bytes());
+}
+
+#[track_caller]
+fn complains(complaints: &[String], text: &str) {
+    assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
+}
+
+#[test]
+fn a_file_behind_a_link_lies_where_the_link_leads() {
+    let name = "write-tarball-overlay-keeps-links";
+    let found = complaints(&mut run(name), |archive| replace(archive, "product.ko", "a module", "another!"));
+    complains(&found, "/usr/lib/modules/product.ko: content differs");
+    // Without the link's text, the directory would be one of its own.
+    let mut evidence = run(name);
+    let module = evidence.boots[0].after.media["sd"].to_vec();
+    let at = module.windows(8).position(|window| window == b"a module").unwrap();
+    flip(&mut evidence.boots.last_mut().unwrap().after, "sd", at as u64);
+    complains(&checkers::success_is_true::check(&evidence), "/usr/lib/modules/product.ko: content differs");
+}
+
+#[test]
+fn inode_flags_are_those_of_the_archive() {
+    let mut evidence = run("write-tar-xz");
+    let found = complaints(&mut evidence, |archive| {
+        replace(archive, "SCHILY.fflags=", "SCHILY.fflags=nodump,noatime", "SCHILY.fflags=noatime,,,,,,,");
+    });
+    complains(&found, "/srv/not-dumped: flags is 192, not 128");
+    let found = complaints(&mut run("write-tar-xz"), |archive| {
+        replace(archive, "SCHILY.fflags=schg", "SCHILY.fflags=schg", "SCHILY.fflags=sync");
+    });
+    complains(&found, "flags is 16, not 8");
+}
+
+#[test]
+fn names_in_acls_are_those_of_the_archive() {
+    let name = "write-tarball-acls-by-name";
+    let found = complaints(&mut run(name), |archive| {
+        replace(archive, "root:x:0:0", "operator:x:1000:", "operator:x:1001:");
+    });
+    complains(&found, "/srv/acl: xattrs is");
+    complains(&found, "/srv/acl-directory: xattrs is");
+    let found = complaints(&mut run(name), |archive| {
+        replace(archive, "root:x:0:0", "operator:x:1000:", "operetta:x:1000:");
+    });
+    complains(&found, "nobody in the archive is called \"operator\"");
+}
+
+#[test]
+fn an_index_of_pixz_is_no_part_of_the_tree_and_anything_else_is_too_much() {
+    let found = complaints(&mut run("write-pixz-tarball"), |archive| {
+        let end = archive.len();
+        archive[end - 1] ^= 1;
+    });
+    complains(&found, "the end mark is not whole, or something follows it");
+}

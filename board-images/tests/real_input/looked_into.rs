@@ -56,8 +56,12 @@ fn image(stage: &Stage, drive: &Medium) -> PathBuf {
     image
 }
 
-fn assert_no_secret(image: &Path) {
+/// Neither in the image nor anywhere in the bytes of the drive.
+#[track_caller]
+fn assert_no_secret(image: &Path, drive: &Medium) {
     assert_eq!(secrets::count(fs::File::open(image).unwrap()), 0, "a secret is in the image");
+    drive.flush();
+    assert_eq!(secrets::count(fs::File::open(&drive.file).unwrap()), 0, "a secret is on the drive");
 }
 
 #[track_caller]
@@ -113,7 +117,7 @@ fn slots_and_what_fstab_mounts_are_sanitised() {
         ],
     );
     let image = image(&stage, &drive);
-    assert_no_secret(&image);
+    assert_no_secret(&image, &drive);
     let mut clone = Medium::attach(&image);
     clone.show_partitions();
     for (number, file, content) in [(3, "u/work", "stays"), (4, "photo", "stays")] {
@@ -152,7 +156,7 @@ fn btrfs_is_sanitised_with_its_subvolumes_or_refused() {
     assert_notes(&run, &["partition 1, btrfs `system`, subvolume `@`: sanitised"]);
     assert!(run.console.contains("captured as a disk image, because partition 1, btrfs"), "{}", run.console);
     let image = image(&stage, &drive);
-    assert_no_secret(&image);
+    assert_no_secret(&image, &drive);
     let mut clone = Medium::attach(&image);
     clone.show_partitions();
     make("btrfs", &["check", "--readonly", "--check-data-csum"], &clone.partition(1));
@@ -182,7 +186,7 @@ fn xfs_is_sanitised_or_refused() {
     run.assert_success();
     assert_notes(&run, &["partition 1, xfs `system`: sanitised"]);
     let image = image(&stage, &drive);
-    assert_no_secret(&image);
+    assert_no_secret(&image, &drive);
     let mut clone = Medium::attach(&image);
     clone.show_partitions();
     make("xfs_repair", &["-n"], &clone.partition(1));

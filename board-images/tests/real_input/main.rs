@@ -26,6 +26,7 @@ mod measured;
 mod mke2fs_conf;
 mod no_rootfs;
 mod overlays;
+mod read_only_root;
 mod remains;
 mod replicator;
 mod root_names;

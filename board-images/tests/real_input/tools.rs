@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What the tests need besides root and loop devices, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 28] = [
+const PROGRAMS: [(&str, &str); 29] = [
     ("debootstrap", "debootstrap"),
     ("sfdisk", "fdisk"),
     ("partx", "util-linux"),
@@ -29,6 +29,7 @@ const PROGRAMS: [(&str, &str); 28] = [
     ("cpio", "cpio"),
     ("qemu-img", "qemu-utils"),
     ("img2simg", "android-sdk-libsparse-utils"),
+    ("mksquashfs", "squashfs-tools"),
     ("busybox", "busybox"),
     ("dash", "dash"),
     ("ssh-keygen", "openssh-client"),

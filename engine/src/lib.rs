@@ -27,6 +27,7 @@ pub mod profile;
 pub mod report;
 pub mod root_names;
 pub mod sanitise_rules;
+mod shell;
 mod table;
 pub mod tuning;
 pub mod write;

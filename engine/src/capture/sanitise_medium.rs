@@ -68,7 +68,13 @@ impl SanitiseMedium<'_> {
             notes.extend(of_root);
         }
         if self.roots.is_empty() {
-            notes.push("no Linux rootfs found: not sanitised".to_owned());
+            // A read-only one, with overlays beside it that were sanitised.
+            notes.push(match lines.is_empty() {
+                true => "no Linux rootfs found: not sanitised".to_owned(),
+                false => {
+                    "no Linux rootfs found that can be changed: what lies beside is sanitised".to_owned()
+                }
+            });
         }
         notes.append(&mut lines);
         if !self.operation.mutated(Mutant::UnsanitisedIsUntold) {

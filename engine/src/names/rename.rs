@@ -2,6 +2,7 @@
 
 use super::lookalike::Parts;
 use super::{Compression, Extension, ImageName};
+use crate::shell;
 
 /// Extensions that say both packing and compression.
 const SHORT: [(&str, Extension, Compression); 6] = [
@@ -95,7 +96,7 @@ pub(super) fn advice(text: &str, parts: &Parts, media: &[&str]) -> Option<String
     };
     match Content::of(parts)? {
         Content::Accepted(extension, compression) => {
-            let command = format!("mv {} {}", quoted(text), name(first, extension, compression));
+            let command = format!("mv {} {}", shell::file_name(text), name(first, extension, compression));
             let others: Vec<String> =
                 others.iter().map(|medium| name(medium, extension, compression)).collect();
             Some(if others.is_empty() {
@@ -109,29 +110,5 @@ pub(super) fn advice(text: &str, parts: &Parts, media: &[&str]) -> Option<String
             name(first, Extension::Img, Compression::None),
             name(first, Extension::Tar, Compression::None),
         )),
-    }
-}
-
-/// The text as one word of a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |character: char| character.is_alphanumeric() || "._-+:@%".contains(character);
-    if !text.starts_with('-') && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    let dashed = if text.starts_with('-') { "./" } else { "" };
-    format!("{dashed}'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_word_of_a_shell() {
-        assert_eq!(quoted("core-image_1.0.wic.xz"), "core-image_1.0.wic.xz");
-        assert_eq!(quoted("my image (1).dd"), "'my image (1).dd'");
-        assert_eq!(quoted("it's.dd"), r"'it'\''s.dd'");
-        assert_eq!(quoted("-rf.dd"), "./'-rf.dd'");
-        assert_eq!(quoted("$(reboot).dd"), "'$(reboot).dd'");
     }
 }

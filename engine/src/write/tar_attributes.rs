@@ -82,19 +82,10 @@ fn round_up(len_bytes: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::formats::tar::EntryKind;
-    use replicator_hal::{InodeFlags, Owner, RelativePath, Timestamp};
 
     fn taken(xattrs: &[(&str, usize)], block_len_bytes: u64, large: bool) -> Option<(bool, u64, u64)> {
         let xattrs = xattrs.iter().map(|(name, len)| Xattr { name: (*name).into(), value: vec![1; *len] });
-        let entry = Entry {
-            path: RelativePath::root(),
-            kind: EntryKind::Directory,
-            mode: 0,
-            owner: Owner::default(),
-            modified: Timestamp::default(),
-            xattrs: xattrs.collect(),
-            flags: InodeFlags::none(),
-        };
+        let entry = Entry { xattrs: xattrs.collect(), ..Entry::plain("", EntryKind::Directory) };
         outside(&entry, block_len_bytes, large).map(|found| (found.block, found.inodes, found.blocks))
     }
 

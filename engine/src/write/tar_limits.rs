@@ -144,23 +144,8 @@ fn impossible(entry: &Entry) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use replicator_hal::{Owner, Timestamp};
 
     const MEDIUM_LEN_BYTES: u64 = 1 << 30;
-
-    fn entry(path: &str, kind: EntryKind) -> Entry {
-        let path = RelativePath::parse(path).unwrap();
-        let (owner, modified) = (Owner::default(), Timestamp::default());
-        Entry {
-            path,
-            kind,
-            mode: 0o644,
-            owner,
-            modified,
-            xattrs: Vec::new(),
-            flags: replicator_hal::InodeFlags::none(),
-        }
-    }
 
     fn with_xattr(mut entry: Entry, name: &str, len_bytes: usize) -> Entry {
         entry.xattrs.push(Xattr { name: name.into(), value: vec![1; len_bytes] });
@@ -174,17 +159,17 @@ mod tests {
 
     #[test]
     fn what_no_file_system_can_hold_is_refused_before_anything_is_erased() {
-        let file = |path: &str| entry(path, EntryKind::File { len_bytes: 0, data: Vec::new() });
-        let link = |len: usize| entry("l", EntryKind::Symlink { text: vec![b'x'; len] });
-        let fifo = || entry("f", EntryKind::Node(NodeKind::Fifo));
-        let device = |major, minor| entry("d", EntryKind::Node(NodeKind::CharDevice { major, minor }));
+        let file = |path: &str| Entry::plain(path, EntryKind::File { len_bytes: 0, data: Vec::new() });
+        let link = |len: usize| Entry::plain("l", EntryKind::Symlink { text: vec![b'x'; len] });
+        let fifo = || Entry::plain("f", EntryKind::Node(NodeKind::Fifo));
+        let device = |major, minor| Entry::plain("d", EntryKind::Node(NodeKind::CharDevice { major, minor }));
         let long_name = "n".repeat(256);
         let deep = "d/".repeat(300_000);
         for (bad, why) in [
             (file(&long_name), "long name"),
             (file(&deep), "deep path"),
             (link(4096), "link text"),
-            (entry("h", EntryKind::File { len_bytes: 1 << 60, data: Vec::new() }), "length"),
+            (Entry::plain("h", EntryKind::File { len_bytes: 1 << 60, data: Vec::new() }), "length"),
             (with_xattr(file("a"), "user.a", (64 << 10) + 1), "value"),
             (with_xattr(file("a"), &format!("user.{long_name}"), 1), "attribute name"),
             (with_xattr(link(1), "user.a", 1), "user attribute of a link"),
@@ -200,7 +185,7 @@ mod tests {
             with_xattr(file("a"), "user.a", 64 << 10),
             with_xattr(link(1), "security.selinux", 10),
             with_xattr(
-                entry("h", EntryKind::HardLink { existing: RelativePath::parse("a").unwrap() }),
+                Entry::plain("h", EntryKind::HardLink { existing: RelativePath::parse("a").unwrap() }),
                 "user.a",
                 10,
             ),
@@ -224,7 +209,7 @@ mod tests {
             let error = (0..100_000).find_map(|_| needs.add("x.tar", entry, tuning, medium_len_bytes).err());
             (needs.entries, error.map(|error| error.code()))
         };
-        let small = entry("a", EntryKind::Directory);
+        let small = Entry::plain("a", EntryKind::Directory);
         let few = Tuning { tar_entries_max: 10, ..Tuning::default() };
         assert_eq!(add_all(&small, &few, MEDIUM_LEN_BYTES), (11, Some("R-TOOLARGE")));
         assert_eq!(add_all(&small, &Tuning::default(), 2560), (11, Some("R-TOOLARGE")));
@@ -232,7 +217,7 @@ mod tests {
         let tight = Tuning { tar_memory_bytes: 1 << 20, ..Tuning::default() };
         let (entries, code) = add_all(&fat, &tight, MEDIUM_LEN_BYTES);
         assert!(entries < 17 && code == Some("R-TOOLARGE"), "{entries} {code:?}");
-        let holes = entry("a", EntryKind::File { len_bytes: 2 << 20, data: vec![0..1; 1 << 16] });
+        let holes = Entry::plain("a", EntryKind::File { len_bytes: 2 << 20, data: vec![0..1; 1 << 16] });
         let (entries, code) = add_all(&holes, &tight, MEDIUM_LEN_BYTES);
         assert!(entries <= 2 && code == Some("R-TOOLARGE"), "{entries} {code:?}");
         assert_eq!(add_all(&small, &Tuning::default(), MEDIUM_LEN_BYTES), (100_000, None));

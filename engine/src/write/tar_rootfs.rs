@@ -81,30 +81,13 @@ fn shown(path: &RelativePath) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::tar::{Entry, EntryKind};
-    use replicator_hal::{Owner, Timestamp};
+    use crate::formats::tar::Entry;
 
-    /// Why the tree is no root file system: `a/` is a directory, `a>b` a link, all else a file.
+    /// Why the tree of these sketches is no root file system.
     fn why(entries: &str) -> Option<String> {
         let mut tree = Shape::default();
         for text in entries.split_whitespace() {
-            let (name, kind) = match (text.split_once('>'), text.strip_suffix('/')) {
-                (Some((name, to)), _) => (name, EntryKind::Symlink { text: to.into() }),
-                (_, Some(name)) => (name, EntryKind::Directory),
-                _ => (text, EntryKind::File { len_bytes: 0, data: Vec::new() }),
-            };
-            let path = RelativePath::parse(name).unwrap();
-            let (owner, modified) = (Owner::default(), Timestamp::default());
-            tree.add(&Entry {
-                path,
-                kind,
-                mode: 0,
-                owner,
-                modified,
-                xattrs: Vec::new(),
-                flags: replicator_hal::InodeFlags::none(),
-            })
-            .unwrap();
+            tree.add(&Entry::sketched(text)).unwrap();
         }
         refusal("sdimage.tar", &tree).unwrap().map(|error| {
             assert_eq!(error.code(), "R-ROOTFS");

@@ -299,38 +299,13 @@ impl Tree for Shape {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use replicator_hal::{Owner, Timestamp};
-
-    fn entry(text: &str) -> Entry {
-        // `a/` is a directory, `a>b` a link, `a=b` a further name of b, all else a file.
-        let split = |at: char| text.split_once(at);
-        let (name, kind) = match (split('>'), split('='), text.strip_suffix('/')) {
-            (Some((name, to)), ..) => (name, EntryKind::Symlink { text: to.into() }),
-            (_, Some((name, to)), _) => {
-                (name, EntryKind::HardLink { existing: RelativePath::parse(to).unwrap() })
-            }
-            (.., Some(name)) => (name, EntryKind::Directory),
-            _ => (text, EntryKind::File { len_bytes: 0, data: Vec::new() }),
-        };
-        let path = RelativePath::parse(name).unwrap();
-        let (owner, modified) = (Owner::default(), Timestamp::default());
-        Entry {
-            path,
-            kind,
-            mode: 0,
-            owner,
-            modified,
-            xattrs: Vec::new(),
-            flags: replicator_hal::InodeFlags::none(),
-        }
-    }
 
     /// The tree that entries make: `+` before directories that none of them mentions; or why the last cannot be placed.
     fn made(entries: &str) -> Result<String, String> {
         let mut shape = Shape::default();
         let mut implied = std::collections::BTreeSet::new();
         for text in entries.split_whitespace() {
-            let place = shape.add(&entry(text))?;
+            let place = shape.add(&Entry::sketched(text))?;
             implied.extend(place.missing);
             implied.remove(&place.path);
         }
@@ -400,7 +375,7 @@ mod tests {
             "usr/lib/passwd etc/passwd>../usr/lib/passwd etc/group>/usr/lib/g usr/lib/g>passwd a>a b>c"
                 .split(' ')
         {
-            shape.add(&entry(text)).unwrap();
+            shape.add(&Entry::sketched(text)).unwrap();
         }
         let at =
             |path: &str| file_at(&shape, &RelativePath::parse(path).unwrap()).map(|path| path.to_string());
@@ -420,7 +395,7 @@ mod tests {
         ) {
             let mut shape = Shape::default();
             for text in entries {
-                let Ok(place) = shape.add(&entry(&text)) else { continue };
+                let Ok(place) = shape.add(&Entry::sketched(&text)) else { continue };
                 for path in place.missing.iter().chain([&place.path]) {
                     let mut above = path.clone();
                     while let Some(parent) = above.parent() {

@@ -3,6 +3,8 @@
 //! It runs under any POSIX shell. A key gets its name when it is whole and on the medium, so that a power cut leaves no
 //! half of one that would be taken for a key; what a cut interrupted is done again by the next boot.
 
+use crate::shell::quoted;
+
 /// Up to here a private key shows of which kind it is.
 pub(super) const START_LEN_BYTES: usize = 512;
 /// The magic of a key in OpenSSH's own format; its public half, which begins with the kind, follows.
@@ -157,11 +159,6 @@ pub(super) fn script(keys: &[Wanted], files: &[String]) -> String {
     let files: Vec<String> = files.iter().map(|file| quoted(&format!("/{file}"))).collect();
     text.push_str(&format!("rm -f {}\n", files.join(" ")));
     text
-}
-
-/// The text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

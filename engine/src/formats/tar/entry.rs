@@ -23,6 +23,34 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// An entry of root's from 1970 with nothing special about it.
+    #[cfg(test)]
+    pub(crate) fn plain(path: &str, kind: EntryKind) -> Self {
+        Self {
+            path: RelativePath::parse(path).unwrap(),
+            kind,
+            mode: 0o644,
+            owner: Owner::default(),
+            modified: Timestamp::default(),
+            xattrs: Vec::new(),
+            flags: InodeFlags::none(),
+        }
+    }
+
+    /// What a word says of an entry: `a/` is a directory, `a>b` a link, `a=b` a further name of b, all else an empty file.
+    #[cfg(test)]
+    pub(crate) fn sketched(text: &str) -> Self {
+        let split = |at: char| text.split_once(at);
+        match (split('>'), split('='), text.strip_suffix('/')) {
+            (Some((name, to)), ..) => Self::plain(name, EntryKind::Symlink { text: to.into() }),
+            (_, Some((name, to)), _) => {
+                Self::plain(name, EntryKind::HardLink { existing: RelativePath::parse(to).unwrap() })
+            }
+            (.., Some(name)) => Self::plain(name, EntryKind::Directory),
+            _ => Self::plain(text, EntryKind::File { len_bytes: 0, data: Vec::new() }),
+        }
+    }
+
     /// The inode flags that no archive can say; they are left out.
     pub fn unsaid_flags(&self) -> InodeFlags {
         super::fflags::text(self.flags).1

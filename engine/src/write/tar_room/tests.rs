@@ -1,5 +1,5 @@
 use super::*;
-use replicator_hal::{InodeFlags, NodeKind, Owner, Timestamp, Xattr};
+use replicator_hal::{NodeKind, Xattr};
 
 const MIB: u64 = 1 << 20;
 
@@ -18,9 +18,7 @@ impl Made {
     }
 
     fn add_with(&mut self, path: &str, kind: EntryKind, xattrs: Vec<Xattr>) -> &mut Self {
-        let path = RelativePath::parse(path).unwrap();
-        let (owner, modified) = (Owner::default(), Timestamp::default());
-        let entry = Entry { path, kind, mode: 0o644, owner, modified, xattrs, flags: InodeFlags::none() };
+        let entry = Entry { xattrs, ..Entry::plain(path, kind) };
         let number = self.counter.add(&entry).unwrap();
         self.tree.add_as(&entry, number).unwrap();
         self

@@ -43,6 +43,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
                 {
                     Err(error) if is_locked(operation, volume, found, &error) => {
                         operation.log(&format!("/{found} is encrypted and not in /{LIST}"));
+                        private_keys.is_below_locked(&locked_top(operation, volume, found));
                         return Ok(());
                     }
                     hashed => hashed.map_err(Error::hal(format!("hashing /{found}")))?,
@@ -71,6 +72,18 @@ fn is_locked(
 ) -> bool {
     error.kind() == hal::ErrorKind::Unsupported
         && operation.retry(|| volume.not_copyable(path)).is_ok_and(|why| why.is_some())
+}
+
+/// The outermost directory above a locked file that is locked too; the file if there is none.
+fn locked_top(operation: &Operation<'_>, volume: &dyn Volume, file: &RelativePath) -> RelativePath {
+    let mut top = file.clone();
+    while let Some(parent) = top.parent() {
+        if !operation.retry(|| volume.not_copyable(&parent)).is_ok_and(|why| why.is_some()) {
+            break;
+        }
+        top = parent;
+    }
+    top
 }
 
 /// The line about the file at `path`, as `md5sum` run in the root would print it.

@@ -1,4 +1,5 @@
-//! Private keys that no rule names. They are the product's or a user's, so they stay, and the report lists them.
+//! Private keys that no rule names. They are the product's or a user's, so they stay, and the report lists them; and what
+//! could not be searched for them.
 
 use crate::printable;
 use replicator_hal::RelativePath;
@@ -10,6 +11,8 @@ const LOOKED_AT_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct PrivateKeys {
     paths: Vec<String>,
+    /// Directories whose files nothing could read.
+    locked: Vec<String>,
 }
 
 impl PrivateKeys {
@@ -21,10 +24,28 @@ impl PrivateKeys {
         }
     }
 
-    /// The line for the report, if there are any.
-    pub(super) fn note(&self) -> Option<String> {
-        (!self.paths.is_empty())
-            .then(|| format!("private keys stay in the image: {}", printable::few(&self.paths, " ")))
+    /// A file could not be read because its file system encrypts `top`, and has no key here. Its name is encrypted too, so
+    /// no rule for what is in `top` matched.
+    pub(super) fn is_below_locked(&mut self, top: &RelativePath) {
+        let top = format!("/{top}");
+        if !self.locked.contains(&top) {
+            self.locked.push(top);
+        }
+    }
+
+    /// The lines for the report.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let lines = [
+            (&self.paths, "private keys stay in the image"),
+            (
+                &self.locked,
+                "encrypted by the file system, so not sanitised and not searched for private keys",
+            ),
+        ];
+        let line = |(paths, what): (&Vec<String>, &str)| {
+            (!paths.is_empty()).then(|| format!("{what}: {}", printable::few(paths, " ")))
+        };
+        lines.into_iter().filter_map(line).collect()
     }
 }
 
@@ -67,10 +88,17 @@ mod tests {
         look("usr/bin/tool", "\x7fELF -----BEGIN PRIVATE KEY-----\n");
         look("etc/app.conf", "PrivateKeyFile = /etc/ssl/private/a.key\n");
         assert_eq!(
-            keys.note().unwrap(),
-            "private keys stay in the image: /root/.ssh/id_ed25519 /etc/ssl/private/a.key \
-             /etc/wireguard/wg0.conf /root/key.ppk"
+            keys.notes(),
+            ["private keys stay in the image: /root/.ssh/id_ed25519 /etc/ssl/private/a.key \
+              /etc/wireguard/wg0.conf /root/key.ppk"]
         );
-        assert_eq!(PrivateKeys::default().note(), None);
+        assert_eq!(PrivateKeys::default().notes(), Vec::<String>::new());
+        for top in ["home/u/vault", "etc/ssh", "etc/ssh"] {
+            keys.is_below_locked(&RelativePath::parse(top).unwrap());
+        }
+        assert_eq!(
+            keys.notes()[1],
+            "encrypted by the file system, so not sanitised and not searched for private keys: /home/u/vault /etc/ssh"
+        );
     }
 }

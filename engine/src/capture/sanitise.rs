@@ -103,7 +103,7 @@ pub(super) fn sanitise(
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
     notes.extend(swap_files::note(&swap_files));
-    notes.extend(private_keys.note());
+    notes.extend(private_keys.notes());
     Ok(notes)
 }
 

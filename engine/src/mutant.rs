@@ -79,10 +79,14 @@ mutants! {
     DanglingSidecarIsNone "dangling-sidecar-is-none" "S8";
     /// An image that was not renamed is passed over, and the board captured.
     UnassignedIsIgnored "unassigned-is-ignored" "S8";
+    /// A tarball may hold any tree.
+    AnyTreeIsWritten "any-tree-is-written" "S8";
     /// The sidecar of the file is not looked at before the medium is erased.
     NoCheckOfTheFile "no-check-of-the-file" "S9";
     /// A disk image may be any file.
     AnyFileIsWritten "any-file-is-written" "S9";
+    /// The file system for a tarball is made without a count of what has to go into it.
+    RoomIsNotCounted "room-is-not-counted" "S9";
     /// An image is written to the medium that it was captured from.
     GoldenIsOverwritten "golden-is-overwritten" "S9";
     /// The start of a disk image is written first.

@@ -41,6 +41,8 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::DanglingSidecarIsNone => &["write-dangling-sidecar"],
         Mutant::UnassignedIsIgnored => &["names-unrenamed-image-is-refused"],
         Mutant::NoCheckOfTheFile => &["write-wrong-file-sidecar"],
+        Mutant::AnyTreeIsWritten => &["write-tarball-below-a-directory", "write-tarball-of-one-file"],
+        Mutant::RoomIsNotCounted => &["write-tarball-many-files", "write-tarball-too-many-files"],
         Mutant::AnyFileIsWritten => &["write-zip", "write-blank-image"],
         Mutant::GoldenIsOverwritten => &[
             "no-identity-golden-is-not-overwritten",

@@ -267,6 +267,33 @@ fn one_bit_of_a_refused_target() {
 }
 
 #[test]
+fn a_medium_that_was_erased_for_a_tarball_without_room() {
+    let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 12_345);
+    let check = checkers::refused_untouched::check;
+    for name in ["write-tarball-too-many-files", "write-tarball-below-a-directory"] {
+        sees(check, name, tamper, "boot 1 erased sd for nothing: what is wrong with sdimage.tar");
+        // Where hardware fails, that could not be known.
+        let mut evidence = run(name);
+        evidence.scenario.expect.media.clear();
+        tamper(&mut evidence);
+        evidence.scenario.faults = story("write-dead-card-tarball").faults;
+        assert_eq!(check(&evidence), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_success_for_a_tarball_of_anything() {
+    let check = checkers::clone_is_rootfs::check;
+    let forbid = |evidence: &mut Evidence| evidence.scenario.drive.files.retain(|file| file.text.is_none());
+    let text = "boot 1 ended well for sd: no root file system is in it";
+    sees(check, "write-tarball-without-rootfs-by-option", forbid, text);
+    for name in ["write-tarball-below-a-directory", "write-tarball-of-one-file"] {
+        assert_eq!(check(&run(name)), Vec::<String>::new());
+        complains(&check(&run_on(name, leds::that_show(rosy))), text);
+    }
+}
+
+#[test]
 fn an_unverified_target_with_a_partition_table() {
     let tamper = |evidence: &mut Evidence| {
         let table = evidence.boots[0].before.media["sd"].bytes(0, 512);

@@ -21,6 +21,7 @@ mod held;
 mod host_keys;
 mod images;
 mod images_inside;
+mod least_size;
 mod looked_into;
 mod measured;
 mod mke2fs_conf;

@@ -20,9 +20,9 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// `None`, and a line that says why, where it cannot be had.
+    /// `None`, and a line that says why, where it cannot be had. All of it is in memory: what is tried here are many runs.
     pub(crate) fn new(drive_len_bytes: u64) -> Option<Self> {
-        let stage = Stage::new()?;
+        let stage = Stage::in_memory()?;
         let drive = make_drive(&stage.path("drive"), drive_len_bytes);
         Some(Self { stage, drive })
     }

@@ -6,7 +6,7 @@ use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::name_files::NameFiles;
 use super::tar_limits::Needs;
-use super::tar_room::Counter;
+use super::tar_room::{Counter, NoShape};
 use super::tar_rootfs;
 use super::tar_times::OutOfRange;
 use super::tar_tree::Shape;
@@ -145,7 +145,10 @@ pub(super) fn check_tar(
         .finish(&tree)
         .map_err(|why| Error::refused(Refusal::CannotHold, format!("{name}: {why}")))?
         .shape(destination.len_bytes, destination.sector_len_bytes)
-        .map_err(|why| Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")));
+        .map_err(|why| match why {
+            NoShape::Never(why) => Error::refused(Refusal::CannotHold, format!("{name}: {why}")),
+            NoShape::TooSmall(why) => Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")),
+        });
     let shape = match shape {
         _ if operation.mutated(Mutant::RoomIsNotCounted) => {
             ExtShape::usual(destination.flavour, destination.len_bytes, destination.sector_len_bytes)

@@ -46,6 +46,15 @@ pub(super) struct Counter {
     root: Held,
 }
 
+/// Why there is no shape for an archive, in words that follow its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoShape {
+    /// Whatever the length of the medium.
+    Never(String),
+    /// A larger medium has room.
+    TooSmall(String),
+}
+
 /// What all files take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Room {
@@ -218,24 +227,29 @@ impl Room {
     /// The shape of a file system of `len_bytes`, on sectors of `sector_len_bytes`, that has room for all.
     ///
     /// # Errors
-    /// Why there is none, with figures, in words that follow the archive's name.
-    pub(super) fn shape(&self, len_bytes: u64, sector_len_bytes: u32) -> Result<ExtShape, String> {
+    /// Why there is none, with figures or the name of an entry.
+    pub(super) fn shape(&self, len_bytes: u64, sector_len_bytes: u32) -> Result<ExtShape, NoShape> {
         let flavour = self.flavour;
         let usual = ExtShape::usual(flavour, len_bytes, sector_len_bytes).block_len_bytes;
         let mut sizes = [0, 1];
         sizes.sort_by_key(|at| BLOCK_LENS_BYTES[*at] != usual);
-        let mut why = None;
+        let (mut never, mut too_small) = (None, None);
         for at in sizes {
             let block_len_bytes = BLOCK_LENS_BYTES[at];
             if block_len_bytes < sector_len_bytes {
                 continue;
             }
-            if let Some(obstacle) = &self.obstacles[at] {
-                why.get_or_insert_with(|| format!("cannot be held: {obstacle}"));
-                continue;
-            }
-            if self.large_directories[at] && flavour != Flavour::Ext4 {
-                why.get_or_insert_with(|| "has too many names in one directory".to_owned());
+            let obstacle = match &self.obstacles[at] {
+                None if self.large_directories[at] && flavour != Flavour::Ext4 => {
+                    Some("there are too many names in one directory")
+                }
+                obstacle => obstacle.as_deref(),
+            };
+            if let Some(obstacle) = obstacle {
+                // Larger blocks hold more: what they do not is told.
+                if at == 0 || never.is_none() {
+                    never = Some(obstacle.to_owned());
+                }
                 continue;
             }
             let usual = ExtShape {
@@ -245,11 +259,14 @@ impl Room {
             };
             match self.tightest_that_fits(usual, len_bytes, self.blocks[at]) {
                 Ok(shape) => return Ok(shape),
-                // What holds most is told.
-                Err(figures) => why = Some(figures),
+                Err(figures) => too_small = Some(figures),
             }
         }
-        Err(why.unwrap_or_else(|| "cannot be held: no block size fits the sectors".to_owned()))
+        Err(match (too_small, never) {
+            (Some(figures), _) => NoShape::TooSmall(figures),
+            (None, Some(obstacle)) => NoShape::Never(obstacle),
+            (None, None) => NoShape::Never("no block size fits the sectors of the medium".to_owned()),
+        })
     }
 
     /// The usual shape if the files fit into that, else the one that is least unlike it.
@@ -324,8 +341,8 @@ fn file_blocks(flavour: Flavour, data: &[Range<u64>], block_len_bytes: u64) -> u
         pointers += here.div_ceil(block_len_bytes / 4) + 3;
     }
     if !flavour.has_extents() {
-        let dense = matches!(data, [only] if only.start == 0);
-        return blocks + if dense { pointer_blocks(blocks, block_len_bytes) } else { pointers };
+        // No file has more pointers than one of its length without holes.
+        return blocks + pointer_blocks(end_block, block_len_bytes).min(pointers);
     }
     // Four extents fit into the inode, and each block of the map has a head of one.
     let of_map = block_len_bytes / 12 - 2;

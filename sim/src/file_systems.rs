@@ -160,6 +160,9 @@ impl FileSystems for SimFileSystems {
         self.call(self.op("format", region, true), region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
+            if format.shape.is_some_and(|shape| shape.room(format.flavour, region.len_bytes).is_none()) {
+                return Err(Refusal::Kind(ErrorKind::NoSpace, "there is no room for this shape"));
+            }
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
             SimFs::format(

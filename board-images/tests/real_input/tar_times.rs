@@ -1,4 +1,5 @@
-//! Times that no ext file system keeps: set to the nearest that it does, said so, and never held against the medium.
+//! Times and owners that no ext file system keeps. Times are set to the nearest that it does, and the result says so; owners
+//! are refused. Neither is held against the medium.
 
 use super::workshop::{MIB, Workshop};
 use std::fs;
@@ -70,4 +71,29 @@ fn times_that_no_clock_shows_blame_the_archive() {
             _ => assert!(untouched && !run.console.contains("V-"), "{time}: {}", run.console),
         }
     }
+}
+
+#[test]
+fn owners_that_linux_does_not_have_are_refused_with_the_name_of_their_entry() {
+    let Some(workshop) = Workshop::new(64 * MIB) else { return };
+    let medium = workshop.used(64 * MIB);
+    let long = "usr/".to_owned() + &"n".repeat(200);
+    for (path, field, id) in [
+        ("usr/odd", "uid", 4_294_967_295_u64),
+        ("usr/odd", "gid", 4_294_967_295),
+        (&*long, "uid", 4_294_967_296),
+        (&*long, "gid", 1 << 50),
+    ] {
+        // As a record of pax, and in the header as GNU tar has it.
+        for format in ["PAX_FORMAT", "GNU_FORMAT"] {
+            workshop.clear("");
+            workshop.pack_with_python(&format!("t.format = tarfile.{format}\nadd('{path}', {field}={id})"));
+            let entry = format!("\"{path}\"");
+            let words = format!("the {field} {id}, which no file on Linux has");
+            workshop.assert_refused("ext4", &medium, "F-UNSUPPORTED", &[&entry, &words]);
+        }
+    }
+    workshop.clear("");
+    workshop.pack_with_python("add('usr/last', uid=4294967294, gid=4294967294)");
+    workshop.run("ext4", &medium).assert_success();
 }

@@ -3,9 +3,11 @@
 
 mod beside_devices;
 mod recovery;
+mod shape;
 
 pub use beside_devices::*;
 pub use recovery::*;
+pub use shape::*;
 
 use super::{kind, path, read_all, skipped, write_new};
 use crate::{

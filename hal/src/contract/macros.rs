@@ -96,6 +96,8 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@each file_systems, $maker, [
             a_new_file_system_is_identified
             a_new_file_system_has_the_uuid_and_label_asked_for
+            a_new_file_system_has_the_shape_asked_for
+            a_shape_without_room_is_refused
             a_new_file_system_is_empty
             an_unknown_region_holds_nothing
             files_survive_an_unmount

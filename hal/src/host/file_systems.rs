@@ -148,6 +148,10 @@ impl FileSystems for HostFileSystems {
 
     fn format(&self, region: &Region, format: &Format) -> Result<()> {
         let operation = "formatting";
+        if format.shape.is_some_and(|shape| shape.room(format.flavour, region.len_bytes).is_none()) {
+            let detail = "there is no room for this shape";
+            return Err(Error::new(ErrorKind::NoSpace, operation, region.to_string(), detail));
+        }
         drop(self.claim(region, Access::ReadWrite, operation)?);
         let mut table = lock(&self.table);
         let known = table.iter().position(|entry| entry.is(region));

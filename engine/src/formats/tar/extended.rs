@@ -12,8 +12,8 @@ use replicator_hal::Timestamp;
 /// What global headers said so far, for all entries that do not say otherwise.
 #[derive(Clone, Default)]
 pub(super) struct Globals {
-    uid: Option<u32>,
-    gid: Option<u32>,
+    uid: Option<u64>,
+    gid: Option<u64>,
     modified: Option<Timestamp>,
 }
 
@@ -64,11 +64,11 @@ impl Extended {
         Ok(extended)
     }
 
-    pub(super) fn uid(&self) -> Option<u32> {
+    pub(super) fn uid(&self) -> Option<u64> {
         self.globals.uid
     }
 
-    pub(super) fn gid(&self) -> Option<u32> {
+    pub(super) fn gid(&self) -> Option<u64> {
         self.globals.gid
     }
 
@@ -198,7 +198,12 @@ mod tests {
             [("LIBARCHIVE.creationtime", "1"), ("SCHILY.ino", "5"), ("VENDOR.x", ""), ("atime", "bad")];
         let extended = Extended::read(&Globals::default(), &records(&pairs)).unwrap();
         assert!(!extended.says_something());
-        for bad in [("size", "-1"), ("size", "18446744073709551616"), ("uid", "4294967296"), ("mtime", "x")] {
+        for bad in [
+            ("size", "-1"),
+            ("size", "18446744073709551616"),
+            ("uid", "18446744073709551616"),
+            ("mtime", "x"),
+        ] {
             assert!(Extended::read(&Globals::default(), &records(&[bad])).is_err(), "{bad:?}");
         }
     }

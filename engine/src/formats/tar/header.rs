@@ -1,7 +1,7 @@
 //! One header block: its check, and its fields as bytes and numbers.
 
 use super::number::{fitting, number};
-use super::{BLOCK_BYTES, FormatError, damaged};
+use super::{BLOCK_BYTES, FormatError, damaged, unsupported};
 use ::tar::{GnuHeader, GnuSparseHeader};
 use replicator_hal::{Owner, Timestamp};
 use std::ops::Range;
@@ -78,17 +78,12 @@ impl Header {
     }
 
     /// The owner, with what extended records say in place of the header's numbers.
-    pub(super) fn owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<Owner, FormatError> {
+    pub(super) fn owner(&self, uid: Option<u64>, gid: Option<u64>) -> Result<Owner, FormatError> {
         let old = self.inner.as_old();
-        let owner = Owner {
-            uid: uid.map_or_else(|| fitting(&old.uid, "uid"), Ok)?,
-            gid: gid.map_or_else(|| fitting(&old.gid, "gid"), Ok)?,
-        };
-        // To the kernel this number means "leave as it is".
-        if owner.uid == u32::MAX || owner.gid == u32::MAX {
-            return Err(damaged("the owner 4294967295 is none"));
-        }
-        Ok(owner)
+        Ok(Owner {
+            uid: id("uid", uid.map_or_else(|| number(&old.uid, "uid"), |uid| Ok(uid.into()))?)?,
+            gid: id("gid", gid.map_or_else(|| number(&old.gid, "gid"), |gid| Ok(gid.into()))?)?,
+        })
     }
 
     /// Modification time in whole seconds.
@@ -120,6 +115,12 @@ pub(super) fn gnu_stretch(fields: &GnuSparseHeader) -> Result<Option<(u64, u64)>
         return Ok(None);
     }
     Ok(Some((fitting(&fields.offset, "sparse offset")?, fitting(&fields.numbytes, "sparse length")?)))
+}
+
+/// The number of a user or group. To the kernel the last one means "leave as it is".
+fn id(key: &str, value: i128) -> Result<u32, FormatError> {
+    let known = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+    known.ok_or_else(|| unsupported(format!("the {key} {value}, which no file on Linux has")))
 }
 
 fn dialect(magic: &[u8]) -> Dialect {

@@ -22,7 +22,7 @@ pub fn a_new_file_system_has_the_shape_asked_for(fixture: &dyn FileSystemsFixtur
     let room = shape.room(fixture.flavour(), len_bytes).expect("a shape with room");
     format(fixture, shape).unwrap();
     let volume = mount(fixture, Access::ReadWrite);
-    let new = |number: u64| volume.create_new(&path(&format!("{number}")), 0o644);
+    let new = |number: u64| volume.create_new(&path(number.to_string()), 0o644);
     for number in 0..shape.inodes - INODES_OF_ITS_OWN {
         new(number).unwrap_or_else(|error| panic!("file {number}: {error}")).close().unwrap();
     }

@@ -255,8 +255,9 @@ impl Look<'_> {
     /// Decodes the image as far as it is worth.
     fn look_at_front(&self, file: &mut DriveFile<'_>, places: &mut Places) -> Result<()> {
         let operation = self.operation;
+        // How far workers have read ahead when it ends would depend on their speed.
         let mut content =
-            decoder(self.image.name.compression, file, operation.compute(), operation.tuning.limits)
+            decoder(self.image.name.compression, file, Compute::Inline, operation.tuning.limits)
                 .map_err(Error::format(self.name.as_str()))?;
         let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
         let mut at = 0;

@@ -212,3 +212,40 @@ fn the_next_run_clears_the_write_protection_that_a_killed_one_left() {
     assert!(refused.console.contains(&remedy) && refused.console.contains("switch"), "{}", refused.console);
     assert!(is_read_only(&golden.device));
 }
+
+#[test]
+fn of_two_runs_that_begin_at_once_with_one_drive_one_works_alone() {
+    let Some(stage) = Stage::new() else { return };
+    let first = golden(&stage, MIB);
+    let part = stage.part("other");
+    let second = golden(&part, MIB);
+    for round in 0..8 {
+        let drive = make_drive(&stage.path(&format!("drive-{round}")), 128 * MIB);
+        // Of different names, so that what one captured is nothing for the other.
+        let boards = [
+            Board { stage: &stage, drive: &drive, media: vec![("sd", &first)] },
+            Board { stage: &part, drive: &drive, media: vec![("emmc", &second)] },
+        ];
+        let mut children: Vec<Child> = boards.iter().map(Board::begin).collect();
+        let statuses: Vec<Option<i32>> =
+            children.iter_mut().map(|child| child.wait().unwrap().code()).collect();
+        let consoles = boards.iter().map(|board| fs::read_to_string(board.stage.path("console")).unwrap());
+        let consoles: Vec<String> = consoles.collect();
+        boards[1].wait_until_free();
+        let mut sorted = statuses.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, [Some(0), Some(1)], "round {round}: {consoles:#?}");
+        let winner = usize::from(statuses[1] == Some(0));
+        let image = ["sdimage.tar.xz", "emmcimage.tar.xz"][winner];
+        assert!(consoles[winner].contains(image), "{}", consoles[winner]);
+        let loser = &consoles[1 - winner];
+        // It waited for the drive and found the other's image, or was told that the drive is held.
+        let is_clear = loser.contains(&format!("{image} is there")) || loser.contains("busy");
+        assert!(is_clear, "round {round}: {loser}");
+        let names = names_on(&stage, &drive);
+        let images = names.iter().filter(|name| name.contains("image.tar.xz") && !name.ends_with(".md5"));
+        assert_eq!(images.collect::<Vec<_>>(), [image], "{names:?}");
+        assert!(!names.contains(&".capture".to_owned()), "{names:?}");
+        run("e2fsck", ["-fn".as_ref(), drive.device.as_os_str()]);
+    }
+}

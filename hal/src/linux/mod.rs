@@ -48,6 +48,7 @@ mod target;
 #[cfg(test)]
 mod test_images;
 mod tools;
+mod turn;
 mod usage;
 mod used_map;
 mod write_protection;

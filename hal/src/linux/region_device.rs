@@ -9,6 +9,7 @@ use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
 use super::roots::KernelRoots;
 use super::sysfs;
+use super::turn::Turn;
 use super::write_protection::{self, WriteProtection};
 use crate::host::{TreeFile, Volumes, tell};
 use crate::{Access, DeviceName, Error, ErrorKind, Holder, Region, Result};
@@ -25,6 +26,8 @@ pub(super) struct RegionDevice {
     /// it is closed.
     read_only_before: Option<bool>,
     protection: WriteProtection,
+    /// Of a device used directly: keeps other runs away, which the kernel would mount it for, too.
+    turn: Option<Turn>,
 }
 
 struct Attached {
@@ -99,21 +102,29 @@ impl RegionDevice {
     ) -> Result<Self> {
         let (read_only_before, protection) = (None, protection.clone());
         if let Some(device) = exact_device(roots, region)? {
-            let mut opened =
-                Self { roots: roots.clone(), device, attached: None, read_only_before, protection };
+            let mut opened = Self {
+                roots: roots.clone(),
+                device,
+                attached: None,
+                read_only_before,
+                protection,
+                turn: None,
+            };
             opened.claim_directly(access)?;
             return Ok(opened);
         }
         let attached = attach(roots, volumes, region, access)?;
         let device = attached.loop_device.device().clone();
         let attached = Some(attached);
-        let opened = Self { roots: roots.clone(), device, attached, read_only_before, protection };
+        let opened =
+            Self { roots: roots.clone(), device, attached, read_only_before, protection, turn: None };
         opened.set_access(access)?;
         Ok(opened)
     }
 
     /// The exclusive open is only a question: mount(2) and the tools take the device for themselves.
     fn claim_directly(&mut self, access: Access) -> Result<()> {
+        self.turn = Turn::take(&self.roots, &self.device)?;
         write_protection::recover(&self.roots, &self.device)?;
         let file = match open_node(&self.roots, &self.device, OpenMode::Exclusive) {
             Err(error) if error.kind() == ErrorKind::ReadOnly && access == Access::ReadOnly => {
@@ -178,10 +189,12 @@ impl RegionDevice {
             let synced = if attached.read_only { Ok(()) } else { attached.backing.sync() };
             return detached.and(synced);
         }
-        match self.read_only_before.take() {
+        let result = match self.read_only_before.take() {
             Some(false) => self.set_access(Access::ReadWrite),
             Some(true) | None => Ok(()),
-        }
+        };
+        self.turn = None;
+        result
     }
 }
 

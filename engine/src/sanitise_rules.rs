@@ -12,6 +12,7 @@ use crate::from_toml::{self, Placed};
 use replicator_hal::RelativePath;
 use serde::Deserialize;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The default rules as they are shipped.
 pub const DEFAULT_TEXT: &str = include_str!("sanitise_default.toml");
@@ -172,7 +173,12 @@ impl Rules {
     /// # Errors
     /// None in practice: a test parses the list.
     pub fn shipped() -> Result<Self, RulesError> {
-        Self::parse(DEFAULT_TEXT)
+        static SHIPPED: OnceLock<Rules> = OnceLock::new();
+        if let Some(known) = SHIPPED.get() {
+            return Ok(known.clone());
+        }
+        let rules = Self::parse(DEFAULT_TEXT)?;
+        Ok(SHIPPED.get_or_init(|| rules).clone())
     }
 
     /// Parses a rule file.

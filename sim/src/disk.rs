@@ -259,10 +259,10 @@ impl Disk {
         self.defects.readable(offset_bytes, len, in_a_page)
     }
 
-    /// Numbers of the pages that the device does not have whole.
-    fn dirty_pages(&self) -> Vec<u64> {
+    /// The pages that the device does not have whole.
+    fn dirty_pages(&self) -> Vec<(u64, CachedPage)> {
         let dirty = self.page_cache.iter().filter(|(_, cached)| cached.dirty != 0);
-        dirty.map(|(page, _)| *page).collect()
+        dirty.map(|(page, cached)| (*page, cached.clone())).collect()
     }
 
     /// Where in memory the pages of media and page cache are.
@@ -278,14 +278,23 @@ impl Disk {
 
     /// Brings dirty pages to the device, but not through its own cache.
     fn write_back(&mut self) {
+        let pages: Vec<(u64, CachedPage)> = self.dirty_pages();
+        for (page, _) in &pages {
+            if let Some(cached) = self.page_cache.get_mut(page) {
+                cached.dirty = 0;
+            }
+        }
+        self.bring_out(pages);
+    }
+
+    /// Writes the dirty sectors of these pages to the device.
+    fn bring_out(&mut self, pages: Vec<(u64, CachedPage)>) {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
         let plain = !self.identity.write_cache && self.dropped.is_empty() && !self.defects.any();
-        for page in self.dirty_pages() {
-            let Some(cached) = self.page_cache.get_mut(&page) else { continue };
+        for (page, cached) in pages {
             if plain && cached.dirty == u8::MAX {
                 // Nothing between here and the media can make another page of it.
                 self.media.put(page, &cached.bytes);
-                cached.dirty = 0;
                 continue;
             }
             for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {
@@ -296,7 +305,6 @@ impl Disk {
                     _ => runs.push((start, bytes.to_vec())),
                 }
             }
-            cached.dirty = 0;
         }
         for (start, bytes) in runs {
             self.write_device(start, &bytes);
@@ -318,7 +326,7 @@ impl Disk {
 
     /// Forgets un-synced data, as the kernel does after a failed sync.
     pub fn lose_dirty(&mut self) {
-        for page in self.dirty_pages() {
+        for (page, _) in self.dirty_pages() {
             if let Some(cached) = self.page_cache.get_mut(&page) {
                 cached.dirty = 0;
             }
@@ -358,7 +366,9 @@ impl Disk {
     pub fn crash(&mut self, survival: Survival) {
         let (Survival::Subset(seed) | Survival::Garbage(seed)) = survival else {
             if survival == Survival::All {
-                self.sync();
+                // What is in the cache is gone in a moment, so it is not marked clean before.
+                self.bring_out(self.dirty_pages());
+                self.flush();
             }
             self.forget();
             return;
@@ -368,22 +378,23 @@ impl Disk {
             self.tear(&mut random);
         }
         // Clean pages have their number, too: what survives of one page does not depend on what is clean.
-        let pages: Vec<u64> = self.page_cache.keys().copied().collect();
-        for page in pages {
-            let kept = random.next() as u8;
-            if let Some(cached) = self.page_cache.get_mut(&page) {
-                cached.dirty &= kept;
+        let mut kept = Vec::new();
+        for (page, cached) in &self.page_cache {
+            let dirty = cached.dirty & random.next() as u8;
+            if dirty != 0 {
+                kept.push((*page, CachedPage { bytes: Arc::clone(&cached.bytes), dirty }));
             }
         }
         let sectors = std::mem::take(&mut self.write_cache);
         self.write_cache = sectors.into_iter().filter(|_| random.coin()).collect();
-        self.sync();
+        self.bring_out(kept);
+        self.flush();
         self.forget();
     }
 
     /// Sectors that were on their way turn to garbage: a torn write leaves neither the old nor the new.
     fn tear(&mut self, random: &mut Random) {
-        for page in self.dirty_pages() {
+        for (page, _) in self.dirty_pages() {
             let Some(cached) = self.page_cache.get_mut(&page) else { continue };
             let bytes = Arc::make_mut(&mut cached.bytes).bytes_mut();
             for sector in (0..PAGE_LEN / SECTOR_LEN).filter(|sector| cached.dirty & (1 << sector) != 0) {

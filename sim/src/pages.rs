@@ -152,6 +152,11 @@ impl Pages {
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             let source = &data[piece];
+            if let Ok(bytes) = <[u8; PAGE_LEN]>::try_from(source) {
+                // Of what was there nothing stays, so it is not copied first.
+                *self.page_mut(page) = Some(Arc::new(Page { bytes, hash: OnceLock::new() }));
+                return;
+            }
             let page = Arc::make_mut(self.page_mut(page).get_or_insert_default());
             page.bytes_mut()[start..start + source.len()].copy_from_slice(source);
         });

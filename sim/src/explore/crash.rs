@@ -5,7 +5,6 @@ use super::judge::{self, Undisturbed};
 use super::place::{Place, command, cut_boot, screen};
 use super::{Change, Explored, Options, policy_name, spread};
 use crate::machine::Recorded;
-use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::runner::boots::{self, Observer, run_boot};
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
@@ -68,7 +67,7 @@ struct Explorer<'a> {
     identity: u64,
     options: &'a Options,
     change: Change<'a>,
-    /// Drives whose next boot is known.
+    /// Drives whose next boot is known, by what decides on it.
     probed: HashSet<u64>,
     start: Option<(Snapshot, World)>,
     explored: Explored,
@@ -229,7 +228,7 @@ impl<'a> Explorer<'a> {
         next: World,
         after: Snapshot,
     ) {
-        let drive = after.media.get("drive").map_or(0, Pages::hash);
+        let drive = judge::decides(&after);
         let evidence = self.evidence(place.request, vec![cut_boot(place, recorded, &next, after)]);
         let mut complaints = judge::checked(&evidence, self.lies);
         let mut chose = None;

@@ -8,6 +8,7 @@ use crate::checkers;
 use crate::checkers::drive_images::{Mode, files, images, mode};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::op::Timing;
+use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::runner::evidence::shown;
 use crate::runner::{Boot, Complaint, Evidence, Snapshot};
@@ -17,6 +18,7 @@ use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
 use replicator_hal::Status;
 use std::collections::BTreeSet;
+use xxhash_rust::xxh3::xxh3_64;
 
 const NEXT_BOOT: &str = "next-boot (S4)";
 const CONVERGES: &str = "converges (L2, L3)";
@@ -42,9 +44,10 @@ pub(super) fn with_its_clock(scenario: &Scenario) -> Scenario {
 
 /// All that a crash state is judged by beside the state and what was there before the boot.
 pub(super) fn identity(scenario: &Scenario) -> u64 {
-    let Scenario { drive, media, seed, wall_clock, .. } = scenario;
+    let Scenario { drive, media, seed, wall_clock, firmware, compatible, kernel_lacks, .. } = scenario;
     let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
-    let text = format!("{drive:?} {media:?} {seed} {wall_clock:?} {jumps} {}", lies(scenario));
+    let board = format!("{firmware:?} {compatible:?} {kernel_lacks:?}");
+    let text = format!("{drive:?} {media:?} {seed} {wall_clock:?} {board} {jumps} {}", lies(scenario));
     fold(FOLD_START, text.as_bytes())
 }
 
@@ -86,6 +89,23 @@ pub(super) fn checked(evidence: &Evidence, lies: bool) -> Vec<Complaint> {
         complaints.retain(|complaint| IN_SPITE_OF_LIES.contains(&complaint.by));
     }
     complaints
+}
+
+/// What the next boot's way depends on: all files of the drive, but of working files only that they are there.
+pub(super) fn decides(after: &Snapshot) -> u64 {
+    let files = files(after);
+    if files.is_empty() {
+        // Empty, or not to be read.
+        return after.media.get("drive").map_or(0, Pages::hash);
+    }
+    files.iter().fold(FOLD_START, |key, (path, file)| {
+        let is_work = path.as_bytes().starts_with(b".capture/") && !path.as_bytes().ends_with(b".toml");
+        let content = if is_work { u64::from(file.bytes.is_empty()) } else { xxh3_64(&file.bytes) };
+        let kind = format!("{:?} {:?}", file.inode.kind, file.inode.text);
+        [path.as_bytes(), kind.as_bytes(), &content.to_le_bytes()]
+            .iter()
+            .fold(key, |key, part| fold(key, part))
+    })
 }
 
 /// The way that the next boot takes.

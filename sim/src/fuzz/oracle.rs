@@ -103,6 +103,10 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Complaint> {
     if captured_before && writes_back {
         return Vec::new();
     }
+    // What has no identity is known again only by what sanitising removed from it, which may be nothing.
+    if captured_before && evidence.scenario.media.values().any(|medium| medium.no_identity) {
+        return Vec::new();
+    }
     let wanted = if captured_before { Status::Failure } else { Status::Success };
     if last.status() == Some(wanted) {
         return Vec::new();

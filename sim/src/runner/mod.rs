@@ -7,7 +7,7 @@ pub mod boots;
 pub mod evidence;
 pub mod expectations;
 mod faults;
-mod setup;
+pub(crate) mod setup;
 
 pub use evidence::{Boot, Evidence, Snapshot};
 pub use setup::{COMPATIBLE, identity_of, media_names, wall_clock};

@@ -123,7 +123,7 @@ fn tuning() -> Tuning {
 ///
 /// # Errors
 /// If something in the story makes no sense or does not fit.
-pub(super) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
+pub(crate) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     let mut builder =
         WorldBuilder::new().seed(scenario.seed).wall_clock(wall_clock(scenario)).keep_trace(true);
     builder = builder.kernel_lacks(&scenario.kernel_lacks);

@@ -144,6 +144,9 @@ fn check_ids(
         if spec.part_type.as_deref().is_some_and(|text| !type_reads(text)) {
             return wrong("type is two hex digits such as \"83\" (MBR) or a GUID (GPT)");
         }
+        if let Some(letter) = spec.files.iter().find_map(|file| file.inode_flags().err()) {
+            return wrong(&format!("flags are letters of \"iadAS\", and {letter:?} is none of them"));
+        }
         if spec.holds != Holds::Rootfs && (spec.fstab.is_some() || spec.var_log_link.is_some()) {
             return wrong("fstab and var_log_link are for holds = \"rootfs\"");
         }

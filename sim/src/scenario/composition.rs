@@ -20,6 +20,7 @@
 
 use super::schema::{FileSystemDamage, Size};
 use crate::simfs::Kind;
+use replicator_hal::InodeFlags;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -182,8 +183,30 @@ pub struct PartFile {
     pub owner: Option<(u32, u32)>,
     /// Last change, in seconds since 1970.
     pub modified: Option<i64>,
+    /// Inode flags, by the letters of `lsattr`: of `i`, `a`, `d`, `A`, `S`.
+    pub flags: Option<String>,
     /// Extended attributes.
     pub xattrs: BTreeMap<String, String>,
+}
+
+impl PartFile {
+    /// Its inode flags.
+    ///
+    /// # Errors
+    /// With the letter that is none.
+    pub fn inode_flags(&self) -> Result<InodeFlags, char> {
+        let letters = self.flags.iter().flat_map(|text| text.chars());
+        letters.into_iter().try_fold(InodeFlags::none(), |flags, letter| {
+            Ok(flags.with(match letter {
+                'i' => InodeFlags::IMMUTABLE,
+                'a' => InodeFlags::APPEND_ONLY,
+                'd' => InodeFlags::NO_DUMP,
+                'A' => InodeFlags::NO_ACCESS_TIME,
+                'S' => InodeFlags::SYNC,
+                other => return Err(other),
+            }))
+        })
+    }
 }
 
 /// What sanitising has to make of a file.

@@ -38,6 +38,14 @@ const FSTABS: [&str; 5] = [
 ];
 /// The UUID that one of them names.
 const DATA_UUID: &str = "d0d0d0d0-0000-4000-8000-00000000000d";
+/// Locked, only growing, and flags that no command stops at.
+const FLAGS: [&str; 5] = ["i", "a", "d", "A", "dS"];
+/// Kinds that root file systems have more seldom.
+const ROOT_KINDS: [Kind; 4] = [Kind::Ext2, Kind::Ext3, Kind::Btrfs, Kind::Xfs];
+/// A golden root file system with what stories list in it, in KiB; measured by the test that builds every medium.
+const ROOTFS_KIB: u64 = 704;
+/// Of each file that is listed: a block, and what a directory of its own may take.
+const FILE_KIB: u64 = 8;
 /// Times that fit into what file systems keep, and such that do not fit into all.
 const TIMES: [i64; 5] = [-2_208_988_800, -1, 0, 4_294_967_296, 16_000_000_000];
 
@@ -65,7 +73,10 @@ impl Swarm {
 
     fn part_len(&mut self, part: &PartitionSpec) -> u64 {
         let kib = match part.holds {
-            Holds::Rootfs => 640 + 64 * self.random.below(3),
+            Holds::Rootfs => {
+                let listed: u64 = part.files.iter().map(|file| u64::from(file.count.unwrap_or(1))).sum();
+                (ROOTFS_KIB + FILE_KIB * listed).next_multiple_of(64) + 64 * self.random.below(3)
+            }
             Holds::Boot => 192,
             Holds::Data | Holds::Empty => 192 + 64 * self.random.below(2),
             Holds::Swap => 64 + 4 * self.random.below(4),
@@ -84,7 +95,7 @@ impl Swarm {
                 part.uuid = self
                     .one_in(3)
                     .then(|| format!("{:08x}-0000-4000-8000-00000000000a", self.random.next() as u32));
-                part.file_system = self.one_in(4).then(|| self.pick(&[Kind::Ext2, Kind::Ext3]));
+                part.file_system = self.one_in(4).then(|| self.pick(&ROOT_KINDS));
                 part.dirty = self.one_in(6);
             }
             Holds::Data => {
@@ -98,12 +109,12 @@ impl Swarm {
             Holds::Luks | Holds::Lvm | Holds::Raw | Holds::Blank => {}
         }
         if let Some(kind) = part.kind() {
-            part.files = self.part_files(kind);
+            part.files = self.part_files(holds, kind);
         }
         part
     }
 
-    fn part_files(&mut self, kind: Kind) -> Vec<PartFile> {
+    fn part_files(&mut self, holds: Holds, kind: Kind) -> Vec<PartFile> {
         let mut files = Vec::new();
         let file = |path: &str| PartFile { path: path.to_owned(), ..PartFile::default() };
         if self.one_in(2) {
@@ -116,6 +127,15 @@ impl Swarm {
                 ..file("srv/dated")
             });
         }
+        if kind.is_ext() && self.one_in(4) {
+            let flags = Some(self.pick(&FLAGS).to_owned());
+            files.push(PartFile { text: Some("flagged\n".into()), flags, ..file("srv/flagged") });
+        }
+        if holds == Holds::Rootfs && kind.is_ext() && self.one_in(6) {
+            // What sanitising removes.
+            let flags = Some(self.pick(&FLAGS).to_owned());
+            files.push(PartFile { secret: true, flags, ..file("tmp/flagged") });
+        }
         if kind.unix() && self.one_in(6) {
             let link = self.pick(&["/etc", "../..", "nowhere"]).to_owned();
             files.push(PartFile { link: Some(link), ..file("srv/link") });
@@ -126,13 +146,44 @@ impl Swarm {
         files
     }
 
+    /// A line for `/` in the fstab of a root file system, by one of its own names or by one that is not its own.
+    fn name_root(&mut self, scheme: Scheme, disk_id: Option<&str>, index: usize, part: &mut PartitionSpec) {
+        if part.holds != Holds::Rootfs || self.one_in(2) {
+            return;
+        }
+        // Logical partitions are counted from 5 on.
+        let number = if scheme == Scheme::Logical { index + 5 } else { index + 1 };
+        let uuid = part.uuid.clone().map(|uuid| format!("UUID={uuid}"));
+        let label = part.label.clone().map(|label| format!("LABEL={label}"));
+        let part_uuid = match scheme {
+            Scheme::Gpt => {
+                let guid = format!("{:08x}-0000-4000-8000-0000000000{number:02x}", self.random.next() as u32);
+                part.part_uuid = Some(guid.clone());
+                Some(format!("PARTUUID={guid}"))
+            }
+            _ => disk_id.map(|id| format!("PARTUUID={id}-{number:02x}")),
+        };
+        let mut names: Vec<String> = [uuid, label, part_uuid].into_iter().flatten().collect();
+        names.push(format!("/dev/mmcblk0p{number}"));
+        if self.one_in(8) {
+            names = vec!["UUID=0badc0de-0000-4000-8000-000000000000".to_owned(), "LABEL=nobody".to_owned()];
+        }
+        let name = names.swap_remove(self.random.below(names.len() as u64) as usize);
+        let rest = part.fstab.take().unwrap_or_default();
+        part.fstab = Some(format!("{name} / ext4 defaults 0 1\n{rest}"));
+    }
+
     /// A composed medium; with `has_table` one that a disk image may show.
     pub(super) fn composed(&mut self, has_table: bool) -> MediumSpec {
-        let (scheme, partitions, len_bytes) = self.composition(has_table);
+        let (scheme, mut partitions, len_bytes) = self.composition(has_table);
+        let disk_id = (scheme != Scheme::Gpt && scheme != Scheme::None && self.one_in(2))
+            .then(|| "c0ffee42".to_owned());
+        for (index, part) in partitions.iter_mut().enumerate() {
+            self.name_root(scheme, disk_id.as_deref(), index, part);
+        }
         MediumSpec {
             len: Size(len_bytes),
-            disk_id: (scheme != Scheme::Gpt && scheme != Scheme::None && self.one_in(2))
-                .then(|| "c0ffee42".to_owned()),
+            disk_id,
             gap: self.pick(&[Gap::Stamped, Gap::Bootloader, Gap::Zeros]),
             scheme,
             partitions,

@@ -103,7 +103,7 @@ impl Swarm {
         let mut file = text_file(name);
         file.text = None;
         file.sidecar = self.pick(sidecars);
-        file.damage = (self.damage && self.one_in(4)).then(|| self.damage_of_any());
+        file.damage = (self.damage && self.one_in(4)).then(|| self.damage_of_firmware());
         file.firmware = Some(FirmwareFileSpec {
             kind,
             len: Size(len_bytes),

@@ -61,6 +61,7 @@ impl Swarm {
             write_cache: self.write_caches && self.one_in(2),
             held_open: self.one_in(8),
             held_elsewhere: self.one_in(32),
+            no_identity: self.one_in(12),
             rootfs_partition: self.one_in(12).then(|| 1 + self.random.below(3) as u32),
             var_log_link: link.then(|| self.pick(&["/data/log", "../../../../../data/log"]).to_owned()),
             ..base
@@ -123,11 +124,14 @@ impl Swarm {
         file.sidecar = self.pick(sidecars);
         file.inside = (self.damage && !tarball && self.one_in(8)).then(|| self.pick(&Container::ALL));
         file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
-        let before = self.pick(&[Content::Blank, Content::Stamped, Content::Stamped, Content::Single]);
+        // A root file system has room on a whole MiB only.
+        let contents = [Content::Blank, Content::Stamped, Content::Stamped, Content::Single];
+        let before = self.pick(if medium_len < MIB { &contents[..3] } else { &contents });
         let mut medium = medium(before, medium_len);
         medium.absent = self.one_in(32);
         medium.file_system = self.one_in(2).then(|| self.pick(&FILE_SYSTEMS).to_owned());
         medium.held_open = self.one_in(4);
+        medium.no_identity = self.one_in(12);
         medium.write_cache = self.write_caches && self.one_in(2);
         let files = if self.one_in(8) { Vec::new() } else { self.odd_file(file, name, unix) };
         (medium, files)
@@ -146,6 +150,14 @@ impl Swarm {
     /// What can happen to any file.
     pub(super) fn damage_of_any(&mut self) -> ImageDamage {
         self.pick(&DAMAGES)
+    }
+
+    /// What can happen to a file that shows no medium.
+    pub(super) fn damage_of_firmware(&mut self) -> ImageDamage {
+        match self.damage_of_any() {
+            ImageDamage::CutBefore => ImageDamage::Truncated,
+            damage => damage,
+        }
     }
 
     /// The file as it is, or a link to it, or with a record of where it is from, or something else of its name.

@@ -12,6 +12,7 @@ use crate::scenario::schema::{
     BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
     Scenario, Size, SurvivalSpec,
 };
+use crate::simfs::Kind;
 use std::collections::BTreeMap;
 
 const KIB: u64 = 1 << 10;
@@ -64,6 +65,9 @@ struct Swarm {
     /// Media that are listed partition by partition.
     composed: bool,
 }
+
+/// What a board's kernel may not know.
+const LACKED: [Kind; 4] = [Kind::Btrfs, Kind::Xfs, Kind::F2fs, Kind::Exfat];
 
 /// So often a fault that cannot act is drawn anew.
 const FAULT_TRIES: u32 = 16;
@@ -162,7 +166,7 @@ impl Swarm {
             seed,
             wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
             firmware: flashed.as_ref().map(|flashed| flashed.spec.clone()),
-            kernel_lacks: Vec::new(),
+            kernel_lacks: self.lacked(file_system),
             compatible: None,
             drive,
             media,
@@ -178,6 +182,15 @@ impl Swarm {
         }
         scenario.boots = self.boots();
         scenario
+    }
+
+    /// What the board's kernel cannot mount; never the drive.
+    fn lacked(&mut self, drive: DriveFileSystem) -> Vec<Kind> {
+        match self.one_in(12) {
+            true if drive == DriveFileSystem::Exfat => vec![self.pick(&LACKED[..3])],
+            true => vec![self.pick(&LACKED)],
+            false => Vec::new(),
+        }
     }
 
     /// Enough for all images and a working copy, or now and then too little to capture anything.
@@ -225,6 +238,8 @@ fn text_file(name: &str) -> FileSpec {
 mod tests {
     use super::*;
     use crate::catalogue;
+    use crate::runner::setup;
+    use crate::scenario::composition::PartitionSpec;
     use crate::scenario::schema::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImageDamage, TableDamage};
 
     #[test]
@@ -239,8 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn every_story_can_be_set_up() {
+        let senseless: Vec<String> = (0..500)
+            .filter_map(|seed| setup::world(&scenario(seed)).err().map(|what| format!("{seed}: {what}")))
+            .collect();
+        assert_eq!(senseless, Vec::<String>::new());
+    }
+
+    #[test]
     fn stories_are_of_all_sorts() {
-        let stories: Vec<Scenario> = (0..1000).map(scenario).collect();
+        let stories: Vec<Scenario> = (0..1500).map(scenario).collect();
         let share = |of: &dyn Fn(&Scenario) -> bool| stories.iter().filter(|story| of(story)).count();
         assert!(share(&|story| story.faults.is_empty()) > 200);
         assert!(share(&|story| story.boots.len() > 1) > 200);
@@ -263,6 +286,20 @@ mod tests {
             assert!(medium(&|medium| medium.table == Some(table)) > 0, "{table:?}");
         }
         assert!(medium(&|medium| medium.write_cache) > 50);
+        assert!(medium(&|medium| medium.no_identity) > 20);
+        assert!(share(&|story| !story.kernel_lacks.is_empty()) > 20);
+        let part = |of: &dyn Fn(&PartitionSpec) -> bool| medium(&|medium| medium.partitions.iter().any(of));
+        for name in ["UUID=", "LABEL=", "PARTUUID=", "/dev/mmcblk0p"] {
+            let is_named = |part: &PartitionSpec| {
+                let lines = part.fstab.iter().flat_map(|fstab| fstab.lines());
+                lines.into_iter().any(|line| line.starts_with(name) && line.contains(" / "))
+            };
+            assert!(part(&is_named) > 5, "{name}");
+        }
+        assert!(part(&|part| part.files.iter().any(|file| file.flags.is_some())) > 50);
+        for kind in [Kind::Btrfs, Kind::Xfs] {
+            assert!(part(&|part| part.file_system == Some(kind)) > 3, "{kind:?}");
+        }
         let contents: Vec<_> = stories.iter().map(catalogue::contents).collect();
         for word in [
             "several-roots",

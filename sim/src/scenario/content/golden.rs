@@ -169,6 +169,8 @@ impl Builder {
             if let Some(seconds) = file.modified {
                 entry.modified.seconds = seconds;
             }
+            // A letter that is none was refused when the scenario was read.
+            entry = entry.flags(file.inode_flags().unwrap_or(InodeFlags::none()));
             for (name, value) in &file.xattrs {
                 entry = entry.xattr(name, value.as_bytes());
             }

@@ -10,6 +10,7 @@ mod disk_image;
 mod disk_look;
 mod extract;
 mod fitted;
+mod gap_note;
 mod golden;
 mod image;
 mod medium;

@@ -4,6 +4,7 @@
 //! verified does not look bootable.
 
 use super::extract::{Extracted, extract};
+use super::gap_note;
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::root_plan::RootPlan;
@@ -45,7 +46,10 @@ pub(super) fn write(
         offset_bytes: layout.region.start,
         len_bytes: layout.region.end - layout.region.start,
     };
-    with_target(operation, checked, |target| wipe_ends(operation, target))?;
+    let gap_note = with_target(operation, checked, |target| {
+        let note = gap_note::note(operation, medium, target, layout.region.start);
+        wipe_ends(operation, target).map(|()| note)
+    })?;
     operation.step("making the file system");
     // Between two openings the name may have gone to another medium.
     check_unchanged(operation, label, &checked.device)?;
@@ -76,6 +80,7 @@ pub(super) fn write(
         table::write(operation, target, &layout.patches, FaultyPart::Medium, label)
     })?;
     let mut notes = extracted.notes;
+    notes.extend(gap_note);
     if times.in_whole_seconds() {
         notes.push("file times kept to the second".to_owned());
     }

@@ -43,7 +43,13 @@ pub(super) fn counts(scenario: &Scenario, by: &str) -> bool {
             Bytes::WrittenWrong => &MISLED_BY_WRITES,
             Bytes::ReadWrong => &MISLED_BY_READS,
         };
-        !misled.contains(&by) && (!BELOW_ITS_MEMORY.contains(&by) || !answers_from_memory(scenario, fault))
+        // Without an identity a medium is known again by what sanitising removed, and a misread source may hide all of it.
+        let is_unknown = by == "write-back (S9)"
+            && fault.kind.bytes() != Bytes::WrittenWrong
+            && scenario.media.get(&fault.on).is_some_and(|medium| medium.no_identity);
+        !is_unknown
+            && !misled.contains(&by)
+            && (!BELOW_ITS_MEMORY.contains(&by) || !answers_from_memory(scenario, fault))
     })
 }
 
@@ -204,6 +210,11 @@ mod tests {
         assert!(counted("on = \"sd\"\nkind = \"replug\"\ndevice = \"sdq\"\n", "not-bootable (S10)"));
         assert!(!counted("on = \"sd\"\nkind = \"drop-writes\"\n", "not-bootable (S10)"));
         assert!(!counted("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..9\"\n", "source-unchanged (S1)"));
+        let flip = |medium: &str| {
+            let fault = "[[fault]]\non = \"sd\"\nkind = \"transient-flip\"\nop = \"read\"\nrange = \"0..9\"\nnth = 1\n";
+            counts(&story(&format!("[media.sd]\n{medium}{fault}")), "write-back (S9)")
+        };
+        assert!(flip("") && !flip("no_identity = true\n"));
         let fake = |cache: &str| format!("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"1 MiB\"\n{cache}");
         assert!(counted(&fake("cache = \"1 MiB\"\n"), success));
         assert!(!counted(&fake("cache = \"2 MiB\"\n"), success), "it answers for all that it lost");

@@ -140,11 +140,14 @@ pub enum FaultyPart {
     Flash,
     /// An image whose content is not what its own header or index announces.
     Image,
+    /// A medium that is captured: it, or the drive that holds the copy, does not read the same bytes twice.
+    Source,
 }
 
 impl FaultyPart {
     /// All of them.
-    pub const ALL: &'static [FaultyPart] = &[Self::Medium, Self::Drive, Self::Flash, Self::Image];
+    pub const ALL: &'static [FaultyPart] =
+        &[Self::Medium, Self::Drive, Self::Flash, Self::Image, Self::Source];
 
     fn code(self) -> &'static str {
         match self {
@@ -152,6 +155,7 @@ impl FaultyPart {
             Self::Drive => "V-DRIVE",
             Self::Flash => "V-FLASH",
             Self::Image => "V-IMAGE",
+            Self::Source => "V-SOURCE",
         }
     }
 
@@ -163,6 +167,9 @@ impl FaultyPart {
                 "the bootloader's flash does not keep what is written: replace the board or its flash"
             }
             Self::Image => "the image is damaged: make it again, or copy it to the drive again",
+            Self::Source => {
+                "boot again to capture it again; if this comes back, the medium or the drive is failing: replace it"
+            }
         }
     }
 }

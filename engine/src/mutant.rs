@@ -119,6 +119,8 @@ mutants! {
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A working image is removed without being overwritten.
     WorkingImageIsUnlinked "working-image-is-unlinked" "S18";
+    /// What the copy shows is believed, whatever the medium showed.
+    CopyIsNotCompared "copy-is-not-compared" "S18";
     /// The name of a working image becomes durable at some time: after a power cut nothing finds it to overwrite it.
     WorkingImageNameIsLate "working-image-name-is-late" "S18";
     /// A drive is waited for without an end.

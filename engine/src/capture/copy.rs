@@ -112,8 +112,10 @@ fn copy_open(
             .log(&format!("partition {}: bytes {} to {}", slot.number, slot.bytes.start, slot.bytes.end));
     }
     let holder = Holder::Device(device.name.clone());
+    let mut parts = Vec::new();
     if is_sanitised {
-        survey::refuse_unfit(operation, &survey::look(operation, &layout, &holder)?, medium)?;
+        parts = survey::look(operation, &layout, &holder)?;
+        survey::refuse_unfit(operation, &parts, medium)?;
     }
     let unused = layout.unused(operation, &holder, is_sanitised);
     check_space(operation, work, len_bytes, &unused)?;
@@ -124,6 +126,10 @@ fn copy_open(
     // The tools that work on the image next must not be the first to hear of a full drive.
     file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
     work.image_is_whole(operation)?;
+    if is_sanitised && !operation.mutated(Mutant::CopyIsNotCompared) {
+        let copy = Holder::File { volume: work.drive.id(), path: image.clone() };
+        survey::refuse_misread(&parts, &survey::look(operation, &layout, &copy)?)?;
+    }
     Ok(layout)
 }
 

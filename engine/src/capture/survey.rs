@@ -6,7 +6,7 @@
 //! `sanitise = false` nothing of this is asked.
 
 use super::layout::{Layout, Slot};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, FaultyPart, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::operation::Operation;
 use replicator_hal::{FileSystem, FileSystemKind, Holder};
@@ -81,6 +81,21 @@ pub(super) fn refuse_unfit(operation: &Operation<'_>, parts: &[Part], medium: &m
         }
     }
     Ok(())
+}
+
+/// Refuses a copy that shows other file systems than the medium did: a root file system whose superblock was misread would
+/// not be sanitised.
+pub(super) fn refuse_misread(medium: &[Part], copy: &[Part]) -> Result<()> {
+    let name = |part: &Part| part.file_system.as_ref().map(|found| (found.kind.clone(), found.uuid.clone()));
+    match medium.iter().zip(copy).find(|(medium, copy)| name(medium) != name(copy)) {
+        None => Ok(()),
+        Some((medium, copy)) => Err(Error::Verify {
+            part: FaultyPart::Source,
+            what: format!("the copy of partition {} on the drive", medium.slot.number),
+            offset_bytes: None,
+            detail: format!("the medium shows {medium}, the copy {copy}"),
+        }),
+    }
 }
 
 fn unfit(operation: &Operation<'_>, part: &Part, medium: &mut dyn ReadAt) -> Result<Option<String>> {

@@ -53,6 +53,8 @@ mutants! {
     SourceWithoutClaim "source-without-claim" "S6";
     /// What was written is not read back.
     NoReadBack "no-read-back" "S6";
+    /// The place of an image's start is not reserved: a card that wraps around shows its damage with the last write only.
+    StartIsNotReserved "start-is-not-reserved" "S6";
     /// A directory in a tarball replaces a link to one.
     LinksAreReplaced "links-are-replaced" "S6";
     /// A capture forgets inode flags.

@@ -19,13 +19,26 @@ pub(crate) fn reserve(
     patches: &[Patch],
     what: &str,
 ) -> Result<()> {
-    for patch in patches {
-        let placeholder = vec![PLACEHOLDER; patch.bytes.len()];
-        operation
-            .retry(|| hal::io::write_target(target, patch.offset_bytes, &placeholder))
-            .map_err(Error::hal(format!("reserving room for the partition table of {what}")))?;
-    }
-    Ok(())
+    patches
+        .iter()
+        .try_for_each(|patch| reserve_at(operation, target, patch.offset_bytes, patch.bytes.len(), what))
+}
+
+/// The same for `len` bytes at `offset_bytes`.
+///
+/// # Errors
+/// Those of the target.
+pub(crate) fn reserve_at(
+    operation: &Operation<'_>,
+    target: &mut dyn Target,
+    offset_bytes: u64,
+    len: usize,
+    what: &str,
+) -> Result<()> {
+    let placeholder = vec![PLACEHOLDER; len];
+    operation
+        .retry(|| hal::io::write_target(target, offset_bytes, &placeholder))
+        .map_err(Error::hal(format!("reserving room for the partition table of {what}")))
 }
 
 /// Writes the patches in their order, each durable before the next, because the order is what makes a cut between them

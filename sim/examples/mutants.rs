@@ -38,6 +38,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::RootGetsAnyName => &["root-names-round-trip", "root-names-of-a-foreign-tarball"],
         Mutant::FailureIsForgotten => &["capture-out-of-space-in-later-medium"],
         Mutant::NothingIsFine => &["capture-nothing-is-failure"],
+        Mutant::StartIsNotReserved => &["write-card-wraps-its-start-into-zeros"],
         Mutant::DanglingSidecarIsNone => &["write-dangling-sidecar"],
         Mutant::UnassignedIsIgnored => &["names-unrenamed-image-is-refused"],
         Mutant::NoCheckOfTheFile => &["write-wrong-file-sidecar"],

@@ -12,6 +12,7 @@ use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::mutant::Mutant;
 use crate::operation::{Operation, Progress};
 use crate::report::Done;
+use crate::table;
 use replicator_hal::{self as hal, Target, Volume};
 use std::io::{Read, Write};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -59,6 +60,11 @@ pub(super) fn write(
     check_digests(checked, &written)?;
     let label = operation.label();
     operation.step("flushing");
+    if !operation.mutated(Mutant::StartIsNotReserved) {
+        // What is in the kernel's cache reaches the medium in any order, and this must be last.
+        target.sync().map_err(Error::hal(format!("flushing {label}")))?;
+        table::reserve_at(operation, target, 0, written.held_back.len(), label)?;
+    }
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
     if !operation.mutated(Mutant::NoReadBack) {
         compare(operation, target, &written.stretches)?;
@@ -287,7 +293,8 @@ fn compare_stretch(
 /// partition table is seen, and one sector is written whole or not at all, so no cut leaves a table without the rest.
 ///
 /// A fake card may have answered for what was written last, the end of the image, from its own memory. That memory holds
-/// most of the start by then, so the end is read once more before the first sector is written.
+/// most of the start by then, so the end is read once more before the first sector is written. Of a card that wraps around
+/// the start damages what shares its cells: its place was reserved before the comparison, so that this shows there.
 fn commit_start(
     operation: &Operation<'_>,
     checked: &Checked,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What the tests need besides root and loop devices, with the Debian package of each.
-const PROGRAMS: [(&str, &str); 29] = [
+const PROGRAMS: [(&str, &str); 35] = [
     ("debootstrap", "debootstrap"),
     ("sfdisk", "fdisk"),
     ("partx", "util-linux"),
@@ -35,6 +35,12 @@ const PROGRAMS: [(&str, &str); 29] = [
     ("ssh-keygen", "openssh-client"),
     ("dropbearkey", "dropbear-bin"),
     ("systemd-analyze", "systemd"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mkfs.f2fs", "f2fs-tools"),
+    ("cryptsetup", "cryptsetup-bin"),
+    ("pvcreate", "lvm2"),
+    ("pixz", "pixz"),
 ];
 
 /// Why the tests cannot run here; `None` if they can.

@@ -312,6 +312,8 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
             _ if spec.held_elsewhere => Verdict::MustFail,
             _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
+            // Only fsck of ext mends anything.
+            (Some(FileSystemDamage::Repairable), _) if has_other_root(spec) => Verdict::May,
             (_, Some(TableDamage::Hybrid)) => Verdict::May,
             // What cannot be found cannot be sanitised.
             (_, Some(_)) => Verdict::MustFail,
@@ -340,6 +342,12 @@ fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
         (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
         _ => false,
     })
+}
+
+/// Whether a root file system of the medium is none of ext.
+fn has_other_root(spec: &MediumSpec) -> bool {
+    let mut roots = spec.partitions.iter().filter(|part| part.holds == Holds::Rootfs);
+    roots.any(|part| part.kind().is_some_and(|kind| !kind.is_ext()))
 }
 
 /// How a run differs from what its story forecasts.

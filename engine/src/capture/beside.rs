@@ -41,15 +41,20 @@ pub(super) struct Mounts {
 }
 
 impl Mounts {
-    /// Where an absolute path lies, if that is in another file system than the root.
-    fn locate(&self, path: &RelativePath) -> Option<View> {
-        let above = self.views.iter().filter(|view| path.starts_with(&view.named));
-        let view = above.max_by_key(|view| view.named.components().count())?;
-        let mut inside = view.inside.clone();
-        for name in path.components().skip(view.named.components().count()) {
-            inside = inside.join(name).ok()?;
-        }
-        Some(View { number: view.number, inside, named: path.clone() })
+    /// Where an absolute path may lie, seen as `named`, if that is in another file system than the root.
+    fn locate(&self, path: &RelativePath, named: &RelativePath) -> Vec<View> {
+        let above: Vec<&View> = self.views.iter().filter(|view| path.starts_with(&view.named)).collect();
+        let depth_of = |view: &View| view.named.components().count();
+        let depth = above.iter().map(|view| depth_of(view)).max().unwrap_or(0);
+        let deepest = above.into_iter().filter(|view| depth_of(view) == depth);
+        let at = |view: &View| {
+            let mut inside = view.inside.clone();
+            for name in path.components().skip(depth) {
+                inside = inside.join(name).ok()?;
+            }
+            Some(View { number: view.number, inside, named: named.clone() })
+        };
+        deepest.filter_map(at).collect()
     }
 
     /// The partitions that are mounted at `path`.
@@ -81,14 +86,15 @@ pub(super) fn of_root(
         });
         for entry in &entries {
             let Some(named) = entry.path().filter(|path| *path != RelativePath::root()) else { continue };
-            match view_of(entry, named, parts, disk, &mounts, root) {
-                Some(view) => mounts.views.push(view),
-                None => operation.log(&format!(
+            let found = views_of(entry, &named, parts, disk, &mounts, root);
+            if found.is_empty() {
+                operation.log(&format!(
                     "{}: {} is nothing on this medium",
                     entry.spec,
                     String::from_utf8_lossy(&entry.mount_point)
-                )),
+                ));
             }
+            mounts.views.extend(found);
         }
         let mut paths = BTreeSet::new();
         for rule in rules.rules.iter().filter(|rule| rule.place == Place::Root) {
@@ -96,9 +102,8 @@ pub(super) fn of_root(
             paths.extend(matched_links(operation, volume, rule)?);
         }
         for path in paths {
-            if let Some(view) = linked(operation, volume, &path, &mounts)? {
-                mounts.views.push(view);
-            }
+            let found = linked(operation, volume, &path, &mounts)?;
+            mounts.views.extend(found);
         }
         // What lies in the root itself is found there; its overlays are not.
         mounts
@@ -108,21 +113,24 @@ pub(super) fn of_root(
     })
 }
 
-/// What one line mounts of this medium.
-fn view_of(
+/// What one line may mount of this medium. Where several partitions have the name, the system takes any of them, so all
+/// count.
+fn views_of(
     entry: &Entry,
-    named: RelativePath,
+    named: &RelativePath,
     parts: &[Part],
     disk: Option<&str>,
     mounts: &Mounts,
     root: &Rootfs,
-) -> Option<View> {
+) -> Vec<View> {
     let in_tree = |path: &str| {
-        let path = RelativePath::parse(path.strip_prefix('/')?).ok()?;
-        let of_root =
-            || View { number: root.part.slot.number, inside: in_root(root, &path), named: path.clone() };
-        let found = mounts.locate(&path).unwrap_or_else(of_root);
-        Some(View { named: named.clone(), ..found })
+        let parsed = path.strip_prefix('/').and_then(|path| RelativePath::parse(path).ok());
+        let Some(path) = parsed else { return Vec::new() };
+        let found = mounts.locate(&path, named);
+        if !found.is_empty() {
+            return found;
+        }
+        vec![View { number: root.part.slot.number, inside: in_root(root, &path), named: named.clone() }]
     };
     if entry.is_bind() {
         return in_tree(&entry.spec.to_string());
@@ -130,12 +138,14 @@ fn view_of(
     if let Some(upper) = entry.option("upperdir") {
         return in_tree(upper);
     }
-    let fits = |part: &&Part| is_named(part, &entry.spec, disk);
-    let others = || parts.iter().filter(|part| **part != root.part);
-    let part = others().find(fits).or_else(|| parts.iter().find(fits))?;
     let subvolume = entry.option("subvol").map(|path| path.trim_start_matches('/'));
-    let inside = RelativePath::parse(subvolume.unwrap_or_default()).ok()?;
-    Some(View { number: part.slot.number, inside, named })
+    let Ok(inside) = RelativePath::parse(subvolume.unwrap_or_default()) else { return Vec::new() };
+    let mut fitting: Vec<&Part> = parts.iter().filter(|part| is_named(part, &entry.spec, disk)).collect();
+    if fitting.iter().any(|part| **part != root.part) {
+        fitting.retain(|part| **part != root.part);
+    }
+    let view = |part: &Part| View { number: part.slot.number, inside: inside.clone(), named: named.clone() };
+    fitting.into_iter().map(view).collect()
 }
 
 /// A path of the root as a path of the file system that holds it.
@@ -226,13 +236,13 @@ fn linked(
     volume: &dyn Volume,
     path: &RelativePath,
     mounts: &Mounts,
-) -> Result<Option<View>> {
+) -> Result<Vec<View>> {
     let mut at = path.clone();
     for _ in 0..LINKS_MAX {
         let mut above = RelativePath::root();
         let mut link = None;
         for (index, name) in at.components().enumerate() {
-            let Ok(next) = above.join(name) else { return Ok(None) };
+            let Ok(next) = above.join(name) else { return Ok(Vec::new()) };
             let kind = match work::kind_of(operation, volume, &next) {
                 Err(Error::Hal { source, .. }) if is_nothing(source.kind()) => None,
                 kind => kind?,
@@ -246,7 +256,7 @@ fn linked(
             }
             above = next;
         }
-        let Some((above, text, done)) = link else { return Ok(None) };
+        let Some((above, text, done)) = link else { return Ok(Vec::new()) };
         let mut target = if text.starts_with(b"/") { RelativePath::root() } else { above };
         let rest: Vec<Vec<u8>> = at.components().skip(done).map(<[u8]>::to_vec).collect();
         for name in text.split(|byte| *byte == b'/').chain(rest.iter().map(Vec::as_slice)) {
@@ -255,16 +265,17 @@ fn linked(
                 b".." => target.parent().unwrap_or(RelativePath::root()),
                 name => match target.join(name) {
                     Ok(next) => next,
-                    Err(_) => return Ok(None),
+                    Err(_) => return Ok(Vec::new()),
                 },
             };
         }
-        if let Some(view) = mounts.locate(&target) {
-            return Ok(Some(View { named: path.clone(), ..view }));
+        let found = mounts.locate(&target, path);
+        if !found.is_empty() {
+            return Ok(found);
         }
         at = target;
     }
-    Ok(None)
+    Ok(Vec::new())
 }
 
 /// Upper directories of overlays in the mounted partition `number`.

@@ -25,7 +25,10 @@ fn path(text: &str) -> RelativePath {
 
 /// The views of an fstab in partition 1, beside `data` (2) and `home` (3): number, directory, path.
 fn views(fstab: &str) -> Vec<(u32, String, String)> {
-    let parts = [part(1, "root", "aa"), part(2, "data", "bb"), part(3, "home", "CC")];
+    views_of_parts(fstab, &[part(1, "root", "aa"), part(2, "data", "bb"), part(3, "home", "CC")])
+}
+
+fn views_of_parts(fstab: &str, parts: &[Part]) -> Vec<(u32, String, String)> {
     let root = Rootfs {
         part: parts[0].clone(),
         region: parts[0].slot.region(&replicator_hal::Holder::Device(replicator_hal::DeviceName::new("x"))),
@@ -34,9 +37,8 @@ fn views(fstab: &str) -> Vec<(u32, String, String)> {
     let mut mounts = Mounts::default();
     for entry in fstab::parse(fstab.as_bytes()) {
         let named = entry.path().unwrap();
-        if let Some(view) = view_of(&entry, named, &parts, Some("mmcblk1"), &mounts, &root) {
-            mounts.views.push(view);
-        }
+        let found = views_of(&entry, &named, parts, Some("mmcblk1"), &mounts, &root);
+        mounts.views.extend(found);
     }
     mounts.views.iter().map(|view| (view.number, view.inside.to_string(), view.named.to_string())).collect()
 }
@@ -53,6 +55,20 @@ fn every_name_of_a_partition_is_resolved() {
     for spec in ["UUID=dd", "LABEL=DATA", "/dev/mmcblk0p2", "/dev/mmcblk1p7", "tmpfs", "server:/data"] {
         assert_eq!(views(&format!("{spec} /var auto")), [], "{spec}");
     }
+}
+
+#[test]
+fn a_name_that_several_partitions_have_means_all_of_them() {
+    let parts = [part(1, "root", "aa"), part(2, "data", "bb"), part(3, "data", "cc"), part(4, "root", "dd")];
+    let fstab = "LABEL=data /var ext4\n/var/home /home none bind\nLABEL=root / ext4\nLABEL=root /old ext4";
+    let found = views_of_parts(fstab, &parts);
+    let numbers = |named: &str| {
+        found.iter().filter(|view| view.2 == named).map(|view| (view.0, view.1.as_str())).collect::<Vec<_>>()
+    };
+    let whole = path("").to_string();
+    assert_eq!(numbers("var"), [(2, whole.as_str()), (3, &whole)]);
+    assert_eq!(numbers("home"), [(2, "home"), (3, "home")]);
+    assert_eq!(numbers("old"), [(4, whole.as_str())]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::content::Node;
 use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::guid;
 use crate::scenario::schema::Scenario;
+use crate::simfs::Kind;
 use std::collections::BTreeSet;
 
 /// What a partition holds as the story begins.
@@ -98,6 +99,10 @@ pub(super) fn mount_point(layout: &Layout, part: &Part) -> Option<String> {
 fn names(what: &str, layout: &Layout, part: &Part) -> bool {
     let unquoted = |text: &str| text.trim_matches('"').to_owned();
     match what.split_once('=') {
+        Some(("UUID", id)) if matches!(part.spec.kind(), Some(Kind::Vfat | Kind::Exfat)) => {
+            let own = guid::text(&parts::uuid(part));
+            unquoted(id).eq_ignore_ascii_case(&format!("{}-{}", &own[..4], &own[4..8]))
+        }
         Some(("UUID", id)) => guid::parse(&unquoted(id)) == Some(parts::uuid(part)),
         Some(("LABEL", name)) => parts::label(part) == Some(&*unquoted(name)),
         Some(("PARTLABEL", name)) => part.spec.part_name.as_deref() == Some(&*unquoted(name)),

@@ -46,9 +46,11 @@ fn clone_to_same_size(
 #[test]
 fn media_with_many_small_files_are_written_to_media_of_their_size() {
     let Some(workshop) = Workshop::new(128 * MIB) else { return };
-    let flavours = ["ext4compat", "ext4", "ext3", "ext2"];
-    for (len_bytes, mkfs) in [(64 * MIB, &["-b1024", "-N24000"][..]), (256 * MIB, &["-N24000"])] {
-        clone_to_same_size(&workshop, len_bytes, &flavours, mkfs, |root| {
+    let all = ["ext4compat", "ext4", "ext3", "ext2"];
+    for (len_bytes, mkfs, flavours) in
+        [(64 * MIB, &["-b1024", "-N24000"][..], &all[..]), (256 * MIB, &["-N24000"], &all[..1])]
+    {
+        clone_to_same_size(&workshop, len_bytes, flavours, mkfs, |root| {
             for directory in 0..20 {
                 let directory = root.join(format!("usr/share/{directory}"));
                 fs::create_dir_all(&directory).unwrap();

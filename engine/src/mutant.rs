@@ -121,6 +121,8 @@ mutants! {
     FreeBlocksStay "free-blocks-stay" "S18";
     /// A working image is removed without being overwritten.
     WorkingImageIsUnlinked "working-image-is-unlinked" "S18";
+    /// Memory in swap files is captured.
+    SwapFilesStay "swap-files-stay" "S18";
     /// What the copy shows is believed, whatever the medium showed.
     CopyIsNotCompared "copy-is-not-compared" "S18";
     /// The name of a working image becomes durable at some time: after a power cut nothing finds it to overwrite it.

@@ -68,6 +68,7 @@ fn stories(mutant: Mutant) -> &'static [&'static str] {
         Mutant::WorkingImageIsUnlinked => {
             &["capture-single-partition-sd", "capture-removed-bytes-everywhere", "capture-power-cut-in-copy"]
         }
+        Mutant::SwapFilesStay => &["capture-swap-file"],
         Mutant::CopyIsNotCompared => &["capture-superblock-is-misread"],
         Mutant::WorkingImageNameIsLate => &["capture-cut-before-the-image-is-durable"],
         Mutant::WaitsForEver => &["no-drive"],

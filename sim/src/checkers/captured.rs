@@ -15,7 +15,7 @@ use crate::inspect::files_in;
 use crate::pages::Pages;
 use crate::runner::Evidence;
 use crate::scenario::composition::Holds;
-use crate::scenario::content::{Fate, Held, held};
+use crate::scenario::content::{Fate, Held, SWAP_PAGE_LEN, held};
 use crate::scenario::image::md5_hex;
 use crate::scenario::schema::{FaultKind, Scenario, TableDamage};
 use crate::simfs::Kind;
@@ -216,7 +216,7 @@ impl Expectation {
         let mut touched = |changed: &RelativePath| newer.extend(changed.parent());
         for (changed, fate) in &self.fates {
             let gone = match fate {
-                Fate::Kept => false,
+                Fate::Kept | Fate::Cleared => false,
                 Fate::Removed => true,
                 // Rules of the story's own may remove what the default only empties.
                 Fate::Emptied => self.own_rules && !shown.contains_key(changed),
@@ -224,9 +224,13 @@ impl Expectation {
             if gone {
                 wanted.remove(changed);
                 touched(changed);
-            } else if *fate == Fate::Emptied {
-                if let Some(node) = wanted.get_mut(changed) {
-                    node.bytes.clear();
+            } else if let Some(node) = wanted.get_mut(changed) {
+                match fate {
+                    Fate::Emptied => node.bytes.clear(),
+                    Fate::Cleared => {
+                        node.bytes.iter_mut().skip(SWAP_PAGE_LEN as usize).for_each(|byte| *byte = 0)
+                    }
+                    Fate::Kept | Fate::Removed => {}
                 }
             }
         }
@@ -238,7 +242,10 @@ impl Expectation {
             touched(added);
         }
         newer.extend(
-            self.fates.iter().filter(|(_, fate)| **fate == Fate::Emptied).map(|(path, _)| path.clone()),
+            self.fates
+                .iter()
+                .filter(|(_, fate)| matches!(fate, Fate::Emptied | Fate::Cleared))
+                .map(|(path, _)| path.clone()),
         );
         none(&differences(&wanted, shown, &newer))?;
         if self.additions.contains(&path("md5sums.txt")) { check_sums(shown) } else { Ok(()) }

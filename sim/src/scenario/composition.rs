@@ -171,6 +171,8 @@ pub struct PartFile {
     pub len: Option<Size>,
     /// A regular file whose content carries the mark of secrets.
     pub secret: bool,
+    /// A swap file of `len` bytes, as `mkswap` makes it, with memory in it. Sanitising clears that.
+    pub swap: bool,
     /// What sanitising has to make of it; `removed` for a secret and `kept` for all else if left out.
     pub fate: Option<FateSpec>,
     /// It was removed before the scenario begins: its bytes lie in free blocks.

@@ -136,6 +136,9 @@ impl Swarm {
             let flags = Some(self.pick(&FLAGS).to_owned());
             files.push(PartFile { secret: true, flags, ..file("tmp/flagged") });
         }
+        if holds == Holds::Rootfs && self.one_in(8) {
+            files.push(PartFile { swap: true, len: Some(Size(64 * KIB)), ..file("var/swap") });
+        }
         if kind.unix() && self.one_in(6) {
             let link = self.pick(&["/etc", "../..", "nowhere"]).to_owned();
             files.push(PartFile { link: Some(link), ..file("srv/link") });

@@ -11,13 +11,20 @@ pub const SWAP_PAGE_LEN: u64 = 4096;
 const SWAP_SECRET_STEP: u64 = 16;
 const SWAP_MAGIC_AT: u64 = SWAP_PAGE_LEN - 10;
 
+/// A swap file of this length.
+pub(super) fn swap_file(len: u64, secrets: &mut Secrets) -> Vec<u8> {
+    let mut pages = Pages::zeros(len);
+    swap(&mut pages, (0, len), None, [7; 16], secrets);
+    pages.to_vec()
+}
+
 /// A swap area as `mkswap` writes it, with pages of programs behind its header.
 pub(super) fn swap(
     pages: &mut Pages,
     (start, len): (u64, u64),
     label: Option<&str>,
     uuid: [u8; 16],
-    mut secrets: Secrets,
+    secrets: &mut Secrets,
 ) {
     let count = len / SWAP_PAGE_LEN;
     pages.write(start, &[0; SWAP_PAGE_LEN as usize]);

@@ -3,6 +3,7 @@
 //! Each entry says what must become of it, so that the expectation after a capture does not come from the engine's own
 //! rules. The content of everything that must go carries a marker, some of it only in blocks that are free already.
 
+use super::areas;
 use super::secrets::Secrets;
 use crate::content::{Entry, FileSystemContent, Node, stamped};
 use crate::scenario::composition::{FateSpec, PartFile};
@@ -43,6 +44,8 @@ pub enum Fate {
     Removed,
     /// Its content goes.
     Emptied,
+    /// Its content behind the header page goes, and its length stays.
+    Cleared,
 }
 
 /// One entry and what has to become of it.
@@ -156,6 +159,10 @@ impl Builder {
             };
             let mut entry = match (&file.text, &file.link, file.len) {
                 _ if file.secret => self.secret_entry(&path),
+                (.., len) if file.swap => {
+                    let len_bytes = len.map_or(0, |len| len.0.min(FILLER_LEN_MAX_BYTES));
+                    Entry::file(&path, areas::swap_file(len_bytes, &mut self.secrets)).mode(0o600)
+                }
                 (Some(text), ..) => Entry::file(&path, text.as_bytes()),
                 (_, Some(text), _) => Entry::symlink(&path, text),
                 (.., Some(len)) => Entry::file(&path, stamped(&path, 0, len.0.min(FILLER_LEN_MAX_BYTES))),
@@ -179,6 +186,7 @@ impl Builder {
                 Some(FateSpec::Removed) => Fate::Removed,
                 Some(FateSpec::Emptied) => Fate::Emptied,
                 None if file.secret => Fate::Removed,
+                None if file.swap => Fate::Cleared,
                 None => Fate::Kept,
             };
             match file.deleted {

@@ -102,7 +102,7 @@ pub(super) fn build(layout: &Layout, part: &Part, owner: &Owner<'_>, pages: &mut
             file_system.build(pages, place.0, place.1)?;
         }
         (Holds::Swap, ..) => {
-            areas::swap(pages, place, label(part), uuid(part), owner.secrets(Some(part)));
+            areas::swap(pages, place, label(part), uuid(part), &mut owner.secrets(Some(part)));
         }
         (Holds::Luks, ..) => areas::luks(pages, place.0, place.1, &guid::text(&uuid(part))),
         (Holds::Lvm, ..) => areas::lvm(pages, place.0, place.1, owner.medium),

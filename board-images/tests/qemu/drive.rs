@@ -77,6 +77,19 @@ impl Drive {
         mounted.end();
     }
 
+    /// Fails unless a medium that is larger than a GPT image on the drive holds all that lies between the image's tables, and
+    /// tables that fit its own length.
+    #[track_caller]
+    pub(crate) fn compare_on_larger(&self, image: &str, medium: &Path) {
+        let mounted = Mounted::read_only(&self.file);
+        let image = mounted.path.join(image);
+        let between =
+            "len=$(xz -dc \"$1\" | wc -c); cmp -i 1MiB -n $((len - (2 << 20))) <(xz -dc \"$1\") \"$2\"";
+        shell(between, [image.as_path(), medium]);
+        mounted.end();
+        media::check(medium);
+    }
+
     /// Fails unless its file system is sound, fills the drive, and every image on it is whole and fits its sidecars.
     #[track_caller]
     pub(crate) fn check(&self) {

@@ -1,7 +1,7 @@
 //! Files on the drive as the formats want them: bytes at offsets, and a sink.
 
 use crate::error::{Error, Result};
-use crate::formats::ReadAt;
+use crate::formats::{ReadAt, within};
 use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, RelativePath, Volume, VolumeFile};
 use std::io;
@@ -46,8 +46,7 @@ impl ReadAt for DriveFile<'_> {
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let file = &mut self.file;
-        let left = self.len_bytes.saturating_sub(offset_bytes);
-        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let len = within(buffer.len(), self.len_bytes.saturating_sub(offset_bytes));
         Ok(self.operation.retry(|| file.read_at(offset_bytes, &mut buffer[..len]))?)
     }
 }

@@ -16,7 +16,7 @@ use super::xz::index::Index;
 use super::xz::seek::{self, SeekReader};
 use super::xz::stream::XzDecoder;
 use super::zstd::{ZstdDecoder, frames};
-use super::{FormatError, ReadAt, bzip2, fwtool, gzip};
+use super::{FormatError, ReadAt, bzip2, fwtool, gzip, within};
 
 pub use super::xz::encode::{XzEncoder, XzSettings};
 
@@ -157,7 +157,7 @@ pub fn seekable<'a>(
     limits: Limits,
 ) -> Result<Option<Box<dyn ReadAt + 'a>>, FormatError> {
     match compression {
-        Compression::None => Ok(Some(Box::new(Plain(input)))),
+        Compression::None => Ok(Some(Box::new(input))),
         Compression::Xz => {
             let index = Index::read(input, limits.index_bytes)?;
             let fits = seek::fits(&index);
@@ -168,19 +168,6 @@ pub fn seekable<'a>(
             }))
         }
         Compression::Bzip2 | Compression::Gzip | Compression::Zstd => Ok(None),
-    }
-}
-
-/// The file itself.
-struct Plain<'a>(&'a mut (dyn ReadAt + Send));
-
-impl ReadAt for Plain<'_> {
-    fn len_bytes(&self) -> u64 {
-        self.0.len_bytes()
-    }
-
-    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read_at(offset_bytes, buffer)
     }
 }
 
@@ -242,8 +229,7 @@ impl ReadAt for Front<'_> {
     }
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.len_bytes.saturating_sub(offset_bytes);
-        let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let len = within(buffer.len(), self.len_bytes.saturating_sub(offset_bytes));
         self.input.read_at(offset_bytes, &mut buffer[..len])
     }
 }

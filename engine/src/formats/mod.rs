@@ -3,6 +3,7 @@
 //! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
+pub(crate) mod base64;
 mod bzip2;
 pub mod codec;
 pub mod digest;
@@ -52,6 +53,16 @@ pub trait ReadAt {
     }
 }
 
+impl<T: ReadAt + ?Sized> ReadAt for &mut T {
+    fn len_bytes(&self) -> u64 {
+        (**self).len_bytes()
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).read_at(offset_bytes, buffer)
+    }
+}
+
 impl ReadAt for &[u8] {
     fn len_bytes(&self) -> u64 {
         self.len() as u64
@@ -63,6 +74,11 @@ impl ReadAt for &[u8] {
         buffer[..len].copy_from_slice(&rest[..len]);
         Ok(len)
     }
+}
+
+/// `len`, or less where only `left_bytes` are left; more may be left than memory has addresses.
+pub(crate) fn within(len: usize, left_bytes: u64) -> usize {
+    usize::try_from(left_bytes).map_or(len, |left| left.min(len))
 }
 
 /// Reads a [`ReadAt`] from front to back.

@@ -9,6 +9,7 @@ use super::preflight::Checked;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::within;
 use crate::mutant::Mutant;
 use crate::operation::{Operation, Progress};
 use crate::report::Done;
@@ -235,11 +236,6 @@ impl Stretches {
         }
         self.done
     }
-}
-
-/// `len`, or less where only `left_bytes` are left; more may be left than memory has addresses.
-pub(super) fn within(len: usize, left_bytes: u64) -> usize {
-    usize::try_from(left_bytes).map_or(len, |left| left.min(len))
 }
 
 /// Compares every stretch with the medium.

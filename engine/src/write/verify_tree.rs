@@ -1,10 +1,10 @@
 //! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes, flags.
 
-use super::disk_image::within;
 use super::extract::{Expected, Manifest};
 use super::tar_times::is_end_of_32_bits;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
+use crate::formats::within;
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
     self as hal, FileKind, FileSystemKind, Metadata, NodeKind, RelativePath, Timestamp, Volume,

@@ -3,6 +3,7 @@
 //! It runs under any POSIX shell. A key gets its name when it is whole and on the medium, so that a power cut leaves no
 //! half of one that would be taken for a key; what a cut interrupted is done again by the next boot.
 
+use crate::formats::base64;
 use crate::shell::quoted;
 
 /// Up to here a private key shows of which kind it is.
@@ -95,7 +96,7 @@ fn of_content(content: &[u8]) -> Option<(bool, Option<&'static str>)> {
         }
     }
     let body = text.strip_prefix(b"OPENSSH PRIVATE KEY-----")?;
-    let bytes = from_base64(body);
+    let bytes = base64::decode_start(body);
     let mut rest = bytes.strip_prefix(OPENSSH_MAGIC)?;
     for _cipher_and_derivation in 0..3 {
         (_, rest) = string(rest)?;
@@ -120,31 +121,6 @@ fn of_algorithm(name: &[u8]) -> Option<Option<&'static str>> {
         _ if name.starts_with(b"ecdsa-sha2-") => Some(Some("ecdsa")),
         _ => None,
     }
-}
-
-/// As far as the text is base64; line ends are passed over.
-fn from_base64(text: &[u8]) -> Vec<u8> {
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for letter in text {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'\n' | b'\r' => continue,
-            _ => break,
-        };
-        bits = (bits << 6) | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            // The eight bits that are whole.
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    bytes
 }
 
 /// The script that makes `keys` and then removes `files`, its own among them.

@@ -1,6 +1,7 @@
 //! Extended attributes out of pax records, in each of the forms that are in use.
 
 use super::{FormatError, acl, damaged};
+use crate::formats::base64;
 use replicator_hal::Xattr;
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ impl Attributes {
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             self.schily.insert(attribute_name(name)?, value.to_vec());
         } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
-            let value = from_base64(value).ok_or_else(|| damaged("an attribute that is not base64"))?;
+            let value = base64::decode(value).ok_or_else(|| damaged("an attribute that is not base64"))?;
             self.libarchive.insert(attribute_name(name)?, value);
         } else {
             match key {
@@ -125,50 +126,9 @@ fn attribute_name(escaped: &[u8]) -> Result<Vec<u8>, FormatError> {
     Ok(name)
 }
 
-/// RFC 4648, section 4, with or without its padding; libarchive writes none.
-fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
-    let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-    let mut value = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut bits, mut bit_count) = (0_u32, 0);
-    for byte in &text[..end] {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(six)) & 0xffff;
-        bit_count += 6;
-        if bit_count >= 8 {
-            bit_count -= 8;
-            value.push((bits >> bit_count) as u8);
-        }
-    }
-    // A lone last character holds less than a byte.
-    (bit_count < 6).then_some(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_read_with_and_without_padding() {
-        for (text, value) in [
-            ("", &b""[..]),
-            ("dg", b"v"),
-            ("dg==", b"v"),
-            ("dmE", b"va"),
-            ("dmFs", b"val"),
-            ("/+8A", b"\xff\xef\0"),
-        ] {
-            assert_eq!(from_base64(text.as_bytes()).as_deref(), Some(value), "{text}");
-        }
-        assert_eq!(from_base64(b"d"), None);
-        assert_eq!(from_base64(b"d g"), None);
-    }
 
     #[test]
     fn names_survive_escaping() {

@@ -5,7 +5,7 @@
 use super::gap::Gap;
 use super::layout::Layout;
 use super::ranges;
-use super::survey;
+use super::survey::{self, Part};
 use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
@@ -37,14 +37,15 @@ impl ReadAt for Medium<'_> {
 }
 
 /// Copies all of `device` to the new file `image` on the drive; its length is the medium's. If the image is to be
-/// sanitised, a partition table that cannot be read is refused, and what cannot be sanitised.
+/// sanitised, a partition table that cannot be read is refused, and what cannot be sanitised; then what the medium shows in
+/// its partitions is given, too.
 pub(super) fn copy_medium(
     operation: &Operation<'_>,
     work: &Work<'_>,
     device: &BlockDevice,
     image: &RelativePath,
     is_sanitised: bool,
-) -> Result<Layout> {
+) -> Result<(Layout, Vec<Part>)> {
     let devices = &operation.board.devices;
     let is_unclaimed = operation.mutated(Mutant::SourceWithoutClaim);
     // Claimed before the first look at what is on it; until it is closed nobody else can mount or write it.
@@ -60,7 +61,7 @@ pub(super) fn copy_medium(
         .and_then(|_| copy_open(operation, work, device, image, &mut medium, is_sanitised));
     let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
     match (result, closed) {
-        (Ok(layout), closed) => closed.map(|()| layout),
+        (Ok(copied), closed) => closed.map(|()| copied),
         (Err(error), Ok(())) => Err(error),
         (Err(error), Err(second)) => {
             operation.log(&format!("further failure: {second}"));
@@ -87,7 +88,7 @@ fn copy_open(
     image: &RelativePath,
     medium: &mut Medium<'_>,
     is_sanitised: bool,
-) -> Result<Layout> {
+) -> Result<(Layout, Vec<Part>)> {
     let len_bytes = medium.len_bytes();
     if len_bytes == 0 || len_bytes != device.len_bytes {
         return Err(Error::refused(
@@ -126,11 +127,7 @@ fn copy_open(
     // The tools that work on the image next must not be the first to hear of a full drive.
     file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
     work.image_is_whole(operation)?;
-    if is_sanitised && !operation.mutated(Mutant::CopyIsNotCompared) {
-        let copy = Holder::File { volume: work.drive.id(), path: image.clone() };
-        survey::refuse_misread(&parts, &survey::look(operation, &layout, &copy)?)?;
-    }
-    Ok(layout)
+    Ok((layout, parts))
 }
 
 /// Says what an I/O error of the medium was about.

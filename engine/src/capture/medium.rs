@@ -78,7 +78,7 @@ impl Job<'_> {
         let image = work.image_path(name)?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();
-        let layout = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
+        let (layout, shown) = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
         notes.extend(layout.note.clone());
         let hint = self.medium.profile.rootfs_partition;
         if operation.mutated(Mutant::FsckOnTheSource) {
@@ -89,6 +89,9 @@ impl Job<'_> {
                 .for_each(|slot| drop(operation.board.file_systems.fsck(&slot.region(&source))));
         }
         let parts = survey::look(operation, &layout, &holder)?;
+        if !operation.mutated(Mutant::CopyIsNotCompared) {
+            survey::refuse_misread(&shown, &parts)?;
+        }
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
         let before = self.marks(&roots)?;
         self.sanitise(&holder, &parts, &roots, &mut notes)?;

@@ -66,8 +66,8 @@ impl<'a> Work<'a> {
         self.create_as(operation, path, FILE_MODE)
     }
 
-    /// Creates a working image, which only its owner may read. Its name is durable before it has a byte, so that whatever
-    /// the power cuts, the next boot finds the image and can overwrite it. `is_secret`: it will be sanitised.
+    /// Creates a working image, which only its owner may read. If `is_secret`, because it will be sanitised, its name is
+    /// durable before it has a byte: whatever the power cuts, the next boot finds the image and can overwrite it.
     pub(super) fn create_image(
         &self,
         operation: &Operation<'_>,
@@ -100,7 +100,7 @@ impl<'a> Work<'a> {
         if operation.mutated(Mutant::WorkingImageNameIsLate) { Ok(()) } else { self.sync() }
     }
 
-    /// Whether the power was cut in a copy of this session, as far as [`Work::remove_leftovers`] saw.
+    /// Whether the power was cut in a copy of this session, as far as [`Work::look_for_cut_copy`] saw.
     pub(super) fn was_copy_cut(&self) -> bool {
         self.was_copy_cut.get()
     }

@@ -200,7 +200,7 @@ impl Installing<'_> {
         })
     }
 
-    /// Whether `/sbin/init` is systemd, a script that ends in it, or nothing: the kernel is told by name then.
+    /// Whether `/sbin/init` is systemd, a script that ends in it, or missing: then the kernel's command line names the init.
     fn starts_systemd(&self) -> Result<bool> {
         let init = RelativePath::parse("sbin/init")
             .map_err(|error| Error::Internal { detail: format!("sbin/init: {error}") })?;

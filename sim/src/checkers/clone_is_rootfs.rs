@@ -5,10 +5,10 @@
 //! images.
 
 use super::decode::decode;
-use super::drive_images::{Image, Mode, files, images, mode};
+use super::drive_images::{Image, images, successful_writes};
 use super::{any_content, extracted, links};
 use crate::runner::Evidence;
-use replicator_hal::{FileKind, Status};
+use replicator_hal::FileKind;
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
@@ -16,11 +16,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     if any_content::is_allowed(&evidence.scenario.drive.files) {
         return wrong;
     }
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let before = files(&boot.before);
-        if boot.status() != Some(Status::Success) || mode(evidence, &before) == Mode::Capture {
-            continue;
-        }
+    for (number, _, before) in successful_writes(evidence) {
         for image in images(evidence, &before).into_iter().filter(Image::is_tarball) {
             let plain = image.bytes.as_ref().and_then(|bytes| decode(&image.name, bytes).ok());
             let Some(tree) = plain.and_then(|plain| extracted::read(&plain).ok()) else { continue };

@@ -7,8 +7,8 @@ use crate::file_bytes::FileBytes;
 use crate::inspect::{FoundFile, FoundFiles};
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
-use crate::runner::{Evidence, Snapshot};
-use replicator_hal::{FileKind, RelativePath};
+use crate::runner::{Boot, Evidence, Snapshot};
+use replicator_hal::{FileKind, RelativePath, Status};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -165,4 +165,12 @@ pub fn new_images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
     let old = self::files(&evidence.boots[0].before);
     let is_new = |image: &Image| RelativePath::parse(&image.name).is_ok_and(|path| !old.contains_key(&path));
     images(evidence, files).into_iter().filter(is_new).collect()
+}
+
+/// The boots that ended a write in success: index, boot, and what lay on the drive before.
+pub fn successful_writes(evidence: &Evidence) -> impl Iterator<Item = (usize, &Boot, Rc<FoundFiles>)> {
+    let boots = evidence.boots.iter().enumerate();
+    let boots = boots.filter(|(_, boot)| boot.status() == Some(Status::Success));
+    let boots = boots.map(|(number, boot)| (number, boot, files(&boot.before)));
+    boots.filter(|(.., drive)| mode(evidence, drive) != Mode::Capture)
 }

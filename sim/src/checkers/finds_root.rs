@@ -5,14 +5,14 @@
 //! PARTUUID. Not verified: names with escapes, other files that name the root, what the owner allowed by `any_root`, and
 //! golden media that do not find their own root.
 
-use super::drive_images::{Image, Mode, files, images, mode};
+use super::drive_images::{Image, images, successful_writes};
 use crate::content::PagesBacking;
 use crate::inspect::files_in;
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::runner::Evidence;
 use crate::simfs::SimFs;
-use replicator_hal::{RelativePath, Status, Uuid};
+use replicator_hal::{RelativePath, Uuid};
 
 const SECTOR: u64 = 512;
 
@@ -25,12 +25,11 @@ struct Root {
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let drive = files(&boot.before);
+    for (number, boot, drive) in successful_writes(evidence) {
         let settings = RelativePath::parse("replicator.toml").ok().and_then(|path| drive.get(&path));
         let allowed =
             settings.is_some_and(|file| String::from_utf8_lossy(&file.bytes).contains("any_root = true"));
-        if boot.status() != Some(Status::Success) || mode(evidence, &drive) == Mode::Capture || allowed {
+        if allowed {
             continue;
         }
         let tarballs: Vec<Image> = images(evidence, &drive).into_iter().filter(Image::is_tarball).collect();

@@ -6,20 +6,16 @@
 
 use super::decode::decode;
 use super::disk_rule::{Shown, shown};
-use super::drive_images::{Mode, files, images, mode};
+use super::drive_images::{images, successful_writes};
 use crate::inspect::FoundFiles;
 use crate::runner::Evidence;
-use replicator_hal::{RelativePath, Status};
+use replicator_hal::RelativePath;
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let drive = files(&boot.before);
-        if boot.status() != Some(Status::Success)
-            || mode(evidence, &drive) == Mode::Capture
-            || any_content(&drive)
-        {
+    for (number, _, drive) in successful_writes(evidence) {
+        if any_content(&drive) {
             continue;
         }
         for image in images(evidence, &drive).iter().filter(|image| !image.is_tarball()) {

@@ -7,21 +7,16 @@
 
 use super::decode::{decode, without_metadata};
 use super::disk_rule::{self, Shown};
-use super::drive_images::{Mode, files, images, mode, new_images};
+use super::drive_images::{files, images, new_images, successful_writes};
 use super::looks_like_image::{any_content, is_captured};
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::runner::Evidence;
-use replicator_hal::Status;
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = captures(evidence);
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let drive = files(&boot.before);
-        if boot.status() != Some(Status::Success) || mode(evidence, &drive) == Mode::Capture {
-            continue;
-        }
+    for (number, boot, drive) in successful_writes(evidence) {
         for image in images(evidence, &drive).iter().filter(|image| !image.is_tarball()) {
             let (Some(medium), Some(bytes)) = (boot.after.media.get(&image.medium), &image.bytes) else {
                 continue;

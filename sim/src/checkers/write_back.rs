@@ -4,14 +4,13 @@
 //! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
 //! a serial number of which nothing is known to be removed by sanitising.
 
-use super::drive_images::{Image, Mode, files, image, images, mode};
+use super::drive_images::{Image, Mode, files, image, images, mode, successful_writes};
 use super::settings;
 use crate::inspect::FoundFiles;
 use crate::pages::Pages;
 use crate::runner::Evidence;
 use crate::scenario::content::find_all;
 use crate::scenario::schema::FileSpec;
-use replicator_hal::Status;
 
 /// The longest line of a secret.
 const LINE_LEN_MAX: usize = 256;
@@ -19,12 +18,8 @@ const LINE_LEN_MAX: usize = 256;
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let drive = files(&boot.before);
-        if boot.status() != Some(Status::Success)
-            || mode(evidence, &drive) == Mode::Capture
-            || is_allowed(evidence, &drive)
-        {
+    for (number, _, drive) in successful_writes(evidence) {
+        if is_allowed(evidence, &drive) {
             continue;
         }
         for image in images(evidence, &drive) {

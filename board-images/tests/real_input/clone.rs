@@ -66,9 +66,7 @@ fn a_debian_board_is_cloned_with_every_file_and_attribute() {
 }
 
 fn golden_sd(stage: &Stage, tarball: &Path) -> Medium {
-    let mut sd = Medium::blank(&stage.path("sd"), SD_LEN_BYTES);
-    partition(&sd.device, SINGLE);
-    sd.show_partitions();
+    let mut sd = Medium::partitioned(&stage.path("sd"), SD_LEN_BYTES, SINGLE);
     run("mkfs.ext4", ["-q".as_ref(), "-Lgolden-sd".as_ref(), sd.partition(1).as_os_str()]);
     populate(stage, &sd.partition(1), tarball, |_| {});
     sd.hide_partitions();

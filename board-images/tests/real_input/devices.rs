@@ -1,6 +1,6 @@
 //! Loop devices and mounts that end with their values, and whether anything still holds them.
 
-use super::tools::run;
+use super::tools::{partition, run};
 use nix::errno::Errno;
 use nix::mount::umount;
 use std::fs::{File, OpenOptions};
@@ -25,6 +25,14 @@ impl Medium {
     pub(crate) fn blank(file: &Path, len_bytes: u64) -> Self {
         File::create(file).unwrap().set_len(len_bytes).unwrap();
         Self::attach(file)
+    }
+
+    /// A new medium with the partitions of an sfdisk script, which are shown and hold nothing.
+    pub(crate) fn partitioned(file: &Path, len_bytes: u64, script: &str) -> Self {
+        let mut medium = Self::blank(file, len_bytes);
+        partition(&medium.device, script);
+        medium.show_partitions();
+        medium
     }
 
     /// A new medium with old data at its start, in its middle and at its end: what a used card looks like.

@@ -68,7 +68,7 @@ fn metadata_of_openwrt_is_passed_over_and_reported() {
     exact.board().run().assert_success();
     exact.medium.flush();
     shell("cmp \"$1\" \"$2\"", [&image, &exact.medium.file]);
-    // What nobody knows is named, with where it begins.
+    // Unknown data is reported, with where it begins.
     bench.pack("sdimage.dd.xz", "xz -c -0 \"$1\" > \"$2\" && printf unknown >> \"$2\"", &[&image]);
     let run = bench.board().run();
     run.assert_failure("F-TRAILING");

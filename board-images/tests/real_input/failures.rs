@@ -17,9 +17,8 @@ const MIB: u64 = 1 << 20;
 
 /// A medium with one partition and a small root file system, whose capture takes a few seconds.
 fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 160 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let mut golden =
+        Medium::partitioned(&stage.path("golden-medium"), 160 * MIB, "label: dos\nstart=4MiB, type=83");
     run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
     rootfs::small(&Mount::new(&golden.partition(1), &stage.path("golden")).path, ballast_len_bytes);
     golden.hide_partitions();

@@ -5,7 +5,7 @@ use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
 use super::rootfs;
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use std::fs;
 use std::path::Path;
 
@@ -29,9 +29,8 @@ fn unlock(root: &Path) {
 #[test]
 fn locked_files_are_sanitised_and_flags_come_back() {
     let Some(stage) = Stage::new() else { return };
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 64 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let mut golden =
+        Medium::partitioned(&stage.path("golden-medium"), 64 * MIB, "label: dos\nstart=4MiB, type=83");
     run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
     let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
     let root = &mount.path;

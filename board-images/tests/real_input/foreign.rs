@@ -3,7 +3,7 @@
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use super::{rootfs, tree, zoo};
 use std::path::Path;
 
@@ -15,9 +15,11 @@ const PACKERS: [(&str, &str); 5] =
 
 /// A small golden medium with one partition.
 fn golden(stage: &Stage) -> Medium {
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 96 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83, bootable");
-    golden.show_partitions();
+    let golden = Medium::partitioned(
+        &stage.path("golden-medium"),
+        96 * MIB,
+        "label: dos\nstart=4MiB, type=83, bootable",
+    );
     run("mkfs.ext4", ["-q".as_ref(), "-b4096".as_ref(), golden.partition(1).as_os_str()]);
     let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
     rootfs::small(&mount.path, 2 << 20);

@@ -3,7 +3,7 @@
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,9 +15,11 @@ const MIB: u64 = 1 << 20;
 /// A medium with one partition, shown by the kernel, that holds a small root file system and `ballast_len_bytes` that do
 /// not compress.
 fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 64 * MIB + 2 * ballast_len_bytes);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let golden = Medium::partitioned(
+        &stage.path("golden-medium"),
+        64 * MIB + 2 * ballast_len_bytes,
+        "label: dos\nstart=4MiB, type=83",
+    );
     run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
     super::rootfs::small(&Mount::new(&golden.partition(1), &stage.path("golden")).path, ballast_len_bytes);
     golden

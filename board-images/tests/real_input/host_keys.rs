@@ -5,7 +5,7 @@ use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
 use super::rootfs;
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -143,9 +143,8 @@ fn public(root: &Path, (name, kind): (&str, &str)) -> Option<String> {
 
 /// The golden system, captured; gives the tarball.
 fn capture(stage: &Stage, system: &System) -> PathBuf {
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 64 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let mut golden =
+        Medium::partitioned(&stage.path("golden-medium"), 64 * MIB, "label: dos\nstart=4MiB, type=83");
     run("mkfs.ext4", ["-q".as_ref(), golden.partition(1).as_os_str()]);
     let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
     let root = &mount.path;
@@ -279,7 +278,7 @@ fn every_init_system_makes_keys_once_and_removes_what_made_them() {
         let again: Vec<_> = system.keys.iter().map(|key| fs::read(root.join(key.0)).unwrap()).collect();
         assert_eq!(made, again);
 
-        // Keys that somebody put there stay, and an empty one is none.
+        // Keys that were put there stay, and an empty file is no key.
         let root = clone(&stage, &tarball);
         let (first, second) = (system.keys[0], system.keys.get(1));
         make_key(&root, first);

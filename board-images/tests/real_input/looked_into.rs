@@ -4,7 +4,7 @@
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use super::{rootfs, secrets};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -13,10 +13,7 @@ use std::path::{Path, PathBuf};
 const MIB: u64 = 1 << 20;
 
 fn medium(stage: &Stage, len_bytes: u64, table: &str) -> Medium {
-    let mut medium = Medium::blank(&stage.path("golden-medium"), len_bytes);
-    partition(&medium.device, table);
-    medium.show_partitions();
-    medium
+    Medium::partitioned(&stage.path("golden-medium"), len_bytes, table)
 }
 
 fn make(program: &str, options: &[&str], device: &Path) {

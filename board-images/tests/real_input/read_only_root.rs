@@ -4,7 +4,7 @@
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use super::{rootfs, secrets};
 use std::fs;
 use std::path::Path;
@@ -41,9 +41,11 @@ fn capture(fstab: &str, plant: impl FnOnce(&Path), kept: &[&str]) {
     fs::write(root.join("etc/fstab"), fstab).unwrap();
     let squashfs = stage.path("squashfs");
     run("mksquashfs", [root.as_os_str(), squashfs.as_os_str(), "-quiet".as_ref(), "-no-progress".as_ref()]);
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 96 * MIB);
-    partition(&golden.device, "label: gpt\nstart=1MiB, size=32MiB, type=L\nstart=33MiB, size=60MiB, type=L");
-    golden.show_partitions();
+    let mut golden = Medium::partitioned(
+        &stage.path("golden-medium"),
+        96 * MIB,
+        "label: gpt\nstart=1MiB, size=32MiB, type=L\nstart=33MiB, size=60MiB, type=L",
+    );
     shell("dd if=\"$1\" of=\"$2\" bs=1M conv=fsync status=none", [&squashfs, &golden.partition(1)]);
     let data = golden.partition(2);
     run("mkfs.ext4", ["-q".as_ref(), "-L".as_ref(), "data".as_ref(), data.as_os_str()]);

@@ -132,9 +132,8 @@ fn every_kind_of_partition_is_cleared_in_the_image_and_on_the_drive() {
 #[test]
 fn swap_files_keep_their_length_and_header_in_a_tarball_and_nothing_else() {
     let Some(stage) = Stage::new() else { return };
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 160 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let mut golden =
+        Medium::partitioned(&stage.path("golden-medium"), 160 * MIB, "label: dos\nstart=4MiB, type=83");
     make_rootfs(&golden.partition(1), &stage.path("golden"));
     {
         let mounted = Mount::new(&golden.partition(1), &stage.path("golden"));
@@ -184,9 +183,11 @@ fn swap_files_keep_their_length_and_header_in_a_tarball_and_nothing_else() {
 #[test]
 fn a_hibernated_system_is_not_cloned() {
     let Some(stage) = Stage::new() else { return };
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 160 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, size=80MiB, type=83\nstart=84MiB, type=82");
-    golden.show_partitions();
+    let mut golden = Medium::partitioned(
+        &stage.path("golden-medium"),
+        160 * MIB,
+        "label: dos\nstart=4MiB, size=80MiB, type=83\nstart=84MiB, type=82",
+    );
     make_rootfs(&golden.partition(1), &stage.path("golden"));
     let swap = golden.partition(2);
     shell("mkswap -q -L memory \"$1\"", [&swap]);
@@ -211,9 +212,8 @@ fn a_hibernated_system_is_not_cloned() {
 #[test]
 fn what_a_killed_or_failed_capture_left_is_overwritten() {
     let Some(stage) = Stage::new() else { return };
-    let mut golden = Medium::blank(&stage.path("golden-medium"), 160 * MIB);
-    partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-    golden.show_partitions();
+    let mut golden =
+        Medium::partitioned(&stage.path("golden-medium"), 160 * MIB, "label: dos\nstart=4MiB, type=83");
     make_rootfs(&golden.partition(1), &stage.path("golden"));
     {
         let mounted = Mount::new(&golden.partition(1), &stage.path("golden"));

@@ -5,7 +5,7 @@ use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
 use super::rootfs;
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
@@ -43,9 +43,7 @@ impl Bench {
 
     /// A golden medium: `table`, and in its partition `number` a root file system with this fstab.
     fn golden(&self, table: &str, number: u32, fstab: &str) -> Medium {
-        let mut medium = Medium::blank(&self.stage.path("golden-medium"), 64 * MIB);
-        partition(&medium.device, table);
-        medium.show_partitions();
+        let mut medium = Medium::partitioned(&self.stage.path("golden-medium"), 64 * MIB, table);
         let device = medium.partition(number);
         run("mkfs.ext4", ["-q", "-Lgolden", "-U", UUID, device.to_str().unwrap()]);
         {

@@ -4,7 +4,7 @@ use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
 use super::rootfs;
 use super::stage::Stage;
-use super::tools::{partition, run, shell};
+use super::tools::{run, shell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -66,9 +66,11 @@ impl Workshop {
     /// A golden medium: one partition with a file system by these options of mkfs, and what `fill` adds to a small root
     /// file system.
     pub(crate) fn golden(&self, len_bytes: u64, mkfs: &[&str], fill: impl FnOnce(&Path)) -> Medium {
-        let mut golden = Medium::blank(&self.stage.path("golden-medium"), len_bytes);
-        partition(&golden.device, "label: dos\nstart=4MiB, type=83");
-        golden.show_partitions();
+        let mut golden = Medium::partitioned(
+            &self.stage.path("golden-medium"),
+            len_bytes,
+            "label: dos\nstart=4MiB, type=83",
+        );
         let device = golden.partition(1);
         let options = ["-q", "-F"].iter().chain(mkfs).map(AsRef::as_ref).chain([device.as_os_str()]);
         run("mkfs.ext4", options);

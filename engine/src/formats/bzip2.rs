@@ -1,7 +1,7 @@
 //! Bzip2: streams one after another, with the check of each block and of each stream verified.
 //!
-//! Anything after the last stream is an error, but for known metadata. A file cut off exactly between two streams cannot be told from a
-//! whole one.
+//! Anything after the last stream is an error, but for known metadata. A file cut off exactly between two streams cannot be
+//! told from a whole one.
 
 use ::bzip2::{Decompress, Error, Status};
 

@@ -1,6 +1,6 @@
 //! What begins in the partitions of a disk image: file systems, and the chain of logical partitions, record by record.
 //!
-//! The bytes come in order, from a decoder, or in pieces that are asked for. A record tells of further places, which
+//! The bytes come in order, from a decoder, or in pieces that are asked for. A record names further places, which
 //! usually lie behind it; a place that has passed by before it was known is not looked at.
 
 use super::disk_look::{self, Unfit};
@@ -123,7 +123,7 @@ impl Places {
     /// Takes bytes of the image that lie at `start_bytes`.
     pub(super) fn pass(&mut self, start_bytes: u64, chunk: &[u8]) {
         let end_bytes = start_bytes + chunk.len() as u64;
-        // What a record tells of may lie in the same bytes.
+        // What a record names may lie in the same bytes.
         let mut index = 0;
         while let Some(place) = self.wanted.get_mut(index) {
             let part = place.missing_bytes()..place.end_bytes().min(end_bytes);

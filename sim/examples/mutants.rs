@@ -6,8 +6,8 @@
 
 use replicator_engine::boot::Request;
 use replicator_engine::mutant::{Mutant, Mutation};
-use replicator_sim::checkers;
-use replicator_sim::runner::boots;
+use replicator_sim::judge::checkers;
+use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;

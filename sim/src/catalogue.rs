@@ -132,7 +132,7 @@ pub fn contents(scenario: &Scenario) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner;
+    use crate::run;
     use crate::scenario::builtin;
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
                 if !ran.insert(name.clone()) {
                     continue;
                 }
-                let evidence = runner::boots::run(name, &scenario).unwrap();
+                let evidence = run::boots::run(name, &scenario).unwrap();
                 let missed = evidence.faults.iter().filter(|fault| !fault.reached).count();
                 if missed + evidence.missed_cuts.len() > 0 {
                     wrong.push(format!("{}: {name} does not reach it", entry.number));

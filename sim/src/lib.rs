@@ -26,7 +26,6 @@
 #![warn(missing_docs)]
 
 pub mod catalogue;
-pub mod checkers;
 pub mod cli;
 mod clock;
 pub mod content;
@@ -42,16 +41,16 @@ mod file_systems;
 pub mod firmware;
 pub mod fuzz;
 pub mod inspect;
+pub mod judge;
 mod leds;
 mod machine;
 pub mod op;
-pub mod oracle;
 pub mod pages;
 pub mod partitions;
 pub mod random;
 mod records;
 mod remember;
-pub mod runner;
+pub mod run;
 pub mod scenario;
 pub mod simfs;
 mod storage;

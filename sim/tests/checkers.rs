@@ -13,8 +13,8 @@ mod tampering;
 
 use replicator_engine::report::End;
 use replicator_hal::{Board, DeviceName, RelativePath, Status};
-use replicator_sim::checkers::{self, Check};
-use replicator_sim::runner::{Evidence, Snapshot, boots};
+use replicator_sim::judge::checkers::{self, Check};
+use replicator_sim::run::{Evidence, Snapshot, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;

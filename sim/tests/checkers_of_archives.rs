@@ -7,8 +7,8 @@
 #[path = "lying/tampering.rs"]
 mod tampering;
 
-use replicator_sim::checkers::{self, decode::decode};
-use replicator_sim::runner::{Evidence, boots};
+use replicator_sim::judge::checkers::{self, decode::decode};
+use replicator_sim::run::{Evidence, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use tampering::{flip, put, xz};

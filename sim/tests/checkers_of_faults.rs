@@ -11,9 +11,9 @@ mod tampering;
 
 use replicator_engine::boot::Request;
 use replicator_hal::{Board, RelativePath, Status};
-use replicator_sim::checkers::{self, Check};
-use replicator_sim::oracle::{self, Mismatch};
-use replicator_sim::runner::{Evidence, Snapshot, boots};
+use replicator_sim::judge::checkers::{self, Check};
+use replicator_sim::judge::oracle::{self, Mismatch};
+use replicator_sim::run::{Evidence, Snapshot, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;

@@ -12,8 +12,8 @@ mod leds;
 mod tampering;
 
 use replicator_hal::{Access, Board, DeviceName, Leds, Status};
-use replicator_sim::checkers::{self, Check};
-use replicator_sim::runner::{Evidence, boots};
+use replicator_sim::judge::checkers::{self, Check};
+use replicator_sim::run::{Evidence, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use replicator_sim::fuzz::shrink::shrink;
 use replicator_sim::fuzz::{self, Judges, generate};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::{FaultKind, Scenario};
-use replicator_sim::{Survival, runner};
+use replicator_sim::{Survival, judge};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -172,7 +172,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     // As it is kept it shows the planted fault, and nothing on the board as it is.
     let judged = fuzz::judge("planted", &kept, Judges::Checkers, &verifying_from_the_cache).unwrap();
     assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
-    let good = runner::run("planted", &kept).unwrap();
+    let good = judge::run("planted", &kept).unwrap();
     assert!(good.passed(), "{text}\n{:?}", good.complaints);
 }
 

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-use replicator_sim::runner;
+use replicator_sim::judge;
 use replicator_sim::scenario::builtin::BUILTIN;
 use replicator_sim::scenario::schema::Scenario;
 
@@ -13,7 +13,7 @@ fn tell(stories: &[&str]) {
     for story in stories {
         let text = BUILTIN.iter().find(|(name, _)| name == story).map(|(_, text)| *text);
         let text = text.unwrap_or_else(|| panic!("there is no story {story}"));
-        let judged = runner::run(story, &Scenario::parse(text, story).unwrap()).unwrap();
+        let judged = judge::run(story, &Scenario::parse(text, story).unwrap()).unwrap();
         let complaints: Vec<_> = judged.complaints.iter().map(|complaint| &complaint.what).collect();
         assert!(complaints.is_empty(), "{story}: {complaints:?}");
     }

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use replicator_sim::cores::stay_on_a_core;
-use replicator_sim::runner::{self, boots};
+use replicator_sim::judge;
+use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin::{self, BUILTIN};
 use replicator_sim::scenario::schema::{FaultKind, Scenario, SurvivalSpec};
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex};
 /// What is wrong with a story, told on whatever core is free and then on one alone.
 fn tell_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
     let scenario = Scenario::parse(text, name).unwrap();
-    let first = runner::run(name, &scenario).unwrap();
+    let first = judge::run(name, &scenario).unwrap();
     let mut wrong: Vec<String> = first
         .complaints
         .iter()
@@ -133,7 +134,7 @@ fn a_fault_on_one_medium_changes_no_byte_of_another() {
             Scenario::parse(BUILTIN.iter().find(|(known, _)| *known == name).unwrap().1, name).unwrap();
         let mut without = with.clone();
         without.faults.clear();
-        let [with, without] = [with, without].map(|story| runner::run(name, &story).unwrap().evidence);
+        let [with, without] = [with, without].map(|story| judge::run(name, &story).unwrap().evidence);
         assert_eq!(with.last().after.media[untouched], without.last().after.media[untouched], "{name}");
         assert_ne!(with.last().status(), without.last().status(), "{name}");
     }

@@ -6,13 +6,13 @@
 use replicator_hal::Status;
 use replicator_sim::WorldBuilder;
 use replicator_sim::cli::telling;
-use replicator_sim::runner::{self, Judged};
+use replicator_sim::judge::{self, Judged};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::time::Duration;
 
 fn run(name: &str, text: &str) -> Judged {
-    runner::run(name, &Scenario::parse(text, name).unwrap()).unwrap()
+    judge::run(name, &Scenario::parse(text, name).unwrap()).unwrap()
 }
 
 fn built_in(name: &str) -> Judged {

@@ -1,6 +1,6 @@
 //! Keeps what a story left: media and drive as sparse files, logs, console, report.
 
-use crate::runner::Evidence;
+use crate::run::Evidence;
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -4,8 +4,8 @@ use super::Problem;
 use super::made_up::{One, find};
 use crate::explore::unchanged;
 use crate::fuzz;
-use crate::runner::boots::{Observer, observe};
-use crate::runner::{Boot, Snapshot};
+use crate::run::boots::{Observer, observe};
+use crate::run::{Boot, Snapshot};
 use crate::simfs::Survival;
 use crate::world::World;
 use replicator_engine::boot::Request;
@@ -15,7 +15,7 @@ use std::io::Write;
 /// `trace`: every operation of every boot.
 pub(super) fn trace(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
     let (story, _) = find(&arguments.story)?;
-    let evidence = crate::runner::boots::run(&story.name, &story.scenario).map_err(Problem::Usage)?;
+    let evidence = crate::run::boots::run(&story.name, &story.scenario).map_err(Problem::Usage)?;
     let mut tell = || -> std::io::Result<()> {
         for (number, boot) in evidence.boots.iter().enumerate() {
             writeln!(output, "boot {}", number + 1)?;
@@ -50,7 +50,7 @@ struct Replay {
 type Names = BTreeMap<String, u64>;
 
 fn names(world: &World) -> Names {
-    let files = crate::checkers::drive_images::files(&Snapshot::of(world));
+    let files = crate::judge::checkers::drive_images::files(&Snapshot::of(world));
     files.iter().map(|(path, file)| (path.to_string(), file.inode.len_bytes)).collect()
 }
 

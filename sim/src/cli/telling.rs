@@ -1,6 +1,7 @@
 //! What is told of a story: one line if it held, one screen if it did not.
 
-use crate::runner::{Boot, Complaint, Evidence, Judged};
+use crate::judge::{Complaint, Judged};
+use crate::run::{Boot, Evidence};
 use crate::scenario::builtin::BUILTIN;
 use crate::scenario::schema::Scenario;
 use replicator_hal::FileKind;

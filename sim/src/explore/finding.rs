@@ -1,8 +1,9 @@
 //! Something that is wrong, told on one screen with all that is needed to see it again.
 
-use crate::checkers::drive_images::files;
+use crate::judge::Complaint;
+use crate::judge::checkers::drive_images::files;
 use crate::op::Op;
-use crate::runner::{Boot, Complaint, Snapshot};
+use crate::run::{Boot, Snapshot};
 use replicator_hal::FileKind;
 use serde::Serialize;
 

@@ -4,14 +4,14 @@
 //! they cannot know: that the next boot goes the way which the drive asks for, and that it comes to the end to which
 //! an undisturbed boot would have come.
 
-use crate::checkers;
-use crate::checkers::drive_images::{Mode, files, images, mode};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
+use crate::judge::checkers::drive_images::{Mode, files, images, mode};
+use crate::judge::{Complaint, checkers};
 use crate::op::Timing;
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
-use crate::runner::evidence::shown;
-use crate::runner::{Boot, Complaint, Evidence, Snapshot};
+use crate::run::evidence::shown;
+use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::schema::{Bytes, Expectation, FaultKind, Scenario};
 use crate::turnstile::End;
 use crate::world::{RunOutcome, World};

@@ -176,8 +176,8 @@ pub fn parse_policy(text: &str) -> Result<Survival, String> {
 mod tests {
     use super::*;
     use crate::machine::Recorded;
-    use crate::runner::boots::{Observer, observe};
-    use crate::runner::{Boot, Snapshot};
+    use crate::run::boots::{Observer, observe};
+    use crate::run::{Boot, Snapshot};
     use crate::scenario::builtin;
     use crate::scenario::schema::Scenario;
     use crate::world::World;

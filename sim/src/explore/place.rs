@@ -4,7 +4,7 @@ use super::crash::Cut;
 use super::judge::Undisturbed;
 use super::{finding, policy_name};
 use crate::machine::Recorded;
-use crate::runner::{Boot, Snapshot};
+use crate::run::{Boot, Snapshot};
 use crate::scenario::schema::BootSpec;
 use crate::simfs::Survival;
 use crate::turnstile::End;

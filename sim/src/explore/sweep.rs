@@ -6,9 +6,9 @@
 use super::finding::{self, Finding};
 use super::{Change, Explored, Options, judge, spread};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
-use crate::runner::boots::{Observer, observe, run_boot};
-use crate::runner::evidence::FaultEnd;
-use crate::runner::{Boot, Evidence};
+use crate::run::boots::{Observer, observe, run_boot};
+use crate::run::evidence::FaultEnd;
+use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{BootSpec, FaultKind, FaultSpec, Scenario};
 use crate::simfs::Survival;
 use crate::world::World;

@@ -2,7 +2,7 @@
 
 use super::shrink::Shrunk;
 use crate::explore::Cut;
-use crate::runner::boots;
+use crate::run::boots;
 use crate::scenario::schema::{BootSpec, CutSpec, Scenario, StatusSpec, SurvivalSpec};
 use crate::simfs::Survival;
 use replicator_hal::Status;

@@ -9,10 +9,10 @@ mod oracle;
 pub mod shrink;
 
 use crate::catalogue;
-use crate::checkers;
 use crate::explore::{Change, Finding, Totals, console_lines, drive_lines, operation_lines, severity};
-use crate::runner::boots;
-use crate::runner::{Complaint, Evidence, expectations};
+use crate::judge::{Complaint, checkers, expectations};
+use crate::run::Evidence;
+use crate::run::boots;
 use crate::scenario::schema::{FaultKind, Scenario};
 use crate::tasks::panic_text;
 use crate::turnstile::End;

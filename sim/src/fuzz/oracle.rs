@@ -1,10 +1,10 @@
 //! What is known of the end of a made-up story before it is run, and which judges have to be believed in it.
 
-use crate::checkers::drive_images::{Mode, files, mode};
 use crate::explore::{Change, lies, neutral};
-use crate::oracle;
-use crate::runner::evidence::shown;
-use crate::runner::{Complaint, Evidence, boots};
+use crate::judge::checkers::drive_images::{Mode, files, mode};
+use crate::judge::{Complaint, oracle};
+use crate::run::evidence::shown;
+use crate::run::{Evidence, boots};
 use crate::scenario::schema::{BootSpec, Bytes, Content, FaultSpec, Scenario, SidecarSpec};
 use replicator_hal::Status;
 

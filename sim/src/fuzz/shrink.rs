@@ -5,7 +5,7 @@
 
 use super::{Judges, judge};
 use crate::explore::Change;
-use crate::runner::Complaint;
+use crate::judge::Complaint;
 use crate::scenario::schema::{
     BootSpec, DriveFileSystem, FirmwareSpec, Gap, PartitionSpec, Scenario, Scheme, SidecarSpec, Size,
     SurvivalSpec,

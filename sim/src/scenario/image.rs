@@ -2,10 +2,10 @@
 
 use super::content::{self, Golden, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
-use crate::checkers::extracted;
-use crate::checkers::tree::{Tree, of_found};
 use crate::content::{Entry, Node};
 use crate::inspect::files_in;
+use crate::judge::checkers::extracted;
+use crate::judge::checkers::tree::{Tree, of_found};
 use crate::pages::Pages;
 use crate::remember::Remembered;
 use md5::{Digest as _, Md5};
@@ -160,7 +160,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
         let text = format!(
             "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\
              captured = \"2026-01-01T00:00:00Z\"\nversion = \"0.1.0\"\n",
-            crate::runner::identity_of(medium),
+            crate::run::identity_of(medium),
             FileSpec::IMAGE_LEN.0
         );
         entries.push(Entry::file(&format!("{}{}image.source", name.directory, name.medium), text));
@@ -261,7 +261,7 @@ fn tarball_with(tree: &Tree, file: &FileSpec) -> Result<Vec<u8>, String> {
     writer.finish().map_err(|error| error.to_string())
 }
 
-fn entry_kind(path: &RelativePath, node: &crate::checkers::tree::Node) -> tar::EntryKind {
+fn entry_kind(path: &RelativePath, node: &crate::judge::checkers::tree::Node) -> tar::EntryKind {
     if let Some(first) = node.first_name.as_ref().filter(|first| *first != path) {
         return tar::EntryKind::HardLink { existing: first.clone() };
     }
@@ -424,7 +424,7 @@ fn sidecars(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::{archive, tree};
+    use crate::judge::checkers::{archive, tree};
 
     fn owner() -> Owner<'static> {
         Owner { medium: "sd", seed: 7, generation: 1 }

@@ -3,7 +3,7 @@
 //! `schema` is the file format (`composition`, `expectation_spec`, `fault_spec` and `firmware_spec` parts of it), `check` what in it makes no
 //! sense, `content` what media hold, `image` and
 //! `firmware` the files on the drive, `boards` the boards, `builtin` the stories that are part of the program. Running them
-//! is [`crate::runner`]'s, judging them [`crate::checkers`]'.
+//! is [`crate::run`]'s, judging them [`crate::judge::checkers`]'.
 
 pub mod boards;
 pub mod builtin;

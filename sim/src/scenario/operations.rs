@@ -119,7 +119,7 @@ pub fn changes(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::boots;
+    use crate::run::boots;
     use crate::scenario::builtin;
     use crate::scenario::schema::Scenario;
     use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! A scenario as it stands in its TOML file: what is plugged in, what goes wrong, and what must come of it.
 //!
 //! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
-//! only; what it means is in `content` (media and images) and in `runner`.
+//! only; what it means is in `content` (media and images) and in `run`.
 
 use super::check;
 pub use super::composition::{FateSpec, Gap, Holds, PartFile, PartitionSpec, Scheme};

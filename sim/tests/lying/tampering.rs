@@ -2,7 +2,7 @@
 
 use replicator_hal::{FileKind, RelativePath, Result, Timestamp};
 use replicator_sim::pages::Pages;
-use replicator_sim::runner::Snapshot;
+use replicator_sim::run::Snapshot;
 use replicator_sim::simfs::{Backing, SimFs};
 use std::io::Write;
 

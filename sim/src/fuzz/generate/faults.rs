@@ -2,7 +2,7 @@
 
 use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
-use crate::checkers::firmware::AREAS;
+use crate::judge::checkers::firmware::AREAS;
 use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, MediumSpec, Size};
 use std::collections::BTreeMap;
 

@@ -238,7 +238,7 @@ fn text_file(name: &str) -> FileSpec {
 mod tests {
     use super::*;
     use crate::catalogue;
-    use crate::runner::setup;
+    use crate::run::setup;
     use crate::scenario::composition::PartitionSpec;
     use crate::scenario::schema::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImageDamage, TableDamage};
 

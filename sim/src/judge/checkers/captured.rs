@@ -1,0 +1,293 @@
+//! S6, S11 of a capture: an image shows the medium, whole, and its root file system sanitised.
+//!
+//! Verified: of a disk image its length, every byte outside of partitions, every file of partitions that are nobody's to
+//! sanitise, every byte of areas without files; of each root file system, in a disk image or a tarball, every file with its
+//! metadata against the golden tree without what must go, first-boot markers, date and checksums included. Where nothing is
+//! to be sanitised, every file as it is. With rules of the story's own, only that what
+//! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
+
+use super::archive;
+use super::decode::decode;
+use super::drive_images::{Image, files, image_key, new_images};
+use super::settings;
+use super::tree::{Node, Tree, differences, of_found};
+use crate::inspect::files_in;
+use crate::pages::Pages;
+use crate::run::Evidence;
+use crate::scenario::composition::Holds;
+use crate::scenario::content::{Fate, Held, SWAP_PAGE_LEN, held};
+use crate::scenario::image::md5_hex;
+use crate::scenario::schema::{FaultKind, Scenario, TableDamage};
+use crate::simfs::Kind;
+use replicator_hal::{FileKind, RelativePath};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So many differences are named.
+const TOLD: usize = 5;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let found = files(&evidence.last().after);
+    let wrong = new_images(evidence, &found)
+        .into_iter()
+        .filter_map(|image| judged(evidence, &image).err().map(|what| format!("{}: {what}", image.name)));
+    wrong.collect()
+}
+
+fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
+    match &image.bytes {
+        Some(bytes) => {
+            bytes.remembered("captured", image_key(evidence, image), |bytes| shows(evidence, image, bytes))
+        }
+        None => shows(evidence, image, &[]),
+    }
+}
+
+/// The attribute that stands for encryption in the simulated world.
+const ENCRYPTED: &str = "trusted.simulated-encryption";
+
+fn holds_encrypted(held: &Held) -> bool {
+    held.part.spec.files.iter().any(|file| file.xattrs.contains_key(ENCRYPTED))
+}
+
+fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String> {
+    // Of the unit that the story began with: later boots may be on another one.
+    let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
+    let plain = decode(&image.name, bytes)?;
+    let parts = held(&evidence.scenario, &image.medium);
+    let is_single_rootfs = matches!(&parts[..], [only] if only.part.number > 0 && only.part.holds() == Holds::Rootfs && is_ext(only));
+    let needs_its_gap = match evidence.scenario.media.get(&image.medium) {
+        Some(spec) if is_single_rootfs && spec.bootloader_in_gap != Some(false) => {
+            parts.iter().any(|only| has_gap(source, only.part.start_bytes))
+        }
+        _ => false,
+    };
+    // A table that cannot be believed does not say that there is one partition only.
+    let is_damaged = evidence.scenario.media.get(&image.medium).is_some_and(|spec| {
+        matches!(
+            spec.table,
+            Some(TableDamage::Overlapping | TableDamage::PastEnd | TableDamage::ProtectiveOnly)
+        )
+    });
+    // What is encrypted by its file system is no tarball's to hold.
+    let is_tree = is_single_rootfs && !needs_its_gap && !is_damaged && !parts.iter().any(holds_encrypted);
+    if is_tree != image.is_tarball() {
+        return Err(
+            "a tarball is for one partition with a root file system and nothing before it that the board \
+                    starts from, and a disk image for all else"
+                .into(),
+        );
+    }
+    match &parts[..] {
+        [only] if image.is_tarball() => {
+            let part = &only.part;
+            let wanted = tree_at(source, part.start_bytes, part.len_bytes)?;
+            Expectation::new(&evidence.scenario, only).check(&wanted, &archive::read(&plain)?)
+        }
+        _ => disk_image(source, &plain, &parts, &evidence.scenario),
+    }
+}
+
+/// What a tarball comes back as.
+fn is_ext(held: &Held) -> bool {
+    held.part.spec.kind().is_some_and(Kind::is_ext)
+}
+
+/// Whether anything but a table lies before the partition.
+fn has_gap(medium: &Pages, start_bytes: u64) -> bool {
+    // A GPT has its entries in sectors 2 to 33.
+    let is_gpt = medium.bytes(512, 8) == b"EFI PART";
+    let from: u64 = if is_gpt { 34 * 512 } else { 512 };
+    let len = usize::try_from(start_bytes.saturating_sub(from)).unwrap_or(0);
+    medium.bytes(from, len).iter().any(|byte| *byte != 0)
+}
+
+fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, String> {
+    files_in(pages, start_bytes, len_bytes).map(|found| of_found(&found)).map_err(|error| error.to_string())
+}
+
+fn disk_image(source: &Pages, plain: &[u8], held: &[Held], scenario: &Scenario) -> Result<(), String> {
+    if plain.len() as u64 != source.len_bytes() {
+        return Err(format!("it shows {} bytes of {}", plain.len(), source.len_bytes()));
+    }
+    let found = Pages::from(plain);
+    let mut held: Vec<&Held> = held.iter().collect();
+    held.sort_by_key(|held| held.part.start_bytes);
+    let mut outside_start = 0;
+    for end in held.iter().map(|held| held.part.start_bytes).chain([source.len_bytes()]) {
+        if !same(source, &found, outside_start, end) {
+            return Err(format!("bytes outside of partitions differ between {outside_start} and {end}"));
+        }
+        let next = held.iter().find(|held| held.part.start_bytes == end);
+        outside_start = next.map_or(end, |held| held.part.end_bytes());
+    }
+    for held in held {
+        in_part(source, &found, held, scenario)
+            .map_err(|what| format!("partition {}: {what}", held.part.number))?;
+    }
+    Ok(())
+}
+
+fn same(source: &Pages, found: &Pages, start: u64, end: u64) -> bool {
+    let len = usize::try_from(end - start).unwrap_or(0);
+    source.bytes(start, len) == found.bytes(start, len)
+}
+
+fn in_part(source: &Pages, found: &Pages, held: &Held, scenario: &Scenario) -> Result<(), String> {
+    let part = &held.part;
+    if held.tree.is_none() {
+        // Of swap only the header counts: what is behind it is nobody's any more.
+        let end = if part.holds() == Holds::Swap && settings::sanitises(scenario) {
+            part.start_bytes + held.header_len_bytes()
+        } else {
+            part.end_bytes()
+        };
+        let right = same(source, found, part.start_bytes, end);
+        return if right { Ok(()) } else { Err(format!("its bytes before {end} differ")) };
+    }
+    let wanted = match tree_at(source, part.start_bytes, part.len_bytes) {
+        Ok(wanted) => wanted,
+        // What nobody can read is captured as it is, if nobody asked for more.
+        Err(_) if !settings::sanitises(scenario) => {
+            let right = same(source, found, part.start_bytes, part.end_bytes());
+            return if right { Ok(()) } else { Err("bytes of a damaged file system differ".into()) };
+        }
+        Err(error) => return Err(error),
+    };
+    let shown = tree_at(found, part.start_bytes, part.len_bytes)?;
+    Expectation::new(scenario, held).check(&wanted, &shown)
+}
+
+fn none(lines: &[String]) -> Result<(), String> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} files differ: {}", lines.len(), lines[..lines.len().min(TOLD)].join("; ")))
+}
+
+/// What a capture has to make of the golden tree.
+struct Expectation {
+    fates: BTreeMap<RelativePath, Fate>,
+    /// Files that come new.
+    additions: BTreeSet<RelativePath>,
+    own_rules: bool,
+    /// What the version file says, as far as a story's clock can be relied on.
+    date: &'static str,
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::parse(text).unwrap_or_default()
+}
+
+impl Expectation {
+    fn new(scenario: &Scenario, held: &Held) -> Self {
+        let text_of = |name: &str| {
+            let file = scenario.drive.files.iter().find(|file| file.name == name);
+            file.and_then(|file| file.text.clone()).unwrap_or_default()
+        };
+        let own_rules = settings::has_own_rules(scenario);
+        let (mut fates, mut additions) = (BTreeMap::new(), BTreeSet::new());
+        if settings::sanitises(scenario) {
+            let entries = held.tree.iter().flat_map(|tree| &tree.entries);
+            fates.extend(entries.map(|golden| (path(&golden.entry.path), golden.fate)));
+            if held.part.holds() == Holds::Rootfs {
+                additions.extend(["md5sums.txt", "root.version-cust"].map(path));
+                if !own_rules {
+                    additions.extend(["firstboot", "ssh_regenkeys"].map(path));
+                }
+                for hook in ["sanitise-before", "sanitise-after"].map(text_of) {
+                    additions.extend(hook.lines().filter_map(|line| line.strip_prefix("touch ")).map(path));
+                }
+            }
+        }
+        let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
+        let date = match scenario.wall_clock {
+            _ if jumps => "-",
+            None => "2026-01-01",
+            Some(0..86_400) => "1970-01-01",
+            Some(_) => "-",
+        };
+        Self { fates, additions, own_rules, date }
+    }
+
+    fn check(&self, source: &Tree, shown: &Tree) -> Result<(), String> {
+        let mut wanted = source.clone();
+        let mut newer = Vec::new();
+        let mut touched = |changed: &RelativePath| newer.extend(changed.parent());
+        for (changed, fate) in &self.fates {
+            let gone = match fate {
+                Fate::Kept | Fate::Cleared => false,
+                Fate::Removed => true,
+                // Rules of the story's own may remove what the default only empties.
+                Fate::Emptied => self.own_rules && !shown.contains_key(changed),
+            };
+            if gone {
+                wanted.remove(changed);
+                touched(changed);
+            } else if let Some(node) = wanted.get_mut(changed) {
+                match fate {
+                    Fate::Emptied => node.bytes.clear(),
+                    Fate::Cleared => {
+                        node.bytes.iter_mut().skip(SWAP_PAGE_LEN as usize).for_each(|byte| *byte = 0)
+                    }
+                    Fate::Kept | Fate::Removed => {}
+                }
+            }
+        }
+        // Parents that were made without being listed keep nothing that is not listed.
+        for added in &self.additions {
+            let node = shown.get(added).ok_or_else(|| format!("/{added} is missing"))?;
+            check_addition(added, node, self.date)?;
+            wanted.insert(added.clone(), node.clone());
+            touched(added);
+        }
+        newer.extend(
+            self.fates
+                .iter()
+                .filter(|(_, fate)| matches!(fate, Fate::Emptied | Fate::Cleared))
+                .map(|(path, _)| path.clone()),
+        );
+        none(&differences(&wanted, shown, &newer))?;
+        if self.additions.contains(&path("md5sums.txt")) { check_sums(shown) } else { Ok(()) }
+    }
+}
+
+fn check_addition(path: &RelativePath, node: &Node, date: &str) -> Result<(), String> {
+    if node.kind != FileKind::File || node.mode != 0o644 {
+        return Err(format!("/{path} is {:?} with mode {:o}", node.kind, node.mode));
+    }
+    let text = String::from_utf8_lossy(&node.bytes);
+    let right = match path.as_bytes() {
+        b"root.version-cust" => text.contains(date),
+        b"md5sums.txt" => true,
+        _ => node.bytes.is_empty(),
+    };
+    if right { Ok(()) } else { Err(format!("/{path} says {text:?}")) }
+}
+
+/// The list of checksums names every regular file but itself, with the right sum.
+fn check_sums(shown: &Tree) -> Result<(), String> {
+    let list = path("md5sums.txt");
+    let is_readable = |node: &Node| !node.xattrs.contains_key(ENCRYPTED.as_bytes());
+    let files = shown
+        .iter()
+        .filter(|(path, node)| node.kind == FileKind::File && **path != list && is_readable(node));
+    let mut wanted: Vec<String> = files.map(|(path, node)| sum_line(path, &node.bytes)).collect();
+    wanted.sort();
+    let text = String::from_utf8_lossy(&shown[&list].bytes).into_owned();
+    let mut found: Vec<String> = text.lines().map(str::to_owned).collect();
+    found.sort();
+    if wanted == found {
+        return Ok(());
+    }
+    let different =
+        wanted.iter().find(|line| !found.contains(line)).or(found.iter().find(|line| !wanted.contains(line)));
+    Err(format!("/md5sums.txt is not right about {different:?}"))
+}
+
+fn sum_line(path: &RelativePath, bytes: &[u8]) -> String {
+    let name = String::from_utf8_lossy(path.as_bytes()).into_owned();
+    let escaped = name.replace('\\', "\\\\").replace('\n', "\\n");
+    let mark = if escaped == name { "" } else { "\\" };
+    format!("{mark}{}  ./{escaped}", md5_hex(bytes))
+}

@@ -1,0 +1,37 @@
+//! S8: success means a clone that holds a root file system, and no directory with one in it.
+//!
+//! Verified: the tree of every tarball that the LEDs say was written, unless the story's settings allow any content: it
+//! has `/etc`, and `/usr` or `/bin`, links followed inside of it. Not verified: that a kernel and an init are in it; disk
+//! images.
+
+use super::decode::decode;
+use super::drive_images::{Image, images, successful_writes};
+use super::{any_content, extracted, links};
+use crate::run::Evidence;
+use replicator_hal::FileKind;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if any_content::is_allowed(&evidence.scenario.drive.files) {
+        return wrong;
+    }
+    for (number, _, before) in successful_writes(evidence) {
+        for image in images(evidence, &before).into_iter().filter(Image::is_tarball) {
+            let plain = image.bytes.as_ref().and_then(|bytes| decode(&image.name, bytes).ok());
+            let Some(tree) = plain.and_then(|plain| extracted::read(&plain).ok()) else { continue };
+            let has = |name: &[u8]| {
+                let end = links::follow(&tree, name, None);
+                end.and_then(|path| tree.get(&path)).is_some_and(|node| node.kind == FileKind::Directory)
+            };
+            if !(has(b"etc") && (has(b"usr") || has(b"bin"))) {
+                let boot = number + 1;
+                wrong.push(format!(
+                    "boot {boot} ended well for {}: no root file system is in it",
+                    image.medium
+                ));
+            }
+        }
+    }
+    wrong
+}

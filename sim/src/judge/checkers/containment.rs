@@ -1,0 +1,89 @@
+//! S15: no symlink, archive entry or `..` leads out of where it belongs.
+//!
+//! Verified: in every image of a root file system that a capture made, the files that links in erased directories lead to
+//! are there with their content; and an image that is a link out of the drive never changes its medium. Not verified:
+//! paths that leave a mounted volume, which the traits cannot express.
+
+use super::archive;
+use super::decode::decode;
+use super::drive_images::{Mode, files, image_key, images, mode, new_images};
+use super::links;
+use super::tree::{Tree, of_found};
+use crate::inspect::files_in;
+use crate::pages::Pages;
+use crate::run::Evidence;
+use crate::scenario::composition::Holds;
+use crate::scenario::content::{Fate, Held, held};
+use replicator_hal::FileKind;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let drive = files(&boot.before);
+        if mode(evidence, &drive) == Mode::Capture {
+            continue;
+        }
+        for image in images(evidence, &drive).iter().filter(|image| image.bytes.is_none()) {
+            if boot.before.media.get(&image.medium) != boot.after.media.get(&image.medium) {
+                let what = format!(
+                    "boot {}: {} leads nowhere, and {} changed",
+                    number + 1,
+                    image.name,
+                    image.medium
+                );
+                wrong.push(what);
+            }
+        }
+    }
+    let found = files(&evidence.last().after);
+    for image in new_images(evidence, &found) {
+        let lost = |bytes: &[u8]| {
+            let tree = tree_of(evidence, &image.medium, &image.name, bytes);
+            tree.map(|tree| lost_targets(evidence, &image.medium, &tree)).unwrap_or_default()
+        };
+        let Some(bytes) = &image.bytes else { continue };
+        for lost in bytes.remembered("containment", image_key(evidence, &image), lost) {
+            wrong.push(format!(
+                "{}: {lost} is gone, to which only a link in an erased place leads",
+                image.name
+            ));
+        }
+    }
+    wrong
+}
+
+fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Option<Tree> {
+    let plain = decode(name, bytes).ok()?;
+    if name.contains("image.tar") {
+        return archive::read(&plain).ok();
+    }
+    let part = first_rootfs(evidence, medium)?.part;
+    let pages = Pages::from(&**plain);
+    files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| of_found(&found))
+}
+
+fn first_rootfs(evidence: &Evidence, medium: &str) -> Option<Held> {
+    held(&evidence.scenario, medium).into_iter().find(|held| held.part.holds() == Holds::Rootfs)
+}
+
+/// Kept files and directories that a removed link leads to and that are not in `tree`.
+fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
+    let Some(golden) = first_rootfs(evidence, medium).and_then(|held| held.tree) else { return Vec::new() };
+    let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
+    // As the link stood where it was: the directory it was in may be gone.
+    let targets = links.filter_map(|entry| match &entry.entry.node {
+        crate::content::Node::Symlink(text) if text.starts_with('/') => Some(text.clone()),
+        crate::content::Node::Symlink(text) => Some(format!(
+            "/{}/{text}",
+            entry.entry.path.rsplit_once('/').map_or("", |(directory, _)| directory)
+        )),
+        _ => None,
+    });
+    let is_there = |target: &str| {
+        links::follow(tree, target.as_bytes(), None).is_some_and(|path| {
+            tree.get(&path).is_some_and(|node| node.kind != FileKind::File || !node.bytes.is_empty())
+        })
+    };
+    targets.filter(|target| !is_there(target)).collect()
+}

@@ -1,0 +1,30 @@
+//! L2, L3: after any cuts, one undisturbed boot completes the capture or the write.
+//!
+//! Verified: in a story whose only disturbances are power cuts, the last boot, which is not cut, succeeds and does what the
+//! first one was about. Not verified: that the boot after it changes nothing, and stories in which something else is
+//! wrong, because nothing need succeed there.
+
+use super::drive_images::{files, mode};
+use crate::run::Evidence;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let scenario = &evidence.scenario;
+    let (Some((last, earlier)), true) = (evidence.boots.split_last(), scenario.faults.is_empty()) else {
+        return Vec::new();
+    };
+    let undisturbed = |spec: &crate::scenario::schema::BootSpec| {
+        spec.remove.is_empty() && spec.more_space.is_none() && !spec.new_unit
+    };
+    let only_cuts = !earlier.is_empty()
+        && earlier.iter().all(|boot| boot.spec.cut.is_some())
+        && last.spec.cut.is_none()
+        && evidence.boots.iter().all(|boot| undisturbed(&boot.spec));
+    // A cut after everything was done leaves a drive with images of this very unit, which is no unfinished work.
+    let same_work = mode(evidence, &files(&evidence.boots[0].before)) == mode(evidence, &files(&last.before));
+    if only_cuts && same_work && last.status() != Some(Status::Success) {
+        return vec![format!("{} cuts, and the undisturbed boot after them does not succeed", earlier.len())];
+    }
+    Vec::new()
+}

@@ -1,0 +1,38 @@
+//! S2: the drive is byte for byte the same after a boot that writes media.
+//!
+//! Verified: all bytes of the drive; of one that was not unmounted cleanly, and may therefore be mended first, all files.
+//! Not verified: boots in which the drive could still be expanded, because that comes before everything else.
+
+use super::drive_images::{Mode, files, mode};
+use crate::content::PagesBacking;
+use crate::pages::Pages;
+use crate::partitions::read_partitions;
+use crate::run::Evidence;
+use crate::simfs::SimFs;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let Some(drive) = boot.before.media.get("drive") else { continue };
+        let end = read_partitions("drive", drive).iter().map(|part| part.start_bytes + part.len_bytes).max();
+        let can_grow = end.is_some_and(|end| end + (1 << 20) <= drive.len_bytes());
+        let writes = mode(evidence, &files(&boot.before)) == Mode::Write;
+        if !writes || can_grow || Some(drive) == boot.after.media.get("drive") {
+            continue;
+        }
+        if !(is_dirty(drive) && files(&boot.before) == files(&boot.after)) {
+            wrong.push(format!("boot {} changed the drive, though it only had to write media", number + 1));
+        }
+    }
+    wrong
+}
+
+/// Whether the drive's file system says that it was not unmounted cleanly.
+fn is_dirty(drive: &Pages) -> bool {
+    let partitions = read_partitions("drive", drive);
+    let Some(first) = partitions.first() else { return false };
+    let mut pages = drive.clone();
+    let mut backing = PagesBacking { pages: &mut pages, start_bytes: first.start_bytes };
+    SimFs::load(&mut backing, first.len_bytes).is_ok_and(|fs| fs.superblock().dirty)
+}

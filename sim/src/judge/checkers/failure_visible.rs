@@ -1,0 +1,42 @@
+//! S7: a failure is visible and stays so, and "failed" means "safe to unplug".
+//!
+//! Verified: where the story has a failure, the LEDs end in failure; neither running nor success follows a terminal status;
+//! when a terminal status is shown, no call to a device follows. Not verified: failures that neither story nor LEDs know of.
+
+use crate::judge::expectations::MediumWord;
+use crate::run::{Boot, Evidence};
+use crate::scenario::schema::FaultKind;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let expect = &evidence.scenario.expect;
+    let fails = |word: &String| matches!(MediumWord::of(word).word, "failed" | "refused");
+    let has_failure = expect.code.is_some() || expect.media.values().any(fails);
+    let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
+    let shown = evidence.last().status();
+    if has_failure && !dark && !matches!(shown, Some(Status::Failure | Status::Critical)) {
+        wrong.push("something failed, and the LEDs do not show it".to_owned());
+    }
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let log = boot.world.leds();
+        let mut statuses = log.shown().iter().map(|(_, status)| *status);
+        let first = statuses.find(|status| *status != Status::Running);
+        if first.is_some() && statuses.any(|status| matches!(status, Status::Running | Status::Success)) {
+            wrong.push(format!("boot {}: a terminal status was taken back", number + 1));
+        }
+        if let Some(call) = call_after_end(boot) {
+            wrong.push(format!("boot {}: work went on after the LEDs had said the end: {call}", number + 1));
+        }
+    }
+    wrong
+}
+
+/// The first call to a device after the engine showed a terminal status.
+fn call_after_end(boot: &Boot) -> Option<String> {
+    let trace = boot.world.trace();
+    let mut events = trace.events();
+    events.find(|event| event.op.name == "led-show" && event.op.object != Status::Running.to_string())?;
+    events.find(|event| event.op.device.is_some()).map(ToString::to_string)
+}

@@ -1,0 +1,216 @@
+//! S5, S6, S7, S10: a bootloader is the old one or the new one, in its place; success means the new one; and what is critical
+//! is told, and nothing else.
+//!
+//! Verified, in every boot that came to its own end: the area holds the old bootloader or the whole new one, or the LEDs
+//! show critical, in boots that hang, too; bytes outside of the files' places are as they were, in cut boots too; success
+//! means the new bootloader and the update's revision, unless the board takes none; no medium changed if the bootloader on
+//! the drive is not there; critical is shown only for an area or updaters with faults, a microcontroller that is silent, or
+//! an FPGA whose updater was run. A board that came up with a microcontroller that is silent already boots all the same:
+//! failure may be shown then.
+//!
+//! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
+//! LEDs show that cannot be set.
+
+use super::drive_images::{files, firmware_files, has_session};
+use crate::inspect::FoundFiles;
+use crate::pages::Pages;
+use crate::run::{Boot, Evidence, Snapshot};
+use crate::scenario::schema::{Bytes, FaultKind, FirmwareSpec, UpdaterBehaviour};
+use crate::trace::Event;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
+use replicator_hal::{RelativePath, Status};
+
+/// A file's name, its first byte in the area, and how many bytes it may have.
+type Place = (&'static str, usize, usize);
+
+/// Bootloader files by board.
+const BOOTLOADERS: [(&str, &[Place]); 6] = [
+    ("ts7180", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
+    ("ts7250v3", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
+    ("ts7800v2", &[("u-boot.kwb", 0, 4_194_304)]),
+    ("tsimx6", &[("u-boot.imx", 1024, 1_047_552)]),
+    ("tsimx6ul", &[("u-boot.imx", 1024, 4_193_280)]),
+    ("tsimx9", &[("u-boot.bin", 0, 2_097_152)]),
+];
+/// What bootloader areas are called in stories.
+pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
+const UPDATE: &str = "micro-update.bin";
+
+fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
+    files.get(&RelativePath::parse(name).ok()?).map(|file| file.bytes.as_slice())
+}
+
+/// The bootloader files of the story's board: name, first byte, room, content.
+fn bootloader<'a>(spec: &FirmwareSpec, files: &'a FoundFiles) -> Vec<(usize, usize, &'a [u8])> {
+    let board = BOOTLOADERS.iter().find(|(board, _)| *board == spec.board);
+    let places = board.map_or(&[][..], |(_, places)| places).iter();
+    places.filter_map(|(name, start, room)| Some((*start, *room, content(files, name)?))).collect()
+}
+
+fn area(snapshot: &Snapshot) -> Option<&Pages> {
+    AREAS.iter().find_map(|name| snapshot.media.get(*name))
+}
+
+/// Whether the area holds every bootloader file of the drive; `None` if there is no such file.
+pub fn holds_new(spec: &FirmwareSpec, drive: &FoundFiles, snapshot: &Snapshot) -> Option<bool> {
+    let wanted = bootloader(spec, drive);
+    let holds = |pages: &Pages| {
+        wanted.iter().all(|(start, _, bytes)| {
+            (start + bytes.len()) as u64 <= pages.len_bytes()
+                && pages.bytes(*start as u64, bytes.len()) == *bytes
+        })
+    };
+    (!wanted.is_empty()).then(|| area(snapshot).is_some_and(holds))
+}
+
+/// The revision that an update on the drive brings; the last byte or two before flags and magic.
+fn update_revision(spec: &FirmwareSpec, drive: &FoundFiles) -> Option<u16> {
+    let bytes = content(drive, UPDATE)?;
+    let has_model = spec.board != "tsimx6";
+    let at = bytes.len().checked_sub(if has_model { 16 } else { 15 })?;
+    let low = u16::from(bytes[at]);
+    Some(if has_model { low | u16::from(bytes[at + 1]) << 8 } else { low })
+}
+
+/// Whether the microcontroller has what the drive brings; `None` if that is nothing, or the board takes none.
+pub fn has_update(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot) -> Option<bool> {
+    let wanted = update_revision(spec, drive)?;
+    let micro = boot.world.firmware().microcontroller?;
+    let takes = match spec.board.as_str() {
+        "tsimx6" => micro.revision >= 7 || wanted == micro.revision,
+        "ts7250v3" => spec.revision.as_deref() == Some("C"),
+        _ => true,
+    };
+    takes.then_some(micro.revision >= wanted)
+}
+
+/// Whether the console says that an update which is in force from the next reboot on was not verified.
+pub fn told_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
+    let tells = |line: &String| line.contains("from the next reboot on") && line.contains("not verified");
+    spec.board != "tsimx6" && boot.world.records().console.iter().any(tells)
+}
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let drive = files(&boot.before);
+        let asked = !has_session(&drive) && !firmware_files(evidence, &drive).is_empty();
+        let case = Case { evidence, spec, drive: &drive, boot, asked };
+        let mut complain = |what: &str| wrong.push(format!("boot {}: {what}", number + 1));
+        if !case.misled() {
+            case.places(&mut complain);
+        }
+        if !matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {
+            case.half_written(&mut complain);
+        }
+        if boot.finished() {
+            case.ends(&mut complain);
+        }
+    }
+    wrong
+}
+
+/// One boot, what was on the drive when it began, and whether that asked for firmware.
+struct Case<'a> {
+    evidence: &'a Evidence,
+    spec: &'a FirmwareSpec,
+    drive: &'a FoundFiles,
+    boot: &'a Boot,
+    asked: bool,
+}
+
+impl Case<'_> {
+    /// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps
+    /// what it is given elsewhere, and nobody says that all is well.
+    fn misled(&self) -> bool {
+        let faults = &self.evidence.scenario.faults;
+        let mut on_area = faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
+        let unsaid = !self.boot.finished() || self.shows(Status::Critical);
+        on_area.any(|fault| match fault.kind.bytes() {
+            Bytes::ChangeAlone => true,
+            Bytes::WrittenWrong => unsaid,
+            Bytes::Right | Bytes::ReadWrong => false,
+        })
+    }
+
+    /// Whether the boot wrote to an area at all.
+    fn wrote(&self) -> bool {
+        let trace = self.boot.world.trace();
+        trace
+            .events()
+            .any(|event| matches!(event.op.name, "write" | "zero") && AREAS.contains(&&*event.op.on))
+    }
+
+    fn shows(&self, status: Status) -> bool {
+        self.boot.status() == Some(status)
+    }
+
+    /// Whether the LEDs do not show critical, and could.
+    fn denies_critical(&self) -> bool {
+        let mut faults = self.evidence.faults.iter();
+        !self.shows(Status::Critical)
+            && !faults.any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails)
+    }
+
+    /// Whether the area holds the bootloader that was asked for; `None` if none was.
+    fn has_new(&self) -> Option<bool> {
+        self.asked.then(|| holds_new(self.spec, self.drive, &self.boot.after)).flatten()
+    }
+
+    /// Only the files' own places change.
+    fn places(&self, complain: &mut dyn FnMut(&str)) {
+        let (Some(before), Some(after)) = (area(&self.boot.before), area(&self.boot.after)) else { return };
+        let (before, mut after) = (before.to_vec(), after.to_vec());
+        if self.asked {
+            for (start, room, _) in bootloader(self.spec, self.drive) {
+                let place = start..(start + room).min(before.len());
+                after[place.clone()].copy_from_slice(&before[place]);
+            }
+        }
+        if let Some(at) = before.iter().zip(&after).position(|(before, after)| before != after) {
+            complain(&format!("byte {at} of the bootloader's area changed, which is no place of a file"));
+        }
+    }
+
+    /// Half a bootloader is critical.
+    fn half_written(&self, complain: &mut dyn FnMut(&str)) {
+        // What changes by itself is not half written.
+        let old = area(&self.boot.before) == area(&self.boot.after) || !self.wrote();
+        if self.denies_critical() && !old && self.has_new() != Some(true) {
+            complain("the bootloader is neither old nor new, and the LEDs do not show critical");
+        }
+    }
+
+    fn ends(&self, complain: &mut dyn FnMut(&str)) {
+        let Self { evidence, spec, drive, boot, asked } = *self;
+        let success = self.shows(Status::Success);
+        let new = self.has_new();
+        if success && new == Some(false) {
+            complain("success is shown, and the bootloader of the drive is not there");
+        }
+        if success && asked && has_update(spec, drive, boot) == Some(false) && !told_as_unverified(spec, boot)
+        {
+            complain("success is shown, and the microcontroller does not have the update");
+        }
+        let same = |name: &String| boot.before.media.get(name) == boot.after.media.get(name);
+        if new == Some(false) && !evidence.scenario.media.keys().all(same) {
+            complain("a medium was written, though the bootloader is not there");
+        }
+        let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
+        let faulty = evidence.scenario.faults.iter().any(|fault| on_firmware(&fault.on));
+        let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
+        let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
+        if self.shows(Status::Critical) && !faulty && !silent && !fpga {
+            complain("critical is shown, and nothing can have made the board unbootable");
+        }
+        let breaks =
+            spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks);
+        let updated = |event: &Event| event.op.name == "updater" && event.op.object.contains(UPDATE);
+        if silent && breaks && boot.world.trace().events().any(updated) && self.denies_critical() {
+            complain("the microcontroller is silent, and the LEDs do not show critical");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! S16: a failed flush is final.
+//!
+//! Verified: after a sync of a device, file or directory failed with an I/O error, the boot does not end in success, and no
+//! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
+//! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
+
+use crate::run::{Boot, Evidence};
+use crate::trace::Event;
+use replicator_hal::{ErrorKind, Status};
+
+const SYNCS: [&str; 5] = ["sync", "sync-dir", "sync-volume", "begin-verify", "drop-cache"];
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let trace = boot.world.trace();
+        let syncs: Vec<_> = trace.events().filter(|event| SYNCS.contains(&event.op.name)).collect();
+        let Some(first) = syncs.iter().position(|event| event.error == Some(ErrorKind::Io)) else { continue };
+        let failed = &syncs[first].op;
+        if boot.status() == Some(Status::Success) {
+            wrong.push(format!(
+                "boot {}: {} of {} failed, and success is shown",
+                number + 1,
+                failed.name,
+                failed.object
+            ));
+        }
+        let is_device = matches!(failed.name, "begin-verify")
+            || evidence.scenario.media.contains_key(&*failed.on)
+            || matches!(&*failed.on, "flash" | "emmc-boot0");
+        let again = syncs[first + 1..].iter().find(|event| {
+            event.op.name == failed.name && event.op.on == failed.on && event.op.object == failed.object
+        });
+        // What is left of a failed capture is removed from the session, and that made durable; before, it is overwritten.
+        let cleans_up = again.is_some_and(|event| match failed.name {
+            "sync-dir" => removed_between(boot, event.number),
+            "sync" => is_removed_next(boot, event),
+            _ => false,
+        });
+        if let Some(event) = again.filter(|_| !is_device && !cleans_up) {
+            wrong.push(format!(
+                "boot {}: {} of {} was tried again: {event}",
+                number + 1,
+                failed.name,
+                failed.object
+            ));
+        }
+    }
+    wrong
+}
+
+/// Whether the next change after this sync of a file removes the file.
+fn is_removed_next(boot: &Boot, sync: &Event) -> bool {
+    let trace = boot.world.trace();
+    let next = trace.events().find(|event| event.number > sync.number && event.op.mutates);
+    next.is_some_and(|event| {
+        event.op.name == "remove-file" && event.op.on == sync.op.on && event.op.object == sync.op.object
+    })
+}
+
+/// Whether the change before this call removed something.
+fn removed_between(boot: &Boot, number: u64) -> bool {
+    let trace = boot.world.trace();
+    let before: Vec<_> = trace.events().filter(|event| event.number < number && event.op.mutates).collect();
+    before.last().is_some_and(|event| matches!(event.op.name, "remove-file" | "remove-dir"))
+}

@@ -1,0 +1,47 @@
+//! S9: what is written to a whole medium looks like the image of one.
+//!
+//! Verified: where the LEDs show success, each disk image that was written has a partition table with a partition, unless
+//! the drive allows any content or has the record of the capture that found the medium like that. Not verified: images of
+//! one file system without a table, which no simulated file system can be told by its bytes alone.
+
+use super::decode::decode;
+use super::disk_rule::{Shown, shown};
+use super::drive_images::{images, successful_writes};
+use crate::inspect::FoundFiles;
+use crate::run::Evidence;
+use replicator_hal::RelativePath;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, _, drive) in successful_writes(evidence) {
+        if any_content(&drive) {
+            continue;
+        }
+        for image in images(evidence, &drive).iter().filter(|image| !image.is_tarball()) {
+            let Some(Ok(plain)) = image.bytes.as_ref().map(|bytes| decode(&image.name, bytes)) else {
+                continue;
+            };
+            if shown(&plain) == Shown::Nothing && !is_captured(&drive, &image.medium, plain.len()) {
+                wrong.push(format!("boot {}: {} is no disk image, and was written", number + 1, image.name));
+            }
+        }
+    }
+    wrong
+}
+
+fn text(drive: &FoundFiles, name: &str) -> Option<String> {
+    let file = drive.get(&RelativePath::parse(name).ok()?)?;
+    Some(String::from_utf8_lossy(&file.bytes).into_owned())
+}
+
+/// Whether the drive's owner takes all that comes.
+pub(super) fn any_content(drive: &FoundFiles) -> bool {
+    text(drive, "replicator.toml").is_some_and(|text| text.contains("any_content = true"))
+}
+
+/// Whether a medium of this length was captured as the image that lies on the drive.
+pub(super) fn is_captured(drive: &FoundFiles, medium: &str, len_bytes: usize) -> bool {
+    let record = text(drive, &format!("{medium}image.source"));
+    record.is_some_and(|text| text.lines().any(|line| line == format!("len_bytes = {len_bytes}")))
+}

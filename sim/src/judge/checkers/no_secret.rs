@@ -1,0 +1,84 @@
+//! S18: no byte of a file that sanitising removed is in an image, or on the drive.
+//!
+//! Verified: the decoded bytes of every image that a capture made hold no secret, in files, free blocks, slack and swap
+//! space, but those that the story puts where no rule reaches; nor does any byte of the drive after a boot that came to its
+//! end by itself, its free blocks included, unless the boot says that it could not overwrite them. And the source did hold
+//! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot goes
+//! on with the session, and what a capture that was told not to sanitise leaves.
+
+use super::decode::decode;
+use super::drive_images::{files, image_key, new_images};
+use super::settings;
+use crate::pages::Pages;
+use crate::run::{Boot, Evidence};
+use crate::scenario::content::{find_all, secrets_that_stay};
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// So much of a secret is named.
+const NAMED_LEN: usize = 40;
+/// The line of a secret is not longer.
+const LINE_LEN_MAX: usize = 256;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !settings::sanitises(&evidence.scenario) {
+        return wrong;
+    }
+    let media = evidence.scenario.media.keys();
+    // Made and looked for only where it counts: this reads whole media.
+    let stay: LazyCell<BTreeSet<String>, _> =
+        LazyCell::new(|| media.flat_map(|medium| secrets_that_stay(&evidence.scenario, medium)).collect());
+    let on_drive =
+        |media: &BTreeMap<String, Pages>| media.get("drive").and_then(|drive| in_pages(drive, &stay));
+    let was_there = LazyCell::new(|| on_drive(&evidence.boots[0].before.media).is_some());
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        for image in new_images(evidence, &files(&boot.after)) {
+            let first = |bytes: &[u8]| {
+                let plain = decode(&image.name, bytes).ok()?;
+                let stay = secrets_that_stay(&evidence.scenario, &image.medium);
+                plain.secrets().iter().find(|(_, line)| !stay.contains(line)).cloned()
+            };
+            let key = image_key(evidence, &image);
+            let found = image.bytes.as_ref().and_then(|bytes| bytes.remembered("no-secret", key, first));
+            if let Some((at, secret)) = found {
+                let secret: String = secret.chars().take(NAMED_LEN).collect();
+                wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));
+            }
+        }
+        if has_cleaned_up(boot) && !*was_there {
+            if let Some((at, secret)) = on_drive(&boot.after.media) {
+                let secret: String = secret.chars().take(NAMED_LEN).collect();
+                wrong.push(format!("after boot {}: the drive has {secret:?} at byte {at}", number + 1));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether the boot came to its end, and did not say that something stays.
+fn has_cleaned_up(boot: &Boot) -> bool {
+    let says_so = |line: &String| {
+        line.contains("may stay in free blocks of the drive") || line.contains("and stay on the drive")
+    };
+    boot.finished() && !boot.world.records().console.iter().any(says_so) && !left_as_it_was(boot)
+}
+
+/// Whether a working image of an earlier boot is still there: this boot failed before it went on with the session.
+fn left_as_it_was(boot: &Boot) -> bool {
+    let (before, after) = (files(&boot.before), files(&boot.after));
+    after.iter().any(|(path, file)| {
+        let is_work = path.as_bytes().starts_with(b".capture/") && path.as_bytes().ends_with(b".image");
+        is_work && before.get(path).is_some_and(|old| old.number == file.number)
+    })
+}
+
+/// The first secret on a medium that is none of those that stay, and where it is.
+fn in_pages(pages: &Pages, stay: &BTreeSet<String>) -> Option<(u64, String)> {
+    pages.find(LINE_LEN_MAX, |window| {
+        let lines = find_all(window).map(|(at, line)| (at, String::from_utf8_lossy(line).into_owned()));
+        let mut goes = lines.filter(|(at, line)| at + line.len() < window.len() && !stay.contains(line));
+        goes.next()
+    })
+}

@@ -1,0 +1,57 @@
+//! S10: a target that is not verified does not look bootable.
+//!
+//! Verified: after each write boot that failed or was cut, a medium with an image holds the image whole, or is as it was,
+//! or has no partition table, or still has its old one with the old partitions whole. Not verified: boot ROMs that look
+//! for a loader behind sector 0 without any table.
+
+use super::drive_images::{Mode, files, images, mode};
+use super::written::holds;
+use crate::pages::{Pages, SECTOR_LEN};
+use crate::partitions::read_partitions;
+use crate::run::Evidence;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let drive = files(&boot.before);
+        if mode(evidence, &drive) == Mode::Capture {
+            continue;
+        }
+        for image in images(evidence, &drive) {
+            let (Some(before), Some(after), Some(spec)) = (
+                boot.before.media.get(&image.medium),
+                boot.after.media.get(&image.medium),
+                evidence.scenario.media.get(&image.medium),
+            ) else {
+                continue;
+            };
+            let fine = before == after || !has_table(after) || old_partitions_whole(before, after);
+            if fine || holds(after, &image, spec).is_ok() {
+                continue;
+            }
+            wrong.push(format!(
+                "boot {}: {} looks bootable, but does not hold {}",
+                number + 1,
+                image.medium,
+                image.name
+            ));
+        }
+    }
+    wrong
+}
+
+/// Whether a kernel or boot loader would see a partition table.
+pub(super) fn has_table(medium: &Pages) -> bool {
+    let sector = medium.bytes(0, SECTOR_LEN);
+    sector[510..] == [0x55, 0xaa] && (0..4).any(|entry| sector[446 + 16 * entry + 4] != 0)
+}
+
+fn old_partitions_whole(before: &Pages, after: &Pages) -> bool {
+    let partitions = read_partitions("medium", after);
+    partitions == read_partitions("medium", before)
+        && partitions.iter().all(|partition| {
+            let len = usize::try_from(partition.len_bytes).unwrap_or(0);
+            before.bytes(partition.start_bytes, len) == after.bytes(partition.start_bytes, len)
+        })
+}

@@ -1,0 +1,61 @@
+//! S11: nothing is truncated without a word.
+//!
+//! Verified: a disk image that a capture made shows as many bytes as its medium has; where the LEDs show success, an image
+//! that was written has all its streams decoded, reaches as far as its partition table says, fits on its medium, and its last
+//! bytes are there. Not verified: tarballs
+//! of a capture, whose files `captured` compares one by one.
+
+use super::decode::{decode, without_metadata};
+use super::disk_rule::{self, Shown};
+use super::drive_images::{files, images, new_images, successful_writes};
+use super::looks_like_image::{any_content, is_captured};
+use crate::pages::Pages;
+use crate::random::{FOLD_START, fold};
+use crate::run::Evidence;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = captures(evidence);
+    for (number, boot, drive) in successful_writes(evidence) {
+        for image in images(evidence, &drive).iter().filter(|image| !image.is_tarball()) {
+            let (Some(medium), Some(bytes)) = (boot.after.media.get(&image.medium), &image.bytes) else {
+                continue;
+            };
+            let Ok(plain) = decode(&image.name, bytes) else { continue };
+            let cut = disk_rule::missing(&plain)
+                .filter(|_| !any_content(&drive) && !is_captured(&drive, &image.medium, plain.len()));
+            let what = cut.or_else(|| end_differs(medium, &plain).map(str::to_owned));
+            wrong.extend(what.map(|what| format!("boot {}: {}: {what}", number + 1, image.name)));
+        }
+    }
+    wrong
+}
+
+/// Whether the end of an image is not on its medium. Of a GPT, only the partitions' ends stay where they are.
+fn end_differs(medium: &Pages, plain: &[u8]) -> Option<&'static str> {
+    let end = match disk_rule::shown(plain) {
+        Shown::Gpt { end_bytes, .. } => end_bytes,
+        // Zeros at the end are left out on a smaller medium only.
+        _ if plain.len() as u64 <= medium.len_bytes() => plain.len() as u64,
+        _ => without_metadata(plain).iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
+    };
+    let (end, tail) = (usize::try_from(end).ok()?.min(plain.len()), end.saturating_sub(512));
+    if end as u64 > medium.len_bytes() {
+        return Some("it is longer than its medium");
+    }
+    let tail_at = usize::try_from(tail).ok()?.min(end);
+    (medium.bytes(tail, end - tail_at) != plain[tail_at..end]).then_some("its end is not on its medium")
+}
+
+fn captures(evidence: &Evidence) -> Vec<String> {
+    let found = files(&evidence.last().after);
+    let images = new_images(evidence, &found);
+    let short = images.iter().filter(|image| !image.is_tarball()).filter_map(|image| {
+        let source = evidence.boots[0].before.media.get(&image.medium)?.len_bytes();
+        let len = |bytes: &[u8]| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
+        let key = fold(FOLD_START, image.name.as_bytes());
+        let shown = image.bytes.as_ref()?.remembered("not-truncated", key, len)?;
+        (shown != source).then(|| format!("{} shows {shown} bytes of {source}", image.name))
+    });
+    short.collect()
+}

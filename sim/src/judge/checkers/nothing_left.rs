@@ -1,0 +1,40 @@
+//! S17: nothing is left behind.
+//!
+//! Verified: after a boot that came to its own end nothing is mounted or open, and every volume was unmounted and not just
+//! dropped, unless unmounting it failed; after a successful capture no session is left. Not verified: boots in which a device was gone, hung or would
+//! not be unmounted.
+
+use super::drive_images::{files, has_session};
+use crate::run::Evidence;
+use crate::scenario::schema::FaultKind;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let excuses = [FaultKind::Vanish, FaultKind::Hang, FaultKind::UnmountBusy];
+    let excused = evidence.faults.iter().any(|fault| fault.reached && excuses.contains(&fault.spec.kind));
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        if boot.status() == Some(Status::Success) && has_session(&files(&boot.after)) {
+            wrong.push(format!("boot {} succeeded, and a session is left on the drive", number + 1));
+        }
+        if !boot.finished() || excused {
+            continue;
+        }
+        let mounts = boot.world.mounts_left();
+        if !mounts.is_empty() {
+            wrong.push(format!("boot {} left mounted: {}", number + 1, mounts.join(", ")));
+        }
+        let (handles, dropped) = (boot.world.handles_left(), boot.world.volumes_dropped());
+        let trace = boot.world.trace();
+        let refused =
+            trace.events().filter(|event| event.op.name == "unmount" && event.error.is_some()).count();
+        if handles > 0 || dropped > refused as u64 {
+            wrong.push(format!(
+                "boot {} left {handles} open, and dropped {dropped} instead of closing it",
+                number + 1
+            ));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,40 @@
+//! S13: a good older image survives, whatever becomes of a capture.
+//!
+//! Verified: every image that was on the drive when the story began is there at the end, byte for byte, with the sidecars
+//! that it had, unless the story itself removes it. Not verified: whether it was good.
+
+use super::drive_images::{files, image, images};
+use crate::inspect::FoundFiles;
+use crate::run::Evidence;
+use replicator_hal::RelativePath;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let last = &evidence.last().after;
+    if last.drive_files().is_err() {
+        return Vec::new();
+    }
+    let (before, after) = (files(&evidence.boots[0].before), files(last));
+    let mut wrong = Vec::new();
+    for old in images(evidence, &before) {
+        if evidence.boots.iter().any(|boot| boot.spec.remove.contains(&old.name)) {
+            continue;
+        }
+        let now = image(&old.medium, &after);
+        if now.is_none_or(|now| now.bytes != old.bytes) {
+            wrong.push(format!("{} was on the drive, and is no longer what it was", old.name));
+        }
+        let uncompressed = old.name.strip_suffix(".xz").unwrap_or(&old.name);
+        for sidecar in [format!("{uncompressed}.md5"), format!("{}.md5", old.name)] {
+            if content(&before, &sidecar).is_some_and(|text| content(&after, &sidecar) != Some(text)) {
+                wrong.push(format!("{sidecar} was beside an old image, and is no longer what it was"));
+            }
+        }
+    }
+    wrong
+}
+
+fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
+    let path = RelativePath::parse(name).ok()?;
+    files.get(&path).map(|file| &*file.bytes)
+}

@@ -1,0 +1,38 @@
+//! L5: progress is visible, and its absence too.
+//!
+//! Verified: while the LEDs show running, no lease is asked for that is longer than the longest that a tool may have, so
+//! that a hang is seen after a bounded time; and the console names each medium that something was done to. Not verified:
+//! that the remaining time is right.
+
+use crate::run::Evidence;
+use std::time::Duration;
+
+/// The longest lease that anything may ask for: that of a tool, which tells of no progress.
+const LEASE_MAX: Duration = Duration::from_secs(3600);
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let longest = boot.world.leds().longest_lease();
+        if longest > LEASE_MAX {
+            let what = format!("boot {}: nothing need be heard for {} s", number + 1, longest.as_secs());
+            wrong.push(what);
+        }
+        if !boot.finished() {
+            continue;
+        }
+        let console = boot.world.records().console;
+        for name in evidence.scenario.media.keys() {
+            let changed = boot.before.media.get(name) != boot.after.media.get(name);
+            let told = console.iter().any(|line| line.starts_with(&format!("{name}:")));
+            if changed && !told {
+                wrong.push(format!(
+                    "boot {}: {name} changed, and the console does not speak of it",
+                    number + 1
+                ));
+            }
+        }
+    }
+    wrong
+}

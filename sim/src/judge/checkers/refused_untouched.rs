@@ -1,0 +1,56 @@
+//! S9: what is refused before the first destructive byte leaves the medium untouched.
+//!
+//! Verified: all bytes of media that the story calls refused, untouched, skipped or captured, or failed with a refusal's
+//! code. And where nothing goes wrong but what is in the images, no medium of a tarball ends up changed without holding it:
+//! what could be known before erasing was found out after. Not verified: other failures that come later, which are
+//! `not-bootable`'s matter.
+
+use super::drive_images::{Image, Mode, files, images, mode};
+use super::written::holds;
+use crate::judge::expectations::MediumWord;
+use crate::run::Evidence;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let last = evidence.last();
+    let words = evidence.scenario.expect.media.iter();
+    let untouched = words.filter(|(_, word)| MediumWord::of(word).untouched());
+    let changed = untouched.filter(|(name, _)| last.before.media.get(*name) != last.after.media.get(*name));
+    let mut wrong: Vec<String> =
+        changed.map(|(name, word)| format!("{name} is said to be {word}, but it changed")).collect();
+    wrong.extend(found_out_late(evidence));
+    wrong
+}
+
+/// Media of tarballs that were erased in vain, in a story in which no hardware fails and nobody pulls a plug.
+fn found_out_late(evidence: &Evidence) -> Vec<String> {
+    let scenario = &evidence.scenario;
+    if !scenario.faults.is_empty() || !scenario.boots.iter().all(|boot| boot.cut.is_none()) {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
+        let before = files(&boot.before);
+        // Calls that crash exploration lets fail stand in no scenario.
+        let is_injected = boot.world.records().console.iter().any(|line| line.contains("injected fault"));
+        if is_injected || mode(evidence, &before) == Mode::Capture {
+            continue;
+        }
+        for image in images(evidence, &before).into_iter().filter(Image::is_tarball) {
+            let name = &image.medium;
+            let (Some(old), Some(new), Some(spec)) =
+                (boot.before.media.get(name), boot.after.media.get(name), scenario.media.get(name))
+            else {
+                continue;
+            };
+            if old != new && holds(new, &image, spec).is_err() {
+                wrong.push(format!(
+                    "boot {} erased {name} for nothing: what is wrong with {} could be known before",
+                    number + 1,
+                    image.name
+                ));
+            }
+        }
+    }
+    wrong
+}

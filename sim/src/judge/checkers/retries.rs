@@ -1,0 +1,45 @@
+//! L4: transient faults are absorbed up to a budget, and beyond it they fail.
+//!
+//! Verified: no call fails more often in a row than the budget allows, on the same object at the same place. Not verified
+//! here: that transient faults within the budget are absorbed, which is the oracle's matter.
+
+use crate::run::Evidence;
+use replicator_hal::ErrorKind;
+
+/// Looked at again and again while the drive is waited for: what bounds that is time, and a checker of its own.
+const POLLED: [&str; 2] = ["sleep", "device-list"];
+/// Tried each time that the list of devices is polled, until the drive is found and mounted.
+const POLLED_BEFORE_MOUNT: [&str; 2] = ["identify", "mount"];
+/// More than any budget, so that two steps that each try may follow one another.
+const IN_A_ROW_MAX: usize = 10;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let trace = boot.world.trace();
+        let mut row: (usize, Option<(&str, String, u64)>) = (0, None);
+        let mut longest: (usize, Option<(&str, String, u64)>) = (0, None);
+        let mut mounted = false;
+        for event in trace.events().filter(|event| !POLLED.contains(&event.op.name)) {
+            mounted |= event.op.name == "mount" && event.error.is_none();
+            if !mounted && POLLED_BEFORE_MOUNT.contains(&event.op.name) {
+                continue;
+            }
+            let call = (event.op.name, event.op.object.clone(), event.op.offset_bytes);
+            let failed = matches!(event.error, Some(ErrorKind::Io | ErrorKind::Busy | ErrorKind::TimedOut));
+            row = match (failed, row.1.as_ref() == Some(&call)) {
+                (true, true) => (row.0 + 1, row.1),
+                (true, false) => (1, Some(call)),
+                (false, _) => (0, None),
+            };
+            if row.0 > longest.0 {
+                longest = row.clone();
+            }
+        }
+        if let (times @ IN_A_ROW_MAX.., Some((name, object, at))) = longest {
+            wrong.push(format!("boot {}: {name} of {object} at {at} was tried {times} times", number + 1));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,27 @@
+//! L6: start-up failures are terminal too.
+//!
+//! Verified: a boot that came to its own end without opening any medium shows a terminal status, and tells the result on
+//! the console. Not verified: whether the text helps.
+
+use crate::run::Evidence;
+use crate::scenario::schema::FaultKind;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
+        let trace = boot.world.trace();
+        if trace.events().any(|event| matches!(event.op.name, "open-source" | "open-target")) {
+            continue;
+        }
+        if !dark && matches!(boot.status(), None | Some(Status::Running)) {
+            wrong.push(format!("boot {} did not get anywhere, and shows no end", number + 1));
+        }
+        if !boot.world.records().console.iter().any(|line| line.starts_with("result: ")) {
+            wrong.push(format!("boot {} did not get anywhere, and tells no result", number + 1));
+        }
+    }
+    wrong
+}

@@ -1,0 +1,38 @@
+//! S6: success means that the bytes on the medium, below all caches, are those of the image.
+//!
+//! Verified: every medium with an image whenever the LEDs show success, and every medium of which the story says that it
+//! is written. Not verified: captures, which are `captured`'s matter.
+
+use super::drive_images::{Mode, files, images, mode};
+use super::written::holds;
+use crate::run::Evidence;
+use replicator_hal::Status;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let before = files(&boot.before);
+        if mode(evidence, &before) == Mode::Capture {
+            continue;
+        }
+        let is_last = number + 1 == evidence.boots.len();
+        for image in images(evidence, &before) {
+            let said =
+                evidence.scenario.expect.media.get(&image.medium).is_some_and(|word| word == "written");
+            let claimed = boot.status() == Some(Status::Success) || (is_last && said);
+            let (Some(medium), Some(spec)) =
+                (boot.after.media.get(&image.medium), evidence.scenario.media.get(&image.medium))
+            else {
+                continue;
+            };
+            if !claimed {
+                continue;
+            }
+            if let Err(what) = holds(medium, &image, spec) {
+                wrong.push(format!("boot {} ended well for {}: {what}", number + 1, image.medium));
+            }
+        }
+    }
+    wrong
+}

@@ -1,0 +1,40 @@
+//! L1: every boot ends in a terminal LED status within bounded time.
+//!
+//! Verified: a boot whose power was not cut shows success, failure or critical, hung devices and failed starts included,
+//! not later than a bound of virtual time; calls that hang for a while may take that long each. Not verified: boots whose
+//! LEDs cannot be set.
+
+use crate::run::Evidence;
+use crate::scenario::schema::FaultKind;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
+use replicator_hal::Status;
+use std::time::Duration;
+
+/// More than the longest lease, and more than media of this size can take.
+const BOUND: Duration = Duration::from_secs(3600);
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    if evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails) {
+        return Vec::new();
+    }
+    let mut wrong = Vec::new();
+    let slow = evidence.faults.iter().filter(|fault| fault.spec.kind == FaultKind::Hang);
+    let per_call_ms: u64 = slow.filter_map(|fault| fault.spec.duration_ms).sum();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let bound = BOUND + Duration::from_millis(per_call_ms.saturating_mul(boot.ops));
+        if matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {
+            continue;
+        }
+        let log = boot.world.leds();
+        match log.shown().last() {
+            Some((_, Status::Running)) | None => wrong.push(format!("boot {} shows no end", number + 1)),
+            Some((since, status)) if *since > bound => {
+                wrong.push(format!("boot {} shows {status} only after {} s", number + 1, since.as_secs()));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong
+}

@@ -1,0 +1,52 @@
+//! S3: a file under a valid image name is complete and matches its sidecars, after every boot and every cut.
+//!
+//! Verified: images that a capture made decode to their end, and both sidecars are there and right.
+//! Not verified: what the images show, which is `captured`'s matter, and images that were there before, which are
+//! `old-image`'s.
+
+use super::decode::decode;
+use super::drive_images::{Image, files, new_images};
+use crate::inspect::FoundFiles;
+use crate::random::{FOLD_START, fold};
+use crate::run::Evidence;
+use crate::scenario::image::md5_hex;
+use replicator_hal::RelativePath;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, boot) in evidence.boots.iter().enumerate() {
+        let found = files(&boot.after);
+        for image in new_images(evidence, &found) {
+            if let Err(what) = whole(&image, &found) {
+                wrong.push(format!("after boot {}: {what}", number + 1));
+            }
+        }
+    }
+    wrong
+}
+
+fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
+    let name = &image.name;
+    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is no file"))?;
+    let sums = |bytes: &[u8]| {
+        let plain = decode(name, bytes)?;
+        let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
+        plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} holds nothing"))
+    };
+    let (plain, encoded) = bytes.remembered("valid-names", fold(FOLD_START, name.as_bytes()), sums)?;
+    let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
+    matches(found, uncompressed, &plain)?;
+    if uncompressed == name { Ok(()) } else { matches(found, name, &encoded) }
+}
+
+fn matches(found: &FoundFiles, name: &str, md5: &str) -> Result<(), String> {
+    let sidecar = format!("{name}.md5");
+    let path = RelativePath::parse(&sidecar).map_err(|error| error.to_string())?;
+    let text = &found.get(&path).ok_or_else(|| format!("{sidecar} is missing"))?.bytes;
+    let wanted = format!("{md5}  {name}\n");
+    if **text == *wanted.as_bytes() {
+        return Ok(());
+    }
+    Err(format!("{sidecar} says {:?}, right is {wanted:?}", String::from_utf8_lossy(text)))
+}

@@ -1,0 +1,86 @@
+//! S9: a golden medium is not overwritten by its own image.
+//!
+//! Verified: where the LEDs show success of a write, no medium that an image was captured from in an earlier boot is among
+//! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
+//! a serial number of which nothing is known to be removed by sanitising.
+
+use super::drive_images::{Image, Mode, files, image, images, mode, successful_writes};
+use super::settings;
+use crate::inspect::FoundFiles;
+use crate::pages::Pages;
+use crate::run::Evidence;
+use crate::scenario::content::find_all;
+use crate::scenario::schema::FileSpec;
+
+/// The longest line of a secret.
+const LINE_LEN_MAX: usize = 256;
+
+/// What is wrong.
+pub fn check(evidence: &Evidence) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (number, _, drive) in successful_writes(evidence) {
+        if is_allowed(evidence, &drive) {
+            continue;
+        }
+        for image in images(evidence, &drive) {
+            if was_captured(evidence, &image.medium, number) || is_claimed(evidence, &image, number) {
+                wrong.push(format!(
+                    "boot {}: {} was written to the medium that it was captured from",
+                    number + 1,
+                    image.name
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// Whether the drive's owner wants golden media to be overwritten.
+fn is_allowed(evidence: &Evidence, drive: &FoundFiles) -> bool {
+    let marker = |path: &[u8]| path.to_ascii_uppercase().starts_with(b"IR_WRITE_BACK");
+    settings::writes_back(&evidence.scenario) || drive.keys().any(|path| marker(path.as_bytes()))
+}
+
+/// Whether the medium in the slot is another one than in boot `earlier`.
+fn is_replaced(evidence: &Evidence, earlier: usize, number: usize) -> bool {
+    evidence.scenario.boots.iter().take(number + 1).skip(earlier).any(|boot| boot.new_unit)
+}
+
+/// Whether an earlier boot captured the medium, and it is still what it was.
+fn was_captured(evidence: &Evidence, medium: &str, number: usize) -> bool {
+    evidence.boots.iter().take(number).enumerate().any(|(earlier, boot)| {
+        let made_image = mode(evidence, &files(&boot.before)) == Mode::Capture
+            && image(medium, &files(&boot.after)).is_some();
+        let golden = boot.before.media.get(medium);
+        made_image
+            && golden.is_some()
+            && golden == evidence.boots[number].before.media.get(medium)
+            && !is_replaced(evidence, earlier + 1, number)
+            && golden.is_some_and(|golden| can_be_known(evidence, medium, golden))
+    })
+}
+
+/// Whether a record that lay on the drive from the start names the medium.
+fn is_claimed(evidence: &Evidence, image: &Image, number: usize) -> bool {
+    let (scenario, medium) = (&evidence.scenario, image.medium.as_str());
+    let claims = |file: &FileSpec| file.name == image.name && file.captured_from.as_deref() == Some(medium);
+    let claims = scenario.drive.files.iter().any(claims);
+    let has_identity = scenario.media.get(medium).is_some_and(|spec| !spec.no_identity);
+    claims && has_identity && !is_replaced(evidence, 0, number)
+}
+
+/// By its serial number, or by host keys that a capture removes.
+fn can_be_known(evidence: &Evidence, medium: &str, golden: &Pages) -> bool {
+    let scenario = &evidence.scenario;
+    let has_identity = scenario.media.get(medium).is_some_and(|spec| !spec.no_identity);
+    let is_cleaned = settings::sanitises(scenario) && !settings::has_own_rules(scenario);
+    has_identity || (is_cleaned && holds_host_key(golden))
+}
+
+fn holds_host_key(golden: &Pages) -> bool {
+    let key = |window: &[u8]| {
+        let is_key = |line: &[u8]| String::from_utf8_lossy(line).contains("ssh_host_rsa_key");
+        find_all(window).find(|(_, line)| is_key(line)).map(|(at, _)| (at, ()))
+    };
+    golden.find(LINE_LEN_MAX, key).is_some()
+}

@@ -1,0 +1,470 @@
+//! What must come of a story, said from the story alone, before the engine has run.
+//!
+//! The oracle knows the manual and the physics of the faults, and not the engine: of each medium it says that it must
+//! succeed, must fail, or may do either, and from that which last status the LEDs may show. It claims only what it can
+//! prove: what it does not understand it calls [`Verdict::May`]. A run that does otherwise is a [`Mismatch`]. What the
+//! faults of a story do to one medium is in `oracle/faults.rs`.
+
+mod faults;
+mod firmware;
+mod root_names;
+
+use crate::judge::checkers::decode::decode;
+use crate::judge::checkers::drive_images::{files, image};
+use crate::judge::checkers::settings;
+use crate::judge::checkers::written::holds;
+use crate::run::{Evidence, media_names};
+use crate::scenario::composition::{Holds, Scheme};
+use crate::scenario::image;
+use crate::scenario::schema::{
+    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scenario, SidecarSpec, TableDamage,
+};
+use crate::simfs::Kind;
+use replicator_hal::Status;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What must become of a medium.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It must be captured, or hold its image.
+    MustSucceed,
+    /// Both are right.
+    May,
+    /// Success would be a lie.
+    MustFail,
+}
+
+impl Verdict {
+    /// Both hold for the same medium: what is worse counts.
+    fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// What a story asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Media to images.
+    Capture,
+    /// Images to media.
+    Write,
+}
+
+/// What must come of a story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forecast {
+    /// What it asks for.
+    pub work: Work,
+    /// By medium; those that nothing is to be done for are left out.
+    pub media: BTreeMap<String, Verdict>,
+    /// The statuses that the LEDs may end with; `None` stands for dark.
+    pub statuses: Vec<Option<Status>>,
+}
+
+/// A run that is not what the oracle said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The LEDs end with something that they must not.
+    Status {
+        /// What they show.
+        shown: Option<Status>,
+        /// What they may show.
+        allowed: Vec<Option<Status>>,
+    },
+    /// A medium that must succeed did not, in the world.
+    MustSucceed {
+        /// The medium.
+        medium: String,
+        /// What is wrong with it or its image.
+        detail: String,
+    },
+    /// There is an image of a medium that cannot have been captured.
+    MustFail {
+        /// The medium.
+        medium: String,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |status: &Option<Status>| status.map_or("nothing".to_owned(), |status| status.to_string());
+        match self {
+            Self::Status { shown, allowed } => {
+                let allowed: Vec<String> = allowed.iter().map(name).collect();
+                write!(f, "the LEDs show {}, and may show {} only", name(shown), allowed.join(" or "))
+            }
+            Self::MustSucceed { medium, detail } => write!(f, "{medium} must succeed, and did not: {detail}"),
+            Self::MustFail { medium } => write!(f, "{medium} cannot have been captured, and has an image"),
+        }
+    }
+}
+
+const ENDINGS: [&str; 20] = [
+    "tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd", "img.xz",
+    "img.bz2", "img.gz", "img.zst", "img", "wic.xz", "wic.bz2", "wic.gz", "wic.zst", "wic",
+];
+const FAILED: [Option<Status>; 2] = [Some(Status::Failure), Some(Status::Critical)];
+
+/// What must come of `scenario`.
+pub fn forecast(scenario: &Scenario) -> Forecast {
+    let session = scenario.drive.files.iter().any(|file| file.name.starts_with(".capture"));
+    let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
+    let firmware = firmware::verdict(scenario);
+    let work = if (has_image || firmware.is_some()) && !session { Work::Write } else { Work::Capture };
+    let mut media = match work {
+        Work::Write => writes(scenario),
+        Work::Capture => captures(scenario, session),
+    };
+    if !is_understood(scenario) || firmware.is_some_and(|verdict| verdict != Verdict::MustSucceed) {
+        media.values_mut().for_each(|verdict| *verdict = Verdict::May);
+    }
+    let statuses = statuses(scenario, &media, firmware);
+    Forecast { work, media, statuses }
+}
+
+fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> {
+    let named = |ending: &&str| format!("{medium}image.{ending}");
+    ENDINGS.iter().find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
+}
+
+/// Whether nothing in the story decides about everything, such as settings, odd names, or what people do between boots.
+fn is_understood(scenario: &Scenario) -> bool {
+    let people = scenario
+        .boots
+        .iter()
+        .any(|boot| boot.new_unit || boot.more_space.is_some() || !boot.remove.is_empty());
+    // A boot after one that was not cut finds what that one left.
+    let one_end = scenario
+        .boots
+        .split_last()
+        .is_none_or(|(last, earlier)| last.cut.is_none() && earlier.iter().all(|boot| boot.cut.is_some()));
+    let expands = scenario.drive.disk_len.is_some();
+    let drive = !scenario.drive.absent && scenario.drive.label == "REPLICATOR";
+    let known = |file: &FileSpec| {
+        // What lies there under a sidecar's name by itself may be anything.
+        let ends = |ending: &&str| file.name.ends_with(*ending);
+        let sidecar = [".md5", ".sha256", ".source"].iter().any(ends);
+        let companion = file.name.contains("image.") && file.text.is_none() && !sidecar;
+        let option = ["IR_NO_COMPRESS", "IR_WRITE_BACK"].iter().any(|name| file.name.starts_with(name));
+        companion && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
+            || option
+            || (file.firmware.is_some() && scenario.firmware.is_some())
+    };
+    drive
+        && scenario.compatible.is_none()
+        && !people
+        && one_end
+        && !expands
+        && scenario.drive.files.iter().all(known)
+}
+
+fn statuses(
+    scenario: &Scenario,
+    media: &BTreeMap<String, Verdict>,
+    firmware: Option<Verdict>,
+) -> Vec<Option<Status>> {
+    if faults::leds_fail(scenario) {
+        return vec![
+            None,
+            Some(Status::Running),
+            Some(Status::Success),
+            Some(Status::Failure),
+            Some(Status::Critical),
+        ];
+    }
+    if scenario.boots.last().is_some_and(|boot| boot.cut.is_some()) {
+        return [vec![None, Some(Status::Running), Some(Status::Success)], FAILED.to_vec()].concat();
+    }
+    let understood = is_understood(scenario);
+    let any = |verdict| media.values().chain(&firmware).any(|found| *found == verdict);
+    let nothing = media.is_empty() && firmware.is_none();
+    if scenario.drive.absent || (understood && (any(Verdict::MustFail) || nothing)) {
+        return FAILED.to_vec();
+    }
+    if understood && !any(Verdict::May) && !faults::may_break_the_run(scenario) {
+        return vec![Some(Status::Success)];
+    }
+    [vec![Some(Status::Success)], FAILED.to_vec()].concat()
+}
+
+fn writes(scenario: &Scenario) -> BTreeMap<String, Verdict> {
+    let names = media_names(scenario).into_iter();
+    let verdicts = names.filter_map(|name| {
+        let file = image_file(scenario, &name)?;
+        let verdict = of_image(scenario, &name, file).and(faults::of_write(scenario, &name, file));
+        Some((name, verdict))
+    });
+    verdicts.collect()
+}
+
+/// What is known of an image and its medium without any fault.
+fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
+    let spec = &scenario.media[medium];
+    if spec.held_elsewhere {
+        return Verdict::MustFail;
+    }
+    if !file.is_image() || spec.absent {
+        // Links may lead to an image elsewhere on the drive.
+        return if spec.absent || file.link.is_none() { Verdict::MustFail } else { Verdict::May };
+    }
+    let is_disk = file.name.contains("image.dd");
+    if is_disk && file.shown_len() > spec.len {
+        // A GPT can be moved, and what follows listed partitions may be zeros.
+        let may_fit =
+            !file.partitions.is_empty() || matches!(file.image, Some(Content::Gpt | Content::SingleGpt));
+        return if may_fit { Verdict::May } else { Verdict::MustFail };
+    }
+    if file.captured_from.as_deref() == Some(medium) {
+        let overridden = scenario.drive.files.iter().any(|file| file.name.starts_with("IR_WRITE_BACK"));
+        // Only its content can tell a medium without an identity from a clone.
+        return if overridden || spec.no_identity { Verdict::May } else { Verdict::MustFail };
+    }
+    if file.packing.is_some() || file.compression.is_some() {
+        return Verdict::MustFail;
+    }
+    let sidecar = match file.sidecar {
+        SidecarSpec::Wrong | SidecarSpec::WrongFile | SidecarSpec::Malformed => Verdict::MustFail,
+        _ => Verdict::MustSucceed,
+    };
+    let compressed = [".xz", ".bz2", ".gz", ".zst"].iter().any(|ending| file.name.ends_with(ending));
+    let damage = match file.damage {
+        None => Verdict::MustSucceed,
+        // Twice a disk image is longer than the medium it shows, but perhaps not than this one.
+        Some(ImageDamage::Concatenated) => Verdict::May,
+        // In a run of equal bytes another distance copies the same, and nothing is wrong with what comes out.
+        Some(ImageDamage::BitFlipped) if file.name.ends_with(".gz") => Verdict::May,
+        Some(ImageDamage::CutBefore | ImageDamage::Truncated | ImageDamage::OneByteShort)
+            if is_disk && (!compressed || file.damage == Some(ImageDamage::CutBefore)) =>
+        {
+            // Tables reach to the end of what they are made for; listed partitions may not.
+            if file.partitions.is_empty() { Verdict::MustFail } else { Verdict::May }
+        }
+        Some(ImageDamage::LogicalPastEnd) if is_disk => Verdict::MustFail,
+        Some(ImageDamage::CutBefore) => Verdict::May,
+        Some(_) if compressed => Verdict::MustFail,
+        Some(ImageDamage::Empty) => Verdict::MustFail,
+        Some(_) => Verdict::May,
+    };
+    let fits = match is_disk {
+        true => Verdict::MustSucceed,
+        // A tree needs room that the story does not tell.
+        false if spec.len.0 < 8 << 20 => Verdict::May,
+        false => Verdict::MustSucceed,
+    };
+    let overlay = match file.overlay.is_empty() || is_disk || image::makes_a_tree(scenario, file) {
+        true => Verdict::MustSucceed,
+        false => Verdict::MustFail,
+    };
+    let looks = match is_disk && !looks_like_image(file) {
+        false => Verdict::MustSucceed,
+        true => Verdict::MustFail,
+    };
+    let content = damage.and(looks);
+    let content =
+        match content == Verdict::MustFail && (any_content(scenario) || file.captured_from.is_some()) {
+            true => Verdict::May,
+            false => content,
+        };
+    let is_no_rootfs = !is_disk && file.tarball.is_no_rootfs();
+    let packed = match (is_no_rootfs, any_content(scenario)) {
+        (true, false) => Verdict::MustFail,
+        (true, true) => Verdict::May,
+        // Room is not told by the story.
+        (false, _) if file.tarball.many > 0 => Verdict::May,
+        (false, _) => Verdict::MustSucceed,
+    };
+    let root = if is_disk { Verdict::MustSucceed } else { root_names::of_tarball(scenario, file, spec) };
+    sidecar.and(content).and(fits).and(overlay).and(packed).and(root)
+}
+
+/// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.
+pub(crate) fn looks_like_image(file: &FileSpec) -> bool {
+    let has_table = match file.partitions.is_empty() {
+        true => !matches!(file.image, Some(Content::Blank | Content::Stamped)),
+        false => file.scheme != Scheme::None,
+    };
+    has_table && file.inside.is_none()
+}
+
+fn any_content(scenario: &Scenario) -> bool {
+    let mut texts = scenario.drive.files.iter().filter_map(|file| file.text.as_ref());
+    texts.any(|text| text.contains("any_content = true"))
+}
+
+fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
+    let mut verdicts = BTreeMap::new();
+    // The first failure ends a capture, so what comes later cannot do better than what came before.
+    let mut so_far = if session { Verdict::May } else { Verdict::MustSucceed };
+    // Room is needed for the working image and the packed one beside everything else.
+    let largest =
+        scenario.media.values().filter(|spec| !spec.absent).map(|spec| spec.len.0).max().unwrap_or(0);
+    if scenario.drive.len.0 < largest + (8 << 20) {
+        so_far = Verdict::May;
+    }
+    for name in media_names(scenario) {
+        let spec = &scenario.media[&name];
+        if spec.absent {
+            continue;
+        }
+        let has_rootfs = spec.has_rootfs();
+        let damage = match (spec.damage, spec.table) {
+            _ if spec.held_elsewhere => Verdict::MustFail,
+            _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
+            (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
+            // Only fsck of ext mends anything.
+            (Some(FileSystemDamage::Repairable), _) if has_other_root(spec) => Verdict::May,
+            (_, Some(TableDamage::Hybrid)) => Verdict::May,
+            // What cannot be found cannot be sanitised.
+            (_, Some(_)) => Verdict::MustFail,
+            _ if spec.var_log_link.is_some() => Verdict::May,
+            _ => Verdict::MustSucceed,
+        };
+        so_far = so_far.and(damage).and(faults::of_capture(scenario, &name, has_rootfs));
+        verdicts.insert(name, so_far);
+    }
+    verdicts
+}
+
+/// Whether a medium of the story cannot be captured because it is to be sanitised.
+pub(crate) fn hides_something(scenario: &Scenario) -> bool {
+    let mut media = scenario.media.values();
+    settings::sanitises(scenario) && media.any(|spec| cannot_be_looked_into(scenario, spec))
+}
+
+/// Whether a medium holds what sanitising cannot look into: encryption, volumes, file systems without a driver, and what
+/// says that it is a Linux file system and is none.
+fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
+    spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
+        (Holds::Luks | Holds::Lvm, _) => true,
+        (Holds::Raw, _) => part.part_type.is_none(),
+        (_, Some(Kind::F2fs)) => true,
+        (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
+        _ => false,
+    })
+}
+
+/// Whether a root file system of the medium is none of ext.
+fn has_other_root(spec: &MediumSpec) -> bool {
+    let mut roots = spec.partitions.iter().filter(|part| part.holds == Holds::Rootfs);
+    roots.any(|part| part.kind().is_some_and(|kind| !kind.is_ext()))
+}
+
+/// How a run differs from what its story forecasts.
+pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
+    let forecast = forecast(&evidence.scenario);
+    let last = evidence.last();
+    let mut mismatches = Vec::new();
+    if !forecast.statuses.contains(&last.status()) {
+        mismatches.push(Mismatch::Status { shown: last.status(), allowed: forecast.statuses.clone() });
+    }
+    for (medium, verdict) in &forecast.media {
+        let result = became(evidence, forecast.work, medium);
+        match (verdict, result) {
+            (Verdict::MustSucceed, Err(detail)) => {
+                mismatches.push(Mismatch::MustSucceed { medium: medium.clone(), detail });
+            }
+            // A medium that was written by mistake may hold anything; what counts there is the status.
+            (Verdict::MustFail, Ok(())) if forecast.work == Work::Capture => {
+                mismatches.push(Mismatch::MustFail { medium: medium.clone() });
+            }
+            _ => {}
+        }
+    }
+    mismatches
+}
+
+/// Whether the world has what the work was about.
+fn became(evidence: &Evidence, work: Work, medium: &str) -> Result<(), String> {
+    let last = evidence.last();
+    let found = match work {
+        Work::Write => image(medium, &files(&last.before)),
+        Work::Capture => image(medium, &files(&last.after)),
+    };
+    let found = found.ok_or("there is no image")?;
+    match work {
+        Work::Write => {
+            let pages = last.after.media.get(medium).ok_or("there is no such medium")?;
+            let spec = evidence.scenario.media.get(medium).ok_or("the story has no such medium")?;
+            holds(pages, &found, spec)
+        }
+        Work::Capture => {
+            let bytes = found.bytes.as_ref().ok_or("the image is no file")?;
+            decode(&found.name, bytes).map(drop)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(text: &str) -> Scenario {
+        Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x.toml")
+            .unwrap()
+    }
+
+    fn verdict(text: &str) -> (Verdict, Vec<Option<Status>>) {
+        let forecast = forecast(&scenario(text));
+        (forecast.media["sd"], forecast.statuses)
+    }
+
+    const WRITE: &str = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"boot-and-root\"\n";
+    const CAPTURE: &str = "[media.sd]\ncontent = \"single\"\n";
+
+    #[test]
+    fn without_faults_both_ways_must_succeed() {
+        let good = (Verdict::MustSucceed, vec![Some(Status::Success)]);
+        assert_eq!(verdict(CAPTURE), good);
+        assert_eq!(verdict(&format!("{WRITE}[media.sd]\n")), good);
+    }
+
+    #[test]
+    fn what_damages_the_claimed_bytes_must_fail() {
+        let fails = |text: &str| {
+            let (found, statuses) = verdict(&format!("{WRITE}{text}"));
+            assert_eq!(found, Verdict::MustFail, "{text}");
+            assert_eq!(statuses, FAILED, "{text}");
+        };
+        fails("sidecar = \"wrong\"\n[media.sd]\n");
+        fails("damage = \"truncated\"\n[media.sd]\n");
+        fails("image_len = \"16 MiB\"\n[media.sd]\n");
+        fails("[media.sd]\nabsent = true\n");
+        fails("[media.sd]\n[[fault]]\non = \"sd\"\nkind = \"drop-writes\"\nrange = \"4 MiB..\"\n");
+        fails("[media.sd]\n[[fault]]\non = \"sd\"\nkind = \"fake-limbo\"\nreal = \"4 MiB\"\n");
+        fails(
+            "[media.sd]\n[[fault]]\non = \"sd\"\nkind = \"io-error\"\nop = \"begin-verify\"\nnth = 1\ntimes = 1\n",
+        );
+    }
+
+    #[test]
+    fn what_is_within_the_budget_must_succeed() {
+        for fault in ["kind = \"short-io\"", "kind = \"io-error\"\nop = \"read\"\nnth = 3\ntimes = 2"] {
+            let text = format!("{CAPTURE}[[fault]]\non = \"sd\"\n{fault}\n");
+            assert_eq!(verdict(&text).0, Verdict::MustSucceed, "{fault}");
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_reached_may_be_either() {
+        let text = format!(
+            "{WRITE}[media.sd]\n[[fault]]\non = \"sd\"\nkind = \"drop-writes\"\nrange = \"4 MiB..\"\nmay_be_missed = true\n"
+        );
+        assert_eq!(verdict(&text), (Verdict::May, [vec![Some(Status::Success)], FAILED.to_vec()].concat()));
+    }
+
+    #[test]
+    fn a_capture_ends_with_its_first_failure() {
+        let text =
+            "[media.sd]\ncontent = \"single\"\ndamage = \"fatal\"\n[media.emmc]\ncontent = \"single\"\n";
+        let forecast = forecast(&scenario(text));
+        assert_eq!(forecast.media["emmc"], Verdict::MustFail);
+    }
+
+    #[test]
+    fn no_drive_and_nothing_to_do_must_fail() {
+        for text in ["[drive]\nabsent = true\n[media.sd]\n", "[media.sd]\nabsent = true\n"] {
+            assert_eq!(forecast(&scenario(text)).statuses, FAILED, "{text}");
+        }
+    }
+}

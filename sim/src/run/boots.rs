@@ -1,0 +1,223 @@
+//! The boots of a story, one after the other on what the last one left.
+
+use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
+use super::faults::{self, Armed};
+use super::setup;
+use crate::content::PagesBacking;
+use crate::disk::Disk;
+use crate::faults::Fault;
+use crate::pages::Pages;
+use crate::partitions::read_partitions;
+use crate::scenario::check;
+use crate::scenario::schema::{BootSpec, FaultKind, Scenario, SurvivalSpec};
+use crate::simfs::{SimFs, Survival};
+use crate::world::{RunOutcome, World};
+use replicator_engine::boot::{self, Request};
+use replicator_hal::{Board, RelativePath, Timestamp};
+
+/// Runs all boots of a story on the board as it is.
+///
+/// # Errors
+/// If the story makes no sense, in words.
+pub fn run(name: &str, scenario: &Scenario) -> Result<Evidence, String> {
+    run_with(name, scenario, |board| board)
+}
+
+/// The same with a board that is changed first; for proofs that the judges see what they should.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    name: &str,
+    scenario: &Scenario,
+    change: impl Fn(Board) -> Board,
+) -> Result<Evidence, String> {
+    run_as(name, scenario, change, |_| {})
+}
+
+/// The same with another request, such as one for a mutant.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as(
+    name: &str,
+    scenario: &Scenario,
+    change: impl Fn(Board) -> Board,
+    adjust: impl Fn(&mut Request),
+) -> Result<Evidence, String> {
+    let mut request = setup::request(scenario)?;
+    adjust(&mut request);
+    tell(name, scenario, request, &change, &mut Nobody)
+}
+
+/// Who looks on while a story is told, and may run worlds of its own from what it sees.
+pub(crate) trait Observer {
+    /// The board is ready for a boot: what is between boots has happened, its faults are armed.
+    fn before(&mut self, world: &World, request: &Request);
+    /// The boot is over.
+    fn after(&mut self, number: usize, boot: &Boot, request: &Request);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn before(&mut self, _: &World, _: &Request) {}
+
+    fn after(&mut self, _: usize, _: &Boot, _: &Request) {}
+}
+
+/// Runs all boots of a story while somebody looks on.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn observe(
+    name: &str,
+    scenario: &Scenario,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
+    tell(name, scenario, setup::request(scenario)?, change, observer)
+}
+
+fn tell(
+    name: &str,
+    scenario: &Scenario,
+    request: Request,
+    change: &dyn Fn(Board) -> Board,
+    observer: &mut dyn Observer,
+) -> Result<Evidence, String> {
+    check::check(scenario).map_err(|wrong| wrong.to_string())?;
+    let specs = if scenario.boots.is_empty() { vec![BootSpec::default()] } else { scenario.boots.clone() };
+    let ends = scenario.faults.iter().map(|spec| FaultEnd { spec: spec.clone(), reached: false }).collect();
+    let mut evidence = Evidence {
+        name: name.to_owned(),
+        scenario: scenario.clone(),
+        boots: Vec::new(),
+        faults: ends,
+        missed_cuts: Vec::new(),
+        request: request.clone(),
+    };
+    let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
+    for (number, spec) in specs.into_iter().enumerate() {
+        prepare(&world, &spec)?;
+        let armed = arm(&evidence, &spec, &Snapshot::of(&world))?;
+        world = world.with_faults(armed.iter().map(|armed| armed.fault.clone()).collect::<Vec<Fault>>());
+        observer.before(&world, &request);
+        let (boot, next) = run_boot(world, spec, scenario.seed, &request, change);
+        observer.after(number, &boot, &request);
+        note_faults(&mut evidence, number, &armed, &boot);
+        evidence.boots.push(boot);
+        world = next;
+    }
+    Ok(evidence)
+}
+
+/// What happens to the board between two boots.
+fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
+    for name in &spec.remove {
+        let path = RelativePath::parse(name).map_err(|error| error.to_string())?;
+        let mut result = Err(format!("{name} cannot be removed: there is no drive"));
+        world.change_medium("drive", |disk| result = remove(disk, &path));
+        result?;
+    }
+    if let Some(more) = spec.more_space {
+        // As a person does it: the drive's bytes are copied onto a larger one, and the engine expands it.
+        world.change_medium("drive", |disk| {
+            let mut larger = Pages::zeros(disk.media.len_bytes() + more.0);
+            larger.write(0, &disk.media.to_vec());
+            *disk = Disk::new(disk.identity.clone(), larger);
+        });
+    }
+    if spec.new_unit {
+        for name in world.media().into_iter().filter(|name| name != "drive") {
+            world.change_medium(&name, |disk| {
+                let mut identity = disk.identity.clone();
+                identity.serial = identity.serial.map(|serial| format!("{serial}-of-another-unit"));
+                let area = disk.area.take();
+                *disk = Disk::new(identity, Pages::zeros(disk.media.len_bytes()));
+                disk.area = area;
+            });
+        }
+    }
+    Ok(())
+}
+
+fn remove(disk: &mut Disk, path: &RelativePath) -> Result<(), String> {
+    let failed =
+        |refusal: crate::simfs::Refusal| refusal.into_error("removing", path.to_string()).to_string();
+    let partitions = read_partitions("drive", &disk.media);
+    let first = partitions.first().ok_or("the drive has no partition")?;
+    let mut backing = PagesBacking { pages: &mut disk.media, start_bytes: first.start_bytes };
+    let mut fs = SimFs::load(&mut backing, first.len_bytes).map_err(failed)?;
+    fs.remove(path, false, Timestamp::default()).map_err(failed)?;
+    fs.sync(&mut backing).map_err(failed)
+}
+
+fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Armed>, String> {
+    let used = before.media.get("drive").map_or(0, faults::used_bytes);
+    let mut armed = Vec::new();
+    for (index, end) in evidence.faults.iter().enumerate() {
+        // What was to happen a number of times and has happened is over.
+        if !(end.reached && end.spec.times.is_some()) {
+            armed.extend(faults::arm(index, &end.spec, used)?);
+        }
+    }
+    if let Some(cut) = &spec.cut {
+        armed.push(faults::cut(cut)?);
+    }
+    Ok(armed)
+}
+
+/// One boot, and the board as the next one finds it.
+pub(crate) fn run_boot(
+    world: World,
+    spec: BootSpec,
+    seed: u64,
+    request: &Request,
+    change: &dyn Fn(Board) -> Board,
+) -> (Boot, World) {
+    let before = Snapshot::of(&world);
+    let end = world.run(|board| boot::run(&change(board), request));
+    let survival = match spec.survive {
+        SurvivalSpec::None => Survival::None,
+        SurvivalSpec::All => Survival::All,
+        SurvivalSpec::DataLate => Survival::DataLate,
+        SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(seed)),
+        SurvivalSpec::Garbage => Survival::Garbage(spec.survive_seed.unwrap_or(seed)),
+    };
+    let next = world.reboot(survival);
+    let boot = Boot {
+        spec,
+        before,
+        after: Snapshot::of(&next),
+        report: end.value,
+        outcome: end.outcome,
+        virtual_time: end.virtual_time,
+        ops: end.ops,
+        trace_hash: end.trace_hash,
+        world,
+    };
+    (boot, next)
+}
+
+fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &Boot) {
+    for (armed, reached) in armed.iter().zip(boot.world.faults_reached()) {
+        match armed.of {
+            Some(index) if armed.required || evidence.faults[index].spec.may_be_missed => {
+                evidence.faults[index].reached |= reached;
+            }
+            Some(_) => {}
+            None if reached => {}
+            None => evidence.missed_cuts.push(number),
+        }
+    }
+    let was_cut = matches!(boot.outcome, RunOutcome::Ended(crate::turnstile::End::PowerCut { .. }));
+    if boot.spec.cut.is_some() && !was_cut && !evidence.missed_cuts.contains(&number) {
+        evidence.missed_cuts.push(number);
+    }
+}
+
+/// Whether the story makes a device hang, so that a boot may never end.
+pub(crate) fn may_hang(scenario: &Scenario) -> bool {
+    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang && fault.duration_ms.is_none())
+}

@@ -3,6 +3,7 @@
 use crate::disk::Disk;
 use crate::machine::Machine;
 use crate::op::{Moment, Op};
+use crate::op_name::OpName;
 use crate::turnstile::Turnstile;
 use replicator_hal::{
     Access, BlockDevice, BlockDevices, CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target,
@@ -17,22 +18,20 @@ pub(crate) struct SimDevices {
 }
 
 impl SimDevices {
-    fn op(&self, name: &'static str, device: &DeviceName) -> Op {
+    fn op(&self, name: OpName, device: &DeviceName) -> Op {
         op_on(&self.door, name, device)
     }
 }
 
 /// The call with the names that faults and traces go by.
-fn op_on(door: &Door, name: &'static str, device: &DeviceName) -> Op {
+fn op_on(door: &Door, name: OpName, device: &DeviceName) -> Op {
     door.peek(|machine, _| {
         let found = machine.storage.find_device(device).ok();
         let on = found.as_ref().map(|(whole, ..)| Arc::clone(&machine.storage.disks[whole].identity.medium));
         Op {
-            name,
-            on: on.unwrap_or_else(|| "device".into()),
             object: device.to_string(),
             device: found.map(|(whole, ..)| whole),
-            ..Op::default()
+            ..Op::new(name, on.unwrap_or_else(|| "device".into()))
         }
     })
 }
@@ -41,9 +40,9 @@ fn op_on(door: &Door, name: &'static str, device: &DeviceName) -> Op {
 pub(crate) fn open_disk(door: &Door, device: &DeviceName, area: Option<Access>) -> Result<Box<dyn Target>> {
     let is_area = area.is_some();
     let name = match area {
-        None => "open-target",
-        Some(Access::ReadOnly) => "look-at-area",
-        Some(Access::ReadWrite) => "open-area",
+        None => OpName::OpenTarget,
+        Some(Access::ReadOnly) => OpName::LookAtArea,
+        Some(Access::ReadWrite) => OpName::OpenArea,
     };
     let op = op_on(door, name, device);
     let bytes = door.call(op, |machine, _| {
@@ -115,7 +114,7 @@ fn describe(machine: &Machine, disk: &Disk) -> BlockDevice {
 
 impl BlockDevices for SimDevices {
     fn list(&self) -> Result<Vec<BlockDevice>> {
-        let op = Op { name: "device-list", on: "devices".into(), ..Op::default() };
+        let op = Op::new(OpName::DeviceList, "devices");
         self.door.call(op, |machine, _| {
             machine.faults.reach_absent();
             let disks = machine.storage.disks.values().filter(|disk| disk.present && disk.area.is_none());
@@ -127,7 +126,7 @@ impl BlockDevices for SimDevices {
     }
 
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        let op = self.op("open-source", device);
+        let op = self.op(OpName::OpenSource, device);
         let bytes = self.door.call(op, |machine, _| {
             let (whole, start, len) = machine.storage.find_device(device)?;
             let described = describe(machine, &machine.storage.disks[&whole]);
@@ -143,7 +142,7 @@ impl BlockDevices for SimDevices {
     }
 
     fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        let op = self.op("open-shared", device);
+        let op = self.op(OpName::OpenShared, device);
         let bytes = self.door.call(op, |machine, _| {
             let (whole, start, len) = machine.storage.find_device(device)?;
             let disk = disk_mut(machine, &whole, "open-shared")?;
@@ -158,7 +157,7 @@ impl BlockDevices for SimDevices {
     }
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
-        let op = self.op("reread-partitions", device);
+        let op = self.op(OpName::RereadPartitions, device);
         self.door.call(op, |machine, _| {
             let (whole, ..) = machine.storage.find_device(device)?;
             if let Some(holder) = describe(machine, &machine.storage.disks[&whole]).in_use {
@@ -191,7 +190,7 @@ struct Span {
 }
 
 impl Span {
-    fn op(&self, name: &'static str, offset_bytes: u64, len_bytes: u64, mutates: bool) -> Op {
+    fn op(&self, name: OpName, offset_bytes: u64, len_bytes: u64, mutates: bool) -> Op {
         Op {
             name,
             on: Arc::clone(&self.on),
@@ -217,9 +216,9 @@ impl Span {
         work: impl FnOnce(&mut Disk, Moment) -> Result<R>,
     ) -> Result<R> {
         if !open {
-            return Err(Error::new(ErrorKind::InvalidInput, op.name, op.object, "it is closed"));
+            return Err(Error::new(ErrorKind::InvalidInput, op.name.word(), op.object, "it is closed"));
         }
-        let name = op.name;
+        let name = op.name.word();
         door.call(op, |machine, moment| {
             let disk = disk_mut(machine, &self.whole, name)?;
             if disk.instance != self.instance {
@@ -232,7 +231,7 @@ impl Span {
     fn read(&self, door: &Door, open: bool, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
         let len =
             buffer.len().min(usize::try_from(self.len.saturating_sub(offset_bytes)).unwrap_or(usize::MAX));
-        let op = self.op("read", offset_bytes, len as u64, false);
+        let op = self.op(OpName::Read, offset_bytes, len as u64, false);
         self.call(door, op, open, |disk, moment| {
             let len = disk.readable(self.start + offset_bytes, limited(len, moment))?;
             disk.read(self.start + offset_bytes, &mut buffer[..len]);
@@ -279,7 +278,7 @@ impl Source for SimSource {
 
     fn close(&mut self) -> Result<()> {
         let result =
-            self.bytes.call(&self.door, self.bytes.op("close", 0, 0, false), self.open, |_, _| Ok(()));
+            self.bytes.call(&self.door, self.bytes.op(OpName::Close, 0, 0, false), self.open, |_, _| Ok(()));
         self.release();
         result
     }
@@ -299,7 +298,7 @@ struct SimTarget {
 
 impl SimTarget {
     fn call<R>(&mut self, op: Op, work: impl FnOnce(&mut Disk, Moment) -> Result<R>) -> Result<R> {
-        let syncs = matches!(op.name, "sync" | "begin-verify" | "close");
+        let syncs = matches!(op.name, OpName::Sync | OpName::BeginVerify | OpName::Close);
         let result = self.bytes.call(&self.door, op, self.open, work);
         if syncs && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
             // A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
@@ -353,7 +352,7 @@ impl Target for SimTarget {
         if len == 0 && !data.is_empty() {
             self.check_range(offset_bytes, 1)?;
         }
-        let op = self.bytes.op("write", offset_bytes, len as u64, true);
+        let op = self.bytes.op(OpName::Write, offset_bytes, len as u64, true);
         self.call(op, |disk, moment| {
             refuse_read_only(disk)?;
             let len = limited(len, moment);
@@ -365,7 +364,7 @@ impl Target for SimTarget {
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.check_range(offset_bytes, len_bytes)?;
         let start = self.bytes.start;
-        self.call(self.bytes.op("zero", offset_bytes, len_bytes, true), |disk, _| {
+        self.call(self.bytes.op(OpName::Zero, offset_bytes, len_bytes, true), |disk, _| {
             refuse_read_only(disk)?;
             let zeros = [0; 65_536];
             let mut done = 0;
@@ -379,14 +378,14 @@ impl Target for SimTarget {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.call(self.bytes.op("sync", 0, 0, true), |disk, _| {
+        self.call(self.bytes.op(OpName::Sync, 0, 0, true), |disk, _| {
             disk.sync();
             Ok(())
         })
     }
 
     fn begin_verify(&mut self) -> Result<CacheBypass> {
-        self.call(self.bytes.op("begin-verify", 0, 0, true), |disk, _| {
+        self.call(self.bytes.op(OpName::BeginVerify, 0, 0, true), |disk, _| {
             disk.begin_verify();
             Ok(disk.identity.bypass)
         })
@@ -397,7 +396,7 @@ impl Target for SimTarget {
     }
 
     fn close(&mut self) -> Result<()> {
-        let result = self.call(self.bytes.op("close", 0, 0, true), |disk, _| {
+        let result = self.call(self.bytes.op(OpName::Close, 0, 0, true), |disk, _| {
             disk.sync();
             Ok(())
         });

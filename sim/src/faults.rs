@@ -7,6 +7,7 @@
 
 use crate::defects::FakeKind;
 use crate::op::{Moment, Op, Timing};
+use crate::op_name::OpName;
 use replicator_hal::{Error, ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -174,9 +175,9 @@ pub struct Trigger {
     /// Whose call it is, if not the fault's own: the other devices of a board, `devices` for their list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// Name of the operation, such as `write`, `rename`, `sync-dir`.
+    /// The operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub op: Option<String>,
+    pub op: Option<OpName>,
     /// Pattern of the file's path or the device's name; `*` stands for any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -201,8 +202,8 @@ impl Trigger {
     }
 
     /// At the `occurrence`-th call of `op`, once.
-    pub fn nth(op: &str, occurrence: u64) -> Self {
-        Self { op: Some(op.to_owned()), occurrence: Some(occurrence), times: Some(1), ..Self::default() }
+    pub fn nth(op: OpName, occurrence: u64) -> Self {
+        Self { op: Some(op), occurrence: Some(occurrence), times: Some(1), ..Self::default() }
     }
 
     /// At the call with this number, once.
@@ -211,8 +212,8 @@ impl Trigger {
     }
 
     /// At every call of `op` that touches these bytes.
-    pub fn range(op: &str, range: Range<u64>) -> Self {
-        Self { op: Some(op.to_owned()), range: Some(range), ..Self::default() }
+    pub fn range(op: OpName, range: Range<u64>) -> Self {
+        Self { op: Some(op), range: Some(range), ..Self::default() }
     }
 
     /// The same, for files or devices that match the pattern.
@@ -237,7 +238,7 @@ impl Trigger {
         let touches = |range: &Range<u64>| {
             op.offset_bytes < range.end && op.offset_bytes.saturating_add(op.len_bytes) > range.start
         };
-        self.op.as_ref().is_none_or(|name| name == op.name)
+        self.op.is_none_or(|name| name == op.name)
             && self.at_op.is_none_or(|at| at == number)
             && self.range.as_ref().is_none_or(touches)
             && self.file.as_ref().is_none_or(|pattern| glob(pattern.as_bytes(), op.object.as_bytes()))
@@ -306,19 +307,26 @@ impl FaultKind {
     /// Which calls it means when the trigger does not say.
     fn acts_on(&self, op: &Op) -> bool {
         match self {
-            Self::Short { .. } => op.len_bytes > 0 && matches!(op.name, "read" | "write"),
-            Self::Interrupted => matches!(op.name, "read" | "write"),
+            Self::Short { .. } => op.len_bytes > 0 && matches!(op.name, OpName::Read | OpName::Write),
+            Self::Interrupted => matches!(op.name, OpName::Read | OpName::Write),
             Self::Busy => {
-                matches!(op.name, "unmount" | "open-target" | "mount" | "reread-partitions" | "remount")
+                matches!(
+                    op.name,
+                    OpName::Unmount
+                        | OpName::OpenTarget
+                        | OpName::Mount
+                        | OpName::RereadPartitions
+                        | OpName::Remount
+                )
             }
-            Self::Fsck { .. } => op.name == "fsck",
-            Self::FileTooLarge => op.name == "write",
+            Self::Fsck { .. } => op.name == OpName::Fsck,
+            Self::FileTooLarge => op.name == OpName::Write,
             // What is wrong with writes is met by changes, and what is told by who asks.
             Self::DropWrites { .. } | Self::FakeCapacity { .. } | Self::Misdirected { .. } => op.mutates,
-            Self::SpaceLies { .. } => op.name == "space",
+            Self::SpaceLies { .. } => op.name == OpName::Space,
             Self::FlipInTransit { at_bytes, .. } => {
                 let end = op.offset_bytes.saturating_add(op.len_bytes);
-                op.name == "read" && (op.offset_bytes..end).contains(at_bytes)
+                op.name == OpName::Read && (op.offset_bytes..end).contains(at_bytes)
             }
             _ => true,
         }
@@ -409,17 +417,17 @@ impl Faults {
             let Fault { on, kind, .. } = &armed.fault;
             let met = match kind {
                 FaultKind::OutOfSpace { .. } | FaultKind::SpaceLeft { .. } => {
-                    error == Some(ErrorKind::NoSpace) || error.is_none() && op.name == "space"
+                    error == Some(ErrorKind::NoSpace) || error.is_none() && op.name == OpName::Space
                 }
                 // Lists of devices say it, too.
                 FaultKind::ReadOnly => {
                     error == Some(ErrorKind::ReadOnly)
-                        || matches!(op.name, "device-list" | "area-list" | "look-at-area")
+                        || matches!(op.name, OpName::DeviceList | OpName::AreaList | OpName::LookAtArea)
                 }
                 _ => false,
             };
             // A working image is a file on the drive.
-            let here = matches!(op.name, "device-list" | "area-list")
+            let here = matches!(op.name, OpName::DeviceList | OpName::AreaList)
                 || **on == *op.on
                 || op.device.as_deref() == Some(on.as_str())
                 || (on == "drive" && &*op.on == "image");
@@ -476,13 +484,13 @@ mod tests {
 
     #[test]
     fn a_trigger_counts_matching_calls_only() {
-        let fault = Fault { on: "sd".into(), kind: FaultKind::IoError, when: Trigger::nth("read", 2) };
+        let fault = Fault { on: "sd".into(), kind: FaultKind::IoError, when: Trigger::nth(OpName::Read, 2) };
         let mut faults = Faults::new(vec![fault]);
-        let op = |name, on: &str| Op { name, on: on.into(), ..Op::default() };
+        let op = |name, on: &str| Op::new(name, on);
         let moment = Moment { now: std::time::Duration::ZERO, number: 1, limit_bytes: None, flip: None };
         let mut due = |name, on| faults.due(&op(name, on), moment).len();
-        assert_eq!([due("read", "sd"), due("write", "sd"), due("read", "emmc")], [0, 0, 0]);
-        assert_eq!([due("read", "sd"), due("read", "sd")], [1, 0]);
+        assert_eq!([due(OpName::Read, "sd"), due(OpName::Write, "sd"), due(OpName::Read, "emmc")], [0, 0, 0]);
+        assert_eq!([due(OpName::Read, "sd"), due(OpName::Read, "sd")], [1, 0]);
         assert_eq!(faults.reached(), [true]);
     }
 
@@ -495,7 +503,7 @@ mod tests {
         "#;
         let fault: Fault = toml::from_str(text).unwrap();
         assert_eq!(fault.kind, FaultKind::PowerCut { timing: Timing::Before });
-        assert_eq!(fault.when, Trigger::nth("rename", 1).file("*.dd.xz"));
+        assert_eq!(fault.when, Trigger::nth(OpName::Rename, 1).file("*.dd.xz"));
         assert!(toml::from_str::<Fault>("on = 'sd'\nkind = 'io-error'\nwhere = 'x'").is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::devices::{Door, limited};
 use crate::op::{Moment, Op};
+use crate::op_name::OpName;
 use crate::simfs::{Outcome, Refusal};
 use crate::storage::{Layer, Mounted};
 use replicator_hal::{Error, ErrorKind, Result, Timestamp, VolumeFile};
@@ -34,13 +35,13 @@ impl SimFile {
 
     fn call<R>(
         &self,
-        name: &'static str,
+        name: OpName,
         (offset_bytes, len_bytes): (u64, u64),
         mutates: bool,
         work: impl FnOnce(&mut Mounted, &mut Layer<'_>, Moment, Timestamp) -> Outcome<R>,
     ) -> Result<R> {
         if !self.open {
-            return Err(Error::new(ErrorKind::InvalidInput, name, self.path.clone(), "it is closed"));
+            return Err(Error::new(ErrorKind::InvalidInput, name.word(), self.path.clone(), "it is closed"));
         }
         let op = Op {
             name,
@@ -53,7 +54,7 @@ impl SimFile {
         };
         self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
-            machine.storage.with_volume(self.volume, now, name, &self.path, |mounted, layer| {
+            machine.storage.with_volume(self.volume, now, name.word(), &self.path, |mounted, layer| {
                 work(mounted, layer, moment, now)
             })
         })
@@ -93,14 +94,14 @@ impl SimFile {
 
 impl VolumeFile for SimFile {
     fn len_bytes(&self) -> Result<u64> {
-        self.call("file-len", (0, 0), false, |mounted, _, _, _| {
+        self.call(OpName::FileLen, (0, 0), false, |mounted, _, _, _| {
             Ok(mounted.fs.inode(self.inode).map_or(0, |node| node.len_bytes))
         })
     }
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
         let inode = self.inode;
-        self.call("read", (offset_bytes, buffer.len() as u64), false, |mounted, layer, moment, _| {
+        self.call(OpName::Read, (offset_bytes, buffer.len() as u64), false, |mounted, layer, moment, _| {
             let len = limited(buffer.len(), moment);
             let len = mounted.fs.read(layer, inode, offset_bytes, &mut buffer[..len])?;
             moment.flip_in(offset_bytes, &mut buffer[..len]);
@@ -109,7 +110,7 @@ impl VolumeFile for SimFile {
     }
 
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
-        self.call("write", (offset_bytes, data.len() as u64), true, |mounted, layer, moment, now| {
+        self.call(OpName::Write, (offset_bytes, data.len() as u64), true, |mounted, layer, moment, now| {
             self.require_writable(mounted)?;
             let len = limited(data.len(), moment);
             mounted.fs.write(layer, self.inode, offset_bytes, &data[..len], now)
@@ -117,20 +118,20 @@ impl VolumeFile for SimFile {
     }
 
     fn set_len(&mut self, len_bytes: u64) -> Result<()> {
-        self.call("set-len", (len_bytes, 0), true, |mounted, layer, _, now| {
+        self.call(OpName::SetLen, (len_bytes, 0), true, |mounted, layer, _, now| {
             self.require_writable(mounted)?;
             mounted.fs.set_len(layer, self.inode, len_bytes, now)
         })
     }
 
     fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>> {
-        self.call("next-data", (offset_bytes, 0), false, |mounted, _, _, _| {
+        self.call(OpName::NextData, (offset_bytes, 0), false, |mounted, _, _, _| {
             mounted.fs.next_data(self.inode, offset_bytes)
         })
     }
 
     fn sync(&mut self) -> Result<()> {
-        let result = self.call("sync", (0, 0), true, |mounted, layer, _, _| {
+        let result = self.call(OpName::Sync, (0, 0), true, |mounted, layer, _, _| {
             if self.writable {
                 mounted.require_writable()?;
                 mounted.fs.sync_file(layer, self.inode)?;
@@ -141,15 +142,16 @@ impl VolumeFile for SimFile {
     }
 
     fn drop_cache(&mut self) -> Result<()> {
-        let result = self.call("drop-cache", (0, 0), true, |mounted, layer, _, _| match mounted.access {
-            replicator_hal::Access::ReadOnly => mounted.fs.forget_cached(self.inode),
-            replicator_hal::Access::ReadWrite => mounted.fs.drop_cache(layer, self.inode),
-        });
+        let result =
+            self.call(OpName::DropCache, (0, 0), true, |mounted, layer, _, _| match mounted.access {
+                replicator_hal::Access::ReadOnly => mounted.fs.forget_cached(self.inode),
+                replicator_hal::Access::ReadWrite => mounted.fs.drop_cache(layer, self.inode),
+            });
         self.lose_if_failed(result)
     }
 
     fn close(&mut self) -> Result<()> {
-        let result = self.call("close", (0, 0), false, |_, _, _, _| Ok(()));
+        let result = self.call(OpName::Close, (0, 0), false, |_, _, _, _| Ok(()));
         self.release();
         result
     }

@@ -4,6 +4,7 @@ use crate::devices::Door;
 use crate::faults::{FaultKind, FsckScript};
 use crate::machine::Machine;
 use crate::op::{Moment, Op};
+use crate::op_name::OpName;
 use crate::random::{FOLD_START, fold};
 use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
@@ -22,7 +23,7 @@ pub(crate) struct SimFileSystems {
 }
 
 impl SimFileSystems {
-    fn op(&self, name: &'static str, region: &Region, mutates: bool) -> Op {
+    fn op(&self, name: OpName, region: &Region, mutates: bool) -> Op {
         let located = self.door.peek(|machine, _| machine.storage.locate(region).ok());
         let (on, device) = match located {
             Some((_, on, device)) => (on, Some(device)),
@@ -45,7 +46,7 @@ impl SimFileSystems {
         region: &Region,
         work: impl FnOnce(&mut Machine, &Place, Moment) -> std::result::Result<R, Refusal>,
     ) -> Result<R> {
-        let (name, object) = (op.name, op.object.clone());
+        let (name, object) = (op.name.word(), op.object.clone());
         self.door.call(op, |machine, moment| {
             let (place, ..) = machine.storage.locate(region)?;
             work(machine, &place, moment).map_err(|refusal| refusal.into_error(name, object))
@@ -124,7 +125,7 @@ fn check(backing: &mut dyn Backing, region: &Region) -> std::result::Result<Fsck
 
 impl FileSystems for SimFileSystems {
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>> {
-        self.call(self.op("identify", region, false), region, |machine, place, moment| {
+        self.call(self.op(OpName::Identify, region, false), region, |machine, place, moment| {
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
             match Superblock::probe(&mut layer, region.len_bytes)? {
@@ -135,7 +136,7 @@ impl FileSystems for SimFileSystems {
     }
 
     fn fsck(&self, region: &Region) -> Result<Fsck> {
-        self.call(self.op("fsck", region, true), region, |machine, place, moment| {
+        self.call(self.op(OpName::Fsck, region, true), region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let script = machine.system.fsck_script.take();
@@ -157,7 +158,7 @@ impl FileSystems for SimFileSystems {
             Flavour::Ext3 => Kind::Ext3,
             Flavour::Ext4 | Flavour::Ext4Compat => Kind::Ext4,
         };
-        self.call(self.op("format", region, true), region, |machine, place, moment| {
+        self.call(self.op(OpName::Format, region, true), region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             if format.shape.is_some_and(|shape| shape.room(format.flavour, region.len_bytes).is_none()) {
@@ -183,7 +184,7 @@ impl FileSystems for SimFileSystems {
     }
 
     fn grow(&self, region: &Region) -> Result<()> {
-        self.call(self.op("grow", region, true), region, |machine, place, moment| {
+        self.call(self.op(OpName::Grow, region, true), region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
             let now = machine.wall(moment.now);
@@ -200,7 +201,7 @@ impl FileSystems for SimFileSystems {
     }
 
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
-        self.call(self.op("used-map", region, false), region, |machine, place, moment| {
+        self.call(self.op(OpName::UsedMap, region, false), region, |machine, place, moment| {
             let now = machine.wall(moment.now);
             let mut layer = machine.storage.layer(place, now);
             let Some(superblock) = Superblock::probe(&mut layer, region.len_bytes)? else {
@@ -229,7 +230,7 @@ impl FileSystems for SimFileSystems {
     }
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
-        let op = self.op("mount", region, access == Access::ReadWrite);
+        let op = self.op(OpName::Mount, region, access == Access::ReadWrite);
         let (id, kind, on, device, file_limit) = self.call(op, region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             if access == Access::ReadWrite {

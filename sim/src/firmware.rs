@@ -7,6 +7,7 @@
 
 use crate::devices::{Door, open_disk};
 use crate::op::Op;
+use crate::op_name::OpName;
 use crate::simfs::refuse;
 use replicator_hal::{
     Access, AreaKind, Argument, BootloaderArea, DeviceName, Error, ErrorKind, FileKind, Firmware, HookEnd,
@@ -184,7 +185,7 @@ impl SimFirmware {
             Argument::File { volume, path } => Some((*volume, path)),
             Argument::Text(_) => None,
         });
-        let read = Op { name: "open", mutates: false, ..operation.clone() };
+        let read = Op { name: OpName::Open, mutates: false, ..operation.clone() };
         let update = update.map(|(volume, path)| self.read_file(read, volume, path)).transpose()?;
         self.door.call(operation, |machine, _| {
             let micro = machine.storage.firmware.microcontroller.as_mut();
@@ -200,7 +201,7 @@ impl SimFirmware {
 
 impl Firmware for SimFirmware {
     fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>> {
-        let op = Op { name: "area-list", on: "firmware".into(), ..Op::default() };
+        let op = Op::new(OpName::AreaList, "firmware");
         self.door.call(op, |machine, _| {
             let areas = machine.storage.disks.values().filter(|disk| disk.present).filter_map(|disk| {
                 let area = disk.area.as_ref()?;
@@ -225,7 +226,7 @@ impl Firmware for SimFirmware {
 
     fn register(&self, address: u64) -> Result<u32> {
         let object = format!("register {address:#x}");
-        let op = Op { name: "register", on: "firmware".into(), object: object.clone(), ..Op::default() };
+        let op = Op { object: object.clone(), ..Op::new(OpName::Register, "firmware") };
         self.door.call(op, |machine, _| {
             let error = |kind, detail| Error::new(kind, "reading", object, detail);
             if address % 4 != 0 {
@@ -238,17 +239,11 @@ impl Firmware for SimFirmware {
 
     fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
         let command = updater.to_string();
-        let op = Op {
-            name: "updater",
-            on: "firmware".into(),
-            object: command.clone(),
-            mutates: true,
-            ..Op::default()
-        };
+        let op = Op { object: command.clone(), mutates: true, ..Op::new(OpName::Updater, "firmware") };
         let outcome = match &updater.program {
             UpdaterProgram::System(name) => self.supervisor(updater, op, name)?,
             UpdaterProgram::File { volume, path } => {
-                let read = Op { name: "open", mutates: false, ..op.clone() };
+                let read = Op { name: OpName::Open, mutates: false, ..op.clone() };
                 let bytes = self.read_file(read, *volume, path)?;
                 self.door.call(op, |machine, _| {
                     let text = std::str::from_utf8(&bytes).ok();

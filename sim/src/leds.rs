@@ -4,6 +4,7 @@
 
 use crate::machine::Machine;
 use crate::op::Op;
+use crate::op_name::OpName;
 use crate::turnstile::Turnstile;
 use replicator_hal::{Led, LedState, Leds, Status, level};
 use std::ops::Range;
@@ -112,7 +113,7 @@ pub(crate) struct SimLeds {
 
 impl Leds for SimLeds {
     fn show(&self, status: Status) {
-        let op = Op { name: "led-show", on: "leds".into(), object: status.to_string(), ..Op::default() };
+        let op = Op { object: status.to_string(), ..Op::new(OpName::LedShow, "leds") };
         let result = self.turnstile.call(op, |machine, moment| {
             machine.leds.show(moment.now, status);
             Ok(())

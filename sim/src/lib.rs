@@ -45,6 +45,7 @@ pub mod judge;
 mod leds;
 mod machine;
 pub mod op;
+pub mod op_name;
 pub mod pages;
 pub mod partitions;
 pub mod random;

@@ -5,6 +5,7 @@ use crate::disk::Disk;
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::leds::LedLog;
 use crate::op::{Due, Flip, Model, Moment, Op};
+use crate::op_name::{Cost, OpName};
 use crate::random::Random;
 use crate::records::RecordLog;
 use crate::simfs::{Kind, Survival};
@@ -160,12 +161,12 @@ impl Model for Machine {
             let nanos = u128::from(op.len_bytes) * NANOS / u128::from(rate.max(1));
             Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         };
-        match op.name {
-            "read" => speed.call_latency + transfer(speed.read_bytes_per_second),
-            "write" | "zero" => speed.call_latency + transfer(speed.write_bytes_per_second),
-            "sync" | "sync-dir" | "sync-volume" | "begin-verify" | "drop-cache" => speed.sync_latency,
-            "mount" | "unmount" | "remount" | "fsck" | "format" | "grow" => speed.sync_latency * 4,
-            _ => speed.call_latency / 4,
+        match op.name.cost() {
+            Cost::Call => speed.call_latency / 4,
+            Cost::Read => speed.call_latency + transfer(speed.read_bytes_per_second),
+            Cost::Write => speed.call_latency + transfer(speed.write_bytes_per_second),
+            Cost::Flush => speed.sync_latency,
+            Cost::FileSystem => speed.sync_latency * 4,
         }
     }
 
@@ -194,13 +195,14 @@ impl Model for Machine {
                             .range
                             .as_ref()
                             .map_or(0, |range| range.start.saturating_sub(op.offset_bytes));
-                        if before > 0 && op.name == "read" {
+                        if before > 0 && op.name == OpName::Read {
                             // The bytes before the bad ones can be had.
                             due.limit_bytes = Some(before);
                         } else {
                             let detail = format!("injected fault {}", id.0);
                             due.error = Some(
-                                Error::new(error_kind, op.name, op.object.clone(), detail).injected_by(id),
+                                Error::new(error_kind, op.name.word(), op.object.clone(), detail)
+                                    .injected_by(id),
                             );
                         }
                     }

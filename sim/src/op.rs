@@ -1,15 +1,16 @@
 //! A HAL call as the turnstile, traces and faults see it, and what may happen to it.
 
+use crate::op_name::OpName;
 use replicator_hal::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A HAL call: what, on what, where.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Op {
-    /// Name of the operation, such as `write` or `sync-dir`. Faults and traces go by it.
-    pub name: &'static str,
+    /// The operation.
+    pub name: OpName,
     /// The medium, `drive`, `image` or part of the board that it goes to.
     pub on: Arc<str>,
     /// The file or device.
@@ -22,6 +23,21 @@ pub struct Op {
     pub mutates: bool,
     /// The block device whose speed counts.
     pub device: Option<Arc<str>>,
+}
+
+impl Op {
+    /// A call that only looks, on no object and no device.
+    pub fn new(name: OpName, on: impl Into<Arc<str>>) -> Self {
+        Self {
+            name,
+            on: on.into(),
+            object: String::new(),
+            offset_bytes: 0,
+            len_bytes: 0,
+            mutates: false,
+            device: None,
+        }
+    }
 }
 
 impl fmt::Display for Op {

@@ -6,6 +6,7 @@
 use crate::devices::Door;
 use crate::faults::FaultKind;
 use crate::op::Op;
+use crate::op_name::OpName;
 use crate::simfs::{Backing, Outcome, SimFs, refuse};
 use replicator_hal::{Error, ErrorKind, FileKind, Hook, HookEnd, RelativePath, Result, System, Timestamp};
 
@@ -87,19 +88,18 @@ fn execute(
 
 impl System for SimSystem {
     fn compatible(&self) -> Result<Vec<String>> {
-        let op = Op { name: "compatible", on: "system".into(), ..Op::default() };
+        let op = Op::new(OpName::Compatible, "system");
         self.door.call(op, |machine, _| Ok(machine.system.compatible.clone()))
     }
 
     fn kernel_command_line(&self) -> Result<String> {
-        let op = Op { name: "command-line", on: "system".into(), ..Op::default() };
+        let op = Op::new(OpName::CommandLine, "system");
         self.door.call(op, |machine, _| Ok(machine.system.kernel_command_line.clone()))
     }
 
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd> {
         let program = hook.program.to_string();
-        let op =
-            Op { name: "hook", on: "system".into(), object: program.clone(), mutates: true, ..Op::default() };
+        let op = Op { object: program.clone(), mutates: true, ..Op::new(OpName::Hook, "system") };
         let end = self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             let read = |mounted: &mut crate::storage::Mounted, layer: &mut crate::storage::Layer<'_>| {

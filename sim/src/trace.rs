@@ -56,7 +56,7 @@ impl Trace {
 
     pub(crate) fn add(&mut self, event: Event) {
         let mut hash = fold(self.hash, event.task.as_bytes());
-        hash = fold(hash, event.op.name.as_bytes());
+        hash = fold(hash, event.op.name.word().as_bytes());
         hash = fold(hash, event.op.object.as_bytes());
         hash = fold(hash, &event.op.offset_bytes.to_le_bytes());
         hash = fold(hash, &event.time.as_nanos().to_le_bytes());

@@ -9,6 +9,7 @@
 //! Not here: what a call costs and does, and which faults are due. That is the [`Model`]'s.
 
 use crate::op::{Model, Moment, Op, Timing};
+use crate::op_name::OpName;
 use crate::random::Random;
 use crate::trace::{Event, Trace};
 use replicator_hal::{Error, ErrorKind, Result};
@@ -205,7 +206,7 @@ impl<M: Model> Turnstile<M> {
 
     /// Waits in virtual time. After the end it returns at once, and what waits for a deadline still gets there.
     pub fn sleep(&self, duration: Duration) {
-        let op = Op { name: "sleep", on: "clock".into(), ..Op::default() };
+        let op = Op::new(OpName::Sleep, "clock");
         if self.call_for(op, Some(duration), |_, _| Ok(())).is_err() {
             self.peek(|_, schedule| schedule.now = schedule.now.saturating_add(duration));
         }
@@ -398,7 +399,7 @@ impl Schedule {
             Some(_) => (ErrorKind::TimedOut, "the run was stopped"),
         };
         self.count_call_after_end();
-        Err(Error::new(kind, op.name, op.object.clone(), detail))
+        Err(Error::new(kind, op.name.word(), op.object.clone(), detail))
     }
 
     /// After the end: counts a call, so that an engine that never gives up is found.
@@ -415,7 +416,7 @@ impl Schedule {
     }
 
     fn cut(&mut self, task: usize, number: u64, op: Op) -> Error {
-        let error = Error::new(ErrorKind::PowerLost, op.name, op.object.clone(), "the power failed");
+        let error = Error::new(ErrorKind::PowerLost, op.name.word(), op.object.clone(), "the power failed");
         self.note(task, number, op, Some(ErrorKind::PowerLost));
         self.end = Some(End::PowerCut { at_op: number });
         error

@@ -3,6 +3,7 @@
 use crate::devices::Door;
 use crate::file::SimFile;
 use crate::op::Op;
+use crate::op_name::OpName;
 use crate::simfs::{Kind, Outcome, Refusal};
 use crate::storage::{Layer, Mounted, OpenFile};
 use replicator_hal::{
@@ -39,9 +40,9 @@ impl SimVolume {
         Self { door, id, kind, on, device, has_mount_point, file_len_max_bytes }
     }
 
-    fn op(&self, name: &'static str, object: String, mutates: bool) -> Op {
+    fn op(&self, name: OpName, object: String, mutates: bool) -> Op {
         let (on, device) = (Arc::clone(&self.on), Some(Arc::clone(&self.device)));
-        Op { name, on, object, mutates, device, ..Op::default() }
+        Op { object, mutates, device, ..Op::new(name, on) }
     }
 
     /// A call that works on the volume.
@@ -53,13 +54,15 @@ impl SimVolume {
         let (id, name, object) = (self.id.0, op.name, op.object.clone());
         self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
-            machine.storage.with_volume(id, now, name, &object, |mounted, layer| work(mounted, layer, now))
+            machine
+                .storage
+                .with_volume(id, now, name.word(), &object, |mounted, layer| work(mounted, layer, now))
         })
     }
 
     fn look<R>(
         &self,
-        name: &'static str,
+        name: OpName,
         path: &RelativePath,
         work: impl FnOnce(&mut Mounted) -> Outcome<R>,
     ) -> Result<R> {
@@ -68,7 +71,7 @@ impl SimVolume {
 
     fn change<R>(
         &self,
-        name: &'static str,
+        name: OpName,
         path: &RelativePath,
         work: impl FnOnce(&mut Mounted, Timestamp) -> Outcome<R>,
     ) -> Result<R> {
@@ -80,21 +83,21 @@ impl SimVolume {
 
     fn open_as(
         &self,
-        name: &'static str,
+        name: OpName,
         path: &RelativePath,
         writable: bool,
         find: impl FnOnce(&mut Mounted, Timestamp) -> Outcome<u64>,
     ) -> Result<Box<dyn VolumeFile>> {
-        let op = self.op(name, path.to_string(), name == "create");
+        let op = self.op(name, path.to_string(), name == OpName::Create);
         let (id, object) = (self.id.0, op.object.clone());
         let (inode, handle) = self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
-            let inode = machine.storage.with_volume(id, now, name, &object, |mounted, _| {
+            let inode = machine.storage.with_volume(id, now, name.word(), &object, |mounted, _| {
                 if writable {
                     mounted.require_writable()?;
                 }
                 let inode = find(mounted, now)?;
-                if name == "open-write" {
+                if name == OpName::OpenWrite {
                     mounted.fs.refuse_locked(inode)?;
                 }
                 match mounted.fs.inode(inode).map(|node| node.kind) {
@@ -151,14 +154,14 @@ impl Volume for SimVolume {
     }
 
     fn space(&self) -> Result<Space> {
-        self.look("space", &RelativePath::root(), |mounted| {
+        self.look(OpName::Space, &RelativePath::root(), |mounted| {
             let (free_bytes, total_bytes) = mounted.fs.space_bytes();
             Ok(Space { free_bytes: mounted.told_free_bytes.unwrap_or(free_bytes), total_bytes })
         })
     }
 
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
-        let op = self.op("list", directory.to_string(), false);
+        let op = self.op(OpName::List, directory.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
         self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
@@ -171,11 +174,11 @@ impl Volume for SimVolume {
     }
 
     fn metadata(&self, path: &RelativePath) -> Result<Metadata> {
-        self.look("metadata", path, |mounted| metadata(mounted, mounted.fs.lookup(path)?))
+        self.look(OpName::Metadata, path, |mounted| metadata(mounted, mounted.fs.lookup(path)?))
     }
 
     fn resolve(&self, path: &RelativePath) -> Result<RelativePath> {
-        let op = self.op("resolve", path.to_string(), false);
+        let op = self.op(OpName::Resolve, path.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
         self.door.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
@@ -187,7 +190,7 @@ impl Volume for SimVolume {
     }
 
     fn read_link(&self, path: &RelativePath) -> Result<Vec<u8>> {
-        self.look("read-link", path, |mounted| {
+        self.look(OpName::ReadLink, path, |mounted| {
             let inode = mounted.fs.lookup(path)?;
             match mounted.fs.inode(inode) {
                 Some(node) if node.kind == FileKind::Symlink => Ok(node.text.clone()),
@@ -197,7 +200,7 @@ impl Volume for SimVolume {
     }
 
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
-        self.open_as("open", path, false, |mounted, _| {
+        self.open_as(OpName::Open, path, false, |mounted, _| {
             let inode = mounted.fs.lookup(path)?;
             if mounted.fs.xattrs(path)?.iter().any(|xattr| xattr.name == ENCRYPTED) {
                 return Err(Refusal::Kind(ErrorKind::Unsupported, "its key is not here"));
@@ -207,25 +210,27 @@ impl Volume for SimVolume {
     }
 
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
-        self.open_as("open-write", path, true, |mounted, _| mounted.fs.lookup(path))
+        self.open_as(OpName::OpenWrite, path, true, |mounted, _| mounted.fs.lookup(path))
     }
 
     fn create_new(&self, path: &RelativePath, mode: u32) -> Result<Box<dyn VolumeFile>> {
-        self.open_as("create", path, true, |mounted, now| mounted.fs.create(path, FileKind::File, mode, now))
+        self.open_as(OpName::Create, path, true, |mounted, now| {
+            mounted.fs.create(path, FileKind::File, mode, now)
+        })
     }
 
     fn create_dir(&self, path: &RelativePath, mode: u32) -> Result<()> {
-        self.change("create-dir", path, |mounted, now| {
+        self.change(OpName::CreateDir, path, |mounted, now| {
             mounted.fs.create(path, FileKind::Directory, mode, now).map(drop)
         })
     }
 
     fn symlink(&self, path: &RelativePath, text: &[u8]) -> Result<()> {
-        self.change("symlink", path, |mounted, now| mounted.fs.symlink(path, text, now).map(drop))
+        self.change(OpName::Symlink, path, |mounted, now| mounted.fs.symlink(path, text, now).map(drop))
     }
 
     fn hard_link(&self, existing: &RelativePath, path: &RelativePath) -> Result<()> {
-        self.change("hard-link", path, |mounted, now| mounted.fs.hard_link(existing, path, now))
+        self.change(OpName::HardLink, path, |mounted, now| mounted.fs.hard_link(existing, path, now))
     }
 
     fn make_node(&self, path: &RelativePath, kind: NodeKind, mode: u32) -> Result<()> {
@@ -234,25 +239,25 @@ impl Volume for SimVolume {
             NodeKind::BlockDevice { major, minor } => (FileKind::BlockDevice, (major, minor)),
             NodeKind::Fifo => (FileKind::Fifo, (0, 0)),
         };
-        self.change("make-node", path, |mounted, now| {
+        self.change(OpName::MakeNode, path, |mounted, now| {
             mounted.fs.make_node(path, kind, device, mode, now).map(drop)
         })
     }
 
     fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
-        self.change("set-owner", path, |mounted, _| mounted.fs.set_owner(path, owner))
+        self.change(OpName::SetOwner, path, |mounted, _| mounted.fs.set_owner(path, owner))
     }
 
     fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
-        self.change("set-mode", path, |mounted, _| mounted.fs.set_mode(path, mode))
+        self.change(OpName::SetMode, path, |mounted, _| mounted.fs.set_mode(path, mode))
     }
 
     fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
-        self.change("set-modified", path, |mounted, _| mounted.fs.set_modified(path, modified))
+        self.change(OpName::SetModified, path, |mounted, _| mounted.fs.set_modified(path, modified))
     }
 
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
-        self.look("xattrs", path, |mounted| mounted.fs.xattrs(path))
+        self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(path))
     }
 
     fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
@@ -266,32 +271,32 @@ impl Volume for SimVolume {
     }
 
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
-        self.change("set-xattr", path, |mounted, _| mounted.fs.set_xattr(path, xattr))
+        self.change(OpName::SetXattr, path, |mounted, _| mounted.fs.set_xattr(path, xattr))
     }
 
     fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
-        self.look("flags", path, |mounted| mounted.fs.flags(path))
+        self.look(OpName::Flags, path, |mounted| mounted.fs.flags(path))
     }
 
     fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
-        self.change("set-flags", path, |mounted, _| mounted.fs.set_flags(path, flags))
+        self.change(OpName::SetFlags, path, |mounted, _| mounted.fs.set_flags(path, flags))
     }
 
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {
         // Faults go by the new name: it is the one that becomes valid.
-        self.change("rename", to, |mounted, now| mounted.fs.rename(from, to, now))
+        self.change(OpName::Rename, to, |mounted, now| mounted.fs.rename(from, to, now))
     }
 
     fn remove_file(&self, path: &RelativePath) -> Result<()> {
-        self.change("remove-file", path, |mounted, now| mounted.fs.remove(path, false, now))
+        self.change(OpName::RemoveFile, path, |mounted, now| mounted.fs.remove(path, false, now))
     }
 
     fn remove_dir(&self, path: &RelativePath) -> Result<()> {
-        self.change("remove-dir", path, |mounted, now| mounted.fs.remove(path, true, now))
+        self.change(OpName::RemoveDir, path, |mounted, now| mounted.fs.remove(path, true, now))
     }
 
     fn sync_dir(&self, directory: &RelativePath) -> Result<()> {
-        self.call(self.op("sync-dir", directory.to_string(), true), |mounted, layer, _| {
+        self.call(self.op(OpName::SyncDir, directory.to_string(), true), |mounted, layer, _| {
             let inode = mounted.fs.lookup(directory)?;
             mounted.fs.list(directory)?;
             match mounted.access {
@@ -305,18 +310,20 @@ impl Volume for SimVolume {
     }
 
     fn sync(&self) -> Result<()> {
-        self.call(self.op("sync-volume", String::new(), true), |mounted, layer, _| match mounted.access {
-            Access::ReadOnly => Ok(()),
-            Access::ReadWrite => {
-                mounted.require_writable()?;
-                mounted.fs.sync(layer)
+        self.call(self.op(OpName::SyncVolume, String::new(), true), |mounted, layer, _| {
+            match mounted.access {
+                Access::ReadOnly => Ok(()),
+                Access::ReadWrite => {
+                    mounted.require_writable()?;
+                    mounted.fs.sync(layer)
+                }
             }
         })
     }
 
     fn remount(&self, access: Access) -> Result<()> {
         let (id, on) = (self.id.0, Arc::clone(&self.device));
-        self.door.call(self.op("remount", String::new(), true), |machine, moment| {
+        self.door.call(self.op(OpName::Remount, String::new(), true), |machine, moment| {
             let now = machine.wall(moment.now);
             let refuses =
                 machine.storage.disks.get(&on).is_some_and(|disk| disk.read_only || disk.sources > 0);
@@ -346,7 +353,7 @@ impl Volume for SimVolume {
 
     fn unmount(&self) -> Result<()> {
         let id = self.id.0;
-        self.door.call(self.op("unmount", String::new(), true), |machine, moment| {
+        self.door.call(self.op(OpName::Unmount, String::new(), true), |machine, moment| {
             let now = machine.wall(moment.now);
             machine.storage.with_volume(id, now, "unmount", "volume", |mounted, layer| {
                 if mounted.fs.open_count() > 0 {

@@ -8,6 +8,7 @@ use crate::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::judge::checkers::drive_images::{Mode, files, images, mode};
 use crate::judge::{Complaint, checkers};
 use crate::op::Timing;
+use crate::op_name::OpName;
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::run::evidence::shown;
@@ -129,7 +130,9 @@ pub(super) fn probe(
     // Opening the drive itself, to let it grow, chooses nothing.
     let media = evidence.scenario.media.keys();
     let mut stops: Vec<Fault> = media
-        .flat_map(|medium| ["open-source", "open-target"].map(|op| cut(medium, Trigger::nth(op, 1))))
+        .flat_map(|medium| {
+            [OpName::OpenSource, OpName::OpenTarget].map(|op| cut(medium, Trigger::nth(op, 1)))
+        })
         .collect();
     stops.push(cut("*", Trigger::at_op(PROBE_OPS)));
     let asked = mode(evidence, &files(&Snapshot::of(&world)));
@@ -137,8 +140,10 @@ pub(super) fn probe(
     let end = world.run(|board| replicator_engine::boot::run(&change(board), request));
     let chose = end.value.as_ref().and_then(|report| report.mode);
     let is_of_a_medium = |on: &str| evidence.scenario.media.contains_key(on);
-    let opens_target =
-        world.trace().events().any(|event| event.op.name == "open-target" && is_of_a_medium(&event.op.on));
+    let opens_target = world
+        .trace()
+        .events()
+        .any(|event| event.op.name == OpName::OpenTarget && is_of_a_medium(&event.op.on));
     let complaint = match end.outcome {
         RunOutcome::Panicked(text) => Some(Complaint::new(PANIC, format!("the next boot: {text}"))),
         _ if asked == Mode::Capture && (opens_target || chose == Some("write")) => Some(Complaint::new(

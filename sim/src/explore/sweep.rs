@@ -6,6 +6,7 @@
 use super::finding::{self, Finding};
 use super::{Change, Explored, Options, judge, spread};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
+use crate::op_name::OpName;
 use crate::run::boots::{Observer, observe, run_boot};
 use crate::run::evidence::FaultEnd;
 use crate::run::{Boot, Evidence};
@@ -191,7 +192,10 @@ impl Failing {
         if failed.any(|event| &*event.op.on == "leds") {
             excuses.push(excuse(FaultKind::LedFails));
         }
-        if trace.events().any(|event| event.error.is_some() && matches!(event.op.name, "unmount" | "close")) {
+        if trace
+            .events()
+            .any(|event| event.error.is_some() && matches!(event.op.name, OpName::Unmount | OpName::Close))
+        {
             excuses.push(excuse(FaultKind::UnmountBusy));
         }
         excuses

@@ -3,9 +3,9 @@
 use crate::defects::FakeKind;
 use crate::faults::{Fault, FaultKind as Kind, FsckScript, Trigger};
 use crate::op::Timing;
+use crate::op_name::OpName;
 use crate::pages::Pages;
 use crate::scenario::check_faults::range;
-use crate::scenario::operations;
 use crate::scenario::schema::{CutSpec, FaultKind, FaultSpec, Size};
 use std::ops::Range;
 
@@ -31,7 +31,7 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
     let bad = |what: String| format!("fault {}: {what}", index + 1);
     let mut when = Trigger {
         by: spec.by.clone(),
-        op: spec.op.as_deref().map(operations::named).transpose().map_err(bad)?,
+        op: spec.op,
         file: spec.file.clone(),
         range: spec.range.as_deref().map(range).transpose().map_err(bad)?,
         occurrence: spec.nth,
@@ -107,14 +107,14 @@ pub(super) fn arm(index: usize, spec: &FaultSpec, drive_used_bytes: u64) -> Resu
         FaultKind::BitFlip => {
             let at = when.range.clone().ok_or_else(|| bad("a bit flips in a range".into()))?;
             // The bit is wrong on the medium from the first time on that it is read back.
-            when = Trigger { op: Some("read".into()), occurrence: Some(1), times: Some(1), ..when };
+            when = Trigger { op: Some(OpName::Read), occurrence: Some(1), times: Some(1), ..when };
             Kind::FlipBits { at_bytes: at.start + (at.end - at.start) / 2, mask: 0x08 }
         }
         FaultKind::Hang => Kind::Hang { millis: spec.duration_ms },
         FaultKind::Vanish => Kind::Vanishes,
         FaultKind::FsckFails => Kind::Fsck { outcome: FsckScript::Corrupt },
         FaultKind::UnmountBusy => {
-            when.op.get_or_insert_with(|| "unmount".into());
+            when.op.get_or_insert(OpName::Unmount);
             Kind::Busy
         }
         FaultKind::LedFails => Kind::Fails,
@@ -140,7 +140,7 @@ fn exit(status: i32) -> FsckScript {
 pub(super) fn cut(spec: &CutSpec) -> Result<Armed, String> {
     let when = Trigger {
         by: None,
-        op: spec.op.as_deref().map(operations::named).transpose()?,
+        op: spec.op,
         file: spec.file.clone(),
         range: None,
         occurrence: Some(spec.nth),

@@ -3,8 +3,8 @@
 //! a fault counts as reached when a call met what it does.
 
 use super::firmware;
-use super::operations::{self, Target};
 use super::schema::{CutSpec, FaultKind, FaultSpec, Scenario, Size};
+use crate::op_name::{OpName, Target};
 use std::ops::Range;
 
 /// Room before the drive's partition.
@@ -38,10 +38,9 @@ pub fn fault(scenario: &Scenario, spec: &FaultSpec) -> Checked {
         return Err("times and nth count from 1; 0 never comes".into());
     }
     kind_on_target(spec, target)?;
-    if let Some(op) = &spec.op {
-        let op = operations::named(op)?;
-        op_on_target(&op, by, spec.by.as_deref().unwrap_or(&spec.on))?;
-        kind_by_op(spec.kind, &op)?;
+    if let Some(op) = spec.op {
+        op_on_target(op, by, spec.by.as_deref().unwrap_or(&spec.on))?;
+        kind_by_op(spec.kind, op)?;
     }
     keys(spec)?;
     places(scenario, spec, target)
@@ -57,8 +56,8 @@ pub fn cut(scenario: &Scenario, spec: &CutSpec) -> Checked {
     if spec.nth == 0 || spec.at == Some(0) {
         return Err("nth and at count from 1; 0 never comes".into());
     }
-    match &spec.op {
-        Some(op) => op_on_target(&operations::named(op)?, target, on),
+    match spec.op {
+        Some(op) => op_on_target(op, target, on),
         None => Ok(()),
     }
 }
@@ -89,8 +88,8 @@ fn target(scenario: &Scenario, name: &str) -> Result<Target, String> {
     })
 }
 
-fn op_on_target(op: &str, target: Target, on: &str) -> Checked {
-    match operations::is_on(op, target) {
+fn op_on_target(op: OpName, target: Target, on: &str) -> Checked {
+    match op.is_on(target) {
         true => Ok(()),
         false => Err(format!("{op} is never called on {on}")),
     }
@@ -123,22 +122,29 @@ fn kind_on_target(spec: &FaultSpec, target: Target) -> Checked {
 }
 
 /// Which calls a kind of fault can wait for.
-fn kind_by_op(kind: FaultKind, op: &str) -> Checked {
+fn kind_by_op(kind: FaultKind, op: OpName) -> Checked {
     let right = match kind {
-        FaultKind::SpaceLies => op == "space",
-        FaultKind::FileTooLarge => op == "write",
-        FaultKind::FsckFails | FaultKind::FsckExit => op == "fsck",
-        FaultKind::TransientFlip => op == "read",
-        FaultKind::ShortIo => matches!(op, "read" | "write"),
+        FaultKind::SpaceLies => op == OpName::Space,
+        FaultKind::FileTooLarge => op == OpName::Write,
+        FaultKind::FsckFails | FaultKind::FsckExit => op == OpName::Fsck,
+        FaultKind::TransientFlip => op == OpName::Read,
+        FaultKind::ShortIo => matches!(op, OpName::Read | OpName::Write),
         FaultKind::UnmountBusy => {
-            matches!(op, "unmount" | "open-target" | "mount" | "reread-partitions" | "remount")
+            matches!(
+                op,
+                OpName::Unmount
+                    | OpName::OpenTarget
+                    | OpName::Mount
+                    | OpName::RereadPartitions
+                    | OpName::Remount
+            )
         }
-        FaultKind::LedFails => op == "led-show",
+        FaultKind::LedFails => op == OpName::LedShow,
         FaultKind::DropWrites
         | FaultKind::FakeLimbo
         | FaultKind::FakeWraparound
         | FaultKind::FakeChain
-        | FaultKind::MisdirectedWrite => operations::changes(op),
+        | FaultKind::MisdirectedWrite => op.changes(),
         // Met by the first call that reads the range.
         FaultKind::BitFlip => {
             return Err("BitFlip waits for the first read of its range; leave op out".into());

@@ -3,6 +3,7 @@
 //! Which numbers of the catalogue they stand for is in [`crate::catalogue`].
 
 use super::schema::Size;
+use crate::op_name::OpName;
 use serde::{Deserialize, Serialize};
 
 /// One fault: what the hardware does, to what, when.
@@ -18,7 +19,7 @@ pub struct FaultSpec {
     /// Whose operation triggers it, if not that of what it is on.
     pub by: Option<String>,
     /// Operation that triggers it, such as `write`, `read`, `sync`, `rename`, `create`; any if left out.
-    pub op: Option<String>,
+    pub op: Option<OpName>,
     /// Glob of the file that the operation is on (drive).
     pub file: Option<String>,
     /// Which occurrence of the operation, from 1; every one if left out.

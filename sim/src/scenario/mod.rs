@@ -19,7 +19,6 @@ pub mod firmware;
 mod firmware_spec;
 pub mod guid;
 pub mod image;
-pub mod operations;
 mod overlay;
 pub mod schema;
 mod size;

@@ -15,6 +15,7 @@ pub use super::overlay::OverlayEntry;
 pub use super::size::Size;
 pub use super::tarball_spec::TarballSpec;
 pub use crate::firmware::UpdaterBehaviour;
+use crate::op_name::OpName;
 use crate::simfs::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -377,7 +378,7 @@ pub struct CutSpec {
     /// Medium or `drive`.
     pub on: Option<String>,
     /// Operation.
-    pub op: Option<String>,
+    pub op: Option<OpName>,
     /// Glob of the file.
     pub file: Option<String>,
     /// Which occurrence, from 1.

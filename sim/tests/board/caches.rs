@@ -34,7 +34,7 @@ fn a_half_dead_card_passes_through_the_cache_and_fails_past_it() {
 
 #[test]
 fn a_failed_sync_is_final() {
-    let broken = fault("emmc", FaultKind::IoError, Trigger::nth("sync", 1));
+    let broken = fault("emmc", FaultKind::IoError, Trigger::nth(OpName::Sync, 1));
     let world = WorldBuilder::new().medium(emmc()).fault(broken).build().unwrap();
     let end = world.run(|board| {
         let mut target = board.devices.open_target(&device("mmcblk0")).unwrap();
@@ -137,7 +137,7 @@ fn recorded_states_boot_again() {
         volume.unmount().unwrap();
     });
     let recorded = world.take_recorded();
-    let names: Vec<&str> = recorded.iter().map(|state| state.op.name).collect();
+    let names: Vec<&str> = recorded.iter().map(|state| state.op.name.word()).collect();
     assert_eq!(names, ["mount", "create", "write", "sync", "sync-dir", "unmount"]);
     let counts: Vec<usize> = recorded
         .iter()

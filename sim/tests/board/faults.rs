@@ -66,26 +66,31 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
     let cases: Vec<(&str, FaultKind, Trigger, Vec<ErrorKind>)> = vec![
         ("emmc", FaultKind::Absent, Trigger::always(), vec![NotFound]),
         ("emmc", FaultKind::EmptySlot, Trigger::always(), vec![DeviceGone]),
-        ("emmc", FaultKind::Vanishes, Trigger::nth("read", 3), vec![DeviceGone]),
-        ("drive", FaultKind::Vanishes, Trigger::nth("sync", 1), vec![DeviceGone]),
+        ("emmc", FaultKind::Vanishes, Trigger::nth(OpName::Read, 3), vec![DeviceGone]),
+        ("drive", FaultKind::Vanishes, Trigger::nth(OpName::Sync, 1), vec![DeviceGone]),
         ("emmc", FaultKind::ReadOnly, Trigger::always(), vec![ReadOnly]),
-        ("drive", FaultKind::ReadOnly, Trigger::nth("write", 1), vec![ReadOnly]),
+        ("drive", FaultKind::ReadOnly, Trigger::nth(OpName::Write, 1), vec![ReadOnly]),
         ("drive", FaultKind::OutOfSpace { capacity_bytes: 4096 }, Trigger::always(), vec![NoSpace]),
         ("emmc", FaultKind::DropWrites { start_bytes: 0, end_bytes: Some(512) }, Trigger::always(), vec![]),
-        ("emmc", FaultKind::FlipBits { at_bytes: 9, mask: 1 }, once("close"), vec![]),
-        ("emmc", FaultKind::IoError, Trigger::range("read", 50_000..50_001), vec![Io]),
-        ("emmc", FaultKind::IoError, Trigger::nth("write", 5), vec![Io]),
-        ("drive", FaultKind::IoError, Trigger::nth("sync", 1).file("a"), vec![Io]),
+        ("emmc", FaultKind::FlipBits { at_bytes: 9, mask: 1 }, once(OpName::Close), vec![]),
+        ("emmc", FaultKind::IoError, Trigger::range(OpName::Read, 50_000..50_001), vec![Io]),
+        ("emmc", FaultKind::IoError, Trigger::nth(OpName::Write, 5), vec![Io]),
+        ("drive", FaultKind::IoError, Trigger::nth(OpName::Sync, 1).file("a"), vec![Io]),
         ("*", FaultKind::Interrupted, Trigger::default().times(3), vec![]),
         ("*", FaultKind::Short { len_max_bytes: 1000 }, Trigger::default(), vec![]),
-        ("emmc", FaultKind::Hang { millis: Some(5) }, once("read"), vec![]),
-        ("drive", FaultKind::Busy, once("unmount"), vec![Busy]),
+        ("emmc", FaultKind::Hang { millis: Some(5) }, once(OpName::Read), vec![]),
+        ("drive", FaultKind::Busy, once(OpName::Unmount), vec![Busy]),
         ("drive", FaultKind::Fsck { outcome: FsckScript::Corrupt }, Trigger::default(), vec![Corrupt]),
         ("drive", FaultKind::Fsck { outcome: FsckScript::ToolFailed }, Trigger::default(), vec![ToolFailed]),
         ("drive", FaultKind::Fsck { outcome: FsckScript::TimedOut }, Trigger::default(), vec![TimedOut]),
         ("drive", FaultKind::Fsck { outcome: FsckScript::Repaired }, Trigger::default(), vec![]),
         ("leds", FaultKind::Fails, Trigger::default(), vec![]),
-        ("emmc", FaultKind::PowerCut { timing: Timing::After }, once("sync"), vec![PowerLost, PowerLost]),
+        (
+            "emmc",
+            FaultKind::PowerCut { timing: Timing::After },
+            once(OpName::Sync),
+            vec![PowerLost, PowerLost],
+        ),
     ];
     for (on, kind, when, expected) in cases {
         let name = format!("{on} {kind:?} {when:?}");
@@ -103,7 +108,7 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
 
 #[test]
 fn a_fault_that_nothing_meets_is_not_reached() {
-    let unmet = fault("emmc", FaultKind::IoError, Trigger::nth("read", 1000));
+    let unmet = fault("emmc", FaultKind::IoError, Trigger::nth(OpName::Read, 1000));
     let world =
         WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(unmet).build().unwrap();
     assert_eq!(world.run(|board| exercise(&board)).value, Some(vec![]));
@@ -118,7 +123,7 @@ fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
         area
     };
     let areas_after = |kind: FaultKind| {
-        let fault = fault("emmc", kind, Trigger::nth("open-source", 1));
+        let fault = fault("emmc", kind, Trigger::nth(OpName::OpenSource, 1));
         let world = WorldBuilder::new().medium(emmc()).medium(boot_area()).fault(fault).build().unwrap();
         let end = world.run(|board| {
             assert!(board.devices.open_source(&device("mmcblk0")).is_err());

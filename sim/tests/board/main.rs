@@ -15,6 +15,7 @@ use replicator_hal::{
 use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent, stamped};
 use replicator_sim::faults::{Fault, FaultKind, FsckScript, Trigger};
 use replicator_sim::op::Timing;
+use replicator_sim::op_name::OpName;
 use replicator_sim::simfs::{Damage, Kind};
 use replicator_sim::{End, Limits, Medium, RunOutcome, Survival, World, WorldBuilder};
 use std::collections::BTreeSet;

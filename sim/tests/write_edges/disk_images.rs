@@ -86,11 +86,11 @@ fn a_write_that_is_lost_anywhere_is_found_out() {
 }
 
 /// A single failure of each call on the medium: success, or a medium that does not look bootable, or was not touched.
-fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[&str]) {
+fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[OpName]) {
     let mut reached = 0;
     for op in ops {
         for occurrence in 1..40 {
-            let once = fault("sd", FaultKind::Fails, Trigger::nth(op, occurrence));
+            let once = fault("sd", FaultKind::Fails, Trigger::nth(*op, occurrence));
             let builder = WorldBuilder::new()
                 .medium(drive_of_anything(file, content.to_vec()))
                 .medium(small_medium(medium_len_bytes))
@@ -102,7 +102,7 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[&st
             reached += 1;
             let is_untouched = world.medium_bytes("sd").unwrap().bytes(0, 1) == b"[";
             // What fails after the last comparison is a failure of a medium that is written and verified.
-            let is_over = matches!(*op, "close" | "unmount");
+            let is_over = matches!(op, OpName::Close | OpName::Unmount);
             assert!(
                 report.status == Status::Success || is_untouched || is_over || !looks_bootable(&world, "sd"),
                 "{op} {occurrence}: {:?}",
@@ -118,13 +118,31 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[&st
 
 #[test]
 fn no_single_failure_leaves_a_disk_image_half_blessed() {
-    let ops = ["open-target", "zero", "sync", "write", "begin-verify", "read", "close"];
+    let ops = [
+        OpName::OpenTarget,
+        OpName::Zero,
+        OpName::Sync,
+        OpName::Write,
+        OpName::BeginVerify,
+        OpName::Read,
+        OpName::Close,
+    ];
     fail_every_call("sdimage.dd", &image(150_000), 512 * KIB, &ops);
 }
 
 #[test]
 fn no_single_failure_leaves_a_tarball_half_blessed() {
-    let ops = ["open-target", "zero", "sync", "write", "begin-verify", "read", "format", "mount", "create"];
+    let ops = [
+        OpName::OpenTarget,
+        OpName::Zero,
+        OpName::Sync,
+        OpName::Write,
+        OpName::BeginVerify,
+        OpName::Read,
+        OpName::Format,
+        OpName::Mount,
+        OpName::Create,
+    ];
     let content = super::archives::small_archive();
     fail_every_call("sdimage.tar", &content, MEDIUM_LEN_BYTES, &ops);
 }

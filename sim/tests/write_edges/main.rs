@@ -18,6 +18,7 @@ use replicator_hal::{DeviceKind, FileKind, Owner, RelativePath, Status, Timestam
 use replicator_sim::content::{Content, Entry, FileSystemContent};
 use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;
+use replicator_sim::op_name::OpName;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, World, WorldBuilder};
 

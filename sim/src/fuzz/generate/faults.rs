@@ -3,42 +3,51 @@
 use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
 use crate::judge::checkers::firmware::AREAS;
+use crate::op_name::OpName;
 use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, MediumSpec, Size};
 use std::collections::BTreeMap;
 
 /// Operations that a fault or a cut may wait for; not all are called in every story.
-pub(super) const OPS: [&str; 26] = [
-    "read",
-    "write",
-    "sync",
-    "sync-dir",
-    "rename",
-    "create",
-    "open",
-    "mount",
-    "begin-verify",
-    "remove-file",
-    "read",
-    "write",
-    "close",
-    "unmount",
-    "list",
-    "metadata",
-    "drop-cache",
-    "set-len",
-    "space",
-    "identify",
-    "fsck",
-    "format",
-    "zero",
-    "open-source",
-    "open-target",
-    "create-dir",
+pub(super) const OPS: [OpName; 26] = [
+    OpName::Read,
+    OpName::Write,
+    OpName::Sync,
+    OpName::SyncDir,
+    OpName::Rename,
+    OpName::Create,
+    OpName::Open,
+    OpName::Mount,
+    OpName::BeginVerify,
+    OpName::RemoveFile,
+    OpName::Read,
+    OpName::Write,
+    OpName::Close,
+    OpName::Unmount,
+    OpName::List,
+    OpName::Metadata,
+    OpName::DropCache,
+    OpName::SetLen,
+    OpName::Space,
+    OpName::Identify,
+    OpName::Fsck,
+    OpName::Format,
+    OpName::Zero,
+    OpName::OpenSource,
+    OpName::OpenTarget,
+    OpName::CreateDir,
 ];
 /// Operations on bootloader areas and updaters.
-const FIRMWARE_OPS: [&str; 8] =
-    ["look-at-area", "open-area", "begin-verify", "read", "write", "sync", "close", "area-list"];
-const UPDATER_OPS: [&str; 4] = ["updater", "register", "area-list", "open"];
+const FIRMWARE_OPS: [OpName; 8] = [
+    OpName::LookAtArea,
+    OpName::OpenArea,
+    OpName::BeginVerify,
+    OpName::Read,
+    OpName::Write,
+    OpName::Sync,
+    OpName::Close,
+    OpName::AreaList,
+];
+const UPDATER_OPS: [OpName; 4] = [OpName::Updater, OpName::Register, OpName::AreaList, OpName::Open];
 const FIRMWARE: &str = "firmware";
 /// Exit statuses of fsck: bits, and what tools end with that were killed.
 const EXITS: [i32; 9] = [0, 1, 2, 3, 4, 8, 16, 32, 128];
@@ -132,7 +141,7 @@ impl Swarm {
                 fault.to = Some(Size(self.random.below(len_bytes) & !511));
             }
             FaultKind::TransientFlip => {
-                fault.op = Some("read".into());
+                fault.op = Some(OpName::Read);
                 fault.range = Some(self.range(len_bytes));
                 fault.nth = Some(self.magnitude(3));
                 fault.times = self.one_in(2).then_some(1);
@@ -173,12 +182,12 @@ impl Swarm {
     }
 
     fn when(&mut self, fault: &mut FaultSpec) {
-        let ops: &[&str] = match fault.on.as_str() {
+        let ops: &[OpName] = match fault.on.as_str() {
             FIRMWARE => &UPDATER_OPS,
             on if AREAS.contains(&on) => &FIRMWARE_OPS,
             _ => &OPS,
         };
-        fault.op = self.one_in(2).then(|| self.pick(ops).to_owned());
+        fault.op = self.one_in(2).then(|| self.pick(ops));
         fault.nth = Some(self.magnitude(if fault.op.is_some() { 5 } else { 8 }));
     }
 

@@ -215,7 +215,7 @@ impl Swarm {
     fn cut(&mut self) -> BootSpec {
         let survivals = self.survivals.clone();
         let survive = self.pick(&survivals);
-        let op = self.one_in(3).then(|| self.pick(&faults::OPS).to_owned());
+        let op = self.one_in(3).then(|| self.pick(&faults::OPS));
         let cut = CutSpec {
             on: None,
             file: None,

@@ -4,6 +4,7 @@
 //! when a terminal status is shown, no call to a device follows. Not verified: failures that neither story nor LEDs know of.
 
 use crate::judge::expectations::MediumWord;
+use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
@@ -37,6 +38,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 fn call_after_end(boot: &Boot) -> Option<String> {
     let trace = boot.world.trace();
     let mut events = trace.events();
-    events.find(|event| event.op.name == "led-show" && event.op.object != Status::Running.to_string())?;
+    events
+        .find(|event| event.op.name == OpName::LedShow && event.op.object != Status::Running.to_string())?;
     events.find(|event| event.op.device.is_some()).map(ToString::to_string)
 }

@@ -13,6 +13,7 @@
 
 use super::drive_images::{files, firmware_files, has_session};
 use crate::inspect::FoundFiles;
+use crate::op_name::OpName;
 use crate::pages::Pages;
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::schema::{Bytes, FaultKind, FirmwareSpec, UpdaterBehaviour};
@@ -139,9 +140,9 @@ impl Case<'_> {
     /// Whether the boot wrote to an area at all.
     fn wrote(&self) -> bool {
         let trace = self.boot.world.trace();
-        trace
-            .events()
-            .any(|event| matches!(event.op.name, "write" | "zero") && AREAS.contains(&&*event.op.on))
+        trace.events().any(|event| {
+            matches!(event.op.name, OpName::Write | OpName::Zero) && AREAS.contains(&&*event.op.on)
+        })
     }
 
     fn shows(&self, status: Status) -> bool {
@@ -208,7 +209,7 @@ impl Case<'_> {
         }
         let breaks =
             spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks);
-        let updated = |event: &Event| event.op.name == "updater" && event.op.object.contains(UPDATE);
+        let updated = |event: &Event| event.op.name == OpName::Updater && event.op.object.contains(UPDATE);
         if silent && breaks && boot.world.trace().events().any(updated) && self.denies_critical() {
             complain("the microcontroller is silent, and the LEDs do not show critical");
         }

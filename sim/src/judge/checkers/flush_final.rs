@@ -4,11 +4,13 @@
 //! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
 //! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
 
+use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::trace::Event;
 use replicator_hal::{ErrorKind, Status};
 
-const SYNCS: [&str; 5] = ["sync", "sync-dir", "sync-volume", "begin-verify", "drop-cache"];
+const SYNCS: [OpName; 5] =
+    [OpName::Sync, OpName::SyncDir, OpName::SyncVolume, OpName::BeginVerify, OpName::DropCache];
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
@@ -26,7 +28,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 failed.object
             ));
         }
-        let is_device = matches!(failed.name, "begin-verify")
+        let is_device = failed.name == OpName::BeginVerify
             || evidence.scenario.media.contains_key(&*failed.on)
             || matches!(&*failed.on, "flash" | "emmc-boot0");
         let again = syncs[first + 1..].iter().find(|event| {
@@ -34,8 +36,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         });
         // What is left of a failed capture is removed from the session, and that made durable; before, it is overwritten.
         let cleans_up = again.is_some_and(|event| match failed.name {
-            "sync-dir" => removed_between(boot, event.number),
-            "sync" => is_removed_next(boot, event),
+            OpName::SyncDir => removed_between(boot, event.number),
+            OpName::Sync => is_removed_next(boot, event),
             _ => false,
         });
         if let Some(event) = again.filter(|_| !is_device && !cleans_up) {
@@ -55,7 +57,7 @@ fn is_removed_next(boot: &Boot, sync: &Event) -> bool {
     let trace = boot.world.trace();
     let next = trace.events().find(|event| event.number > sync.number && event.op.mutates);
     next.is_some_and(|event| {
-        event.op.name == "remove-file" && event.op.on == sync.op.on && event.op.object == sync.op.object
+        event.op.name == OpName::RemoveFile && event.op.on == sync.op.on && event.op.object == sync.op.object
     })
 }
 
@@ -63,5 +65,5 @@ fn is_removed_next(boot: &Boot, sync: &Event) -> bool {
 fn removed_between(boot: &Boot, number: u64) -> bool {
     let trace = boot.world.trace();
     let before: Vec<_> = trace.events().filter(|event| event.number < number && event.op.mutates).collect();
-    before.last().is_some_and(|event| matches!(event.op.name, "remove-file" | "remove-dir"))
+    before.last().is_some_and(|event| matches!(event.op.name, OpName::RemoveFile | OpName::RemoveDir))
 }

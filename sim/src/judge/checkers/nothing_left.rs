@@ -5,6 +5,7 @@
 //! not be unmounted.
 
 use super::drive_images::{files, has_session};
+use crate::op_name::OpName;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
@@ -28,7 +29,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let (handles, dropped) = (boot.world.handles_left(), boot.world.volumes_dropped());
         let trace = boot.world.trace();
         let refused =
-            trace.events().filter(|event| event.op.name == "unmount" && event.error.is_some()).count();
+            trace.events().filter(|event| event.op.name == OpName::Unmount && event.error.is_some()).count();
         if handles > 0 || dropped > refused as u64 {
             wrong.push(format!(
                 "boot {} left {handles} open, and dropped {dropped} instead of closing it",

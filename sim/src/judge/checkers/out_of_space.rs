@@ -7,6 +7,7 @@
 //! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
+use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::FaultKind;
 use replicator_hal::{ErrorKind, FileKind, Status};
@@ -54,7 +55,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 fn could_not_tidy_up(boot: &Boot) -> bool {
     let trace = boot.world.trace();
     let removals = trace.events().filter(|event| {
-        matches!(event.op.name, "list" | "remove-file" | "remove-dir")
+        matches!(event.op.name, OpName::List | OpName::RemoveFile | OpName::RemoveDir)
             && &*event.op.on == "drive"
             && event.op.object.starts_with(".capture")
     });

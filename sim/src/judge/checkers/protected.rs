@@ -6,6 +6,7 @@
 
 use super::drive_images::files;
 use super::firmware;
+use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::Bytes;
 
@@ -23,9 +24,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 
 fn lifted_needlessly(evidence: &Evidence, boot: &Boot) -> Option<String> {
     let trace = boot.world.trace();
-    let lifted = trace.events().find(|event| event.op.name == "open-area" && event.error.is_none())?;
+    let lifted = trace.events().find(|event| event.op.name == OpName::OpenArea && event.error.is_none())?;
     let area = &lifted.op.object;
-    if !trace.events().any(|event| event.op.name == "write" && event.op.object == *area) {
+    if !trace.events().any(|event| event.op.name == OpName::Write && event.op.object == *area) {
         return Some(format!("lifted the write protection of {area}, and wrote nothing"));
     }
     let on_area = |on: &str| firmware::AREAS.contains(&on);

@@ -3,13 +3,14 @@
 //! Verified: no call fails more often in a row than the budget allows, on the same object at the same place. Not verified
 //! here: that transient faults within the budget are absorbed, which is the oracle's matter.
 
+use crate::op_name::OpName;
 use crate::run::Evidence;
 use replicator_hal::ErrorKind;
 
 /// Looked at again and again while the drive is waited for: what bounds that is time, and a checker of its own.
-const POLLED: [&str; 2] = ["sleep", "device-list"];
+const POLLED: [OpName; 2] = [OpName::Sleep, OpName::DeviceList];
 /// Tried each time that the list of devices is polled, until the drive is found and mounted.
-const POLLED_BEFORE_MOUNT: [&str; 2] = ["identify", "mount"];
+const POLLED_BEFORE_MOUNT: [OpName; 2] = [OpName::Identify, OpName::Mount];
 /// More than any budget, so that two steps that each try may follow one another.
 const IN_A_ROW_MAX: usize = 10;
 
@@ -18,11 +19,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         let trace = boot.world.trace();
-        let mut row: (usize, Option<(&str, String, u64)>) = (0, None);
-        let mut longest: (usize, Option<(&str, String, u64)>) = (0, None);
+        let mut row: (usize, Option<(OpName, String, u64)>) = (0, None);
+        let mut longest: (usize, Option<(OpName, String, u64)>) = (0, None);
         let mut mounted = false;
         for event in trace.events().filter(|event| !POLLED.contains(&event.op.name)) {
-            mounted |= event.op.name == "mount" && event.error.is_none();
+            mounted |= event.op.name == OpName::Mount && event.error.is_none();
             if !mounted && POLLED_BEFORE_MOUNT.contains(&event.op.name) {
                 continue;
             }

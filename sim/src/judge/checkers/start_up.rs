@@ -3,6 +3,7 @@
 //! Verified: a boot that came to its own end without opening any medium shows a terminal status, and tells the result on
 //! the console. Not verified: whether the text helps.
 
+use crate::op_name::OpName;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
@@ -13,7 +14,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
         let trace = boot.world.trace();
-        if trace.events().any(|event| matches!(event.op.name, "open-source" | "open-target")) {
+        if trace.events().any(|event| matches!(event.op.name, OpName::OpenSource | OpName::OpenTarget)) {
             continue;
         }
         if !dark && matches!(boot.status(), None | Some(Status::Running)) {

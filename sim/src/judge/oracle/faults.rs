@@ -1,6 +1,7 @@
 //! What the faults of a story do to one medium, from their physics alone.
 
 use super::Verdict;
+use crate::op_name::OpName;
 use crate::scenario::schema::{FaultKind, FaultSpec, FileSpec, Scenario, Size};
 
 /// Errors that go away are tried again so often at least.
@@ -86,15 +87,16 @@ fn softened(fault: &FaultSpec, verdict: Verdict) -> Verdict {
 
 /// What a fault does wherever it is.
 fn of_anything(fault: &FaultSpec) -> Verdict {
-    let op = fault.op.as_deref().unwrap_or_default();
     match fault.kind {
         FaultKind::ShortIo | FaultKind::LedFails | FaultKind::ClockJump => Verdict::MustSucceed,
-        FaultKind::IoError if matches!(op, "read" | "write") => match fault.times {
+        FaultKind::IoError if matches!(fault.op, Some(OpName::Read | OpName::Write)) => match fault.times {
             Some(0..=ABSORBED_MAX) => Verdict::MustSucceed,
             _ => Verdict::May,
         },
         // An error of a flush is told once, and the data is gone.
-        FaultKind::IoError if matches!(op, "sync" | "begin-verify") => Verdict::MustFail,
+        FaultKind::IoError if matches!(fault.op, Some(OpName::Sync | OpName::BeginVerify)) => {
+            Verdict::MustFail
+        }
         FaultKind::Hang => match fault.duration_ms {
             None => Verdict::MustFail,
             Some(0..=HANG_SURE_MS) if fault.times.is_some() => Verdict::MustSucceed,

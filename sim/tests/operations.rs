@@ -1,0 +1,59 @@
+//! The operations that the simulated board performs are the ones that a scenario can name, each on what the table says.
+
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+use replicator_sim::op_name::{OpName, Target};
+use replicator_sim::run::boots;
+use replicator_sim::scenario::builtin;
+use replicator_sim::scenario::schema::Scenario;
+use std::collections::BTreeSet;
+
+/// Their runs together call every operation.
+const SCENARIOS: [&str; 8] = [
+    "capture-hooks-run",
+    "capture-multi-partition-emmc",
+    "write-tar-xz",
+    "write-dd-xz",
+    "firmware-everything-at-once",
+    "firmware-imx-type-assigned",
+    "expand-done",
+    "no-drive",
+];
+
+fn target(scenario: &Scenario, on: &str) -> Target {
+    match on {
+        "drive" => Target::Drive,
+        "image" => Target::Image,
+        "leds" => Target::Leds,
+        "system" => Target::System,
+        "clock" => Target::Clock,
+        "firmware" => Target::Firmware,
+        "devices" => Target::Devices,
+        medium if scenario.media.contains_key(medium) => Target::Medium,
+        _ => Target::Area,
+    }
+}
+
+#[test]
+fn every_operation_is_called_and_only_on_what_its_row_says() {
+    let mut wrong = BTreeSet::new();
+    let mut called = BTreeSet::new();
+    for name in SCENARIOS {
+        let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
+        let evidence = boots::run(name, &scenario).unwrap();
+        for event in
+            evidence.boots.iter().flat_map(|boot| boot.world.trace().events().cloned().collect::<Vec<_>>())
+        {
+            let op = event.op.name;
+            let target = target(&scenario, &event.op.on);
+            called.insert(op);
+            if !op.is_on(target) || event.op.mutates && !op.changes() {
+                wrong.insert(format!("{op} on {target:?}, changes: {}", event.op.mutates));
+            }
+        }
+    }
+    assert_eq!(wrong, BTreeSet::new());
+    let never: Vec<OpName> = OpName::all().filter(|op| !called.contains(op)).collect();
+    assert_eq!(never, [], "no scenario of the list calls these");
+}

@@ -1,7 +1,7 @@
 //! The kinds of states that the simulation's cuts leave on a drive.
 
 use super::drive::Class;
-use replicator_sim::runner::boots;
+use replicator_sim::run::boots;
 use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 

@@ -117,7 +117,7 @@ def mkimage(board, words):
 def boot_files(wanted, board, output, packed):
     """Boot script and initramfs of a board with U-Boot, as pairs for the drive."""
     source = output / "boot.cmd"
-    source.write_text(board.template_text(wanted.append))
+    source.write_text(board.script_text(wanted.append))
     script = output / "boot.scr"
     mkimage(board, ["-T", "script", "-d", str(source), str(script)])
     files = [(place, script) for place in board.scripts]
@@ -166,7 +166,7 @@ def main():
         files.append(("boot/initramfs", packed))
     for name in board.optional_files:
         files += [(f"boot/{name}", path) for path in kernel.find(name)[:1]]
-    config = wanted.config.read_bytes() if wanted.config else f'board = "{board.profile or board.name}"\n'.encode()
+    config = wanted.config.read_bytes() if wanted.config else f'board = "{board.profile}"\n'.encode()
     files.append(("replicator.toml", config))
     files += [(place, source) for source, place in map(pair, wanted.drive_file)]
     image.stage(work / "drive", files)

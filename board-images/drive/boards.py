@@ -1,10 +1,15 @@
-"""What a drive for a board is made of: the tables in `board-images/boot`."""
+"""What a drive for a board is made of: the table `[drive]` of the board's file, `board-images/boards/NAME.toml`.
+
+A board has one drive of its own name, or, with tables `[drive.variant.X]`, one drive `NAME-X` for each of them: the
+keys of a variant are added to those of `[drive]`. The rest of the file is the board's profile, which the replicator reads.
+"""
 
 import pathlib
 import tomllib
 from dataclasses import dataclass, field
 
-DIRECTORY = pathlib.Path(__file__).parent.parent / "boot"
+DIRECTORY = pathlib.Path(__file__).parent.parent / "boards"
+TEMPLATES = pathlib.Path(__file__).parent / "scripts"
 
 ARCHITECTURES = {
     # Ours: Debian's, mkimage's.
@@ -13,34 +18,38 @@ ARCHITECTURES = {
     "arm64": ("arm64", "arm64"),
     "x86-64": ("amd64", "x86_64"),
 }
-KERNELS = ("zImage", "uImage", "Image", "bzImage")
+# Kernel file, and the command of U-Boot that starts it.
+KERNELS = {"zImage": "bootz", "uImage": "bootm", "Image": "booti", "bzImage": "zboot"}
 LOADERS = ("u-boot", "none")
 PARTITION_TABLES = ("mbr", "gpt")
 FILE_SYSTEMS = ("ext4", "ext2", "fat32")
 
 
 class BoardError(Exception):
-    """A table that is missing or says something wrong."""
+    """A board without a drive, or a table `[drive]` with a mistake."""
 
 
 @dataclass
 class Board:
-    """One table. `loader = "none"` is a machine that is handed kernel and initramfs by other means."""
+    """One drive. `loader = "none"` is a machine that gets kernel and initramfs by other means."""
 
+    # Of the drive, and of the replicator's profile.
     name: str
+    profile: str
     architecture: str
     kernel: str
+    # When the bootloader starts the drive, for people: it stands on the board's page.
+    starts: str
     loader: str = "u-boot"
-    # The replicator's profile of this board, if it has another name than the table.
-    profile: str = ""
     # Address of the uImage's content, for `kernel = "uImage"`.
     load_address: str = ""
     # "raw", or "uboot" for old bootloaders that want a header around it.
     initramfs: str = "raw"
-    # Template in this directory, and where the script made of it goes on the drive.
+    # Source of the boot script, or the template in `scripts/` that it is made from; and its places on the drive.
+    boot_script: str = ""
     template: str = ""
     scripts: list = field(default_factory=list)
-    # What `@NAME@` in the template becomes.
+    # What `@NAME@` in the source becomes, besides KERNEL, BOOT and APPEND, which follow from the rest.
     values: dict = field(default_factory=dict)
     # Patterns of the device trees that the script may ask for.
     dtbs: list = field(default_factory=list)
@@ -61,41 +70,61 @@ class Board:
     def mkimage_architecture(self):
         return ARCHITECTURES[self.architecture][1]
 
-    def template_text(self, append):
+    def script_text(self, append):
         """The boot script's source, with this board's values in it, and `append` on the kernel's command line."""
-        text = (DIRECTORY / self.template).read_text()
-        for name, value in {**self.values, "APPEND": append}.items():
-            if f"@{name}@" not in text:
-                raise BoardError(f"{self.name}: the template {self.template} has no @{name}@")
+        text, source = self.boot_script, "boot_script"
+        if self.template:
+            path = TEMPLATES / self.template
+            if not path.is_file():
+                raise BoardError(f"{self.name}: no template {self.template} in {TEMPLATES}")
+            text, source = path.read_text(), self.template
+        unused = [name for name in self.values if f"@{name}@" not in text]
+        if unused:
+            raise BoardError(f"{self.name}: {source} has no @{unused[0]}@")
+        for name, value in {"KERNEL": self.kernel, "BOOT": KERNELS[self.kernel], "APPEND": append, **self.values}.items():
             text = text.replace(f"@{name}@", value)
-        left = [word for word in text.split("@")[1::2] if word.isupper()]
+        left = sorted({word for word in text.split("@")[1::2] if word.isupper()})
         if left:
-            raise BoardError(f"{self.name}: nothing is said for {', '.join(sorted(set(left)))} of {self.template}")
+            raise BoardError(f"{self.name}: values has no {', '.join(left)}, which {source} needs")
         return text
 
 
-def names():
-    """All boards with a table."""
-    return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
+def names(directory=DIRECTORY):
+    """The names of all drives that can be made."""
+    return sorted(board.name for path in directory.glob("*.toml") for board in parse(path.stem, path.read_text()))
 
 
-def load(name):
-    """The table of one board.
+def load(name, directory=DIRECTORY):
+    """The drive called `name`.
 
-    Raises BoardError if there is none, or for what is wrong in it.
+    Raises BoardError if there is none, or for what is wrong in its board's file.
     """
-    path = DIRECTORY / f"{name}.toml"
-    if not path.is_file():
-        raise BoardError(f"no drive can be made for '{name}'; boards are {', '.join(names())}")
-    return parse(name, path.read_text())
+    for path in directory.glob("*.toml"):
+        # Only the file that the name belongs to: a mistake in another one must not matter.
+        if name == path.stem or name.startswith(f"{path.stem}-"):
+            for board in parse(path.stem, path.read_text()):
+                if board.name == name:
+                    return board
+    raise BoardError(f"no drive can be made for '{name}'; boards are {', '.join(names(directory))}")
 
 
-def parse(name, text):
-    """As `load`, of a table's text."""
+def parse(profile, text):
+    """The drives of a board's file: none without a table `[drive]`, and several with variants."""
     try:
-        board = Board(name=name, **tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError) as error:
-        raise BoardError(f"{name}.toml: {error}") from error
+        drive = tomllib.loads(text).get("drive")
+        if drive is None:
+            return []
+        variants = drive.pop("variant", None)
+        if variants is None:
+            return [checked(Board(name=profile, profile=profile, **drive))]
+        return [checked(Board(name=f"{profile}-{variant}", profile=profile, **{**drive, **keys}))
+                for variant, keys in variants.items()]
+    except (tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
+        raise BoardError(f"{profile}.toml: [drive]: {error}") from error
+
+
+def checked(board):
+    """The same board, or BoardError."""
     for key, allowed in [
         ("architecture", ARCHITECTURES),
         ("kernel", KERNELS),
@@ -105,10 +134,13 @@ def parse(name, text):
         ("file_system", FILE_SYSTEMS),
     ]:
         if getattr(board, key) not in allowed:
-            told = f"{key} is '{getattr(board, key)}', and has to be one of {', '.join(allowed)}"
-            raise BoardError(f"{name}.toml: {told}")
+            value = getattr(board, key)
+            raise BoardError(f"{board.name}: {key} is '{value}'; expected one of {', '.join(allowed)}")
     if (board.kernel == "uImage") != bool(board.load_address):
-        raise BoardError(f"{name}.toml: load_address belongs to kernel = \"uImage\"")
-    if (board.loader == "u-boot") != bool(board.scripts and board.template):
-        raise BoardError(f"{name}.toml: template and scripts belong to loader = \"u-boot\"")
+        raise BoardError(f"{board.name}: load_address is for kernel = \"uImage\", and needed there")
+    sources = [source for source in (board.boot_script, board.template) if source]
+    if board.loader == "none" and (sources or board.scripts):
+        raise BoardError(f"{board.name}: loader = \"none\" runs no boot script")
+    if board.loader == "u-boot" and (len(sources) != 1 or not board.scripts):
+        raise BoardError(f"{board.name}: U-Boot needs scripts, and either boot_script or template")
     return board

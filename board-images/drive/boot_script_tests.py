@@ -56,7 +56,7 @@ def console_of(directory):
     """What U-Boot says while it runs all cases one after the other."""
     files, lines = [(path, b"a device tree") for path in PRESENT], []
     for number, (name, variables, _, _) in enumerate(CASES):
-        files.append((f"case{number}", script(boards.load(name).template_text("extra=1"), directory)))
+        files.append((f"case{number}", script(boards.load(name).script_text("extra=1"), directory)))
         lines.append(f"echo CASE {number}")
         lines += [f"setenv {key} {value}" for key, value in {**ADDRESSES, **variables}.items()]
         lines += [f"load usb 0:1 {SCRIPT_ADDRESS} /case{number}", f"source {SCRIPT_ADDRESS}"]

@@ -63,17 +63,14 @@ class Cpio(WithDirectory):
                 archive.file(path, b"")
 
 
-class Boards(unittest.TestCase):
-    def test_every_board_of_the_replicator_has_a_table_and_every_script_is_complete(self):
-        profiles = pathlib.Path(__file__).parent.parent / "boards"
-        real = {path.stem for path in profiles.glob("*.toml")} - {"generic"}
-        self.assertEqual(real, {boards.load(name).profile or name for name in boards.names()})
+class Boards(WithDirectory):
+    def test_the_script_of_every_board_is_complete(self):
         for name in boards.names():
             board = boards.load(name)
             if board.loader == "none":
                 continue
             with self.subTest(name):
-                text = board.template_text("extra=1")
+                text = board.script_text("extra=1")
                 words = text.split()
                 self.assertEqual(words.count("if"), words.count("fi"))
                 self.assertIn(" extra=1", text)
@@ -83,24 +80,45 @@ class Boards(unittest.TestCase):
                 if not loads_wrapped:
                     self.assertIn(":${filesize} ", text)
 
-    def test_what_is_wrong_in_a_table_is_told(self):
-        good = 'architecture = "armv7"\nkernel = "zImage"\ntemplate = "distro.cmd"\nscripts = ["boot.scr"]\n'
+    def test_variants_are_drives_of_one_profile(self):
+        self.assertEqual([boards.load(f"qemu-virt-{variant}").profile for variant in ("armv7", "arm64")], ["qemu-virt"] * 2)
+        with self.assertRaisesRegex(boards.BoardError, "no drive can be made for 'qemu-virt'; .*qemu-virt-arm64"):
+            boards.load("qemu-virt")
+
+    def test_one_more_file_is_one_more_board(self):
+        for path in boards.DIRECTORY.glob("*.toml"):
+            self.put(f"boards/{path.name}", path.read_bytes())
+        new = (boards.DIRECTORY / "ts7100.toml").read_text().replace("ts7100", "newboard")
+        self.put("boards/newboard.toml", new.encode())
+        directory = self.directory / "boards"
+        self.assertEqual(set(boards.names(directory)), {*boards.names(), "newboard"})
+        self.assertEqual(boards.load("newboard", directory).dtbs, ["imx6ul-newboard-*.dtb"])
+        self.put("boards/broken.toml", b"[drive]\nkernel = 3\n")
+        self.assertEqual(boards.load("newboard", directory).kernel, "zImage")
+
+    def test_what_is_wrong_in_a_table_is_an_error_that_names_it(self):
+        good = '[drive]\nstarts = "x"\narchitecture = "armv7"\nkernel = "zImage"\ntemplate = "distro.cmd"\nscripts = ["boot.scr"]\n'
         boards.parse("x", good)
         for wrong, told in [
             (good + "kernal = 1", "kernal"),
             (good.replace("zImage", "vmlinux"), "kernel is 'vmlinux'"),
             (good.replace("zImage", "uImage"), "load_address"),
             (good + 'load_address = "0x1"', "load_address"),
-            ('architecture = "armv7"\nkernel = "zImage"\n', "template"),
-            ('kernel = "zImage"', "architecture"),
+            (good.replace('template = "distro.cmd"\n', ""), "either boot_script or template"),
+            (good + 'boot_script = "boot"', "either boot_script or template"),
+            (good + 'loader = "none"', "runs no boot script"),
+            (good + "[drive.variant]\na = 3", "x.toml"),
+            (good.replace('architecture = "armv7"\n', ""), "architecture"),
+            ("drive = 3", "x.toml"),
             ("kernel = ", "x.toml"),
         ]:
             with self.subTest(wrong), self.assertRaisesRegex(boards.BoardError, told):
                 boards.parse("x", wrong)
-        with self.assertRaisesRegex(boards.BoardError, "KERNEL"):
-            boards.parse("x", good).template_text("")
-        with self.assertRaisesRegex(boards.BoardError, "no @NAME@"):
-            boards.parse("x", good + '[values]\nNAME = "a"').template_text("")
+        for values, told in [("", "CONSOLE"), ('[drive.values]\nNAME = "a"', "no @NAME@")]:
+            with self.subTest(values), self.assertRaisesRegex(boards.BoardError, told):
+                boards.parse("x", good + values)[0].script_text("")
+        with self.assertRaisesRegex(boards.BoardError, "no template absent"):
+            boards.parse("x", good.replace("distro", "absent"))[0].script_text("")
 
 
 class Modules(WithDirectory):

@@ -2,7 +2,8 @@
 //! it takes.
 //!
 //! Profiles are TOML files that ship with the boot binary, lie on the drive, or anywhere. LED names are part of the
-//! profile but mean nothing to the engine: the backend that owns the LEDs reads them.
+//! profile but mean nothing to the engine: the backend that owns the LEDs reads them. The table `[drive]` of the same file is
+//! for the builder of drives.
 
 mod choice;
 mod firmware;
@@ -19,7 +20,8 @@ pub use leds::{LedLine, LedProfile};
 use crate::formats::partition::Scheme;
 use crate::from_toml;
 use replicator_hal::{DeviceKind, Flavour};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 /// One board family.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -51,6 +53,14 @@ pub struct Profile {
     /// Updaters of its FPGA, one per revision of the board.
     #[serde(default)]
     pub fpga: Vec<FpgaProfile>,
+    /// What a drive that boots the board is made of. The builder of drives reads it; here it is skipped, so that the file of
+    /// a board is one.
+    #[serde(default, deserialize_with = "skip")]
+    pub drive: (),
+}
+
+fn skip<'de, D: Deserializer<'de>>(table: D) -> Result<(), D::Error> {
+    IgnoredAny::deserialize(table).map(|_| ())
 }
 
 /// One medium of a board.
@@ -240,6 +250,16 @@ mod tests {
         assert!(medium("name = \"SD\"\ndevice = \"mmcblk0\"").contains("lower-case"));
         assert!(medium("name = \"sd\"").contains("needs a controller or a device"));
         assert!(medium("name = \"sd\"\ndevice = \"mmcblk0\"\nrootfs_partition = 0").contains("from 1"));
+    }
+
+    #[test]
+    fn the_table_for_the_builder_of_drives_is_skipped() {
+        let drive =
+            "[drive]\nkernel = \"zImage\"\nmodules = [\"ext4\"]\n[drive.variant.a]\nsize = { mib = 3 }\n";
+        let bare = Profile::parse("name = \"x\"", "x.toml").unwrap();
+        assert_eq!(Profile::parse(&format!("name = \"x\"\n{drive}"), "x.toml").unwrap(), bare);
+        let error = Profile::parse(&format!("name = \"x\"\n{drive}[drives]\n"), "x.toml").unwrap_err();
+        assert!(error.to_string().contains("drives"), "{error}");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
     let mut profile = Profile::parse(&text, "sim").map_err(|error| error.to_string())?;
     profile.media = media;
     if let Some(spec) = &scenario.firmware {
-        let board = boards::profile(&spec.board)?;
+        let board = boards::profile(&spec.board)?.clone();
         profile.matches = board.matches;
         (profile.revision, profile.bootloader) = (board.revision, board.bootloader);
         (profile.microcontroller, profile.fpga) = (board.microcontroller, board.fpga);
@@ -131,7 +131,7 @@ pub(crate) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
         builder = builder.compatible(&text);
     }
     if let Some(spec) = &scenario.firmware {
-        let state = firmware::state(spec, &boards::profile(&spec.board)?)?;
+        let state = firmware::state(spec, boards::profile(&spec.board)?)?;
         builder = builder.firmware(state).kernel_command_line(&spec.command_line);
     }
     if !scenario.drive.absent {

@@ -1,26 +1,28 @@
-//! The boards whose firmware a story can be about: the profiles that ship, so that they are tried too.
+//! The boards whose firmware a scenario can be about: the profiles that ship, so that they are tried too.
 
 use replicator_engine::profile::Profile;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-const BOARDS: [(&str, &str); 7] = [
-    ("ts7180", include_str!("../../../board-images/boards/ts7180.toml")),
-    ("ts7250v3", include_str!("../../../board-images/boards/ts7250v3.toml")),
-    ("ts7800v2", include_str!("../../../board-images/boards/ts7800v2.toml")),
-    ("tsimx28", include_str!("../../../board-images/boards/tsimx28.toml")),
-    ("tsimx6", include_str!("../../../board-images/boards/tsimx6.toml")),
-    ("tsimx6ul", include_str!("../../../board-images/boards/tsimx6ul.toml")),
-    ("tsimx9", include_str!("../../../board-images/boards/tsimx9.toml")),
-];
+/// Every board file is read once: checkers ask for profiles in every crash state.
+static PROFILES: LazyLock<BTreeMap<&str, Result<Profile, String>>> = LazyLock::new(|| {
+    let read = |text: &str, name: &str| Profile::parse(text, name).map_err(|error| error.to_string());
+    replicator_boards::BOARDS.iter().map(|(name, text)| (*name, read(text, name))).collect()
+});
 
 /// The profile of a board.
 ///
 /// # Errors
 /// In words, if there is none of that name.
-pub fn profile(name: &str) -> Result<Profile, String> {
-    let known = || BOARDS.map(|(known, _)| known).join(", ");
-    let (_, text) = BOARDS
-        .iter()
-        .find(|(known, _)| *known == name)
+pub fn profile(name: &str) -> Result<&'static Profile, String> {
+    let known = || PROFILES.keys().copied().collect::<Vec<_>>().join(", ");
+    let profile = PROFILES
+        .get(name)
         .ok_or_else(|| format!("firmware.board: no board {name:?}; known are {}", known()))?;
-    Profile::parse(text, name).map_err(|error| error.to_string())
+    profile.as_ref().map_err(Clone::clone)
+}
+
+/// The profiles of all boards.
+pub fn all() -> impl Iterator<Item = &'static Profile> {
+    PROFILES.values().filter_map(|profile| profile.as_ref().ok())
 }

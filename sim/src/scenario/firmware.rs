@@ -83,9 +83,10 @@ fn stamped(whose: &str, len: usize) -> Vec<u8> {
 /// # Errors
 /// If the story's board is not known.
 pub fn area_name(spec: &FirmwareSpec) -> Result<Option<String>, String> {
-    Ok(boards::profile(&spec.board)?.bootloader.map(|bootloader| match bootloader.area.boot_area {
-        Some(number) => format!("{}-boot{number}", bootloader.area.medium.unwrap_or_default()),
-        None => "flash".to_owned(),
+    let bootloader = boards::profile(&spec.board)?.bootloader.as_ref();
+    Ok(bootloader.map(|bootloader| match (&bootloader.area.medium, bootloader.area.boot_area) {
+        (Some(medium), Some(number)) => format!("{medium}-boot{number}"),
+        _ => "flash".to_owned(),
     }))
 }
 
@@ -95,7 +96,7 @@ pub fn area_name(spec: &FirmwareSpec) -> Result<Option<String>, String> {
 /// In words, if the story makes no sense.
 pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Result<Option<Medium>, String> {
     let Some(spec) = scenario.firmware.as_ref().filter(|spec| !spec.area_absent) else { return Ok(None) };
-    let Some(bootloader) = boards::profile(&spec.board)?.bootloader else { return Ok(None) };
+    let Some(bootloader) = &boards::profile(&spec.board)?.bootloader else { return Ok(None) };
     let (kind, name) = match (&bootloader.area.medium, bootloader.area.boot_area, &bootloader.area.device) {
         (Some(medium), Some(number), _) => {
             let Some(device) = device(medium) else { return Ok(None) };

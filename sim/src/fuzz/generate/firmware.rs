@@ -14,8 +14,6 @@ use replicator_engine::profile::{
     BootloaderFile, BootloaderProfile, FirmwareFormat, Footer, MicrocontrollerProfile, Profile,
 };
 
-const BOARDS: [&str; 8] =
-    ["ts7180", "ts7250v3", "ts7250v3", "ts7800v2", "tsimx6", "tsimx6", "tsimx6ul", "tsimx9"];
 /// The first one is the board's.
 const IMX_TYPES: [&str; 2] = ["ts7970-q-2g-1000mhz-c", "ts7970-s-1g-1000mhz-c"];
 const LAYOUTS: [ImxTypeLayout; 3] =
@@ -46,6 +44,15 @@ const BAD_SCRIPTS: [&str; 4] = ["flash\nexit 3", "flash\nsignal", "flash\nhang",
 /// Files that some other board takes.
 const OF_OTHERS: [&str; 4] = ["u-boot.kwb", "u-boot.imx", "SPL", "micro-update.bin"];
 
+/// The boards with a device tree that take firmware; one with a microcontroller, where most can go wrong, is there twice.
+fn boards() -> Vec<&'static Profile> {
+    let takes_firmware = |profile: &&Profile| profile.bootloader.is_some() && !profile.matches.is_empty();
+    let weighted = |profile: &'static Profile| {
+        std::iter::repeat_n(profile, 1 + usize::from(profile.microcontroller.is_some()))
+    };
+    boards::all().filter(takes_firmware).flat_map(weighted).collect()
+}
+
 /// A board with the firmware that is on the drive for it.
 pub(super) struct Flashed {
     pub(super) spec: FirmwareSpec,
@@ -57,7 +64,7 @@ pub(super) struct Flashed {
 impl Swarm {
     /// A board, and what is on the drive for it; `None` if its profile cannot be read.
     pub(super) fn flashed(&mut self) -> Option<Flashed> {
-        let profile = boards::profile(self.pick(&BOARDS)).ok()?;
+        let profile = self.pick(&boards());
         let compatible = profile.matches.iter().map(String::as_str).collect::<Vec<_>>();
         let compatible = if self.one_in(8) { self.pick(&compatible) } else { compatible.first()? }.to_owned();
         let parts = 1 + self.random.below(7);
@@ -86,7 +93,7 @@ impl Swarm {
             files.push(self.microcontroller(micro, &mut spec));
         }
         if parts & 4 != 0 {
-            files.extend(self.fpga(&profile));
+            files.extend(self.fpga(profile));
         }
         if self.odd && self.one_in(8) {
             let name = self.pick(&OF_OTHERS);

@@ -8,6 +8,7 @@ use crate::inspect::{FoundFile, FoundFiles};
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::run::{Boot, Evidence, Snapshot};
+use crate::scenario::boards;
 use replicator_hal::{FileKind, RelativePath, Status};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -132,26 +133,16 @@ pub(super) fn image_key(evidence: &Evidence, image: &Image) -> u64 {
     fold(FOLD_START, format!("{} {source:?} {scenario:?}", image.name).as_bytes())
 }
 
-/// Firmware files that the board takes, by their names in the manual.
+/// Firmware files on the drive that the board takes.
 pub fn firmware_files(evidence: &Evidence, files: &FoundFiles) -> Vec<String> {
     let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
-    let names: &[&str] = match spec.board.as_str() {
-        "ts7180" => &["SPL", "u-boot-dtb.bin"],
-        "ts7250v3" => &[
-            "SPL",
-            "u-boot-dtb.bin",
-            "micro-update.bin",
-            "ts7250v3-update-fpga",
-            "ts7250v3-update-fpga-reva",
-        ],
-        "ts7800v2" => &["u-boot.kwb"],
-        "tsimx6" => &["u-boot.imx", "micro-update.bin"],
-        "tsimx6ul" => &["u-boot.imx"],
-        "tsimx9" => &["u-boot.bin", "micro-update.bin"],
-        _ => &[],
-    };
-    let there = |name: &&&str| RelativePath::parse(**name).is_ok_and(|path| files.contains_key(&path));
-    names.iter().filter(there).map(|name| (*name).to_owned()).collect()
+    let Ok(profile) = boards::profile(&spec.board) else { return Vec::new() };
+    let bootloader =
+        profile.bootloader.iter().flat_map(|bootloader| &bootloader.files).map(|file| &file.name);
+    let updates = profile.microcontroller.iter().map(|micro| &micro.file);
+    let names = bootloader.chain(updates).chain(profile.fpga.iter().map(|fpga| &fpga.file));
+    let there = |name: &&String| RelativePath::parse(name).is_ok_and(|path| files.contains_key(&path));
+    names.filter(there).cloned().collect()
 }
 
 /// What a drive asks for.

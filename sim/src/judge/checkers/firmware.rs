@@ -16,24 +16,15 @@ use crate::inspect::FoundFiles;
 use crate::op_name::OpName;
 use crate::pages::Pages;
 use crate::run::{Boot, Evidence, Snapshot};
+use crate::scenario::boards;
 use crate::scenario::schema::{Bytes, FaultKind, FirmwareSpec, UpdaterBehaviour};
 use crate::trace::Event;
 use crate::turnstile::End;
 use crate::world::RunOutcome;
+use replicator_engine::profile::{BootloaderFile, Footer};
 use replicator_hal::{RelativePath, Status};
 
-/// A file's name, its first byte in the area, and how many bytes it may have.
-type Place = (&'static str, usize, usize);
-
-/// Bootloader files by board.
-const BOOTLOADERS: [(&str, &[Place]); 6] = [
-    ("ts7180", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
-    ("ts7250v3", &[("SPL", 1024, 69_632), ("u-boot-dtb.bin", 70_656, 977_920)]),
-    ("ts7800v2", &[("u-boot.kwb", 0, 4_194_304)]),
-    ("tsimx6", &[("u-boot.imx", 1024, 1_047_552)]),
-    ("tsimx6ul", &[("u-boot.imx", 1024, 4_193_280)]),
-    ("tsimx9", &[("u-boot.bin", 0, 2_097_152)]),
-];
+const BLOCK_LEN_BYTES: usize = 512;
 /// What bootloader areas are called in stories.
 pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
 const UPDATE: &str = "micro-update.bin";
@@ -44,9 +35,12 @@ fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
 
 /// The bootloader files of the story's board: name, first byte, room, content.
 fn bootloader<'a>(spec: &FirmwareSpec, files: &'a FoundFiles) -> Vec<(usize, usize, &'a [u8])> {
-    let board = BOOTLOADERS.iter().find(|(board, _)| *board == spec.board);
-    let places = board.map_or(&[][..], |(_, places)| places).iter();
-    places.filter_map(|(name, start, room)| Some((*start, *room, content(files, name)?))).collect()
+    let profile = boards::profile(&spec.board).ok().and_then(|profile| profile.bootloader.as_ref());
+    let place = |file: &'static BootloaderFile| {
+        let (start, room) = (file.block as usize * BLOCK_LEN_BYTES, file.len_max_bytes as usize);
+        Some((start, room, content(files, &file.name)?))
+    };
+    profile.into_iter().flat_map(|bootloader| &bootloader.files).filter_map(place).collect()
 }
 
 fn area(snapshot: &Snapshot) -> Option<&Pages> {
@@ -68,7 +62,8 @@ pub fn holds_new(spec: &FirmwareSpec, drive: &FoundFiles, snapshot: &Snapshot) -
 /// The revision that an update on the drive brings; the last byte or two before flags and magic.
 fn update_revision(spec: &FirmwareSpec, drive: &FoundFiles) -> Option<u16> {
     let bytes = content(drive, UPDATE)?;
-    let has_model = spec.board != "tsimx6";
+    let profile = boards::profile(&spec.board).ok()?.microcontroller.as_ref()?;
+    let has_model = profile.footer == Footer::V1;
     let at = bytes.len().checked_sub(if has_model { 16 } else { 15 })?;
     let low = u16::from(bytes[at]);
     Some(if has_model { low | u16::from(bytes[at + 1]) << 8 } else { low })

@@ -33,7 +33,7 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     if files.iter().any(|file| file.firmware.is_none()) || !scenario.faults.is_empty() {
         return Some(Verdict::May);
     }
-    let story = Story { scenario, spec, board: &board, compatible: &compatible, files: &files };
+    let story = Story { scenario, spec, board, compatible: &compatible, files: &files };
     let steps: Vec<Verdict> =
         [story.microcontroller(), story.bootloader(), story.fpga()].into_iter().flatten().collect();
     // What a rule left out is no success by itself, and no failure beside something that was done.

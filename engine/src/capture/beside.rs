@@ -316,5 +316,4 @@ fn covered(operation: &Operation<'_>, volume: &dyn Volume, upper: &RelativePath)
 }
 
 #[cfg(test)]
-#[path = "beside_tests.rs"]
 mod tests;

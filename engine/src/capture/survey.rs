@@ -179,5 +179,4 @@ fn is_torn_superblock(superblock: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "survey_tests.rs"]
 mod tests;

@@ -1,17 +1,11 @@
 //! The checkers know what tree an archive makes: each is shown another archive than the one that was written, and has to
 //! find on the medium what that one would not have made.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
-#[path = "lying/tampering.rs"]
-mod tampering;
-
+use crate::lying::tampering::{flip, put, xz};
 use replicator_sim::judge::checkers::{self, decode::decode};
 use replicator_sim::run::{Evidence, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
-use tampering::{flip, put, xz};
 
 fn run(name: &str) -> Evidence {
     let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();

@@ -1,16 +1,8 @@
 //! Every checker sees what it is there for: each is shown a world that was tampered with, or an engine on a board that
 //! lies to it, and has to complain; and has nothing to say about the same story untouched.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
-#[path = "lying/cached.rs"]
-mod cached;
-#[path = "lying/leds.rs"]
-mod leds;
-#[path = "lying/tampering.rs"]
-mod tampering;
-
+use crate::lying::tampering::{flip, put, xz};
+use crate::lying::{cached, leds};
 use replicator_engine::report::End;
 use replicator_hal::{Board, DeviceName, RelativePath, Status};
 use replicator_sim::judge::checkers::{self, Check};
@@ -19,7 +11,6 @@ use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;
 use replicator_sim::scenario::schema::Scenario;
-use tampering::{flip, put, xz};
 
 fn story(name: &str) -> Scenario {
     Scenario::parse(builtin::find(name).unwrap(), name).unwrap()

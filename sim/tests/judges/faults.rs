@@ -1,14 +1,8 @@
 //! The checkers about faults, and the oracle, see what they are there for: each has nothing to say about a story as it is,
 //! and complains about the same story with lying LEDs, with an engine that is tuned wrongly, or with tampered bytes.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
-#[path = "lying/leds.rs"]
-mod leds;
-#[path = "lying/tampering.rs"]
-mod tampering;
-
+use crate::lying::leds;
+use crate::lying::tampering::{flip, put, xz};
 use replicator_engine::boot::Request;
 use replicator_hal::{Board, RelativePath, Status};
 use replicator_sim::judge::checkers::{self, Check};
@@ -19,7 +13,6 @@ use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;
 use replicator_sim::scenario::schema::Scenario;
 use std::time::Duration;
-use tampering::{flip, put, xz};
 
 fn run(name: &str, change: impl Fn(Board) -> Board, adjust: impl Fn(&mut Request)) -> Evidence {
     let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();

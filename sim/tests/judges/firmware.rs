@@ -1,16 +1,8 @@
 //! The checkers about firmware see what they are there for: each has nothing to say about a story as it is, and complains
 //! about the same story with tampered bytes, with LEDs that lie, or with a hand on the bootloader's area.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
-#[path = "lying/leds.rs"]
-mod leds;
-// Nothing is packed here.
-#[allow(dead_code)]
-#[path = "lying/tampering.rs"]
-mod tampering;
-
+use crate::lying::leds;
+use crate::lying::tampering::{flip, put};
 use replicator_hal::{Access, Board, DeviceName, Leds, Status};
 use replicator_sim::judge::checkers::{self, Check};
 use replicator_sim::run::{Evidence, boots};
@@ -18,7 +10,6 @@ use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::sync::Arc;
 use std::time::Duration;
-use tampering::{flip, put};
 
 const AREA: &str = "emmc-boot0";
 /// In the middle of SPL's place.

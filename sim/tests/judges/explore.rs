@@ -1,13 +1,6 @@
 //! The explorers: stories as they are hold in every crash state, and what is planted in the engine's way is found.
 
-// Helpers are test code, but not inside of a test function.
-#![allow(clippy::unwrap_used)]
-
-#[path = "lying/cached.rs"]
-mod cached;
-#[path = "lying/forgetful.rs"]
-mod forgetful;
-
+use crate::lying::{cached, forgetful};
 use replicator_hal::Board;
 use replicator_sim::explore::{self, Explored, Options, Severity, unchanged};
 use replicator_sim::fuzz::export;

@@ -29,6 +29,7 @@ mod clock;
 pub mod contract;
 mod error;
 mod ext_shape;
+mod file_system_kind;
 mod filesystem;
 mod firmware;
 mod flags;
@@ -51,10 +52,8 @@ pub use board::Board;
 pub use clock::{Clock, Timestamp};
 pub use error::{Error, ErrorKind, FaultId, Result};
 pub use ext_shape::{EXT_INODE_LEN_BYTES, EXT_JOURNAL_BLOCKS_MIN, ExtRoom, ExtShape, pointer_blocks};
-pub use filesystem::{
-    Access, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome, Holder, Region,
-    UsedMap, Uuid,
-};
+pub use file_system_kind::{FileSystemKind, Flavour};
+pub use filesystem::{FileSystem, FileSystems, Format, Fsck, FsckOutcome, Holder, Region, UsedMap, Uuid};
 pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
 pub use flags::InodeFlags;
 pub use led_state::LedState;
@@ -64,8 +63,8 @@ pub use records::Records;
 pub use system::{Hook, HookEnd, System};
 pub use tasks::{Compute, Task, TaskEnd, Tasks};
 pub use volume::{
-    Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Space, Volume, VolumeFile, VolumeId,
-    Xattr,
+    Access, Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Space, Volume, VolumeFile,
+    VolumeId, Xattr,
 };
 
 #[cfg(feature = "mock")]

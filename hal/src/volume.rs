@@ -4,12 +4,21 @@
 //! the way is `SymlinkInPath`. Where following is wanted, [`Volume::resolve`] does it once, inside of the root, and gives
 //! a path without links. A new name is durable after `sync_dir` of its directory, new content after `sync` of the file.
 
-use crate::{Access, FileSystemKind, InodeFlags, RelativePath, Result, Timestamp};
+use crate::{FileSystemKind, InodeFlags, RelativePath, Result, Timestamp};
 use std::ops::Range;
 
 /// Names a mounted volume for as long as it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VolumeId(pub u64);
+
+/// Whether a mounted volume may be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Not one byte of the region changes: a dirty journal is not replayed (`noload`).
+    ReadOnly,
+    /// Reading and writing.
+    ReadWrite,
+}
 
 /// What a volume's file system can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 use super::btrfs_tree::{Chunks, Item, KEY_LEN_BYTES, Nodes};
 use super::byte_range::{ReadAt, le16, le32};
 use super::ext_checksum::crc32c;
-use super::used_map::union;
+use super::ranges::union;
 use crate::signature::le64;
 use crate::{Result, UsedMap};
 use std::ops::Range;
@@ -131,5 +131,4 @@ impl Superblock {
 }
 
 #[cfg(test)]
-#[path = "btrfs_map_tests.rs"]
 mod tests;

@@ -1,9 +1,9 @@
 //! Letting go of a device that was claimed by an exclusive open, so that the next one gets it at the first try.
 //!
 //! A thread that starts a program at that time hands the program a copy of every open descriptor until it is loaded, and
-//! with it the claim. How a claim is made is with the nodes, in `devices`.
+//! with it the claim. How a claim is made is in `node`.
 
-use super::devices::{OpenMode, open_node};
+use super::node::{OpenMode, open_node};
 use super::patience::Patience;
 use super::roots::KernelRoots;
 use crate::{DeviceName, Result};

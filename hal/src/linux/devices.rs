@@ -1,12 +1,9 @@
 //! The board's block devices by `/dev` and `/sys`: the door to [`Source`] and [`Target`].
-//!
-//! Nothing is ever created under `/dev`: every open is without `O_CREAT`, and what is opened must be a block device.
 
 use super::areas;
 use super::force_ro::{ForceReadOnly, OpenAreas};
-use super::holders;
 use super::ioctl;
-use super::patience::Patience;
+use super::node::{self, OpenMode, PATIENCE, not_a_block_device, open_node};
 use super::roots::KernelRoots;
 use super::source::{self, BlockSource};
 use super::sysfs;
@@ -14,14 +11,10 @@ use super::target::{BlockTarget, UseAs};
 use super::write_protection::{self, WriteProtection};
 use crate::{Access, BlockDevice, BlockDevices, DeviceName, Error, ErrorKind, Result, Source, Target};
 use nix::libc;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// For who looks at a device that a writer has closed, and for copies of a claim that was let go.
-const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(20) };
 
 /// The block devices of a Linux system.
 #[derive(Debug, Default)]
@@ -33,17 +26,6 @@ pub struct LinuxDevices {
 
 /// How long an interrupted program waits for a bootloader that is being written.
 const AREA_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How a node is opened.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpenMode {
-    /// Reading.
-    Read,
-    /// Reading, as the only one.
-    ExclusiveRead,
-    /// Reading and writing, as the only one: fails while the device or a part of it is mounted or held.
-    Exclusive,
-}
 
 impl LinuxDevices {
     /// The devices that the kernel shows below `roots`.
@@ -113,7 +95,12 @@ impl LinuxDevices {
 
 impl BlockDevices for LinuxDevices {
     fn list(&self) -> Result<Vec<BlockDevice>> {
-        sysfs::list(&self.roots)
+        let mut devices = sysfs::list(&self.roots)?;
+        for device in devices.iter_mut().filter(|device| device.read_only) {
+            // What a run that was killed left behind is taken back when the device is opened.
+            device.read_only = !write_protection::is_left_behind(&self.roots, &device.name);
+        }
+        Ok(devices)
     }
 
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
@@ -132,7 +119,7 @@ impl BlockDevices for LinuxDevices {
 
     fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
         let file = open_node(&self.roots, device, OpenMode::Read)?;
-        let Err(error) = PATIENCE.while_busy(is_busy, || ioctl::reread_partitions(&file)) else {
+        let Err(error) = PATIENCE.while_busy(node::is_busy, || ioctl::reread_partitions(&file)) else {
             return Ok(());
         };
         // A device that cannot have partitions (a loop device without partscan) has none to read again.
@@ -143,83 +130,4 @@ impl BlockDevices for LinuxDevices {
         }
         Err(Error::from_io(error, "reading the partition table of", device.as_str()))
     }
-}
-
-fn not_a_block_device(object: &str) -> Error {
-    Error::new(ErrorKind::WrongDevice, "opening", object, "not a block device")
-}
-
-/// Opens the node of `device`, which must be a block device with a medium in it.
-pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode) -> Result<File> {
-    let node = roots.node(device)?;
-    let object = device.as_str();
-    // Looked at before opening, because opening a character device can act on it (a watchdog, a tape).
-    let before = std::fs::metadata(&node).map_err(|error| Error::from_io(error, "opening", object))?;
-    if !before.file_type().is_block_device() {
-        return Err(not_a_block_device(object));
-    }
-    let file = open_patiently(&node, mode).map_err(|error| {
-        // The kernel looks at its write protection first, which the holder may have set.
-        let is_held = || {
-            mode == OpenMode::Exclusive && open(&node, OpenMode::ExclusiveRead).is_err_and(|e| is_busy(&e))
-        };
-        if is_busy(&error) || is_held() { holders::busy(roots, device) } else { open_error(&error, device) }
-    })?;
-    let opened = file.metadata().map_err(|error| Error::from_io(error, "opening", object))?;
-    if !opened.file_type().is_block_device() || opened.rdev() != before.rdev() {
-        return Err(not_a_block_device(object));
-    }
-    Ok(file)
-}
-
-fn open_patiently(node: &Path, mode: OpenMode) -> std::io::Result<File> {
-    PATIENCE.while_busy(is_busy, || open(node, mode))
-}
-
-fn open(node: &Path, mode: OpenMode) -> std::io::Result<File> {
-    let exclusive = if mode == OpenMode::Read { 0 } else { libc::O_EXCL };
-    OpenOptions::new().read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive).open(node)
-}
-
-fn is_busy(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EBUSY)
-}
-
-/// An error of opening: an empty slot and a write-protected card have numbers of their own there.
-fn open_error(error: &std::io::Error, device: &DeviceName) -> Error {
-    let kind = match error.raw_os_error() {
-        // ENXIO, ENODEV, ENOMEDIUM are `DeviceGone` anywhere. A write-protected device refuses with EROFS or EACCES;
-        // root is never refused for permissions.
-        Some(libc::EACCES) if nix::unistd::geteuid().is_root() => ErrorKind::ReadOnly,
-        Some(errno) => ErrorKind::from_errno(errno),
-        None => ErrorKind::Other,
-    };
-    if kind == ErrorKind::ReadOnly {
-        return write_protection::refused(device);
-    }
-    Error::new(kind, "opening", device.as_str(), error.to_string())
-}
-
-/// Length of an opened device; an empty slot is an error.
-pub(super) fn medium_len_bytes(file: &File, device: &DeviceName) -> Result<u64> {
-    let object = device.as_str();
-    match ioctl::len_bytes(file).map_err(|error| Error::from_io(error, "measuring", object))? {
-        0 => Err(Error::new(ErrorKind::DeviceGone, "opening", object, "no medium in it")),
-        len => Ok(len),
-    }
-}
-
-/// Wraps an error of reading or writing. A device that was pulled out answers EIO like a bad sector; only sysfs tells.
-pub(super) fn io_error(
-    roots: &KernelRoots,
-    device: &DeviceName,
-    error: std::io::Error,
-    operation: &str,
-    offset_bytes: u64,
-) -> Error {
-    let error = Error::from_io(error, operation, format!("{device} at {offset_bytes}"));
-    if error.kind() == ErrorKind::Io && !roots.class_block(device).exists() {
-        return Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device is gone");
-    }
-    error
 }

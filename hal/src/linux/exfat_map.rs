@@ -3,7 +3,7 @@
 //! Clusters that the bitmap calls free hold nothing. The end of a file's last cluster is left as it is.
 
 use super::byte_range::{ReadAt, le16, le32};
-use super::used_map::{subtract, union};
+use super::ranges::{subtract, union};
 use crate::signature::le64;
 use crate::{Result, UsedMap};
 use std::ops::Range;

@@ -8,7 +8,7 @@ use super::byte_range::{ReadAt, le32};
 use super::ext_bitmap::used_blocks;
 use super::ext_inode::{Extent, Inode};
 use super::ext_layout::{Group, Layout};
-use super::used_map::{subtract, union};
+use super::ranges::{subtract, union};
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
@@ -170,5 +170,4 @@ fn journal_body(layout: &Layout, region: &mut dyn ReadAt) -> Result<Option<Vec<R
 }
 
 #[cfg(test)]
-#[path = "ext_spare_tests.rs"]
 mod tests;

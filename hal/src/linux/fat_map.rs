@@ -6,7 +6,7 @@
 //! (`fs/fat/inode.c`): whether the length in the old field is zero.
 
 use super::byte_range::{ReadAt, le16, le32};
-use super::used_map::{subtract, union};
+use super::ranges::{subtract, union};
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
@@ -287,5 +287,4 @@ impl Contents<'_> {
 }
 
 #[cfg(test)]
-#[path = "fat_map_tests.rs"]
 mod tests;

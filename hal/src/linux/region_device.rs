@@ -4,9 +4,9 @@
 //! with a call that can fail.
 
 use super::claim::let_go;
-use super::devices::{OpenMode, medium_len_bytes, open_node};
 use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
+use super::node::{self, OpenMode, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::sysfs;
 use super::turn::Turn;
@@ -136,7 +136,7 @@ impl RegionDevice {
         let before = ioctl::is_read_only(&file).map_err(failed)?;
         if access == Access::ReadWrite {
             if before {
-                return Err(write_protection::refused(&self.device));
+                return Err(node::refused(&self.device));
             }
         } else {
             self.protection.protect(&self.roots, &self.device, &file)?;
@@ -163,13 +163,13 @@ impl RegionDevice {
         let read_only = access == Access::ReadOnly;
         if let Some(attached) = &self.attached {
             return match (attached.read_only, access) {
-                (true, Access::ReadWrite) => Err(write_protection::refused(&self.device)),
+                (true, Access::ReadWrite) => Err(node::refused(&self.device)),
                 (true, Access::ReadOnly) => Ok(()),
                 (false, _) => attached.loop_device.set_read_only(read_only),
             };
         }
         if !read_only && self.read_only_before == Some(true) {
-            return Err(write_protection::refused(&self.device));
+            return Err(node::refused(&self.device));
         }
         let file = open_node(&self.roots, &self.device, OpenMode::Read)?;
         if read_only {
@@ -233,7 +233,7 @@ fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Acces
             let sector = ioctl::sector_len_bytes(&file).map_err(failed)?;
             let read_only = protected || ioctl::is_read_only(&file).map_err(failed)?;
             if read_only && access == Access::ReadWrite {
-                return Err(write_protection::refused(device));
+                return Err(node::refused(device));
             }
             (BackingFile::Device(file), read_only, sector)
         }

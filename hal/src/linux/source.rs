@@ -4,9 +4,9 @@
 //! to the device without asking. One that had it open for writing before is found and refused.
 
 use super::claim::let_go;
-use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::holders;
 use super::ioctl;
+use super::node::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::sysfs;
 use super::write_protection::{self, WriteProtection};

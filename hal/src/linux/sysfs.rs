@@ -6,7 +6,6 @@
 
 use super::roots::{KernelRoots, attribute, number};
 use super::usage::Usage;
-use super::write_protection;
 use crate::{BlockDevice, DeviceKind, DeviceName, Error, Partition, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -14,7 +13,7 @@ use std::path::Path;
 /// sysfs counts sizes and offsets in units of 512 bytes, whatever the sector size (`Documentation/ABI/stable/sysfs-block`).
 pub(super) const SYSFS_UNIT_BYTES: u64 = 512;
 
-/// All whole block devices that can be media.
+/// All whole block devices that can be media. `read_only` is what the kernel says, with what a run that was killed left.
 ///
 /// # Errors
 /// If `/sys/block` or the table of mounts cannot be read. A device that goes away meanwhile is left out.
@@ -60,8 +59,7 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockD
             .unwrap_or(512),
         // The attribute is the RMB bit of SCSI only: 0 for SD cards and for most sticks.
         removable: number(path, "removable") == Some(1) || matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
-        read_only: number(path, "ro") == Some(1)
-            && !write_protection::is_left_behind(roots, &DeviceName::new(name)),
+        read_only: number(path, "ro") == Some(1),
         has_boot_areas: roots.sys.join("block").join(format!("{name}boot0")).exists(),
         in_use: usage.of(path, &partitions),
         partitions,

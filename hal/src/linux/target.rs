@@ -1,10 +1,10 @@
 //! A block device that is written: exclusive, with little unwritten data in the page cache, read back past it.
 
-use super::devices::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::direct::DirectReader;
 use super::force_ro::ForceReadOnly;
 use super::holders;
 use super::ioctl;
+use super::node::{self, OpenMode, io_error, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::source::closed;
 use super::write_protection;
@@ -72,7 +72,7 @@ impl BlockTarget {
         let failed = |error| Error::from_io(error, "opening", device.as_str());
         let len_bytes = medium_len_bytes(&file, device)?;
         if !to_look_at && ioctl::is_read_only(&file).map_err(failed)? {
-            return Err(write_protection::refused(device));
+            return Err(node::refused(device));
         }
         if matches!(use_as, UseAs::Medium) {
             if let Some(holder) = holders::behind_a_loop_device(roots, device) {

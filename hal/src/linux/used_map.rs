@@ -5,7 +5,6 @@
 use super::byte_range::ReadAt;
 use super::{btrfs_map, exfat_map, ext_spare, fat_map, superblock, swap_map, xfs_map};
 use crate::{FileSystemKind, Result, UsedMap};
-use std::ops::Range;
 
 /// The bytes of the region that must be kept; `None` if that cannot be proven.
 ///
@@ -20,76 +19,5 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
         Some(FileSystemKind::Xfs) => xfs_map::used_map(region),
         Some(FileSystemKind::Swap) => swap_map::used_map(region),
         _ => Ok(None),
-    }
-}
-
-/// `ranges` without what `holes` cover. Both are sorted and not overlapping.
-pub(super) fn subtract(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut left = Vec::with_capacity(ranges.len());
-    let mut next = 0;
-    for range in ranges {
-        while holes.get(next).is_some_and(|hole| hole.end <= range.start) {
-            next += 1;
-        }
-        let mut start = range.start;
-        for hole in holes[next..].iter().take_while(|hole| hole.start < range.end) {
-            if start < hole.start {
-                left.push(start..hole.start);
-            }
-            start = start.max(hole.end);
-        }
-        if start < range.end {
-            left.push(start..range.end);
-        }
-    }
-    left
-}
-
-/// All of the lists as one: sorted, joined.
-pub(super) fn union(lists: Vec<Vec<Range<u64>>>) -> Vec<Range<u64>> {
-    let mut all: Vec<Range<u64>> = lists.into_iter().flatten().filter(|range| !range.is_empty()).collect();
-    all.sort_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::with_capacity(all.len());
-    for range in all {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => joined.push(range),
-        }
-    }
-    joined
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn sorted(lens: &[u64]) -> Vec<Range<u64>> {
-        let mut at = 0;
-        let pairs = lens.chunks_exact(2).map(|pair| {
-            let range = at + pair[0]..at + pair[0] + pair[1];
-            at = range.end;
-            range
-        });
-        pairs.collect()
-    }
-
-    proptest! {
-        #[test]
-        fn each_byte_is_left_that_is_in_the_one_and_not_in_the_other(
-            ranges in prop::collection::vec(1_u64..6, 0..12),
-            holes in prop::collection::vec(1_u64..6, 0..12),
-        ) {
-            let (ranges, holes) = (sorted(&ranges), sorted(&holes));
-            let has = |list: &[Range<u64>], byte: u64| list.iter().any(|range| range.contains(&byte));
-            let left = subtract(ranges.clone(), &holes);
-            let both = union(vec![ranges.clone(), holes.clone()]);
-            for byte in 0..80 {
-                prop_assert_eq!(has(&left, byte), has(&ranges, byte) && !has(&holes, byte));
-                prop_assert_eq!(has(&both, byte), has(&ranges, byte) || has(&holes, byte));
-            }
-            prop_assert!(left.windows(2).all(|pair| pair[0].end <= pair[1].start));
-            prop_assert!(both.windows(2).all(|pair| pair[0].end < pair[1].start));
-        }
     }
 }

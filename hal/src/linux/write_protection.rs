@@ -6,13 +6,13 @@
 //! locked any more, and which is of this very medium in this very boot, was left behind: it is cleared. Where no record
 //! can be made, no flag is set.
 
-use super::devices::{OpenMode, open_node};
 use super::holders;
 use super::ioctl;
+use super::node::{OpenMode, open_node};
 use super::patience::Patience;
 use super::roots::{KernelRoots, attribute};
 use crate::host::tell;
-use crate::{DeviceName, Error, ErrorKind, Result};
+use crate::{DeviceName, Error, Result};
 use nix::libc;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -212,15 +212,6 @@ pub(super) fn recover(roots: &KernelRoots, device: &DeviceName) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Why a device cannot be written that the kernel says is read-only, and what to do about it.
-pub(super) fn refused(device: &DeviceName) -> Error {
-    let detail = format!(
-        "it is read-only in the kernel: open the write-protect switch of an SD card; otherwise \
-         `blockdev --setrw /dev/{device}` makes it writable"
-    );
-    Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail)
 }
 
 #[cfg(test)]

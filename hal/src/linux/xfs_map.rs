@@ -219,5 +219,4 @@ impl Xfs<'_> {
 }
 
 #[cfg(test)]
-#[path = "xfs_map_tests.rs"]
 mod tests;

@@ -1,6 +1,5 @@
 //! An open disk image: a window of a file that never grows.
 
-use super::Claim;
 use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
@@ -12,16 +11,16 @@ use std::os::unix::fs::FileExt;
 /// How much is zeroed by one write where holes cannot be punched.
 const ZEROS_LEN_BYTES: usize = 256 * 1024;
 
-/// A source or target over a file.
-pub(super) struct Handle {
+/// A source or target over a file, with a claim `C` that keeps its device in use until it is closed.
+pub(super) struct Handle<C> {
     /// The file and the claim on its device; `None` once closed.
-    open: Option<(File, Claim)>,
+    open: Option<(File, C)>,
     window: Range<u64>,
     name: DeviceName,
 }
 
-impl Handle {
-    pub(super) fn new(file: File, window: Range<u64>, name: DeviceName, claim: Claim) -> Self {
+impl<C> Handle<C> {
+    pub(super) fn new(file: File, window: Range<u64>, name: DeviceName, claim: C) -> Self {
         Self { open: Some((file, claim)), window, name }
     }
 
@@ -82,7 +81,7 @@ impl Handle {
     }
 }
 
-impl Source for Handle {
+impl<C: Send> Source for Handle<C> {
     fn len_bytes(&self) -> u64 {
         self.len()
     }
@@ -96,7 +95,7 @@ impl Source for Handle {
     }
 }
 
-impl Target for Handle {
+impl<C: Send> Target for Handle<C> {
     fn len_bytes(&self) -> u64 {
         self.len()
     }

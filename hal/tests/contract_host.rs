@@ -53,10 +53,6 @@ impl volume::VolumeFixture for DirectoryVolume {
     }
 }
 
-mod volume_in_a_directory {
-    replicator_hal::contract_tests!(volume, || Some(super::DirectoryVolume::new()));
-}
-
 /// A small tmpfs, so that a volume can be filled and really remounted and unmounted.
 struct Tmpfs {
     volume: TreeVolume<TmpfsMount>,
@@ -116,10 +112,6 @@ impl volume::VolumeFixture for Tmpfs {
     }
 }
 
-mod volume_on_tmpfs {
-    replicator_hal::contract_tests!(volume, super::Tmpfs::if_root);
-}
-
 /// Disk images: one to use, one that is read-only, one that is missing.
 struct Disks {
     host: HostBoard,
@@ -174,10 +166,6 @@ impl block::DeviceFixture for Disks {
     }
 }
 
-mod block_on_files {
-    replicator_hal::contract_tests!(block, || Some(super::Disks::new()));
-}
-
 impl file_systems::FileSystemsFixture for Disks {
     fn file_systems(&self) -> &dyn FileSystems {
         &*self.host.file_systems
@@ -202,10 +190,6 @@ impl file_systems::FileSystemsFixture for Disks {
     fn larger_region(&self) -> Option<Region> {
         Some(Region { len_bytes: 32 << 20, ..self.region() })
     }
-}
-
-mod file_systems_in_directories {
-    replicator_hal::contract_tests!(file_systems, || Some(super::Disks::new()));
 }
 
 /// A drive and a root file system, both directories.
@@ -260,10 +244,6 @@ impl system::SystemFixture for Booted {
     }
 }
 
-mod system_of_given_answers {
-    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
-}
-
 struct HostLeds(RecordingLeds);
 
 impl leds::LedsFixture for HostLeds {
@@ -278,13 +258,6 @@ impl leds::LedsFixture for HostLeds {
     fn fast_forward(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
-}
-
-mod leds_that_record {
-    replicator_hal::contract_tests!(leds, || {
-        let clock = std::sync::Arc::new(replicator_hal::host::HostClock::new());
-        Some(super::HostLeds(replicator_hal::host::RecordingLeds::new(clock)))
-    });
 }
 
 struct Host(HostClock);
@@ -303,14 +276,6 @@ impl tasks::TasksFixture for Host {
     fn clock(&self) -> &dyn Clock {
         &self.0
     }
-}
-
-mod clock_of_the_host {
-    replicator_hal::contract_tests!(clock, || Some(super::Host(super::HostClock::new())));
-}
-
-mod tasks_as_threads {
-    replicator_hal::contract_tests!(tasks, || Some(super::Host(super::HostClock::new())));
 }
 
 #[derive(Clone, Default)]
@@ -357,10 +322,6 @@ impl records::RecordsFixture for Logs {
     fn report_text(&self) -> Option<String> {
         std::fs::read_to_string(self.directory.path().join("report.json")).ok()
     }
-}
-
-mod records_in_files {
-    replicator_hal::contract_tests!(records, || Some(super::Logs::new()));
 }
 
 /// An area in a file, and a drive that is a directory.
@@ -432,6 +393,18 @@ impl firmware::FirmwareFixture for Flashed {
     }
 }
 
-mod firmware_in_files {
-    replicator_hal::contract_tests!(firmware, || Some(super::Flashed::new()));
+replicator_hal::contract_tests! {
+    volume_in_a_directory: volume = || Some(DirectoryVolume::new());
+    volume_on_tmpfs: volume = Tmpfs::if_root;
+    block_on_files: block = || Some(Disks::new());
+    file_systems_in_directories: file_systems = || Some(Disks::new());
+    system_of_given_answers: system = || Some(Booted::new());
+    leds_that_record: leds = || {
+        let clock = Arc::new(HostClock::new());
+        Some(HostLeds(RecordingLeds::new(clock)))
+    };
+    clock_of_the_host: clock = || Some(Host(HostClock::new()));
+    tasks_as_threads: tasks = || Some(Host(HostClock::new()));
+    records_in_files: records = || Some(Logs::new());
+    firmware_in_files: firmware = || Some(Flashed::new());
 }

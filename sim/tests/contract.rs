@@ -285,62 +285,6 @@ impl system::SystemFixture for Booted {
     }
 }
 
-mod system_with_scripts {
-    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
-}
-
-mod block_devices {
-    replicator_hal::contract_tests!(block, || Some(super::Fixture::board()));
-}
-
-mod file_systems_on_a_disk {
-    replicator_hal::contract_tests!(file_systems, || Some(super::Fixture::board()));
-}
-
-mod file_systems_without_a_journal {
-    use super::{Fixture, Flavour};
-    replicator_hal::contract_tests!(file_systems, || Some(Fixture {
-        flavour: Flavour::Ext2,
-        ..Fixture::board()
-    }));
-}
-
-mod volume_on_ext4 {
-    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Ext4)));
-}
-
-mod volume_on_ext2 {
-    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Ext2)));
-}
-
-mod volume_on_vfat {
-    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Vfat)));
-}
-
-mod volume_on_exfat {
-    replicator_hal::contract_tests!(volume, || Some(super::Fixture::mounted(super::Kind::Exfat)));
-}
-
-mod volume_in_an_image_file {
-    replicator_hal::contract_tests!(volume, || Some(super::Fixture::nested()));
-}
-
-mod leds_in_virtual_time {
-    replicator_hal::contract_tests!(leds, || Some(super::Fixture::board()));
-}
-
-mod clock_in_virtual_time {
-    replicator_hal::contract_tests!(clock, || Some(super::Fixture::board()));
-}
-
-mod tasks_on_the_turnstile {
-    replicator_hal::contract_tests!(tasks, || Some(super::Fixture::board()));
-}
-
-mod records_in_memory {
-    replicator_hal::contract_tests!(records, || Some(super::Fixture::board()));
-}
-
 /// A board with a bootloader area, a register and a drive.
 struct Flashed {
     world: World,
@@ -415,6 +359,22 @@ impl firmware::FirmwareFixture for Flashed {
     }
 }
 
-mod firmware_with_scripts {
-    replicator_hal::contract_tests!(firmware, || Some(super::Flashed::new()));
+replicator_hal::contract_tests! {
+    system_with_scripts: system = || Some(Booted::new());
+    block_devices: block = || Some(Fixture::board());
+    file_systems_on_a_disk: file_systems = || Some(Fixture::board());
+    file_systems_without_a_journal: file_systems = || Some(Fixture {
+        flavour: Flavour::Ext2,
+        ..Fixture::board()
+    });
+    volume_on_ext4: volume = || Some(Fixture::mounted(Kind::Ext4));
+    volume_on_ext2: volume = || Some(Fixture::mounted(Kind::Ext2));
+    volume_on_vfat: volume = || Some(Fixture::mounted(Kind::Vfat));
+    volume_on_exfat: volume = || Some(Fixture::mounted(Kind::Exfat));
+    volume_in_an_image_file: volume = || Some(Fixture::nested());
+    leds_in_virtual_time: leds = || Some(Fixture::board());
+    clock_in_virtual_time: clock = || Some(Fixture::board());
+    tasks_on_the_turnstile: tasks = || Some(Fixture::board());
+    records_in_memory: records = || Some(Fixture::board());
+    firmware_with_scripts: firmware = || Some(Flashed::new());
 }

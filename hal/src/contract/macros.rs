@@ -1,9 +1,19 @@
 //! The list of all cases.
 
-/// Makes one `#[test]` of each case of an area: `contract_tests!(volume, || Some(fixture))`. See [`crate::contract`].
+/// Makes one `#[test]` of each case of an area, for every bench that a backend has: a module's name, the area, and what
+/// makes the fixture. See [`crate::contract`].
 #[macro_export]
 macro_rules! contract_tests {
-    (block, $maker:expr) => {
+    ($($bench:ident: $area:ident = $maker:expr;)+) => {
+        $(
+            mod $bench {
+                #[allow(unused_imports)] // A maker may need nothing of them.
+                use super::*;
+                $crate::contract_tests!(@list $area, $maker);
+            }
+        )+
+    };
+    (@list block, $maker:expr) => {
         $crate::contract_tests!(@each block, $maker, [
             the_device_is_listed
             an_unknown_device_is_not_found
@@ -33,7 +43,7 @@ macro_rules! contract_tests {
             partitions_of_an_idle_device_can_be_read_again
         ]);
     };
-    (volume, $maker:expr) => {
+    (@list volume, $maker:expr) => {
         $crate::contract_tests!(@each volume, $maker, [
             create_new_never_replaces
             a_new_name_needs_its_directory
@@ -92,7 +102,7 @@ macro_rules! contract_tests {
             sync_works_in_every_state
         ]);
     };
-    (file_systems, $maker:expr) => {
+    (@list file_systems, $maker:expr) => {
         $crate::contract_tests!(@each file_systems, $maker, [
             a_new_file_system_is_identified
             a_new_file_system_has_the_uuid_and_label_asked_for
@@ -118,7 +128,7 @@ macro_rules! contract_tests {
             growing_after_a_check_keeps_the_files
         ]);
     };
-    (leds, $maker:expr) => {
+    (@list leds, $maker:expr) => {
         $crate::contract_tests!(@each leds, $maker, [
             a_status_is_shown
             a_terminal_status_only_gets_worse
@@ -133,14 +143,14 @@ macro_rules! contract_tests {
             a_terminal_status_needs_no_lease
         ]);
     };
-    (clock, $maker:expr) => {
+    (@list clock, $maker:expr) => {
         $crate::contract_tests!(@each clock, $maker, [
             time_never_goes_back
             sleep_is_never_early
             the_wall_clock_is_well_formed
         ]);
     };
-    (tasks, $maker:expr) => {
+    (@list tasks, $maker:expr) => {
         $crate::contract_tests!(@each tasks, $maker, [
             all_tasks_run
             ends_come_in_the_order_of_the_tasks
@@ -150,7 +160,7 @@ macro_rules! contract_tests {
             computing_has_at_least_one_thread
         ]);
     };
-    (system, $maker:expr) => {
+    (@list system, $maker:expr) => {
         $crate::contract_tests!(@each system, $maker, [
             the_board_says_what_it_is
             a_hook_tells_its_status_and_output
@@ -163,7 +173,7 @@ macro_rules! contract_tests {
             what_is_no_program_cannot_be_started
         ]);
     };
-    (firmware, $maker:expr) => {
+    (@list firmware, $maker:expr) => {
         $crate::contract_tests!(@each firmware, $maker, [
             an_area_is_no_medium
             an_area_keeps_what_is_written
@@ -179,7 +189,7 @@ macro_rules! contract_tests {
             an_updater_can_read_its_file
         ]);
     };
-    (records, $maker:expr) => {
+    (@list records, $maker:expr) => {
         $crate::contract_tests!(@each records, $maker, [
             logs_are_kept_by_operation_and_in_order
             a_report_replaces_the_one_before
@@ -204,40 +214,33 @@ macro_rules! contract_tests {
 
 #[cfg(test)]
 mod tests {
-    /// Every public function of an area's files that takes its fixture.
-    fn cases_of(source: &str) -> impl Iterator<Item = &str> {
-        source.lines().filter_map(|line| {
-            let (name, arguments) = line.strip_prefix("pub fn ")?.split_once('(')?;
-            arguments.starts_with("fixture: &dyn ").then_some(name)
-        })
+    use std::path::Path;
+
+    /// Every public function that takes a fixture, in all of the suite's files.
+    fn cases(directory: &Path) -> Vec<String> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(cases(&path));
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).unwrap();
+            found.extend(source.lines().filter_map(|line| {
+                let (name, arguments) = line.strip_prefix("pub fn ")?.split_once('(')?;
+                arguments.starts_with("fixture: &dyn ").then(|| name.to_owned())
+            }));
+        }
+        found
     }
 
     #[test]
     fn no_case_is_forgotten() {
-        let list = include_str!("macros.rs");
-        let sources = [
-            include_str!("block.rs"),
-            include_str!("clock.rs"),
-            include_str!("file_systems.rs"),
-            include_str!("file_systems/beside_devices.rs"),
-            include_str!("file_systems/recovery.rs"),
-            include_str!("firmware.rs"),
-            include_str!("leds.rs"),
-            include_str!("records.rs"),
-            include_str!("system.rs"),
-            include_str!("tasks.rs"),
-            include_str!("volume/attributes.rs"),
-            include_str!("volume/content.rs"),
-            include_str!("volume/flags.rs"),
-            include_str!("volume/links.rs"),
-            include_str!("volume/names.rs"),
-            include_str!("volume/states.rs"),
-        ];
-        let mut count = 0;
-        for case in sources.into_iter().flat_map(cases_of) {
-            count += 1;
-            assert!(list.lines().any(|line| line.trim() == case), "{case} is not in contract_tests!");
+        let cases = cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/contract"));
+        for case in &cases {
+            let listed = include_str!("macros.rs").lines().any(|line| line.trim() == case);
+            assert!(listed, "{case} is not in contract_tests!");
         }
-        assert!(count >= 40, "{count} cases found");
+        assert!(cases.len() >= 140, "{} cases found", cases.len());
     }
 }

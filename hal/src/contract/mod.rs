@@ -32,14 +32,12 @@
 //!    [`file_systems::FileSystemsFixture`], [`leds::LedsFixture`], [`clock::ClockFixture`], [`tasks::TasksFixture`],
 //!    [`system::SystemFixture`], [`firmware::FirmwareFixture`], [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
 //!    cleaned up belongs into its `Drop`.
-//! 3. Instantiate all cases of an area in a module of its own, so that one area can serve several fixtures:
+//! 3. List the benches in one table: a module's name, the area, what makes the fixture. One area can have several benches:
 //!
 //! ```text
-//! mod volume_on_ext4 {
-//!     replicator_hal::contract_tests!(volume, || Some(super::Ext4Volume::new()));
-//! }
-//! mod volume_on_vfat {
-//!     replicator_hal::contract_tests!(volume, super::vfat_if_root);
+//! replicator_hal::contract_tests! {
+//!     volume_on_ext4: volume = || Some(Ext4Volume::new());
+//!     volume_on_vfat: volume = vfat_if_root;
 //! }
 //! ```
 //!
@@ -59,6 +57,8 @@ pub mod clock;
 pub mod file_systems;
 pub mod firmware;
 pub mod leds;
+#[cfg(feature = "linux")]
+pub mod loop_media;
 mod macros;
 pub mod records;
 pub mod system;

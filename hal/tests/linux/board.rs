@@ -1,6 +1,6 @@
 //! A whole board, put together by its builder.
 
-use crate::bench::{Bench, MIB};
+use replicator_hal::contract::loop_media::{Bench, MIB};
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig};
 use replicator_hal::{Access, Compute, Hook, RelativePath, Status};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The contract suite on loop devices, on ext4, on a `/proc` of its own, and on LEDs of the LED class.
 
-use crate::bench::{Bench, MIB, Medium};
+use replicator_hal::contract::loop_media::{Bench, MIB, Medium};
 use replicator_hal::contract::{NoMount, block, file_systems, leds, system, volume};
 use replicator_hal::host::{Tree, TreeVolume, Volumes};
 use replicator_hal::linux::{KernelRoots, LedConfig, LedThread, LinuxSystem};
@@ -69,10 +69,6 @@ impl block::DeviceFixture for LoopMedium {
     }
 }
 
-mod block_on_a_loop_device {
-    replicator_hal::contract_tests!(block, super::LoopMedium::if_root);
-}
-
 /// A file system on a medium: on all of it, or on a partition that the kernel does not know of.
 struct LoopFileSystem {
     region: Region,
@@ -138,26 +134,6 @@ impl file_systems::FileSystemsFixture for LoopFileSystem {
     }
 }
 
-mod file_systems_on_a_whole_device {
-    use replicator_hal::Flavour;
-    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::whole(Flavour::Ext4));
-}
-
-mod file_systems_on_a_partition {
-    use replicator_hal::Flavour;
-    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::partition(Flavour::Ext4Compat));
-}
-
-mod file_systems_without_extents {
-    use replicator_hal::Flavour;
-    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::partition(Flavour::Ext3));
-}
-
-mod file_systems_without_a_journal {
-    use replicator_hal::Flavour;
-    replicator_hal::contract_tests!(file_systems, || super::LoopFileSystem::whole(Flavour::Ext2));
-}
-
 /// A mounted volume. Fields are dropped in order: unmounted, then detached.
 struct MountedVolume {
     volume: Box<dyn Volume>,
@@ -183,7 +159,7 @@ impl MountedVolume {
         }
         let bench = Bench::new("contract of volumes")?;
         let medium = bench.medium("usb", 40 * MIB);
-        crate::bench::run("mkfs.vfat", &[medium.node()]);
+        replicator_hal::contract::loop_media::run("mkfs.vfat", &[medium.node()]);
         let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
         Some(Self { volume, _medium: medium, _bench: bench })
     }
@@ -201,14 +177,6 @@ impl volume::VolumeFixture for MountedVolume {
     fn may_be_filled(&self) -> bool {
         true
     }
-}
-
-mod volume_on_ext4 {
-    replicator_hal::contract_tests!(volume, super::MountedVolume::ext4);
-}
-
-mod volume_on_vfat {
-    replicator_hal::contract_tests!(volume, super::MountedVolume::vfat);
 }
 
 /// A drive and a root file system as plain directories, and a `/proc` that says what the board is.
@@ -265,10 +233,6 @@ impl system::SystemFixture for Booted {
     }
 }
 
-mod system_below_a_proc {
-    replicator_hal::contract_tests!(system, || Some(super::Booted::new()));
-}
-
 struct ClassLeds(LedThread, #[allow(dead_code)] tempfile::TempDir);
 
 impl ClassLeds {
@@ -301,6 +265,14 @@ impl leds::LedsFixture for ClassLeds {
     }
 }
 
-mod leds_of_the_led_class {
-    replicator_hal::contract_tests!(leds, || Some(super::ClassLeds::new()));
+replicator_hal::contract_tests! {
+    block_on_a_loop_device: block = LoopMedium::if_root;
+    file_systems_on_a_whole_device: file_systems = || LoopFileSystem::whole(Flavour::Ext4);
+    file_systems_on_a_partition: file_systems = || LoopFileSystem::partition(Flavour::Ext4Compat);
+    file_systems_without_extents: file_systems = || LoopFileSystem::partition(Flavour::Ext3);
+    file_systems_without_a_journal: file_systems = || LoopFileSystem::whole(Flavour::Ext2);
+    volume_on_ext4: volume = MountedVolume::ext4;
+    volume_on_vfat: volume = MountedVolume::vfat;
+    system_below_a_proc: system = || Some(Booted::new());
+    leds_of_the_led_class: leds = || Some(ClassLeds::new());
 }

@@ -1,6 +1,6 @@
 //! Sources and targets on loop devices.
 
-use crate::bench::{Bench, MIB, run};
+use replicator_hal::contract::loop_media::{Bench, MIB, run};
 use replicator_hal::linux::{KernelRoots, LinuxDevices};
 use replicator_hal::{
     Access, BlockDevices, CacheBypass, DeviceKind, DeviceName, ErrorKind, FileSystems, Flavour, Format, io,

@@ -1,6 +1,6 @@
 //! Making, checking, growing and looking at file systems, on devices and inside of images.
 
-use crate::bench::{Bench, MIB, run};
+use replicator_hal::contract::loop_media::{Bench, MIB, run};
 use replicator_hal::{
     Access, BlockDevices, ErrorKind, FileSystemKind, FileSystems, Flavour, Format, FsckOutcome, Holder,
     Region, RelativePath,

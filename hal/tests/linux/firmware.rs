@@ -1,7 +1,7 @@
 //! The contract of firmware on a boot area that is a loop device, with a sysfs and a `/dev/mem` of its own.
 
-use crate::bench::{Bench, Medium};
 use replicator_hal::contract::firmware;
+use replicator_hal::contract::loop_media::{Bench, Medium};
 use replicator_hal::host::{Mount, Tree, TreeVolume, Volumes};
 use replicator_hal::linux::{KernelRoots, LinuxDevices, LinuxFirmware};
 use replicator_hal::{Access, BlockDevices, DeviceName, Firmware, Volume};
@@ -105,8 +105,8 @@ impl firmware::FirmwareFixture for Flashed {
     }
 }
 
-mod firmware_on_a_loop_device {
-    replicator_hal::contract_tests!(firmware, super::Flashed::if_root);
+replicator_hal::contract_tests! {
+    firmware_on_a_loop_device: firmware = Flashed::if_root;
 }
 
 /// A program that is told to end while it hangs leaves no area open.

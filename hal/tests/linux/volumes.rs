@@ -1,6 +1,6 @@
 //! Mounted volumes: what a read-only mount leaves alone, remounting, unmounting, private mount tables.
 
-use crate::bench::{Bench, MIB, Medium, run};
+use replicator_hal::contract::loop_media::{Bench, MIB, Medium, run};
 use replicator_hal::host::Volumes;
 use replicator_hal::linux::{FileSystemsConfig, KernelRoots, LinuxFileSystems, Tools, isolate_mounts};
 use replicator_hal::{Access, BlockDevices, ErrorKind, FileSystems, RelativePath};

@@ -1,8 +1,8 @@
 //! A simulated medium against a loop device.
 
-use crate::bench::Bench;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use replicator_hal::contract::loop_media::Bench;
 use replicator_hal::{BlockDevices, DeviceKind, DeviceName, ErrorKind, Result, Target, io};
 use replicator_sim::content::Content;
 use replicator_sim::{Medium, WorldBuilder};

@@ -1,9 +1,9 @@
 //! The simulated ext4 against the kernel's, on a loop device.
 
-use crate::bench::{Bench, MIB};
 use crate::calls::{Sharing, any_call, observe};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use replicator_hal::contract::loop_media::{Bench, MIB};
 use replicator_hal::{Access, FileKind, FileSystems, RelativePath, Volume};
 
 #[test]
@@ -31,7 +31,7 @@ fn simulated_and_mounted_volumes_agree() {
         Ok(())
     });
     ext4.unmount().unwrap();
-    crate::bench::run("e2fsck", &["-fn", medium.node()]);
+    replicator_hal::contract::loop_media::run("e2fsck", &["-fn", medium.node()]);
     bench.assert_clean(&[&medium]);
     ended.unwrap();
 }

@@ -11,11 +11,6 @@ mod calls;
 mod ext4;
 mod host;
 
-// Loop devices for tests, the same as those of the HAL's own.
-#[allow(dead_code)]
-#[path = "../../../hal/tests/linux/bench.rs"]
-mod bench;
-
 use replicator_hal::{Access, DeviceKind, DeviceName, Holder, Owner, Region, RelativePath, Volume};
 use replicator_sim::content::{Content, FileSystemContent};
 use replicator_sim::simfs::Kind;

@@ -1,6 +1,7 @@
 //! A device is open as a target, open as a source, or used as a file system: one of them.
 
-use super::{FileSystemsFixture, format, kind, mount, path, read_all, write_new};
+use super::fixture::{FileSystemsFixture, format, mount};
+use crate::contract::{kind, path, read_all, write_new};
 use crate::{Access, DeviceName, ErrorKind, Format, Holder, Result};
 
 /// The device that holds the region.

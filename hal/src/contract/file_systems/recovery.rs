@@ -1,6 +1,7 @@
 //! File systems that were not unmounted, and what a check makes of them.
 
-use super::{FileSystemsFixture, format, kind, mount, path, read_all, skipped, write_new};
+use super::fixture::{FileSystemsFixture, format, mount};
+use crate::contract::{kind, path, read_all, skipped, write_new};
 use crate::{Access, ErrorKind, FileSystem, FsckOutcome};
 
 fn identified(fixture: &dyn FileSystemsFixture) -> FileSystem {

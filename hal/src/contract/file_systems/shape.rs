@@ -1,6 +1,7 @@
 //! Contract of [`Format::shape`]: room that was counted before is there.
 
-use super::{FileSystemsFixture, kind, mount, path, skipped};
+use super::fixture::{FileSystemsFixture, mount};
+use crate::contract::{kind, path, skipped};
 use crate::{Access, ErrorKind, ExtShape, Format};
 
 /// Inodes that an ext file system has in use from the start.

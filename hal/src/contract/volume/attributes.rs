@@ -1,6 +1,6 @@
 //! Modes, times, owners, extended attributes, device nodes.
 
-use super::{VolumeFixture, has_unix, is_privileged};
+use super::fixture::{VolumeFixture, has_unix, is_privileged};
 use crate::contract::{kind, path, skipped, write_new};
 use crate::{ErrorKind, FileKind, NodeKind, Owner, RelativePath, Timestamp, Volume, Xattr};
 

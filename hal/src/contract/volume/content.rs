@@ -1,6 +1,6 @@
 //! Content of files: reading, writing, length, holes.
 
-use super::VolumeFixture;
+use super::fixture::VolumeFixture;
 use crate::contract::{kind, path, pattern, read_all, read_rest, skipped, write_new};
 use crate::{ErrorKind, NodeKind, Volume, VolumeFile, io};
 

@@ -1,6 +1,6 @@
 //! Inode flags.
 
-use super::{VolumeFixture, has_unix, is_privileged};
+use super::fixture::{VolumeFixture, has_unix, is_privileged};
 use crate::contract::{kind, path, skipped, write_new};
 use crate::{ErrorKind, InodeFlags, RelativePath, Timestamp, Xattr};
 

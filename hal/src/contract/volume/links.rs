@@ -1,6 +1,6 @@
 //! Symlinks, hard links, and never leaving the root.
 
-use super::{VolumeFixture, has_unix};
+use super::fixture::{VolumeFixture, has_unix};
 use crate::contract::{kind, path, read_all, skipped, write_new};
 use crate::{ErrorKind, FileKind, Metadata, NodeKind, Owner, RelativePath, Timestamp, Volume, Xattr};
 

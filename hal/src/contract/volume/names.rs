@@ -1,6 +1,6 @@
 //! Names: creating, listing, renaming, removing.
 
-use super::VolumeFixture;
+use super::fixture::VolumeFixture;
 use crate::contract::{kind, path, read_all, read_rest, skipped, write_new};
 use crate::{ErrorKind, FileKind, RelativePath, Volume, io};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Space, read-only, unmounted.
 
-use super::VolumeFixture;
+use super::fixture::VolumeFixture;
 use crate::contract::{kind, path, pattern, read_all, read_rest, skipped, write_new};
 use crate::{Access, ErrorKind, NodeKind, Owner, RelativePath, Result, Timestamp, Volume, VolumeFile, Xattr};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-use super::super::test_images::{Image, have_tool};
 use super::super::ranges::subtract;
+use super::super::test_images::{Image, have_tool};
 use super::*;
 use std::os::unix::fs::FileExt;
 

@@ -1,18 +1,20 @@
-//! Media for tests: image files behind loop devices, which are gone when the test is over, however it ends.
+//! Media for tests of real block devices: image files behind loop devices, which are gone when the test is over, however
+//! it ends. Here, and not beside one crate's tests, because whatever is compared with the Linux backend needs them.
 
-use replicator_hal::host::Volumes;
-use replicator_hal::linux::{FileSystemsConfig, KernelRoots, LinuxDevices, LinuxFileSystems, Tools};
-use replicator_hal::{DeviceName, Holder, Region};
+use crate::host::Volumes;
+use crate::linux::{FileSystemsConfig, KernelRoots, LinuxDevices, LinuxFileSystems, Tools};
+use crate::{DeviceName, Holder, Region};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) const MIB: u64 = 1 << 20;
+/// A mebibyte.
+pub const MIB: u64 = 1 << 20;
 
 /// Runs a program and returns what it printed; it must succeed.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .args(arguments)
@@ -32,16 +34,19 @@ fn say_skipped(test: &str) {
 }
 
 /// Devices, file systems, and a directory for image files.
-pub(crate) struct Bench {
-    pub(crate) devices: LinuxDevices,
-    pub(crate) file_systems: LinuxFileSystems,
-    pub(crate) directory: tempfile::TempDir,
+pub struct Bench {
+    /// The devices of this host.
+    pub devices: LinuxDevices,
+    /// The file systems of this host, mounted below `directory`.
+    pub file_systems: LinuxFileSystems,
+    /// Where the image files are.
+    pub directory: tempfile::TempDir,
     mount_base: PathBuf,
 }
 
 impl Bench {
     /// `None`, with a line that says so, where the test cannot run.
-    pub(crate) fn new(test: &str) -> Option<Self> {
+    pub fn new(test: &str) -> Option<Self> {
         let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
         let tools = ["losetup", "mke2fs", "e2fsck"].iter().all(|tool| {
             ["/usr/sbin", "/sbin"].iter().any(|directory| Path::new(directory).join(tool).exists())
@@ -63,14 +68,14 @@ impl Bench {
     }
 
     /// A medium of `len_bytes` zeros.
-    pub(crate) fn medium(&self, name: &str, len_bytes: u64) -> Medium {
+    pub fn medium(&self, name: &str, len_bytes: u64) -> Medium {
         let image = self.directory.path().join(name);
         std::fs::File::create(&image).unwrap().set_len(len_bytes).unwrap();
         self.attach(&image, &[])
     }
 
     /// A medium over an existing image file.
-    pub(crate) fn attach(&self, image: &Path, options: &[&str]) -> Medium {
+    pub fn attach(&self, image: &Path, options: &[&str]) -> Medium {
         let mut arguments = vec!["-f", "--show"];
         arguments.extend(options);
         arguments.push(image.to_str().unwrap());
@@ -79,7 +84,7 @@ impl Bench {
     }
 
     /// Asserts that nothing is mounted and no loop device is left over files of this bench, but for those of `media`.
-    pub(crate) fn assert_clean(&self, media: &[&Medium]) {
+    pub fn assert_clean(&self, media: &[&Medium]) {
         let left: Vec<_> = std::fs::read_dir(&self.mount_base).map(Iterator::collect).unwrap_or_default();
         assert!(left.is_empty(), "mount points left: {left:?}");
         let directory = self.directory.path().to_str().unwrap();
@@ -96,28 +101,34 @@ impl Bench {
 }
 
 /// A loop device over an image file, detached when dropped.
-pub(crate) struct Medium {
-    pub(crate) image: PathBuf,
-    pub(crate) node: PathBuf,
-    pub(crate) name: DeviceName,
+#[derive(Debug)]
+pub struct Medium {
+    /// The image file.
+    pub image: PathBuf,
+    /// The loop device's node.
+    pub node: PathBuf,
+    /// The loop device's name.
+    pub name: DeviceName,
 }
 
 impl Medium {
-    pub(crate) fn node(&self) -> &str {
+    /// The node as text, for command lines.
+    pub fn node(&self) -> &str {
         self.node.to_str().unwrap()
     }
 
-    pub(crate) fn region(&self, offset_bytes: u64, len_bytes: u64) -> Region {
+    /// A part of the medium.
+    pub fn region(&self, offset_bytes: u64, len_bytes: u64) -> Region {
         Region { holder: Holder::Device(self.name.clone()), offset_bytes, len_bytes }
     }
 
     /// The whole medium.
-    pub(crate) fn whole(&self) -> Region {
+    pub fn whole(&self) -> Region {
         self.region(0, std::fs::metadata(&self.image).unwrap().len())
     }
 
     /// Makes an ext file system on the whole medium by hand.
-    pub(crate) fn mkfs(&self, options: &[&str]) {
+    pub fn mkfs(&self, options: &[&str]) {
         let mut arguments = vec!["-q", "-F"];
         arguments.extend(options);
         arguments.push(self.node());
@@ -125,13 +136,14 @@ impl Medium {
     }
 
     /// Tells the kernel of one partition.
-    pub(crate) fn partition(&self, start_bytes: u64, len_bytes: u64) {
+    pub fn partition(&self, start_bytes: u64, len_bytes: u64) {
         let (start, len) = ((start_bytes / 512).to_string(), (len_bytes / 512).to_string());
         run("addpart", &[self.node(), "1", &start, &len]);
     }
 }
 
 impl Drop for Medium {
+    #[allow(clippy::print_stderr)] // A test, not a program: the harness keeps it.
     fn drop(&mut self) {
         // Best effort, also while panicking: partitions, the read-only flag, then the device itself.
         let partitions = Command::new("partx").arg("-d").arg(&self.node).output();

@@ -1,0 +1,16 @@
+//! Contract of [`crate::FileSystems`]: making, mounting, checking, growing; beside targets and sources of the same device;
+//! and after a power cut.
+
+mod beside_devices;
+mod fixture;
+mod making;
+mod mounting;
+mod recovery;
+mod shape;
+
+pub use beside_devices::*;
+pub use fixture::FileSystemsFixture;
+pub use making::*;
+pub use mounting::*;
+pub use recovery::*;
+pub use shape::*;

@@ -16,6 +16,7 @@ use crate::fstab::Spec;
 use crate::root_names::{Reference, Role};
 use replicator_hal::Uuid;
 use std::collections::BTreeSet;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Longest label of an ext file system.
 const LABEL_LEN_MAX_BYTES: usize = 16;
@@ -25,7 +26,7 @@ const LABEL_LEN_MAX_BYTES: usize = 16;
 pub struct RootPlan {
     /// Disk and partition.
     pub identity: Identity,
-    /// The file system; a random UUID if there is none.
+    /// The file system's UUID, if it has to have a certain one.
     pub uuid: Option<Uuid>,
     /// Its label.
     pub label: Option<String>,
@@ -163,6 +164,18 @@ impl RootPlan {
             }),
             Spec::Partition { .. } | Spec::Other(_) => None,
         }
+    }
+
+    /// The UUID that the new file system gets: the one that it has to have, else a new one (version 4). It is always
+    /// known, so that a file system that was there before is not taken for the new one.
+    pub(super) fn file_system_uuid(&self) -> Uuid {
+        self.uuid.unwrap_or_else(|| {
+            // Not the bytes themselves: disk and partition are named after them.
+            let mut bytes = xxh3_128(&self.random).to_be_bytes();
+            bytes[6] = bytes[6] & 0x0F | 0x40;
+            bytes[8] = bytes[8] & 0x3F | 0x80;
+            Uuid(bytes)
+        })
     }
 
     /// Takes the signature or GUID of a `PARTUUID`, if the table can have it.

@@ -56,7 +56,7 @@ pub(super) fn write(
     let format = Format {
         flavour: medium.file_system.flavour(),
         label: root.label.clone(),
-        uuid: root.uuid,
+        uuid: Some(root.file_system_uuid()),
         shape: Some(facts.shape),
     };
     let file_systems = &operation.board.file_systems;
@@ -97,15 +97,16 @@ pub(super) fn write(
     })
 }
 
-/// The file system has to be found by what it is called. The table is compared byte by byte when it is written.
+/// The file system has to be the new one, and to be found by what it is called. The table is compared byte by byte when
+/// it is written.
 fn check_names(operation: &Operation<'_>, region: &Region, root: &RootPlan) -> Result<()> {
     let label = operation.label();
     let found = operation
         .retry(|| operation.board.file_systems.identify(region))
         .map_err(Error::hal(format!("looking at the file system on {label}")))?;
     let (uuid, name) = found.map_or((None, None), |found| (found.uuid, found.label));
-    let uuid_differs = root.uuid.is_some() && root.uuid != uuid.as_deref().and_then(Uuid::parse);
-    if !uuid_differs && name == root.label {
+    let expected = root.file_system_uuid();
+    if uuid.as_deref().and_then(Uuid::parse) == Some(expected) && name == root.label {
         return Ok(());
     }
     Err(Error::Verify {
@@ -113,8 +114,9 @@ fn check_names(operation: &Operation<'_>, region: &Region, root: &RootPlan) -> R
         what: format!("the file system on {label}"),
         offset_bytes: None,
         detail: format!(
-            "its UUID is {uuid:?} and its label {name:?}, not {:?} and {:?}",
-            root.uuid, root.label
+            "its UUID is {} and its label {name:?}, not {expected} and {:?}",
+            uuid.as_deref().unwrap_or("none"),
+            root.label
         ),
     })
 }

@@ -1,4 +1,5 @@
-//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes, flags.
+//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes,
+//! flags; and that nothing else is there.
 
 use super::extract::{Expected, Manifest};
 use super::tar_times::is_end_of_32_bits;
@@ -11,6 +12,9 @@ use replicator_hal::{
 };
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
+
+/// What mke2fs makes in the root of a new file system: an empty directory.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// How exactly a file system kept the times of files. Some keep whole seconds only: that is told, but no fault, as long
 /// as it does so with all of them.
@@ -77,7 +81,7 @@ pub(super) fn verify(
     let mut progress = operation.progress("verifying", Some(data_len_bytes));
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     for (path, expected) in manifest {
-        let failed = || Error::hal(format!("reading {path} back from {}", operation.label()));
+        let failed = || failed_at(operation, path);
         let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
         let mut difference =
             compare_metadata(volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
@@ -96,8 +100,69 @@ pub(super) fn verify(
     if let Some(path) = times.odd_one() {
         return Err(differs(path, "the time differs".into()));
     }
+    if let Some(path) = not_listed(operation, volume, manifest, &mut progress)? {
+        return Err(differs(
+            &path,
+            "the archive does not list it: an older file system is still there".into(),
+        ));
+    }
     progress.finish();
     Ok(times)
+}
+
+/// The first file that is there and not in the manifest, except for what a new file system comes with. A medium that
+/// dropped the start of the new file system shows its old one, in which all files of the archive may be found.
+fn not_listed(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    manifest: &Manifest,
+    progress: &mut Progress<'_>,
+) -> Result<Option<RelativePath>> {
+    let root = RelativePath::root();
+    let directories = manifest.iter().filter(|(_, expected)| expected.entry.kind == EntryKind::Directory);
+    let below_root = directories.map(|(path, _)| path).filter(|path| !path.is_root());
+    for directory in std::iter::once(&root).chain(below_root) {
+        for path in paths_in(operation, volume, directory)? {
+            if manifest.contains_key(&path) {
+                continue;
+            }
+            let is_new = path.as_bytes() == LOST_AND_FOUND && {
+                let kind =
+                    operation.retry(|| volume.metadata(&path)).map_err(failed_at(operation, &path))?.kind;
+                kind == FileKind::Directory && paths_in(operation, volume, &path)?.is_empty()
+            };
+            if !is_new {
+                return Ok(Some(path));
+            }
+        }
+        progress.advance(0);
+    }
+    Ok(None)
+}
+
+/// The paths of what is in a directory, sorted.
+fn paths_in(
+    operation: &Operation<'_>,
+    volume: &dyn Volume,
+    directory: &RelativePath,
+) -> Result<Vec<RelativePath>> {
+    let entries = operation.retry(|| volume.list(directory)).map_err(failed_at(operation, directory))?;
+    let mut paths = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let path = directory.join(&entry.name).map_err(|why| Error::Verify {
+            part: FaultyPart::Medium,
+            what: format!("the directory {directory} on {}", operation.label()),
+            offset_bytes: None,
+            detail: why.to_string(),
+        })?;
+        paths.push(path);
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn failed_at(operation: &Operation<'_>, path: &RelativePath) -> impl FnOnce(hal::Error) -> Error + use<> {
+    Error::hal(format!("reading {path} back from {}", operation.label()))
 }
 
 fn compare_metadata(
@@ -169,7 +234,7 @@ fn compare_content(
     progress: &mut Progress<'_>,
 ) -> Result<Option<String>> {
     let path = file.path;
-    let failed = || Error::hal(format!("reading {path} back from {}", operation.label()));
+    let failed = || failed_at(operation, path);
     let mut open = operation.retry(|| volume.open(path)).map_err(failed())?;
     let mut hash = Xxh3::new();
     for range in file.data {
@@ -202,7 +267,7 @@ fn holes_are_zero(
     file: &File<'_>,
     buffer: &mut [u8],
 ) -> Result<bool> {
-    let failed = || Error::hal(format!("reading {} back from {}", file.path, operation.label()));
+    let failed = || failed_at(operation, file.path);
     let mut hole_start = 0;
     let ends = file.data.iter().cloned().chain([file.len_bytes..file.len_bytes]);
     for range in ends {

@@ -9,7 +9,6 @@ use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
 use crate::firmware::{self, Wish as FirmwareWish};
 use crate::media::{self, Medium};
-use crate::mutant::{self, Mutant};
 use crate::names;
 use crate::operation::Operation;
 use crate::options::Options;
@@ -47,9 +46,6 @@ pub fn run(board: &Board, request: &Request) -> Report {
     let mut report = Report::new(&request.version);
     let operation = Operation::new(board, &request.tuning, "start", "start");
     let result = with_drive(&operation, request, &mut report, |run, report| run.execute(report));
-    if operation.mutated(Mutant::FailedStartIsDark) && report.mode.is_none() {
-        return report;
-    }
     finish(&operation, report, result)
 }
 
@@ -94,8 +90,7 @@ fn with_drive(
     let mut run = Run { operation, request, compatible, drive };
     let result = work(&mut run, report);
     // "Failed" must mean "safe to unplug": nothing is mounted when the LEDs change.
-    let stays = operation.mutated(Mutant::DriveStaysMounted);
-    let unmounted = if stays { Ok(()) } else { run.drive.volume.unmount() };
+    let unmounted = run.drive.volume.unmount();
     match (result, unmounted) {
         (Ok(()), Err(error)) => Err(Error::hal("unmounting the drive")(error)),
         (Err(error), Err(unmount_error)) => {
@@ -124,9 +119,6 @@ impl Run<'_> {
             }
             Plan::Write { items, firmware } => {
                 let write = self.write(&profile, &media, &options, &tuning);
-                if self.operation.mutated(Mutant::LogsOnTheDrive) {
-                    mutant::litter(&*self.drive.volume);
-                }
                 let checked = write.check(items);
                 report.outcomes = if firmware.is_empty() {
                     write.run(checked, None)
@@ -269,7 +261,7 @@ impl Run<'_> {
             is_directory: &is_directory,
         };
         let root = names::root::judge_all(drive_names, &context);
-        if !root.refused.is_empty() && !self.operation.mutated(Mutant::UnassignedIsIgnored) {
+        if !root.refused.is_empty() {
             return Err(Error::refused(Refusal::MisspeltNames, printable::few(&root.refused, "; ")));
         }
         for note in printable::first(&root.notes) {
@@ -376,10 +368,7 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         let what = "nothing was captured or written".to_owned();
         report.failure = Some(Error::refused(Refusal::NothingToDo, what));
     }
-    let green = report.succeeded()
-        || operation.mutated(Mutant::FailureIsForgotten)
-        || operation.mutated(Mutant::NothingIsFine) && !report.did_something();
-    report.status = match (green, report.is_critical()) {
+    report.status = match (report.succeeded(), report.is_critical()) {
         (true, _) => Status::Success,
         (false, true) => Status::Critical,
         (false, false) => Status::Failure,

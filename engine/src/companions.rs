@@ -8,7 +8,6 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::sidecar;
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, RelativePath, Volume};
 use std::io;
@@ -178,7 +177,6 @@ impl<'a> Companions<'a> {
             Ok(path) => path,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return match self.operation.retry(|| self.drive.metadata(&path)) {
-                    Ok(_) if self.operation.mutated(Mutant::DanglingSidecarIsNone) => Ok(None),
                     Ok(_) => Err(refuse("the link leads to nothing on the drive".into())),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(Error::hal(format!("looking at {name}"))(error)),

@@ -6,7 +6,6 @@
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::profile::Profile;
@@ -70,7 +69,7 @@ pub fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
             Err(error) => obstacle = error.to_string(),
         }
         let waited = operation.board.clock.monotonic().saturating_sub(started);
-        if waited >= operation.tuning.drive_wait && !operation.mutated(Mutant::WaitsForEver) {
+        if waited >= operation.tuning.drive_wait {
             let mut what = match choice {
                 DriveChoice::Discover => "no drive was found on USB".to_owned(),
                 DriveChoice::Named(name) => format!("{name} is no drive that can be used"),

@@ -17,7 +17,6 @@ pub mod fstab;
 mod jobs;
 mod lease;
 pub mod media;
-pub mod mutant;
 pub mod names;
 pub mod operation;
 pub mod options;

@@ -4,7 +4,6 @@
 //! numbers change with kernels. The drive's own disk is never a medium.
 
 use crate::error::{Error, Refusal, Result};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::profile::{MediumKind, MediumProfile, Profile, is_for};
 use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
@@ -159,9 +158,6 @@ pub(crate) fn same_device(
         && device.len_bytes == planned.len_bytes
         && device.kind == planned.kind
         && device.controller_path == planned.controller_path;
-    if operation.mutated(Mutant::AnyDeviceWithTheName) {
-        return Ok(device);
-    }
     if !same {
         return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
     }

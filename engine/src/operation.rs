@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::lease::Leases;
-use crate::mutant::Mutant;
 use crate::printable;
 use crate::tuning::Tuning;
 use replicator_hal::{self as hal, Board, Compute, ErrorKind};
@@ -102,7 +101,7 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// The last error, when the budget is spent or the error is of another kind.
     pub fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
-        let mut left = if self.mutated(Mutant::RetriesManyTimes) { 1000 } else { self.tuning.retries };
+        let mut left = self.tuning.retries;
         loop {
             match call() {
                 Err(error) if left > 0 && error.kind() == ErrorKind::Io => {
@@ -114,11 +113,6 @@ impl<'a> Operation<'a> {
                 other => return other,
             }
         }
-    }
-
-    /// Whether this deliberate fault is to be made; never in a release.
-    pub(crate) fn mutated(&self, mutant: Mutant) -> bool {
-        self.tuning.mutant.is(mutant)
     }
 
     /// Fails if this operation let its lease run out: what comes after must not end in success. One that runs alone answers
@@ -172,8 +166,7 @@ impl<'a> Progress<'a> {
         // Renewing is cheap, but not free: twice within a lease's tenth is enough.
         let due = self.operation.tuning.io_lease / 20;
         if self.renewed.is_none_or(|renewed| now.saturating_sub(renewed) >= due) {
-            let day = self.operation.mutated(Mutant::LeaseOfADay).then_some(Duration::from_secs(86_400));
-            self.operation.renew(day.unwrap_or(self.operation.tuning.io_lease));
+            self.operation.renew(self.operation.tuning.io_lease);
             self.renewed = Some(now);
         }
         if now.saturating_sub(self.told) >= self.operation.tuning.progress_interval {

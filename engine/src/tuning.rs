@@ -1,7 +1,6 @@
 //! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
-use crate::mutant::Mutation;
 use crate::options::TimeoutSettings;
 use std::time::Duration;
 
@@ -36,8 +35,6 @@ pub struct Tuning {
     pub tar_entries_max: u64,
     /// How much memory the list of a tarball's entries may take, which is kept until they are verified.
     pub tar_memory_bytes: u64,
-    /// A deliberate fault; none in any release.
-    pub mutant: Mutation,
 }
 
 impl Tuning {
@@ -72,7 +69,6 @@ impl Default for Tuning {
             limits: Limits::default(),
             tar_entries_max: 1_000_000,
             tar_memory_bytes: 128 << 20,
-            mutant: Mutation::default(),
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::error::{Error, FaultyPart, Refusal, Result};
 use crate::formats::codec::{self, Compression};
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::{ReadAt, sidecar};
-use crate::mutant::Mutant;
 use crate::names::ImageName;
 use crate::operation::Operation;
 use replicator_hal::{CacheBypass, RelativePath, VolumeFile};
@@ -24,9 +23,6 @@ pub(super) fn settle(
     what: &str,
 ) -> Result<CacheBypass> {
     operation.step("syncing the drive");
-    if operation.mutated(Mutant::NoSyncBeforeRename) {
-        return file.close().map(|()| CacheBypass::Dropped).map_err(Error::hal("closing"));
-    }
     file.sync()
         .and_then(|()| file.drop_cache())
         .and_then(|()| file.close())
@@ -168,7 +164,6 @@ pub(super) fn publish(
         .map_err(Error::hal(format!("renaming {source} to {target} on the drive")))?;
     // Where directories reach the medium in any order, a lost name only means that the medium is captured again; a file
     // with two names would be two owners of the same clusters.
-    let again = |error| if operation.mutated(Mutant::SyncTriedAgain) { work.sync() } else { Err(error) };
-    work.sync().or_else(again)?;
+    work.sync()?;
     work::sync_directory(drive, &RelativePath::root())
 }

@@ -10,7 +10,6 @@ use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::media::same_device;
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
 use std::io;
@@ -47,13 +46,9 @@ pub(super) fn copy_medium(
     is_sanitised: bool,
 ) -> Result<(Layout, Vec<Part>)> {
     let devices = &operation.board.devices;
-    let is_unclaimed = operation.mutated(Mutant::SourceWithoutClaim);
     // Claimed before the first look at what is on it; until it is closed nobody else can mount or write it.
     let source = operation
-        .retry(|| match is_unclaimed {
-            true => devices.open_shared(&device.name),
-            false => devices.open_source(&device.name),
-        })
+        .retry(|| devices.open_source(&device.name))
         .map_err(Error::hal(format!("claiming {} to capture it", device.name)))?;
     let mut medium = Medium { operation, source };
     // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.

@@ -18,7 +18,6 @@ use super::{Capture, pack_disk, pack_tar, remains, wipe};
 use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::media::Medium;
-use crate::mutant::Mutant;
 use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
@@ -44,9 +43,6 @@ pub(super) fn capture(
     };
     let job = Job { capture, operation, work, rules, medium, device, is_wiped: Cell::new(false) };
     job.run().inspect_err(|_| {
-        if operation.mutated(Mutant::WorkFilesStay) {
-            return;
-        }
         let is_secret = rules.is_some() && !job.is_wiped.get();
         if let Err(second) = work.remove_leftovers(operation, is_secret) {
             operation.log(&format!("further failure: {second}"));
@@ -81,17 +77,8 @@ impl Job<'_> {
         let (layout, shown) = copy_medium(operation, work, self.device, &image, self.rules.is_some())?;
         notes.extend(layout.note.clone());
         let hint = self.medium.profile.rootfs_partition;
-        if operation.mutated(Mutant::FsckOnTheSource) {
-            let source = Holder::Device(self.device.name.clone());
-            layout
-                .slots
-                .iter()
-                .for_each(|slot| drop(operation.board.file_systems.fsck(&slot.region(&source))));
-        }
         let parts = survey::look(operation, &layout, &holder)?;
-        if !operation.mutated(Mutant::CopyIsNotCompared) {
-            survey::refuse_misread(&shown, &parts)?;
-        }
+        survey::refuse_misread(&shown, &parts)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
         let before = self.marks(&roots)?;
         self.sanitise(&holder, &parts, &roots, &mut notes)?;
@@ -176,16 +163,11 @@ impl Job<'_> {
         notes: &mut Vec<String>,
     ) -> Result<Vec<Range<u64>>> {
         let (operation, work) = (self.operation, self.work);
-        if operation.mutated(Mutant::FreeBlocksStay) {
-            return Ok(Vec::new());
-        }
         if self.rules.is_none() {
             return Ok(layout.unused(operation, holder, false));
         }
         let unused = remains::find(operation, work, layout, image, notes)?;
-        if !operation.mutated(Mutant::WorkingImageIsUnlinked) {
-            wipe::unused(operation, work, image, &unused)?;
-        }
+        wipe::unused(operation, work, image, &unused)?;
         self.is_wiped.set(true);
         Ok(unused)
     }

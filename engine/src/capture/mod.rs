@@ -43,7 +43,6 @@ mod tests;
 
 use crate::error::{Error, Result};
 use crate::media::Medium;
-use crate::mutant::Mutant;
 use crate::names::ImageName;
 use crate::operation::Operation;
 use crate::options::Options;
@@ -161,11 +160,6 @@ fn begin<'a>(
     if let Session::Begun(earlier) = Session::look(operation, &work)? {
         record = record.with_media_of(&earlier);
     }
-    if operation.mutated(Mutant::OldImageMakesRoom) {
-        for image in items.iter().filter_map(|item| item.captured.as_ref()) {
-            work::remove_if_there(operation, work.drive, &work::in_root(&image.to_string())?)?;
-        }
-    }
     session::begin(operation, &work, &record, rules.is_some())?;
     Ok((work, rules))
 }
@@ -197,9 +191,6 @@ fn capture_one(capture: &Capture<'_>, work: &Work<'_>, rules: Option<&Rules>, me
     let operation = Operation::new(capture.board, capture.tuning, name, format!("{name}-capture"));
     let started = capture.board.clock.monotonic();
     let result = medium::capture(capture, &operation, work, rules, medium);
-    if operation.mutated(Mutant::SessionEndsEarly) {
-        drop(work.remove(&operation));
-    }
     let elapsed = capture.board.clock.monotonic().saturating_sub(started);
     let (image, end) = match result {
         Ok((image, done)) => {

@@ -4,7 +4,6 @@ use super::packer::{Packed, Packer};
 use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::codec::XzSettings;
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::io::Write;
@@ -22,8 +21,6 @@ pub(super) fn pack(
     let doing = || format!("reading {image} on the drive");
     let input = operation.retry(|| drive.open(image)).map_err(Error::hal(doing()))?;
     let len_bytes = input.len_bytes().map_err(Error::hal(doing()))?;
-    let short_bytes = if operation.mutated(Mutant::PackStopsShort) { 64 << 10 } else { 0 };
-    let len_bytes = len_bytes.saturating_sub(short_bytes);
     let mut reader = ImageReader { operation, file: input, data: None };
     let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];

@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::codec::XzSettings;
 use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{
     self as hal, FileKind, InodeFlags, Metadata, NodeKind, RelativePath, Volume, VolumeFile,
@@ -94,9 +93,7 @@ impl Archive<'_> {
             _ => operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
         };
         let flags = match &kind {
-            EntryKind::File { .. } | EntryKind::Directory
-                if !operation.mutated(Mutant::FlagsAreForgotten) =>
-            {
+            EntryKind::File { .. } | EntryKind::Directory => {
                 operation.retry(|| volume.flags(path)).map_err(Error::hal(doing()))?
             }
             _ => InodeFlags::none(),

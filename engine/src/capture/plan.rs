@@ -7,7 +7,6 @@ use super::{Capture, Item, sanitise};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::media::Medium;
-use crate::mutant::Mutant;
 use crate::names::{self, ImageName};
 use crate::operation::Operation;
 use replicator_hal::{FileKind, RelativePath};
@@ -17,9 +16,6 @@ pub(super) fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>>
     let operation = Operation::new(capture.board, capture.tuning, "capture", "capture");
     let work = Work::new(capture.drive)?;
     let session = Session::look(&operation, &work)?;
-    if session != Session::None && operation.mutated(Mutant::SessionIsRefused) {
-        return Err(Error::refused(Refusal::WouldReplace, "an unfinished capture is on the drive"));
-    }
     if let Session::Begun(record) = &session {
         record.check_unit(capture.board_name, media)?;
     }

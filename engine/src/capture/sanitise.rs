@@ -15,7 +15,6 @@ use super::{Capture, checksums, stamp, work};
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::options::HostKeys;
 use crate::sanitise_rules::{Action, Place, Rule, Rules};
@@ -97,10 +96,7 @@ pub(super) fn sanitise(
     hook("sanitise-after")?;
     let mut notes = Vec::new();
     notes.extend(make_keys_again(operation, wanted, keys, volume)?);
-    let swap_files = match operation.mutated(Mutant::SwapFilesStay) {
-        true => Vec::new(),
-        false => swap_files::clear_all(operation, volume)?,
-    };
+    let swap_files = swap_files::clear_all(operation, volume)?;
     write_version(capture, operation, volume)?;
     let private_keys = checksums::write_list(operation, volume)?;
     locks.restore(operation, volume)?;

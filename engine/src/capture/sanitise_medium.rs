@@ -9,7 +9,6 @@ use super::sanitise::apply::{self, Base};
 use super::survey::Part;
 use super::{Capture, free_space, layout, sanitise};
 use crate::error::{Error, Refusal, Result};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::sanitise_rules::{Action, Place, Rules};
 use replicator_hal::{Access, ErrorKind, FileSystemKind, Holder, Region, RelativePath, Volume};
@@ -58,12 +57,8 @@ impl SanitiseMedium<'_> {
                 lines.push(format!("{part}{}: sanitised", seen_at(part, &views)));
             }
         }
-        let is_one_enough = self.operation.mutated(Mutant::OneRootfsIsEnough);
-        for (index, root) in self.roots.iter().enumerate() {
-            let of_root = match index == 0 || !is_one_enough {
-                true => self.root(root, &matched)?,
-                false => Vec::new(),
-            };
+        for root in self.roots {
+            let of_root = self.root(root, &matched)?;
             notes.push(format!("{root}: sanitised"));
             notes.extend(of_root);
         }
@@ -77,9 +72,7 @@ impl SanitiseMedium<'_> {
             });
         }
         notes.append(&mut lines);
-        if !self.operation.mutated(Mutant::UnsanitisedIsUntold) {
-            notes.append(&mut untouched);
-        }
+        notes.append(&mut untouched);
         for (number, rule) in
             self.rules.rules.iter().enumerate().filter(|(_, rule)| rule.place != Place::Root)
         {
@@ -116,9 +109,6 @@ impl SanitiseMedium<'_> {
                     beside::uppers(operation, part.slot.number, volume)
                 })?);
             }
-        }
-        if operation.mutated(Mutant::MountsAreIgnored) {
-            views.clear();
         }
         let mut seen = Vec::new();
         views.retain(|view| {

@@ -4,7 +4,6 @@
 //! parents before their content, in the byte order of names.
 
 use crate::error::{Error, Result};
-use crate::mutant::{self, Mutant};
 use crate::operation::Operation;
 use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, RelativePath, Volume};
 
@@ -79,9 +78,7 @@ pub(super) fn clear(
                 directories.push(path.clone());
                 unread.push(path);
             } else {
-                let follow = operation.mutated(Mutant::LinksAreFollowed) && kind == FileKind::Symlink;
-                let linked = if follow { mutant::linked_file(volume, &path) } else { None };
-                remove_name(operation, volume, linked.as_ref().unwrap_or(&path))?;
+                remove_name(operation, volume, &path)?;
             }
         }
     }

@@ -6,7 +6,6 @@
 
 use super::{tree, wipe};
 use crate::error::{Error, FaultyPart, Result};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
 use std::cell::Cell;
@@ -81,7 +80,7 @@ impl<'a> Work<'a> {
         }
         let file = self.create_as(operation, path, PRIVATE_MODE)?;
         if is_secret {
-            self.sync_image_name(operation)?;
+            self.sync()?;
         }
         Ok(file)
     }
@@ -91,13 +90,9 @@ impl<'a> Work<'a> {
         // Once cut, it is reported until the session ends.
         if !self.was_copy_cut.get() && remove_if_there(operation, self.drive, &self.path(COPYING)?)? {
             // Else a cut much later would be reported as one in the copy.
-            self.sync_image_name(operation)?;
+            self.sync()?;
         }
         Ok(())
-    }
-
-    fn sync_image_name(&self, operation: &Operation<'_>) -> Result<()> {
-        if operation.mutated(Mutant::WorkingImageNameIsLate) { Ok(()) } else { self.sync() }
     }
 
     /// Whether the power was cut in a copy of this session, as far as [`Work::look_for_cut_copy`] saw.
@@ -166,7 +161,6 @@ impl<'a> Work<'a> {
     /// overwritten before, if they hold what sanitising would have removed.
     pub(super) fn remove_leftovers(&self, operation: &Operation<'_>, is_secret: bool) -> Result<()> {
         let (record, copying) = (self.path(RECORD)?, self.path(COPYING)?);
-        let is_secret = is_secret && !operation.mutated(Mutant::WorkingImageIsUnlinked);
         let mut removed = false;
         let mut not_wiped = Ok(());
         for entry in tree::list_sorted(operation, self.drive, &self.directory)? {

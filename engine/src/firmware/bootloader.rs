@@ -10,7 +10,6 @@ use super::file::{FirmwareFile, check_len};
 use super::imx_type::{self, ImxType};
 use super::{formats, region};
 use crate::error::{Error, Refusal, Result};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, is_for};
 use crate::report::Done;
@@ -46,7 +45,7 @@ pub(super) fn check(
         let read = FirmwareFile::read(operation, context.drive, &file.name, file.len_max_bytes)?;
         // The area may end before the place does.
         let room = area.len_bytes.saturating_sub(file.region().start);
-        check_len(operation, &file.name, read.len_bytes(), room)?;
+        check_len(&file.name, read.len_bytes(), room)?;
         if let Some(format) = file.format {
             formats::check(format, &read.content)
                 .map_err(|what| Error::refused(Refusal::WrongFirmware, format!("{} {what}", file.name)))?;
@@ -198,16 +197,12 @@ pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done
     operation.step(&format!("writing {}: do not remove power", checked.names()));
     let target = open(operation, checked, Access::ReadWrite)?;
     // From the first byte on, until the new bootloader or the old one is verified.
-    operation.board.leds.set_at_risk(!operation.mutated(Mutant::HangIsNeverCritical));
+    operation.board.leds.set_at_risk(true);
     match put(operation, checked, target, &wanted) {
         Ok((bypass, mut target)) => {
             // It is there and verified: whatever closing says, the board boots it.
             operation.board.leds.set_at_risk(false);
-            if operation.mutated(Mutant::AreaStaysWritable) {
-                std::mem::forget(target);
-            } else {
-                target.close().map_err(closing(checked))?;
-            }
+            target.close().map_err(closing(checked))?;
             done.cache_bypass = Some(bypass);
             Ok(done)
         }
@@ -221,11 +216,7 @@ fn closing(checked: &Checked) -> impl FnOnce(hal::Error) -> Error {
 
 /// What the area holds. It is read with its protection on, which is lifted for writing only.
 fn look(operation: &Operation<'_>, checked: &Checked) -> Result<region::Found> {
-    let access = match operation.mutated(Mutant::LooksUnprotected) {
-        true => Access::ReadWrite,
-        false => Access::ReadOnly,
-    };
-    let mut target = open(operation, checked, access)?;
+    let mut target = open(operation, checked, Access::ReadOnly)?;
     let found =
         region::read(operation, &mut *target, checked.kept_len_bytes(), "reading the old bootloader")?;
     target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;
@@ -269,9 +260,6 @@ fn put(
     drop(target);
     let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, wanted.len() as u64, "verifying the bootloader")?;
-    if operation.mutated(Mutant::BootloaderIsNotCompared) {
-        return Ok((found.bypass, target));
-    }
     region::compare(&checked.area.name, wanted, &found.content, NOT_KEPT)?;
     Ok((found.bypass, target))
 }
@@ -279,10 +267,6 @@ fn put(
 /// Puts the old bootloader back after `error`, and says what the board has now.
 fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
     let source = Box::new(error);
-    if operation.mutated(Mutant::BootloaderStaysBroken) {
-        operation.board.leds.set_at_risk(false);
-        return Error::BootloaderRestored { source };
-    }
     operation.step(&format!("{source}: putting the old bootloader back, do not remove power"));
     let mut state = String::new();
     for _ in 0..RESTORE_ATTEMPTS {

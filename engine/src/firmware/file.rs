@@ -34,7 +34,7 @@ impl FirmwareFile {
         if len_bytes == 0 {
             return Err(Error::refused(Refusal::WrongFirmware, format!("{name} is empty")));
         }
-        check_len(operation, name, len_bytes, len_max_bytes)?;
+        check_len(name, len_bytes, len_max_bytes)?;
         let beside = Companions::new(operation, drive, name, &path);
         let promises = beside.promises(name, beside.target_name.as_deref())?;
         let content = companions::read_whole(operation, drive, &path, name, len_bytes)?;
@@ -58,14 +58,8 @@ impl FirmwareFile {
 ///
 /// # Errors
 /// `FirmwareTooLarge`.
-pub(super) fn check_len(
-    operation: &Operation<'_>,
-    name: &str,
-    len_bytes: u64,
-    len_max_bytes: u64,
-) -> Result<()> {
-    let any = operation.mutated(crate::mutant::Mutant::BootloaderOfAnyLength);
-    if len_bytes <= len_max_bytes || any {
+pub(super) fn check_len(name: &str, len_bytes: u64, len_max_bytes: u64) -> Result<()> {
+    if len_bytes <= len_max_bytes {
         return Ok(());
     }
     let what = format!("{name} has {len_bytes} bytes, its place has {len_max_bytes}");

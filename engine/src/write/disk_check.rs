@@ -15,7 +15,6 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::formats::codec::{Compression, decoder, seekable};
 use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Compute, Volume, signature};
 use std::io::{self, Read};
@@ -69,9 +68,6 @@ pub(super) fn check_disk(
                 facts.unseen = None;
             }
             Ok(facts)
-        }
-        Err(_) if operation.mutated(Mutant::AnyFileIsWritten) && announced_bytes.is_some() => {
-            Ok(DiskFacts { len_bytes: announced_bytes.unwrap_or_default(), ..DiskFacts::default() })
         }
         Err(unfit) if unfit.kind == Refusal::ImageTooLarge => Err(unfit.of(&look.name)),
         Err(unfit) => look.as_it_is(unfit, allowed, notes),
@@ -152,9 +148,6 @@ impl Look<'_> {
 
     /// Whether all that is shown lies in an image of this length; `head` are its first bytes.
     fn check_length(&self, shown: &Shown, head: &[u8], len_bytes: u64) -> Judged<()> {
-        if self.operation.mutated(Mutant::CutImagesAreWritten) {
-            return Ok(());
-        }
         let cut = disk_look::all_there(shown, len_bytes);
         let Shown::Table(extent) = shown else { return cut };
         // Read in sectors of another length, the table may fit.
@@ -326,7 +319,6 @@ impl Look<'_> {
             Shown::FileSystem(found) => {
                 notes.push(format!("the image is one {} file system without a partition table", found.kind));
             }
-            _ if self.operation.mutated(Mutant::CutImagesAreWritten) => {}
             _ => notes.extend(places.judge(len_bytes, self.device.len_bytes)?),
         }
         let is_gpt = matches!(shown, Shown::Table(Extent { scheme: Scheme::Gpt, .. }) | Shown::DamagedGpt(_));

@@ -10,7 +10,6 @@ use crate::error::{Error, FaultyPart, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::within;
-use crate::mutant::Mutant;
 use crate::operation::{Operation, Progress};
 use crate::report::Done;
 use crate::table;
@@ -61,15 +60,11 @@ pub(super) fn write(
     check_digests(checked, &written)?;
     let label = operation.label();
     operation.step("flushing");
-    if !operation.mutated(Mutant::StartIsNotReserved) {
-        // What is in the kernel's cache reaches the medium in any order, and this must be last.
-        target.sync().map_err(Error::hal(format!("flushing {label}")))?;
-        table::reserve_at(operation, target, 0, written.held_back.len(), label)?;
-    }
+    // What is in the kernel's cache reaches the medium in any order, and this must be last.
+    target.sync().map_err(Error::hal(format!("flushing {label}")))?;
+    table::reserve_at(operation, target, 0, written.held_back.len(), label)?;
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
-    if !operation.mutated(Mutant::NoReadBack) {
-        compare(operation, target, &written.stretches)?;
-    }
+    compare(operation, target, &written.stretches)?;
     operation.short_step("writing the partition table");
     commit_start(operation, checked, target, &written)?;
     Ok(Done {
@@ -114,9 +109,7 @@ fn write_body(
     let mut progress = operation.progress("writing", checked.content_len_bytes);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     loop {
-        let start_first = operation.mutated(Mutant::StartFirst);
-        let held_back = if start_first { 0 } else { operation.tuning.held_back_len_bytes };
-        let held_left = held_back.saturating_sub(written.len_bytes);
+        let held_left = operation.tuning.held_back_len_bytes.saturating_sub(written.len_bytes);
         let wanted = if held_left > 0 { within(buffer.len(), held_left) } else { buffer.len() };
         let len = read_chunk(&mut *content, &mut buffer[..wanted]).map_err(Error::io(file_name.as_str()))?;
         if len == 0 {
@@ -310,7 +303,7 @@ fn commit_start(
         let stretch = Stretch { offset_bytes, len_bytes: part.len() as u64, hash: xxh3_128(part) };
         let mut progress = operation.progress("verifying the start", Some(part.len() as u64));
         compare_stretch(operation, target, &stretch, &mut vec![0; part.len()], &mut progress)?;
-        if offset_bytes > 0 && !operation.mutated(Mutant::NoReadBack) {
+        if offset_bytes > 0 {
             let end = last_stretches(&written.stretches, operation.tuning.held_back_len_bytes);
             compare(operation, target, end)?;
         }

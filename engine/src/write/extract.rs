@@ -7,11 +7,10 @@
 
 use super::tar_limits::Needs;
 use super::tar_times;
-use super::tar_tree::{self, Place};
+use super::tar_tree;
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits, Remarks};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use crate::printable;
 use replicator_hal::{self as hal, ErrorKind, FileKind, InodeFlags, Owner, RelativePath, Timestamp, Volume};
@@ -93,11 +92,8 @@ struct Extraction<'a> {
 impl Extraction<'_> {
     fn entry(&mut self, mut entry: Entry, reader: &mut Reader<&mut dyn Read>) -> Result<()> {
         self.count(&entry)?;
-        let mut place = tar_tree::place(&self.manifest, &entry)
+        let place = tar_tree::place(&self.manifest, &entry)
             .map_err(|why| cannot_be_extracted(self.name, &entry.path, &why))?;
-        if place.keeps_link && self.operation.mutated(Mutant::LinksAreReplaced) {
-            place = Place { missing: Vec::new(), path: entry.path.clone(), keeps_link: false };
-        }
         let linked = match &entry.kind {
             EntryKind::HardLink { existing } => Some(
                 tar_tree::linked(&self.manifest, existing)
@@ -281,7 +277,7 @@ impl Extraction<'_> {
         let label = self.operation.label();
         for (path, expected) in self.manifest.iter_mut().rev() {
             let wanted = std::mem::take(&mut expected.entry.flags);
-            if wanted.is_empty() || self.operation.mutated(Mutant::FlagsAreNotSet) {
+            if wanted.is_empty() {
                 continue;
             }
             let all_at_once = std::iter::once(wanted);

@@ -4,7 +4,6 @@ use super::allowed::Allowed;
 use super::image::Image;
 use crate::capture::marks;
 use crate::error::{Error, Refusal, Result};
-use crate::mutant::Mutant;
 use crate::operation::Operation;
 use replicator_hal::BlockDevice;
 
@@ -20,7 +19,7 @@ pub(super) fn check(
     allowed: Allowed,
 ) -> Result<()> {
     let Some(record) = &image.captured_from else { return Ok(()) };
-    if allowed.write_back || operation.mutated(Mutant::GoldenIsOverwritten) {
+    if allowed.write_back {
         return Ok(());
     }
     let refuse = |why: &str| Err(Error::refused(Refusal::WriteBack, format!("{} {why}", image.name)));

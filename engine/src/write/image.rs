@@ -10,7 +10,6 @@ use crate::formats::ReadAt;
 use crate::formats::codec::Compression;
 use crate::formats::digest::Hasher;
 use crate::formats::text;
-use crate::mutant::Mutant;
 use crate::names::ImageName;
 use crate::operation::Operation;
 use replicator_hal::{RelativePath, Volume};
@@ -84,7 +83,7 @@ impl Image {
     /// # Errors
     /// [`Error::Digest`]; errors of the drive.
     pub fn check_file(&self, operation: &Operation<'_>, drive: &dyn Volume) -> Result<()> {
-        if self.file.is_empty() || operation.mutated(Mutant::NoCheckOfTheFile) {
+        if self.file.is_empty() {
             return Ok(());
         }
         let label = self.name.to_string();

@@ -40,7 +40,6 @@ pub use tar_check::TarFacts;
 use crate::error::Result;
 use crate::jobs::{self, Named};
 use crate::media::Medium;
-use crate::mutant::Mutant;
 use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
@@ -126,9 +125,6 @@ impl<'a> Write<'a> {
                     outcomes.push((index, outcome(&checking.item, End::Failed(error), elapsed)));
                 }
             }
-        }
-        if self.tuning.mutant.is(Mutant::OneFailsAll) && !outcomes.is_empty() {
-            ready.clear();
         }
         ready.extend(beside.map(|beside| (usize::MAX, Job::Beside(beside), Duration::ZERO)));
         let results = jobs::run(self.board, self.tuning, &ready, |operation, (_, job, _)| match job {

@@ -20,7 +20,6 @@ use crate::formats::foreign;
 use crate::formats::partition::{self, Identity};
 use crate::formats::sniff::{self, Content};
 use crate::media::{Medium, same_device};
-use crate::mutant::Mutant;
 use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{BlockDevice, Volume};
@@ -114,9 +113,6 @@ fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Resu
         return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
     };
     let device = check_unchanged(operation, label, planned)?;
-    if operation.mutated(Mutant::BlankIsRefused) && device.partitions.is_empty() {
-        return Err(Error::refused(Refusal::MediumUnfit, format!("{label} has no partitions")));
-    }
     Ok(device)
 }
 
@@ -259,10 +255,7 @@ fn root_plan(
         scheme: medium.profile.file_system.scheme(),
         random: randomness(operation, device),
     };
-    let mut answer = root_plan::decide(&question);
-    if operation.mutated(Mutant::RootGetsAnyName) {
-        (answer.plan.uuid, answer.plan.label) = (None, None);
-    }
+    let answer = root_plan::decide(&question);
     notes.extend(answer.notes);
     answer.refusal.map_or(Ok(()), |refusal| write.allowed.root(refusal, notes))?;
     Ok(answer.plan)

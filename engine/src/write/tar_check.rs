@@ -15,7 +15,6 @@ use crate::formats::FormatError;
 use crate::formats::codec::decoder;
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
-use crate::mutant::Mutant;
 use crate::operation::{Operation, Progress};
 use crate::printable;
 use crate::root_names::{self, Reference};
@@ -137,8 +136,7 @@ pub(super) fn check_tar(
     }
     needs.check_not_empty(&name)?;
     let mut notes: Vec<String> = times.note().into_iter().collect();
-    let refusal = tar_rootfs::refusal(&name, &tree)?;
-    if let Some(refusal) = refusal.filter(|_| !operation.mutated(Mutant::AnyTreeIsWritten)) {
+    if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
         allowed.content(refusal, &mut notes)?;
     }
     let shape = room
@@ -148,13 +146,7 @@ pub(super) fn check_tar(
         .map_err(|why| match why {
             NoShape::Never(why) => Error::refused(Refusal::CannotHold, format!("{name}: {why}")),
             NoShape::TooSmall(why) => Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")),
-        });
-    let shape = match shape {
-        _ if operation.mutated(Mutant::RoomIsNotCounted) => {
-            ExtShape::usual(destination.flavour, destination.len_bytes, destination.sector_len_bytes)
-        }
-        shape => shape?,
-    };
+        })?;
     Ok(TarFacts {
         content_len_bytes: tapped.len_bytes,
         content_hash: tapped.hash,

@@ -35,7 +35,7 @@ pub fn run_with(
     run_as(name, scenario, change, |_| {})
 }
 
-/// The same with another request, such as one for a mutant.
+/// The same with another request.
 ///
 /// # Errors
 /// As [`run`].

@@ -1,0 +1,126 @@
+//! Boards that lie. Each does one thing otherwise than it was asked; nothing in the engine is changed.
+
+use replicator_hal::{
+    Access, BlockDevice, BlockDevices, Board, BootloaderArea, DeviceName, Firmware, HookEnd, Leds, Result,
+    Source, Status, Target, Updater,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The LEDs show success instead of a failure.
+pub(crate) fn failure_is_success(board: Board) -> Board {
+    let shows = |status| match status {
+        Status::Failure | Status::Critical => Some(Status::Success),
+        other => Some(other),
+    };
+    with_leds(board, |inner| LyingLeds { shows, ..honest(inner) })
+}
+
+/// The LEDs stay as they are when a failure is to be shown.
+pub(crate) fn failure_is_dark(board: Board) -> Board {
+    with_leds(board, |inner| LyingLeds {
+        shows: |status| Some(status).filter(|status| *status != Status::Failure),
+        ..honest(inner)
+    })
+}
+
+/// The LEDs are never told that the board may not boot.
+pub(crate) fn never_at_risk(board: Board) -> Board {
+    with_leds(board, |inner| LyingLeds { at_risk: |_| false, ..honest(inner) })
+}
+
+/// Whatever lease is asked for, it lasts a day.
+pub(crate) fn lease_of_a_day(board: Board) -> Board {
+    with_leds(board, |inner| LyingLeds { lease: |_| DAY, ..honest(inner) })
+}
+
+/// Sources are opened without a claim.
+pub(crate) fn nothing_is_claimed(board: Board) -> Board {
+    Board { devices: Arc::new(Unclaimed(Arc::clone(&board.devices))), ..board }
+}
+
+/// A bootloader area's write protection is lifted to read it.
+pub(crate) fn always_unprotected(board: Board) -> Board {
+    Board { firmware: Arc::new(Unprotected(Arc::clone(&board.firmware))), ..board }
+}
+
+struct LyingLeds {
+    inner: Arc<dyn Leds>,
+    shows: fn(Status) -> Option<Status>,
+    lease: fn(Duration) -> Duration,
+    at_risk: fn(bool) -> bool,
+}
+
+fn honest(inner: Arc<dyn Leds>) -> LyingLeds {
+    LyingLeds { inner, shows: Some, lease: |lease| lease, at_risk: |at_risk| at_risk }
+}
+
+fn with_leds(board: Board, lying: impl Fn(Arc<dyn Leds>) -> LyingLeds) -> Board {
+    Board { leds: Arc::new(lying(Arc::clone(&board.leds))), ..board }
+}
+
+impl Leds for LyingLeds {
+    fn show(&self, status: Status) {
+        if let Some(status) = (self.shows)(status) {
+            self.inner.show(status);
+        }
+    }
+
+    fn renew(&self, lease: Duration) {
+        self.inner.renew((self.lease)(lease));
+    }
+
+    fn set_at_risk(&self, at_risk: bool) {
+        self.inner.set_at_risk((self.at_risk)(at_risk));
+    }
+
+    fn lease_expired(&self) -> bool {
+        self.inner.lease_expired()
+    }
+}
+
+struct Unclaimed(Arc<dyn BlockDevices>);
+
+impl BlockDevices for Unclaimed {
+    fn list(&self) -> Result<Vec<BlockDevice>> {
+        self.0.list()
+    }
+
+    fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        self.0.open_shared(device)
+    }
+
+    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
+        self.0.open_shared(device)
+    }
+
+    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
+        self.0.open_target(device)
+    }
+
+    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
+        self.0.reread_partitions(device)
+    }
+}
+
+struct Unprotected(Arc<dyn Firmware>);
+
+impl Firmware for Unprotected {
+    fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>> {
+        self.0.bootloader_areas()
+    }
+
+    fn open_bootloader_area(&self, area: &DeviceName, _: Access) -> Result<Box<dyn Target>> {
+        self.0.open_bootloader_area(area, Access::ReadWrite)
+    }
+
+    fn register(&self, address: u64) -> Result<u32> {
+        self.0.register(address)
+    }
+
+    fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
+        self.0.run_updater(updater)
+    }
+}

@@ -1,8 +1,8 @@
 //! Content of media as data: stamped sectors, partitions, file systems with files. The builder turns it into bytes.
 
+use crate::digest::{FOLD_START, fold};
 use crate::pages::{Pages, SECTOR_LEN};
 use crate::partitions::make_mbr;
-use crate::random::{FOLD_START, fold};
 use crate::simfs::{Backing, Damage, Kind, Outcome, SimFs, Superblock};
 use replicator_hal::{Error, ErrorKind, FileKind, InodeFlags, Owner, RelativePath, Result, Timestamp, Xattr};
 

@@ -1,6 +1,6 @@
 //! The HAL's open file over a simulated file system.
 
-use crate::devices::{Door, limited};
+use crate::handle::{Handle, limited};
 use crate::op::{Moment, Op};
 use crate::op_name::OpName;
 use crate::simfs::{Outcome, Refusal};
@@ -10,10 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub(crate) struct SimFile {
-    door: Door,
+    handle: Handle,
     volume: u64,
     inode: u64,
-    handle: u64,
+    number: u64,
     writable: bool,
     open: bool,
     on: Arc<str>,
@@ -23,14 +23,14 @@ pub(crate) struct SimFile {
 
 impl SimFile {
     pub(crate) fn new(
-        door: Door,
+        handle: Handle,
         volume: u64,
         inode: u64,
-        handle: u64,
+        number: u64,
         writable: bool,
         (on, device, path): (Arc<str>, Arc<str>, String),
     ) -> Self {
-        Self { door, volume, inode, handle, writable, open: true, on, device, path }
+        Self { handle, volume, inode, number, writable, open: true, on, device, path }
     }
 
     fn call<R>(
@@ -52,7 +52,7 @@ impl SimFile {
             mutates,
             device: Some(Arc::clone(&self.device)),
         };
-        self.door.call(op, |machine, moment| {
+        self.handle.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             machine.storage.with_volume(self.volume, now, name.word(), &self.path, |mounted, layer| {
                 work(mounted, layer, moment, now)
@@ -70,7 +70,7 @@ impl SimFile {
     /// A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
     fn lose_if_failed<R>(&self, result: Result<R>) -> Result<R> {
         if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
-            self.door.peek(|machine, _| {
+            self.handle.peek(|machine, _| {
                 if let Some(Some(mounted)) = machine.storage.volumes.get_mut(&self.volume) {
                     mounted.fs.lose_unwritten(self.inode);
                 }
@@ -82,9 +82,9 @@ impl SimFile {
     fn release(&mut self) -> bool {
         let was_open = std::mem::take(&mut self.open);
         if was_open {
-            self.door.peek(|machine, schedule| {
+            self.handle.peek(|machine, schedule| {
                 if schedule.end.is_none() {
-                    machine.storage.close_file(self.volume, self.handle);
+                    machine.storage.close_file(self.volume, self.number);
                 }
             });
         }

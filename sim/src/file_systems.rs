@@ -1,11 +1,11 @@
 //! The HAL's file systems as a whole: identify, check, make, grow, map, mount.
 
-use crate::devices::Door;
+use crate::digest::{FOLD_START, fold};
 use crate::faults::{FaultKind, FsckScript};
+use crate::handle::Handle;
 use crate::machine::Machine;
 use crate::op::{Moment, Op};
 use crate::op_name::OpName;
-use crate::random::{FOLD_START, fold};
 use crate::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::storage::{Mounted, Place};
 use crate::volume::SimVolume;
@@ -19,12 +19,12 @@ use std::sync::Arc;
 const SWAP_PAGE_LEN: u64 = 4096;
 
 pub(crate) struct SimFileSystems {
-    pub(crate) door: Door,
+    pub(crate) handle: Handle,
 }
 
 impl SimFileSystems {
     fn op(&self, name: OpName, region: &Region, mutates: bool) -> Op {
-        let located = self.door.peek(|machine, _| machine.storage.locate(region).ok());
+        let located = self.handle.peek(|machine, _| machine.storage.locate(region).ok());
         let (on, device) = match located {
             Some((_, on, device)) => (on, Some(device)),
             None => ("device".into(), None),
@@ -47,7 +47,7 @@ impl SimFileSystems {
         work: impl FnOnce(&mut Machine, &Place, Moment) -> std::result::Result<R, Refusal>,
     ) -> Result<R> {
         let (name, object) = (op.name.word(), op.object.clone());
-        self.door.call(op, |machine, moment| {
+        self.handle.call(op, |machine, moment| {
             let (place, ..) = machine.storage.locate(region)?;
             work(machine, &place, moment).map_err(|refusal| refusal.into_error(name, object))
         })
@@ -223,7 +223,7 @@ impl FileSystems for SimFileSystems {
     }
 
     fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
-        Ok(self.door.peek(|machine, _| {
+        Ok(self.handle.peek(|machine, _| {
             let known = Kind::ALL.into_iter().find(|known| known.family() == *kind);
             known.is_some_and(|known| !machine.kernel_lacks.contains(&known))
         }))
@@ -273,7 +273,7 @@ impl FileSystems for SimFileSystems {
         })?;
         let mounted_at_drive = matches!(region.holder, Holder::Device(_));
         Ok(Box::new(SimVolume::new(
-            Arc::clone(&self.door),
+            Arc::clone(&self.handle),
             id,
             kind,
             (on, device),

@@ -1,23 +1,14 @@
-//! Bootloader areas, registers, the microcontroller and the FPGA, and the programs that update them.
+//! Bootloader areas, registers, the microcontroller and the FPGA as state, and what the programs that update them do.
 //!
-//! A bootloader area is a disk that is in no list of media and refuses writes until it is opened for one; power brings its
-//! protection back. An updater of the system is `tssupervisorupdate` as its sources have it: it tells revisions, takes
-//! an update if it is newer, and ends with 0 whether it did anything or not. How it misbehaves is said by the story. An
+//! A bootloader area is a disk that is in no list of media and refuses writes until it is opened for one; a power cycle
+//! restores its protection. An updater of the system is `tssupervisorupdate` as its sources have it: it prints revisions,
+//! takes an update if it is newer, and ends with 0 whether it did anything or not. The scenario says how it misbehaves. An
 //! updater on the drive is a script of lines: `print TEXT`, `flash`, `exit STATUS`, `signal`, `hang`.
 
-use crate::devices::{Door, open_disk};
-use crate::op::Op;
-use crate::op_name::OpName;
-use crate::simfs::refuse;
-use replicator_hal::{
-    Access, AreaKind, Argument, BootloaderArea, DeviceName, Error, ErrorKind, FileKind, Firmware, HookEnd,
-    RelativePath, Result, Target, Updater, UpdaterProgram, VolumeId,
-};
+use replicator_hal::{AreaKind, HookEnd};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// No updater or update is longer.
-const FILE_LEN_MAX: usize = 1 << 20;
 const MAGIC: &[u8] = b"TS_UC_RA4M2";
 
 /// A disk that is a bootloader area.
@@ -85,18 +76,16 @@ impl FirmwareState {
     }
 }
 
-pub(crate) struct SimFirmware {
-    pub(crate) door: Door,
-}
-
-/// How a program goes on.
-enum Outcome {
+/// How a program comes to its end, if it does.
+pub(crate) enum ProgramEnd {
+    /// It ends by itself or by a signal.
     Ends(HookEnd),
+    /// It does not end.
     Hangs,
 }
 
-fn end(exit_status: Option<i32>, output: &str) -> Outcome {
-    Outcome::Ends(HookEnd { exit_status, output: output.to_owned() })
+fn end(exit_status: Option<i32>, output: &str) -> ProgramEnd {
+    ProgramEnd::Ends(HookEnd { exit_status, output: output.to_owned() })
 }
 
 /// The revision that an update brings, by its own footer.
@@ -108,7 +97,8 @@ fn revision_of(update: &[u8], has_model: bool) -> Option<u16> {
 }
 
 impl Microcontroller {
-    fn info(&self) -> Outcome {
+    /// What the updater prints when it is asked for the revision.
+    pub(crate) fn info(&self) -> ProgramEnd {
         if !self.answers {
             return end(Some(1), "i2c read failed!\n");
         }
@@ -116,14 +106,15 @@ impl Microcontroller {
         end(Some(0), &format!("{model}revision={}\n", self.revision))
     }
 
-    fn update(&mut self, update: &[u8]) -> Outcome {
+    /// What the updater does with an update, and what it prints.
+    pub(crate) fn update(&mut self, update: &[u8]) -> ProgramEnd {
         let Some(revision) = revision_of(update, self.model.is_some()) else {
             return end(Some(1), "Invalid update file\n");
         };
         match self.updater {
             UpdaterBehaviour::Lies => end(Some(0), "Update succeeded.\n"),
             UpdaterBehaviour::Fails => end(Some(1), "Flash failed to erase!\n"),
-            UpdaterBehaviour::Hangs => Outcome::Hangs,
+            UpdaterBehaviour::Hangs => ProgramEnd::Hangs,
             UpdaterBehaviour::Killed => end(None, "0/1024\n"),
             UpdaterBehaviour::Breaks => {
                 self.answers = false;
@@ -137,7 +128,7 @@ impl Microcontroller {
                 end(Some(0), "Update succeeded. On the next reboot the update will be live.\n")
             }
             UpdaterBehaviour::Works | UpdaterBehaviour::Missing => {
-                // The real one resets the board now; that is a cut of the story.
+                // The real one resets the board now; that is a power cut of the scenario.
                 self.revision = revision;
                 end(Some(1), "Update successful, rebooting\n")
             }
@@ -146,7 +137,7 @@ impl Microcontroller {
 }
 
 /// A program of the drive; `None` if it is no script.
-fn run_script(text: &str, name: &str, fpga: &mut Vec<String>) -> Option<Outcome> {
+pub(crate) fn run_script(text: &str, name: &str, fpga: &mut Vec<String>) -> Option<ProgramEnd> {
     let mut output = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("#!")) {
         match line.split_once(' ').unwrap_or((line, "")) {
@@ -154,121 +145,11 @@ fn run_script(text: &str, name: &str, fpga: &mut Vec<String>) -> Option<Outcome>
             ("flash", "") => fpga.push(name.to_owned()),
             ("exit", status) => return Some(end(Some(status.parse().ok()?), &output)),
             ("signal", "") => return Some(end(None, &output)),
-            ("hang", "") => return Some(Outcome::Hangs),
+            ("hang", "") => return Some(ProgramEnd::Hangs),
             _ => return None,
         }
     }
     Some(end(Some(0), &output))
-}
-
-impl SimFirmware {
-    fn read_file(&self, operation: Op, volume: VolumeId, path: &RelativePath) -> Result<Vec<u8>> {
-        self.door.call(operation, |machine, moment| {
-            let now = machine.wall(moment.now);
-            let object = path.to_string();
-            machine.storage.with_volume(volume.0, now, "starting", &object, |mounted, layer| {
-                let inode = mounted.fs.lookup(path)?;
-                if mounted.fs.inode(inode).is_none_or(|node| node.kind != FileKind::File) {
-                    return refuse(ErrorKind::ToolFailed, "a program must be a regular file");
-                }
-                let mut bytes = vec![0; FILE_LEN_MAX];
-                let len = mounted.fs.read(layer, inode, 0, &mut bytes)?;
-                bytes.truncate(len);
-                Ok(bytes)
-            })
-        })
-    }
-
-    fn supervisor(&self, updater: &Updater, operation: Op, name: &str) -> Result<Outcome> {
-        let missing = || Error::new(ErrorKind::NotFound, "starting", name, "no such program on this system");
-        let update = updater.arguments.iter().find_map(|argument| match argument {
-            Argument::File { volume, path } => Some((*volume, path)),
-            Argument::Text(_) => None,
-        });
-        let read = Op { name: OpName::Open, mutates: false, ..operation.clone() };
-        let update = update.map(|(volume, path)| self.read_file(read, volume, path)).transpose()?;
-        self.door.call(operation, |machine, _| {
-            let micro = machine.storage.firmware.microcontroller.as_mut();
-            let micro =
-                micro.filter(|micro| micro.updater != UpdaterBehaviour::Missing).ok_or_else(missing)?;
-            Ok(match update {
-                Some(update) => micro.update(&update),
-                None => micro.info(),
-            })
-        })
-    }
-}
-
-impl Firmware for SimFirmware {
-    fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>> {
-        let op = Op::new(OpName::AreaList, "firmware");
-        self.door.call(op, |machine, _| {
-            let areas = machine.storage.disks.values().filter(|disk| disk.present).filter_map(|disk| {
-                let area = disk.area.as_ref()?;
-                Some(BootloaderArea {
-                    name: DeviceName::new(&*disk.identity.device),
-                    kind: area.kind.clone(),
-                    controller_path: disk.identity.controller_path.clone(),
-                    label: None,
-                    len_bytes: disk.len_bytes(),
-                    read_only: disk.read_only,
-                })
-            });
-            let mut areas: Vec<BootloaderArea> = areas.collect();
-            machine.list_order.shuffle(&mut areas);
-            Ok(areas)
-        })
-    }
-
-    fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
-        open_disk(&self.door, area, Some(access))
-    }
-
-    fn register(&self, address: u64) -> Result<u32> {
-        let object = format!("register {address:#x}");
-        let op = Op { object: object.clone(), ..Op::new(OpName::Register, "firmware") };
-        self.door.call(op, |machine, _| {
-            let error = |kind, detail| Error::new(kind, "reading", object, detail);
-            if address % 4 != 0 {
-                return Err(error(ErrorKind::InvalidInput, "not a multiple of 4"));
-            }
-            let value = machine.storage.firmware.registers.get(&address).copied();
-            value.ok_or_else(|| error(ErrorKind::Unsupported, "no such register"))
-        })
-    }
-
-    fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
-        let command = updater.to_string();
-        let op = Op { object: command.clone(), mutates: true, ..Op::new(OpName::Updater, "firmware") };
-        let outcome = match &updater.program {
-            UpdaterProgram::System(name) => self.supervisor(updater, op, name)?,
-            UpdaterProgram::File { volume, path } => {
-                let read = Op { name: OpName::Open, mutates: false, ..op.clone() };
-                let bytes = self.read_file(read, *volume, path)?;
-                self.door.call(op, |machine, _| {
-                    let text = std::str::from_utf8(&bytes).ok();
-                    let ran = text.and_then(|text| {
-                        run_script(text, &path.to_string(), &mut machine.storage.firmware.fpga)
-                    });
-                    ran.ok_or_else(|| {
-                        Error::new(
-                            ErrorKind::ToolFailed,
-                            "starting",
-                            command.as_str(),
-                            "it cannot be started",
-                        )
-                    })
-                })?
-            }
-        };
-        match outcome {
-            Outcome::Ends(end) => Ok(end),
-            Outcome::Hangs => {
-                self.door.sleep(updater.timeout);
-                Err(Error::new(ErrorKind::TimedOut, "running", command, "it had to be killed"))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

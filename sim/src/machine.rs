@@ -1,18 +1,26 @@
-//! The state of a simulated board behind its turnstile: what calls cost, what faults do to them, what can be recorded.
+//! The state of a simulated board behind its handle: what calls cost, what faults do to them, what can be recorded.
 
 use crate::defects::Fake;
 use crate::disk::Disk;
 use crate::faults::{Fault, FaultKind, Faults};
-use crate::leds::LedLog;
+use crate::led_log::LedLog;
 use crate::op::{Due, Flip, Model, Moment, Op};
 use crate::op_name::{Cost, OpName};
 use crate::random::Random;
-use crate::records::RecordLog;
+use crate::record_log::RecordLog;
 use crate::simfs::{Kind, Survival};
 use crate::storage::Storage;
-use crate::system::SystemState;
 use replicator_hal::{Error, FaultId, Timestamp};
 use std::time::Duration;
+
+/// What the board says of itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SystemState {
+    pub(crate) compatible: Vec<String>,
+    pub(crate) kernel_command_line: String,
+    /// Outcome that a fault has set for the check that runs now.
+    pub(crate) fsck_script: Option<FaultKind>,
+}
 
 /// The storage as it was before one call that changes something.
 #[derive(Debug, Clone)]
@@ -25,7 +33,7 @@ pub struct Recorded {
     pub storage: Storage,
 }
 
-/// Everything behind the turnstile.
+/// Everything behind the scheduler.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) storage: Storage,

@@ -1,4 +1,4 @@
-//! A HAL call as the turnstile, traces and faults see it, and what may happen to it.
+//! A HAL call as the scheduler, traces and faults see it, and what may happen to it.
 
 use crate::op_name::OpName;
 use replicator_hal::Error;
@@ -108,7 +108,7 @@ impl Moment {
     }
 }
 
-/// What the turnstile asks of the world behind it.
+/// What the scheduler asks of the world behind it.
 pub trait Model: Send {
     /// How long a call takes, before jitter.
     fn cost(&self, op: &Op) -> Duration;

@@ -4,7 +4,7 @@
 //! then one chunk of pages, so that a snapshot before every operation of a run is cheap. Hashes are kept where the bytes
 //! are: of two snapshots that share pages, these are hashed once. Caches, faults and the meaning of the bytes live above.
 
-use crate::random::FOLD_START;
+use crate::digest::FOLD_START;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;

@@ -3,16 +3,7 @@
 //! A child depends on the root seed and its own name alone, so that a new knob in one component shifts no other. The
 //! generator is SplitMix64: small, fast, and good enough for latencies and survival subsets. Not for keys.
 
-/// Folds bytes into a 64-bit hash (FNV-1a): stable over platforms and releases, unlike the standard hasher.
-pub fn fold(mut hash: u64, bytes: &[u8]) -> u64 {
-    for byte in bytes {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash
-}
-
-/// Where [`fold`] starts.
-pub const FOLD_START: u64 = 0xcbf2_9ce4_8422_2325;
+pub use crate::digest::{FOLD_START, fold};
 
 /// A deterministic generator.
 #[derive(Debug, Clone)]

@@ -1,34 +1,17 @@
-//! Console, logs and report, kept in memory for checkers.
+//! The HAL's records over the log that checkers read.
 
-use crate::machine::Machine;
-use crate::turnstile::Turnstile;
+use crate::handle::Handle;
+use crate::record_log::RecordLog;
 use replicator_hal::Records;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// What a run left for people.
-#[derive(Debug, Clone, Default)]
-pub struct RecordLog {
-    /// Console lines.
-    pub console: Vec<String>,
-    /// The last progress line.
-    pub progress: Option<String>,
-    /// How many progress lines there were.
-    pub progress_count: u64,
-    /// Lines per operation.
-    pub logs: BTreeMap<String, Vec<String>>,
-    /// The last report.
-    pub report: Option<String>,
-}
 
 pub(crate) struct SimRecords {
-    pub(crate) turnstile: Arc<Turnstile<Machine>>,
+    pub(crate) handle: Handle,
 }
 
 impl SimRecords {
     /// After the end nothing is recorded: there is no board any more.
     fn record(&self, add: impl FnOnce(&mut RecordLog)) {
-        self.turnstile.peek(|machine, schedule| {
+        self.handle.peek(|machine, schedule| {
             if schedule.end.is_none() {
                 add(&mut machine.records);
             }

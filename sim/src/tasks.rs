@@ -1,7 +1,7 @@
-//! Structured tasks over the turnstile: each task is a thread that waits for its turn before its first instruction.
+//! Structured tasks over the handle: each task is a thread that waits for its turn before its first instruction.
 
 use crate::op::Model;
-use crate::turnstile::Turnstile;
+use crate::scheduler::Scheduler;
 use replicator_hal::{Compute, Task, TaskEnd, Tasks};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::thread;
 
 /// The board's tasks.
 pub(crate) struct SimTasks<M> {
-    pub(crate) turnstile: Arc<Turnstile<M>>,
+    pub(crate) handle: Arc<Scheduler<M>>,
 }
 
 impl<M: Model> Tasks for SimTasks<M> {
@@ -18,25 +18,25 @@ impl<M: Model> Tasks for SimTasks<M> {
             return Vec::new();
         }
         let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
-        let (parent, children) = self.turnstile.fork(&names);
+        let (parent, children) = self.handle.fork(&names);
         thread::scope(|scope| {
             let threads: Vec<_> = tasks
                 .into_iter()
                 .zip(children)
                 .map(|(task, child)| {
                     let body = move || {
-                        self.turnstile.run_child(parent, child, || catch_unwind(AssertUnwindSafe(task.body)))
+                        self.handle.run_child(parent, child, || catch_unwind(AssertUnwindSafe(task.body)))
                     };
                     // A thread's name must not hold a NUL; a task's may.
                     let name = task.name.replace('\0', " ");
                     let started = thread::Builder::new().name(name).spawn_scoped(scope, body);
                     if started.is_err() {
-                        self.turnstile.abandon(parent, child);
+                        self.handle.abandon(parent, child);
                     }
                     started
                 })
                 .collect();
-            self.turnstile.join(parent);
+            self.handle.join(parent);
             threads
                 .into_iter()
                 .map(|thread| match thread.map(thread::ScopedJoinHandle::join) {

@@ -3,8 +3,8 @@
 //! The hash is what determinism is tested by: same scenario, same hash. Columns of a line: number, virtual time, task,
 //! operation, where, object, offset and length, error code.
 
+use crate::digest::{FOLD_START, fold};
 use crate::op::Op;
-use crate::random::{FOLD_START, fold};
 use replicator_hal::ErrorKind;
 use std::collections::VecDeque;
 use std::fmt;

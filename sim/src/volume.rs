@@ -1,7 +1,7 @@
 //! The HAL's mounted volume over a simulated file system.
 
-use crate::devices::Door;
 use crate::file::SimFile;
+use crate::handle::Handle;
 use crate::op::Op;
 use crate::op_name::OpName;
 use crate::simfs::{Kind, Outcome, Refusal};
@@ -17,7 +17,7 @@ const ENCRYPTED: &[u8] = b"trusted.simulated-encryption";
 
 /// A mounted volume. Dropping it unmounts it without a word, and is counted.
 pub(crate) struct SimVolume {
-    door: Door,
+    handle: Handle,
     id: VolumeId,
     kind: Kind,
     on: Arc<str>,
@@ -30,14 +30,14 @@ pub(crate) struct SimVolume {
 
 impl SimVolume {
     pub(crate) fn new(
-        door: Door,
+        handle: Handle,
         id: VolumeId,
         kind: Kind,
         (on, device): (Arc<str>, Arc<str>),
         has_mount_point: bool,
         file_len_max_bytes: Option<u64>,
     ) -> Self {
-        Self { door, id, kind, on, device, has_mount_point, file_len_max_bytes }
+        Self { handle, id, kind, on, device, has_mount_point, file_len_max_bytes }
     }
 
     fn op(&self, name: OpName, object: String, mutates: bool) -> Op {
@@ -52,7 +52,7 @@ impl SimVolume {
         work: impl FnOnce(&mut Mounted, &mut Layer<'_>, Timestamp) -> Outcome<R>,
     ) -> Result<R> {
         let (id, name, object) = (self.id.0, op.name, op.object.clone());
-        self.door.call(op, |machine, moment| {
+        self.handle.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             machine
                 .storage
@@ -90,7 +90,7 @@ impl SimVolume {
     ) -> Result<Box<dyn VolumeFile>> {
         let op = self.op(name, path.to_string(), name == OpName::Create);
         let (id, object) = (self.id.0, op.object.clone());
-        let (inode, handle) = self.door.call(op, |machine, moment| {
+        let (inode, handle) = self.handle.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             let inode = machine.storage.with_volume(id, now, name.word(), &object, |mounted, _| {
                 if writable {
@@ -114,7 +114,7 @@ impl SimVolume {
             Ok((inode, machine.storage.open_file(id, OpenFile { inode, writable })))
         })?;
         let names = (Arc::clone(&self.on), Arc::clone(&self.device), path.to_string());
-        Ok(Box::new(SimFile::new(Arc::clone(&self.door), self.id.0, inode, handle, writable, names)))
+        Ok(Box::new(SimFile::new(Arc::clone(&self.handle), self.id.0, inode, handle, writable, names)))
     }
 }
 
@@ -163,7 +163,7 @@ impl Volume for SimVolume {
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
         let op = self.op(OpName::List, directory.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
-        self.door.call(op, |machine, moment| {
+        self.handle.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             let work = |mounted: &mut Mounted, _: &mut Layer<'_>| mounted.fs.list(directory);
             let mut entries = machine.storage.with_volume(id, now, "list", &object, work)?;
@@ -180,7 +180,7 @@ impl Volume for SimVolume {
     fn resolve(&self, path: &RelativePath) -> Result<RelativePath> {
         let op = self.op(OpName::Resolve, path.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
-        self.door.call(op, |machine, moment| {
+        self.handle.call(op, |machine, moment| {
             let now = machine.wall(moment.now);
             let mount_point = if self.has_mount_point { machine.mount_point.clone() } else { Vec::new() };
             machine
@@ -262,7 +262,7 @@ impl Volume for SimVolume {
 
     fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
         // No call of its own: the kernel shows it with the metadata.
-        let xattrs = self.door.peek(|machine, _| {
+        let xattrs = self.handle.peek(|machine, _| {
             let mounted = machine.storage.volume(self.id.0).ok()?;
             mounted.fs.xattrs(path).ok()
         });
@@ -323,7 +323,7 @@ impl Volume for SimVolume {
 
     fn remount(&self, access: Access) -> Result<()> {
         let (id, on) = (self.id.0, Arc::clone(&self.device));
-        self.door.call(self.op(OpName::Remount, String::new(), true), |machine, moment| {
+        self.handle.call(self.op(OpName::Remount, String::new(), true), |machine, moment| {
             let now = machine.wall(moment.now);
             let refuses =
                 machine.storage.disks.get(&on).is_some_and(|disk| disk.read_only || disk.sources > 0);
@@ -353,7 +353,7 @@ impl Volume for SimVolume {
 
     fn unmount(&self) -> Result<()> {
         let id = self.id.0;
-        self.door.call(self.op(OpName::Unmount, String::new(), true), |machine, moment| {
+        self.handle.call(self.op(OpName::Unmount, String::new(), true), |machine, moment| {
             let now = machine.wall(moment.now);
             machine.storage.with_volume(id, now, "unmount", "volume", |mounted, layer| {
                 if mounted.fs.open_count() > 0 {
@@ -385,7 +385,7 @@ impl Mounted {
 
 impl Drop for SimVolume {
     fn drop(&mut self) {
-        self.door.peek(|machine, schedule| {
+        self.handle.peek(|machine, schedule| {
             if schedule.end.is_some() || machine.storage.volume(self.id.0).is_err() {
                 return;
             }

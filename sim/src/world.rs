@@ -4,90 +4,28 @@
 //! engine on the world's [`Board`]; what is left can be looked at without asking the engine (see [`crate::inspect`]).
 
 use crate::clock::SimClock;
-use crate::content::{Content, FileSystemContent, PartitionContent};
-use crate::devices::{Door, SimDevices};
-use crate::disk::{Disk, Identity, Speed};
+use crate::devices::SimDevices;
+use crate::disk::Disk;
 use crate::faults::{Fault, Faults};
 use crate::file_systems::SimFileSystems;
-use crate::firmware::{Area, FirmwareState, SimFirmware};
-use crate::leds::{LedLog, SimLeds};
-use crate::machine::{Machine, Recorded};
+use crate::firmware::{Area, FirmwareState};
+use crate::firmware_adapter::SimFirmware;
+use crate::handle::Handle;
+use crate::led_log::LedLog;
+use crate::leds::SimLeds;
+use crate::machine::{Machine, Recorded, SystemState};
+use crate::medium::Medium;
 use crate::random::Random;
-use crate::records::{RecordLog, SimRecords};
+use crate::record_log::RecordLog;
+use crate::records::SimRecords;
+use crate::scheduler::{End, Limits, Scheduler};
 use crate::simfs::{Kind, Survival};
 use crate::storage::Storage;
-use crate::system::{SimSystem, SystemState};
+use crate::system::SimSystem;
 use crate::tasks::{SimTasks, panic_text};
-use crate::turnstile::{End, Limits, Turnstile};
-use replicator_hal::{AreaKind, Board, CacheBypass, DeviceKind, Error, ErrorKind, Result, Timestamp};
+use replicator_hal::{Board, Error, ErrorKind, Result, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A medium or the drive.
-#[derive(Debug, Clone)]
-pub struct Medium {
-    /// What the device is.
-    pub identity: Identity,
-    /// Its size; 0 for an empty slot.
-    pub len_bytes: u64,
-    /// What is on it.
-    pub content: Content,
-    /// The device refuses writes.
-    pub read_only: bool,
-    /// It is no medium, but such a bootloader area.
-    pub area: Option<AreaKind>,
-}
-
-impl Medium {
-    /// A medium called `name` in scenarios, with the kernel's name `device`.
-    pub fn new(name: &str, device: &str, kind: DeviceKind, len_bytes: u64) -> Self {
-        let identity = Identity {
-            device: device.into(),
-            medium: name.into(),
-            kind,
-            controller_path: format!("soc/{name}-controller/{device}"),
-            serial: Some(format!("serial-of-{name}")),
-            sector_len_bytes: 512,
-            removable: matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
-            has_boot_areas: kind == DeviceKind::Emmc,
-            speed: Speed::of(kind),
-            bypass: CacheBypass::Direct,
-            another_holder: false,
-            write_cache: false,
-            held_by: None,
-            held_elsewhere: false,
-        };
-        Self { identity, len_bytes, content: Content::Zeros, read_only: false, area: None }
-    }
-
-    /// The drive: `sda` on USB, with one partition from the first 32 KiB on.
-    pub fn drive(len_bytes: u64, file_system: FileSystemContent) -> Self {
-        let start_bytes = 32_768;
-        let mbr_type = if file_system.kind.unix() { 0x83 } else { 0x0c };
-        let partition = PartitionContent {
-            mbr_type,
-            start_bytes,
-            len_bytes: len_bytes.saturating_sub(start_bytes),
-            file_system: Some(file_system),
-        };
-        Self::new("drive", "sda", DeviceKind::Usb, len_bytes)
-            .content(Content::Partitions("drive".to_owned(), vec![partition]))
-    }
-
-    /// The same with this content.
-    #[must_use]
-    pub fn content(mut self, content: Content) -> Self {
-        self.content = content;
-        self
-    }
-
-    /// The same with other properties.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Identity)) -> Self {
-        change(&mut self.identity);
-        self
-    }
-}
 
 /// A world to be built from data.
 #[derive(Debug, Clone, Default)]
@@ -269,7 +207,7 @@ pub struct RunEnd<T> {
 /// A simulated world, for one boot. Cloning gives another handle on it.
 #[derive(Clone)]
 pub struct World {
-    pub(crate) door: Door,
+    pub(crate) handle: Handle,
     seed: u64,
     limits: Limits,
     keep_trace: bool,
@@ -277,28 +215,28 @@ pub struct World {
 
 impl World {
     fn start(machine: Machine, seed: u64, limits: Limits, keep_trace: bool) -> Self {
-        Self { door: Arc::new(Turnstile::new(machine, seed, limits, keep_trace)), seed, limits, keep_trace }
+        Self { handle: Arc::new(Scheduler::new(machine, seed, limits, keep_trace)), seed, limits, keep_trace }
     }
 
     /// The board, as the engine sees it.
     pub fn board(&self) -> Board {
-        let door = || Arc::clone(&self.door);
+        let handle = || Arc::clone(&self.handle);
         Board {
-            devices: Arc::new(SimDevices { door: door() }),
-            file_systems: Arc::new(SimFileSystems { door: door() }),
-            leds: Arc::new(SimLeds { turnstile: door() }),
-            clock: Arc::new(SimClock { turnstile: door() }),
-            tasks: Arc::new(SimTasks { turnstile: door() }),
-            system: Arc::new(SimSystem { door: door() }),
-            firmware: Arc::new(SimFirmware { door: door() }),
-            records: Arc::new(SimRecords { turnstile: door() }),
+            devices: Arc::new(SimDevices { handle: handle() }),
+            file_systems: Arc::new(SimFileSystems { handle: handle() }),
+            leds: Arc::new(SimLeds { handle: handle() }),
+            clock: Arc::new(SimClock { handle: handle() }),
+            tasks: Arc::new(SimTasks { handle: handle() }),
+            system: Arc::new(SimSystem { handle: handle() }),
+            firmware: Arc::new(SimFirmware { handle: handle() }),
+            records: Arc::new(SimRecords { handle: handle() }),
         }
     }
 
     /// Runs the main task to its end, in the calling thread.
     pub fn run<T>(&self, main: impl FnOnce(Board) -> T) -> RunEnd<T> {
-        let result = self.door.run(|| main(self.board()));
-        self.door.peek(|machine, schedule| {
+        let result = self.handle.run(|| main(self.board()));
+        self.handle.peek(|machine, schedule| {
             // Nobody renews a lease after the end: a world that hangs shows what its LEDs show for ever.
             let forever =
                 matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
@@ -325,25 +263,25 @@ impl World {
     /// decides. Faults of this boot are over, dead cards included; give what lasts to
     /// [`World::with_faults`] again.
     pub fn reboot(&self, survival: Survival) -> World {
-        let machine = self.door.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
+        let machine = self.handle.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
         Self::start(machine, self.seed, self.limits, self.keep_trace)
     }
 
     /// The next boot if the power had gone just before a recorded call.
     pub fn reboot_from(&self, recorded: &Recorded, survival: Survival) -> World {
-        let machine = self.door.peek(|machine, _| machine.after_power_cut(&recorded.storage, survival));
+        let machine = self.handle.peek(|machine, _| machine.after_power_cut(&recorded.storage, survival));
         Self::start(machine, self.seed, self.limits, self.keep_trace)
     }
 
     /// From now on, keeps the storage as it was before every call that changes something.
     pub(crate) fn record_from_now(&self) {
-        self.door.peek(|machine, _| machine.recorded = Some(Vec::new()));
+        self.handle.peek(|machine, _| machine.recorded = Some(Vec::new()));
     }
 
     /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
     #[must_use]
     pub fn with_faults(self, faults: Vec<Fault>) -> World {
-        self.door.peek(|machine, _| {
+        self.handle.peek(|machine, _| {
             machine.faults = Faults::new(faults);
             for (id, fault) in machine.faults.at_start() {
                 machine.apply(id, &fault);
@@ -354,7 +292,7 @@ impl World {
 
     /// Changes a medium from outside, as a person at the drive would between two boots.
     pub fn change_medium(&self, name: &str, change: impl FnOnce(&mut Disk)) {
-        self.door.peek(|machine, _| {
+        self.handle.peek(|machine, _| {
             if let Some(disk) = machine.storage.disks.values_mut().find(|disk| *disk.identity.medium == *name)
             {
                 change(disk);

@@ -1,7 +1,7 @@
 //! What a story itself says must hold: LEDs, codes, media, files, console.
 
 use super::Complaint;
-use crate::leds::LedLog;
+use crate::led_log::LedLog;
 use crate::run::boots::may_hang;
 use crate::run::evidence::{Boot, Evidence};
 use crate::scenario::schema::{StatusSpec, WaveFormSpec};

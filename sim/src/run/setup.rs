@@ -1,11 +1,12 @@
 //! The board of a story: its profile, its media, its drive, and the engine's tuning for a small world.
 
 use crate::content::{Content, FileSystemContent, PartitionContent};
+use crate::medium::Medium;
 use crate::scenario::content::{self, Owner};
 use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
 use crate::scenario::{boards, firmware, image};
 use crate::simfs::Kind;
-use crate::world::{Medium, WorldBuilder};
+use crate::world::WorldBuilder;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::codec::XzSettings;

@@ -4,8 +4,8 @@ use super::boards;
 use super::firmware_spec::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout};
 use super::schema::Scenario;
 use crate::firmware::{FirmwareState, Microcontroller};
+use crate::medium::Medium;
 use crate::pages::{Pages, SECTOR_LEN};
-use crate::world::Medium;
 use replicator_engine::profile::Profile;
 use replicator_hal::{AreaKind, DeviceKind, DeviceName};
 

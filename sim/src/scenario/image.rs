@@ -3,12 +3,12 @@
 use super::content::{self, Golden, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
 use crate::content::{Entry, Node};
-use crate::inspect::files_in;
-use crate::judge::checkers::extracted;
-use crate::judge::checkers::tree::{Tree, of_found};
+pub use crate::digest::{hex, md5_hex};
+use crate::found::{self, files_in};
 use crate::pages::Pages;
 use crate::remember::Remembered;
-use md5::{Digest as _, Md5};
+use crate::tree::{self, Tree};
+use md5::Digest as _;
 use replicator_engine::formats::tar;
 use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};
 use std::io::Write;
@@ -23,16 +23,6 @@ const HOLE_LEN_BYTES: usize = 4096;
 
 /// Images that were made before, with their sidecars.
 static IMAGES: Remembered<Vec<Entry>> = Remembered::new(256);
-
-/// Hex digest.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// md5 in hex.
-pub fn md5_hex(bytes: &[u8]) -> String {
-    hex(Md5::digest(bytes).as_slice())
-}
 
 /// The entries on the drive that one file of a story stands for: itself, its sidecars, its record.
 ///
@@ -203,15 +193,16 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
         .build(&mut pages, 0, SCRATCH_LEN_BYTES)
         .and_then(|()| files_in(&pages, 0, SCRATCH_LEN_BYTES))
         .map_err(|error| error.to_string())?;
-    Ok(of_found(&found))
+    Ok(found::tree_of(&found))
 }
 
-/// Whether the tarball `file` with its overlay can be extracted at all.
-pub(crate) fn makes_a_tree(scenario: &Scenario, file: &FileSpec) -> bool {
-    let Ok(name) = split(file) else { return false };
-    let tree = tree_of(file, &Owner::in_story(scenario, name.medium, 1));
-    let packed = tree.and_then(|tree| tarball_of(file, tree));
-    packed.and_then(|packed| extracted::read(&packed)).is_ok()
+/// The tarball that `file` stands for, with its overlay, uncompressed.
+///
+/// # Errors
+/// What in the scenario makes no sense, in words.
+pub fn packed(scenario: &Scenario, file: &FileSpec) -> Result<Vec<u8>, String> {
+    let name = split(file)?;
+    tarball_of(file, tree_of(file, &Owner::in_story(scenario, name.medium, 1))?)
 }
 
 /// Packs a tree.
@@ -261,7 +252,7 @@ fn tarball_with(tree: &Tree, file: &FileSpec) -> Result<Vec<u8>, String> {
     writer.finish().map_err(|error| error.to_string())
 }
 
-fn entry_kind(path: &RelativePath, node: &crate::judge::checkers::tree::Node) -> tar::EntryKind {
+fn entry_kind(path: &RelativePath, node: &tree::Node) -> tar::EntryKind {
     if let Some(first) = node.first_name.as_ref().filter(|first| *first != path) {
         return tar::EntryKind::HardLink { existing: first.clone() };
     }
@@ -295,7 +286,7 @@ fn data_ranges(bytes: &[u8]) -> Vec<Range<u64>> {
 }
 
 /// Where a member starts, past the middle of an archive.
-fn member_border(plain: &[u8]) -> usize {
+pub(crate) fn member_border(plain: &[u8]) -> usize {
     let mut at = 0;
     while at + 512 <= plain.len() && at < plain.len() / 2 {
         let size = std::str::from_utf8(&plain[at + 124..at + 135]).unwrap_or("0");
@@ -418,33 +409,5 @@ fn sidecars(
         SidecarSpec::Crlf => {
             vec![(format!("{uncompressed}.md5"), format!("{} *{uncompressed}\r\n", md5_hex(plain)))]
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::judge::checkers::{archive, tree};
-
-    fn owner() -> Owner<'static> {
-        Owner { medium: "sd", seed: 7, generation: 1 }
-    }
-
-    #[test]
-    fn the_checkers_reader_finds_in_the_tarball_what_went_in() {
-        let packed = rootfs_tree(&owner()).unwrap();
-        let found = archive::read(&tarball(&packed).unwrap()).unwrap();
-        assert_eq!(tree::differences(&packed, &found, &[]), Vec::<String>::new());
-        assert!(packed.len() > 80);
-    }
-
-    #[test]
-    fn a_cut_at_a_member_leaves_whole_members_only() {
-        let mut plain = tarball(&rootfs_tree(&owner()).unwrap()).unwrap();
-        let border = member_border(&plain);
-        assert!(border > plain.len() / 4 && border < plain.len() - 2048 && border % 512 == 0);
-        plain.truncate(border);
-        plain.extend_from_slice(&[0; 1024]);
-        archive::read(&plain).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Backing, DURABLE, Damage, Entry, FIXED, Inode, Inodes, Kind, LIVE, Outcome, ROOT, Refusal, SimFs,
     Superblock, refuse,
 };
-use crate::random::{FOLD_START, fold};
+use crate::digest::{FOLD_START, fold};
 use imbl::OrdMap;
 use replicator_hal::{ErrorKind, FileKind, Owner, Timestamp};
 use std::collections::{BTreeMap, VecDeque};

@@ -252,3 +252,33 @@ fn unfold(stored: &[u8], records: &Records) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::content::Owner;
+    use crate::scenario::image::{member_border, rootfs_tree, tarball};
+    use crate::tree::differences;
+
+    fn owner() -> Owner<'static> {
+        Owner { medium: "sd", seed: 7, generation: 1 }
+    }
+
+    #[test]
+    fn the_checkers_reader_finds_in_the_tarball_what_went_in() {
+        let packed = rootfs_tree(&owner()).unwrap();
+        let found = read(&tarball(&packed).unwrap()).unwrap();
+        assert_eq!(differences(&packed, &found, &[]), Vec::<String>::new());
+        assert!(packed.len() > 80);
+    }
+
+    #[test]
+    fn a_cut_at_a_member_leaves_whole_members_only() {
+        let mut plain = tarball(&rootfs_tree(&owner()).unwrap()).unwrap();
+        let border = member_border(&plain);
+        assert!(border > plain.len() / 4 && border < plain.len() - 2048 && border % 512 == 0);
+        plain.truncate(border);
+        plain.extend_from_slice(&[0; 1024]);
+        read(&plain).unwrap();
+    }
+}

@@ -10,8 +10,8 @@ use super::archive;
 use super::decode::decode;
 use super::drive_images::{Image, files, image_key, new_images};
 use super::settings;
-use super::tree::{Node, Tree, differences, of_found};
-use crate::inspect::files_in;
+use super::tree::{Node, Tree, differences};
+use crate::found::{files_in, tree_of};
 use crate::pages::Pages;
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
@@ -103,7 +103,7 @@ fn has_gap(medium: &Pages, start_bytes: u64) -> bool {
 }
 
 fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, String> {
-    files_in(pages, start_bytes, len_bytes).map(|found| of_found(&found)).map_err(|error| error.to_string())
+    files_in(pages, start_bytes, len_bytes).map(|found| tree_of(&found)).map_err(|error| error.to_string())
 }
 
 fn disk_image(source: &Pages, plain: &[u8], held: &[Held], scenario: &Scenario) -> Result<(), String> {

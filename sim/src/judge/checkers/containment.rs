@@ -8,8 +8,8 @@ use super::archive;
 use super::decode::decode;
 use super::drive_images::{Mode, files, image_key, images, mode, new_images};
 use super::links;
-use super::tree::{Tree, of_found};
-use crate::inspect::files_in;
+use super::tree::Tree;
+use crate::found::{self, files_in};
 use crate::pages::Pages;
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
@@ -60,7 +60,7 @@ fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Optio
     }
     let part = first_rootfs(evidence, medium)?.part;
     let pages = Pages::from(&**plain);
-    files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| of_found(&found))
+    files_in(&pages, part.start_bytes, part.len_bytes).ok().map(|found| found::tree_of(&found))
 }
 
 fn first_rootfs(evidence: &Evidence, medium: &str) -> Option<Held> {

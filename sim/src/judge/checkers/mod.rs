@@ -45,13 +45,13 @@ pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
 pub mod told;
-pub mod tree;
 pub mod valid_names;
 pub mod write_back;
 pub mod written;
 
 use crate::judge::Complaint;
 use crate::run::Evidence;
+pub use crate::tree;
 
 /// A checker: everything that it finds wrong, in words.
 pub type Check = fn(&Evidence) -> Vec<String>;

@@ -8,9 +8,9 @@ use super::decode::decode;
 use super::disk_rule;
 use super::drive_images::Image;
 use super::extracted;
-use super::tree::{differences, of_found};
+use super::tree::differences;
 use crate::content::PagesBacking;
-use crate::inspect::files_in;
+use crate::found::{files_in, tree_of};
 use crate::pages::{Pages, SECTOR_LEN};
 use crate::partitions::read_partitions;
 use crate::scenario::schema::MediumSpec;
@@ -97,7 +97,7 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec, table: &Table) ->
     }
     let found =
         files_in(medium, partition.start_bytes, partition.len_bytes).map_err(|error| error.to_string())?;
-    let different = differences(&wanted, &of_found(&found), &[]);
+    let different = differences(&wanted, &tree_of(&found), &[]);
     if different.is_empty() {
         return Ok(());
     }

@@ -11,6 +11,7 @@ mod root_names;
 
 use crate::judge::checkers::decode::decode;
 use crate::judge::checkers::drive_images::{files, image};
+use crate::judge::checkers::extracted;
 use crate::judge::checkers::settings;
 use crate::judge::checkers::written::holds;
 use crate::run::{Evidence, media_names};
@@ -254,7 +255,8 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         false if spec.len.0 < 8 << 20 => Verdict::May,
         false => Verdict::MustSucceed,
     };
-    let overlay = match file.overlay.is_empty() || is_disk || image::makes_a_tree(scenario, file) {
+    let extracts = || image::packed(scenario, file).and_then(|packed| extracted::read(&packed)).is_ok();
+    let overlay = match file.overlay.is_empty() || is_disk || extracts() {
         true => Verdict::MustSucceed,
         false => Verdict::MustFail,
     };

@@ -1,6 +1,6 @@
-//! The turnstile: real threads, one baton, a virtual clock.
+//! The scheduler: real threads, one baton, a virtual clock.
 //!
-//! Exactly one task runs at a time. Every HAL call is a [`Turnstile::call`]: the task queues for the virtual time at which
+//! Exactly one task runs at a time. Every HAL call is a [`Scheduler::call`]: the task queues for the virtual time at which
 //! the call completes, hands the baton to whoever is due first, and has its effect when it gets the baton back. So
 //! media interleave by their simulated speed, a power cut catches calls in flight, and the same seed gives the same
 //! order. After the end of the world (power cut, only hung calls left, a bound) every call fails without an effect and
@@ -98,8 +98,8 @@ pub(crate) struct Inner<M> {
     pub(crate) model: M,
 }
 
-/// The one door to a simulated world. See the module's text.
-pub struct Turnstile<M> {
+/// The one way to a simulated world. See the module's text.
+pub struct Scheduler<M> {
     id: u64,
     inner: Mutex<Inner<M>>,
 }
@@ -108,11 +108,11 @@ const MAIN: usize = 0;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// Which turnstile and task this thread runs for.
+    /// Which scheduler and task this thread runs for.
     static TASK: Cell<Option<(u64, usize)>> = const { Cell::new(None) };
 }
 
-impl<M: Model> Turnstile<M> {
+impl<M: Model> Scheduler<M> {
     /// A world at time zero; `seed` orders calls that are due at about the same time.
     pub fn new(model: M, seed: u64, limits: Limits, keep_trace: bool) -> Self {
         let mut schedule = Schedule {

@@ -3,7 +3,6 @@
 //! Verified: kinds, modes, owners, times to the nanosecond, device numbers, link texts, attributes, inode flags, content, hard links.
 //! Not verified: access and change times, and how a file's holes lie on the medium.
 
-use crate::inspect::FoundFiles;
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use std::collections::BTreeMap;
 
@@ -34,31 +33,6 @@ pub struct Node {
 
 /// A tree by path, without its root.
 pub type Tree = BTreeMap<RelativePath, Node>;
-
-/// The tree of a file system that was found on a medium.
-pub fn of_found(found: &FoundFiles) -> Tree {
-    let mut names: BTreeMap<u64, Vec<&RelativePath>> = BTreeMap::new();
-    for (path, file) in found {
-        names.entry(file.number).or_default().push(path);
-    }
-    let node = |file: &crate::inspect::FoundFile| {
-        let names = names.get(&file.number).map(Vec::as_slice).unwrap_or_default();
-        let inode = &file.inode;
-        Node {
-            kind: inode.kind,
-            mode: if inode.kind == FileKind::Symlink { 0 } else { inode.mode },
-            owner: inode.owner,
-            modified: inode.modified,
-            device: inode.device,
-            text: inode.text.clone(),
-            xattrs: inode.xattrs.clone(),
-            flags: inode.flags,
-            bytes: file.bytes.to_vec(),
-            first_name: names.first().filter(|_| names.len() > 1).map(|path| (*path).clone()),
-        }
-    };
-    found.iter().map(|(path, file)| (path.clone(), node(file))).collect()
-}
 
 /// How `found` differs from `expected`, a line per name.
 ///

@@ -1,0 +1,70 @@
+//! What a block device is, apart from its content: names, bus, speed, and how it behaves to a host.
+
+use replicator_hal::{CacheBypass, DeviceKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How fast a device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speed {
+    /// Sequential reading.
+    pub read_bytes_per_second: u64,
+    /// Sequential writing.
+    pub write_bytes_per_second: u64,
+    /// Time for any call.
+    pub call_latency: Duration,
+    /// Time for a sync, beside the data.
+    pub sync_latency: Duration,
+}
+
+impl Speed {
+    /// Typical of the bus a device is on.
+    pub fn of(kind: DeviceKind) -> Self {
+        let (read_mb, write_mb, call_us, sync_ms) = match kind {
+            DeviceKind::Sd => (20, 10, 300, 8),
+            DeviceKind::Emmc => (80, 30, 120, 3),
+            DeviceKind::Sata | DeviceKind::Nvme => (250, 150, 60, 1),
+            _ => (30, 15, 400, 10),
+        };
+        Self {
+            read_bytes_per_second: read_mb * 1_000_000,
+            write_bytes_per_second: write_mb * 1_000_000,
+            call_latency: Duration::from_micros(call_us),
+            sync_latency: Duration::from_millis(sync_ms),
+        }
+    }
+}
+
+/// What a device is, apart from its content.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The kernel's name.
+    pub device: Arc<str>,
+    /// The medium's name in scenarios, such as `emmc` or `drive`.
+    pub medium: Arc<str>,
+    /// What it is attached by.
+    pub kind: DeviceKind,
+    /// Path below its controller.
+    pub controller_path: String,
+    /// CID or serial number.
+    pub serial: Option<String>,
+    /// Logical sector size.
+    pub sector_len_bytes: u32,
+    /// Whether it can be taken out.
+    pub removable: bool,
+    /// Whether it has boot areas.
+    pub has_boot_areas: bool,
+    /// How fast it is.
+    pub speed: Speed,
+    /// How a read-back gets past the caches.
+    pub bypass: CacheBypass,
+    /// Somebody else (udev, a desktop) holds the device open, so that closing it drops no page.
+    pub another_holder: bool,
+    /// The device has a write cache of its own, which a power cut empties.
+    pub write_cache: bool,
+    /// What uses the device from outside of the replicator, such as the running system.
+    pub held_by: Option<String>,
+    /// Something that does not show in this system's tables holds the device: a mount in another mount namespace, a
+    /// program that opened it exclusively. Only who asks for the device finds out.
+    pub held_elsewhere: bool,
+}

@@ -25,62 +25,35 @@
 
 #![warn(missing_docs)]
 
-pub mod catalogue;
-mod claims;
+pub mod board;
 pub mod cli;
-mod clock;
-pub mod content;
-pub mod cores;
-pub mod defects;
-mod devices;
-pub mod digest;
-pub mod disk;
 pub mod explore;
-pub mod faults;
-mod file;
-mod file_bytes;
-mod file_systems;
-pub mod firmware;
-mod firmware_adapter;
-pub mod found;
 pub mod fuzz;
-mod handle;
-mod hook_script;
-pub mod identity;
-pub mod inspect;
 pub mod judge;
-mod led_log;
-mod leds;
-mod machine;
-pub mod medium;
-pub mod op;
-pub mod op_name;
-pub mod pages;
-pub mod partitions;
-pub mod random;
-mod record_log;
-mod records;
-mod remember;
+pub mod model;
 pub mod run;
 pub mod scenario;
-pub mod scheduler;
-pub mod simfs;
-mod storage;
-mod system;
-mod tasks;
-mod trace;
-pub mod tree;
-mod volume;
-pub mod world;
 
-pub use file_bytes::FileBytes;
-pub use led_log::LedLog;
-pub use machine::Recorded;
-pub use record_log::RecordLog;
-pub use simfs::Survival;
-// The old names, until all rooms are in place.
-pub use medium::Medium;
-pub use scheduler as turnstile;
-pub use scheduler::{End, Limits};
-pub use trace::{Event, Trace};
-pub use world::{RunEnd, RunOutcome, World, WorldBuilder};
+pub use board::world::{RunEnd, RunOutcome, World, WorldBuilder};
+pub use model::bytes::file_bytes::FileBytes;
+pub use model::hardware::led_log::LedLog;
+pub use model::hardware::machine::Recorded;
+pub use model::hardware::medium::Medium;
+pub use model::hardware::record_log::RecordLog;
+pub use model::hardware::simfs::Survival;
+pub use model::time::scheduler::{End, Limits};
+pub use model::time::trace::{Event, Trace};
+
+// The names from before the rooms, until no other room uses them.
+pub use board::{inspect, world};
+pub use model::bytes::{digest, pages, partitions, tree};
+pub use model::hardware::{content, defects, disk, faults, firmware, found, identity, medium, simfs};
+pub use model::time::scheduler as turnstile;
+pub use model::time::{cores, op, op_name, random, scheduler};
+pub use scenario::catalogue;
+pub(crate) use {
+    board::tasks,
+    model::bytes::file_bytes,
+    model::hardware::{led_log, machine},
+    model::time::trace,
+};

@@ -19,7 +19,7 @@
 //! `content`.
 
 use super::schema::{FileSystemDamage, Size};
-use crate::simfs::Kind;
+use crate::model::hardware::simfs::Kind;
 use replicator_hal::InodeFlags;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,9 +3,9 @@
 use super::boards;
 use super::firmware_spec::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout};
 use super::schema::Scenario;
-use crate::firmware::{FirmwareState, Microcontroller};
-use crate::medium::Medium;
-use crate::pages::{Pages, SECTOR_LEN};
+use crate::model::bytes::pages::{Pages, SECTOR_LEN};
+use crate::model::hardware::firmware::{FirmwareState, Microcontroller};
+use crate::model::hardware::medium::Medium;
 use replicator_engine::profile::Profile;
 use replicator_hal::{AreaKind, DeviceKind, DeviceName};
 
@@ -115,7 +115,7 @@ pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Res
     }
     let called = area_name(spec)?.unwrap_or_default();
     let mut medium = Medium::new(&called, &name, DeviceKind::Emmc, spec.area_len.0)
-        .content(crate::content::Content::Pages(pages))
+        .content(crate::model::hardware::content::Content::Pages(pages))
         .with(|identity| identity.another_holder = spec.area_held_open);
     medium.read_only = spec.area_locked;
     medium.area = Some(kind);

@@ -1,7 +1,7 @@
 //! What a story says of firmware: of which board it is, in what state it is, and which files of it are on the drive.
 
 use super::schema::Size;
-use crate::firmware::UpdaterBehaviour;
+use crate::model::hardware::firmware::UpdaterBehaviour;
 use serde::{Deserialize, Serialize};
 
 /// The firmware of the story's board.

@@ -2,12 +2,12 @@
 
 use super::content::{self, Golden, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
-use crate::content::{Entry, Node};
-pub use crate::digest::{hex, md5_hex};
-use crate::found::{self, files_in};
-use crate::pages::Pages;
-use crate::remember::Remembered;
-use crate::tree::{self, Tree};
+pub use crate::model::bytes::digest::{hex, md5_hex};
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::tree::{self, Tree};
+use crate::model::hardware::content::{Entry, Node};
+use crate::model::hardware::found::{self, files_in};
+use crate::scenario::remember::Remembered;
 use md5::Digest as _;
 use replicator_engine::formats::tar;
 use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};

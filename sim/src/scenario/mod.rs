@@ -7,6 +7,7 @@
 
 pub mod boards;
 pub mod builtin;
+pub mod catalogue;
 pub mod check;
 pub mod check_faults;
 pub mod composition;
@@ -20,6 +21,7 @@ mod firmware_spec;
 pub mod guid;
 pub mod image;
 mod overlay;
+mod remember;
 pub mod schema;
 mod size;
 pub mod tarball_spec;

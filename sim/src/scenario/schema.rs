@@ -14,9 +14,9 @@ pub use super::firmware_spec::{
 pub use super::overlay::OverlayEntry;
 pub use super::size::Size;
 pub use super::tarball_spec::TarballSpec;
-pub use crate::firmware::UpdaterBehaviour;
-use crate::op_name::OpName;
-use crate::simfs::Kind;
+pub use crate::model::hardware::firmware::UpdaterBehaviour;
+use crate::model::hardware::simfs::Kind;
+use crate::model::time::op_name::OpName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

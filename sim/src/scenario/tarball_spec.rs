@@ -1,7 +1,7 @@
 //! What is odd about the tree that a tarball was packed of.
 
 use super::dialect::with_acls_by_name;
-use crate::tree::{Node, Tree};
+use crate::model::bytes::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! What is in partitions that hold no file system with files: swap areas, LUKS, LVM.
 
 use super::secrets::Secrets;
-use crate::content::stamped;
-use crate::pages::Pages;
-use crate::random::Random;
+use crate::model::bytes::pages::Pages;
+use crate::model::hardware::content::stamped;
+use crate::model::time::random::Random;
 
 /// Length of a page of swap.
 pub const SWAP_PAGE_LEN: u64 = 4096;

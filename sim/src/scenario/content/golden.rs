@@ -5,9 +5,9 @@
 
 use super::areas;
 use super::secrets::Secrets;
-use crate::content::{Entry, FileSystemContent, Node, stamped};
+use crate::model::hardware::content::{Entry, FileSystemContent, Node, stamped};
+use crate::model::hardware::simfs::Kind;
 use crate::scenario::composition::{FateSpec, PartFile};
-use crate::simfs::Kind;
 use replicator_hal::{InodeFlags, Timestamp};
 
 /// Length of a file of which only the length is said, at most.

@@ -6,11 +6,11 @@ use super::layout::{Layout, Part};
 use super::parts;
 use super::secrets::{self, MARKER};
 use super::{Owner, areas};
-use crate::content::Node;
+use crate::model::hardware::content::Node;
+use crate::model::hardware::simfs::Kind;
 use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::guid;
 use crate::scenario::schema::Scenario;
-use crate::simfs::Kind;
 use std::collections::BTreeSet;
 
 /// What a partition holds as the story begins.
@@ -129,7 +129,7 @@ fn part_uuid(layout: &Layout, part: &Part) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::files_in;
+    use crate::model::hardware::found::files_in;
     use crate::scenario::content;
     use crate::scenario::schema::MediumSpec;
     use replicator_hal::RelativePath;

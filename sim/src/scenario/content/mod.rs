@@ -18,10 +18,10 @@ pub use layout::{Layout, Part};
 pub use secrets::{MARKER, find_all};
 pub(in crate::scenario) use tables::stretch_last_logical;
 
-use crate::content::stamped;
-use crate::pages::Pages;
-use crate::remember::Remembered;
+use crate::model::bytes::pages::Pages;
+use crate::model::hardware::content::stamped;
 use crate::scenario::composition::Gap;
+use crate::scenario::remember::Remembered;
 use crate::scenario::schema::{Content, FileSpec, MediumSpec, Scenario};
 use replicator_hal::Result;
 use secrets::Secrets;

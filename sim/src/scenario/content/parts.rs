@@ -4,13 +4,13 @@ use super::areas;
 use super::golden::{Builder, Golden, SECRET_PATHS};
 use super::layout::{Layout, Part};
 use super::{Owner, held};
-use crate::content::{Entry, stamped};
-use crate::pages::Pages;
-use crate::random::{FOLD_START, fold};
+use crate::model::bytes::digest::{FOLD_START, fold};
+use crate::model::bytes::pages::Pages;
+use crate::model::hardware::content::{Entry, stamped};
+use crate::model::hardware::simfs::Damage;
 use crate::scenario::composition::Holds;
 use crate::scenario::guid;
 use crate::scenario::schema::FileSystemDamage;
-use crate::simfs::Damage;
 use replicator_hal::{Error, ErrorKind, Result};
 
 /// Secrets among the logs of a system.

@@ -4,7 +4,7 @@
 //! differs from every other. Whose it is (`emmc`, or `emmc.2` for the second partition of a composed medium) says where a
 //! secret that is found came from.
 
-use crate::random::Random;
+use crate::model::time::random::Random;
 
 /// How the content of every secret begins. No byte string like it is anywhere else.
 pub const MARKER: &[u8] = b"SECRET-";

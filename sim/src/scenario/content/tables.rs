@@ -3,9 +3,9 @@
 //! Apart from the engine's own writer on purpose: what both got wrong would not be found.
 
 use super::layout::{Layout, Part};
-use crate::pages::Pages;
-use crate::partitions::make_mbr;
-use crate::random::{FOLD_START, fold};
+use crate::model::bytes::digest::{FOLD_START, fold};
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::partitions::make_mbr;
 use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::guid;
 use crate::scenario::schema::TableDamage;
@@ -218,7 +218,7 @@ pub(super) fn damage(damage: TableDamage, layout: Option<&Layout>, pages: &mut P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partitions::read_partitions;
+    use crate::model::bytes::partitions::read_partitions;
     use crate::scenario::schema::Content;
     use replicator_engine::formats::partition;
 

@@ -1,0 +1,164 @@
+//! The HAL's open file over a simulated file system.
+
+use crate::board::handle::{Handle, limited};
+use crate::model::hardware::simfs::{Outcome, Refusal};
+use crate::model::hardware::storage::{Layer, Mounted};
+use crate::model::time::op::{Moment, Op};
+use crate::model::time::op_name::OpName;
+use replicator_hal::{Error, ErrorKind, Result, Timestamp, VolumeFile};
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(crate) struct SimFile {
+    handle: Handle,
+    volume: u64,
+    inode: u64,
+    number: u64,
+    writable: bool,
+    open: bool,
+    on: Arc<str>,
+    device: Arc<str>,
+    path: String,
+}
+
+impl SimFile {
+    pub(crate) fn new(
+        handle: Handle,
+        volume: u64,
+        inode: u64,
+        number: u64,
+        writable: bool,
+        (on, device, path): (Arc<str>, Arc<str>, String),
+    ) -> Self {
+        Self { handle, volume, inode, number, writable, open: true, on, device, path }
+    }
+
+    fn call<R>(
+        &self,
+        name: OpName,
+        (offset_bytes, len_bytes): (u64, u64),
+        mutates: bool,
+        work: impl FnOnce(&mut Mounted, &mut Layer<'_>, Moment, Timestamp) -> Outcome<R>,
+    ) -> Result<R> {
+        if !self.open {
+            return Err(Error::new(ErrorKind::InvalidInput, name.word(), self.path.clone(), "it is closed"));
+        }
+        let op = Op {
+            name,
+            on: Arc::clone(&self.on),
+            object: self.path.clone(),
+            offset_bytes,
+            len_bytes,
+            mutates,
+            device: Some(Arc::clone(&self.device)),
+        };
+        self.handle.call(op, |machine, moment| {
+            let now = machine.wall(moment.now);
+            machine.storage.with_volume(self.volume, now, name.word(), &self.path, |mounted, layer| {
+                work(mounted, layer, moment, now)
+            })
+        })
+    }
+
+    fn require_writable(&self, mounted: &Mounted) -> Outcome<()> {
+        if !self.writable {
+            return Err(Refusal::Kind(ErrorKind::PermissionDenied, "it is not open for writing"));
+        }
+        mounted.require_writable()
+    }
+
+    /// A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
+    fn lose_if_failed<R>(&self, result: Result<R>) -> Result<R> {
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
+            self.handle.peek(|machine, _| {
+                if let Some(Some(mounted)) = machine.storage.volumes.get_mut(&self.volume) {
+                    mounted.fs.lose_unwritten(self.inode);
+                }
+            });
+        }
+        result
+    }
+
+    fn release(&mut self) -> bool {
+        let was_open = std::mem::take(&mut self.open);
+        if was_open {
+            self.handle.peek(|machine, schedule| {
+                if schedule.end.is_none() {
+                    machine.storage.close_file(self.volume, self.number);
+                }
+            });
+        }
+        was_open
+    }
+}
+
+impl VolumeFile for SimFile {
+    fn len_bytes(&self) -> Result<u64> {
+        self.call(OpName::FileLen, (0, 0), false, |mounted, _, _, _| {
+            Ok(mounted.fs.inode(self.inode).map_or(0, |node| node.len_bytes))
+        })
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
+        let inode = self.inode;
+        self.call(OpName::Read, (offset_bytes, buffer.len() as u64), false, |mounted, layer, moment, _| {
+            let len = limited(buffer.len(), moment);
+            let len = mounted.fs.read(layer, inode, offset_bytes, &mut buffer[..len])?;
+            moment.flip_in(offset_bytes, &mut buffer[..len]);
+            Ok(len)
+        })
+    }
+
+    fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
+        self.call(OpName::Write, (offset_bytes, data.len() as u64), true, |mounted, layer, moment, now| {
+            self.require_writable(mounted)?;
+            let len = limited(data.len(), moment);
+            mounted.fs.write(layer, self.inode, offset_bytes, &data[..len], now)
+        })
+    }
+
+    fn set_len(&mut self, len_bytes: u64) -> Result<()> {
+        self.call(OpName::SetLen, (len_bytes, 0), true, |mounted, layer, _, now| {
+            self.require_writable(mounted)?;
+            mounted.fs.set_len(layer, self.inode, len_bytes, now)
+        })
+    }
+
+    fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>> {
+        self.call(OpName::NextData, (offset_bytes, 0), false, |mounted, _, _, _| {
+            mounted.fs.next_data(self.inode, offset_bytes)
+        })
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        let result = self.call(OpName::Sync, (0, 0), true, |mounted, layer, _, _| {
+            if self.writable {
+                mounted.require_writable()?;
+                mounted.fs.sync_file(layer, self.inode)?;
+            }
+            Ok(())
+        });
+        self.lose_if_failed(result)
+    }
+
+    fn drop_cache(&mut self) -> Result<()> {
+        let result =
+            self.call(OpName::DropCache, (0, 0), true, |mounted, layer, _, _| match mounted.access {
+                replicator_hal::Access::ReadOnly => mounted.fs.forget_cached(self.inode),
+                replicator_hal::Access::ReadWrite => mounted.fs.drop_cache(layer, self.inode),
+            });
+        self.lose_if_failed(result)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let result = self.call(OpName::Close, (0, 0), false, |_, _, _, _| Ok(()));
+        self.release();
+        result
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

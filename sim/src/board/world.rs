@@ -1,0 +1,302 @@
+//! A simulated world: a board with media and a drive, one boot of it, and the next one.
+//!
+//! A [`WorldBuilder`] takes data only, so that scenario files and generators can make any world. [`World::run`] runs the
+//! engine on the world's [`Board`]; what is left can be looked at without asking the engine (see [`crate::board::inspect`]).
+
+use crate::board::clock::SimClock;
+use crate::board::devices::SimDevices;
+use crate::board::file_systems::SimFileSystems;
+use crate::board::firmware::SimFirmware;
+use crate::board::handle::Handle;
+use crate::board::leds::SimLeds;
+use crate::board::records::SimRecords;
+use crate::board::system::SimSystem;
+use crate::board::tasks::{SimTasks, panic_text};
+use crate::model::hardware::disk::Disk;
+use crate::model::hardware::faults::{Fault, Faults};
+use crate::model::hardware::firmware::{Area, FirmwareState};
+use crate::model::hardware::led_log::LedLog;
+use crate::model::hardware::machine::{Machine, Recorded, SystemState};
+use crate::model::hardware::medium::Medium;
+use crate::model::hardware::record_log::RecordLog;
+use crate::model::hardware::simfs::{Kind, Survival};
+use crate::model::hardware::storage::Storage;
+use crate::model::time::random::Random;
+use crate::model::time::scheduler::{End, Limits, Scheduler};
+use replicator_hal::{Board, Error, ErrorKind, Result, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A world to be built from data.
+#[derive(Debug, Clone, Default)]
+pub struct WorldBuilder {
+    seed: u64,
+    media: Vec<Medium>,
+    faults: Vec<Fault>,
+    compatible: Vec<String>,
+    kernel_command_line: String,
+    firmware: FirmwareState,
+    wall_start: Timestamp,
+    limits: Limits,
+    keep_trace: bool,
+    record: bool,
+    mount_point: Option<String>,
+    kernel_lacks: Vec<Kind>,
+}
+
+impl WorldBuilder {
+    /// A board without media, in 1970.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Root of all randomness.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// One more medium, or the drive.
+    #[must_use]
+    pub fn medium(mut self, medium: Medium) -> Self {
+        self.media.push(medium);
+        self
+    }
+
+    /// One more fault; its number is its place in this order.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// One more `compatible` string, most specific first.
+    #[must_use]
+    pub fn compatible(mut self, text: &str) -> Self {
+        self.compatible.push(text.to_owned());
+        self
+    }
+
+    /// The kernel's command line.
+    #[must_use]
+    pub fn kernel_command_line(mut self, text: &str) -> Self {
+        self.kernel_command_line = text.to_owned();
+        self
+    }
+
+    /// Registers, microcontroller, FPGA.
+    #[must_use]
+    pub fn firmware(mut self, firmware: FirmwareState) -> Self {
+        self.firmware = firmware;
+        self
+    }
+
+    /// What the board believes the time is when it boots.
+    #[must_use]
+    pub fn wall_clock(mut self, start: Timestamp) -> Self {
+        self.wall_start = start;
+        self
+    }
+
+    /// Bounds of a run.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Keep every call in the trace, and not the last ones only.
+    #[must_use]
+    pub fn keep_trace(mut self, keep: bool) -> Self {
+        self.keep_trace = keep;
+        self
+    }
+
+    /// Keep the storage as it was before every call that changes something.
+    #[must_use]
+    pub fn record_states(mut self, record: bool) -> Self {
+        self.record = record;
+        self
+    }
+
+    /// Where a real board mounts the drive; `/mnt/usb` if nothing is said.
+    #[must_use]
+    pub fn mount_point(mut self, path: &str) -> Self {
+        self.mount_point = Some(path.to_owned());
+        self
+    }
+
+    /// Kinds of file systems that the kernel has no driver for, so that they cannot be mounted.
+    #[must_use]
+    pub fn kernel_lacks(mut self, kinds: &[Kind]) -> Self {
+        self.kernel_lacks = kinds.to_vec();
+        self
+    }
+
+    /// Builds the world.
+    ///
+    /// # Errors
+    /// If content does not fit on its medium, or two devices have one name.
+    pub fn build(self) -> Result<World> {
+        let mut storage = Storage::default();
+        storage.firmware = self.firmware;
+        for medium in self.media {
+            let mut disk = Disk::new(medium.identity, medium.content.build(medium.len_bytes)?);
+            disk.locked = medium.read_only;
+            disk.read_only = medium.read_only;
+            disk.area = medium.area.map(|kind| Area { kind, protected: true });
+            let device = Arc::clone(&disk.identity.device);
+            if storage.disks.insert(Arc::clone(&device), disk).is_some() {
+                return Err(Error::new(ErrorKind::InvalidInput, "building", &*device, "the name is taken"));
+            }
+        }
+        let mut machine = Machine {
+            storage,
+            faults: Faults::new(self.faults),
+            leds: LedLog::default(),
+            records: RecordLog::default(),
+            system: SystemState {
+                compatible: self.compatible,
+                kernel_command_line: self.kernel_command_line,
+                fsck_script: None,
+            },
+            wall_start: self.wall_start,
+            list_order: Random::child(self.seed, "list-order"),
+            mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
+            capacities: Vec::new(),
+            told_free: Vec::new(),
+            kernel_lacks: self.kernel_lacks,
+            file_limits: Vec::new(),
+            set_aside: Vec::new(),
+            recorded: self.record.then(Vec::new),
+        };
+        for (id, fault) in machine.faults.at_start() {
+            machine.apply(id, &fault);
+        }
+        Ok(World::start(machine, self.seed, self.limits, self.keep_trace))
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// The main task returned, and the world was still there.
+    Finished,
+    /// The main task panicked with this message.
+    Panicked(String),
+    /// The world ended before; the main task ran out after that.
+    Ended(End),
+}
+
+/// A run's end.
+#[derive(Debug)]
+pub struct RunEnd<T> {
+    /// What the main task returned, unless it panicked.
+    pub value: Option<T>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Virtual time at the end.
+    pub virtual_time: Duration,
+    /// How many HAL calls had an effect.
+    pub ops: u64,
+    /// Hash over all of them: same scenario, same hash.
+    pub trace_hash: u64,
+}
+
+/// A simulated world, for one boot. Cloning gives another handle on it.
+#[derive(Clone)]
+pub struct World {
+    pub(crate) handle: Handle,
+    seed: u64,
+    limits: Limits,
+    keep_trace: bool,
+}
+
+impl World {
+    fn start(machine: Machine, seed: u64, limits: Limits, keep_trace: bool) -> Self {
+        Self { handle: Arc::new(Scheduler::new(machine, seed, limits, keep_trace)), seed, limits, keep_trace }
+    }
+
+    /// The board, as the engine sees it.
+    pub fn board(&self) -> Board {
+        let handle = || Arc::clone(&self.handle);
+        Board {
+            devices: Arc::new(SimDevices { handle: handle() }),
+            file_systems: Arc::new(SimFileSystems { handle: handle() }),
+            leds: Arc::new(SimLeds { handle: handle() }),
+            clock: Arc::new(SimClock { handle: handle() }),
+            tasks: Arc::new(SimTasks { handle: handle() }),
+            system: Arc::new(SimSystem { handle: handle() }),
+            firmware: Arc::new(SimFirmware { handle: handle() }),
+            records: Arc::new(SimRecords { handle: handle() }),
+        }
+    }
+
+    /// Runs the main task to its end, in the calling thread.
+    pub fn run<T>(&self, main: impl FnOnce(Board) -> T) -> RunEnd<T> {
+        let result = self.handle.run(|| main(self.board()));
+        self.handle.peek(|machine, schedule| {
+            // Nobody renews a lease after the end: a world that hangs shows what its LEDs show for ever.
+            let forever =
+                matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
+            match schedule.end {
+                Some(End::PowerCut { .. }) => {}
+                _ => machine.leds.settle(if forever { Duration::MAX } else { schedule.now }),
+            }
+            let (value, outcome) = match (result, &schedule.end) {
+                (Err(panic), _) => (None, RunOutcome::Panicked(panic_text(panic.as_ref()))),
+                (Ok(value), Some(end)) => (Some(value), RunOutcome::Ended(end.clone())),
+                (Ok(value), None) => (Some(value), RunOutcome::Finished),
+            };
+            RunEnd {
+                value,
+                outcome,
+                virtual_time: schedule.now,
+                ops: schedule.ops,
+                trace_hash: schedule.trace.hash(),
+            }
+        })
+    }
+
+    /// The next boot: power goes if it has not gone yet, volatile state is lost, and of what was not durable the policy
+    /// decides. Faults of this boot are over, dead cards included; give what lasts to
+    /// [`World::with_faults`] again.
+    pub fn reboot(&self, survival: Survival) -> World {
+        let machine = self.handle.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
+        Self::start(machine, self.seed, self.limits, self.keep_trace)
+    }
+
+    /// The next boot if the power had gone just before a recorded call.
+    pub fn reboot_from(&self, recorded: &Recorded, survival: Survival) -> World {
+        let machine = self.handle.peek(|machine, _| machine.after_power_cut(&recorded.storage, survival));
+        Self::start(machine, self.seed, self.limits, self.keep_trace)
+    }
+
+    /// From now on, keeps the storage as it was before every call that changes something.
+    pub(crate) fn record_from_now(&self) {
+        self.handle.peek(|machine, _| machine.recorded = Some(Vec::new()));
+    }
+
+    /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
+    #[must_use]
+    pub fn with_faults(self, faults: Vec<Fault>) -> World {
+        self.handle.peek(|machine, _| {
+            machine.faults = Faults::new(faults);
+            for (id, fault) in machine.faults.at_start() {
+                machine.apply(id, &fault);
+            }
+        });
+        self
+    }
+
+    /// Changes a medium from outside, as a person at the drive would between two boots.
+    pub fn change_medium(&self, name: &str, change: impl FnOnce(&mut Disk)) {
+        self.handle.peek(|machine, _| {
+            if let Some(disk) = machine.storage.disks.values_mut().find(|disk| *disk.identity.medium == *name)
+            {
+                change(disk);
+            }
+        });
+    }
+}

@@ -1,0 +1,146 @@
+//! The content of a file that was found on a medium: read when somebody looks at it, and what was found out about it.
+//!
+//! Judges look at many snapshots that differ in a page or two. A file that did not change from one to the next is one
+//! object, so that it is read, decoded and judged once. What is to be judged is not known here.
+
+use crate::model::bytes::pages::Pages;
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Bytes of a file, as those of a slice. Cloning is cheap.
+#[derive(Clone, Default)]
+pub struct FileBytes(Arc<Inner>);
+
+/// What somebody found out, by who asked and what else it depends on.
+type Known = HashMap<(&'static str, u64), Box<dyn Any + Send>>;
+
+#[derive(Default)]
+struct Inner {
+    pages: Pages,
+    /// Where in the file, where on the medium; between them are holes.
+    pieces: Vec<(usize, Range<u64>)>,
+    len: usize,
+    bytes: OnceLock<Vec<u8>>,
+    known: Mutex<Known>,
+}
+
+impl FileBytes {
+    /// A file of `len` bytes whose pieces, by start in the file, lie in these ranges of a medium.
+    pub(crate) fn new(pages: &Pages, pieces: Vec<(usize, Range<u64>)>, len: usize) -> Self {
+        Self(Arc::new(Inner { pages: pages.clone(), pieces, len, ..Inner::default() }))
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[u8] {
+        self
+    }
+
+    /// Whether it is the same file in the same pages in memory, so that nothing need be compared.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let (one, other) = (&*self.0, &*other.0);
+        std::ptr::eq(one, other)
+            // Without pieces there is nothing to go by but the bytes.
+            || !one.pieces.is_empty()
+                && one.len == other.len
+                && one.pieces == other.pieces
+                && one.pieces.iter().all(|(_, range)| one.pages.is_shared_in(&other.pages, range.clone()))
+    }
+
+    /// What `find` gives, which may depend on the bytes and on what is in `key` alone; found once, and remembered.
+    pub(crate) fn remembered<T: Clone + Send + 'static>(
+        &self,
+        who: &'static str,
+        key: u64,
+        find: impl FnOnce(&[u8]) -> T,
+    ) -> T {
+        let known = || self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known().get(&(who, key)).and_then(|value| value.downcast_ref::<T>()) {
+            return value.clone();
+        }
+        let value = find(self);
+        known().insert((who, key), Box::new(value.clone()));
+        value
+    }
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.bytes.get_or_init(|| {
+            let mut bytes = vec![0; self.0.len];
+            for (start, range) in &self.0.pieces {
+                let end = (start + (range.end - range.start) as usize).min(bytes.len());
+                if let Some(piece) = bytes.get_mut(*start..end) {
+                    self.0.pages.read(range.start, piece);
+                }
+            }
+            bytes
+        })
+    }
+}
+
+impl From<Vec<u8>> for FileBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let len = bytes.len();
+        Self(Arc::new(Inner { len, bytes: bytes.into(), ..Inner::default() }))
+    }
+}
+
+impl PartialEq for FileBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_same(other) || **self == **other
+    }
+}
+
+impl Eq for FileBytes {}
+
+impl PartialEq<Vec<u8>> for FileBytes {
+    fn eq(&self, other: &Vec<u8>) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for FileBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_with_their_holes_and_the_same_pages_are_the_same_file() {
+        let mut pages = Pages::zeros(1 << 16);
+        pages.write(8192, b"abcd");
+        pages.write(20_480, b"efgh");
+        let pieces = || vec![(0, 8192..8196), (6, 20_480..20_484)];
+        let file = FileBytes::new(&pages, pieces(), 9);
+        assert_eq!(&*file, b"abcd\0\0efg");
+        pages.write(40_960, b"elsewhere");
+        assert!(file.is_same(&FileBytes::new(&pages, pieces(), 9)));
+        pages.write(20_480, b"E");
+        let changed = FileBytes::new(&pages, pieces(), 9);
+        assert!(!file.is_same(&changed) && file != changed);
+        assert_eq!(FileBytes::from(b"abcd\0\0Efg".to_vec()), changed);
+    }
+
+    #[test]
+    fn what_was_found_out_is_remembered_by_who_asked_and_key() {
+        let file = FileBytes::from(vec![1, 2, 3]);
+        let mut asked = 0;
+        let mut ask = |who, key| {
+            file.remembered(who, key, |bytes| {
+                asked += 1;
+                bytes.len()
+            })
+        };
+        assert_eq!([ask("one", 1), ask("one", 1), ask("one", 2), ask("two", 1)], [3; 4]);
+        assert_eq!(asked, 3);
+    }
+}

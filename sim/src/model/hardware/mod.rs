@@ -1,0 +1,20 @@
+//! The parts of a board as state, and what happens to them: disks with their caches, file systems in bytes, firmware, LEDs,
+//! what was recorded, and what faults do to all of it.
+//!
+//! How the engine gets at them is not decided here, but in [`crate::board`].
+
+pub(crate) mod claims;
+pub mod content;
+pub mod defects;
+pub mod disk;
+pub mod faults;
+pub mod firmware;
+pub mod found;
+pub(crate) mod hook_script;
+pub mod identity;
+pub(crate) mod led_log;
+pub(crate) mod machine;
+pub mod medium;
+pub(crate) mod record_log;
+pub mod simfs;
+pub(crate) mod storage;

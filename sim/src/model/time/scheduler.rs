@@ -1,0 +1,450 @@
+//! The scheduler: real threads, one baton, a virtual clock.
+//!
+//! Exactly one task runs at a time. Every HAL call is a [`Scheduler::call`]: the task queues for the virtual time at which
+//! the call completes, hands the baton to whoever is due first, and has its effect when it gets the baton back. So
+//! media interleave by their simulated speed, a power cut catches calls in flight, and the same seed gives the same
+//! order. After the end of the world (power cut, only hung calls left, a bound) every call fails without an effect and
+//! the threads run out by themselves.
+//!
+//! Not here: what a call costs and does, and which faults are due. That is the [`Model`]'s.
+
+use crate::model::time::op::{Model, Moment, Op, Timing};
+use crate::model::time::op_name::OpName;
+use crate::model::time::random::Random;
+use crate::model::time::trace::{Event, Trace};
+use replicator_hal::{Error, ErrorKind, Result};
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How the world came to its end, apart from the main task returning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The power failed at this call.
+    PowerCut {
+        /// Number of the call.
+        at_op: u64,
+    },
+    /// Nothing was left but calls that never return.
+    Hung,
+    /// The run took more virtual time than allowed.
+    TimeBound,
+    /// The run made more calls than allowed.
+    OpBound,
+    /// A task kept the baton without making a call; the text names it and its last call.
+    Stuck(String),
+}
+
+/// Bounds of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The run ends when the virtual clock gets here.
+    pub virtual_time_max: Duration,
+    /// The run ends after so many calls.
+    pub ops_max: u64,
+    /// Calls after the end before the engine counts as spinning.
+    pub calls_after_end_max: u64,
+    /// Real time that a task may keep the baton.
+    pub stuck_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            virtual_time_max: Duration::from_secs(24 * 3600),
+            ops_max: 5_000_000,
+            calls_after_end_max: 10_000,
+            stuck_after: Duration::from_secs(10),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    No,
+    Queued,
+    Hung,
+    Join { left: usize },
+    Finished,
+}
+
+struct TaskState {
+    name: Arc<str>,
+    wake: Arc<Condvar>,
+    waiting: Waiting,
+    last_op: Option<Op>,
+}
+
+pub(crate) struct Schedule {
+    pub(crate) now: Duration,
+    pub(crate) ops: u64,
+    pub(crate) end: Option<End>,
+    pub(crate) trace: Trace,
+    queue: BTreeSet<(Duration, u64, usize)>,
+    sequence: u64,
+    baton: usize,
+    hand_overs: u64,
+    tasks: Vec<TaskState>,
+    jitter: Random,
+    calls_after_end: u64,
+    running: bool,
+    limits: Limits,
+}
+
+pub(crate) struct Inner<M> {
+    pub(crate) schedule: Schedule,
+    pub(crate) model: M,
+}
+
+/// The one way to a simulated world. See the module's text.
+pub struct Scheduler<M> {
+    id: u64,
+    inner: Mutex<Inner<M>>,
+}
+
+const MAIN: usize = 0;
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// Which scheduler and task this thread runs for.
+    static TASK: Cell<Option<(u64, usize)>> = const { Cell::new(None) };
+}
+
+impl<M: Model> Scheduler<M> {
+    /// A world at time zero; `seed` orders calls that are due at about the same time.
+    pub fn new(model: M, seed: u64, limits: Limits, keep_trace: bool) -> Self {
+        let mut schedule = Schedule {
+            now: Duration::ZERO,
+            ops: 0,
+            end: None,
+            trace: Trace::new(keep_trace),
+            queue: BTreeSet::new(),
+            sequence: 0,
+            baton: MAIN,
+            hand_overs: 0,
+            tasks: Vec::new(),
+            jitter: Random::child(seed, "schedule"),
+            calls_after_end: 0,
+            running: false,
+            limits,
+        };
+        schedule.add_task("main");
+        // The number only tells threads of different worlds apart; no decision depends on it.
+        Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: Mutex::new(Inner { schedule, model }) }
+    }
+
+    /// One HAL call. See the module's text.
+    ///
+    /// # Errors
+    /// Those of the effect and of faults; `PowerLost` after a power cut, `TimedOut` after any other end.
+    ///
+    /// # Panics
+    /// If the engine goes on calling for ever after the end, or calls from a thread that is no task.
+    pub fn call<R>(&self, op: Op, effect: impl FnOnce(&mut M, Moment) -> Result<R>) -> Result<R> {
+        self.call_for(op, None, effect)
+    }
+
+    /// A call that takes as long as the model says, or exactly `duration`.
+    fn call_for<R>(
+        &self,
+        op: Op,
+        duration: Option<Duration>,
+        effect: impl FnOnce(&mut M, Moment) -> Result<R>,
+    ) -> Result<R> {
+        let mut inner = self.lock();
+        let me = self.current_task(&inner.schedule);
+        inner.schedule.check_end(&op)?;
+        let cost = inner.model.cost(&op);
+        inner.schedule.tasks[me].last_op = Some(op.clone());
+        match duration {
+            Some(duration) => {
+                let wake = inner.schedule.now.saturating_add(duration);
+                inner.schedule.enqueue(me, wake);
+            }
+            None => inner.schedule.enqueue_after(me, cost),
+        }
+        let mut inner = self.hand_over(inner, me);
+        inner.schedule.check_end(&op)?;
+        inner.schedule.ops += 1;
+        let number = inner.schedule.ops;
+        let mut moment = Moment { now: inner.schedule.now, number, limit_bytes: None, flip: None };
+        let due = inner.model.due(&op, moment);
+        if let Some(duration) = due.hang {
+            inner.schedule.hang(me, duration);
+            inner = self.hand_over(inner, me);
+            moment.now = inner.schedule.now;
+            if let Err(error) = inner.schedule.check_end(&op) {
+                inner.schedule.note(me, number, op, Some(error.kind()));
+                return Err(error);
+            }
+        }
+        if due.cut == Some(Timing::Before) {
+            return Err(inner.schedule.cut(me, number, op));
+        }
+        moment.limit_bytes = due.limit_bytes;
+        moment.flip = due.flip;
+        let result = match due.error {
+            Some(error) => Err(error),
+            None => effect(&mut inner.model, moment),
+        };
+        if due.cut == Some(Timing::After) {
+            return Err(inner.schedule.cut(me, number, op));
+        }
+        inner.model.done(&op, result.as_ref().err());
+        inner.schedule.note(me, number, op, result.as_ref().err().map(Error::kind));
+        result
+    }
+
+    /// Looks at or changes the world at once, without a scheduling point: for what takes no time.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&mut M, &mut Schedule) -> R) -> R {
+        let mut inner = self.lock();
+        let Inner { schedule, model } = &mut *inner;
+        look(model, schedule)
+    }
+
+    /// Waits in virtual time. After the end it returns at once, and what waits for a deadline still gets there.
+    pub fn sleep(&self, duration: Duration) {
+        let op = Op::new(OpName::Sleep, "clock");
+        if self.call_for(op, Some(duration), |_, _| Ok(())).is_err() {
+            self.peek(|_, schedule| schedule.now = schedule.now.saturating_add(duration));
+        }
+    }
+
+    /// Runs `body` as the main task, in the calling thread.
+    pub fn run<R>(&self, body: impl FnOnce() -> R) -> std::thread::Result<R> {
+        self.lock().schedule.running = true;
+        let before = TASK.replace(Some((self.id, MAIN)));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        TASK.set(before);
+        self.lock().schedule.running = false;
+        result
+    }
+
+    /// Adds tasks that will run in this order at the present time, and makes the calling task their parent.
+    pub(crate) fn fork(&self, names: &[String]) -> (usize, Vec<usize>) {
+        let mut inner = self.lock();
+        let parent = self.current_task(&inner.schedule);
+        let now = inner.schedule.now;
+        let children: Vec<usize> = names.iter().map(|name| inner.schedule.add_task(name)).collect();
+        for child in &children {
+            inner.schedule.enqueue(*child, now);
+        }
+        inner.schedule.tasks[parent].waiting = Waiting::Join { left: children.len() };
+        (parent, children)
+    }
+
+    /// Runs a child's body when its turn comes; its end may wake the parent.
+    pub(crate) fn run_child<R>(&self, parent: usize, child: usize, body: impl FnOnce() -> R) -> R {
+        TASK.set(Some((self.id, child)));
+        drop(self.wait_for_baton(self.lock(), child));
+        let result = body();
+        let mut inner = self.lock();
+        inner.schedule.finish(parent, child);
+        inner.schedule.pass_on();
+        result
+    }
+
+    /// Takes back a child whose thread could not be started.
+    pub(crate) fn abandon(&self, parent: usize, child: usize) {
+        let mut inner = self.lock();
+        inner.schedule.queue.retain(|(_, _, task)| *task != child);
+        inner.schedule.finish(parent, child);
+    }
+
+    /// Waits for all children.
+    pub(crate) fn join(&self, parent: usize) {
+        drop(self.hand_over(self.lock(), parent));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<M>> {
+        // A task's panic is a result of the run; the state is still needed to tell what happened.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current_task(&self, schedule: &Schedule) -> usize {
+        match TASK.get() {
+            Some((id, task)) if id == self.id => task,
+            _ => {
+                assert!(!schedule.running, "a HAL call from a thread that is no task of the board");
+                MAIN
+            }
+        }
+    }
+
+    fn hand_over<'a>(&'a self, mut inner: MutexGuard<'a, Inner<M>>, me: usize) -> MutexGuard<'a, Inner<M>> {
+        inner.schedule.pass_on();
+        self.wait_for_baton(inner, me)
+    }
+
+    fn wait_for_baton<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner<M>>,
+        me: usize,
+    ) -> MutexGuard<'a, Inner<M>> {
+        while inner.schedule.baton != me {
+            let wake = Arc::clone(&inner.schedule.tasks[me].wake);
+            let (seen, limit) = (inner.schedule.hand_overs, inner.schedule.limits.stuck_after);
+            let (guard, timeout) = wake.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner);
+            inner = guard;
+            let schedule = &mut inner.schedule;
+            if timeout.timed_out() && schedule.hand_overs == seen && schedule.end.is_none() {
+                schedule.declare_stuck();
+            }
+        }
+        inner.schedule.tasks[me].waiting = Waiting::No;
+        inner
+    }
+}
+
+impl TaskState {
+    fn last_call(&self) -> String {
+        self.last_op
+            .as_ref()
+            .map_or_else(|| "nothing yet".to_owned(), |op| op.to_string().trim_end().to_owned())
+    }
+}
+
+impl Schedule {
+    fn add_task(&mut self, name: &str) -> usize {
+        self.tasks.push(TaskState {
+            name: name.into(),
+            wake: Arc::default(),
+            waiting: Waiting::No,
+            last_op: None,
+        });
+        self.tasks.len() - 1
+    }
+
+    fn enqueue(&mut self, task: usize, wake: Duration) {
+        self.sequence += 1;
+        self.queue.insert((wake, self.sequence, task));
+        self.tasks[task].waiting = Waiting::Queued;
+    }
+
+    fn enqueue_after(&mut self, task: usize, cost: Duration) {
+        // The seed enters the order of calls here: up to a sixteenth of the cost, and a microsecond for free calls.
+        let spread = u64::try_from(cost.as_nanos() / 16).unwrap_or(u64::MAX).max(1000);
+        let jitter = Duration::from_nanos(self.jitter.below(spread));
+        let wake = self.now.saturating_add(cost).saturating_add(jitter);
+        self.enqueue(task, wake);
+    }
+
+    fn hang(&mut self, task: usize, duration: Duration) {
+        match self.now.checked_add(duration) {
+            Some(wake) if duration != Duration::MAX => self.enqueue(task, wake),
+            _ => self.tasks[task].waiting = Waiting::Hung,
+        }
+    }
+
+    /// Gives the baton to the task that is due first.
+    fn pass_on(&mut self) {
+        if self.queue.is_empty() {
+            self.wake_the_hung();
+        }
+        let Some((time, _, task)) = self.queue.pop_first() else {
+            return;
+        };
+        if self.end.is_none() {
+            self.now = self.now.max(time);
+            if self.now > self.limits.virtual_time_max {
+                self.end = Some(End::TimeBound);
+            } else if self.ops >= self.limits.ops_max {
+                self.end = Some(End::OpBound);
+            }
+        }
+        self.hand_overs += 1;
+        // Whoever keeps the baton does not wait, and waking nobody costs a system call all the same.
+        if task != self.baton {
+            self.baton = task;
+            self.tasks[task].wake.notify_one();
+        }
+    }
+
+    /// Nobody is due: the world ends as hung, or the simulation itself has a fault.
+    fn wake_the_hung(&mut self) {
+        let hung: Vec<usize> =
+            (0..self.tasks.len()).filter(|task| self.tasks[*task].waiting == Waiting::Hung).collect();
+        if hung.is_empty() {
+            let unfinished = self.tasks.iter().any(|task| task.waiting != Waiting::Finished);
+            assert!(!unfinished, "deadlock, nobody is due:\n{}", self.table());
+            return;
+        }
+        if self.end.is_none() {
+            self.end = Some(End::Hung);
+        }
+        for task in hung {
+            self.enqueue(task, self.now);
+        }
+    }
+
+    fn finish(&mut self, parent: usize, child: usize) {
+        self.tasks[child].waiting = Waiting::Finished;
+        if let Waiting::Join { left } = self.tasks[parent].waiting {
+            if left > 1 {
+                self.tasks[parent].waiting = Waiting::Join { left: left - 1 };
+            } else {
+                self.enqueue(parent, self.now);
+            }
+        }
+    }
+
+    /// After the end: the error of every call.
+    fn check_end(&mut self, op: &Op) -> Result<()> {
+        let (kind, detail) = match &self.end {
+            None => return Ok(()),
+            Some(End::PowerCut { .. }) => (ErrorKind::PowerLost, "the power is gone"),
+            Some(End::Hung) => (ErrorKind::TimedOut, "the operation never returned"),
+            Some(_) => (ErrorKind::TimedOut, "the run was stopped"),
+        };
+        self.count_call_after_end();
+        Err(Error::new(kind, op.name.word(), op.object.clone(), detail))
+    }
+
+    /// After the end: counts a call, so that an engine that never gives up is found.
+    pub(crate) fn count_call_after_end(&mut self) {
+        if self.end.is_none() {
+            return;
+        }
+        self.calls_after_end += 1;
+        assert!(
+            self.calls_after_end <= self.limits.calls_after_end_max,
+            "engine spins after power loss:\n{}",
+            self.table()
+        );
+    }
+
+    fn cut(&mut self, task: usize, number: u64, op: Op) -> Error {
+        let error = Error::new(ErrorKind::PowerLost, op.name.word(), op.object.clone(), "the power failed");
+        self.note(task, number, op, Some(ErrorKind::PowerLost));
+        self.end = Some(End::PowerCut { at_op: number });
+        error
+    }
+
+    fn note(&mut self, task: usize, number: u64, op: Op, error: Option<ErrorKind>) {
+        let task = Arc::clone(&self.tasks[task].name);
+        self.trace.add(Event { number, time: self.now, task, op, error });
+    }
+
+    fn declare_stuck(&mut self) {
+        let holder = &self.tasks[self.baton];
+        let text = format!(
+            "task {} has the baton since its call '{}' and does not come back: did it block outside of the HAL?",
+            holder.name,
+            holder.last_call()
+        );
+        // If the task never comes back, the process never ends: this line is then all that tells why.
+        eprintln!("{text}");
+        self.end = Some(End::Stuck(text));
+    }
+
+    fn table(&self) -> String {
+        let lines: Vec<String> = self
+            .tasks
+            .iter()
+            .map(|task| format!("  {}: {:?}, last call: {}", task.name, task.waiting, task.last_call()))
+            .collect();
+        lines.join("\n")
+    }
+}

@@ -5,7 +5,7 @@ use crate::profiles;
 use crate::usage::UsageError;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::profile::{MediumKind, Profile};
+use replicator_engine::profile::{BoardChoice, MediumKind, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::DeviceName;
 use std::collections::BTreeMap;
@@ -23,8 +23,7 @@ pub(crate) fn request(
     let media = named_media(&profile, args, |path| device("--media", path))?;
     let drive = device("--drive", &args.drive)?;
     Ok(Request {
-        profiles: vec![profile],
-        board_is_given: true,
+        board: BoardChoice::Named(Box::new(profile)),
         drive: DriveChoice::Named(drive),
         media,
         tuning: Tuning::default(),

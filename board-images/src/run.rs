@@ -6,6 +6,7 @@ use crate::leds;
 use crate::request;
 use crate::usage::UsageError;
 use replicator_engine::boot::{self, Request};
+use replicator_engine::profile::BoardChoice;
 use replicator_engine::report::Report;
 use replicator_hal::host::tell;
 use replicator_hal::linux::{
@@ -103,7 +104,7 @@ fn needed_paths(args: &RunArgs) -> Vec<PathBuf> {
 }
 
 fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError> {
-    let Some(profile) = request.profiles.first() else { return Ok(LedConfig::None) };
+    let BoardChoice::Named(profile) = &request.board else { return Ok(LedConfig::None) };
     if args.leds == LedAccess::None {
         return Ok(LedConfig::None);
     }

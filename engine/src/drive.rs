@@ -7,7 +7,7 @@ use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
 use crate::operation::Operation;
-use crate::options::Options;
+use crate::options::Settings;
 use crate::profile::Profile;
 use replicator_hal::{
     Access, BlockDevice, DeviceKind, DeviceName, ErrorKind, FileSystem, Holder, Region, RelativePath, Volume,
@@ -247,22 +247,17 @@ pub fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profi
     files.into_iter().map(read).collect()
 }
 
-/// What the drive's option files and `replicator.toml` ask for. `media` are the names of the board's media.
+/// The settings in the drive's `replicator.toml`; the defaults if there is none.
 ///
 /// # Errors
 /// `BadOptions`.
-pub fn read_options(volume: &dyn Volume, names: &[Vec<u8>], media: &[String]) -> Result<Options> {
+pub fn read_settings(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Settings> {
+    if !names.iter().any(|name| name == SETTINGS.as_bytes()) {
+        return Ok(Settings::default());
+    }
     let refuse = |detail: String| Error::refused(Refusal::BadOptions, format!("{SETTINGS}: {detail}"));
-    let settings = if names.iter().any(|name| name == SETTINGS.as_bytes()) {
-        let path = RelativePath::parse(SETTINGS).map_err(|error| refuse(error.to_string()))?;
-        let bytes =
-            read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
-        Some(text::decode(&bytes).map_err(|error| refuse(error.to_string()))?.to_owned())
-    } else {
-        None
-    };
-    Options::from_drive(names, settings.as_deref(), media).map_err(|error| {
-        let text = error.to_string();
-        Error::refused(Refusal::BadOptions, text)
-    })
+    let path = RelativePath::parse(SETTINGS).map_err(|error| refuse(error.to_string()))?;
+    let bytes = read_small(volume, &path, SETTINGS_LIMIT_BYTES).map_err(|error| refuse(error.to_string()))?;
+    let text = text::decode(&bytes).map_err(|error| refuse(error.to_string()))?;
+    Settings::parse(text).map_err(|error| Error::refused(Refusal::BadOptions, error.to_string()))
 }

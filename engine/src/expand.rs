@@ -15,15 +15,19 @@ use std::io;
 /// Less than this is not worth a change.
 const GAIN_MIN_BYTES: u64 = 1 << 20;
 
-/// What became of the wish to grow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whether the drive can grow.
 pub enum Expansion {
     /// The drive is as large as it gets.
     NotNeeded,
     /// Its file system cannot grow; the drive is used as it is.
     NotPossible(String),
-    /// It was grown to this many bytes.
-    Grown(u64),
+    /// It can, by these steps.
+    Possible(Steps),
+}
+
+/// How the drive grows: its partition, if that is not done yet, then its file system.
+pub struct Steps {
+    partition: Option<Growth>,
 }
 
 /// A source as the formats want it, with retries.
@@ -43,11 +47,11 @@ impl ReadAt for SourceReader<'_> {
     }
 }
 
-/// Grows the drive if it can be grown, and mounts it again.
+/// Whether the drive can grow. Nothing is changed.
 ///
 /// # Errors
-/// Any failure is final for this run: a drive in an unknown state must not be used.
-pub fn expand(operation: &Operation<'_>, drive: &mut Drive) -> Result<Expansion> {
+/// If its partition table cannot be read.
+pub fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion> {
     let Some(number) = drive.place.partition else {
         return Ok(Expansion::NotNeeded);
     };
@@ -63,9 +67,18 @@ pub fn expand(operation: &Operation<'_>, drive: &mut Drive) -> Result<Expansion>
     if !file_system.kind.is_ext() {
         return Ok(Expansion::NotPossible(format!("{} cannot be grown", file_system.kind)));
     }
+    Ok(Expansion::Possible(Steps { partition: growth }))
+}
+
+/// Grows the drive as [`look`] said, and mounts it again. What was read from it before is of its earlier state. Gives its
+/// new length.
+///
+/// # Errors
+/// Any failure is final for this run: a drive in an unknown state must not be used.
+pub fn grow(operation: &Operation<'_>, drive: &mut Drive, steps: Steps) -> Result<u64> {
     operation.step("expanding the drive");
     drive.volume.unmount().map_err(Error::hal("unmounting the drive to expand it"))?;
-    if let Some(growth) = growth {
+    if let Some(growth) = steps.partition {
         grow_partition(operation, &drive.place, &growth)?;
         drive.place.region.len_bytes = growth.new_len_bytes;
     }
@@ -77,7 +90,7 @@ pub fn expand(operation: &Operation<'_>, drive: &mut Drive) -> Result<Expansion>
     drive.volume = file_systems
         .mount(region, Access::ReadOnly)
         .map_err(Error::hal("mounting the drive after its expansion"))?;
-    Ok(Expansion::Grown(region.len_bytes))
+    Ok(region.len_bytes)
 }
 
 fn find_growth(operation: &Operation<'_>, place: &Place) -> Result<Option<Growth>> {

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::lease::Leases;
 use crate::operation::Operation;
+use crate::report::{Done, End, Outcome};
 use crate::tuning::Tuning;
 use replicator_hal::{Board, Task, TaskEnd};
 use std::time::Duration;
@@ -15,7 +16,37 @@ pub(crate) trait Named {
     fn log_name(&self) -> String;
 }
 
-/// Runs `work` for every job in a task of its own, and tells how long each took. A job that panics or lets its lease run
+/// A job whose end is an outcome of the report.
+pub(crate) trait Job: Named + Sync {
+    /// Does it.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn run(&self, operation: &Operation<'_>) -> Result<Done>;
+
+    /// What became of it. `elapsed` is how long it ran.
+    fn outcome(&self, end: End, elapsed: Duration) -> Outcome;
+}
+
+/// A job that may run; or what became of it without running.
+pub(crate) enum Begun<'a> {
+    /// It may run.
+    Job(Box<dyn Job + 'a>),
+    /// It was refused, or there is nothing to do.
+    Ended(Box<Outcome>),
+}
+
+impl<T: Named + ?Sized> Named for Box<T> {
+    fn label(&self) -> &str {
+        (**self).label()
+    }
+
+    fn log_name(&self) -> String {
+        (**self).log_name()
+    }
+}
+
+/// Runs `work` for every job in a task of its own, and reports how long each took. A job that panics or lets its lease run
 /// out has failed.
 pub(crate) fn run<J, T>(
     board: &Board,

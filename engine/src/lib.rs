@@ -6,8 +6,10 @@
 pub mod boot;
 pub mod capture;
 mod companions;
+pub mod context;
 pub mod drive;
 pub mod drive_file;
+pub mod drive_request;
 pub mod error;
 pub mod expand;
 pub mod firmware;
@@ -23,6 +25,7 @@ pub mod options;
 pub mod plan;
 mod printable;
 pub mod profile;
+pub mod provision;
 pub mod report;
 pub mod root_names;
 pub mod sanitise_rules;

@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
+use crate::printable;
 use crate::profile::{MediumKind, MediumProfile, Profile, is_for};
 use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
 use std::collections::BTreeMap;
@@ -22,6 +23,14 @@ impl Medium {
     /// The generic name, such as `sd`.
     pub fn name(&self) -> &str {
         &self.profile.name
+    }
+
+    /// Its device in words, such as `mmcblk0 (SD, 7.4 GiB)`.
+    pub(crate) fn device_text(&self) -> String {
+        self.device.as_ref().map_or_else(
+            || "not present".to_owned(),
+            |device| format!("{} ({}, {})", device.name, device.kind, printable::size(device.len_bytes)),
+        )
     }
 }
 

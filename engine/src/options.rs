@@ -58,18 +58,8 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// Reads the options of a drive with files `names` in its root, for a board that has `media`.
-    ///
-    /// `settings_text` is the content of `replicator.toml`, if there is one.
-    ///
-    /// # Errors
-    /// If the settings are not valid. Unknown option files are no error.
-    pub fn from_drive(
-        names: &[Vec<u8>],
-        settings_text: Option<&str>,
-        media: &[String],
-    ) -> Result<Self, OptionsError> {
-        let settings = settings_text.map(Settings::parse).transpose()?.unwrap_or_default();
+    /// The options of a drive with files `names` in its root and these `settings`, for a board that has `media`.
+    pub fn new(names: &[Vec<u8>], settings: Settings, media: &[String]) -> Self {
         let mut options = Self {
             compress: settings.capture.compress,
             skip_capture: BTreeSet::new(),
@@ -97,7 +87,7 @@ impl Options {
         if more > 0 {
             options.unknown.push(format!("and {more} more"));
         }
-        Ok(options)
+        options
     }
 
     /// Takes one file in the root for what it says; `false` if it is an option, but an unknown one.
@@ -319,7 +309,8 @@ mod tests {
 
     fn options(names: &[&str], settings: Option<&str>) -> Result<Options, OptionsError> {
         let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Options::from_drive(&names, settings, &["sd".to_owned(), "emmc".to_owned()])
+        let settings = settings.map(Settings::parse).transpose()?.unwrap_or_default();
+        Ok(Options::new(&names, settings, &["sd".to_owned(), "emmc".to_owned()]))
     }
 
     fn skipped(options: &Options) -> Vec<&str> {
@@ -445,7 +436,8 @@ mod tests {
         ) {
             let with_prefix = [b"IR_".to_vec(), name.clone()].concat();
             let names = [name, with_prefix];
-            if let Ok(options) = Options::from_drive(&names, Some(&text), &["sd".to_owned()]) {
+            if let Ok(settings) = Settings::parse(&text) {
+                let options = Options::new(&names, settings, &["sd".to_owned()]);
                 prop_assert!(options.unknown.iter().all(|name| !name.chars().any(char::is_control)));
             }
         }

@@ -5,11 +5,12 @@
 // What the engine may not use, its tests on a real host must.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types)]
 
-use replicator_engine::capture::{self, Capture};
+use replicator_engine::capture;
+use replicator_engine::context::Context;
 use replicator_engine::formats::codec::{self, Compression, Limits};
 use replicator_engine::formats::tar::{Reader, ReaderLimits};
 use replicator_engine::media;
-use replicator_engine::options::Options;
+use replicator_engine::options::{Options, Settings};
 use replicator_engine::profile::Profile;
 use replicator_engine::report::{End, Outcome};
 use replicator_engine::tuning::Tuning;
@@ -141,17 +142,18 @@ fn capture_all(
     let profile = Profile::parse(profile, "linux.toml").unwrap();
     let devices = board.board.devices.list().unwrap();
     let media = media::find(&profile, &[], &devices, &DeviceName::new("none"), Some(named)).unwrap();
-    let options = Options::from_drive(&[], None, &[]).unwrap();
-    let capture = Capture {
+    let context = Context {
         board: &board.board,
         tuning: &Tuning::default(),
-        options: &options,
+        profile: &profile,
+        compatible: &[],
+        media: &media,
         drive: volume,
-        board_name: "linux",
+        options: &Options::new(&[], Settings::default(), &[]),
         version: "1.2.3",
     };
-    let items = capture::plan(&capture, &media).unwrap();
-    capture::run(&capture, items)
+    let items = capture::plan(&context).unwrap();
+    capture::run(&context, items)
 }
 
 fn capture_to(file_system: &str, make: &[&str]) {

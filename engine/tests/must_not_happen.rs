@@ -4,7 +4,7 @@
 
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::profile::Profile;
+use replicator_engine::profile::{BoardChoice, Profile};
 use replicator_engine::report::Report;
 use replicator_engine::tuning::Tuning;
 use replicator_hal::{
@@ -44,8 +44,7 @@ impl Leds for StatusLog {
 
 fn request() -> Request {
     Request {
-        profiles: vec![Profile::parse(PROFILE, "test.toml").unwrap()],
-        board_is_given: false,
+        board: BoardChoice::Discover(vec![Profile::parse(PROFILE, "test.toml").unwrap()]),
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning::default(),

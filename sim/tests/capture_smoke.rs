@@ -3,13 +3,14 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_engine::capture::{self, Capture};
+use replicator_engine::capture;
+use replicator_engine::context::Context;
 use replicator_engine::formats::codec::{self, Limits};
 use replicator_engine::formats::digest::{Algorithm, Digest};
 use replicator_engine::formats::sidecar;
 use replicator_engine::media::Medium as BoardMedium;
 use replicator_engine::names;
-use replicator_engine::options::Options;
+use replicator_engine::options::{Options, Settings};
 use replicator_engine::profile::Profile;
 use replicator_engine::report::{End, Outcome};
 use replicator_engine::tuning::Tuning;
@@ -70,7 +71,7 @@ fn tuning() -> Tuning {
 }
 
 /// The media of the board, as discovery would find them.
-fn media(board: &Board) -> replicator_engine::Result<Vec<BoardMedium>> {
+fn media(board: &Board) -> replicator_engine::Result<(Profile, Vec<BoardMedium>)> {
     let text: String = MEDIA
         .iter()
         .map(|name| {
@@ -83,7 +84,8 @@ fn media(board: &Board) -> replicator_engine::Result<Vec<BoardMedium>> {
     let profile = Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap();
     let listing = replicator_engine::Error::hal("listing devices");
     let devices = board.devices.list().map_err(listing)?;
-    replicator_engine::media::find(&profile, &[], &devices, &DeviceName::new("sda"), None)
+    let media = replicator_engine::media::find(&profile, &[], &devices, &DeviceName::new("sda"), None)?;
+    Ok((profile, media))
 }
 
 /// One boot that captures: mounts the drive, captures, unmounts.
@@ -100,19 +102,19 @@ fn boot(board: &Board) -> replicator_engine::Result<Vec<Outcome>> {
         .file_systems
         .mount(&region, Access::ReadOnly)
         .map_err(replicator_engine::Error::hal("mounting the drive"))?;
-    let options = Options::from_drive(&[], None, &[]).unwrap();
-    let tuning = tuning();
-    let capture = Capture {
-        board,
-        tuning: &tuning,
-        options: &options,
-        drive: &*volume,
-        board_name: "sim",
-        version: "1.2.3",
-    };
-    let outcomes = media(board)
-        .and_then(|media| capture::plan(&capture, &media))
-        .map(|items| capture::run(&capture, items));
+    let outcomes = media(board).and_then(|(profile, media)| {
+        let context = Context {
+            board,
+            tuning: &tuning(),
+            profile: &profile,
+            compatible: &[],
+            media: &media,
+            drive: &*volume,
+            options: &Options::new(&[], Settings::default(), &[]),
+            version: "1.2.3",
+        };
+        capture::plan(&context).map(|items| capture::run(&context, items))
+    });
     volume.unmount().map_err(replicator_engine::Error::hal("unmounting the drive"))?;
     outcomes
 }

@@ -18,7 +18,7 @@ use crate::profiles;
 use crate::usage::UsageError;
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::profile::{self, Profile};
+use replicator_engine::profile::{self, BoardChoice, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::host::tell;
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig, LinuxSystem};
@@ -90,8 +90,8 @@ fn named_board(system: &dyn System) -> Option<String> {
 fn request(profiles: Vec<Profile>, named: Option<&str>) -> Request {
     let the_named = profiles.iter().find(|profile| named == Some(&profile.name)).cloned();
     Request {
-        board_is_given: the_named.is_some(),
-        profiles: the_named.map_or(profiles, |profile| vec![profile]),
+        board: the_named
+            .map_or(BoardChoice::Discover(profiles), |profile| BoardChoice::Named(Box::new(profile))),
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning::default(),

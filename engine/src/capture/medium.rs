@@ -11,10 +11,11 @@ use super::root_record::RootRecord;
 use super::rootfs::{self, Rootfs};
 use super::sanitise_medium::SanitiseMedium;
 use super::source_record::SourceRecord;
-use super::stamp;
+use super::source_record::stamp;
 use super::survey::{self, Part};
 use super::work::{self, Work};
-use super::{Capture, pack_disk, pack_tar, remains, wipe};
+use super::{pack_disk, pack_tar, remains, wipe};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::media::Medium;
@@ -32,7 +33,7 @@ const UNPROTECTED: &str = "the medium has no serial number, and no machine id or
 
 /// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
 pub(super) fn capture(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     operation: &Operation<'_>,
     work: &Work<'_>,
     rules: Option<&Rules>,
@@ -41,7 +42,7 @@ pub(super) fn capture(
     let Some(device) = &medium.device else {
         return Err(Error::Internal { detail: format!("{} has no device", medium.name()) });
     };
-    let job = Job { capture, operation, work, rules, medium, device, is_wiped: Cell::new(false) };
+    let job = Job { context, operation, work, rules, medium, device, is_wiped: Cell::new(false) };
     job.run().inspect_err(|_| {
         let is_secret = rules.is_some() && !job.is_wiped.get();
         if let Err(second) = work.remove_leftovers(operation, is_secret) {
@@ -57,7 +58,7 @@ pub(super) fn capture(
 type InHand = (ImageName, Box<dyn VolumeFile>, Packed);
 
 struct Job<'a> {
-    capture: &'a Capture<'a>,
+    context: &'a Context<'a>,
     operation: &'a Operation<'a>,
     work: &'a Work<'a>,
     rules: Option<&'a Rules>,
@@ -126,7 +127,7 @@ impl Job<'_> {
             return Ok(());
         };
         let job = SanitiseMedium {
-            capture: self.capture,
+            context: self.context,
             operation: self.operation,
             rules,
             medium: self.medium.name(),
@@ -250,12 +251,12 @@ impl Job<'_> {
     ) -> Result<()> {
         let record = SourceRecord {
             medium: self.medium.name().to_owned(),
-            board: self.capture.board_name.to_owned(),
+            board: self.context.profile.name.clone(),
             identity: self.device.identity.clone(),
             kind: self.device.kind.to_string(),
             len_bytes: self.device.len_bytes,
-            captured: stamp(self.capture.board.clock.wall()),
-            version: self.capture.version.to_owned(),
+            captured: stamp(self.context.board.clock.wall()),
+            version: self.context.version.to_owned(),
             image_md5: Some(packed.content_md5.to_string()),
             marks,
             root,
@@ -270,15 +271,15 @@ impl Job<'_> {
 
     /// How to compress; `None` for not at all.
     fn xz(&self) -> Option<XzSettings> {
-        let settings = &self.capture.options.settings.capture;
-        self.capture.options.compress.then(|| XzSettings {
+        let settings = &self.context.options.settings.capture;
+        self.context.options.compress.then(|| XzSettings {
             preset: settings.xz_preset,
             dictionary_len_bytes: settings.xz_dictionary_kib.map(|kib| kib.saturating_mul(1024)).or(self
-                .capture
+                .context
                 .tuning
                 .xz
                 .dictionary_len_bytes),
-            block_len_bytes: self.capture.tuning.xz.block_len_bytes,
+            block_len_bytes: self.context.tuning.xz.block_len_bytes,
         })
     }
 }

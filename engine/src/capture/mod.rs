@@ -41,45 +41,19 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use plan::{Item, plan};
+
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::media::Medium;
 use crate::names::ImageName;
 use crate::operation::Operation;
-use crate::options::Options;
 use crate::report::{Done, End, Outcome};
 use crate::sanitise_rules::Rules;
-use crate::tuning::Tuning;
-use replicator_hal::{self as hal, Access, Board, ErrorKind, FileKind, RelativePath, Timestamp, Volume};
+use replicator_hal::{self as hal, Access, ErrorKind, FileKind, RelativePath, Volume};
 use session::{Record, Session};
 use std::time::Duration;
 use work::Work;
-
-/// What a capture works with.
-pub struct Capture<'a> {
-    /// The board.
-    pub board: &'a Board,
-    /// Sizes and times.
-    pub tuning: &'a Tuning,
-    /// What the drive asks for.
-    pub options: &'a Options,
-    /// The mounted drive. It is read-only before and after, whatever happens in between.
-    pub drive: &'a dyn Volume,
-    /// Name of the board's profile.
-    pub board_name: &'a str,
-    /// Version of the program.
-    pub version: &'a str,
-}
-
-/// One medium of the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// The medium.
-    pub medium: Medium,
-    /// Why it is not captured now; `None` if it is.
-    pub skip: Option<String>,
-    /// The finished image, if it was captured already in this session.
-    captured: Option<ImageName>,
-}
 
 /// Whether an unfinished capture is on the drive.
 ///
@@ -96,23 +70,14 @@ pub fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
     }
 }
 
-/// What a capture would do with `media`. Only reads.
-///
-/// # Errors
-/// `SessionOfAnotherUnit`, `MediumAbsent` if an unfinished capture cannot be resumed here; `WouldReplace` if an image is
-/// there; `MediumBusy` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
-pub fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
-    plan::plan(capture, media)
-}
-
 /// Captures the media one after the other, and stops at the first failure. The drive is read-only again at the end.
-pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
-    let operation = Operation::new(capture.board, capture.tuning, "capture", "capture");
+pub fn run(context: &Context<'_>, items: Vec<Item>) -> Vec<Outcome> {
+    let operation = context.operation("capture", "capture");
     let mut failure = None;
     let mut outcomes = Vec::new();
-    match begin(capture, &operation, &items) {
+    match begin(context, &operation, &items) {
         Ok((work, rules)) => {
-            outcomes = capture_all(capture, &work, rules.as_ref(), &items);
+            outcomes = capture_all(context, &work, rules.as_ref(), &items);
             if work.was_copy_cut() && rules.is_some() {
                 report_cut_copy(&operation, &mut outcomes);
             }
@@ -126,7 +91,7 @@ pub fn run(capture: &Capture<'_>, items: Vec<Item>) -> Vec<Outcome> {
         }
     }
     let read_only =
-        capture.drive.remount(Access::ReadOnly).map_err(Error::hal("making the drive read-only again"));
+        context.drive.remount(Access::ReadOnly).map_err(Error::hal("making the drive read-only again"));
     for error in failure.into_iter().chain(read_only.err()) {
         fail(&operation, &items, &mut outcomes, error);
     }
@@ -147,16 +112,16 @@ fn report_cut_copy(operation: &Operation<'_>, outcomes: &mut [Outcome]) {
 
 /// Makes the drive writable and the session durable.
 fn begin<'a>(
-    capture: &Capture<'a>,
+    context: &Context<'a>,
     operation: &Operation<'_>,
     items: &[Item],
 ) -> Result<(Work<'a>, Option<Rules>)> {
-    let rules = sanitise::load(capture, operation)?;
-    let work = Work::new(capture.drive)?;
-    capture.drive.remount(Access::ReadWrite).map_err(Error::hal("making the drive writable"))?;
+    let rules = sanitise::load(context, operation)?;
+    let work = Work::new(context.drive)?;
+    context.drive.remount(Access::ReadWrite).map_err(Error::hal("making the drive writable"))?;
     let of_interest = |item: &&Item| item.skip.is_none() || item.captured.is_some();
     let media: Vec<&Medium> = items.iter().filter(of_interest).map(|item| &item.medium).collect();
-    let mut record = Record::of(capture.version, capture.board_name, &media);
+    let mut record = Record::of(context.version, &context.profile.name, &media);
     if let Session::Begun(earlier) = Session::look(operation, &work)? {
         record = record.with_media_of(&earlier);
     }
@@ -165,7 +130,7 @@ fn begin<'a>(
 }
 
 fn capture_all(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     work: &Work<'_>,
     rules: Option<&Rules>,
     items: &[Item],
@@ -178,7 +143,7 @@ fn capture_all(
         } else if has_failed {
             not_begun(item, "not begun: an earlier medium failed")
         } else {
-            capture_one(capture, work, rules, &item.medium)
+            capture_one(context, work, rules, &item.medium)
         };
         has_failed |= matches!(outcome.end, End::Failed(_));
         outcomes.push(outcome);
@@ -186,12 +151,12 @@ fn capture_all(
     outcomes
 }
 
-fn capture_one(capture: &Capture<'_>, work: &Work<'_>, rules: Option<&Rules>, medium: &Medium) -> Outcome {
+fn capture_one(context: &Context<'_>, work: &Work<'_>, rules: Option<&Rules>, medium: &Medium) -> Outcome {
     let name = medium.name();
-    let operation = Operation::new(capture.board, capture.tuning, name, format!("{name}-capture"));
-    let started = capture.board.clock.monotonic();
-    let result = medium::capture(capture, &operation, work, rules, medium);
-    let elapsed = capture.board.clock.monotonic().saturating_sub(started);
+    let operation = context.operation(name, format!("{name}-capture"));
+    let started = context.board.clock.monotonic();
+    let result = medium::capture(context, &operation, work, rules, medium);
+    let elapsed = context.board.clock.monotonic().saturating_sub(started);
     let (image, end) = match result {
         Ok((image, done)) => {
             let end = match operation.check_lease() {
@@ -241,12 +206,4 @@ fn fail(operation: &Operation<'_>, items: &[Item], outcomes: &mut [Outcome], err
     if let Some(outcome) = outcomes.get_mut(to_do.or(done).unwrap_or(0)) {
         outcome.end = End::Failed(error);
     }
-}
-
-/// A point in time for people, UTC.
-fn stamp(time: Timestamp) -> String {
-    let nanos = i32::try_from(time.nanos).unwrap_or(0);
-    jiff::Timestamp::new(time.seconds, nanos)
-        .and_then(|time| time.round(jiff::Unit::Second))
-        .map_or_else(|_| "at an unknown time".to_owned(), |time| time.to_string())
 }

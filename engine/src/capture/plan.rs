@@ -1,9 +1,10 @@
 //! What is to be captured: decided from the drive and the media by reading alone.
 
+use super::sanitise;
 use super::session::{Record, Session};
 use super::source_record::{self, SourceRecord};
 use super::work::{self, Work};
-use super::{Capture, Item, sanitise};
+use crate::context::Context;
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::media::Medium;
@@ -11,28 +12,54 @@ use crate::names::{self, ImageName};
 use crate::operation::Operation;
 use replicator_hal::{FileKind, RelativePath};
 
-/// Decides for each medium.
-pub(super) fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>> {
-    let operation = Operation::new(capture.board, capture.tuning, "capture", "capture");
-    let work = Work::new(capture.drive)?;
+/// One medium of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The medium.
+    pub medium: Medium,
+    /// Why it is not captured now; `None` if it is.
+    pub skip: Option<String>,
+    /// The finished image, if it was captured already in this session.
+    pub(super) captured: Option<ImageName>,
+}
+
+impl Item {
+    /// The plan in words.
+    pub fn line(&self) -> String {
+        let name = self.medium.name();
+        match &self.skip {
+            Some(reason) => format!("plan: {name} is not captured: {reason}"),
+            None => format!("plan: capture {name} from {}", self.medium.device_text()),
+        }
+    }
+}
+
+/// What a capture would do. Only reads.
+///
+/// # Errors
+/// `SessionOfAnotherUnit`, `MediumAbsent` if an unfinished capture cannot be resumed here; `WouldReplace` if an image is
+/// there; `MediumBusy` if a medium is in use; `NothingToDo`; and those of the rule file and the drive.
+pub fn plan(context: &Context<'_>) -> Result<Vec<Item>> {
+    let operation = context.operation("capture", "capture");
+    let work = Work::new(context.drive)?;
     let session = Session::look(&operation, &work)?;
     if let Session::Begun(record) = &session {
-        record.check_unit(capture.board_name, media)?;
+        record.check_unit(&context.profile.name, context.media)?;
     }
     // A rule file with a fault must not come to light after an hour of copying.
-    sanitise::load(capture, &operation)?;
+    sanitise::load(context, &operation)?;
     let names: Vec<Vec<u8>> = operation
-        .retry(|| capture.drive.list(&RelativePath::root()))
+        .retry(|| context.drive.list(&RelativePath::root()))
         .map_err(Error::hal("listing the drive's root"))?
         .into_iter()
         .map(|entry| entry.name)
         .collect();
     let mut items = Vec::new();
-    for medium in media {
-        items.push(item(capture, &operation, &session, medium, &names)?);
+    for medium in context.media {
+        items.push(item(context, &operation, &session, medium, &names)?);
     }
     if let Session::Begun(record) = &session {
-        check_nothing_is_missing(capture, record, &items)?;
+        check_nothing_is_missing(context, record, &items)?;
     }
     let is_to_do = items.iter().any(|item| item.skip.is_none());
     let is_done = items.iter().any(|item| item.captured.is_some());
@@ -49,7 +76,7 @@ pub(super) fn plan(capture: &Capture<'_>, media: &[Medium]) -> Result<Vec<Item>>
 }
 
 fn item(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     operation: &Operation<'_>,
     session: &Session,
     medium: &Medium,
@@ -61,10 +88,10 @@ fn item(
         if session == &Session::None {
             return Err(Error::refused(Refusal::WouldReplace, format!("{image} is on the drive already")));
         }
-        check_is_ours(capture, operation, medium, &image)?;
+        check_is_ours(context, operation, medium, &image)?;
         return Ok(Item { captured: Some(image), ..skipped("captured already") });
     }
-    if capture.options.skip_capture.contains(medium.name()) {
+    if context.options.skip_capture.contains(medium.name()) {
         return Ok(skipped("the options say so"));
     }
     let Some(device) = &medium.device else { return Ok(skipped("no medium there")) };
@@ -79,17 +106,17 @@ fn item(
 
 /// Makes sure that a finished image was made by this session: its record is there and names this unit's medium.
 fn check_is_ours(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     operation: &Operation<'_>,
     medium: &Medium,
     image: &ImageName,
 ) -> Result<()> {
     let name = SourceRecord::file_name(medium.name());
     let path = work::in_root(&name)?;
-    let is_file = work::kind_of(operation, capture.drive, &path)? == Some(FileKind::File);
+    let is_file = work::kind_of(operation, context.drive, &path)? == Some(FileKind::File);
     let record = if is_file {
         let content = operation
-            .retry(|| read_small(capture.drive, &path, source_record::LIMIT_BYTES))
+            .retry(|| read_small(context.drive, &path, source_record::LIMIT_BYTES))
             .map_err(Error::hal(format!("reading {name} on the drive")))?;
         SourceRecord::parse(&content)
     } else {
@@ -112,11 +139,11 @@ fn check_is_ours(
 }
 
 /// A medium that the session was begun for must not be left out only because it is gone now.
-fn check_nothing_is_missing(capture: &Capture<'_>, record: &Record, items: &[Item]) -> Result<()> {
+fn check_nothing_is_missing(context: &Context<'_>, record: &Record, items: &[Item]) -> Result<()> {
     for recorded in &record.media {
         let item = items.iter().find(|item| item.medium.name() == recorded.name);
         let is_there = item.is_some_and(|item| item.captured.is_some() || item.medium.device.is_some());
-        if !is_there && !capture.options.skip_capture.contains(&recorded.name) {
+        if !is_there && !context.options.skip_capture.contains(&recorded.name) {
             return Err(Error::refused(
                 Refusal::MediumAbsent,
                 format!("the unfinished capture includes {}, which is not there now", recorded.name),

@@ -11,7 +11,9 @@ pub(super) mod host_keys;
 mod swap_files;
 
 use super::locks::Locks;
-use super::{Capture, checksums, stamp, work};
+use super::source_record::stamp;
+use super::{checksums, work};
+use crate::context::Context;
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::text;
@@ -33,8 +35,8 @@ const RULES_LIMIT_BYTES: usize = 128 * 1024;
 ///
 /// # Errors
 /// `BadOptions` if the rule file is missing or has a fault.
-pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<Option<Rules>> {
-    let settings = &capture.options.settings.capture;
+pub(super) fn load(context: &Context<'_>, operation: &Operation<'_>) -> Result<Option<Rules>> {
+    let settings = &context.options.settings.capture;
     if !settings.sanitise {
         return Ok(None);
     }
@@ -47,8 +49,8 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
     let path = RelativePath::parse(file).map_err(|error| bad(error.to_string()))?;
     let content = operation
         .retry(|| {
-            let resolved = capture.drive.resolve(&path)?;
-            read_small(capture.drive, &resolved, RULES_LIMIT_BYTES)
+            let resolved = context.drive.resolve(&path)?;
+            read_small(context.drive, &resolved, RULES_LIMIT_BYTES)
         })
         .map_err(|error| bad(error.to_string()))?;
     let text = text::decode(&content).map_err(|error| bad(error.to_string()))?;
@@ -60,18 +62,18 @@ pub(super) fn load(capture: &Capture<'_>, operation: &Operation<'_>) -> Result<O
 /// What makes files comes last, so that a file system without room has some by then. `elsewhere` are the numbers of the
 /// rules that matched something in other file systems. Gives what the report should say.
 pub(super) fn sanitise(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
     elsewhere: &BTreeSet<usize>,
     (medium, number): (&str, u32),
     volume: &dyn Volume,
 ) -> Result<Vec<String>> {
-    let hook = |name| hooks::run(capture, operation, name, (medium, number), volume);
+    let hook = |name| hooks::run(context, operation, name, (medium, number), volume);
     let locks = Locks::lift(operation, volume)?;
     hook("sanitise-before")?;
     let keys = host_keys::present(operation, volume)?;
-    let settings = &capture.options.settings.capture;
+    let settings = &context.options.settings.capture;
     let wanted = match settings.host_keys {
         HostKeys::FirstBoot => Some(first_boot::wanted(operation, volume, &keys)?),
         HostKeys::System => None,
@@ -97,7 +99,7 @@ pub(super) fn sanitise(
     let mut notes = Vec::new();
     notes.extend(make_keys_again(operation, wanted, keys, volume)?);
     let swap_files = swap_files::clear_all(operation, volume)?;
-    write_version(capture, operation, volume)?;
+    write_version(context, operation, volume)?;
     let private_keys = checksums::write_list(operation, volume)?;
     locks.restore(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
@@ -144,8 +146,8 @@ pub(super) fn missing(rule: &Rule) -> Error {
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.
-fn write_version(capture: &Capture<'_>, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-    let text = format!("{}\n", stamp(capture.board.clock.wall()));
+fn write_version(context: &Context<'_>, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
+    let text = format!("{}\n", stamp(context.board.clock.wall()));
     let path = work::in_root(VERSION_FILE)?;
     work::remove_if_there(operation, volume, &path)?;
     let doing = || format!("writing /{VERSION_FILE} in the image");

@@ -7,7 +7,8 @@ use super::mounted::with_mounted;
 use super::rootfs::Rootfs;
 use super::sanitise::apply::{self, Base};
 use super::survey::Part;
-use super::{Capture, free_space, layout, sanitise};
+use super::{free_space, layout, sanitise};
+use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::sanitise_rules::{Action, Place, Rules};
@@ -19,7 +20,7 @@ const FULL_BELOW_BYTES: u64 = 64 * 1024;
 
 /// What sanitising works with.
 pub(super) struct SanitiseMedium<'a> {
-    pub(super) capture: &'a Capture<'a>,
+    pub(super) context: &'a Context<'a>,
     pub(super) operation: &'a Operation<'a>,
     pub(super) rules: &'a Rules,
     /// The medium's name.
@@ -204,7 +205,7 @@ impl SanitiseMedium<'_> {
         operation.step(&format!("sanitising {}", root.part.slot));
         let notes = root.with_mounted(operation, Access::ReadWrite, |volume| {
             let at = (self.medium, root.part.slot.number);
-            sanitise::sanitise(self.capture, operation, self.rules, matched, at, volume)
+            sanitise::sanitise(self.context, operation, self.rules, matched, at, volume)
                 .map_err(|error| of_the_image(error, volume, "root file system", &root.part))
         })?;
         self.clear(&root.part, &root.region)?;

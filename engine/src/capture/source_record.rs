@@ -6,6 +6,7 @@
 
 use super::root_record::RootRecord;
 use crate::from_toml;
+use replicator_hal::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Longest record that is read, in bytes.
@@ -63,6 +64,14 @@ impl SourceRecord {
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
+}
+
+/// A point in time for people, UTC.
+pub(super) fn stamp(time: Timestamp) -> String {
+    let nanos = i32::try_from(time.nanos).unwrap_or(0);
+    jiff::Timestamp::new(time.seconds, nanos)
+        .and_then(|time| time.round(jiff::Unit::Second))
+        .map_or_else(|_| "at an unknown time".to_owned(), |time| time.to_string())
 }
 
 #[cfg(test)]

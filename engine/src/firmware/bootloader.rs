@@ -5,16 +5,20 @@
 //! written last. Every reading back comes after the area was closed and opened again: the kernel's MTD block driver keeps
 //! the last erase block in memory of its own until then.
 
-use super::Context;
 use super::file::{FirmwareFile, check_len};
 use super::imx_type::{self, ImxType};
+use super::step::{self, Name, Step};
 use super::{formats, region};
+use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, is_for};
-use crate::report::Done;
+use crate::report::{Done, End, Outcome};
 use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, CacheBypass, Target};
 
+const BOOTLOADER: Name = Name { label: "bootloader", log: "u-boot-writeimage" };
+/// What it means if the program itself fails in a write.
+const UNKNOWN: &str = "what the bootloader's area holds is unknown";
 /// What it means if the area does not hold what was written.
 const NOT_KEPT: &str = "it was not kept";
 /// How often the old bootloader is put back before the board is given up.
@@ -25,20 +29,39 @@ const KEPT_LEN_MAX_BYTES: u64 = 8 << 20;
 
 /// A bootloader that may be written.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) area: BootloaderArea,
+pub(crate) struct Checked {
+    area: BootloaderArea,
     files: Vec<(BootloaderFile, FirmwareFile)>,
+}
+
+/// Checks the bootloader that is on the drive.
+pub(super) fn step(context: &Context<'_>, profile: &BootloaderProfile) -> Step<Checked> {
+    let files: Vec<_> = profile.files.iter().map(|file| file.name.as_str()).collect();
+    Step::check(context, &BOOTLOADER, files.join(", "), |operation| check(operation, context, profile))
+}
+
+impl Step<Checked> {
+    /// Writes the bootloader if its check says so, and nothing is to `stop` it.
+    pub(crate) fn run(self, context: &Context<'_>, stop: Option<&str>) -> Outcome {
+        let area = self.checked.as_ref().ok().map(|checked| checked.area.name.to_string());
+        let (end, elapsed) = match (self.checked, stop) {
+            (Err(error), _) => (End::Failed(error), self.checking),
+            (_, Some(reason)) => (End::Skipped(reason.to_owned()), self.checking),
+            (Ok(checked), None) => {
+                let write = |operation: &Operation<'_>| write(operation, &checked);
+                let (end, elapsed) = step::write(context, self.name, UNKNOWN, write);
+                (end, self.checking + elapsed)
+            }
+        };
+        self.name.outcome(area, &self.files, end, elapsed)
+    }
 }
 
 /// Checks files, area and board; nothing is opened for writing.
 ///
 /// # Errors
 /// Refusals; errors of the drive.
-pub(super) fn check(
-    operation: &Operation<'_>,
-    context: &Context<'_>,
-    profile: &BootloaderProfile,
-) -> Result<Checked> {
+fn check(operation: &Operation<'_>, context: &Context<'_>, profile: &BootloaderProfile) -> Result<Checked> {
     let area = find_area(operation, context, profile)?;
     let mut files = Vec::new();
     for file in &profile.files {
@@ -140,14 +163,21 @@ fn check_board(
 }
 
 impl Checked {
+    /// What is to be done, in words.
+    pub(super) fn text(&self) -> String {
+        let sidecars = self.sidecars();
+        let sidecars = if sidecars.is_empty() { "no sidecar".into() } else { sidecars.join(", ") };
+        format!("{} fit for {}, {sidecars}", self.names(), self.area.name)
+    }
+
     /// Names of the files.
-    pub(super) fn names(&self) -> String {
+    fn names(&self) -> String {
         let names: Vec<_> = self.files.iter().map(|(file, _)| file.name.as_str()).collect();
         names.join(", ")
     }
 
     /// Sidecars that the files match.
-    pub(super) fn sidecars(&self) -> Vec<&str> {
+    fn sidecars(&self) -> Vec<&str> {
         self.files.iter().flat_map(|(_, read)| &read.sidecars).map(String::as_str).collect()
     }
 
@@ -179,7 +209,7 @@ impl Checked {
 ///
 /// # Errors
 /// Those of the area before the first byte is written; then [`Error::BootloaderRestored`] or [`Error::Unbootable`].
-pub(super) fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
+fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     let mut done = Done { content_len_bytes: checked.len_bytes(), ..Done::default() };
     done.file_len_bytes = done.content_len_bytes;
     let old = look(operation, checked)?;

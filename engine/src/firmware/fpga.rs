@@ -4,15 +4,18 @@
 //! did not end well leaves an FPGA of which nothing is known: that is critical.
 
 use super::file::FirmwareFile;
-use super::{Context, FPGA, how_it_ended, outcome, revision, run_updater};
+use super::revision;
+use super::step::{Name, Step, how_it_ended, run_updater};
+use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
+use crate::jobs::{Begun, Job, Named};
 use crate::operation::Operation;
 use crate::profile::FpgaProfile;
 use crate::report::{Done, End, Outcome};
-use crate::write::Beside;
 use replicator_hal::{ErrorKind, RelativePath, Updater, UpdaterProgram, VolumeId};
 use std::time::Duration;
 
+const FPGA: Name = Name { label: "fpga", log: "fpga-writeimage" };
 /// No updater is longer: it holds a bit stream and a program.
 const LEN_MAX_BYTES: u64 = 32 << 20;
 /// Any of the bits that make a file a program.
@@ -20,31 +23,56 @@ const EXECUTABLE: u32 = 0o111;
 
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum Checked {
+pub(crate) enum Checked {
     /// This updater is run.
-    Run(Job),
+    Run(FpgaJob),
     /// Nothing, by the board's revision.
     Skip(String),
 }
 
 /// An updater that fits the board.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) name: String,
+pub(crate) struct FpgaJob {
+    name: String,
     updater: Updater,
     len_bytes: u64,
     notes: Vec<String>,
+}
+
+/// Checks the updaters that are on the drive.
+pub(super) fn step(context: &Context<'_>, present: &[FpgaProfile]) -> Step<Checked> {
+    let files: Vec<_> = present.iter().map(|fpga| fpga.file.as_str()).collect();
+    Step::check(context, &FPGA, files.join(", "), |operation| check(operation, context, present))
+}
+
+impl Checked {
+    /// What is to be done, in words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Run(job) => format!("{} would be run", job.name),
+            Self::Skip(reason) => format!("nothing to do, {reason}"),
+        }
+    }
+}
+
+impl Step<Checked> {
+    /// The job that runs the updater; or what became of it without running, as its check says or because of `stop`.
+    pub(crate) fn begin(self, stop: Option<&str>) -> Begun<'static> {
+        let end = match (self.checked, stop) {
+            (Ok(Checked::Run(job)), None) => return Begun::Job(Box::new(job)),
+            (Ok(Checked::Run(_)), Some(reason)) => End::Skipped(reason.to_owned()),
+            (Ok(Checked::Skip(reason)), _) => End::Skipped(reason),
+            (Err(error), _) => End::Failed(error),
+        };
+        Begun::Ended(Box::new(self.name.outcome(None, &self.files, end, self.checking)))
+    }
 }
 
 /// Chooses among the updaters on the drive, and checks the one that fits.
 ///
 /// # Errors
 /// Refusals; errors of the drive.
-pub(super) fn check(
-    operation: &Operation<'_>,
-    context: &Context<'_>,
-    present: &[FpgaProfile],
-) -> Result<Checked> {
+fn check(operation: &Operation<'_>, context: &Context<'_>, present: &[FpgaProfile]) -> Result<Checked> {
     let by_revision = present.iter().any(|fpga| fpga.revision.is_some());
     let board = if by_revision { Some(revision::read(operation, context.profile)?) } else { None };
     let (fitting, others): (Vec<_>, Vec<_>) =
@@ -60,7 +88,7 @@ pub(super) fn check(
     let Some(fpga) = fitting.first() else { return Ok(Checked::Skip(notes.join("; "))) };
     let file = FirmwareFile::read(operation, context.drive, &fpga.file, LEN_MAX_BYTES)?;
     check_executable(context, &file.name, &file.path)?;
-    Ok(Checked::Run(Job {
+    Ok(Checked::Run(FpgaJob {
         name: file.name.clone(),
         updater: program(context.drive.id(), &file.path, fpga.timeout_seconds),
         len_bytes: file.len_bytes(),
@@ -89,15 +117,17 @@ fn check_executable(context: &Context<'_>, name: &str, path: &RelativePath) -> R
     Ok(())
 }
 
-impl Beside for Job {
+impl Named for FpgaJob {
     fn label(&self) -> &str {
         FPGA.label
     }
 
     fn log_name(&self) -> String {
-        FPGA.log_name.to_owned()
+        FPGA.log.to_owned()
     }
+}
 
+impl Job for FpgaJob {
     fn run(&self, operation: &Operation<'_>) -> Result<Done> {
         operation.step(&format!("running {}", self.name));
         let leds = &operation.board.leds;
@@ -126,7 +156,7 @@ impl Beside for Job {
     }
 
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
-        outcome(self.label(), None, Some(&self.name), end, elapsed)
+        FPGA.outcome(None, &self.name, end, elapsed)
     }
 }
 

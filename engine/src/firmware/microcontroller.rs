@@ -6,13 +6,19 @@
 
 use super::file::FirmwareFile;
 use super::footer::{self, Info, Update};
-use super::{Context, revision};
+use super::revision;
+use super::step::{self, Name, Step, how_it_ended, run_updater};
+use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::MicrocontrollerProfile;
-use crate::report::Done;
+use crate::report::{Done, End, Outcome};
 use replicator_hal::{Argument, HookEnd, Updater, UpdaterProgram};
 use std::time::Duration;
+
+const MICROCONTROLLER: Name = Name { label: "microcontroller", log: "micro-update" };
+/// What it means if the program itself fails in an update.
+const UNKNOWN: &str = "what the microcontroller has is unknown";
 
 /// Asking for the revision takes a moment.
 const INFO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,7 +28,7 @@ const INFO_PAUSE: Duration = Duration::from_secs(2);
 
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum Checked {
+pub(crate) enum Checked {
     /// An update.
     Update(Box<Wanted>),
     /// Nothing: it has the revision already, as it says itself.
@@ -33,17 +39,52 @@ pub(super) enum Checked {
 
 /// An update that fits.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
+    profile: MicrocontrollerProfile,
     file: FirmwareFile,
     update: Update,
     before: Info,
+}
+
+/// Checks the update that is on the drive.
+pub(super) fn step(context: &Context<'_>, micro: &MicrocontrollerProfile) -> Step<Checked> {
+    Step::check(context, &MICROCONTROLLER, micro.file.clone(), |operation| check(operation, context, micro))
+}
+
+impl Checked {
+    /// What is to be done, in words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Update(wanted) => format!("would be updated with {}", wanted.text()),
+            Self::Same(done) => done.notes.join(", "),
+            Self::Skip(reason) => format!("nothing to do, {reason}"),
+        }
+    }
+}
+
+impl Step<Checked> {
+    /// Updates the microcontroller if its check says so, and nothing is to `stop` it.
+    pub(crate) fn run(self, context: &Context<'_>, stop: Option<&str>) -> Outcome {
+        let (end, elapsed) = match (self.checked, stop) {
+            (Err(error), _) => (End::Failed(error), self.checking),
+            (Ok(Checked::Skip(reason)), _) => (End::Skipped(reason), self.checking),
+            (_, Some(reason)) => (End::Skipped(reason.to_owned()), self.checking),
+            (Ok(Checked::Same(done)), None) => (End::Done(done), self.checking),
+            (Ok(Checked::Update(wanted)), None) => {
+                let update = |operation: &Operation<'_>| update(operation, context, &wanted);
+                let (end, elapsed) = step::write(context, self.name, UNKNOWN, update);
+                (end, self.checking + elapsed)
+            }
+        };
+        self.name.outcome(None, &self.files, end, elapsed)
+    }
 }
 
 /// Checks the file, the board and what the microcontroller has.
 ///
 /// # Errors
 /// Refusals; errors of the drive and of the updater.
-pub(super) fn check(
+fn check(
     operation: &Operation<'_>,
     context: &Context<'_>,
     micro: &MicrocontrollerProfile,
@@ -86,7 +127,7 @@ pub(super) fn check(
             before.revision, update.revision, file.name
         )));
     }
-    Ok(Checked::Update(Box::new(Wanted { file, update, before })))
+    Ok(Checked::Update(Box::new(Wanted { profile: micro.clone(), file, update, before })))
 }
 
 fn done(file: &FirmwareFile, note: String) -> Done {
@@ -100,7 +141,7 @@ fn done(file: &FirmwareFile, note: String) -> Done {
 
 impl Wanted {
     /// The update in words.
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         format!("{} from revision {} to {}", self.file.name, self.before.revision, self.update.revision)
     }
 }
@@ -110,23 +151,19 @@ impl Wanted {
 /// # Errors
 /// [`Error::Unbootable`] if the microcontroller does not answer any more; those of the updater if it still has its old
 /// revision, unless the update waits for a reboot.
-pub(super) fn update(
-    operation: &Operation<'_>,
-    context: &Context<'_>,
-    micro: &MicrocontrollerProfile,
-    wanted: &Wanted,
-) -> Result<Done> {
+fn update(operation: &Operation<'_>, context: &Context<'_>, wanted: &Wanted) -> Result<Done> {
+    let micro = &wanted.profile;
     let resets =
         if micro.reboots { "; the board resets when it is done, and the next boot goes on" } else { "" };
     operation.step(&format!("updating with {}{resets}", wanted.text()));
     let file = Argument::File { volume: context.drive.id(), path: wanted.file.path.clone() };
     let timeout = Duration::from_secs(micro.timeout_seconds);
     let updater = updater(micro, vec![Argument::Text("-u".into()), file], timeout);
-    let ran = super::run_updater(operation, &updater);
+    let ran = run_updater(operation, &updater);
     let after = info_after(operation, micro);
     operation.board.leds.set_at_risk(after.is_err());
     let how = match &ran {
-        Ok(end) => super::how_it_ended(end),
+        Ok(end) => how_it_ended(end),
         Err(error) => error.to_string(),
     };
     operation.log(&format!("the updater: {how}"));
@@ -181,7 +218,7 @@ fn info(operation: &Operation<'_>, micro: &MicrocontrollerProfile) -> Result<Inf
         Some(info) if end.exit_status == Some(0) => Ok(info),
         _ => Err(Error::Updater {
             what: asking.to_string(),
-            detail: format!("the microcontroller did not tell its revision: {}", super::how_it_ended(&end)),
+            detail: format!("the microcontroller did not tell its revision: {}", how_it_ended(&end)),
         }),
     }
 }

@@ -3,6 +3,15 @@
 use super::Profile;
 use crate::error::{Error, Refusal, Result};
 
+/// Which board this is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoardChoice {
+    /// The board of this profile: somebody named it, and the device tree is not asked.
+    Named(Box<Profile>),
+    /// The board of one of these profiles, or of one on the drive: see [`choose`].
+    Discover(Vec<Profile>),
+}
+
 /// The profiles in `more`, then those in `known` for which none of the same name in `more` stands in.
 pub fn joined<'a>(known: &'a [Profile], more: &'a [Profile]) -> Vec<&'a Profile> {
     let stays = |profile: &&Profile| !more.iter().any(|other| other.name == profile.name);

@@ -9,7 +9,7 @@ mod choice;
 mod firmware;
 mod leds;
 
-pub use choice::{choose, joined};
+pub use choice::{BoardChoice, choose, joined};
 pub(crate) use firmware::is_for;
 pub use firmware::{
     AreaProfile, BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, FirmwareFormat, Footer,

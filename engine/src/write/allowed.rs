@@ -1,6 +1,7 @@
 //! Which rules of a write the drive's owner switched off.
 
 use crate::error::{Error, Result};
+use crate::options::Options;
 
 /// What is allowed beyond the rules of a write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +15,15 @@ pub struct Allowed {
 }
 
 impl Allowed {
+    /// What the drive's options allow.
+    pub fn by(options: &Options) -> Self {
+        Self {
+            write_back: options.write_back,
+            any_content: options.settings.write.any_content,
+            any_root: options.settings.write.any_root,
+        }
+    }
+
     /// What becomes of an image whose content was found unfit: a refusal, or with `any_content` a note in the result.
     ///
     /// Only for what can still be written as it is. What cannot be decoded, or has no room, stays an error.

@@ -1,5 +1,4 @@
-//! Writing images from the drive to the board's media: pre-flight for all, then all in parallel, each on its own, with one
-//! more job beside them.
+//! Writing images from the drive to the board's media: pre-flight for all, then each medium as a job of its own.
 //!
 //! What happens to one medium never changes what happens to another. The drive stays read-only throughout.
 
@@ -37,32 +36,17 @@ pub use preflight::Checked;
 pub use root_plan::RootPlan;
 pub use tar_check::TarFacts;
 
+use crate::context::Context;
 use crate::error::Result;
-use crate::jobs::{self, Named};
+use crate::jobs::{self, Begun, Job, Named};
 use crate::media::Medium;
 use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
+use crate::printable;
 use crate::report::{Done, End, Outcome};
-use crate::tuning::Tuning;
 use medium::{wipe_ends, with_target};
-use replicator_hal::{Board, Volume};
+use replicator_hal::Volume;
 use std::time::Duration;
-
-/// What a write needs.
-pub struct Write<'a> {
-    /// The board.
-    pub board: &'a Board,
-    /// Sizes and times.
-    pub tuning: &'a Tuning,
-    /// The drive, mounted read-only.
-    pub drive: &'a dyn Volume,
-    /// Name of the board's profile.
-    pub board_name: &'a str,
-    /// All media of the board, also those that are not written.
-    pub media: &'a [Medium],
-    /// Which of the rules do not apply.
-    pub allowed: Allowed,
-}
 
 /// One medium that has an image on the drive.
 #[derive(Debug, Clone)]
@@ -94,95 +78,119 @@ pub fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
         .collect()
 }
 
-impl<'a> Write<'a> {
-    /// Checks every image and its medium; nothing is written.
-    pub fn check(&self, items: Vec<Item>) -> Vec<Checking> {
-        let results = jobs::run(self.board, self.tuning, &items, |operation, item| {
-            let image = Image::locate(operation, self.drive, &item.image)?;
-            preflight::check(operation, self, image, &item.medium)
-        });
-        let mut checked: Vec<Checking> = items
-            .into_iter()
-            .zip(results)
-            .map(|(item, (checked, elapsed))| Checking { item, checked, elapsed })
-            .collect();
-        let operation = Operation::new(self.board, self.tuning, "write", "write");
-        twins::settle(&operation, &mut checked, self.media);
-        checked
-    }
+/// Checks every image and its medium; nothing is written.
+pub fn check(context: &Context<'_>, items: Vec<Item>) -> Vec<Checking> {
+    let results = jobs::run(context.board, context.tuning, &items, |operation, item| {
+        let image = Image::locate(operation, context.drive, &item.image)?;
+        preflight::check(operation, context, image, &item.medium)
+    });
+    let mut checked: Vec<Checking> = items
+        .into_iter()
+        .zip(results)
+        .map(|(item, (checked, elapsed))| Checking { item, checked, elapsed })
+        .collect();
+    twins::settle(&context.operation("write", "write"), &mut checked, context.media);
+    checked
+}
 
-    /// Writes every item that passed its check, with one more job beside them.
-    pub fn run(&self, checked: Vec<Checking>, beside: Option<&dyn Beside>) -> Vec<Outcome> {
-        let (mut ready, mut outcomes) = (Vec::new(), Vec::new());
-        for (index, checking) in checked.into_iter().enumerate() {
-            match checking.checked {
-                Ok(checked) => {
-                    let job = Job::Medium(Box::new((checking.item, checked)));
-                    ready.push((index, job, checking.elapsed));
-                }
-                Err(error) => {
-                    let elapsed = checking.elapsed;
-                    outcomes.push((index, outcome(&checking.item, End::Failed(error), elapsed)));
-                }
+impl Item {
+    /// The plan in words.
+    pub fn line(&self) -> String {
+        let into = match self.image.packing() {
+            Packing::Disk => String::new(),
+            Packing::Tar => {
+                let flavour = self.medium.profile.file_system;
+                format!(" as one {:?} partition ({:?})", flavour.flavour(), flavour.scheme()).to_lowercase()
             }
-        }
-        ready.extend(beside.map(|beside| (usize::MAX, Job::Beside(beside), Duration::ZERO)));
-        let results = jobs::run(self.board, self.tuning, &ready, |operation, (_, job, _)| match job {
-            Job::Medium(medium) => write_one(operation, self.drive, &medium.0, &medium.1),
-            Job::Beside(beside) => beside.run(operation),
-        });
-        for ((index, job, checking), (result, elapsed)) in ready.into_iter().zip(results) {
-            let end = match result {
-                Ok(done) => End::Done(done),
-                Err(error) => End::Failed(error),
-            };
-            let outcome = match job {
-                Job::Medium(medium) => outcome(&medium.0, end, checking + elapsed),
-                Job::Beside(beside) => beside.outcome(end, elapsed),
-            };
-            outcomes.push((index, outcome));
-        }
-        outcomes.sort_by_key(|(index, _)| *index);
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
-    }
-
-    /// What becomes of the items if nothing is begun.
-    pub fn not_begun(checked: Vec<Checking>, reason: &str) -> Vec<Outcome> {
-        let not_begun = |checking: Checking| {
-            let end = match checking.checked {
-                Ok(_) => End::Skipped(reason.to_owned()),
-                Err(error) => End::Failed(error),
-            };
-            outcome(&checking.item, end, checking.elapsed)
         };
-        checked.into_iter().map(not_begun).collect()
+        format!("plan: write {} to {} {}{into}", self.image, self.medium.name(), self.medium.device_text())
+    }
+
+    fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
+        let device = self.medium.device.as_ref();
+        Outcome {
+            medium: self.medium.name().to_owned(),
+            device: device.map(|device| device.name.to_string()),
+            identity: device.and_then(|device| device.identity.clone()),
+            image: Some(self.image.to_string()),
+            end,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 }
 
-/// A job beside the media.
-pub trait Beside: Sync {
-    /// How its console lines begin.
-    fn label(&self) -> &str;
+impl Checking {
+    /// What the pre-flight showed, as a line.
+    pub fn line(&self) -> String {
+        let name = &self.item.image;
+        match &self.checked {
+            Ok(checked) => {
+                let mut line = format!("{name}: fit to be written");
+                if let Some(len_bytes) = checked.content_len_bytes {
+                    line.push_str(&format!(", {} uncompressed", printable::size(len_bytes)));
+                }
+                let promises = checked.image.file.iter().chain(&checked.image.content);
+                let sidecars: Vec<_> = promises.map(|promise| promise.sidecar.as_str()).collect();
+                if sidecars.is_empty() {
+                    line.push_str(", no sidecar");
+                } else {
+                    line.push_str(&format!(", sidecar {}", sidecars.join(", ")));
+                }
+                for note in &checked.notes {
+                    line.push_str(&format!(", {note}"));
+                }
+                line
+            }
+            Err(error) => format!("{name}: would be refused: {error}; {}", error.advice()),
+        }
+    }
 
-    /// The name of its log.
-    fn log_name(&self) -> String;
-
-    /// Does it.
-    ///
-    /// # Errors
-    /// Why it failed.
-    fn run(&self, operation: &Operation<'_>) -> Result<Done>;
-
-    /// What became of it.
-    fn outcome(&self, end: End, elapsed: Duration) -> Outcome;
+    /// The job that writes the medium. If its check failed, or nothing is begun because of `stop`, what became of it.
+    pub(crate) fn begin<'a>(self, context: &Context<'a>, stop: Option<&str>) -> Begun<'a> {
+        let Self { item, checked, elapsed } = self;
+        let end = match (checked, stop) {
+            (Err(error), _) => End::Failed(error),
+            (Ok(_), Some(reason)) => End::Skipped(reason.to_owned()),
+            (Ok(checked), None) => {
+                return Begun::Job(Box::new(MediumJob {
+                    drive: context.drive,
+                    item,
+                    checked,
+                    checking: elapsed,
+                }));
+            }
+        };
+        Begun::Ended(Box::new(item.outcome(end, elapsed)))
+    }
 }
 
-/// What runs in a task of its own.
-enum Job<'a> {
-    /// A medium is written. Boxed, because it is much larger than the other.
-    Medium(Box<(Item, Checked)>),
-    /// Something else is done.
-    Beside(&'a dyn Beside),
+/// A medium that is written.
+struct MediumJob<'a> {
+    drive: &'a dyn Volume,
+    item: Item,
+    checked: Checked,
+    /// How long its check took.
+    checking: Duration,
+}
+
+impl Named for MediumJob<'_> {
+    fn label(&self) -> &str {
+        self.item.label()
+    }
+
+    fn log_name(&self) -> String {
+        self.item.log_name()
+    }
+}
+
+impl Job for MediumJob<'_> {
+    fn run(&self, operation: &Operation<'_>) -> Result<Done> {
+        write_one(operation, self.drive, &self.item, &self.checked)
+    }
+
+    fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
+        self.item.outcome(end, self.checking + elapsed)
+    }
 }
 
 impl Named for Item {
@@ -195,34 +203,6 @@ impl Named for Item {
             Packing::Tar => format!("{}-writefs", self.medium.name()),
             Packing::Disk => format!("{}-writeimage", self.medium.name()),
         }
-    }
-}
-
-impl Named for (usize, Job<'_>, Duration) {
-    fn label(&self) -> &str {
-        match &self.1 {
-            Job::Medium(medium) => medium.0.label(),
-            Job::Beside(beside) => beside.label(),
-        }
-    }
-
-    fn log_name(&self) -> String {
-        match &self.1 {
-            Job::Medium(medium) => medium.0.log_name(),
-            Job::Beside(beside) => beside.log_name(),
-        }
-    }
-}
-
-fn outcome(item: &Item, end: End, elapsed: Duration) -> Outcome {
-    let device = item.medium.device.as_ref();
-    Outcome {
-        medium: item.medium.name().to_owned(),
-        device: device.map(|device| device.name.to_string()),
-        identity: device.and_then(|device| device.identity.clone()),
-        image: Some(item.image.to_string()),
-        end,
-        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

@@ -5,13 +5,14 @@
 //! capture made: only that tells whether the file system of this medium can hold it. So is any image whose decoded length
 //! is not written down in it.
 
-use super::Write;
+use super::allowed::Allowed;
 use super::disk_check::{DiskFacts, check_disk};
 use super::golden;
 use super::image::Image;
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
 use crate::companions::Promise;
+use crate::context::Context;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
@@ -54,11 +55,11 @@ pub struct Checked {
 /// Refusals; errors of the drive and the codec.
 pub(super) fn check(
     operation: &Operation<'_>,
-    write: &Write<'_>,
+    context: &Context<'_>,
     mut image: Image,
     medium: &Medium,
 ) -> Result<Checked> {
-    let (drive, allowed) = (write.drive, write.allowed);
+    let (drive, allowed) = (context.drive, Allowed::by(context.options));
     let name = image.name.to_string();
     let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
@@ -92,7 +93,7 @@ pub(super) fn check(
             let destination = destination(&name, medium, &device)?;
             let mut facts = check_tar(operation, drive, &image, content_len_bytes, &destination, allowed)?;
             notes.append(&mut facts.notes);
-            let plan = root_plan(operation, write, &image, &facts, medium, &device, &mut notes)?;
+            let plan = root_plan(operation, context, &image, &facts, medium, &device, &mut notes)?;
             content_len_bytes = Some(facts.content_len_bytes);
             (tar, root) = (Some(facts), Some(plan));
         }
@@ -232,7 +233,7 @@ fn destination(name: &str, medium: &Medium, device: &BlockDevice) -> Result<Dest
 /// What the clone will be called, and whether it finds its root by that.
 fn root_plan(
     operation: &Operation<'_>,
-    write: &Write<'_>,
+    context: &Context<'_>,
     image: &Image,
     facts: &TarFacts,
     medium: &Medium,
@@ -250,14 +251,14 @@ fn root_plan(
     let question = Question {
         image: &name,
         record: record.and_then(|record| record.root.as_ref()),
-        same_board: record.is_some_and(|record| record.board == write.board_name),
+        same_board: record.is_some_and(|record| record.board == context.profile.name),
         references: &facts.references,
         scheme: medium.profile.file_system.scheme(),
         random: randomness(operation, device),
     };
     let answer = root_plan::decide(&question);
     notes.extend(answer.notes);
-    answer.refusal.map_or(Ok(()), |refusal| write.allowed.root(refusal, notes))?;
+    answer.refusal.map_or(Ok(()), |refusal| Allowed::by(context.options).root(refusal, notes))?;
     Ok(answer.plan)
 }
 

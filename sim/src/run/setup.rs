@@ -10,7 +10,7 @@ use crate::world::WorldBuilder;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::codec::XzSettings;
-use replicator_engine::profile::{FileSystemFlavour, MediumKind, MediumProfile, Profile};
+use replicator_engine::profile::{BoardChoice, FileSystemFlavour, MediumKind, MediumProfile, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::{DeviceKind, Timestamp};
 use std::collections::BTreeMap;
@@ -90,8 +90,7 @@ pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
         (profile.microcontroller, profile.fpga) = (board.microcontroller, board.fpga);
     }
     Ok(Request {
-        profiles: vec![profile],
-        board_is_given: false,
+        board: BoardChoice::Discover(vec![profile]),
         drive: DriveChoice::Discover,
         media: None,
         tuning: tuning(),

@@ -11,11 +11,11 @@ mod start;
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::tar::{Entry as TarEntry, EntryKind, Writer};
-use replicator_engine::profile::Profile;
+use replicator_engine::profile::{BoardChoice, Profile};
 use replicator_engine::report::{End, Outcome, Report};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::{DeviceKind, FileKind, Owner, RelativePath, Status, Timestamp};
-use replicator_sim::content::{Content, Entry, FileSystemContent};
+use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
 use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;
 use replicator_sim::op_name::OpName;
@@ -39,8 +39,9 @@ fn request() -> Request {
         })
         .collect();
     Request {
-        profiles: vec![Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap()],
-        board_is_given: true,
+        board: BoardChoice::Named(Box::new(
+            Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap(),
+        )),
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning { chunk_len_bytes: 64 << 10, ..Tuning::default() },

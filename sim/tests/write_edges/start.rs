@@ -60,3 +60,26 @@ fn a_failure_always_has_a_reason() {
     assert_eq!(report.status, Status::Failure);
     assert_eq!(report.failure.map(|error| error.code()), Some("R-NOTHING"));
 }
+
+#[test]
+fn the_options_are_read_once_per_state_of_the_drive() {
+    for (free_bytes, times) in [(0, 1), (16 * MIB, 2)] {
+        let files = vec![any_content(), Entry::file("sdimage.dd", vec![0x5a; 4096])];
+        let partition = PartitionContent {
+            mbr_type: 0x83,
+            start_bytes: MIB,
+            len_bytes: 16 * MIB,
+            file_system: Some(FileSystemContent::new(Kind::Ext4, files).label("REPLICATOR")),
+        };
+        let content = Content::Partitions("drive".into(), vec![partition]);
+        let drive = Medium::new("drive", "sda", DeviceKind::Usb, 17 * MIB + free_bytes).content(content);
+        let (world, report) = run(WorldBuilder::new().keep_trace(true).medium(drive).medium(medium("sd")));
+        assert_eq!(report.status, Status::Success, "{:?}", report.lines());
+        let trace = world.trace();
+        let calls = |name, object: &str| {
+            trace.events().filter(|event| event.op.name == name && event.op.object.contains(object)).count()
+        };
+        assert_eq!(calls(OpName::Open, "replicator.toml"), times, "{free_bytes} bytes free");
+        assert_eq!(calls(OpName::Grow, ""), times - 1, "{free_bytes} bytes free");
+    }
+}

@@ -1,6 +1,7 @@
 //! Programs on the drive that run before and after the rules.
 
-use super::super::{Capture, work};
+use super::super::work;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, FileKind, Hook, Volume};
@@ -11,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Runs the program `name` in the drive's root on `volume`, if it is there. Anything but exit status 0 is a failure.
 pub(super) fn run(
-    capture: &Capture<'_>,
+    context: &Context<'_>,
     operation: &Operation<'_>,
     name: &str,
     (medium, number): (&str, u32),
@@ -19,28 +20,28 @@ pub(super) fn run(
 ) -> Result<()> {
     let path = work::in_root(name)?;
     // A link that leads nowhere is a mistake of whoever made it, and no reason to leave the hook out.
-    if work::kind_of(operation, capture.drive, &path)?.is_none() {
+    if work::kind_of(operation, context.drive, &path)?.is_none() {
         return Ok(());
     }
     let failed = |detail: String| Error::Sanitise { rule: name.to_owned(), detail };
-    let program = match operation.retry(|| capture.drive.resolve(&path)) {
+    let program = match operation.retry(|| context.drive.resolve(&path)) {
         Ok(program) => program,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::SymlinkInPath) => {
             return Err(failed(error.to_string()));
         }
         Err(error) => return Err(Error::hal(format!("looking for the hook {name}"))(error)),
     };
-    if work::kind_of(operation, capture.drive, &program)? != Some(FileKind::File) {
+    if work::kind_of(operation, context.drive, &program)? != Some(FileKind::File) {
         return Err(failed("it is no file".to_owned()));
     }
     operation.step(&format!("running the hook {name}"));
     let hook = Hook {
-        program_volume: capture.drive.id(),
+        program_volume: context.drive.id(),
         program,
         tree: volume.id(),
         environment: vec![
             ("REPLICATOR_MEDIUM".to_owned(), medium.to_owned()),
-            ("REPLICATOR_BOARD".to_owned(), capture.board_name.to_owned()),
+            ("REPLICATOR_BOARD".to_owned(), context.profile.name.clone()),
             ("REPLICATOR_PARTITION".to_owned(), number.to_string()),
         ],
         timeout: TIMEOUT,

@@ -3,9 +3,9 @@
 //! File systems inside of a medium are directories here, told by where they start. Whatever would touch a source or a
 //! target is a panic.
 
-use crate::capture::Capture;
+use crate::context::Context;
 use crate::media::Medium;
-use crate::options::Options;
+use crate::options::{Options, Settings};
 use crate::profile::{MediumProfile, Profile};
 use crate::tuning::Tuning;
 use replicator_hal::host::{Mount, Tree, TreeVolume, Volumes};
@@ -31,6 +31,7 @@ pub(super) struct Bench {
     pub(super) board: Board,
     pub(super) tuning: Tuning,
     pub(super) options: Options,
+    profile: Profile,
     pub(super) media: Vec<Medium>,
     pub(super) drive: Box<dyn Volume>,
     pub(super) drive_path: PathBuf,
@@ -98,17 +99,30 @@ impl Bench {
             records: Arc::new(Shared(world.clone())),
         };
         let tuning = Tuning { chunk_len_bytes: 64 * 1024, retry_pause: Duration::ZERO, ..Tuning::default() };
-        let options = Options::from_drive(&[], None, &[]).unwrap();
-        Self { world, board, tuning, options, media: vec![], drive, drive_path, _directory: directory }
+        let options = Options::new(&[], Settings::default(), &[]);
+        let profile = Profile::parse("name = \"bench\"", "bench.toml").unwrap();
+        Self {
+            world,
+            board,
+            tuning,
+            options,
+            profile,
+            media: vec![],
+            drive,
+            drive_path,
+            _directory: directory,
+        }
     }
 
-    pub(super) fn capture(&self) -> Capture<'_> {
-        Capture {
+    pub(super) fn context(&self) -> Context<'_> {
+        Context {
             board: &self.board,
             tuning: &self.tuning,
-            options: &self.options,
+            profile: &self.profile,
+            compatible: &[],
+            media: &self.media,
             drive: &*self.drive,
-            board_name: "bench",
+            options: &self.options,
             version: "1.2.3",
         }
     }

@@ -31,8 +31,8 @@ const MIB: u64 = 1 << 20;
 const SINGLE: Range<u64> = MIB..4 * MIB;
 
 fn capture(bench: &Bench) -> Vec<Outcome> {
-    let items = plan(&bench.capture(), &bench.media).unwrap();
-    run(&bench.capture(), items)
+    let items = plan(&bench.context()).unwrap();
+    run(&bench.context(), items)
 }
 
 fn done(outcome: &Outcome) -> &Done {
@@ -252,12 +252,12 @@ fn a_plan_reads_only() {
     bench.insert("sata", vec![1; 4096]);
     bench.media[1].device = None;
     bench.options.skip_capture.insert("sata".into());
-    let items = plan(&bench.capture(), &bench.media).unwrap();
+    let items = plan(&bench.context()).unwrap();
     let skips: Vec<_> = items.iter().map(|item: &Item| item.skip.as_deref()).collect();
     assert_eq!(skips, [None, Some("no medium there"), Some("the options say so")]);
     assert!(bench.root_names().is_empty());
     bench.media.remove(0);
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-NOTHING");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-NOTHING");
     bench.assert_tidy();
 }
 
@@ -268,5 +268,5 @@ fn a_medium_in_use_is_refused() {
     if let Some(device) = &mut bench.media[0].device {
         device.in_use = Some("mounted at /".into());
     }
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-BUSY");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-BUSY");
 }

@@ -55,23 +55,23 @@ fn another_unit_does_not_go_on() {
     for index in [0, 1] {
         let device = bench.media[index].device.as_mut().unwrap();
         let identity = device.identity.replace("other".into());
-        assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-SESSION");
+        assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-SESSION");
         bench.media[index].device.as_mut().unwrap().identity = identity;
     }
     // Without the session's record, that of the finished image still tells.
     fs::remove_file(bench.drive_path.join(".capture/session.toml")).unwrap();
     bench.media[0].device.as_mut().unwrap().identity = Some("other".into());
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-SESSION");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-SESSION");
 }
 
 #[test]
 fn a_medium_of_the_session_that_is_gone_is_missed() {
     let mut bench = cut_after_the_first();
     bench.media[1].device = None;
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-ABSENT");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-ABSENT");
     bench.options.skip_capture.insert("emmc".into());
-    let items = plan(&bench.capture(), &bench.media).unwrap();
-    let outcomes = run(&bench.capture(), items);
+    let items = plan(&bench.context()).unwrap();
+    let outcomes = run(&bench.context(), items);
     done(&outcomes[0]);
     assert!(matches!(outcomes[1].end, End::Skipped(_)));
 }
@@ -98,9 +98,9 @@ fn garbage_in_the_session_is_removed_without_following_links() {
 fn an_image_that_is_not_of_this_session_is_never_replaced() {
     let bench = two_media();
     fs::write(bench.drive_path.join("emmcimage.dd"), "precious").unwrap();
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-REPLACE");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-REPLACE");
     fs::create_dir(bench.drive_path.join(".capture")).unwrap();
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-REPLACE");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-REPLACE");
     assert_eq!(bench.read("emmcimage.dd"), b"precious");
 }
 

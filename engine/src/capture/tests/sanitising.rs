@@ -102,11 +102,11 @@ fn a_rule_that_fails_fails_the_capture() {
 fn a_rule_file_with_a_fault_is_found_before_anything_begins() {
     for rules in ["", "[[rule]]\nwhat = 1\n", "\u{0}"] {
         let (bench, _) = bench(rules);
-        assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-OPTIONS", "{rules:?}");
+        assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-OPTIONS", "{rules:?}");
     }
     let (mut bench, _) = bench("");
     bench.options.settings.capture.rules = Some("absent.toml".into());
-    assert_eq!(plan(&bench.capture(), &bench.media).unwrap_err().code(), "R-OPTIONS");
+    assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-OPTIONS");
     assert_eq!(bench.root_names(), ["rules.toml"]);
 }
 

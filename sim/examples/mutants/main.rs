@@ -7,14 +7,13 @@
 //! A mutant is chosen by an environment variable, so each run is a process of its own: this program, started again.
 
 mod boards;
-mod id;
 mod patches;
 mod table;
 
-use id::CheckerId;
 use replicator_hal::Board;
 use replicator_sim::cores::stay_on_a_core;
-use replicator_sim::judge::checkers;
+use replicator_sim::judge::checkers::CHECKERS;
+use replicator_sim::judge::{Case, CheckerId, Judge};
 use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
@@ -60,8 +59,9 @@ fn judge(scenario: &str, mutant: Option<&Mutant>) -> Result<BTreeSet<CheckerId>,
         Some(Fault::Patch) | None => |board: Board| board,
     };
     let evidence = boots::run_with(scenario, &parsed, change)?;
-    let complaints = checkers::check_all(&evidence);
-    Ok(complaints.iter().filter_map(|complaint| CheckerId::of(complaint.by)).collect())
+    let case = Case::written(&evidence);
+    let complains = |judge: &&Judge| !(judge.check)(&case).is_empty();
+    Ok(CHECKERS.iter().filter(complains).map(|judge| judge.id).collect())
 }
 
 /// The child's side of [`Job::run`].

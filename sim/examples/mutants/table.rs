@@ -5,9 +5,9 @@
 //! the list, the patches and the sources together.
 
 use crate::boards;
-use crate::id::CheckerId::{self, *};
-use crate::id::Invariant::{self, *};
 use replicator_hal::Board;
+use replicator_sim::judge::CheckerId::{self, *};
+use replicator_sim::judge::Invariant::{self, *};
 
 /// Makes another board of a board.
 pub(crate) type Change = fn(Board) -> Board;
@@ -428,7 +428,9 @@ mod tests {
         let mut broken: Vec<Invariant> = MUTANTS.iter().map(|mutant| mutant.breaks).collect();
         assert!(broken.is_sorted(), "they stand in the order of the invariants");
         broken.dedup();
-        assert_eq!(broken, Invariant::ALL);
+        // The last one is about the simulation.
+        let of_the_engine = Invariant::ALL.iter().filter(|invariant| **invariant != M1);
+        assert_eq!(broken, of_the_engine.copied().collect::<Vec<Invariant>>());
     }
 
     #[test]

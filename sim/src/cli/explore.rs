@@ -1,7 +1,9 @@
 //! The commands that look for what is wrong in stories that are there: `explore`, and `run` with one cut or one failure.
 
 use super::{Problem, Story, pool, stories};
-use crate::explore::{self, Explored, Finding, Options, Severity, Totals, unchanged};
+use crate::explore::{self, Explored, Finding, Options, Totals};
+use crate::judge::{CheckerId, Complaint};
+use crate::run::unchanged;
 use clap::Args;
 use serde_json::json;
 use std::io::Write;
@@ -137,8 +139,8 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
     pool::in_order(&stories, work, |(name, argument, outcome)| {
         let explored = match outcome {
             Ok(Ok(explored)) => explored,
-            Ok(Err(what)) => failed(Severity::Oracle, &name, &argument, &what),
-            Err(panic) => failed(Severity::Panic, &name, &argument, &panic),
+            Ok(Err(what)) => failed(CheckerId::Scenario, &name, &argument, &what),
+            Err(panic) => failed(CheckerId::Panic, &name, &argument, &panic),
         };
         result = tell(output, arguments.json, &name, &explored);
         sum.add(explored);
@@ -163,16 +165,9 @@ fn one_of_each(stories: &mut Vec<Story>) {
     });
 }
 
-pub(super) fn failed(severity: Severity, name: &str, argument: &str, what: &str) -> Explored {
-    let finding = Finding {
-        severity,
-        scenario: name.to_owned(),
-        boot: 1,
-        invariant: if severity == Severity::Panic { "panic" } else { "scenario" }.into(),
-        what: what.to_owned(),
-        lines: Vec::new(),
-        again: format!("replicator-sim run {argument}"),
-    };
+fn failed(by: CheckerId, name: &str, argument: &str, what: &str) -> Explored {
+    let again = format!("replicator-sim run {argument}");
+    let finding = Finding::new(name, 1, &Complaint::new(by, what), Vec::new(), again);
     Explored { findings: vec![finding], ..Explored::default() }
 }
 
@@ -288,7 +283,7 @@ pub(super) fn one(story: &Story, wanted: &OneState, output: &mut dyn Write) -> R
     }
     for finding in &explored.findings {
         let kind = format!("{:?}", finding.severity).to_lowercase();
-        writeln!(output, "FAIL {kind}: {}: {}", finding.invariant, finding.what).map_err(Problem::Output)?;
+        writeln!(output, "FAIL {kind}: {}: {}", finding.by, finding.what).map_err(Problem::Output)?;
     }
     Ok(status(&explored.findings))
 }

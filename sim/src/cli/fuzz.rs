@@ -3,9 +3,10 @@
 use super::Problem;
 use super::explore::{Shard, duration, screens, status, sums};
 use crate::cores::stay_on_a_core;
-use crate::explore::{Finding, Totals, unchanged};
+use crate::explore::{Finding, Totals};
 use crate::fuzz;
 use crate::random::{FOLD_START, fold};
+use crate::run::unchanged;
 use crate::scenario::schema::FaultKind;
 use clap::Args;
 use serde_json::json;

@@ -2,10 +2,11 @@
 
 use super::explore::cuts;
 use super::{Problem, Story, story};
-use crate::explore::{Change, unchanged};
 use crate::fuzz::export::{regression, with_cuts, write};
+use crate::fuzz::generate;
 use crate::fuzz::shrink::{Shrunk, shrink as make_smaller};
-use crate::fuzz::{Judges, generate};
+use crate::judge::{CheckerId, Origin};
+use crate::run::{Change, unchanged};
 use clap::Args;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -37,18 +38,18 @@ pub(super) struct Export {
 }
 
 /// A story, and how it is judged: nobody wrote down how a made-up one ends.
-pub(super) fn find(argument: &str) -> Result<(Story, Judges), Problem> {
+pub(super) fn find(argument: &str) -> Result<(Story, Origin), Problem> {
     if let Ok(seed) = argument.parse() {
         let scenario = generate::scenario(seed);
         let name = format!("seed-{seed}");
-        return Ok((Story { name, argument: argument.to_owned(), scenario }, Judges::Checkers));
+        return Ok((Story { name, argument: argument.to_owned(), scenario }, Origin::MadeUp));
     }
-    Ok((story(argument).map_err(Problem::Usage)?, Judges::CheckersAndStory))
+    Ok((story(argument).map_err(Problem::Usage)?, Origin::Written))
 }
 
 fn smaller(argument: &str, change: Change<'_>) -> Result<Shrunk, Problem> {
-    let (story, judges) = find(argument)?;
-    let shrunk = make_smaller(&story.scenario, judges, change).map_err(Problem::Usage)?;
+    let (story, origin) = find(argument)?;
+    let shrunk = make_smaller(&story.scenario, origin, change).map_err(Problem::Usage)?;
     shrunk.ok_or_else(|| Problem::Usage(format!("nothing is wrong with {argument}")))
 }
 
@@ -65,7 +66,7 @@ pub(super) fn shrink(arguments: &One, output: &mut dyn Write) -> Result<u8, Prob
 pub(super) fn export(arguments: &Export, output: &mut dyn Write) -> Result<u8, Problem> {
     let path = if arguments.cut.is_empty() {
         let shrunk = smaller(&arguments.story, &unchanged)?;
-        let name = arguments.name.clone().unwrap_or_else(|| file_name(&shrunk.by, &arguments.story));
+        let name = arguments.name.clone().unwrap_or_else(|| file_name(shrunk.by, &arguments.story));
         regression(&shrunk, &name, &arguments.directory)
     } else {
         let (story, _) = find(&arguments.story)?;
@@ -80,9 +81,8 @@ pub(super) fn export(arguments: &Export, output: &mut dyn Write) -> Result<u8, P
     Ok(0)
 }
 
-fn file_name(by: &str, story: &str) -> String {
-    let word = by.split(' ').next().unwrap_or("story");
+fn file_name(by: CheckerId, story: &str) -> String {
     let story =
         Path::new(story).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    format!("{word}-{story}")
+    format!("{}-{story}", by.word())
 }

@@ -2,10 +2,9 @@
 
 use super::Problem;
 use super::made_up::{One, find};
-use crate::explore::unchanged;
 use crate::fuzz;
 use crate::run::boots::{Observer, observe};
-use crate::run::{Boot, Snapshot};
+use crate::run::{Boot, Snapshot, unchanged};
 use crate::simfs::Survival;
 use crate::world::World;
 use replicator_engine::boot::Request;
@@ -28,17 +27,17 @@ pub(super) fn trace(arguments: &One, output: &mut dyn Write) -> Result<u8, Probl
     Ok(0)
 }
 
-/// `replay`: every operation, what it changed on the drive, and what the judges say at the end.
+/// `replay`: every operation, what it changed on the drive, and what the origin say at the end.
 pub(super) fn replay(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
-    let (story, judges) = find(&arguments.story)?;
+    let (story, origin) = find(&arguments.story)?;
     let mut replay = Replay { lines: vec![format!("{}: {}", story.name, story.scenario.about)] };
     observe(&story.name, &story.scenario, &unchanged, &mut replay).map_err(Problem::Usage)?;
     replay.lines.iter().try_for_each(|line| writeln!(output, "{line}")).map_err(Problem::Output)?;
-    let judgement = fuzz::judge(&story.name, &story.scenario, judges, &unchanged).map_err(Problem::Usage)?;
+    let judgement = fuzz::judge(&story.name, &story.scenario, origin, &unchanged).map_err(Problem::Usage)?;
     for complaint in &judgement.complaints {
         writeln!(output, "FAIL [{}] {}", complaint.by, complaint.what).map_err(Problem::Output)?;
     }
-    let worst = judgement.complaints.iter().map(|complaint| crate::explore::severity(complaint.by)).min();
+    let worst = judgement.complaints.iter().map(|complaint| complaint.by.severity()).min();
     Ok(worst.map_or(0, |severity| severity as u8))
 }
 

@@ -1,6 +1,6 @@
 //! What is told of a story: one line if it held, one screen if it did not.
 
-use crate::judge::{Complaint, Judged};
+use crate::judge::{CheckerId, Complaint, Judged};
 use crate::run::{Boot, Evidence};
 use crate::scenario::builtin::BUILTIN;
 use crate::scenario::schema::Scenario;
@@ -63,7 +63,7 @@ pub fn senseless(name: &str, what: &str) -> Verdict {
         virtual_time: Duration::ZERO,
         ops: 0,
         trace_hash: 0,
-        complaints: vec![Complaint::new("scenario", what)],
+        complaints: vec![Complaint::new(CheckerId::Scenario, what)],
         details: vec![format!("  scenario: {what}")],
     }
 }

@@ -1,15 +1,15 @@
 //! Crash states of a story: one run per boot that records them, the policies, each distinct state once.
 
 use super::finding::Finding;
-use super::judge::{self, Undisturbed};
 use super::place::{Place, command, cut_boot, screen};
-use super::{Change, Explored, Options, policy_name, spread};
-use crate::judge::Complaint;
+use super::{Explored, Options, policy_name, spread, state};
+use crate::judge::checkers::drive_images::{files, mode};
+use crate::judge::{self, Case, Complaint, Undisturbed, lies};
 use crate::machine::Recorded;
 use crate::random::{FOLD_START, fold};
 use crate::run::boots::{self, Observer, run_boot};
-use crate::run::{Boot, Evidence, Snapshot};
-use crate::scenario::schema::{BootSpec, Scenario};
+use crate::run::{self, Boot, Change, Evidence, Snapshot};
+use crate::scenario::schema::{BootSpec, Mode, Scenario};
 use crate::simfs::Survival;
 use crate::world::World;
 use replicator_engine::boot::Request;
@@ -63,7 +63,8 @@ struct Explorer<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
-    lies: bool,
+    /// The scenario as it is, if its hardware lies.
+    lying: Option<Scenario>,
     /// What judges know of the story beside the states.
     identity: u64,
     options: &'a Options,
@@ -110,9 +111,9 @@ impl<'a> Explorer<'a> {
         Self {
             name,
             argument,
-            scenario: judge::with_its_clock(scenario),
-            lies: judge::lies(scenario),
-            identity: judge::identity(scenario),
+            scenario: state::with_its_clock(scenario),
+            lying: lies(scenario).next().is_some().then(|| scenario.clone()),
+            identity: state::identity(scenario),
             options,
             change,
             probed: HashSet::new(),
@@ -134,6 +135,11 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// The evidence as judges are to see it.
+    fn case<'b>(&'b self, evidence: &'b Evidence) -> Case<'b> {
+        Case::explored(evidence, self.lying.as_ref(), self.change)
+    }
+
     fn boot(&self, world: World, request: &Request) -> (Boot, World) {
         run_boot(world, BootSpec::default(), self.scenario.seed, request, self.change)
     }
@@ -144,7 +150,7 @@ impl<'a> Explorer<'a> {
         let (again, _) = self.boot(next, request);
         let evidence = self.evidence(request, vec![first, again]);
         let undisturbed = Undisturbed::of(&evidence, &evidence.boots[0], &evidence.boots[1]);
-        for complaint in judge::checked(&evidence, self.lies) {
+        for complaint in judge::complaints(&self.case(&evidence)) {
             let again = format!("replicator-sim run {}", self.argument);
             let lines = vec!["  in an undisturbed boot".to_owned()];
             self.explored.note(Finding::new(self.name, number + 1, &complaint, lines, again));
@@ -229,17 +235,17 @@ impl<'a> Explorer<'a> {
         next: World,
         after: Snapshot,
     ) {
-        let drive = judge::decides(&after);
+        let drive = state::decides(&after);
         let evidence = self.evidence(place.request, vec![cut_boot(place, recorded, &next, after)]);
-        let mut complaints = judge::checked(&evidence, self.lies);
-        let mut chose = None;
-        if self.probed.insert(drive) {
+        let probed = self.probed.insert(drive).then(|| {
             self.explored.totals.probes += 1;
-            let probe = judge::probe(&evidence, next, place.request, self.change);
-            chose =
-                Some(format!("{}, the drive asks for {:?}", probe.chose.unwrap_or("nothing"), probe.asked));
-            complaints.extend(probe.complaint);
-        }
+            run::probe(&self.scenario, next, place.request, self.change)
+        });
+        let chose = probed.as_ref().map(|probed| {
+            let asked = mode(&evidence, &files(&evidence.last().after));
+            format!("{}, the drive asks for {asked}", way(probed.chose))
+        });
+        let complaints = judge::complaints(&Case { next_boot: probed.as_ref(), ..self.case(&evidence) });
         self.note(place, recorded, policy, &evidence.boots[0].after, chose, complaints);
     }
 
@@ -263,11 +269,9 @@ impl<'a> Explorer<'a> {
         let (again, _) = self.boot(next, place.request);
         self.explored.totals.recoveries += 1;
         let mut evidence = self.evidence(place.request, vec![cut, first, again]);
-        let mut complaints = judge::checked(&evidence, self.lies);
-        if !self.lies {
-            complaints.extend(judge::converged(&evidence, place.undisturbed));
-        }
-        let chose = evidence.boots[1].report.as_ref().and_then(|report| report.mode).map(str::to_owned);
+        let complaints =
+            judge::complaints(&Case { undisturbed: Some(place.undisturbed), ..self.case(&evidence) });
+        let chose = Some(way(evidence.boots[1].mode()));
         self.note(place, recorded, policy, &evidence.boots[0].after, chose, complaints);
         if depth > 1 {
             let undisturbed = Undisturbed::of(&evidence, &evidence.boots[1], &evidence.boots[2]);
@@ -335,6 +339,10 @@ impl<'a> Explorer<'a> {
             self.explored.note(Finding::new(self.name, place.number + 1, &complaint, lines, again));
         }
     }
+}
+
+fn way(chose: Option<Mode>) -> String {
+    chose.map_or_else(|| "nothing".to_owned(), |mode| mode.to_string())
 }
 
 /// Every place that is a power of two from the beginning, and the last one.

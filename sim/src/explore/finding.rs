@@ -1,7 +1,7 @@
 //! Something that is wrong, told on one screen with all that is needed to see it again.
 
-use crate::judge::Complaint;
 use crate::judge::checkers::drive_images::files;
+use crate::judge::{CheckerId, Complaint, Severity};
 use crate::op::Op;
 use crate::run::{Boot, Snapshot};
 use replicator_hal::FileKind;
@@ -11,22 +11,6 @@ use serde::Serialize;
 const LAST_OPERATIONS: usize = 8;
 /// So many names on the drive are told.
 const NAMES: usize = 24;
-
-/// How bad it is, with the exit status that says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Something panicked.
-    Panic = 101,
-    /// A lie or a loss.
-    Safety = 102,
-    /// It does not come to its end.
-    Liveness = 103,
-    /// The same story went otherwise.
-    Nondeterminism = 104,
-    /// It ended otherwise than it had to.
-    Oracle = 105,
-}
 
 /// What is wrong.
 #[derive(Debug, Clone, Serialize)]
@@ -38,28 +22,14 @@ pub struct Finding {
     /// Boot of the story, from 1.
     pub boot: usize,
     /// Who complains.
-    pub invariant: String,
+    #[serde(rename = "invariant")]
+    pub by: CheckerId,
     /// Of what.
     pub what: String,
     /// Further lines for people.
     pub lines: Vec<String>,
     /// The command that shows it again.
     pub again: String,
-}
-
-/// How bad it is that this judge complains.
-pub(crate) fn severity(by: &str) -> Severity {
-    if by.starts_with("panic") {
-        Severity::Panic
-    } else if by.contains("(L") {
-        Severity::Liveness
-    } else if by.starts_with("determinism") {
-        Severity::Nondeterminism
-    } else if by.starts_with("expect") || by.starts_with("oracle") {
-        Severity::Oracle
-    } else {
-        Severity::Safety
-    }
 }
 
 impl Finding {
@@ -72,10 +42,10 @@ impl Finding {
         again: String,
     ) -> Self {
         Self {
-            severity: severity(complaint.by),
+            severity: complaint.by.severity(),
             scenario: scenario.to_owned(),
             boot,
-            invariant: complaint.by.to_owned(),
+            by: complaint.by,
             what: complaint.what.clone(),
             lines,
             again,
@@ -86,7 +56,7 @@ impl Finding {
     pub fn screen(&self) -> Vec<String> {
         let kind = format!("{:?}", self.severity).to_lowercase();
         let mut lines = vec![
-            format!("FAIL {kind}: {}    {}, boot {}", self.invariant, self.scenario, self.boot),
+            format!("FAIL {kind}: {}    {}, boot {}", self.by, self.scenario, self.boot),
             format!("  {}", self.what),
         ];
         lines.extend(self.lines.iter().cloned());

@@ -9,34 +9,22 @@
 
 mod crash;
 mod finding;
-mod judge;
 mod place;
+mod state;
 mod sweep;
 mod totals;
 
 pub use crash::{Cut, explore, one_state};
-pub use finding::{Finding, Severity};
+pub use finding::Finding;
 pub use sweep::{one_failure, sweep};
 pub use totals::Totals;
 
-pub(crate) use finding::{
-    console as console_lines, drive as drive_lines, operations as operation_lines, severity,
-};
-pub(crate) use judge::{lies, neutral};
+pub(crate) use finding::{console as console_lines, drive as drive_lines, operations as operation_lines};
 
 use crate::simfs::Survival;
-use replicator_hal::Board;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-
-/// What is done to the board before the engine gets it; for proofs that what is wrong is found.
-pub type Change<'a> = &'a (dyn Fn(Board) -> Board + Sync);
-
-/// Leaves the board as it is.
-pub fn unchanged(board: Board) -> Board {
-    board
-}
 
 /// How far to go.
 #[derive(Debug, Clone)]
@@ -126,7 +114,7 @@ impl Explored {
     /// Notes a finding unless its like is known.
     fn note(&mut self, finding: Finding) {
         self.totals.complaints += 1;
-        let known = |other: &Finding| other.boot == finding.boot && other.invariant == finding.invariant;
+        let known = |other: &Finding| other.boot == finding.boot && other.by == finding.by;
         if !self.findings.iter().any(known) {
             self.findings.push(finding);
         }
@@ -177,7 +165,7 @@ mod tests {
     use super::*;
     use crate::machine::Recorded;
     use crate::run::boots::{Observer, observe};
-    use crate::run::{Boot, Snapshot};
+    use crate::run::{Boot, Snapshot, unchanged};
     use crate::scenario::builtin;
     use crate::scenario::schema::Scenario;
     use crate::world::World;

@@ -1,8 +1,8 @@
 //! A boot whose crash states are looked at, and how one of these is told: on a screen, and as a command that shows it again.
 
 use super::crash::Cut;
-use super::judge::Undisturbed;
 use super::{finding, policy_name};
+use crate::judge::Undisturbed;
 use crate::machine::Recorded;
 use crate::run::{Boot, Snapshot};
 use crate::scenario::schema::BootSpec;

@@ -4,12 +4,13 @@
 //! what every story must keep. That it fails where it need not is no finding here.
 
 use super::finding::{self, Finding};
-use super::{Change, Explored, Options, judge, spread};
+use super::{Explored, Options, spread};
 use crate::faults::{Fault, FaultKind as Kind, Trigger};
+use crate::judge::{self, Case, lies, neutral};
 use crate::op_name::OpName;
 use crate::run::boots::{Observer, observe, run_boot};
 use crate::run::evidence::FaultEnd;
-use crate::run::{Boot, Evidence};
+use crate::run::{Boot, Change, Evidence};
 use crate::scenario::schema::{BootSpec, FaultKind, FaultSpec, Scenario};
 use crate::simfs::Survival;
 use crate::world::World;
@@ -75,8 +76,8 @@ struct Sweeping<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
-    /// Whether what earlier boots left may be wrong by the hardware's fault.
-    lies: bool,
+    /// The scenario as it is, if its hardware lies: what earlier boots left may be wrong.
+    lying: Option<Scenario>,
     change: Change<'a>,
     request: Request,
     starts: Vec<Start>,
@@ -96,7 +97,7 @@ impl<'a> Sweeping<'a> {
         scenario: &Scenario,
         change: Change<'a>,
     ) -> Result<Self, String> {
-        let neutral = judge::neutral(scenario);
+        let neutral = neutral(scenario);
         let mut boards = Boards::default();
         observe(name, &neutral, change, &mut boards)?;
         if scenario.boots.len() > 1 {
@@ -111,7 +112,8 @@ impl<'a> Sweeping<'a> {
             Start { world, ops: boot.ops }
         });
         let starts = starts.collect();
-        Ok(Self { name, argument, scenario: neutral, lies: judge::lies(scenario), change, request, starts })
+        let lying = lies(scenario).next().is_some().then(|| scenario.clone());
+        Ok(Self { name, argument, scenario: neutral, lying, change, request, starts })
     }
 
     /// Runs once, and gives the lines that tell of it.
@@ -135,7 +137,8 @@ impl<'a> Sweeping<'a> {
         let (argument, word) = (self.argument, failing.word());
         let again = format!("replicator-sim run {argument}{boot} --fail {} --{word}", failing.number);
         let lines = failing.lines(evidence.last());
-        for complaint in judge::checked(&evidence, self.lies && failing.boot > 0) {
+        let lying = self.lying.as_ref().filter(|_| failing.boot > 0);
+        for complaint in judge::complaints(&Case::explored(&evidence, lying, self.change)) {
             explored.note(Finding::new(self.name, number, &complaint, lines.clone(), again.clone()));
         }
         lines

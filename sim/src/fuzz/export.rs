@@ -2,6 +2,7 @@
 
 use super::shrink::Shrunk;
 use crate::explore::Cut;
+use crate::judge::CheckerId;
 use crate::run::boots;
 use crate::scenario::schema::{BootSpec, CutSpec, Scenario, StatusSpec, SurvivalSpec};
 use crate::simfs::Survival;
@@ -31,7 +32,7 @@ pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
 /// If the story makes no sense or cannot be written, in words.
 pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let mut scenario = shrunk.scenario.clone();
-    let lied = ["success", "something"].iter().any(|judge| shrunk.by.starts_with(judge));
+    let lied = matches!(shrunk.by, CheckerId::SuccessIsTrue | CheckerId::SomethingDone);
     scenario.about = format!("Found by the fuzzer: {}.", shrunk.by);
     scenario.expect.status = match boots::run(name, &scenario)?.last().status() {
         Some(Status::Success) if !lied => StatusSpec::Success,

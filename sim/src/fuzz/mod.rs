@@ -5,15 +5,14 @@
 
 pub mod export;
 pub mod generate;
-mod oracle;
 pub mod shrink;
 
 use crate::catalogue;
-use crate::explore::{Change, Finding, Totals, console_lines, drive_lines, operation_lines, severity};
-use crate::judge::{Complaint, checkers, expectations};
-use crate::run::Evidence;
+use crate::explore::{Finding, Totals, console_lines, drive_lines, operation_lines};
+use crate::judge::{self, Case, CheckerId, Complaint, Origin};
 use crate::run::boots;
-use crate::scenario::schema::{FaultKind, Scenario};
+use crate::run::{Change, Evidence};
+use crate::scenario::schema::Scenario;
 use crate::tasks::panic_text;
 use crate::turnstile::End;
 use crate::world::RunOutcome;
@@ -37,15 +36,6 @@ pub struct Judgement {
     pub lines: Vec<String>,
 }
 
-/// Which judges there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judges {
-    /// Those of all stories; for stories whose end nobody wrote down.
-    Checkers,
-    /// What the story itself expects, too.
-    CheckersAndStory,
-}
-
 /// Runs and judges a story; panics of the simulation and of the checkers are caught.
 ///
 /// # Errors
@@ -53,45 +43,22 @@ pub enum Judges {
 pub fn judge(
     name: &str,
     scenario: &Scenario,
-    judges: Judges,
+    origin: Origin,
     change: Change<'_>,
 ) -> Result<Judgement, String> {
     let work = || {
         let evidence = boots::run_with(name, scenario, change)?;
-        let mut complaints = ends(&evidence);
-        complaints.extend(checkers::check_all(&evidence));
-        if judges == Judges::CheckersAndStory {
-            complaints.extend(expectations::check(&evidence));
-        } else {
-            complaints.retain(|complaint| oracle::counts(scenario, complaint.by));
-            complaints.extend(oracle::check(&evidence));
-            complaints.extend(oracle::converges(&evidence, change));
-            complaints.extend(oracle::forecast(&evidence));
-        }
+        let case = Case { origin, ..Case::made_up(&evidence, change) };
+        // A person who writes that hardware lies writes down what comes of it.
+        let lying = case.lying.filter(|_| origin == Origin::MadeUp);
+        let complaints = judge::complaints(&Case { lying, ..case });
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
         Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })
     };
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let complaint = Complaint::new("panic", panic_text(&*panic));
+        let complaint = Complaint::new(CheckerId::Panic, panic_text(&*panic));
         Ok(Judgement { complaints: vec![complaint], ..Judgement::default() })
     })
-}
-
-/// Boots that ended otherwise than they may.
-fn ends(evidence: &Evidence) -> Vec<Complaint> {
-    let hangs = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::Hang);
-    let mut complaints = Vec::new();
-    for (number, boot) in evidence.boots.iter().enumerate() {
-        let (by, what) = match &boot.outcome {
-            RunOutcome::Finished | RunOutcome::Ended(End::PowerCut { .. }) => continue,
-            // A device that hangs in every call, if only for a while, takes longer than a world lasts.
-            RunOutcome::Ended(End::Hung | End::TimeBound) if hangs => continue,
-            RunOutcome::Panicked(text) => ("panic", text.clone()),
-            RunOutcome::Ended(end) => ("ends (L1)", format!("{end:?}")),
-        };
-        complaints.push(Complaint::new(by, format!("boot {}: {what}", number + 1)));
-    }
-    complaints
 }
 
 fn reached(evidence: &Evidence) -> Vec<String> {
@@ -106,7 +73,7 @@ fn reached(evidence: &Evidence) -> Vec<String> {
 fn lines(evidence: &Evidence) -> Vec<String> {
     let mut lines = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
-        let mode = boot.report.as_ref().and_then(|report| report.mode).unwrap_or("nothing");
+        let mode = boot.mode().map_or("nothing".to_owned(), |mode| mode.to_string());
         lines.push(format!("  boot {} chose {mode}, ended: {:?}", number + 1, boot.outcome));
         lines.extend(console_lines(boot, CONSOLE_TOLD));
     }
@@ -133,7 +100,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     let scenario = generate::scenario(seed);
     let name = format!("seed {seed}");
     let mut totals = Totals { fuzz_runs: 1, ..Totals::default() };
-    let judgement = match judge(&name, &scenario, Judges::Checkers, change) {
+    let judgement = match judge(&name, &scenario, Origin::MadeUp, change) {
         Ok(judgement) => judgement,
         Err(what) => return Run { seed, totals, findings: Vec::new(), senseless: Some(what) },
     };
@@ -141,22 +108,17 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     totals.contents = catalogue::contents(&scenario).into_iter().map(|word| (word, 1)).collect();
     let mut complaints = judgement.complaints;
     if seed % TWICE_EVERY == 0 {
-        let again = judge(&name, &scenario, Judges::Checkers, change);
+        let again = judge(&name, &scenario, Origin::MadeUp, change);
         if again.is_ok_and(|again| again.trace_hash != judgement.trace_hash) {
-            complaints.push(Complaint::new("determinism (M1)", "told again, it went otherwise"));
+            complaints.push(Complaint::new(CheckerId::Determinism, "told again, it went otherwise"));
         }
     }
     totals.complaints = complaints.len() as u64;
     let mut seen = std::collections::BTreeSet::new();
     complaints.retain(|complaint| seen.insert(complaint.by));
-    let finding = |complaint: &Complaint| Finding {
-        severity: severity(complaint.by),
-        scenario: name.clone(),
-        boot: scenario.boots.len().max(1),
-        invariant: complaint.by.to_owned(),
-        what: complaint.what.clone(),
-        lines: judgement.lines.clone(),
-        again: format!("replicator-sim replay {seed}    smaller: replicator-sim shrink {seed}"),
+    let finding = |complaint: &Complaint| {
+        let again = format!("replicator-sim replay {seed}    smaller: replicator-sim shrink {seed}");
+        Finding::new(&name, scenario.boots.len().max(1), complaint, judgement.lines.clone(), again)
     };
     Run { seed, totals, findings: complaints.iter().map(finding).collect(), senseless: None }
 }

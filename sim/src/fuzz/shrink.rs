@@ -3,9 +3,9 @@
 //! What is dropped or made simpler: faults, boots, media, files, then what is special about each, then numbers and
 //! lengths. The result is a story in which everything that is left matters.
 
-use super::{Judges, judge};
-use crate::explore::Change;
-use crate::judge::Complaint;
+use super::judge;
+use crate::judge::{CheckerId, Complaint, Origin};
+use crate::run::Change;
 use crate::scenario::schema::{
     BootSpec, DriveFileSystem, FirmwareSpec, Gap, PartitionSpec, Scenario, Scheme, SidecarSpec, Size,
     SurvivalSpec,
@@ -19,7 +19,7 @@ pub struct Shrunk {
     /// The smallest story that still fails in the same way.
     pub scenario: Scenario,
     /// The judge that complains.
-    pub by: String,
+    pub by: CheckerId,
     /// Of what.
     pub what: String,
     /// How many stories were tried.
@@ -30,8 +30,8 @@ pub struct Shrunk {
 ///
 /// # Errors
 /// If the story makes no sense, in words.
-pub fn shrink(scenario: &Scenario, judges: Judges, change: Change<'_>) -> Result<Option<Shrunk>, String> {
-    shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, judges, change)?.complaints))
+pub fn shrink(scenario: &Scenario, origin: Origin, change: Change<'_>) -> Result<Option<Shrunk>, String> {
+    shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, origin, change)?.complaints))
 }
 
 /// Everything that is wrong with a story.
@@ -41,8 +41,7 @@ fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, S
     let first = judge(scenario)?.into_iter().next();
     let Some(first) = first else { return Ok(None) };
     let kind = first.kind(scenario);
-    let mut shrunk =
-        Shrunk { scenario: scenario.clone(), by: first.by.to_owned(), what: first.what, tries: 0 };
+    let mut shrunk = Shrunk { scenario: scenario.clone(), by: first.by, what: first.what, tries: 0 };
     // A round in which nothing could be made smaller is the last one.
     while round(&mut shrunk, &kind, judge) && shrunk.tries < TRIES_MAX {}
     Ok(Some(shrunk))
@@ -216,12 +215,12 @@ mod tests {
         let judge = |story: &Scenario| {
             let dirty = story.media.values().filter(|medium| medium.dirty).count();
             Ok(vec![match dirty {
-                2 => Complaint::new("judge", "after boot 1: emmcimage.dd.xz has byte 17 twice"),
+                2 => Complaint::new(CheckerId::Captured, "after boot 1: emmcimage.dd.xz has byte 17 twice"),
                 1 => Complaint::new(
-                    "judge",
+                    CheckerId::Captured,
                     format!("after boot {}: sdimage.dd.xz has byte 4 twice", dirty + 2),
                 ),
-                _ => Complaint::new("judge", "after boot 1: sdimage.dd.xz is no image at all"),
+                _ => Complaint::new(CheckerId::Captured, "after boot 1: sdimage.dd.xz is no image at all"),
             }])
         };
         let shrunk = shrink_by(&story, &judge).unwrap().unwrap();

@@ -1,5 +1,6 @@
 //! One thing that is not as it must be.
 
+use super::CheckerId;
 use crate::scenario::schema::Scenario;
 
 /// So many words say of which kind a complaint is.
@@ -8,15 +9,15 @@ const KIND_WORDS: usize = 6;
 /// One thing that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// Who says so: a checker's name, or `expect`.
-    pub by: &'static str,
+    /// Who says so.
+    pub by: CheckerId,
     /// What is wrong.
     pub what: String,
 }
 
 impl Complaint {
     /// A complaint.
-    pub fn new(by: &'static str, what: impl Into<String>) -> Self {
+    pub fn new(by: CheckerId, what: impl Into<String>) -> Self {
         Self { by, what: what.into() }
     }
 
@@ -47,7 +48,7 @@ mod tests {
     fn complaints_of_one_kind_differ_in_names_and_numbers_only() {
         let text = "about = \"x.\"\n[media.sd]\n[media.emmc]\n[expect]\nstatus = \"success\"\n";
         let scenario = Scenario::parse(text, "x").unwrap();
-        let kind = |what: &str| Complaint::new("x", what).kind(&scenario);
+        let kind = |what: &str| Complaint::new(CheckerId::Captured, what).kind(&scenario);
         assert_eq!(
             kind("after boot 1: sdimage.tar.xz has \"SECRET-a b\" at byte 17"),
             kind("after boot 2: emmcimage.dd has \"SECRET-c\" at byte 4")

@@ -1,17 +1,21 @@
 //! What a story itself says must hold: LEDs, codes, media, files, console.
 
-use super::Complaint;
+use super::{CheckerId, Judge, Origin, by_nothing};
 use crate::led_log::LedLog;
-use crate::run::boots::may_hang;
-use crate::run::evidence::{Boot, Evidence};
-use crate::scenario::schema::{StatusSpec, WaveFormSpec};
-use crate::turnstile::End as WorldEnd;
-use crate::world::RunOutcome;
+use crate::run::evidence::shown;
+use crate::run::{Boot, Evidence};
+use crate::scenario::schema::{ErrorCode, MediumEnd, Mode, StatusSpec, WaveFormSpec};
 use replicator_engine::report::{End, Outcome};
 use replicator_hal::{RelativePath, Status};
 use std::time::Duration;
 
-const BY: &str = "expect";
+/// As the registry has it.
+pub(super) const JUDGE: Judge = Judge {
+    id: CheckerId::Expect,
+    applies: |case| case.origin == Origin::Written,
+    misled_by: by_nothing,
+    check: |case| check(case.evidence),
+};
 
 /// The LED status that a story's word stands for; `None` for dark LEDs.
 fn status(spec: StatusSpec) -> Option<Status> {
@@ -25,10 +29,10 @@ fn status(spec: StatusSpec) -> Option<Status> {
 }
 
 /// Everything that is not as the story says.
-pub fn check(evidence: &Evidence) -> Vec<Complaint> {
+fn check(evidence: &Evidence) -> Vec<String> {
     let mut complaints = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
-        check_boot(evidence, number, boot, &mut complaints);
+        check_boot(number, boot, &mut complaints);
     }
     check_last(evidence, &mut complaints);
     check_media(evidence, &mut complaints);
@@ -37,20 +41,20 @@ pub fn check(evidence: &Evidence) -> Vec<Complaint> {
         if !fault.reached && !fault.spec.may_be_missed {
             let what =
                 format!("fault {} ({:?} on {}) was never reached", index + 1, fault.spec.kind, fault.spec.on);
-            complaints.push(Complaint::new(BY, what));
+            complaints.push(what);
         }
     }
     for spec in &evidence.scenario.expect.wave_forms {
         complaints.extend(check_wave_form(evidence, spec));
     }
     for number in &evidence.missed_cuts {
-        complaints.push(Complaint::new(BY, format!("power was not cut in boot {}", number + 1)));
+        complaints.push(format!("power was not cut in boot {}", number + 1));
     }
     complaints
 }
 
 /// A status that the run has shown is judged as it was shown; one that it has not, on LEDs that show nothing else.
-fn check_wave_form(evidence: &Evidence, spec: &WaveFormSpec) -> Option<Complaint> {
+fn check_wave_form(evidence: &Evidence, spec: &WaveFormSpec) -> Option<String> {
     let wanted_status = status(spec.status)?;
     let mut log = evidence.boots.last().map(|boot| boot.world.leds()).unwrap_or_default();
     let shown = log.shown().iter().find(|(_, shown)| *shown == wanted_status).map(|(since, _)| *since);
@@ -65,107 +69,75 @@ fn check_wave_form(evidence: &Evidence, spec: &WaveFormSpec) -> Option<Complaint
         let name = ["red", "green"][led];
         (&found != wanted).then(|| {
             let what = format!("{name} of {wanted_status} is\n    {found}, expected\n    {wanted}");
-            Complaint::new(BY, what)
+            what
         })
     })
 }
 
-fn show(status: Option<Status>) -> String {
-    status.map_or_else(|| "nothing".to_owned(), |status| status.to_string())
-}
-
-fn check_boot(evidence: &Evidence, number: usize, boot: &Boot, complaints: &mut Vec<Complaint>) {
-    let mut complain =
-        |what: String| complaints.push(Complaint::new(BY, format!("boot {}: {what}", number + 1)));
-    match &boot.outcome {
-        RunOutcome::Finished | RunOutcome::Ended(WorldEnd::PowerCut { .. }) => {}
-        RunOutcome::Ended(WorldEnd::Hung) if may_hang(&evidence.scenario) => {}
-        RunOutcome::Ended(end) => complain(format!("the run did not end by itself: {end:?}")),
-        RunOutcome::Panicked(message) => complain(format!("the engine panicked: {message}")),
-    }
+fn check_boot(number: usize, boot: &Boot, complaints: &mut Vec<String>) {
+    let mut complain = |what: String| complaints.push(format!("boot {}: {what}", number + 1));
     if let Some(wanted) = boot.spec.status.map(status).filter(|wanted| *wanted != boot.status()) {
-        complain(format!("the LEDs show {}, not {}", show(boot.status()), show(wanted)));
+        complain(format!("the LEDs show {}, not {}", shown(boot.status()), shown(wanted)));
     }
-    let mode = boot.report.as_ref().and_then(|report| report.mode);
-    if let Some(wanted) = boot.spec.mode.as_deref().filter(|wanted| Some(*wanted) != mode) {
-        complain(format!("the mode was {}, not {wanted}", mode.unwrap_or("none")));
+    if let Some(wanted) = boot.spec.mode.filter(|wanted| Some(*wanted) != boot.mode()) {
+        let mode = boot.mode().map_or("none".to_owned(), |mode| mode.to_string());
+        complain(format!("the mode was {mode}, not {wanted}"));
     }
 }
 
-fn check_last(evidence: &Evidence, complaints: &mut Vec<Complaint>) {
+fn check_last(evidence: &Evidence, complaints: &mut Vec<String>) {
     let (expect, last) = (&evidence.scenario.expect, evidence.last());
     let wanted = status(expect.status);
     if last.status() != wanted {
-        let what = format!("the LEDs show {}, not {}", show(last.status()), show(wanted));
-        complaints.push(Complaint::new(BY, what));
+        let what = format!("the LEDs show {}, not {}", shown(last.status()), shown(wanted));
+        complaints.push(what);
     }
-    let code = last.report.as_ref().and_then(|report| report.failure.as_ref()).map(|error| error.code());
-    if let Some(wanted) = expect.code.as_deref().filter(|wanted| Some(*wanted) != code) {
-        let what = format!("the run failed with {}, not with {wanted}", code.unwrap_or("no code"));
-        complaints.push(Complaint::new(BY, what));
+    let failure = last.report.as_ref().and_then(|report| report.failure.as_ref());
+    let is = |code: &ErrorCode| failure.is_some_and(|error| code.is_of(error));
+    if let Some(wanted) = expect.code.as_ref().filter(|wanted| !is(wanted)) {
+        let code = failure.map_or("no code", |error| error.code());
+        complaints.push(format!("the run failed with {code}, not with {wanted}"));
     }
     let console = last.world.records().console;
     for text in expect.console.iter().filter(|text| !console.iter().any(|line| line.contains(*text))) {
-        complaints.push(Complaint::new(BY, format!("no line on the console has {text:?}")));
+        complaints.push(format!("no line on the console has {text:?}"));
     }
 }
 
-fn check_media(evidence: &Evidence, complaints: &mut Vec<Complaint>) {
+fn check_media(evidence: &Evidence, complaints: &mut Vec<String>) {
     for (name, wanted) in &evidence.scenario.expect.media {
         if let Err(what) = medium_is(evidence, name, wanted) {
-            complaints.push(Complaint::new(BY, format!("{name}: {what}")));
+            complaints.push(format!("{name}: {what}"));
         }
     }
 }
 
-/// What the story says of the medium, taken apart.
-pub(crate) struct MediumWord<'a> {
-    /// `captured`, `written`, `skipped`, `untouched`, `failed`, `refused`.
-    pub(crate) word: &'a str,
-    /// The code, if one is demanded.
-    pub(crate) code: Option<&'a str>,
-}
-
-impl<'a> MediumWord<'a> {
-    pub(crate) fn of(text: &'a str) -> Self {
-        match text.split_once(' ') {
-            Some((word, code)) => Self { word, code: Some(code) },
-            None => Self { word: text, code: None },
-        }
-    }
-
-    /// Whether not one byte of the medium may have changed.
-    pub(crate) fn untouched(&self) -> bool {
-        matches!(self.word, "untouched" | "refused" | "skipped" | "captured")
-            || self.code.is_some_and(|code| code.starts_with("R-"))
-    }
-}
-
-fn medium_is(evidence: &Evidence, name: &str, wanted: &str) -> Result<(), String> {
-    let MediumWord { word, code } = MediumWord::of(wanted);
-    let report = evidence.last().report.as_ref().ok_or("there is no report")?;
+fn medium_is(evidence: &Evidence, name: &str, wanted: &MediumEnd) -> Result<(), String> {
+    let last = evidence.last();
+    let report = last.report.as_ref().ok_or("there is no report")?;
     let outcome = report.outcomes.iter().find(|outcome| outcome.medium == name);
-    let is = |ends: bool| {
-        let found = outcome.map_or_else(|| "nothing was done for it".to_owned(), Outcome::line);
-        if ends { Ok(()) } else { Err(format!("not {wanted}, but: {found}")) }
-    };
     let end = outcome.map(|outcome| &outcome.end);
-    match word {
-        "captured" => is(matches!(end, Some(End::Done(_))) && report.mode == Some("capture")),
-        "written" => is(matches!(end, Some(End::Done(_))) && report.mode == Some("write")),
-        "skipped" => is(matches!(end, Some(End::Skipped(_)))),
-        "untouched" => Ok(()),
-        "failed" | "refused" => match end {
-            Some(End::Failed(error)) => is(code.is_none_or(|code| code == error.code())),
-            _ => is(false),
-        },
-        other => Err(format!("{other:?} is no word for what becomes of a medium")),
+    let done = matches!(end, Some(End::Done(_)));
+    let is_wanted = match (wanted, end) {
+        (MediumEnd::Captured, _) => done && last.mode() == Some(Mode::Capture),
+        (MediumEnd::Written, _) => done && last.mode() == Some(Mode::Write),
+        (MediumEnd::Skipped, end) => matches!(end, Some(End::Skipped(_))),
+        (MediumEnd::Untouched, _) => true,
+        (MediumEnd::Failed(code) | MediumEnd::Refused(code), Some(End::Failed(error))) => {
+            code.as_ref().is_none_or(|code| code.is_of(error))
+        }
+        (MediumEnd::Failed(_) | MediumEnd::Refused(_), _) => false,
+    };
+    if is_wanted {
+        return Ok(());
     }
+    let found = outcome.map_or_else(|| "nothing was done for it".to_owned(), Outcome::line);
+    Err(format!("not {wanted}, but: {found}"))
 }
 
-fn check_drive(evidence: &Evidence, complaints: &mut Vec<Complaint>) {
+fn check_drive(evidence: &Evidence, complaints: &mut Vec<String>) {
     let (expect, last) = (&evidence.scenario.expect, evidence.last());
-    let mut complain = |what: String| complaints.push(Complaint::new(BY, what));
+    let mut complain = |what: String| complaints.push(what);
     match last.after.drive_files() {
         Ok(files) => {
             let has = |name: &str| RelativePath::parse(name).is_ok_and(|path| files.contains_key(&path));

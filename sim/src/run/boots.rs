@@ -9,7 +9,7 @@ use crate::faults::Fault;
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::scenario::check;
-use crate::scenario::schema::{BootSpec, FaultKind, Scenario, SurvivalSpec};
+use crate::scenario::schema::{BootSpec, Scenario, SurvivalSpec};
 use crate::simfs::{SimFs, Survival};
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::{self, Request};
@@ -215,9 +215,4 @@ fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &B
     if boot.spec.cut.is_some() && !was_cut && !evidence.missed_cuts.contains(&number) {
         evidence.missed_cuts.push(number);
     }
-}
-
-/// Whether the story makes a device hang, so that a boot may never end.
-pub(crate) fn may_hang(scenario: &Scenario) -> bool {
-    scenario.faults.iter().any(|fault| fault.kind == FaultKind::Hang && fault.duration_ms.is_none())
 }

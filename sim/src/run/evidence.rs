@@ -4,7 +4,7 @@ use crate::inspect::{FoundFiles, files_in};
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::random::{FOLD_START, fold};
-use crate::scenario::schema::{BootSpec, FaultSpec, Scenario};
+use crate::scenario::schema::{BootSpec, FaultSpec, Mode, Scenario};
 use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
 use replicator_engine::report::Report;
@@ -47,6 +47,11 @@ impl Snapshot {
     }
 }
 
+/// The mode that a report names; `None` if the engine chose none.
+pub(super) fn mode(report: &Report) -> Option<Mode> {
+    report.mode.and_then(Mode::named)
+}
+
 /// A status in words.
 pub(crate) fn shown(status: Option<Status>) -> String {
     status.map_or_else(|| "nothing".to_owned(), |status| status.to_string())
@@ -83,6 +88,11 @@ impl Boot {
     /// What the LEDs show at the end.
     pub fn status(&self) -> Option<Status> {
         self.world.leds().final_status()
+    }
+
+    /// The mode that the engine chose; `None` if it refused everything, or panicked.
+    pub fn mode(&self) -> Option<Mode> {
+        self.report.as_ref().and_then(mode)
     }
 
     /// Why the whole run failed, by its report; nothing if it did not.

@@ -5,7 +5,19 @@
 pub mod boots;
 pub mod evidence;
 mod faults;
+mod probe;
 pub(crate) mod setup;
 
 pub use evidence::{Boot, Evidence, Snapshot};
-pub use setup::{COMPATIBLE, identity_of, media_names, wall_clock};
+pub use probe::{Probed, probe};
+pub use setup::COMPATIBLE;
+
+use replicator_hal::Board;
+
+/// What is done to the board before the engine gets it; for proofs that what is wrong is found.
+pub type Change<'a> = &'a (dyn Fn(Board) -> Board + Sync);
+
+/// Leaves the board as it is.
+pub fn unchanged(board: Board) -> Board {
+    board
+}

@@ -3,6 +3,7 @@
 use crate::content::{Content, FileSystemContent, PartitionContent};
 use crate::medium::Medium;
 use crate::scenario::content::{self, Owner};
+use crate::scenario::media::{DRIVE, identity_of, kinds, media_names, wall_clock};
 use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
 use crate::scenario::{boards, firmware, image};
 use crate::simfs::Kind;
@@ -10,57 +11,15 @@ use crate::world::WorldBuilder;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::codec::XzSettings;
-use replicator_engine::profile::{BoardChoice, FileSystemFlavour, MediumKind, MediumProfile, Profile};
+use replicator_engine::profile::{BoardChoice, FileSystemFlavour, MediumProfile, Profile};
 use replicator_engine::tuning::Tuning;
-use replicator_hal::{DeviceKind, Timestamp};
+use replicator_hal::DeviceKind;
 use std::collections::BTreeMap;
 
 /// The board's `compatible` string.
 pub const COMPATIBLE: &str = "sim,board";
 /// Where the drive's partition starts.
 const DRIVE_START_BYTES: u64 = 32 << 10;
-/// What the board believes the time is: a board with a battery, so that stamps are recognised.
-const WALL_CLOCK: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 0 };
-/// The order in which boards name their media.
-const ORDER: [&str; 4] = ["sd", "emmc", "sata", "nvme"];
-
-/// What the board believes the time is when it boots.
-pub fn wall_clock(scenario: &Scenario) -> Timestamp {
-    scenario.wall_clock.map_or(WALL_CLOCK, |seconds| Timestamp { seconds, nanos: 0 })
-}
-
-/// Identity of the medium `name` as the story begins.
-pub fn identity_of(name: &str) -> String {
-    format!("serial-of-{name}")
-}
-
-fn kind_name<'a>(name: &'a str, spec: &'a MediumSpec) -> &'a str {
-    spec.kind.as_deref().unwrap_or_else(|| name.trim_end_matches(|last: char| last.is_ascii_digit()))
-}
-
-fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), String> {
-    match kind_name(name, spec) {
-        "sd" => Ok((MediumKind::Sd, DeviceKind::Sd)),
-        "emmc" => Ok((MediumKind::Emmc, DeviceKind::Emmc)),
-        "sata" => Ok((MediumKind::Sata, DeviceKind::Sata)),
-        "nvme" => Ok((MediumKind::Nvme, DeviceKind::Nvme)),
-        other => Err(format!(
-            "media.{name}: no kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\""
-        )),
-    }
-}
-
-/// Names of the story's media in the board's order.
-pub fn media_names(scenario: &Scenario) -> Vec<String> {
-    let mut names: Vec<&String> = scenario.media.keys().collect();
-    let place = |name: &str| {
-        let kind = kind_name(name, &scenario.media[name]);
-        ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len())
-    };
-    names.sort_by_key(|name| (place(name), (*name).clone()));
-    names.into_iter().cloned().collect()
-}
-
 /// What the engine is asked to run.
 ///
 /// # Errors
@@ -214,6 +173,6 @@ fn drive(scenario: &Scenario) -> Result<Medium, String> {
         file_system: Some(file_system),
     };
     let len_bytes = spec.disk_len.map_or(spec.len.0, |len| len.0) + DRIVE_START_BYTES;
-    Ok(Medium::new("drive", "sda", DeviceKind::Usb, len_bytes)
+    Ok(Medium::new(DRIVE, "sda", DeviceKind::Usb, len_bytes)
         .content(Content::Partitions("drive".to_owned(), vec![partition])))
 }

@@ -150,7 +150,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
         let text = format!(
             "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\
              captured = \"2026-01-01T00:00:00Z\"\nversion = \"0.1.0\"\n",
-            crate::run::identity_of(medium),
+            super::media::identity_of(medium),
             FileSpec::IMAGE_LEN.0
         );
         entries.push(Entry::file(&format!("{}{}image.source", name.directory, name.medium), text));

@@ -20,6 +20,7 @@ pub mod firmware;
 mod firmware_spec;
 pub mod guid;
 pub mod image;
+pub mod media;
 mod overlay;
 mod remember;
 pub mod schema;

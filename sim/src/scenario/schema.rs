@@ -6,7 +6,7 @@
 use super::check;
 pub use super::composition::{FateSpec, Gap, Holds, PartFile, PartitionSpec, Scheme};
 pub use super::container::Container;
-pub use super::expectation_spec::{Expectation, WaveFormSpec};
+pub use super::expectation_spec::{ErrorCode, Expectation, MediumEnd, Mode, WaveFormSpec};
 pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
@@ -368,7 +368,7 @@ pub struct BootSpec {
     /// What must hold after this boot, if it ran to its end.
     pub status: Option<StatusSpec>,
     /// What the boot must have done: `capture`, `write`.
-    pub mode: Option<String>,
+    pub mode: Option<Mode>,
 }
 
 /// Where power is cut: at the nth occurrence of an operation, or at a number.

@@ -1,14 +1,16 @@
 //! The explorers: stories as they are hold in every crash state, and what is planted in the engine's way is found.
 
-use crate::lying::{cached, forgetful};
-use replicator_hal::Board;
-use replicator_sim::explore::{self, Explored, Options, Severity, unchanged};
+use crate::lying::{cached, forgetful, leds};
+use replicator_hal::{Board, Status};
+use replicator_sim::Survival;
+use replicator_sim::explore::{self, Explored, Options};
 use replicator_sim::fuzz::export;
 use replicator_sim::fuzz::shrink::shrink;
-use replicator_sim::fuzz::{self, Judges, generate};
+use replicator_sim::fuzz::{self, generate};
+use replicator_sim::judge::{self, CheckerId, Invariant, Origin, Severity};
+use replicator_sim::run::unchanged;
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::{FaultKind, Scenario};
-use replicator_sim::{Survival, judge};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -118,7 +120,8 @@ fn whatever_fails_nothing_lies() {
 fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     let name = "capture-single-partition-sd";
     let explored = explore::explore(name, name, &story(name), &few(0), &forgetful::board).unwrap();
-    let found = explored.findings.iter().find(|finding| finding.invariant.contains("(S3)")).unwrap();
+    let found =
+        explored.findings.iter().find(|finding| finding.by.invariants().contains(&Invariant::S3)).unwrap();
     assert_eq!(found.severity, Severity::Safety);
     let screen = found.screen().join("\n");
     for part in
@@ -130,9 +133,44 @@ fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     let cut: u64 = found.again.split("--cut ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let cuts = [(cut, Survival::DataLate)];
     let (_, again) = explore::one_state(name, &story(name), 1, &cuts, &forgetful::board).unwrap();
-    assert!(again.findings.iter().any(|finding| finding.invariant == found.invariant), "{}", screens(&again));
+    assert!(again.findings.iter().any(|finding| finding.by == found.by), "{}", screens(&again));
     let (_, good) = explore::one_state(name, &story(name), 1, &cuts, &unchanged).unwrap();
     assert!(good.findings.is_empty(), "{}", screens(&good));
+}
+
+/// A board whose LEDs never show how a run ends.
+fn never_ending(board: Board) -> Board {
+    leds::that_show(|status| Some(status).filter(|status| *status == Status::Running))(board)
+}
+
+#[test]
+fn on_a_drive_that_lies_crash_states_without_an_end_are_found() {
+    let name = "capture-drive-drops-writes";
+    let found = |change| {
+        let explored = explore::explore(name, name, &story(name), &few(3), change).unwrap();
+        explored.findings.iter().map(|finding| finding.by).collect::<Vec<CheckerId>>()
+    };
+    assert_eq!(found(&unchanged), []);
+    // The boot after a complete capture refuses to write the golden unit, and opens no medium for that.
+    assert_eq!(found(&never_ending), [CheckerId::Terminates, CheckerId::StartUp]);
+}
+
+#[test]
+fn on_a_drive_that_lies_made_up_scenarios_without_an_end_are_found() {
+    // Settings that nobody can read end the run at its start.
+    let text = "about = \"x.\"\n[[drive.file]]\nname = \"replicator.toml\"\ntext = \"x\"\n[media.sd]\n\
+                [[fault]]\non = \"drive\"\nkind = \"drop-writes\"\nmay_be_missed = true\n\
+                [expect]\nstatus = \"failure\"\n";
+    let scenario = Scenario::parse(text, "x").unwrap();
+    let found = |change| {
+        let judgement = fuzz::judge("x", &scenario, Origin::MadeUp, change).unwrap();
+        judgement.complaints.iter().map(|complaint| complaint.by).collect::<Vec<CheckerId>>()
+    };
+    assert_eq!(found(&unchanged), []);
+    let complaints = found(&never_ending);
+    for id in [CheckerId::Terminates, CheckerId::StartUp] {
+        assert!(complaints.contains(&id), "{id} is not in {complaints:?}");
+    }
 }
 
 /// A board that verifies from the page cache.
@@ -142,9 +180,9 @@ fn verifying_from_the_cache(board: Board) -> Board {
 
 #[test]
 fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
-    let lie = "success-is-true (S6)";
+    let lie = CheckerId::SuccessIsTrue;
     let lies = |seed: &u64| {
-        fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.invariant == lie)
+        fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.by == lie)
     };
     // Only stories with media that drop writes can show it.
     let worth_it = |seed: &u64| {
@@ -154,7 +192,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     };
     let seed = (0..3000).filter(worth_it).find(lies).unwrap();
     let shrunk =
-        shrink(&generate::scenario(seed), Judges::Checkers, &verifying_from_the_cache).unwrap().unwrap();
+        shrink(&generate::scenario(seed), Origin::MadeUp, &verifying_from_the_cache).unwrap().unwrap();
     let small = &shrunk.scenario;
     assert_eq!((small.faults.len(), small.media.len(), small.boots.len()), (1, 1, 0), "{}", shrunk.what);
     assert_eq!(small.faults[0].kind, FaultKind::DropWrites);
@@ -163,7 +201,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = Scenario::parse(&text, "planted").unwrap();
     // As it is kept it shows the planted fault, and nothing on the board as it is.
-    let judged = fuzz::judge("planted", &kept, Judges::Checkers, &verifying_from_the_cache).unwrap();
+    let judged = fuzz::judge("planted", &kept, Origin::MadeUp, &verifying_from_the_cache).unwrap();
     assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
     let good = judge::run("planted", &kept).unwrap();
     assert!(good.passed(), "{text}\n{:?}", good.complaints);

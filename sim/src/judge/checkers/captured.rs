@@ -12,18 +12,28 @@ use super::drive_images::{Image, files, image_key, new_images};
 use super::settings;
 use super::tree::{Node, Tree, differences};
 use crate::found::{files_in, tree_of};
+use crate::judge::{CheckerId, Judge, always};
 use crate::pages::Pages;
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, SWAP_PAGE_LEN, held};
 use crate::scenario::image::md5_hex;
-use crate::scenario::schema::{FaultKind, Scenario, TableDamage};
+use crate::scenario::schema::{Bytes, FaultKind, Scenario, TableDamage};
 use crate::simfs::Kind;
 use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many differences are named.
 const TOLD: usize = 5;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Captured,
+    applies: always,
+    // What the engine read of the medium may not be what is on it.
+    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::WrittenWrong,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -4,9 +4,19 @@
 //! Verified: no boot leaves an image of such a medium under a valid name, none changes its bytes, and none that was to do
 //! either ends in success. Not verified: who holds it, and whether the message says so.
 
-use super::drive_images::{Mode, files, images, mode, new_images};
+use super::drive_images::{files, images, mode, new_images};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
+use crate::scenario::schema::Mode;
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Claimed,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -7,8 +7,17 @@
 use super::decode::decode;
 use super::drive_images::{Image, images, successful_writes};
 use super::{any_content, extracted, links};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::FileKind;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::CloneIsRootfs,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -6,15 +6,25 @@
 
 use super::archive;
 use super::decode::decode;
-use super::drive_images::{Mode, files, image_key, images, mode, new_images};
+use super::drive_images::{files, image_key, images, mode, new_images};
 use super::links;
 use super::tree::Tree;
 use crate::found::{self, files_in};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::pages::Pages;
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, held};
+use crate::scenario::schema::Mode;
 use replicator_hal::FileKind;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Containment,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -5,8 +5,18 @@
 //! wrong, because nothing need succeed there.
 
 use super::drive_images::{files, mode};
+use crate::judge::{CheckerId, Judge, Origin, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Converges,
+    // In a made-up scenario something else may be wrong: `as_undisturbed` compares with a board on which nothing is.
+    applies: |case| case.origin != Origin::MadeUp,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

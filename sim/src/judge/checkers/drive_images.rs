@@ -9,6 +9,8 @@ use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
+use crate::scenario::media::DRIVE;
+use crate::scenario::schema::Mode;
 use replicator_hal::{FileKind, RelativePath, Status};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -21,15 +23,6 @@ const ENDINGS: [&str; 20] = [
 ];
 /// Where a board mounts the drive.
 const MOUNT_POINT: &str = "/mnt/usb";
-
-/// What a drive asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// No image, or an unfinished session.
-    Capture,
-    /// An image and no session.
-    Write,
-}
 
 /// An image for a medium.
 #[derive(Debug, Clone)]
@@ -65,7 +58,7 @@ thread_local! {
 
 /// The drive's files; none if it cannot be read.
 pub fn files(snapshot: &Snapshot) -> Rc<FoundFiles> {
-    let Some(drive) = snapshot.media.get("drive") else { return Rc::default() };
+    let Some(drive) = snapshot.media.get(DRIVE) else { return Rc::default() };
     SEEN.with_borrow_mut(|seen| {
         if let Some(at) = seen.iter().position(|(pages, _)| pages.is_shared_with(drive)) {
             // The last one that was asked for is the first in the row.
@@ -145,7 +138,7 @@ pub fn firmware_files(evidence: &Evidence, files: &FoundFiles) -> Vec<String> {
     names.filter(there).cloned().collect()
 }
 
-/// What a drive asks for.
+/// What a drive asks for: a write if there is an image or firmware and no unfinished session.
 pub fn mode(evidence: &Evidence, files: &FoundFiles) -> Mode {
     let asks = !images(evidence, files).is_empty() || !firmware_files(evidence, files).is_empty();
     if !has_session(files) && asks { Mode::Write } else { Mode::Capture }

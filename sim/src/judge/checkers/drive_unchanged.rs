@@ -3,12 +3,22 @@
 //! Verified: all bytes of the drive; of one that was not unmounted cleanly, and may therefore be mended first, all files.
 //! Not verified: boots in which the drive could still be expanded, because that comes before everything else.
 
-use super::drive_images::{Mode, files, mode};
+use super::drive_images::{files, mode};
 use crate::content::PagesBacking;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::run::Evidence;
+use crate::scenario::schema::Mode;
 use crate::simfs::SimFs;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::DriveUnchanged,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

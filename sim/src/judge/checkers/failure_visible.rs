@@ -3,18 +3,25 @@
 //! Verified: where the story has a failure, the LEDs end in failure; neither running nor success follows a terminal status;
 //! when a terminal status is shown, no call to a device follows. Not verified: failures that neither story nor LEDs know of.
 
-use crate::judge::expectations::MediumWord;
+use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
-use crate::scenario::schema::FaultKind;
+use crate::scenario::schema::{FaultKind, MediumEnd};
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::FailureVisible,
+    applies: always,
+    misled_by: by_nothing,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     let expect = &evidence.scenario.expect;
-    let fails = |word: &String| matches!(MediumWord::of(word).word, "failed" | "refused");
-    let has_failure = expect.code.is_some() || expect.media.values().any(fails);
+    let has_failure = expect.code.is_some() || expect.media.values().any(MediumEnd::is_failure);
     let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
     let shown = evidence.last().status();
     if has_failure && !dark && !matches!(shown, Some(Status::Failure | Status::Critical)) {

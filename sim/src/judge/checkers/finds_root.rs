@@ -8,6 +8,7 @@
 use super::drive_images::{Image, images, successful_writes};
 use crate::content::PagesBacking;
 use crate::inspect::files_in;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::pages::Pages;
 use crate::partitions::read_partitions;
 use crate::run::Evidence;
@@ -21,6 +22,14 @@ struct Root {
     names: Vec<String>,
     wanted: Option<String>,
 }
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::FindsRoot,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

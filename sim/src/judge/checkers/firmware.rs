@@ -13,11 +13,12 @@
 
 use super::drive_images::{files, firmware_files, has_session};
 use crate::inspect::FoundFiles;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::op_name::OpName;
 use crate::pages::Pages;
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
-use crate::scenario::schema::{Bytes, FaultKind, FirmwareSpec, UpdaterBehaviour};
+use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, FirmwareSpec, UpdaterBehaviour};
 use crate::trace::Event;
 use crate::turnstile::End;
 use crate::world::RunOutcome;
@@ -87,14 +88,27 @@ pub fn told_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
     spec.board != "tsimx6" && boot.world.records().console.iter().any(tells)
 }
 
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Firmware,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| found(case.evidence, case.hardware_faults()),
+};
+
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
+    found(evidence, &evidence.scenario.faults)
+}
+
+/// What is wrong on a board whose hardware has these faults.
+fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         let drive = files(&boot.before);
         let asked = !has_session(&drive) && !firmware_files(evidence, &drive).is_empty();
-        let case = Case { evidence, spec, drive: &drive, boot, asked };
+        let case = Case { evidence, faults, spec, drive: &drive, boot, asked };
         let mut complain = |what: &str| wrong.push(format!("boot {}: {what}", number + 1));
         if !case.misled() {
             case.places(&mut complain);
@@ -112,6 +126,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 /// One boot, what was on the drive when it began, and whether that asked for firmware.
 struct Case<'a> {
     evidence: &'a Evidence,
+    faults: &'a [FaultSpec],
     spec: &'a FirmwareSpec,
     drive: &'a FoundFiles,
     boot: &'a Boot,
@@ -122,8 +137,7 @@ impl Case<'_> {
     /// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps
     /// what it is given elsewhere, and nobody says that all is well.
     fn misled(&self) -> bool {
-        let faults = &self.evidence.scenario.faults;
-        let mut on_area = faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
+        let mut on_area = self.faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
         let unsaid = !self.boot.finished() || self.shows(Status::Critical);
         on_area.any(|fault| match fault.kind.bytes() {
             Bytes::ChangeAlone => true,
@@ -181,7 +195,7 @@ impl Case<'_> {
     }
 
     fn ends(&self, complain: &mut dyn FnMut(&str)) {
-        let Self { evidence, spec, drive, boot, asked } = *self;
+        let Self { evidence, spec, drive, boot, asked, .. } = *self;
         let success = self.shows(Status::Success);
         let new = self.has_new();
         if success && new == Some(false) {
@@ -196,7 +210,7 @@ impl Case<'_> {
             complain("a medium was written, though the bootloader is not there");
         }
         let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
-        let faulty = evidence.scenario.faults.iter().any(|fault| on_firmware(&fault.on));
+        let faulty = self.faults.iter().any(|fault| on_firmware(&fault.on));
         let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
         let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
         if self.shows(Status::Critical) && !faulty && !silent && !fpga {

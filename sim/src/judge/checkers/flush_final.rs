@@ -4,6 +4,7 @@
 //! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
 //! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
 
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::trace::Event;
@@ -11,6 +12,14 @@ use replicator_hal::{ErrorKind, Status};
 
 const SYNCS: [OpName; 5] =
     [OpName::Sync, OpName::SyncDir, OpName::SyncVolume, OpName::BeginVerify, OpName::DropCache];
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::FlushFinal,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

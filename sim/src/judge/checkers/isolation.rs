@@ -5,10 +5,19 @@
 //! if it is about that medium's image alone. Not verified: captures, which stop at the first failure by design, and stories
 //! of several boots.
 
-use super::drive_images::{Mode, files, images, mode};
+use super::drive_images::{files, images, mode};
 use super::written::holds;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::{Evidence, boots};
-use crate::scenario::schema::{FaultSpec, Scenario};
+use crate::scenario::schema::{FaultSpec, Mode, Scenario};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Isolation,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

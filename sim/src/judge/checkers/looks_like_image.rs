@@ -8,8 +8,17 @@ use super::decode::decode;
 use super::disk_rule::{Shown, shown};
 use super::drive_images::{images, successful_writes};
 use crate::inspect::FoundFiles;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::LooksLikeImage,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -49,53 +49,47 @@ pub mod valid_names;
 pub mod write_back;
 pub mod written;
 
-use crate::judge::Complaint;
+use super::Judge;
 use crate::run::Evidence;
 pub use crate::tree;
 
-/// A checker: everything that it finds wrong, in words.
+/// What a checker looks for: everything that it finds wrong, in words.
 pub type Check = fn(&Evidence) -> Vec<String>;
 
-/// All checkers with their names.
-pub const CHECKERS: &[(&str, Check)] = &[
-    ("source-unchanged (S1)", source_unchanged::check),
-    ("drive-unchanged (S2)", drive_unchanged::check),
-    ("valid-names (S3)", valid_names::check),
-    ("mode-safety (S4)", mode_safety::check),
-    ("right-target (S5)", right_target::check),
-    ("firmware (S5, S6, S7, S10)", firmware::check),
-    ("success-is-true (S6)", success_is_true::check),
-    ("finds-its-root (S6)", finds_root::check),
-    ("claimed (S6, S14)", claimed::check),
-    ("failure-visible (S7)", failure_visible::check),
-    ("something-done (S8)", something_done::check),
-    ("told (S8)", told::check),
-    ("sidecars (S8)", sidecars::check),
-    ("no-image-missed (S8)", no_image_missed::check),
-    ("clone-is-rootfs (S8)", clone_is_rootfs::check),
-    ("refused-untouched (S9)", refused_untouched::check),
-    ("looks-like-image (S9)", looks_like_image::check),
-    ("write-back (S9)", write_back::check),
-    ("not-bootable (S10)", not_bootable::check),
-    ("captured (S6, S11)", captured::check),
-    ("not-truncated (S11)", not_truncated::check),
-    ("out-of-space (S12)", out_of_space::check),
-    ("old-image (S13)", old_image::check),
-    ("isolation (S14)", isolation::check),
-    ("containment (S15)", containment::check),
-    ("flush-final (S16)", flush_final::check),
-    ("nothing-left (S17)", nothing_left::check),
-    ("protected (S17)", protected::check),
-    ("no-secret (S18)", no_secret::check),
-    ("terminates (L1)", terminates::check),
-    ("converges (L2, L3)", converges::check),
-    ("retries (L4)", retries::check),
-    ("progress (L5)", progress::check),
-    ("start-up (L6)", start_up::check),
+/// All checkers.
+pub const CHECKERS: &[Judge] = &[
+    source_unchanged::JUDGE,
+    drive_unchanged::JUDGE,
+    valid_names::JUDGE,
+    mode_safety::JUDGE,
+    right_target::JUDGE,
+    firmware::JUDGE,
+    success_is_true::JUDGE,
+    finds_root::JUDGE,
+    claimed::JUDGE,
+    failure_visible::JUDGE,
+    something_done::JUDGE,
+    told::JUDGE,
+    sidecars::JUDGE,
+    no_image_missed::JUDGE,
+    clone_is_rootfs::JUDGE,
+    refused_untouched::JUDGE,
+    looks_like_image::JUDGE,
+    write_back::JUDGE,
+    not_bootable::JUDGE,
+    captured::JUDGE,
+    not_truncated::JUDGE,
+    out_of_space::JUDGE,
+    old_image::JUDGE,
+    isolation::JUDGE,
+    containment::JUDGE,
+    flush_final::JUDGE,
+    nothing_left::JUDGE,
+    protected::JUDGE,
+    no_secret::JUDGE,
+    terminates::JUDGE,
+    converges::JUDGE,
+    retries::JUDGE,
+    progress::JUDGE,
+    start_up::JUDGE,
 ];
-
-/// What all checkers find wrong.
-pub fn check_all(evidence: &Evidence) -> Vec<Complaint> {
-    let all = CHECKERS.iter();
-    all.flat_map(|(name, check)| check(evidence).into_iter().map(|what| Complaint::new(name, what))).collect()
-}

@@ -4,8 +4,18 @@
 //! of every medium to be captured is there, and no boot that finds a session changes a medium. Not verified here: other
 //! cuts than the story's.
 
-use super::drive_images::{Mode, files, has_session, image, mode};
+use super::drive_images::{files, has_session, image, mode};
+use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
+use crate::scenario::schema::{Bytes, Mode};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::ModeSafety,
+    applies: always,
+    misled_by: |lie| lie.bytes() == Bytes::ChangeAlone,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -5,12 +5,21 @@
 //! misspelt in other ways, and whether a misspelt image beside an accepted one was meant for another medium.
 
 use super::drive_images::{files, has_session, images};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::{FileKind, RelativePath, Status};
 
 const IMAGES: [&str; 8] = ["img", "wic", "dd", "tar", "tgz", "txz", "tbz2", "tzst"];
 const AROUND_IMAGES: [&str; 12] =
     ["xz", "gz", "bz2", "zst", "zip", "lz4", "lzma", "part", "crdownload", "bak", "old", "txt"];
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::NoImageMissed,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -9,9 +9,11 @@
 use super::decode::decode;
 use super::drive_images::{files, image_key, new_images};
 use super::settings;
+use crate::judge::{CheckerId, Judge, always};
 use crate::pages::Pages;
 use crate::run::{Boot, Evidence};
 use crate::scenario::content::{find_all, secrets_that_stay};
+use crate::scenario::schema::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,15 @@ use std::collections::{BTreeMap, BTreeSet};
 const NAMED_LEN: usize = 40;
 /// The line of a secret is not longer.
 const LINE_LEN_MAX: usize = 256;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::NoSecret,
+    applies: always,
+    // What the engine read of the medium may not be what is on it.
+    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::WrittenWrong,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -4,11 +4,22 @@
 //! or has no partition table, or still has its old one with the old partitions whole. Not verified: boot ROMs that look
 //! for a loader behind sector 0 without any table.
 
-use super::drive_images::{Mode, files, images, mode};
+use super::drive_images::{files, images, mode};
 use super::written::holds;
+use crate::judge::{CheckerId, Judge, always};
 use crate::pages::{Pages, SECTOR_LEN};
 use crate::partitions::read_partitions;
 use crate::run::Evidence;
+use crate::scenario::schema::{Bytes, Mode};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::NotBootable,
+    applies: always,
+    // A medium may keep an old partition table that was overwritten with zeros.
+    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::ReadWrong,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -9,9 +9,18 @@ use super::decode::{decode, without_metadata};
 use super::disk_rule::{self, Shown};
 use super::drive_images::{files, images, new_images, successful_writes};
 use super::looks_like_image::{any_content, is_captured};
+use crate::judge::{CheckerId, Judge, always};
 use crate::pages::Pages;
 use crate::random::{FOLD_START, fold};
 use crate::run::Evidence;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::NotTruncated,
+    applies: always,
+    misled_by: |lie| lie.is_of_the_drive() || lie.is_hidden_by_a_cache(),
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

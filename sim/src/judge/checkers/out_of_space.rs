@@ -7,6 +7,7 @@
 //! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
 
 use super::drive_images::files;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::FaultKind;
@@ -14,6 +15,14 @@ use replicator_hal::{ErrorKind, FileKind, Status};
 
 /// The session's own record may stay.
 const SMALL_LEN_BYTES: u64 = 4096;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::OutOfSpace,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -4,11 +4,20 @@
 //! that a hang is seen after a bounded time; and the console names each medium that something was done to. Not verified:
 //! that the remaining time is right.
 
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use std::time::Duration;
 
 /// The longest lease that anything may ask for: that of a tool, which tells of no progress.
 const LEASE_MAX: Duration = Duration::from_secs(3600);
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Progress,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

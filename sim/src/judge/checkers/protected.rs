@@ -6,23 +6,37 @@
 
 use super::drive_images::files;
 use super::firmware;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::op_name::OpName;
 use crate::run::{Boot, Evidence};
-use crate::scenario::schema::Bytes;
+use crate::scenario::schema::{Bytes, FaultSpec};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Protected,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| found(case.evidence, case.hardware_faults()),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
+    found(evidence, &evidence.scenario.faults)
+}
+
+/// What is wrong on a board whose hardware has these faults.
+fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     let boots = evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished());
     let wrong = boots.flat_map(|(number, boot)| {
         let areas = boot.world.unprotected_areas().into_iter();
         let left = areas.map(|area| format!("left {area} without write protection"));
-        let needless = lifted_needlessly(evidence, boot);
+        let needless = lifted_needlessly(evidence, faults, boot);
         left.chain(needless).map(move |what| format!("boot {} {what}", number + 1))
     });
     wrong.collect()
 }
 
-fn lifted_needlessly(evidence: &Evidence, boot: &Boot) -> Option<String> {
+fn lifted_needlessly(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> Option<String> {
     let trace = boot.world.trace();
     let lifted = trace.events().find(|event| event.op.name == OpName::OpenArea && event.error.is_none())?;
     let area = &lifted.op.object;
@@ -30,8 +44,7 @@ fn lifted_needlessly(evidence: &Evidence, boot: &Boot) -> Option<String> {
         return Some(format!("lifted the write protection of {area}, and wrote nothing"));
     }
     let on_area = |on: &str| firmware::AREAS.contains(&on);
-    let mut faults = evidence.scenario.faults.iter();
-    if faults.any(|fault| on_area(&fault.on) && fault.kind.bytes() != Bytes::Right) {
+    if faults.iter().any(|fault| on_area(&fault.on) && fault.kind.bytes() != Bytes::Right) {
         return None;
     }
     let there = firmware::holds_new(evidence.scenario.firmware.as_ref()?, &files(&boot.before), &boot.before);

@@ -5,19 +5,28 @@
 //! what could be known before erasing was found out after. Not verified: other failures that come later, which are
 //! `not-bootable`'s matter.
 
-use super::drive_images::{Image, Mode, files, images, mode};
+use super::drive_images::{Image, files, images, mode};
 use super::written::holds;
-use crate::judge::expectations::MediumWord;
+use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
+use crate::scenario::schema::{Bytes, Mode};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::RefusedUntouched,
+    applies: always,
+    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() == Bytes::ChangeAlone,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let last = evidence.last();
-    let words = evidence.scenario.expect.media.iter();
-    let untouched = words.filter(|(_, word)| MediumWord::of(word).untouched());
+    let ends = evidence.scenario.expect.media.iter();
+    let untouched = ends.filter(|(_, end)| end.is_untouched());
     let changed = untouched.filter(|(name, _)| last.before.media.get(*name) != last.after.media.get(*name));
     let mut wrong: Vec<String> =
-        changed.map(|(name, word)| format!("{name} is said to be {word}, but it changed")).collect();
+        changed.map(|(name, end)| format!("{name} is said to be {end}, but it changed")).collect();
     wrong.extend(found_out_late(evidence));
     wrong
 }

@@ -3,6 +3,7 @@
 //! Verified: no call fails more often in a row than the budget allows, on the same object at the same place. Not verified
 //! here: that transient faults within the budget are absorbed, which is the oracle's matter.
 
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::op_name::OpName;
 use crate::run::Evidence;
 use replicator_hal::ErrorKind;
@@ -13,6 +14,14 @@ const POLLED: [OpName; 2] = [OpName::Sleep, OpName::DeviceList];
 const POLLED_BEFORE_MOUNT: [OpName; 2] = [OpName::Identify, OpName::Mount];
 /// More than any budget, so that two steps that each try may follow one another.
 const IN_A_ROW_MAX: usize = 10;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Retries,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,8 +3,18 @@
 //! Verified: all bytes of media without an image. Not verified: that two media with images are not exchanged, which is
 //! `success-is-true`'s matter.
 
-use super::drive_images::{Mode, files, image, mode};
+use super::drive_images::{files, image, mode};
+use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::run::Evidence;
+use crate::scenario::schema::Mode;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::RightTarget,
+    applies: always,
+    misled_by: by_nothing,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,9 +3,19 @@
 //! Verified: where a write shows success, what lies under the name of a sidecar or of the record of an image that was
 //! written is a file, links followed. Not verified: its content, which is `success-is-true`'s matter and the oracle's.
 
-use super::drive_images::{Mode, files, follow, images, mode};
+use super::drive_images::{files, follow, images, mode};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
+use crate::scenario::schema::Mode;
 use replicator_hal::{FileKind, RelativePath, Status};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Sidecars,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,10 +3,20 @@
 //! Verified: where the LEDs show success, a capture left a new image, or a write had an image for a medium that is
 //! there. Not verified: whether it is the right one.
 
-use super::drive_images::{Mode, files, has_session, images, mode};
+use super::drive_images::{files, has_session, images, mode};
 use super::firmware::{has_update, holds_new, told_as_unverified};
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
+use crate::scenario::schema::Mode;
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::SomethingDone,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,8 +3,18 @@
 //! Verified: all bytes below all caches, dirty journals included, in finished and in cut boots. Not verified: discards and
 //! flushes that leave the bytes as they are.
 
-use super::drive_images::{Mode, files, mode};
+use super::drive_images::{files, mode};
+use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
+use crate::scenario::schema::{Bytes, Mode};
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::SourceUnchanged,
+    applies: always,
+    misled_by: |lie| lie.bytes() == Bytes::ChangeAlone,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,10 +3,19 @@
 //! Verified: a boot that came to its own end without opening any medium shows a terminal status, and tells the result on
 //! the console. Not verified: whether the text helps.
 
+use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::op_name::OpName;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::StartUp,
+    applies: always,
+    misled_by: by_nothing,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

@@ -3,10 +3,20 @@
 //! Verified: every medium with an image whenever the LEDs show success, and every medium of which the story says that it
 //! is written. Not verified: captures, which are `captured`'s matter.
 
-use super::drive_images::{Mode, files, images, mode};
+use super::drive_images::{files, images, mode};
 use super::written::holds;
+use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
+use crate::scenario::schema::{MediumEnd, Mode};
 use replicator_hal::Status;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::SuccessIsTrue,
+    applies: always,
+    misled_by: |lie| lie.is_of_the_drive() || lie.is_hidden_by_a_cache(),
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
@@ -18,8 +28,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
         let is_last = number + 1 == evidence.boots.len();
         for image in images(evidence, &before) {
-            let said =
-                evidence.scenario.expect.media.get(&image.medium).is_some_and(|word| word == "written");
+            let said = evidence.scenario.expect.media.get(&image.medium) == Some(&MediumEnd::Written);
             let claimed = boot.status() == Some(Status::Success) || (is_last && said);
             let (Some(medium), Some(spec)) =
                 (boot.after.media.get(&image.medium), evidence.scenario.media.get(&image.medium))

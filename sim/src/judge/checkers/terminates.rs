@@ -4,6 +4,7 @@
 //! not later than a bound of virtual time; calls that hang for a while may take that long each. Not verified: boots whose
 //! LEDs cannot be set.
 
+use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use crate::turnstile::End;
@@ -13,6 +14,14 @@ use std::time::Duration;
 
 /// More than the longest lease, and more than media of this size can take.
 const BOUND: Duration = Duration::from_secs(3600);
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Terminates,
+    applies: always,
+    misled_by: by_nothing,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

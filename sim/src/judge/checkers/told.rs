@@ -6,10 +6,19 @@
 //! whether what it says is true, which is for other checkers; media captured in earlier boots.
 
 use super::settings;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::held;
 use replicator_engine::report::End;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::Told,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

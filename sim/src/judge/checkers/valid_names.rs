@@ -7,10 +7,19 @@
 use super::decode::decode;
 use super::drive_images::{Image, files, new_images};
 use crate::inspect::FoundFiles;
+use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::random::{FOLD_START, fold};
 use crate::run::Evidence;
 use crate::scenario::image::md5_hex;
 use replicator_hal::RelativePath;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::ValidNames,
+    applies: always,
+    misled_by: by_the_drive,
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

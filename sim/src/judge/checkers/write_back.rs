@@ -4,16 +4,29 @@
 //! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
 //! a serial number of which nothing is known to be removed by sanitising.
 
-use super::drive_images::{Image, Mode, files, image, images, mode, successful_writes};
+use super::drive_images::{Image, files, image, images, mode, successful_writes};
 use super::settings;
 use crate::inspect::FoundFiles;
+use crate::judge::{CheckerId, Judge, always};
 use crate::pages::Pages;
 use crate::run::Evidence;
 use crate::scenario::content::find_all;
-use crate::scenario::schema::FileSpec;
+use crate::scenario::schema::{Bytes, FileSpec, Mode};
 
 /// The longest line of a secret.
 const LINE_LEN_MAX: usize = 256;
+
+/// As the registry has it.
+pub const JUDGE: Judge = Judge {
+    id: CheckerId::WriteBack,
+    applies: always,
+    // Without an identity a medium is known again by what sanitising removed, and a misread source may hide all of it.
+    misled_by: |lie| {
+        let misreads = lie.bytes() != Bytes::WrittenWrong;
+        lie.is_of_the_drive() || misreads && lie.medium().is_some_and(|medium| medium.no_identity)
+    },
+    check: |case| check(case.evidence),
+};
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {

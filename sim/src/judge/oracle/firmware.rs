@@ -2,8 +2,8 @@
 
 use super::{Verdict, image_file};
 use crate::firmware::UpdaterBehaviour;
-use crate::run::media_names;
 use crate::scenario::boards;
+use crate::scenario::media::media_names;
 use crate::scenario::schema::{
     DriveFileSystem, FileSpec, FirmwareFileSpec, FirmwareKind, FirmwareSpec, Scenario, SidecarSpec,
 };

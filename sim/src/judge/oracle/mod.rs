@@ -14,16 +14,37 @@ use crate::judge::checkers::drive_images::{files, image};
 use crate::judge::checkers::extracted;
 use crate::judge::checkers::settings;
 use crate::judge::checkers::written::holds;
-use crate::run::{Evidence, media_names};
+use crate::judge::undisturbed::was_complete;
+use crate::judge::{CheckerId, Judge, Origin, by_nothing};
+use crate::run::Evidence;
 use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::image;
+use crate::scenario::media::media_names;
 use crate::scenario::schema::{
-    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scenario, SidecarSpec, TableDamage,
+    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Mode, Scenario, SidecarSpec, TableDamage,
 };
 use crate::simfs::Kind;
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// As the registry has it. The oracle knows of no hardware that lies but what the scenario says.
+pub(super) const JUDGE: Judge = Judge {
+    id: CheckerId::Forecast,
+    applies: |case| match case.origin {
+        Origin::Written => true,
+        Origin::MadeUp => has_no_surprise(case.evidence),
+        Origin::Explored => false,
+    },
+    misled_by: by_nothing,
+    check: |case| check(case.evidence).iter().map(ToString::to_string).collect(),
+};
+
+/// Whether the oracle can judge a made-up scenario: it relies on cuts that come before the work is done, which made-up ones
+/// need not do, and of faults that need not be reached it knows nothing.
+fn has_no_surprise(evidence: &Evidence) -> bool {
+    evidence.missed_cuts.is_empty() && !was_complete(evidence) && evidence.scenario.faults.is_empty()
+}
 
 /// What must become of a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,20 +64,11 @@ impl Verdict {
     }
 }
 
-/// What a story asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
-    /// Media to images.
-    Capture,
-    /// Images to media.
-    Write,
-}
-
 /// What must come of a story.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
     /// What it asks for.
-    pub work: Work,
+    pub work: Mode,
     /// By medium; those that nothing is to be done for are left out.
     pub media: BTreeMap<String, Verdict>,
     /// The statuses that the LEDs may end with; `None` stands for dark.
@@ -112,10 +124,10 @@ pub fn forecast(scenario: &Scenario) -> Forecast {
     let session = scenario.drive.files.iter().any(|file| file.name.starts_with(".capture"));
     let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
     let firmware = firmware::verdict(scenario);
-    let work = if (has_image || firmware.is_some()) && !session { Work::Write } else { Work::Capture };
+    let work = if (has_image || firmware.is_some()) && !session { Mode::Write } else { Mode::Capture };
     let mut media = match work {
-        Work::Write => writes(scenario),
-        Work::Capture => captures(scenario, session),
+        Mode::Write => writes(scenario),
+        Mode::Capture => captures(scenario, session),
     };
     if !is_understood(scenario) || firmware.is_some_and(|verdict| verdict != Verdict::MustSucceed) {
         media.values_mut().for_each(|verdict| *verdict = Verdict::May);
@@ -369,7 +381,7 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
                 mismatches.push(Mismatch::MustSucceed { medium: medium.clone(), detail });
             }
             // A medium that was written by mistake may hold anything; what counts there is the status.
-            (Verdict::MustFail, Ok(())) if forecast.work == Work::Capture => {
+            (Verdict::MustFail, Ok(())) if forecast.work == Mode::Capture => {
                 mismatches.push(Mismatch::MustFail { medium: medium.clone() });
             }
             _ => {}
@@ -379,20 +391,20 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
 }
 
 /// Whether the world has what the work was about.
-fn became(evidence: &Evidence, work: Work, medium: &str) -> Result<(), String> {
+fn became(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
     let last = evidence.last();
     let found = match work {
-        Work::Write => image(medium, &files(&last.before)),
-        Work::Capture => image(medium, &files(&last.after)),
+        Mode::Write => image(medium, &files(&last.before)),
+        Mode::Capture => image(medium, &files(&last.after)),
     };
     let found = found.ok_or("there is no image")?;
     match work {
-        Work::Write => {
+        Mode::Write => {
             let pages = last.after.media.get(medium).ok_or("there is no such medium")?;
             let spec = evidence.scenario.media.get(medium).ok_or("the story has no such medium")?;
             holds(pages, &found, spec)
         }
-        Work::Capture => {
+        Mode::Capture => {
             let bytes = found.bytes.as_ref().ok_or("the image is no file")?;
             decode(&found.name, bytes).map(drop)
         }

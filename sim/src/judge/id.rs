@@ -1,49 +1,61 @@
-//! Checkers and invariants by name.
+//! Who complains, about which invariants, and how bad that is.
 //!
 //! `docs/faults.md` says what the invariants are. What a checker looks at stands in its own file, not here.
 
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 macro_rules! invariants {
     ($($name:ident)+) => {
-        /// What must hold: safety and liveness.
+        /// What must hold: safety, liveness, and that the simulation itself is deterministic.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs, reason = "docs/faults.md has the table")]
-        pub(crate) enum Invariant { $($name),+ }
+        pub enum Invariant { $($name),+ }
 
         impl Invariant {
             /// All of them.
-            #[cfg(test)]
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$name),+];
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// Such as `S6`.
-            pub(crate) const fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),+ }
             }
         }
     };
 }
 
-invariants! { S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S18 L1 L2 L3 L4 L5 L6 }
+invariants! { S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S18 L1 L2 L3 L4 L5 L6 M1 }
+
+impl Invariant {
+    /// Whether it is about coming to an end, and not about safety.
+    pub const fn is_liveness(self) -> bool {
+        matches!(self, Self::L1 | Self::L2 | Self::L3 | Self::L4 | Self::L5 | Self::L6)
+    }
+}
 
 macro_rules! checkers {
     ($($variant:ident $word:literal [$($invariant:ident)*])+) => {
         /// Everything that can complain about a run.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs, reason = "each is described in its own file")]
-        pub(crate) enum CheckerId { $($variant),+ }
+        pub enum CheckerId { $($variant),+ }
 
         impl CheckerId {
             /// All of them.
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),+];
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The name without the invariants, such as `success-is-true`.
-            pub(crate) const fn word(self) -> &'static str {
+            pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
 
+            /// The checker with this name.
+            pub fn named(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|id| id.word() == word)
+            }
+
             /// The invariants that it holds.
-            pub(crate) const fn invariants(self) -> &'static [Invariant] {
+            pub const fn invariants(self) -> &'static [Invariant] {
                 match self { $(Self::$variant => &[$(Invariant::$invariant),*]),+ }
             }
         }
@@ -94,7 +106,37 @@ checkers! {
     Forecast "oracle" []
     GoodEnd "good-end" []
     Panic "panic" []
+    Determinism "determinism" [M1]
     Scenario "scenario" []
+}
+
+/// How bad a complaint is, with the exit status of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Something panicked.
+    Panic = 101,
+    /// A lie or a loss.
+    Safety = 102,
+    /// A run does not come to its end.
+    Liveness = 103,
+    /// The same scenario took another course.
+    Nondeterminism = 104,
+    /// A run ended otherwise than it had to.
+    Oracle = 105,
+}
+
+impl CheckerId {
+    /// How bad it is that this checker complains.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::Panic => Severity::Panic,
+            Self::Determinism => Severity::Nondeterminism,
+            Self::Expect | Self::Forecast | Self::GoodEnd | Self::Scenario => Severity::Oracle,
+            _ if self.invariants().iter().any(|invariant| invariant.is_liveness()) => Severity::Liveness,
+            _ => Severity::Safety,
+        }
+    }
 }
 
 impl fmt::Display for Invariant {
@@ -113,14 +155,31 @@ impl fmt::Display for CheckerId {
     }
 }
 
-impl CheckerId {
-    /// The checker with this word.
-    pub(crate) fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|id| id.word() == word)
+impl Serialize for CheckerId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checker_is_shown_with_its_invariants_and_severity_follows_from_them() {
+        assert_eq!(CheckerId::Captured.to_string(), "captured (S6, S11)");
+        assert_eq!(CheckerId::Expect.to_string(), "expect");
+        assert_eq!(CheckerId::StartUp.severity(), Severity::Liveness);
+        assert_eq!(CheckerId::Firmware.severity(), Severity::Safety);
+        assert_eq!(CheckerId::named("captured"), Some(CheckerId::Captured));
+        assert_eq!(CheckerId::named("captured (S6, S11)"), None);
     }
 
-    /// The checker that a complaint is by.
-    pub(crate) fn of(by: &str) -> Option<Self> {
-        Self::named(by.split(' ').next().unwrap_or(by))
+    #[test]
+    fn every_invariant_has_a_checker() {
+        for invariant in Invariant::ALL {
+            let holds = |id: &&CheckerId| id.invariants().contains(invariant);
+            assert!(CheckerId::ALL.iter().any(|id| holds(&id)), "{invariant}");
+        }
     }
 }

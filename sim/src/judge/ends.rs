@@ -1,0 +1,51 @@
+//! How the runs of a scenario ended: by themselves, or by a cut of the power that the scenario has.
+//!
+//! Verified: no panic of the engine, and no other end of the simulation but a cut or a hang that the scenario asks for. Not
+//! verified: what the LEDs show then, which is the matter of `terminates`.
+
+use super::{Case, CheckerId, Judge, Origin, always, by_nothing};
+use crate::scenario::schema::FaultKind;
+use crate::turnstile::End;
+use crate::world::RunOutcome;
+
+/// As the registry has it.
+pub(super) const PANIC: Judge =
+    Judge { id: CheckerId::Panic, applies: always, misled_by: by_nothing, check: panics };
+/// As the registry has it.
+pub(super) const ENDS: Judge =
+    Judge { id: CheckerId::Ends, applies: always, misled_by: by_nothing, check: ends };
+
+fn panics(case: &Case<'_>) -> Vec<String> {
+    let boots = case.evidence.boots.iter().enumerate();
+    let outcomes = boots.map(|(number, boot)| (format!("boot {}", number + 1), &boot.outcome));
+    let next = case.next_boot.map(|probed| ("the next boot".to_owned(), &probed.outcome));
+    let panics = outcomes.chain(next).filter_map(|(which, outcome)| match outcome {
+        RunOutcome::Panicked(text) => Some(format!("{which}: {text}")),
+        RunOutcome::Finished | RunOutcome::Ended(_) => None,
+    });
+    panics.collect()
+}
+
+fn ends(case: &Case<'_>) -> Vec<String> {
+    let boots = case.evidence.boots.iter().enumerate();
+    let wrong = boots.filter_map(|(number, boot)| match &boot.outcome {
+        RunOutcome::Finished | RunOutcome::Panicked(_) => None,
+        RunOutcome::Ended(end) if may_end(case, end) => None,
+        RunOutcome::Ended(end) => {
+            Some(format!("boot {}: the run did not end by itself: {end:?}", number + 1))
+        }
+    });
+    wrong.collect()
+}
+
+/// Whether a cut or a hanging device may have ended the run.
+fn may_end(case: &Case<'_>, end: &End) -> bool {
+    let mut hangs = case.evidence.faults.iter().filter(|fault| fault.spec.kind == FaultKind::Hang);
+    match (end, case.origin) {
+        (End::PowerCut { .. }, _) => true,
+        (End::Hung, Origin::Written | Origin::Explored) => hangs.any(|hang| hang.spec.duration_ms.is_none()),
+        // A device that hangs in every call, if only for a while, takes longer than a world lasts.
+        (End::Hung | End::TimeBound, Origin::MadeUp) => hangs.next().is_some(),
+        (End::TimeBound | End::OpBound | End::Stuck(_), _) => false,
+    }
+}

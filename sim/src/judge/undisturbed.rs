@@ -1,0 +1,175 @@
+//! L2, L3: once nothing disturbs a board any more, it comes to the end to which a board comes that nothing ever disturbed.
+//!
+//! Verified: the status of the boot after a disturbance, and the images that it leaves; that the boot after that one
+//! changes nothing more. Not verified: scenarios in which hardware stored other bytes than it was given, because no boot can
+//! repair that.
+
+use super::checkers::drive_images::{files, images, mode};
+use super::{Case, CheckerId, Judge, Origin, lies};
+use crate::run::evidence::shown;
+use crate::run::{Boot, Evidence, Snapshot, boots};
+use crate::scenario::schema::{BootSpec, Expectation, Mode, Scenario};
+use replicator_hal::Status;
+use std::collections::BTreeSet;
+
+/// As the registry has it.
+pub(super) const AS_UNDISTURBED: Judge = Judge {
+    id: CheckerId::AsUndisturbed,
+    applies: |case| case.undisturbed.is_some() || case.origin == Origin::MadeUp,
+    misled_by: |_| true,
+    check: |case| match (case.undisturbed, case.origin) {
+        (Some(undisturbed), _) => next_boot(case.evidence, undisturbed),
+        (None, Origin::MadeUp) => last_boot(case).into_iter().collect(),
+        (None, Origin::Written | Origin::Explored) => Vec::new(),
+    },
+};
+/// As the registry has it.
+pub(super) const SETTLES: Judge = Judge {
+    id: CheckerId::Settles,
+    applies: |case| case.undisturbed.is_some(),
+    misled_by: |_| true,
+    check: |case| case.undisturbed.map_or_else(Vec::new, |undisturbed| settles(case.evidence, undisturbed)),
+};
+
+/// What an undisturbed boot makes of a board, and the boot after it.
+#[derive(Debug, Clone)]
+pub struct Undisturbed {
+    status: Option<Status>,
+    names: BTreeSet<String>,
+    again: Option<Status>,
+}
+
+impl Undisturbed {
+    /// Of two boots that follow one another.
+    pub fn of(evidence: &Evidence, first: &Boot, again: &Boot) -> Self {
+        Self { status: first.status(), names: image_names(evidence, &first.after), again: again.status() }
+    }
+
+    /// What the boot after a cut one has to show: after the end of a capture, what the second boot shows.
+    fn wanted(&self, evidence: &Evidence, cut: &Boot) -> Option<Status> {
+        let asked = |snapshot| mode(evidence, &files(snapshot));
+        let was_complete = asked(&cut.before) == Mode::Capture && asked(&cut.after) == Mode::Write;
+        if was_complete { self.again } else { self.status }
+    }
+}
+
+fn image_names(evidence: &Evidence, snapshot: &Snapshot) -> BTreeSet<String> {
+    images(evidence, &files(snapshot)).into_iter().map(|image| image.name).collect()
+}
+
+/// What is wrong with the boot after a cut one; the last three boots are the cut one and the two after it.
+fn next_boot(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<String> {
+    let [.., cut, first, _] = evidence.boots.as_slice() else { return Vec::new() };
+    let wanted = undisturbed.wanted(evidence, cut);
+    if first.status() != wanted {
+        let (shown, wanted, why) = (shown(first.status()), shown(wanted), first.failure());
+        return vec![format!("the next boot ends in {shown}, undisturbed it is {wanted}: {why}")];
+    }
+    let names = image_names(evidence, &first.after);
+    if names != undisturbed.names {
+        return vec![format!("the next boot leaves {names:?}, undisturbed it is {:?}", undisturbed.names)];
+    }
+    Vec::new()
+}
+
+/// What is wrong with the second boot after a cut one.
+fn settles(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<String> {
+    let [.., cut, first, again] = evidence.boots.as_slice() else { return Vec::new() };
+    let mut wrong = Vec::new();
+    // What comes after a boot that went wrong says nothing more.
+    if first.status() != undisturbed.wanted(evidence, cut) {
+        return wrong;
+    }
+    if again.status() != undisturbed.again {
+        let (shown, wanted) = (shown(again.status()), shown(undisturbed.again));
+        wrong.push(format!("the boot after the next ends in {shown}, undisturbed it is {wanted}"));
+    }
+    if first.status() == Some(Status::Success) {
+        if first.after.media.get("drive") != again.after.media.get("drive") {
+            wrong.push("the boot after the next changes the drive".to_owned());
+        }
+        if again.status() != Some(Status::Success) && first.after != again.after {
+            wrong.push("the boot after the next fails, and changes a medium".to_owned());
+        }
+    }
+    wrong
+}
+
+/// The scenario without faults, boots and expectations.
+pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
+    let expect = Expectation::nothing();
+    Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
+}
+
+/// All that there was to be captured is: the last boot finds images of this very unit.
+pub(super) fn was_complete(evidence: &Evidence) -> bool {
+    let asked = |number: usize| mode(evidence, &files(&evidence.boots[number].before));
+    asked(0) == Mode::Capture && asked(evidence.boots.len() - 1) == Mode::Write
+}
+
+/// What is wrong with the last boot of a made-up scenario, if nothing disturbed that one. Whatever happened before is over:
+/// power is back, the drive has room again, a device is plugged in again.
+fn last_boot(case: &Case<'_>) -> Option<String> {
+    let evidence = case.evidence;
+    let scenario = &evidence.scenario;
+    let last = evidence.last();
+    let disturbed = last.world.faults_reached().contains(&true) || last.spec.cut.is_some();
+    if evidence.boots.len() < 2 || disturbed || !last.finished() || lies(scenario).next().is_some() {
+        return None;
+    }
+    let was_complete = was_complete(evidence);
+    // An update waits for the next boot, or makes a microcontroller silent: in that boot the board is another one. Which of
+    // the boots before did it is not known.
+    let becomes_another = scenario.firmware.as_ref().is_some_and(|spec| spec.microcontroller.is_some());
+    let boots = vec![BootSpec::default(); if was_complete || becomes_another { 2 } else { 1 }];
+    let undisturbed = Scenario { boots, ..neutral(scenario) };
+    let undisturbed = boots::run_with(&evidence.name, &undisturbed, case.change).ok()?;
+    let (found, wanted) = (last.status(), undisturbed.last().status());
+    if found == wanted || becomes_another && found == undisturbed.boots[0].status() {
+        return None;
+    }
+    Some(format!(
+        "the last boot, which nothing disturbed, ends in {}, on an undisturbed board it is {}: {}",
+        shown(found),
+        shown(wanted),
+        last.failure()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::unchanged;
+
+    fn story(text: &str) -> Scenario {
+        Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x").unwrap()
+    }
+
+    #[test]
+    fn a_last_boot_that_nothing_disturbed_has_to_come_to_the_undisturbed_end() {
+        let text = "[media.sd]\nlen = \"1 MiB\"\n[[boot]]\n[[boot]]\n\
+                    [[fault]]\non = \"drive\"\nkind = \"io-error\"\nop = \"write\"\nnth = 3\nmay_be_missed = true\n";
+        let mut evidence = boots::run("x", &story(text)).unwrap();
+        assert_eq!(evidence.last().status(), Some(Status::Failure));
+        let judged = |evidence: &Evidence| last_boot(&Case::made_up(evidence, &unchanged));
+        assert_eq!(judged(&evidence), None, "the fault is in the last boot, too");
+        // Now it looks as if nothing had been wrong in the last boot.
+        let mut last = evidence.boots.pop().unwrap();
+        last.world = last.world.with_faults(Vec::new());
+        evidence.boots.push(last);
+        let complaint = judged(&evidence).unwrap();
+        assert!(
+            complaint.contains("ends in failure, on an undisturbed board it is success"),
+            "{complaint:?}"
+        );
+    }
+
+    #[test]
+    fn a_story_whose_image_is_damaged_converges_to_failure() {
+        let text = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"1 MiB\"\n\
+                    damage = \"truncated\"\n[media.sd]\n[[boot]]\ncut = { at = 20 }\n[[boot]]\n";
+        let evidence = boots::run("x", &story(text)).unwrap();
+        assert_eq!(evidence.last().status(), Some(Status::Failure));
+        assert_eq!(last_boot(&Case::made_up(&evidence, &unchanged)), None);
+    }
+}

@@ -1,0 +1,44 @@
+//! A boot that is stopped once it is clear which way it goes.
+
+use super::Change;
+use crate::faults::{Fault, FaultKind, Trigger};
+use crate::op::Timing;
+use crate::op_name::OpName;
+use crate::scenario::schema::{Mode, Scenario};
+use crate::world::{RunOutcome, World};
+use replicator_engine::boot::{self, Request};
+
+/// A boot that has not opened a medium after so many calls is not waited for.
+const CALLS_MAX: u64 = 400;
+
+/// The way that a boot took.
+pub struct Probed {
+    /// What the engine says; `None` if it refuses.
+    pub chose: Option<Mode>,
+    /// Whether it opened a medium for writing.
+    pub opens_target: bool,
+    /// How it ended.
+    pub outcome: RunOutcome,
+}
+
+/// Boots `world` until the engine opens a medium of the scenario.
+pub fn probe(scenario: &Scenario, world: World, request: &Request, change: Change<'_>) -> Probed {
+    let cut =
+        |on: &str, when| Fault { on: on.into(), kind: FaultKind::PowerCut { timing: Timing::Before }, when };
+    // Opening the drive itself, to let it grow, chooses nothing.
+    let media = scenario.media.keys();
+    let mut stops: Vec<Fault> = media
+        .flat_map(|medium| {
+            [OpName::OpenSource, OpName::OpenTarget].map(|op| cut(medium, Trigger::nth(op, 1)))
+        })
+        .collect();
+    stops.push(cut("*", Trigger::at_op(CALLS_MAX)));
+    let world = world.with_faults(stops);
+    let end = world.run(|board| boot::run(&change(board), request));
+    let is_of_a_medium = |on: &str| scenario.media.contains_key(on);
+    let opens_target = world
+        .trace()
+        .events()
+        .any(|event| event.op.name == OpName::OpenTarget && is_of_a_medium(&event.op.on));
+    Probed { chose: end.value.as_ref().and_then(super::evidence::mode), opens_target, outcome: end.outcome }
+}

@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::profile::BoardChoice;
 use crate::provision::Provision;
 use crate::report::Report;
+use crate::size::Size;
 use crate::tuning::Tuning;
 use replicator_hal::{Board, DeviceName, Status};
 use std::collections::BTreeMap;
@@ -162,7 +163,7 @@ impl Run<'_> {
 
     fn grow(&self, drive: &mut Drive, steps: expand::Steps, report: &mut Report) -> Result<()> {
         let len_bytes = expand::grow(self.operation, drive, steps)?;
-        self.note(format!("drive expanded to {} MiB", len_bytes >> 20), report);
+        self.note(format!("the drive's partition was grown to {}", Size(len_bytes)), report);
         Ok(())
     }
 

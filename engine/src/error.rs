@@ -342,6 +342,11 @@ impl Error {
         matches!(self, Self::Unbootable { .. })
     }
 
+    /// What happened, its code, and what to do about it, for a line on the console.
+    pub(crate) fn with_advice(&self) -> String {
+        format!("{self} [{}]; {}", self.code(), self.advice())
+    }
+
     /// What the operator can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
@@ -359,8 +364,17 @@ impl Error {
                 hal::ErrorKind::Io => {
                     "a medium or the drive is failing or was unplugged: check both, replace it, then boot again"
                 }
-                hal::ErrorKind::ToolFailed | hal::ErrorKind::Unsupported => "see the log of the operation",
-                _ => "see the log of the operation, then boot again",
+                hal::ErrorKind::ToolFailed => "read what the tool printed in the log of the operation",
+                hal::ErrorKind::Unsupported => {
+                    "use a kernel, a file system or a device that supports it; the log of the operation names it"
+                }
+                hal::ErrorKind::PermissionDenied => {
+                    "run as root; if that is so already, a file is immutable or a device is write-protected"
+                }
+                hal::ErrorKind::TimedOut => {
+                    "check the plug and the slot, replace the device named above, then boot again"
+                }
+                _ => "read the log of the operation, then boot again",
             },
             Self::Format { source: FormatError::TrailingData { format, .. }, .. } if *format != "tar" => {
                 "if what follows is no part of the image, cut it off (`truncate -s <that byte> <file>`), or copy the image again"
@@ -379,7 +393,7 @@ impl Error {
             Self::Unbootable { .. } => {
                 "do NOT remove power: the board may not boot; write its bootloader over the console first"
             }
-            Self::Updater { .. } => "see the log of the updater",
+            Self::Updater { .. } => "read what the updater printed in its log",
             Self::Internal { .. } => "report this with the logs",
         }
     }

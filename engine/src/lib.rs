@@ -30,6 +30,7 @@ pub mod report;
 pub mod root_names;
 pub mod sanitise_rules;
 mod shell;
+mod size;
 mod table;
 pub mod tuning;
 pub mod write;

@@ -5,8 +5,8 @@
 
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use crate::printable;
 use crate::profile::{MediumKind, MediumProfile, Profile, is_for};
+use crate::size::Size;
 use replicator_hal::{BlockDevice, DeviceKind, DeviceName};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Medium {
     pub(crate) fn device_text(&self) -> String {
         self.device.as_ref().map_or_else(
             || "not present".to_owned(),
-            |device| format!("{} ({}, {})", device.name, device.kind, printable::size(device.len_bytes)),
+            |device| format!("{} ({}, {})", device.name, device.kind, Size(device.len_bytes)),
         )
     }
 }

@@ -10,19 +10,6 @@ const LINE_MAX: usize = 2000;
 /// How many names of one kind a message tells.
 const NAMES_MAX: usize = 8;
 
-/// A size: `7.4 GiB`, `118.5 MiB`, `640 KiB`.
-pub(crate) fn size(len_bytes: u64) -> String {
-    const KIB: f64 = 1024.0;
-    let len = len_bytes as f64;
-    if len >= KIB * KIB * KIB {
-        format!("{:.1} GiB", len / (KIB * KIB * KIB))
-    } else if len >= KIB * KIB {
-        format!("{:.1} MiB", len / (KIB * KIB))
-    } else {
-        format!("{:.0} KiB", len / KIB)
-    }
-}
-
 /// One line: control characters escaped, cut off beyond reason.
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if text.len() <= LINE_MAX && !text.chars().any(char::is_control) {

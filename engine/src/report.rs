@@ -119,7 +119,7 @@ impl FailureJson {
 }
 
 impl Outcome {
-    /// The last line on the console for this medium.
+    /// The last line on the console for this medium: how it ended, and for a failure why, with its code, and what to do.
     pub fn line(&self) -> String {
         let image = self.image.as_deref().unwrap_or("no image");
         let device = self.device.as_deref().unwrap_or("no device");
@@ -127,18 +127,24 @@ impl Outcome {
             End::Done(done) => {
                 let mut line = format!("{}: OK, {image}, {device}", self.medium);
                 if let Some(bypass) = done.cache_bypass {
-                    line.push_str(&format!(", verified by {bypass}"));
-                }
-                for note in &done.notes {
-                    line.push_str(&format!(", {note}"));
+                    line.push_str(&format!(", verified ({bypass})"));
                 }
                 line
             }
             End::Skipped(reason) => format!("{}: skipped, {reason}", self.medium),
             End::Failed(error) => {
-                format!("{}: FAILED, {image}, {device}: {error}; {}", self.medium, error.advice())
+                format!("{}: FAILED, {image}, {device}: {}", self.medium, error.with_advice())
             }
         }
+    }
+
+    /// What else is worth knowing, a line each.
+    fn notes(&self) -> impl Iterator<Item = String> {
+        let notes: &[String] = match &self.end {
+            End::Done(done) => &done.notes,
+            End::Skipped(_) | End::Failed(_) => &[],
+        };
+        notes.iter().map(|note| format!("{}: {note}", self.medium))
     }
 
     fn json(&self) -> OutcomeJson<'_> {
@@ -205,11 +211,13 @@ impl Report {
         failures.chain(&self.failure).any(Error::is_critical)
     }
 
-    /// The last lines on the console: one per medium, then the result. Safe for a terminal, whatever the names are.
+    /// The last lines on the console: the notes, then one line per medium, then the result. Safe for a terminal, whatever
+    /// the names are.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.outcomes.iter().map(Outcome::line).collect();
+        let mut lines: Vec<String> = self.outcomes.iter().flat_map(Outcome::notes).collect();
+        lines.extend(self.outcomes.iter().map(Outcome::line));
         if let Some(error) = &self.failure {
-            lines.push(format!("FAILED: {error}; {}", error.advice()));
+            lines.push(format!("FAILED: {}", error.with_advice()));
         }
         lines.push(format!("result: {}", self.status));
         printable(lines)
@@ -220,7 +228,7 @@ impl Report {
         let mut lines = vec![format!("mode: {}", self.mode.unwrap_or("none"))];
         lines.extend(self.notes.iter().cloned());
         if let Some(error) = &self.failure {
-            lines.push(format!("would fail: {error}; {}", error.advice()));
+            lines.push(format!("would fail: {}", error.with_advice()));
         }
         printable(lines)
     }
@@ -295,8 +303,12 @@ mod tests {
         let mut report = report(vec![End::Failed(Error::Internal { detail: "a\x1b[2J\nsd: OK".into() })]);
         report.notes = vec!["b\rresult: success".into()];
         report.failure = Some(Error::refused(Refusal::MisspeltNames, "c\x07"));
+        report.outcomes.push(outcome("sd", done()));
         let lines = [report.lines(), report.plan_lines()].concat();
-        assert_eq!(lines.len(), 6);
+        assert_eq!(lines.len(), 8);
+        assert_eq!(lines[0], "sd: file times kept to the second");
+        assert_eq!(lines[2], "sd: OK, sdimage.dd.xz, mmcblk0, verified (direct reads)");
+        assert!(lines[3].starts_with("FAILED: c\\u{7} [R-NAMES]; rename or remove"), "{}", lines[3]);
         assert!(!lines.iter().any(|line| line.contains(char::is_control)), "{lines:?}");
     }
 

@@ -13,7 +13,7 @@ fn hal(kind: ErrorKind) -> Error {
     Error::hal("DOING")(hal::Error::new(kind, "OPERATION", "OBJECT", "DETAIL"))
 }
 
-/// One of every kind, those of HAL and formats only as far as the advice differs.
+/// One of every kind, and two where the advice depends on more than the kind.
 fn every_error() -> Vec<Error> {
     let mut all: Vec<Error> = Refusal::ALL.iter().map(|kind| Error::refused(*kind, "WHAT")).collect();
     all.extend(FaultyPart::ALL.iter().map(|part| verify(*part, Some(4096))));
@@ -24,7 +24,15 @@ fn every_error() -> Vec<Error> {
         expected: "EXPECTED".into(),
         actual: "ACTUAL".into(),
     });
-    all.push(Error::format("FILE")(FormatError::Truncated { format: "xz", detail: "DETAIL".into() }));
+    let formats = [
+        FormatError::Damaged { format: "xz", detail: "DETAIL".into() },
+        FormatError::Truncated { format: "xz", detail: "DETAIL".into() },
+        FormatError::TrailingData { format: "xz", offset_bytes: 4096 },
+        FormatError::TrailingData { format: "tar", offset_bytes: 4096 },
+        FormatError::MemoryLimit { format: "xz", limit_bytes: 64 << 20, detail: "DETAIL".into() },
+        FormatError::Unsupported { format: "xz", what: "WHAT".into() },
+    ];
+    all.extend(formats.map(|source| Error::format("FILE")(source)));
     all.push(Error::Sanitise { rule: "RULE".into(), detail: "DETAIL".into() });
     all.push(Error::Hung { what: "WHAT".into() });
     let cause = || Box::new(verify(FaultyPart::Flash, Some(0)));
@@ -32,17 +40,30 @@ fn every_error() -> Vec<Error> {
     all.push(Error::Unbootable { source: cause(), state: "STATE".into() });
     all.push(Error::Updater { what: "WHAT".into(), detail: "DETAIL".into() });
     all.push(Error::Internal { detail: "DETAIL".into() });
+    all.push(Error::ImageFull { what: "WHAT".into(), source: Box::new(hal(ErrorKind::NoSpace)) });
     let kinds = [
+        ErrorKind::NotFound,
+        ErrorKind::AlreadyExists,
+        ErrorKind::NotADirectory,
+        ErrorKind::IsADirectory,
+        ErrorKind::DirectoryNotEmpty,
+        ErrorKind::SymlinkInPath,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ReadOnly,
         ErrorKind::NoSpace,
         ErrorKind::FileTooLarge,
-        ErrorKind::ReadOnly,
-        ErrorKind::DeviceGone,
         ErrorKind::Busy,
-        ErrorKind::Corrupt,
         ErrorKind::Io,
-        ErrorKind::ToolFailed,
+        ErrorKind::DeviceGone,
+        ErrorKind::WrongDevice,
+        ErrorKind::OutOfRange,
+        ErrorKind::Interrupted,
+        ErrorKind::TimedOut,
+        ErrorKind::InvalidInput,
         ErrorKind::Unsupported,
-        ErrorKind::NotFound,
+        ErrorKind::Corrupt,
+        ErrorKind::ToolFailed,
+        ErrorKind::Other,
     ];
     all.extend(kinds.map(hal));
     all

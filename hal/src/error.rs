@@ -125,7 +125,7 @@ pub struct FaultId(pub u32);
 
 /// What a backend could not do.
 ///
-/// Displays as one line: the operation, the object, the reason, the code.
+/// Displays as one line: the operation, the object, the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     kind: ErrorKind,
@@ -144,7 +144,7 @@ impl fmt::Display for Error {
         if !self.detail.is_empty() {
             write!(f, ": {}", self.detail)?;
         }
-        write!(f, " [{}]", self.kind.code())
+        Ok(())
     }
 }
 
@@ -242,6 +242,6 @@ mod tests {
         let error = Error::from_io(std::io::Error::from_raw_os_error(28), "writing", "sdimage.dd");
         assert_eq!(error.kind(), ErrorKind::NoSpace);
         let text = error.to_string();
-        assert!(text.starts_with("writing sdimage.dd: ") && text.ends_with("[E-NOSPACE]"), "{text}");
+        assert!(text.starts_with("writing sdimage.dd: No space left"), "{text}");
     }
 }

@@ -255,7 +255,11 @@ fn zeros_behind_the_partitions_need_no_room() {
         let medium = Medium::used(&images.path("medium"), 31 * MIB);
         let run = images.write(&medium);
         run.assert_success();
-        assert!(run.console.contains("last 1048576 bytes of the image are unused"), "{}", run.console);
+        assert!(
+            run.console.contains("last 1.0 MiB (1048576 bytes) of the image are unused"),
+            "{}",
+            run.console
+        );
         assert_holds(&images.path("mbr"), &medium);
 
         let before = medium.fingerprint();

@@ -55,8 +55,14 @@ fn a_broken_copy_is_refused_however_it_is_packed() {
         [&past],
     );
     for (image, words) in [
-        (&second, "partition 2 has 16777216 bytes, but its ext4 file system 20971520"),
-        (&logical, "partition 5 has 16777216 bytes, but its ext4 file system 20971520"),
+        (
+            &second,
+            "partition 2 has 16.0 MiB (16777216 bytes), but its ext4 file system 20.0 MiB (20971520 bytes)",
+        ),
+        (
+            &logical,
+            "partition 5 has 16.0 MiB (16777216 bytes), but its ext4 file system 20.0 MiB (20971520 bytes)",
+        ),
         (&past, "its partition 6 ends at byte 42991616"),
     ] {
         for (name, packer) in PACKERS {
@@ -97,7 +103,7 @@ fn what_only_decoding_shows_leaves_no_table() {
     bench.pack("sdimage.dd.zst", line, &[&far]);
     let failed = bench.board().run();
     failed.assert_failure("V-IMAGE");
-    assert!(failed.console.contains("partition 2 has 16777216 bytes"), "{}", failed.console);
+    assert!(failed.console.contains("partition 2 has 16.0 MiB (16777216 bytes)"), "{}", failed.console);
     bench.medium.flush();
     shell("cmp -n 1048576 \"$1\" /dev/zero", [&bench.medium.file]);
     // All is well with it if the partition has room.

@@ -11,6 +11,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::media::same_device;
 use crate::operation::Operation;
+use crate::size::Size;
 use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
 use std::io;
 use std::ops::Range;
@@ -88,7 +89,12 @@ fn copy_open(
     if len_bytes == 0 || len_bytes != device.len_bytes {
         return Err(Error::refused(
             Refusal::MediumUnfit,
-            format!("{} has {len_bytes} bytes now, and had {} before", device.name, device.len_bytes),
+            format!(
+                "{} has {:#} now, and had {:#} before",
+                device.name,
+                Size(len_bytes),
+                Size(device.len_bytes)
+            ),
         ));
     }
     let mut layout = Layout::read(medium, device.sector_len_bytes)
@@ -145,8 +151,9 @@ fn check_space(
         return Err(Error::refused(
             Refusal::DriveTooSmall,
             format!(
-                "the drive's file system ({}) cannot hold a file of {len_bytes} bytes, the size of the medium",
-                capabilities.file_system
+                "the drive's file system ({}) cannot hold a file of {:#}, the size of the medium",
+                capabilities.file_system,
+                Size(len_bytes)
             ),
         ));
     }
@@ -155,13 +162,18 @@ fn check_space(
     if !capabilities.sparse && free_bytes < len_bytes {
         return Err(Error::refused(
             Refusal::DriveTooSmall,
-            format!("the working image takes {len_bytes} bytes on the drive, and {free_bytes} are free"),
+            format!(
+                "the working image takes {:#} on the drive, and {:#} are free",
+                Size(len_bytes),
+                Size(free_bytes)
+            ),
         ));
     }
     let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
     operation.log(&format!(
-        "the working image takes up to {} bytes, {free_bytes} are free",
-        len_bytes.saturating_sub(unused_bytes)
+        "the working image takes up to {:#}, {:#} are free",
+        Size(len_bytes.saturating_sub(unused_bytes)),
+        Size(free_bytes)
     ));
     Ok(())
 }

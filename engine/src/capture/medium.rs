@@ -23,6 +23,7 @@ use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
+use crate::size::Size;
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativePath, Uuid, VolumeFile};
 use std::cell::Cell;
 use std::ops::Range;
@@ -71,7 +72,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn run(&self) -> Result<(ImageName, Done)> {
         let (operation, work, name) = (self.operation, self.work, self.medium.name());
-        operation.short_step(&format!("capturing {} ({} bytes)", self.device.name, self.device.len_bytes));
+        operation.short_step(&format!("capturing {} ({})", self.device.name, Size(self.device.len_bytes)));
         let image = work.image_path(name)?;
         let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
         let mut notes = Vec::new();

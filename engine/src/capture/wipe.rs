@@ -9,6 +9,7 @@ use super::ranges;
 use super::work::Work;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Progress};
+use crate::size::Size;
 use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::ops::Range;
 
@@ -52,7 +53,7 @@ fn overwrite(
     operation.renew(operation.tuning.tool_lease);
     wiping.file.sync().and_then(|()| wiping.file.close()).map_err(Error::hal(doing()))?;
     wiping.progress.finish();
-    operation.log(&format!("{overwritten} bytes of {path} were overwritten with zeros"));
+    operation.log(&format!("{:#} of {path} were overwritten with zeros", Size(overwritten)));
     Ok(())
 }
 

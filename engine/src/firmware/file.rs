@@ -4,6 +4,7 @@ use crate::companions::{self, Companions};
 use crate::error::{Error, Refusal, Result};
 use crate::formats::digest::Digest;
 use crate::operation::Operation;
+use crate::size::Size;
 use replicator_hal::{RelativePath, Volume};
 
 /// A firmware file with its content: what is written later is what was checked.
@@ -62,6 +63,6 @@ pub(super) fn check_len(name: &str, len_bytes: u64, len_max_bytes: u64) -> Resul
     if len_bytes <= len_max_bytes {
         return Ok(());
     }
-    let what = format!("{name} has {len_bytes} bytes, its place has {len_max_bytes}");
+    let what = format!("{name} has {:#}, its place has {:#}", Size(len_bytes), Size(len_max_bytes));
     Err(Error::refused(Refusal::FirmwareTooLarge, what))
 }

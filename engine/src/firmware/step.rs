@@ -73,7 +73,7 @@ impl<T: Send> Step<T> {
     pub(super) fn line(&self, line: impl FnOnce(&T) -> String) -> String {
         match &self.checked {
             Ok(checked) => format!("{}: {}", self.name.label, line(checked)),
-            Err(error) => format!("{}: would be refused: {error}; {}", self.name.label, error.advice()),
+            Err(error) => format!("{}: would be refused: {}", self.name.label, error.with_advice()),
         }
     }
 }

@@ -22,6 +22,7 @@ mod workers;
 mod xz;
 mod zstd;
 
+use crate::size::Size;
 use std::io;
 
 /// Bytes at offsets: a file on the drive, a medium, a slice in a test.
@@ -139,7 +140,7 @@ pub enum FormatError {
         offset_bytes: u64,
     },
     /// Decoding would take more memory than allowed.
-    #[error("{format} needs more memory than the limit of {limit_bytes} bytes: {detail}")]
+    #[error("{format} needs more memory than the limit of {}: {detail}", Size(*.limit_bytes))]
     MemoryLimit {
         /// The format's usual name.
         format: &'static str,

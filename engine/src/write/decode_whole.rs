@@ -7,6 +7,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::decoder;
 use crate::formats::digest::Hasher;
 use crate::operation::Operation;
+use crate::size::Size;
 use replicator_hal::Volume;
 use std::io::{Read, Write};
 use std::ops::Range;
@@ -66,8 +67,8 @@ impl Watch {
         self.len_bytes = end;
         if end > self.limit_bytes {
             let what = format!(
-                "{name} holds more than the {} bytes of the medium",
-                self.room_bytes.min(self.limit_bytes)
+                "{name} holds more than the {:#} of the medium",
+                Size(self.room_bytes.min(self.limit_bytes))
             );
             return Err(Error::refused(Refusal::ImageTooLarge, what));
         }
@@ -86,7 +87,8 @@ impl Watch {
 /// A medium that is too small for data, not for zeros.
 pub(super) fn no_room(name: &str, room_bytes: u64, at_bytes: u64) -> Error {
     let what = format!(
-        "{name} holds more than the {room_bytes} bytes of the medium, and data at byte {at_bytes}, behind its partitions"
+        "{name} holds more than the {:#} of the medium, and data at byte {at_bytes}, behind its partitions",
+        Size(room_bytes)
     );
     Error::refused(Refusal::ImageTooLarge, what)
 }

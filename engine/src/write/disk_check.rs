@@ -16,6 +16,7 @@ use crate::formats::ReadAt;
 use crate::formats::codec::{Compression, decoder, seekable};
 use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
 use crate::operation::Operation;
+use crate::size::Size;
 use replicator_hal::{BlockDevice, Compute, Volume, signature};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -173,7 +174,13 @@ impl Look<'_> {
         // What may be left out: only if all that is shown has room.
         let may_be_longer = disk_look::least_bytes(shown) <= room;
         let too_long = |len_bytes: u64| {
-            let what = format!("{} holds {len_bytes} bytes, {} has {room}", self.name, self.device.name);
+            let what = format!(
+                "{} holds {:#}, {} has {:#}",
+                self.name,
+                Size(len_bytes),
+                self.device.name,
+                Size(room)
+            );
             Err(Error::refused(Refusal::ImageTooLarge, what))
         };
         match self.announced_bytes {
@@ -334,7 +341,8 @@ impl Look<'_> {
         if len_bytes > self.device.len_bytes {
             let more = len_bytes - self.device.len_bytes;
             notes.push(format!(
-                "the last {more} bytes of the image are unused and have no room on the medium: left out"
+                "the last {:#} of the image are unused and have no room on the medium: left out",
+                Size(more)
             ));
         }
         Ok((facts, notes))
@@ -360,7 +368,13 @@ impl Look<'_> {
             allowed.content(refusal, notes)?;
         }
         if len_bytes > room {
-            let what = format!("{} holds {len_bytes} bytes, {} has {room}", self.name, self.device.name);
+            let what = format!(
+                "{} holds {:#}, {} has {:#}",
+                self.name,
+                Size(len_bytes),
+                self.device.name,
+                Size(room)
+            );
             return Err(Error::refused(Refusal::ImageTooLarge, what));
         }
         Ok(DiskFacts { len_bytes, ..DiskFacts::default() })

@@ -12,6 +12,7 @@ use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::within;
 use crate::operation::{Operation, Progress};
 use crate::report::Done;
+use crate::size::Size;
 use crate::table;
 use replicator_hal::{self as hal, Target, Volume};
 use std::io::{Read, Write};
@@ -148,7 +149,7 @@ fn write_body(
             part: FaultyPart::Image,
             what: file_name,
             offset_bytes: Some(written.len_bytes),
-            detail: format!("{expected} bytes were announced, {} came", written.len_bytes),
+            detail: format!("{:#} were announced, {:#} came", Size(expected), Size(written.len_bytes)),
         });
     }
     if let Some(mut places) = unseen {

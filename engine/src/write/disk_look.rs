@@ -5,6 +5,7 @@ use crate::formats::FormatError;
 use crate::formats::foreign::{self, Foreign};
 use crate::formats::partition::{self, Extent, Fit, GptCopy, Scheme, Shown};
 use crate::formats::sniff::{self, Content};
+use crate::size::Size;
 use replicator_hal::{FileSystem, FileSystemKind};
 use std::ops::Range;
 
@@ -88,7 +89,11 @@ pub(super) fn all_there(shown: &Shown, len_bytes: u64) -> Result<(), Unfit> {
         Shown::FileSystem(found) => match found.len_bytes.filter(|needed| *needed > len_bytes) {
             Some(needed) => {
                 let kind = &found.kind;
-                cut(format!("holds {len_bytes} bytes of a {kind} file system that has {needed}"))
+                cut(format!(
+                    "holds {:#} of a {kind} file system that has {:#}",
+                    Size(len_bytes),
+                    Size(needed)
+                ))
             }
             None => Ok(()),
         },
@@ -96,15 +101,21 @@ pub(super) fn all_there(shown: &Shown, len_bytes: u64) -> Result<(), Unfit> {
             if let Some((number, range)) = extent.last().filter(|(_, range)| range.end > len_bytes) {
                 let end = range.end;
                 return cut(format!(
-                    "holds {len_bytes} bytes, but its partition {number} ends at byte {end}"
+                    "holds {:#}, but its partition {number} ends at byte {end}",
+                    Size(len_bytes)
                 ));
             }
             if let Some(backup) = extent.backup.as_ref().filter(|backup| backup.end > len_bytes) {
                 let end = backup.end;
-                return cut(format!("holds {len_bytes} bytes, but the backup of its GPT ends at byte {end}"));
+                return cut(format!(
+                    "holds {:#}, but the backup of its GPT ends at byte {end}",
+                    Size(len_bytes)
+                ));
             }
             match extent.iso.as_ref().and_then(|iso| iso.len_bytes).filter(|needed| *needed > len_bytes) {
-                Some(needed) => cut(format!("holds {len_bytes} bytes of an ISO image that has {needed}")),
+                Some(needed) => {
+                    cut(format!("holds {:#} of an ISO image that has {:#}", Size(len_bytes), Size(needed)))
+                }
                 None => Ok(()),
             }
         }
@@ -136,7 +147,8 @@ pub(super) fn inside(
     if *len_bytes <= room {
         return Ok(None);
     }
-    let what = format!("partition {number} has {room} bytes, but its {kind} file system {len_bytes}");
+    let what =
+        format!("partition {number} has {:#}, but its {kind} file system {:#}", Size(room), Size(*len_bytes));
     match kind {
         // Such are mounted all the same.
         FileSystemKind::Vfat | FileSystemKind::Exfat | FileSystemKind::Iso9660 | FileSystemKind::Swap => {

@@ -42,8 +42,8 @@ use crate::jobs::{self, Begun, Job, Named};
 use crate::media::Medium;
 use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
-use crate::printable;
 use crate::report::{Done, End, Outcome};
+use crate::size::Size;
 use medium::{wipe_ends, with_target};
 use replicator_hal::Volume;
 use std::time::Duration;
@@ -127,7 +127,7 @@ impl Checking {
             Ok(checked) => {
                 let mut line = format!("{name}: fit to be written");
                 if let Some(len_bytes) = checked.content_len_bytes {
-                    line.push_str(&format!(", {} uncompressed", printable::size(len_bytes)));
+                    line.push_str(&format!(", {} uncompressed", Size(len_bytes)));
                 }
                 let promises = checked.image.file.iter().chain(&checked.image.content);
                 let sidecars: Vec<_> = promises.map(|promise| promise.sidecar.as_str()).collect();
@@ -141,7 +141,7 @@ impl Checking {
                 }
                 line
             }
-            Err(error) => format!("{name}: would be refused: {error}; {}", error.advice()),
+            Err(error) => format!("{name}: would be refused: {}", error.with_advice()),
         }
     }
 

@@ -6,6 +6,7 @@
 use super::disk_look::{self, Unfit};
 use crate::error::Refusal;
 use crate::formats::partition::{Extent, link};
+use crate::size::Size;
 use replicator_hal::{FileSystem, signature};
 use std::ops::Range;
 
@@ -182,7 +183,8 @@ impl Places {
         for (start_bytes, what) in wanted {
             if *what == What::Record && start_bytes >= len_bytes {
                 let what = format!(
-                    "holds {len_bytes} bytes, but a record of its table lies at byte {start_bytes}: it was cut off"
+                    "holds {:#}, but a record of its table lies at byte {start_bytes}: it was cut off",
+                    Size(len_bytes)
                 );
                 return Err(Unfit::new(Refusal::CutImage, what));
             }
@@ -199,13 +201,15 @@ impl Places {
             let end = range.end;
             if end > len_bytes {
                 let what = format!(
-                    "holds {len_bytes} bytes, but its partition {number} ends at byte {end}: it was cut off"
+                    "holds {:#}, but its partition {number} ends at byte {end}: it was cut off",
+                    Size(len_bytes)
                 );
                 return Err(Unfit::new(Refusal::CutImage, what));
             }
             if end > room_bytes {
                 let what = format!(
-                    "has a partition {number} that ends at byte {end}, but the medium has {room_bytes}"
+                    "has a partition {number} that ends at byte {end}, but the medium has {:#}",
+                    Size(room_bytes)
                 );
                 return Err(Unfit::new(Refusal::ImageTooLarge, what));
             }

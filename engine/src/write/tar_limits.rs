@@ -5,6 +5,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind};
 use crate::printable;
+use crate::size::Size;
 use crate::tuning::Tuning;
 use replicator_hal::{NodeKind, RelativePath, Xattr};
 
@@ -64,14 +65,18 @@ impl Needs {
         let too_large = |what: String| Err(Error::refused(Refusal::ImageTooLarge, format!("{name} {what}")));
         let needed = self.data_len_bytes.saturating_add(self.entries.saturating_mul(ENTRY_LEN_BYTES));
         if needed > medium_len_bytes {
-            return too_large(format!("needs more than {needed} bytes, the medium has {medium_len_bytes}"));
+            return too_large(format!(
+                "needs more than {:#}, the medium has {:#}",
+                Size(needed),
+                Size(medium_len_bytes)
+            ));
         }
         if self.entries > tuning.tar_entries_max {
             return too_large(format!("has more than {} entries", tuning.tar_entries_max));
         }
         if self.memory_bytes > tuning.tar_memory_bytes {
-            let limit = tuning.tar_memory_bytes;
-            return too_large(format!("has so many entries that verifying it takes more than {limit} bytes"));
+            let limit = Size(tuning.tar_memory_bytes);
+            return too_large(format!("has so many entries that verifying it takes more than {limit}"));
         }
         Ok(())
     }

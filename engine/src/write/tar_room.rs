@@ -8,6 +8,7 @@ use super::tar_attributes::{outside, stored_name_len};
 use super::tar_tree::Shape;
 use crate::formats::tar::{Entry, EntryKind};
 use crate::printable;
+use crate::size::Size;
 use replicator_hal::{EXT_JOURNAL_BLOCKS_MIN, ExtShape, Flavour, RelativePath, pointer_blocks};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -290,13 +291,13 @@ impl Room {
             }
             best = best.max(room.usable_blocks());
         }
-        let kib = |blocks: u64| blocks * u64::from(usual.block_len_bytes) / 1024;
+        let size = |blocks: u64| Size(blocks * u64::from(usual.block_len_bytes));
         Err(format!(
-            "needs {} inodes and {} KiB for its files, a file system of {} KiB has {} KiB for them",
+            "needs {} inodes and {} for its files, a file system of {} has {} for them",
             self.inodes,
-            kib(blocks),
-            len_bytes / 1024,
-            kib(best)
+            size(blocks),
+            Size(len_bytes),
+            size(best)
         ))
     }
 }

@@ -159,6 +159,6 @@ fn a_few_bytes_that_decode_to_too_many_are_refused_in_time() {
     let (world, report) = run_with(builder, tuning());
     assert_eq!(end_of(&report, "sd"), "R-TOOLARGE");
     let told = report.lines().join("");
-    assert!(told.contains("more than the 524288 bytes"), "{told}");
+    assert!(told.contains("more than the 512.0 KiB"), "{told}");
     assert_eq!(world.medium_bytes("sd").unwrap().bytes(0, 1), b"[");
 }

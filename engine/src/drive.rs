@@ -14,12 +14,12 @@ use replicator_hal::{
 };
 
 /// Label of the drive's partition.
-pub const LABEL: &str = "REPLICATOR";
+pub(crate) const LABEL: &str = "REPLICATOR";
 /// Settings file in the drive's root; its presence also marks the drive.
-pub const SETTINGS: &str = "replicator.toml";
+pub(crate) const SETTINGS: &str = "replicator.toml";
 
 /// Directory of further board profiles.
-pub const PROFILES: &str = "boards";
+pub(crate) const PROFILES: &str = "boards";
 
 const PROFILES_MAX: usize = 200;
 const SETTINGS_LIMIT_BYTES: usize = 64 << 10;
@@ -36,7 +36,7 @@ pub enum DriveChoice {
 
 /// Where the drive is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The whole device.
     pub disk: BlockDevice,
     /// Number of the partition; `None` if the file system lies on the whole device.
@@ -48,7 +48,7 @@ pub struct Place {
 }
 
 /// The drive, mounted.
-pub struct Drive {
+pub(crate) struct Drive {
     /// Where it is.
     pub place: Place,
     /// Its files.
@@ -59,7 +59,7 @@ pub struct Drive {
 ///
 /// # Errors
 /// `NoDrive` if none appears in time; the last obstacle is part of the message.
-pub fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
+pub(crate) fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
     let started = operation.board.clock.monotonic();
     let mut obstacle = String::new();
     loop {
@@ -177,7 +177,7 @@ fn has_settings(volume: &dyn Volume) -> Result<bool> {
 ///
 /// # Errors
 /// Those of the check, but for a file system without a tool for it.
-pub fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()> {
+pub(crate) fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()> {
     let region = &drive.place.region;
     if !drive.place.file_system.needs_recovery {
         return Ok(());
@@ -203,7 +203,7 @@ pub fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()> {
 ///
 /// # Errors
 /// If the directory cannot be read, or is beyond reason.
-pub fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
     let entries = volume.list(&RelativePath::root()).map_err(Error::hal("listing the drive"))?;
     if entries.len() > ROOT_NAMES_MAX {
         return Err(Error::refused(
@@ -220,7 +220,7 @@ pub fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// `WrongBoard` if one cannot be used: it may be this board's.
-pub fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
+pub(crate) fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
     if !names.iter().any(|name| name == PROFILES.as_bytes()) {
         return Ok(Vec::new());
     }
@@ -251,7 +251,7 @@ pub fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profi
 ///
 /// # Errors
 /// `BadOptions`.
-pub fn read_settings(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Settings> {
+pub(crate) fn read_settings(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Settings> {
     if !names.iter().any(|name| name == SETTINGS.as_bytes()) {
         return Ok(Settings::default());
     }

@@ -2,37 +2,49 @@
 //!
 //! It reaches the world only through `replicator_hal`. What lives here: the order of steps, the decisions, the formats.
 //! What does not: devices, file systems, time, threads that make HAL calls.
+//!
+//! # The public face
+//!
+//! A program gives [`boot::run`] a [`Board`](replicator_hal::Board) and a [`boot::Request`], and gets a [`report::Report`].
+//! What a request is made of is in [`drive`], [`profile`] and [`tuning`]; what a drive says is in [`options`] and
+//! [`sanitise_rules`]; what can go wrong is in [`error`]. [`capture`], [`context`] and [`media`] are public for tests that run
+//! a capture without a drive, and [`formats`] for everybody who reads or makes images, records and archives.
+//!
+//! All other modules are private, and what is `pub` in them is for the engine. So the compiler finds what nobody uses.
+
+#![allow(unreachable_pub, reason = "`pub` in a private module means: for all of the engine")]
 
 pub mod boot;
 pub mod capture;
-mod companions;
 pub mod context;
 pub mod drive;
-pub mod drive_file;
-pub mod drive_request;
 pub mod error;
-pub mod expand;
-pub mod firmware;
 pub mod formats;
-mod from_toml;
-pub mod fstab;
-mod jobs;
-mod lease;
 pub mod media;
 pub mod names;
-pub mod operation;
 pub mod options;
-pub mod plan;
-mod printable;
 pub mod profile;
-pub mod provision;
 pub mod report;
-pub mod root_names;
 pub mod sanitise_rules;
+pub mod tuning;
+
+mod companions;
+mod drive_file;
+mod drive_request;
+mod expand;
+mod firmware;
+mod from_toml;
+mod fstab;
+mod jobs;
+mod lease;
+mod operation;
+mod plan;
+mod printable;
+mod provision;
+mod root_names;
 mod shell;
 mod size;
 mod table;
-pub mod tuning;
-pub mod write;
+mod write;
 
 pub use error::{Error, Refusal, Result};

@@ -26,12 +26,12 @@ mod plan;
 mod private_keys;
 mod ranges;
 mod remains;
-pub mod root_record;
+pub(crate) mod root_record;
 mod rootfs;
 mod sanitise;
 mod sanitise_medium;
 mod session;
-pub mod source_record;
+pub(crate) mod source_record;
 mod subvolumes;
 mod survey;
 mod tree;
@@ -59,7 +59,7 @@ use work::Work;
 ///
 /// # Errors
 /// If the drive cannot be read.
-pub fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
+pub(crate) fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
     let path = RelativePath::root()
         .join(work::DIRECTORY)
         .map_err(|error| hal::Error::new(ErrorKind::InvalidInput, "naming", "", error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Compression by name: one decoder, and one look at the decoded length, for all formats an image may come in.
 //!
 //! What lives here: the choice of the format and of the way to decode. What does not: guessing the format (see
-//! [`super::sniff`]), hashing, progress.
+//! `formats::sniff`), hashing, progress.
 
 use std::fmt;
 use std::io::{ErrorKind, Read};

@@ -1,7 +1,7 @@
 //! Digests of images and files: MD5 by tradition, SHA-256 by choice.
 //!
 //! Both find accidents; against forgery neither helps, since whoever changes an image can change its sidecar too. Where
-//! digests are written down is the business of [`super::sidecar`] and [`super::md5sums`].
+//! digests are written down is the business of [`super::sidecar`].
 
 use md5::Digest as _;
 use std::fmt;

@@ -7,17 +7,16 @@ pub(crate) mod base64;
 mod bzip2;
 pub mod codec;
 pub mod digest;
-pub mod foreign;
+pub(crate) mod foreign;
 mod fwtool;
 mod gzip;
-pub mod md5sums;
 pub mod partition;
 mod pump;
 pub mod sidecar;
-pub mod sniff;
-pub mod swap;
+pub(crate) mod sniff;
+pub(crate) mod swap;
 pub mod tar;
-pub mod text;
+pub(crate) mod text;
 mod workers;
 mod xz;
 mod zstd;
@@ -80,32 +79,6 @@ impl ReadAt for &[u8] {
 /// `len`, or less where only `left_bytes` are left; more may be left than memory has addresses.
 pub(crate) fn within(len: usize, left_bytes: u64) -> usize {
     usize::try_from(left_bytes).map_or(len, |left| left.min(len))
-}
-
-/// Reads a [`ReadAt`] from front to back.
-pub struct Sequential<'a> {
-    input: &'a mut (dyn ReadAt + Send),
-    offset_bytes: u64,
-}
-
-impl<'a> Sequential<'a> {
-    /// Starts at `offset_bytes`.
-    pub fn new(input: &'a mut (dyn ReadAt + Send), offset_bytes: u64) -> Self {
-        Self { input, offset_bytes }
-    }
-
-    /// Where the next read starts.
-    pub fn offset_bytes(&self) -> u64 {
-        self.offset_bytes
-    }
-}
-
-impl io::Read for Sequential<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.input.read_at(self.offset_bytes, buffer)?;
-        self.offset_bytes += len as u64;
-        Ok(len)
-    }
 }
 
 /// What is wrong with a file's content.

@@ -2,14 +2,14 @@
 //!
 //! The mode of a boot hangs on these names, so every accepted name is generated from the media of the board, and a name
 //! that a person would take for an image but that is not accepted is told apart from a file that has nothing to do with
-//! images. What lives here is about one name at a time; [`root`] judges all names of the drive's root together. Content is
+//! images. What lives here is about one name at a time; `names::root` judges all names of the drive's root together. Content is
 //! sniffed by the formats, and which file is written to which medium is the plan's.
 
 mod checksum_file;
 mod leftover;
 mod lookalike;
 mod rename;
-pub mod root;
+pub(crate) mod root;
 
 use crate::formats::codec::Compression;
 use std::fmt;
@@ -112,7 +112,7 @@ const FIRMWARE_OF_BOARDS: [&str; 9] = [
 ];
 
 /// The name of the settings file.
-pub const SETTINGS: &str = "replicator.toml";
+pub(crate) const SETTINGS: &str = "replicator.toml";
 
 /// How accepted names end, in order of preference.
 fn endings() -> impl Iterator<Item = (Extension, Compression)> {
@@ -128,7 +128,7 @@ pub fn accepted(medium: &str) -> Vec<ImageName> {
 }
 
 /// The image to write to `medium`: the first accepted name that is among `names`, compared exactly.
-pub fn choose(medium: &str, names: &[Vec<u8>]) -> Option<ImageName> {
+pub(crate) fn choose(medium: &str, names: &[Vec<u8>]) -> Option<ImageName> {
     accepted(medium).into_iter().find(|image| {
         let wanted = image.to_string();
         names.iter().any(|name| name.as_slice() == wanted.as_bytes())
@@ -137,7 +137,7 @@ pub fn choose(medium: &str, names: &[Vec<u8>]) -> Option<ImageName> {
 
 /// What a name in the drive's root means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NameVerdict {
+pub(crate) enum NameVerdict {
     /// An image for a medium of this board.
     Image(ImageName),
     /// A bootloader, microcontroller or FPGA file that the board's profile names.
@@ -163,7 +163,7 @@ pub enum NameVerdict {
 
 /// A name that a person would take for an accepted one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookalike {
+pub(crate) struct Lookalike {
     /// What it most likely is.
     pub kind: LookalikeKind,
     /// What it is and what would be accepted, in one line for the console.
@@ -172,7 +172,7 @@ pub struct Lookalike {
 
 /// What a name that looks like an accepted one most likely is. It decides when the name is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookalikeKind {
+pub(crate) enum LookalikeKind {
     /// A misspelt name of this board's: it was meant, so passing it over would be success by omission.
     Misspelt,
     /// A misspelt image of this medium: passed over if the medium has an image with an accepted name.
@@ -196,7 +196,7 @@ impl Lookalike {
 /// `media` are the media of the board's profile, those that are present first, because hints propose the first;
 /// `firmware_files` are the names its profile knows. Comparison is exact, in bytes and case. Hidden files (a leading dot) are never judged to be anything: systems that the drive visits leave
 /// `._sdimage.dd.xz` and the like behind.
-pub fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVerdict {
+pub(crate) fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVerdict {
     if name.first().is_none_or(|byte| *byte == b'.') {
         return NameVerdict::Unrelated;
     }
@@ -298,7 +298,7 @@ fn misspelt(hint: String) -> NameVerdict {
 
 /// A set of firmware files of which only a part is on the drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncompleteFirmware {
+pub(crate) struct IncompleteFirmware {
     /// Those that are there.
     pub present: Vec<String>,
     /// Those that must be there too.
@@ -308,7 +308,7 @@ pub struct IncompleteFirmware {
 /// Finds firmware files without their partners, such as an `SPL` alone: half a bootloader must not be written.
 ///
 /// Each of `sets` holds names that belong together.
-pub fn incomplete_firmware(names: &[Vec<u8>], sets: &[Vec<String>]) -> Vec<IncompleteFirmware> {
+pub(crate) fn incomplete_firmware(names: &[Vec<u8>], sets: &[Vec<String>]) -> Vec<IncompleteFirmware> {
     sets.iter()
         .map(|set| {
             let (present, missing) = set

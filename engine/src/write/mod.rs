@@ -28,13 +28,8 @@ mod tarball;
 mod twins;
 mod verify_tree;
 
-pub use crate::companions::Promise;
-pub use allowed::Allowed;
-pub use disk_check::DiskFacts;
 pub use image::Image;
 pub use preflight::Checked;
-pub use root_plan::RootPlan;
-pub use tar_check::TarFacts;
 
 use crate::context::Context;
 use crate::error::Result;

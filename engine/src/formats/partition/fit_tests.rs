@@ -1,7 +1,8 @@
 //! Fitting GPTs to media of other lengths, judged by the reader of tables.
 
 use super::fit::{Fit, GptCopy, fit_gpt};
-use super::{FormatError, Layout, Scheme, Shown, read, shown, single_partition};
+use super::layout::Layout;
+use super::{FormatError, Scheme, Shown, read, shown, single_partition};
 
 const MIB: u64 = 1 << 20;
 const IMAGE_LEN_BYTES: u64 = 8 * MIB;

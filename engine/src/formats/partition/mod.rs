@@ -15,12 +15,12 @@ mod mbr;
 mod shown;
 mod whole_disk;
 
-pub use fit::{Fit, GptCopy, fit_gpt};
-pub use grow::{Growth, grow_last};
-pub use guid::Guid;
-pub use identity::{DiskId, Identity};
-pub use layout::{Layout, single_partition};
-pub use shown::{Extent, Link, Shown, link, shown};
+pub(crate) use fit::{Fit, GptCopy, fit_gpt};
+pub(crate) use grow::{Growth, grow_last};
+pub(crate) use guid::Guid;
+pub(crate) use identity::{DiskId, Identity};
+pub(crate) use layout::single_partition;
+pub(crate) use shown::{Extent, Shown, link, shown};
 
 use super::{FormatError, ReadAt};
 use std::ops::Range;

@@ -24,9 +24,9 @@ mod trailer;
 mod writer;
 
 pub use entry::{Entry, EntryKind};
-pub use names::{Names, Wanted, Who};
+pub(crate) use names::Names;
 pub use reader::{Reader, ReaderLimits};
-pub use remarks::Remarks;
+pub(crate) use remarks::Remarks;
 pub use writer::Writer;
 
 use super::FormatError;

@@ -51,9 +51,3 @@ pub use model::hardware::{content, defects, disk, faults, firmware, found, ident
 pub use model::time::scheduler as turnstile;
 pub use model::time::{cores, op, op_name, random, scheduler};
 pub use scenario::catalogue;
-pub(crate) use {
-    board::tasks,
-    model::bytes::file_bytes,
-    model::hardware::{led_log, machine},
-    model::time::trace,
-};

@@ -130,7 +130,7 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
         (
             story.name.clone(),
             story.argument.clone(),
-            result.map_err(|panic| crate::tasks::panic_text(&*panic)),
+            result.map_err(|panic| crate::board::tasks::panic_text(&*panic)),
         )
     };
     let start = Instant::now();
@@ -257,7 +257,7 @@ impl OneState {
 pub(super) fn cuts(numbers: &[u64], policies: &[String]) -> Result<Vec<explore::Cut>, String> {
     let cut = |(index, at): (usize, &u64)| {
         let policy = policies.get(index).map(|text| explore::parse_policy(text));
-        Ok((*at, policy.unwrap_or(Ok(crate::simfs::Survival::None))?))
+        Ok((*at, policy.unwrap_or(Ok(crate::model::hardware::simfs::Survival::None))?))
     };
     numbers.iter().enumerate().map(cut).collect()
 }

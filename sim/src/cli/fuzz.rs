@@ -2,10 +2,10 @@
 
 use super::Problem;
 use super::explore::{Shard, duration, screens, status, sums};
-use crate::cores::stay_on_a_core;
 use crate::explore::{Finding, Totals};
 use crate::fuzz;
-use crate::random::{FOLD_START, fold};
+use crate::model::time::cores::stay_on_a_core;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::run::unchanged;
 use crate::scenario::schema::FaultKind;
 use clap::Args;

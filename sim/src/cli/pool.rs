@@ -2,7 +2,7 @@
 //!
 //! Scenarios share nothing: each has a world of its own, so how they lie in time changes no result.
 
-use crate::cores::stay_on_a_core;
+use crate::model::time::cores::stay_on_a_core;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;

@@ -2,11 +2,11 @@
 
 use super::Problem;
 use super::made_up::{One, find};
+use crate::board::world::World;
 use crate::fuzz;
+use crate::model::hardware::simfs::Survival;
 use crate::run::boots::{Observer, observe};
 use crate::run::{Boot, Snapshot, unchanged};
-use crate::simfs::Survival;
-use crate::world::World;
 use replicator_engine::boot::Request;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,7 +49,7 @@ struct Replay {
 type Names = BTreeMap<String, u64>;
 
 fn names(world: &World) -> Names {
-    let files = crate::judge::checkers::drive_images::files(&Snapshot::of(world));
+    let files = crate::judge::readers::drive_images::files(&Snapshot::of(world));
     files.iter().map(|(path, file)| (path.to_string(), file.inode.len_bytes)).collect()
 }
 

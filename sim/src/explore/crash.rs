@@ -3,15 +3,15 @@
 use super::finding::Finding;
 use super::place::{Place, command, cut_boot, screen};
 use super::{Explored, Options, policy_name, spread, state};
-use crate::judge::checkers::drive_images::{files, mode};
+use crate::board::world::World;
+use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{self, Case, Complaint, Undisturbed, lies};
-use crate::machine::Recorded;
-use crate::random::{FOLD_START, fold};
+use crate::model::hardware::machine::Recorded;
+use crate::model::hardware::simfs::Survival;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::run::boots::{self, Observer, run_boot};
 use crate::run::{self, Boot, Change, Evidence, Snapshot};
 use crate::scenario::schema::{BootSpec, Mode, Scenario};
-use crate::simfs::Survival;
-use crate::world::World;
 use replicator_engine::boot::Request;
 use std::collections::{BTreeSet, HashSet};
 

@@ -1,8 +1,8 @@
 //! Something that is wrong, told on one screen with all that is needed to see it again.
 
-use crate::judge::checkers::drive_images::files;
+use crate::judge::readers::drive_images::files;
 use crate::judge::{CheckerId, Complaint, Severity};
-use crate::op::Op;
+use crate::model::time::op::Op;
 use crate::run::{Boot, Snapshot};
 use replicator_hal::FileKind;
 use serde::Serialize;

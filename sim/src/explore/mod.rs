@@ -21,7 +21,7 @@ pub use totals::Totals;
 
 pub(crate) use finding::{console as console_lines, drive as drive_lines, operations as operation_lines};
 
-use crate::simfs::Survival;
+use crate::model::hardware::simfs::Survival;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -163,12 +163,12 @@ pub fn parse_policy(text: &str) -> Result<Survival, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Recorded;
+    use crate::board::world::World;
+    use crate::model::hardware::machine::Recorded;
     use crate::run::boots::{Observer, observe};
     use crate::run::{Boot, Snapshot, unchanged};
     use crate::scenario::builtin;
     use crate::scenario::schema::Scenario;
-    use crate::world::World;
     use replicator_engine::boot::Request;
 
     /// Calls `look` with the recorded states of a story's only boot.

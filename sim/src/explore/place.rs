@@ -2,13 +2,13 @@
 
 use super::crash::Cut;
 use super::{finding, policy_name};
+use crate::board::world::{RunOutcome, World};
 use crate::judge::Undisturbed;
-use crate::machine::Recorded;
+use crate::model::hardware::machine::Recorded;
+use crate::model::hardware::simfs::Survival;
+use crate::model::time::scheduler::End;
 use crate::run::{Boot, Snapshot};
 use crate::scenario::schema::BootSpec;
-use crate::simfs::Survival;
-use crate::turnstile::End;
-use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
 
 /// A boot that was recorded, and all that is needed to judge its crash states.

@@ -1,9 +1,9 @@
 //! What a crash state is known by, so that equal ones are judged once, and the scenario that it is judged by.
 
-use crate::judge::checkers::drive_images::files;
+use crate::judge::readers::drive_images::files;
 use crate::judge::{lies, neutral};
-use crate::pages::Pages;
-use crate::random::{FOLD_START, fold};
+use crate::model::bytes::pages::Pages;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::run::Snapshot;
 use crate::scenario::media::DRIVE;
 use crate::scenario::schema::{FaultKind, Scenario};

@@ -5,15 +5,15 @@
 
 use super::finding::{self, Finding};
 use super::{Explored, Options, spread};
-use crate::faults::{Fault, FaultKind as Kind, Trigger};
+use crate::board::world::World;
 use crate::judge::{self, Case, lies, neutral};
-use crate::op_name::OpName;
+use crate::model::hardware::faults::{Fault, FaultKind as Kind, Trigger};
+use crate::model::hardware::simfs::Survival;
+use crate::model::time::op_name::OpName;
 use crate::run::boots::{Observer, observe, run_boot};
 use crate::run::evidence::FaultEnd;
 use crate::run::{Boot, Change, Evidence};
 use crate::scenario::schema::{BootSpec, FaultKind, FaultSpec, Scenario};
-use crate::simfs::Survival;
-use crate::world::World;
 use replicator_engine::boot::Request;
 
 /// Sweeps over a story's boots: over the first without the story's own faults and cuts, over each further one from what

@@ -3,9 +3,9 @@
 use super::shrink::Shrunk;
 use crate::explore::Cut;
 use crate::judge::CheckerId;
+use crate::model::hardware::simfs::Survival;
 use crate::run::boots;
 use crate::scenario::schema::{BootSpec, CutSpec, Scenario, StatusSpec, SurvivalSpec};
-use crate::simfs::Survival;
 use replicator_hal::Status;
 use std::path::{Path, PathBuf};
 

@@ -7,15 +7,15 @@ pub mod export;
 pub mod generate;
 pub mod shrink;
 
-use crate::catalogue;
+use crate::board::tasks::panic_text;
+use crate::board::world::RunOutcome;
 use crate::explore::{Finding, Totals, console_lines, drive_lines, operation_lines};
 use crate::judge::{self, Case, CheckerId, Complaint, Origin};
+use crate::model::time::scheduler::End;
 use crate::run::boots;
 use crate::run::{Change, Evidence};
+use crate::scenario::catalogue;
 use crate::scenario::schema::Scenario;
-use crate::tasks::panic_text;
-use crate::turnstile::End;
-use crate::world::RunOutcome;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Every so many runs is done twice, and must go the same way.

@@ -4,9 +4,9 @@
 //! verified: what the LEDs show then, which is the matter of `terminates`.
 
 use super::{Case, CheckerId, Judge, Origin, always, by_nothing};
+use crate::board::world::RunOutcome;
+use crate::model::time::scheduler::End;
 use crate::scenario::schema::FaultKind;
-use crate::turnstile::End;
-use crate::world::RunOutcome;
 
 /// As the registry has it.
 pub(super) const PANIC: Judge =

@@ -1,7 +1,7 @@
 //! What a story itself says must hold: LEDs, codes, media, files, console.
 
 use super::{CheckerId, Judge, Origin, by_nothing};
-use crate::led_log::LedLog;
+use crate::model::hardware::led_log::LedLog;
 use crate::run::evidence::shown;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{ErrorCode, MediumEnd, Mode, StatusSpec, WaveFormSpec};

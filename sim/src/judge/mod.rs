@@ -13,6 +13,7 @@ mod good_end;
 mod id;
 mod next_boot;
 pub mod oracle;
+pub mod readers;
 mod undisturbed;
 
 pub use case::{Case, Lie, Origin, always, by_nothing, by_the_drive, lies};

@@ -3,7 +3,7 @@
 //! Verified: the next boot opens no medium for writing where the drive asks for a capture, and captures nothing where it
 //! asks for a write. Not verified: what it does then, which is the matter of the boots that are followed to their end.
 
-use super::checkers::drive_images::{files, mode};
+use super::readers::drive_images::{files, mode};
 use super::{Case, CheckerId, Judge, by_nothing};
 use crate::scenario::schema::Mode;
 

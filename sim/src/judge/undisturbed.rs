@@ -4,7 +4,7 @@
 //! changes nothing more. Not verified: scenarios in which hardware stored other bytes than it was given, because no boot can
 //! repair that.
 
-use super::checkers::drive_images::{files, images, mode};
+use super::readers::drive_images::{files, images, mode};
 use super::{Case, CheckerId, Judge, Origin, lies};
 use crate::run::evidence::shown;
 use crate::run::{Boot, Evidence, Snapshot, boots};

@@ -3,15 +3,15 @@
 use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
 use super::faults::{self, Armed};
 use super::setup;
-use crate::content::PagesBacking;
-use crate::disk::Disk;
-use crate::faults::Fault;
-use crate::pages::Pages;
-use crate::partitions::read_partitions;
+use crate::board::world::{RunOutcome, World};
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::partitions::read_partitions;
+use crate::model::hardware::content::PagesBacking;
+use crate::model::hardware::disk::Disk;
+use crate::model::hardware::faults::Fault;
+use crate::model::hardware::simfs::{SimFs, Survival};
 use crate::scenario::check;
 use crate::scenario::schema::{BootSpec, Scenario, SurvivalSpec};
-use crate::simfs::{SimFs, Survival};
-use crate::world::{RunOutcome, World};
 use replicator_engine::boot::{self, Request};
 use replicator_hal::{Board, RelativePath, Timestamp};
 
@@ -143,8 +143,9 @@ fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
 }
 
 fn remove(disk: &mut Disk, path: &RelativePath) -> Result<(), String> {
-    let failed =
-        |refusal: crate::simfs::Refusal| refusal.into_error("removing", path.to_string()).to_string();
+    let failed = |refusal: crate::model::hardware::simfs::Refusal| {
+        refusal.into_error("removing", path.to_string()).to_string()
+    };
     let partitions = read_partitions("drive", &disk.media);
     let first = partitions.first().ok_or("the drive has no partition")?;
     let mut backing = PagesBacking { pages: &mut disk.media, start_bytes: first.start_bytes };
@@ -211,7 +212,8 @@ fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &B
             None => evidence.missed_cuts.push(number),
         }
     }
-    let was_cut = matches!(boot.outcome, RunOutcome::Ended(crate::turnstile::End::PowerCut { .. }));
+    let was_cut =
+        matches!(boot.outcome, RunOutcome::Ended(crate::model::time::scheduler::End::PowerCut { .. }));
     if boot.spec.cut.is_some() && !was_cut && !evidence.missed_cuts.contains(&number) {
         evidence.missed_cuts.push(number);
     }

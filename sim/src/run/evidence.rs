@@ -1,11 +1,11 @@
 //! What a run leaves for those who judge it: media before and after each boot, the world at its end, what was planned.
 
-use crate::inspect::{FoundFiles, files_in};
-use crate::pages::Pages;
-use crate::partitions::read_partitions;
-use crate::random::{FOLD_START, fold};
+use crate::board::inspect::{FoundFiles, files_in};
+use crate::board::world::{RunOutcome, World};
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::partitions::read_partitions;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::scenario::schema::{BootSpec, FaultSpec, Mode, Scenario};
-use crate::world::{RunOutcome, World};
 use replicator_engine::boot::Request;
 use replicator_engine::report::Report;
 use replicator_hal::{Result, Status};

@@ -1,11 +1,11 @@
 //! A boot that is stopped once it is clear which way it goes.
 
 use super::Change;
-use crate::faults::{Fault, FaultKind, Trigger};
-use crate::op::Timing;
-use crate::op_name::OpName;
+use crate::board::world::{RunOutcome, World};
+use crate::model::hardware::faults::{Fault, FaultKind, Trigger};
+use crate::model::time::op::Timing;
+use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{Mode, Scenario};
-use crate::world::{RunOutcome, World};
 use replicator_engine::boot::{self, Request};
 
 /// A boot that has not opened a medium after so many calls is not waited for.

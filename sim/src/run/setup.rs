@@ -1,13 +1,13 @@
 //! The board of a story: its profile, its media, its drive, and the engine's tuning for a small world.
 
-use crate::content::{Content, FileSystemContent, PartitionContent};
-use crate::medium::Medium;
+use crate::board::world::WorldBuilder;
+use crate::model::hardware::content::{Content, FileSystemContent, PartitionContent};
+use crate::model::hardware::medium::Medium;
+use crate::model::hardware::simfs::Kind;
 use crate::scenario::content::{self, Owner};
 use crate::scenario::media::{DRIVE, identity_of, kinds, media_names, wall_clock};
 use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
 use crate::scenario::{boards, firmware, image};
-use crate::simfs::Kind;
-use crate::world::WorldBuilder;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::codec::XzSettings;

@@ -2,7 +2,8 @@
 //! find on the medium what that one would not have made.
 
 use crate::lying::tampering::{flip, put, xz};
-use replicator_sim::judge::checkers::{self, decode::decode};
+use replicator_sim::judge::checkers;
+use replicator_sim::judge::readers::decode::decode;
 use replicator_sim::run::{Evidence, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;

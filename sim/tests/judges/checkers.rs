@@ -6,6 +6,7 @@ use crate::lying::{cached, leds};
 use replicator_engine::report::End;
 use replicator_hal::{Board, DeviceName, RelativePath, Status};
 use replicator_sim::judge::checkers::{self, Check};
+use replicator_sim::judge::readers::decode::decode;
 use replicator_sim::run::{Evidence, Snapshot, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::content::Owner;
@@ -308,7 +309,7 @@ fn an_image_that_shows_something_else() {
             let file = last(evidence).drive_files().unwrap()
                 [&RelativePath::parse("emmcimage.dd.xz").unwrap()]
                 .clone();
-            let mut plain = checkers::decode::decode("emmcimage.dd.xz", &file.bytes).unwrap().to_vec();
+            let mut plain = decode("emmcimage.dd.xz", &file.bytes).unwrap().to_vec();
             match at {
                 0 => plain.truncate(7 << 20),
                 at => plain[at] ^= 1,

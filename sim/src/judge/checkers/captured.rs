@@ -6,20 +6,20 @@
 //! to be sanitised, every file as it is. With rules of the story's own, only that what
 //! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
 
-use super::archive;
-use super::decode::decode;
-use super::drive_images::{Image, files, image_key, new_images};
-use super::settings;
-use super::tree::{Node, Tree, differences};
-use crate::found::{files_in, tree_of};
+use crate::judge::readers::archive;
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{Image, files, image_key, new_images};
+use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always};
-use crate::pages::Pages;
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::tree::{Node, Tree, differences};
+use crate::model::hardware::found::{files_in, tree_of};
+use crate::model::hardware::simfs::Kind;
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, SWAP_PAGE_LEN, held};
 use crate::scenario::image::md5_hex;
 use crate::scenario::schema::{Bytes, FaultKind, Scenario, TableDamage};
-use crate::simfs::Kind;
 use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,7 @@
 //! Verified: no boot leaves an image of such a medium under a valid name, none changes its bytes, and none that was to do
 //! either ends in success. Not verified: who holds it, and whether the message says so.
 
-use super::drive_images::{files, images, mode, new_images};
+use crate::judge::readers::drive_images::{files, images, mode, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;

@@ -4,9 +4,9 @@
 //! has `/etc`, and `/usr` or `/bin`, links followed inside of it. Not verified: that a kernel and an init are in it; disk
 //! images.
 
-use super::decode::decode;
-use super::drive_images::{Image, images, successful_writes};
-use super::{any_content, extracted, links};
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{Image, images, successful_writes};
+use crate::judge::readers::{any_content, extracted, links};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::FileKind;

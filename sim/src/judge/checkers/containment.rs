@@ -4,14 +4,14 @@
 //! are there with their content; and an image that is a link out of the drive never changes its medium. Not verified:
 //! paths that leave a mounted volume, which the traits cannot express.
 
-use super::archive;
-use super::decode::decode;
-use super::drive_images::{files, image_key, images, mode, new_images};
-use super::links;
-use super::tree::Tree;
-use crate::found::{self, files_in};
+use crate::judge::readers::archive;
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{files, image_key, images, mode, new_images};
+use crate::judge::readers::links;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::pages::Pages;
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::tree::Tree;
+use crate::model::hardware::found::{self, files_in};
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;
 use crate::scenario::content::{Fate, Held, held};
@@ -83,8 +83,8 @@ fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
     let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
     // As the link stood where it was: the directory it was in may be gone.
     let targets = links.filter_map(|entry| match &entry.entry.node {
-        crate::content::Node::Symlink(text) if text.starts_with('/') => Some(text.clone()),
-        crate::content::Node::Symlink(text) => Some(format!(
+        crate::model::hardware::content::Node::Symlink(text) if text.starts_with('/') => Some(text.clone()),
+        crate::model::hardware::content::Node::Symlink(text) => Some(format!(
             "/{}/{text}",
             entry.entry.path.rsplit_once('/').map_or("", |(directory, _)| directory)
         )),

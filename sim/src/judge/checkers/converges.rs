@@ -4,7 +4,7 @@
 //! first one was about. Not verified: that the boot after it changes nothing, and stories in which something else is
 //! wrong, because nothing need succeed there.
 
-use super::drive_images::{files, mode};
+use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, Origin, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::Status;

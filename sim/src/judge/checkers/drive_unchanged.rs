@@ -3,14 +3,14 @@
 //! Verified: all bytes of the drive; of one that was not unmounted cleanly, and may therefore be mended first, all files.
 //! Not verified: boots in which the drive could still be expanded, because that comes before everything else.
 
-use super::drive_images::{files, mode};
-use crate::content::PagesBacking;
+use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::pages::Pages;
-use crate::partitions::read_partitions;
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::partitions::read_partitions;
+use crate::model::hardware::content::PagesBacking;
+use crate::model::hardware::simfs::SimFs;
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;
-use crate::simfs::SimFs;
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {

@@ -4,7 +4,7 @@
 //! when a terminal status is shown, no call to a device follows. Not verified: failures that neither story nor LEDs know of.
 
 use crate::judge::{CheckerId, Judge, always, by_nothing};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{FaultKind, MediumEnd};
 use replicator_hal::Status;

@@ -5,14 +5,14 @@
 //! PARTUUID. Not verified: names with escapes, other files that name the root, what the owner allowed by `any_root`, and
 //! golden media that do not find their own root.
 
-use super::drive_images::{Image, images, successful_writes};
-use crate::content::PagesBacking;
-use crate::inspect::files_in;
+use crate::board::inspect::files_in;
+use crate::judge::readers::drive_images::{Image, images, successful_writes};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::pages::Pages;
-use crate::partitions::read_partitions;
+use crate::model::bytes::pages::Pages;
+use crate::model::bytes::partitions::read_partitions;
+use crate::model::hardware::content::PagesBacking;
+use crate::model::hardware::simfs::SimFs;
 use crate::run::Evidence;
-use crate::simfs::SimFs;
 use replicator_hal::{RelativePath, Uuid};
 
 const SECTOR: u64 = 512;

@@ -11,17 +11,17 @@
 //! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
 //! LEDs show that cannot be set.
 
-use super::drive_images::{files, firmware_files, has_session};
-use crate::inspect::FoundFiles;
+use crate::board::inspect::FoundFiles;
+use crate::board::world::RunOutcome;
+use crate::judge::readers::drive_images::{files, firmware_files, has_session};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
-use crate::pages::Pages;
+use crate::model::bytes::pages::Pages;
+use crate::model::time::op_name::OpName;
+use crate::model::time::scheduler::End;
+use crate::model::time::trace::Event;
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
 use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, FirmwareSpec, UpdaterBehaviour};
-use crate::trace::Event;
-use crate::turnstile::End;
-use crate::world::RunOutcome;
 use replicator_engine::profile::{BootloaderFile, Footer};
 use replicator_hal::{RelativePath, Status};
 

@@ -5,9 +5,9 @@
 //! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
 
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
+use crate::model::time::trace::Event;
 use crate::run::{Boot, Evidence};
-use crate::trace::Event;
 use replicator_hal::{ErrorKind, Status};
 
 const SYNCS: [OpName; 5] =

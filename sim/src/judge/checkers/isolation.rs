@@ -5,8 +5,8 @@
 //! if it is about that medium's image alone. Not verified: captures, which stop at the first failure by design, and stories
 //! of several boots.
 
-use super::drive_images::{files, images, mode};
-use super::written::holds;
+use crate::judge::readers::drive_images::{files, images, mode};
+use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::{Evidence, boots};
 use crate::scenario::schema::{FaultSpec, Mode, Scenario};

@@ -4,25 +4,17 @@
 //! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,
 //! table reader or rule list with it.
 
-mod acl_text;
-pub mod any_content;
-pub mod archive;
 pub mod captured;
 pub mod claimed;
 pub mod clone_is_rootfs;
 pub mod containment;
 pub mod converges;
-pub mod decode;
-pub mod disk_rule;
-pub mod drive_images;
 pub mod drive_unchanged;
-pub mod extracted;
 pub mod failure_visible;
 pub mod finds_root;
 pub mod firmware;
 pub mod flush_final;
 pub mod isolation;
-pub mod links;
 pub mod looks_like_image;
 pub mod mode_safety;
 pub mod no_image_missed;
@@ -37,7 +29,6 @@ pub mod protected;
 pub mod refused_untouched;
 pub mod retries;
 pub mod right_target;
-pub mod settings;
 pub mod sidecars;
 pub mod something_done;
 pub mod source_unchanged;
@@ -47,11 +38,9 @@ pub mod terminates;
 pub mod told;
 pub mod valid_names;
 pub mod write_back;
-pub mod written;
 
 use super::Judge;
 use crate::run::Evidence;
-pub use crate::tree;
 
 /// What a checker looks for: everything that it finds wrong, in words.
 pub type Check = fn(&Evidence) -> Vec<String>;

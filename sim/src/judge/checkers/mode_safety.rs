@@ -4,7 +4,7 @@
 //! of every medium to be captured is there, and no boot that finds a session changes a medium. Not verified here: other
 //! cuts than the story's.
 
-use super::drive_images::{files, has_session, image, mode};
+use crate::judge::readers::drive_images::{files, has_session, image, mode};
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};

@@ -4,7 +4,7 @@
 //! the root whose last extensions are those of an image, compressed or not, finished or not. Not verified: names that are
 //! misspelt in other ways, and whether a misspelt image beside an accepted one was meant for another medium.
 
-use super::drive_images::{files, has_session, images};
+use crate::judge::readers::drive_images::{files, has_session, images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::{FileKind, RelativePath, Status};

@@ -6,11 +6,11 @@
 //! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot goes
 //! on with the session, and what a capture that was told not to sanitise leaves.
 
-use super::decode::decode;
-use super::drive_images::{files, image_key, new_images};
-use super::settings;
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{files, image_key, new_images};
+use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always};
-use crate::pages::Pages;
+use crate::model::bytes::pages::Pages;
 use crate::run::{Boot, Evidence};
 use crate::scenario::content::{find_all, secrets_that_stay};
 use crate::scenario::schema::Bytes;

@@ -4,11 +4,11 @@
 //! or has no partition table, or still has its old one with the old partitions whole. Not verified: boot ROMs that look
 //! for a loader behind sector 0 without any table.
 
-use super::drive_images::{files, images, mode};
-use super::written::holds;
+use crate::judge::readers::drive_images::{files, images, mode};
+use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always};
-use crate::pages::{Pages, SECTOR_LEN};
-use crate::partitions::read_partitions;
+use crate::model::bytes::pages::{Pages, SECTOR_LEN};
+use crate::model::bytes::partitions::read_partitions;
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};
 

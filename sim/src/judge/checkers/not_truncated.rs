@@ -5,13 +5,13 @@
 //! bytes are there. Not verified: tarballs
 //! of a capture, whose files `captured` compares one by one.
 
-use super::decode::{decode, without_metadata};
-use super::disk_rule::{self, Shown};
-use super::drive_images::{files, images, new_images, successful_writes};
 use super::looks_like_image::{any_content, is_captured};
+use crate::judge::readers::decode::{decode, without_metadata};
+use crate::judge::readers::disk_rule::{self, Shown};
+use crate::judge::readers::drive_images::{files, images, new_images, successful_writes};
 use crate::judge::{CheckerId, Judge, always};
-use crate::pages::Pages;
-use crate::random::{FOLD_START, fold};
+use crate::model::bytes::pages::Pages;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::run::Evidence;
 
 /// As the registry has it.

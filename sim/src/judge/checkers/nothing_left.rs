@@ -4,9 +4,9 @@
 //! dropped, unless unmounting it failed; after a successful capture no session is left. Not verified: boots in which a device was gone, hung or would
 //! not be unmounted.
 
-use super::drive_images::{files, has_session};
+use crate::judge::readers::drive_images::{files, has_session};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;

@@ -6,9 +6,9 @@
 //! one that failed before it came to the session leaves it to the next, as does one that the drive lets nothing remove. That nothing half-done has a valid name is
 //! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
 
-use super::drive_images::files;
+use crate::judge::readers::drive_images::files;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::FaultKind;
 use replicator_hal::{ErrorKind, FileKind, Status};

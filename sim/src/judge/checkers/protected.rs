@@ -4,10 +4,10 @@
 //! the area was written to, and never for a bootloader that was there already, unless hardware made it look otherwise. Not
 //! verified: boots that were cut, after which the kernel starts with the protection on.
 
-use super::drive_images::files;
 use super::firmware;
+use crate::judge::readers::drive_images::files;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{Bytes, FaultSpec};
 

@@ -5,8 +5,8 @@
 //! what could be known before erasing was found out after. Not verified: other failures that come later, which are
 //! `not-bootable`'s matter.
 
-use super::drive_images::{Image, files, images, mode};
-use super::written::holds;
+use crate::judge::readers::drive_images::{Image, files, images, mode};
+use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};

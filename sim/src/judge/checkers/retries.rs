@@ -4,7 +4,7 @@
 //! here: that transient faults within the budget are absorbed, which is the oracle's matter.
 
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::Evidence;
 use replicator_hal::ErrorKind;
 

@@ -3,7 +3,7 @@
 //! Verified: all bytes of media without an image. Not verified: that two media with images are not exchanged, which is
 //! `success-is-true`'s matter.
 
-use super::drive_images::{files, image, mode};
+use crate::judge::readers::drive_images::{files, image, mode};
 use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;

@@ -3,7 +3,7 @@
 //! Verified: where a write shows success, what lies under the name of a sidecar or of the record of an image that was
 //! written is a file, links followed. Not verified: its content, which is `success-is-true`'s matter and the oracle's.
 
-use super::drive_images::{files, follow, images, mode};
+use crate::judge::readers::drive_images::{files, follow, images, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;

@@ -3,8 +3,8 @@
 //! Verified: where the LEDs show success, a capture left a new image, or a write had an image for a medium that is
 //! there. Not verified: whether it is the right one.
 
-use super::drive_images::{files, has_session, images, mode};
 use super::firmware::{has_update, holds_new, told_as_unverified};
+use crate::judge::readers::drive_images::{files, has_session, images, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;

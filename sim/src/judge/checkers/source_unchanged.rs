@@ -3,7 +3,7 @@
 //! Verified: all bytes below all caches, dirty journals included, in finished and in cut boots. Not verified: discards and
 //! flushes that leave the bytes as they are.
 
-use super::drive_images::{files, mode};
+use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};

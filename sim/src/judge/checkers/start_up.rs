@@ -4,7 +4,7 @@
 //! the console. Not verified: whether the text helps.
 
 use crate::judge::{CheckerId, Judge, always, by_nothing};
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;

@@ -3,8 +3,8 @@
 //! Verified: every medium with an image whenever the LEDs show success, and every medium of which the story says that it
 //! is written. Not verified: captures, which are `captured`'s matter.
 
-use super::drive_images::{files, images, mode};
-use super::written::holds;
+use crate::judge::readers::drive_images::{files, images, mode};
+use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{MediumEnd, Mode};

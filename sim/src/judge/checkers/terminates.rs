@@ -4,11 +4,11 @@
 //! not later than a bound of virtual time; calls that hang for a while may take that long each. Not verified: boots whose
 //! LEDs cannot be set.
 
+use crate::board::world::RunOutcome;
 use crate::judge::{CheckerId, Judge, always, by_nothing};
+use crate::model::time::scheduler::End;
 use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
-use crate::turnstile::End;
-use crate::world::RunOutcome;
 use replicator_hal::Status;
 use std::time::Duration;
 

@@ -5,7 +5,7 @@
 //! nothing was sanitised. Here the report itself is judged, against what the scenario put on the medium. Not verified:
 //! whether what it says is true, which is for other checkers; media captured in earlier boots.
 
-use super::settings;
+use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::composition::Holds;

@@ -1,7 +1,7 @@
 //! What the faults of a story do to one medium, from their physics alone.
 
 use super::Verdict;
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{FaultKind, FaultSpec, FileSpec, Scenario, Size};
 
 /// Errors that go away are tried again so often at least.

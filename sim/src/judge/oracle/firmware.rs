@@ -1,7 +1,7 @@
 //! What must come of the firmware of a story, from the manual alone.
 
 use super::{Verdict, image_file};
-use crate::firmware::UpdaterBehaviour;
+use crate::model::hardware::firmware::UpdaterBehaviour;
 use crate::scenario::boards;
 use crate::scenario::media::media_names;
 use crate::scenario::schema::{

@@ -9,13 +9,14 @@ mod faults;
 mod firmware;
 mod root_names;
 
-use crate::judge::checkers::decode::decode;
-use crate::judge::checkers::drive_images::{files, image};
-use crate::judge::checkers::extracted;
-use crate::judge::checkers::settings;
-use crate::judge::checkers::written::holds;
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{files, image};
+use crate::judge::readers::extracted;
+use crate::judge::readers::settings;
+use crate::judge::readers::written::holds;
 use crate::judge::undisturbed::was_complete;
 use crate::judge::{CheckerId, Judge, Origin, by_nothing};
+use crate::model::hardware::simfs::Kind;
 use crate::run::Evidence;
 use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::image;
@@ -23,7 +24,6 @@ use crate::scenario::media::media_names;
 use crate::scenario::schema::{
     Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Mode, Scenario, SidecarSpec, TableDamage,
 };
-use crate::simfs::Kind;
 use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -3,10 +3,10 @@
 //! Written from the manual's list of names, apart from the engine.
 
 use super::links;
-use crate::file_bytes::FileBytes;
-use crate::inspect::{FoundFile, FoundFiles};
-use crate::pages::Pages;
-use crate::random::{FOLD_START, fold};
+use crate::board::inspect::{FoundFile, FoundFiles};
+use crate::model::bytes::file_bytes::FileBytes;
+use crate::model::bytes::pages::Pages;
+use crate::model::time::random::{FOLD_START, fold};
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
 use crate::scenario::media::DRIVE;
@@ -115,12 +115,12 @@ fn records(medium: &str, files: &FoundFiles, path: &RelativePath) -> Vec<String>
 }
 
 /// The file that a name on the drive leads to.
-pub(super) fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -> Option<&'a FoundFile> {
+pub(in crate::judge) fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -> Option<&'a FoundFile> {
     files.get(&links::follow(files, path.as_bytes(), Some(MOUNT_POINT))?)
 }
 
 /// All that a verdict over a captured image may depend on beside its bytes.
-pub(super) fn image_key(evidence: &Evidence, image: &Image) -> u64 {
+pub(in crate::judge) fn image_key(evidence: &Evidence, image: &Image) -> u64 {
     let scenario = &evidence.scenario;
     let source = evidence.boots[0].before.media.get(&image.medium).map(Pages::hash);
     fold(FOLD_START, format!("{} {source:?} {scenario:?}", image.name).as_bytes())

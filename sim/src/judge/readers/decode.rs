@@ -90,7 +90,7 @@ fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, Str
 }
 
 /// A file without the blocks of `fwtool` at its end: each ends with a magic number, 8 bytes and its length, big endian.
-pub(super) fn without_metadata(bytes: &[u8]) -> &[u8] {
+pub(in crate::judge) fn without_metadata(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let Some(end) = rest.last_chunk::<16>().filter(|end| end.starts_with(b"FWx0")) {
         let len = u32::from_be_bytes([end[12], end[13], end[14], end[15]]) as usize;

@@ -7,7 +7,7 @@
 
 use super::acl_text;
 use super::archive::{Member, link, members};
-use super::tree::{Node, Tree};
+use crate::model::bytes::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 
 /// The tree in `bytes`.

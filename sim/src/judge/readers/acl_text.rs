@@ -1,6 +1,6 @@
 //! ACLs that an archive holds as text: what the kernel keeps of them. Written apart from the engine's own reader.
 
-use super::tree::Tree;
+use crate::model::bytes::tree::Tree;
 use replicator_hal::RelativePath;
 
 /// Keys under which texts wait in a node's attributes, with the attribute that each becomes.
@@ -10,7 +10,7 @@ const FORMS: [(&[u8], &[u8]); 2] = [
 ];
 
 /// Whether a record of an archive holds an ACL as text.
-pub(super) fn is_key(key: &str) -> bool {
+pub(in crate::judge) fn is_key(key: &str) -> bool {
     FORMS.iter().any(|(form, _)| *form == key.as_bytes())
 }
 
@@ -18,7 +18,7 @@ pub(super) fn is_key(key: &str) -> bool {
 ///
 /// # Errors
 /// A name that nobody has, or a text that is none.
-pub(super) fn resolve(tree: &mut Tree) -> Result<(), String> {
+pub(in crate::judge) fn resolve(tree: &mut Tree) -> Result<(), String> {
     let file = |name: &str| {
         let node = RelativePath::parse(name).ok().and_then(|path| tree.get(&path));
         node.map(|node| String::from_utf8_lossy(&node.bytes).into_owned()).unwrap_or_default()

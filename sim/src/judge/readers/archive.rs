@@ -4,7 +4,7 @@
 //! purpose, and only for what a capture may write: POSIX ustar and pax headers, sparse files in form 1.0.
 
 use super::acl_text;
-use super::tree::{Node, Tree};
+use crate::model::bytes::tree::{Node, Tree};
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ struct Archive<'a> {
 type Records = BTreeMap<String, Vec<u8>>;
 
 /// One member of an archive.
-pub(super) enum Member {
+pub(in crate::judge) enum Member {
     /// A node of its own.
     Node(Node),
     /// A further name of an earlier one.
@@ -44,7 +44,11 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
 }
 
 /// The node that a further name of `existing` stands for.
-pub(super) fn link(tree: &mut Tree, path: &RelativePath, existing: RelativePath) -> Result<Node, String> {
+pub(in crate::judge) fn link(
+    tree: &mut Tree,
+    path: &RelativePath,
+    existing: RelativePath,
+) -> Result<Node, String> {
     let node = tree.get_mut(&existing).ok_or_else(|| format!("/{path} links to nothing"))?;
     node.first_name.get_or_insert(existing);
     Ok(node.clone())
@@ -54,7 +58,7 @@ pub(super) fn link(tree: &mut Tree, path: &RelativePath, existing: RelativePath)
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn members(bytes: &[u8]) -> Result<Vec<(RelativePath, Member)>, String> {
+pub(in crate::judge) fn members(bytes: &[u8]) -> Result<Vec<(RelativePath, Member)>, String> {
     let mut archive = Archive { bytes, at: 0 };
     let mut members = Vec::new();
     let mut records = Records::new();
@@ -256,9 +260,9 @@ fn unfold(stored: &[u8], records: &Records) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::bytes::tree::differences;
     use crate::scenario::content::Owner;
     use crate::scenario::image::{member_border, rootfs_tree, tarball};
-    use crate::tree::differences;
 
     fn owner() -> Owner<'static> {
         Owner { medium: "sd", seed: 7, generation: 1 }

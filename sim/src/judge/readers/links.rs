@@ -2,8 +2,8 @@
 //!
 //! Written apart from the simulated file system: a fault of both would not be found.
 
-use super::tree::Tree;
-use crate::inspect::FoundFiles;
+use crate::board::inspect::FoundFiles;
+use crate::model::bytes::tree::Tree;
 use replicator_hal::{FileKind, RelativePath};
 
 /// So many links the kernel follows in one path.
@@ -70,10 +70,10 @@ fn below<'a>(text: &'a [u8], mount_point: Option<&str>) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::{Entry, FileSystemContent};
-    use crate::inspect::files_in;
-    use crate::pages::Pages;
-    use crate::simfs::Kind;
+    use crate::board::inspect::files_in;
+    use crate::model::bytes::pages::Pages;
+    use crate::model::hardware::content::{Entry, FileSystemContent};
+    use crate::model::hardware::simfs::Kind;
 
     fn tree() -> FoundFiles {
         let mut entries = vec![

@@ -6,7 +6,7 @@
 //! metadata of the image's builder.
 
 use super::decode::without_metadata;
-use crate::pages::Pages;
+use crate::model::bytes::pages::Pages;
 use flate2::Crc;
 use std::borrow::Cow;
 use std::ops::Range;

@@ -8,13 +8,13 @@ use super::decode::decode;
 use super::disk_rule;
 use super::drive_images::Image;
 use super::extracted;
-use super::tree::differences;
-use crate::content::PagesBacking;
-use crate::found::{files_in, tree_of};
-use crate::pages::{Pages, SECTOR_LEN};
-use crate::partitions::read_partitions;
+use crate::model::bytes::pages::{Pages, SECTOR_LEN};
+use crate::model::bytes::partitions::read_partitions;
+use crate::model::bytes::tree::differences;
+use crate::model::hardware::content::PagesBacking;
+use crate::model::hardware::found::{files_in, tree_of};
+use crate::model::hardware::simfs::{Kind, SimFs};
 use crate::scenario::schema::MediumSpec;
-use crate::simfs::{Kind, SimFs};
 use replicator_hal::Timestamp;
 
 /// Where a tarball's partition starts.

@@ -18,8 +18,11 @@ use replicator_hal::{
     Access, Board, Compute, DeviceKind, DeviceName, Holder, Region, RelativePath, Timestamp,
 };
 use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
-use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;
+use replicator_sim::model::bytes::size::Size;
+use replicator_sim::model::hardware::fault::Fault;
+use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::trigger::Trigger;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, RunOutcome, Survival, World, WorldBuilder};
 use std::io::Read;
@@ -273,10 +276,10 @@ fn any_call_may_fail_once() {
     let ops = world.run(|board| boot(&board)).ops;
     // Every second call, to keep the test short; the two kinds take turns.
     for at_op in (1..=ops).step_by(2) {
-        let kind = if at_op % 4 == 1 { FaultKind::Fails } else { FaultKind::IoError };
-        let context = format!("{kind:?} at call {at_op}");
-        let when = Trigger { at_op: Some(at_op), times: Some(1), ..Trigger::default() };
-        let world = builder.clone().fault(Fault { on: "*".into(), kind, when }).build().unwrap();
+        let fault = if at_op % 4 == 1 { Fault::Fails } else { Fault::IoError };
+        let context = format!("{fault:?} at call {at_op}");
+        let fault = FaultSpec::new("*", fault, Trigger::at(at_op));
+        let world = builder.clone().fault(fault).build().unwrap();
         let end = world.run(|board| boot(&board));
         assert_eq!(end.outcome, RunOutcome::Finished, "{context}");
         if end.value.unwrap().is_ok_and(|outcomes| all_done(&outcomes)) {
@@ -293,8 +296,7 @@ fn the_drive_may_vanish_at_any_time() {
     let ops = world.run(|board| boot(&board)).ops;
     let mut reached = 0;
     for at_op in (20..ops - 20).step_by(9) {
-        let when = Trigger { at_op: Some(at_op), ..Trigger::default() };
-        let fault = Fault { on: "drive".into(), kind: FaultKind::Vanishes, when };
+        let fault = FaultSpec::new("drive", Fault::Vanish, Trigger::at(at_op));
         let world = builder.clone().fault(fault).build().unwrap();
         let end = world.run(|board| boot(&board));
         assert_eq!(end.outcome, RunOutcome::Finished, "call {at_op}");
@@ -323,12 +325,8 @@ fn a_full_drive_is_clean() {
         let mut failures = 0;
         for capacity_kib in (16..1600).step_by(24) {
             let context = format!("{kind:?}, {capacity_kib} KiB");
-            let capacity_bytes = capacity_kib * KIB;
-            let fault = Fault {
-                on: "drive".into(),
-                kind: FaultKind::OutOfSpace { capacity_bytes },
-                when: Trigger::always(),
-            };
+            let space = Size(capacity_kib * KIB);
+            let fault = FaultSpec::new("drive", Fault::OutOfSpace { space }, Trigger::always());
             let world = builder(kind).fault(fault).build().unwrap();
             let before = MEDIA.map(|name| world.medium_bytes(name).unwrap().hash());
             let outcomes = world.run(|board| boot(&board)).value.unwrap().unwrap();

@@ -3,7 +3,6 @@
 use crate::board::handle::Handle;
 use crate::board::volume::SimVolume;
 use crate::model::bytes::digest::{FOLD_START, fold};
-use crate::model::hardware::faults::{FaultKind, FsckScript};
 use crate::model::hardware::machine::Machine;
 use crate::model::hardware::simfs::{Backing, Damage, Kind, Refusal, SimFs, Superblock};
 use crate::model::hardware::storage::{Mounted, Place};
@@ -139,14 +138,14 @@ impl FileSystems for SimFileSystems {
         self.call(self.op(OpName::Fsck, region, true), region, |machine, place, moment| {
             refuse_used(machine, place, region)?;
             refuse_read_only(machine, region, place)?;
-            let script = machine.system.fsck_script.take();
+            let script = machine.system.fsck_ends.take();
             let now = machine.wall(moment.now);
             let result = check(&mut machine.storage.layer(place, now), region)?;
             Ok(match script {
-                Some(FaultKind::Fsck { outcome: FsckScript::Repaired }) => {
-                    Fsck { outcome: FsckOutcome::Repaired, output: "repaired, as scripted\n".to_owned() }
+                Some(outcome) => {
+                    let word = if outcome == FsckOutcome::Repaired { "repaired" } else { "clean" };
+                    Fsck { outcome, output: format!("{word}, as scripted\n") }
                 }
-                Some(_) => Fsck { outcome: FsckOutcome::Clean, output: "clean, as scripted\n".to_owned() },
                 None => result,
             })
         })
@@ -255,7 +254,8 @@ impl FileSystems for SimFileSystems {
                 let mut latest = limits.iter().rev();
                 latest.find(|(name, _)| **name == *on || **name == *device).map(|(_, bytes)| *bytes)
             };
-            fs.set_capacity_max(of(&machine.capacities));
+            let (free, total) = fs.space_bytes();
+            fs.set_capacity_max(machine.capacities.of([&on, &device], region, total - free));
             let file_limit = of(&machine.file_limits);
             let mounted = Mounted {
                 fs,

@@ -13,10 +13,10 @@ use crate::board::records::SimRecords;
 use crate::board::system::SimSystem;
 use crate::board::tasks::{SimTasks, panic_text};
 use crate::model::hardware::disk::Disk;
-use crate::model::hardware::faults::{Fault, Faults};
+use crate::model::hardware::faults::{FaultSpec, Faults};
 use crate::model::hardware::firmware::{Area, FirmwareState};
 use crate::model::hardware::led_log::LedLog;
-use crate::model::hardware::machine::{Machine, Recorded, SystemState};
+use crate::model::hardware::machine::{Capacities, Machine, Recorded, SystemState};
 use crate::model::hardware::medium::Medium;
 use crate::model::hardware::record_log::RecordLog;
 use crate::model::hardware::simfs::{Kind, Survival};
@@ -32,7 +32,7 @@ use std::time::Duration;
 pub struct WorldBuilder {
     seed: u64,
     media: Vec<Medium>,
-    faults: Vec<Fault>,
+    faults: Vec<FaultSpec>,
     compatible: Vec<String>,
     kernel_command_line: String,
     firmware: FirmwareState,
@@ -66,7 +66,7 @@ impl WorldBuilder {
 
     /// One more fault; its number is its place in this order.
     #[must_use]
-    pub fn fault(mut self, fault: Fault) -> Self {
+    pub fn fault(mut self, fault: FaultSpec) -> Self {
         self.faults.push(fault);
         self
     }
@@ -159,20 +159,19 @@ impl WorldBuilder {
             system: SystemState {
                 compatible: self.compatible,
                 kernel_command_line: self.kernel_command_line,
-                fsck_script: None,
+                fsck_ends: None,
             },
             wall_start: self.wall_start,
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
-            capacities: Vec::new(),
+            capacities: Capacities::default(),
             told_free: Vec::new(),
             kernel_lacks: self.kernel_lacks,
             file_limits: Vec::new(),
-            set_aside: Vec::new(),
             recorded: self.record.then(Vec::new),
         };
-        for (id, fault) in machine.faults.at_start() {
-            machine.apply(id, &fault);
+        for acting in machine.faults.at_start() {
+            machine.apply(&acting);
         }
         Ok(World::start(machine, self.seed, self.limits, self.keep_trace))
     }
@@ -280,11 +279,11 @@ impl World {
 
     /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
     #[must_use]
-    pub fn with_faults(self, faults: Vec<Fault>) -> World {
+    pub fn with_faults(self, faults: Vec<FaultSpec>) -> World {
         self.handle.peek(|machine, _| {
             machine.faults = Faults::new(faults);
-            for (id, fault) in machine.faults.at_start() {
-                machine.apply(id, &fault);
+            for acting in machine.faults.at_start() {
+                machine.apply(&acting);
             }
         });
         self

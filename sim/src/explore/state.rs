@@ -11,14 +11,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// [`neutral`], but for a clock that jumps: what was captured before a cut has its dates.
 pub(super) fn with_its_clock(scenario: &Scenario) -> Scenario {
-    let jumps = scenario.faults.iter().filter(|fault| fault.kind == FaultKind::ClockJump);
+    let jumps = scenario.faults.iter().filter(|fault| fault.kind() == FaultKind::ClockJump);
     Scenario { faults: jumps.cloned().collect(), ..neutral(scenario) }
 }
 
 /// All that a crash state is judged by beside the state and what was there before the boot.
 pub(super) fn identity(scenario: &Scenario) -> u64 {
     let Scenario { drive, media, seed, wall_clock, firmware, compatible, kernel_lacks, .. } = scenario;
-    let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
+    let jumps = scenario.faults.iter().any(|fault| fault.kind() == FaultKind::ClockJump);
     let board = format!("{firmware:?} {compatible:?} {kernel_lacks:?}");
     let text = format!(
         "{drive:?} {media:?} {seed} {wall_clock:?} {board} {jumps} {}",

@@ -7,13 +7,13 @@ use super::finding::{self, Finding};
 use super::{Explored, Options, spread};
 use crate::board::world::World;
 use crate::judge::{self, Case, lies, neutral};
-use crate::model::hardware::faults::{Fault, FaultKind as Kind, Trigger};
 use crate::model::hardware::simfs::Survival;
+use crate::model::hardware::trigger::Trigger;
 use crate::model::time::op_name::OpName;
 use crate::run::boots::{Observer, observe, run_boot};
 use crate::run::evidence::FaultEnd;
 use crate::run::{Boot, Change, Evidence};
-use crate::scenario::schema::{BootSpec, FaultKind, FaultSpec, Scenario};
+use crate::scenario::schema::{BootSpec, Fault, FaultSpec, Scenario};
 use replicator_engine::boot::Request;
 
 /// Sweeps over a story's boots: over the first without the story's own faults and cuts, over each further one from what
@@ -170,13 +170,13 @@ struct Failing {
 }
 
 impl Failing {
-    fn fault(self) -> Fault {
+    fn fault(self) -> FaultSpec {
         let when = if self.persistent {
-            Trigger { occurrence: Some(self.number), ..Trigger::default() }
+            Trigger { nth: Some(self.number), ..Trigger::always() }
         } else {
-            Trigger::at_op(self.number)
+            Trigger::at(self.number)
         };
-        Fault { on: "*".into(), kind: Kind::IoError, when }
+        FaultSpec::new("*", Fault::IoError, when)
     }
 
     fn word(self) -> &'static str {
@@ -187,19 +187,16 @@ impl Failing {
     fn excuses(self, boot: &Boot) -> Vec<FaultEnd> {
         let trace = boot.world.trace();
         let mut failed = trace.events().filter(|event| event.error.is_some());
-        let excuse = |kind| {
-            let spec = FaultSpec::any("*", kind);
-            FaultEnd { spec, reached: true }
-        };
+        let excuse = |fault| FaultEnd { spec: FaultSpec::new("*", fault, Trigger::always()), reached: true };
         let mut excuses = Vec::new();
         if failed.any(|event| &*event.op.on == "leds") {
-            excuses.push(excuse(FaultKind::LedFails));
+            excuses.push(excuse(Fault::LedFails));
         }
         if trace
             .events()
             .any(|event| event.error.is_some() && matches!(event.op.name, OpName::Unmount | OpName::Close))
         {
-            excuses.push(excuse(FaultKind::UnmountBusy));
+            excuses.push(excuse(Fault::UnmountBusy));
         }
         excuses
     }

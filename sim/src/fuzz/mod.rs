@@ -63,7 +63,7 @@ pub fn judge(
 
 fn reached(evidence: &Evidence) -> Vec<String> {
     let faults = evidence.faults.iter().filter(|fault| fault.reached);
-    let mut kinds: Vec<String> = faults.map(|fault| format!("{:?}", fault.spec.kind)).collect();
+    let mut kinds: Vec<String> = faults.map(|fault| format!("{:?}", fault.spec.kind())).collect();
     let cuts =
         evidence.boots.iter().filter(|boot| matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })));
     kinds.extend(cuts.map(|boot| format!("PowerCut/{:?}", boot.spec.survive)));

@@ -148,9 +148,9 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         simpler_boot(index, scenario, &mut add);
     }
     for index in 0..scenario.faults.len() {
-        add(&|story| story.faults[index].times.take().is_some());
-        add(&|story| story.faults[index].op.take().is_some());
-        add(&|story| halved(story.faults[index].nth.as_mut()));
+        add(&|story| story.faults[index].when.times.take().is_some());
+        add(&|story| story.faults[index].when.op.take().is_some());
+        add(&|story| halved(story.faults[index].when.nth.as_mut()));
     }
     found
 }

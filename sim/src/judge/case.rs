@@ -68,7 +68,7 @@ impl<'a> Case<'a> {
 
 /// The hardware of a scenario that stores or gives back other bytes than it is given.
 pub fn lies(scenario: &Scenario) -> impl Iterator<Item = Lie<'_>> {
-    let faults = scenario.faults.iter().filter(|fault| fault.kind.bytes() != Bytes::Right);
+    let faults = scenario.faults.iter().filter(|fault| fault.bytes() != Bytes::Right);
     faults.map(move |fault| Lie { scenario, fault })
 }
 
@@ -87,7 +87,7 @@ impl Lie<'_> {
 
     /// What happens to the bytes.
     pub fn bytes(&self) -> Bytes {
-        self.fault.kind.bytes()
+        self.fault.bytes()
     }
 
     /// The medium that lies; `None` for the drive and for areas without files.
@@ -98,7 +98,7 @@ impl Lie<'_> {
     /// Whether a card may answer all reads of what it lost from a write-back cache, so that no host can see the loss before
     /// a power cycle.
     pub fn is_hidden_by_a_cache(&self) -> bool {
-        let Some(cache) = self.fault.cache else { return false };
+        let Some(cache) = self.fault.fault.write_back_cache() else { return false };
         let name = format!("{}image.dd", self.fault.on);
         let mut files = self.scenario.drive.files.iter();
         let image =

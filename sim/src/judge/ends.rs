@@ -6,7 +6,7 @@
 use super::{Case, CheckerId, Judge, Origin, always, by_nothing};
 use crate::board::world::RunOutcome;
 use crate::model::time::scheduler::End;
-use crate::scenario::schema::FaultKind;
+use crate::scenario::schema::{Fault, FaultKind};
 
 /// As the registry has it.
 pub(super) const PANIC: Judge =
@@ -40,10 +40,12 @@ fn ends(case: &Case<'_>) -> Vec<String> {
 
 /// Whether a cut or a hanging device may have ended the run.
 fn may_end(case: &Case<'_>, end: &End) -> bool {
-    let mut hangs = case.evidence.faults.iter().filter(|fault| fault.spec.kind == FaultKind::Hang);
+    let mut hangs = case.evidence.faults.iter().filter(|fault| fault.spec.kind() == FaultKind::Hang);
     match (end, case.origin) {
         (End::PowerCut { .. }, _) => true,
-        (End::Hung, Origin::Written | Origin::Explored) => hangs.any(|hang| hang.spec.duration_ms.is_none()),
+        (End::Hung, Origin::Written | Origin::Explored) => {
+            hangs.any(|hang| hang.spec.fault == Fault::Hang { duration_ms: None })
+        }
         // A device that hangs in every call, if only for a while, takes longer than a world lasts.
         (End::Hung | End::TimeBound, Origin::MadeUp) => hangs.next().is_some(),
         (End::TimeBound | End::OpBound | End::Stuck(_), _) => false,

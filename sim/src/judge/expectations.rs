@@ -39,9 +39,8 @@ fn check(evidence: &Evidence) -> Vec<String> {
     check_drive(evidence, &mut complaints);
     for (index, fault) in evidence.faults.iter().enumerate() {
         if !fault.reached && !fault.spec.may_be_missed {
-            let what =
-                format!("fault {} ({:?} on {}) was never reached", index + 1, fault.spec.kind, fault.spec.on);
-            complaints.push(what);
+            let (kind, on) = (fault.spec.kind(), &fault.spec.on);
+            complaints.push(format!("fault {} ({kind} on {on}) was never reached", index + 1));
         }
     }
     for spec in &evidence.scenario.expect.wave_forms {

@@ -1,14 +1,13 @@
 //! The boots of a story, one after the other on what the last one left.
 
 use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
-use super::faults::{self, Armed};
 use super::setup;
 use crate::board::world::{RunOutcome, World};
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::partitions::read_partitions;
 use crate::model::hardware::content::PagesBacking;
 use crate::model::hardware::disk::Disk;
-use crate::model::hardware::faults::Fault;
+use crate::model::hardware::faults::FaultSpec;
 use crate::model::hardware::simfs::{SimFs, Survival};
 use crate::scenario::check;
 use crate::scenario::schema::{BootSpec, Scenario, SurvivalSpec};
@@ -100,8 +99,8 @@ fn tell(
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {
         prepare(&world, &spec)?;
-        let armed = arm(&evidence, &spec, &Snapshot::of(&world))?;
-        world = world.with_faults(armed.iter().map(|armed| armed.fault.clone()).collect::<Vec<Fault>>());
+        let armed = arm(&evidence, &spec);
+        world = world.with_faults(armed.iter().map(|(_, fault)| fault.clone()).collect());
         observer.before(&world, &request);
         let (boot, next) = run_boot(world, spec, scenario.seed, &request, change);
         observer.after(number, &boot, &request);
@@ -154,19 +153,16 @@ fn remove(disk: &mut Disk, path: &RelativePath) -> Result<(), String> {
     fs.sync(&mut backing).map_err(failed)
 }
 
-fn arm(evidence: &Evidence, spec: &BootSpec, before: &Snapshot) -> Result<Vec<Armed>, String> {
-    let used = before.media.get("drive").map_or(0, faults::used_bytes);
-    let mut armed = Vec::new();
-    for (index, end) in evidence.faults.iter().enumerate() {
-        // What was to happen a number of times and has happened is over.
-        if !(end.reached && end.spec.times.is_some()) {
-            armed.extend(faults::arm(index, &end.spec, used)?);
-        }
-    }
-    if let Some(cut) = &spec.cut {
-        armed.push(faults::cut(cut)?);
-    }
-    Ok(armed)
+/// A fault of a boot, and which of the scenario's faults it is; `None` for the cut of this boot.
+type Armed = (Option<usize>, FaultSpec);
+
+/// The faults of a boot. What was to happen a number of times and has happened is over.
+fn arm(evidence: &Evidence, spec: &BootSpec) -> Vec<Armed> {
+    let faults = evidence.faults.iter().enumerate();
+    let left = faults.filter(|(_, end)| !(end.reached && end.spec.when.times.is_some()));
+    let mut armed: Vec<Armed> = left.map(|(index, end)| (Some(index), end.spec.clone())).collect();
+    armed.extend(spec.cut.as_ref().map(|cut| (None, cut.fault())));
+    armed
 }
 
 /// One boot, and the board as the next one finds it.
@@ -202,12 +198,9 @@ pub(crate) fn run_boot(
 }
 
 fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &Boot) {
-    for (armed, reached) in armed.iter().zip(boot.world.faults_reached()) {
-        match armed.of {
-            Some(index) if armed.required || evidence.faults[index].spec.may_be_missed => {
-                evidence.faults[index].reached |= reached;
-            }
-            Some(_) => {}
+    for ((index, _), reached) in armed.iter().zip(boot.world.faults_reached()) {
+        match index {
+            Some(index) => evidence.faults[*index].reached |= reached,
             None if reached => {}
             None => evidence.missed_cuts.push(number),
         }

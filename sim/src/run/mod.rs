@@ -4,7 +4,6 @@
 
 pub mod boots;
 pub mod evidence;
-mod faults;
 mod probe;
 pub(crate) mod setup;
 

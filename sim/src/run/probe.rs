@@ -2,10 +2,9 @@
 
 use super::Change;
 use crate::board::world::{RunOutcome, World};
-use crate::model::hardware::faults::{Fault, FaultKind, Trigger};
-use crate::model::time::op::Timing;
+use crate::model::hardware::trigger::Trigger;
 use crate::model::time::op_name::OpName;
-use crate::scenario::schema::{Mode, Scenario};
+use crate::scenario::schema::{Fault, FaultSpec, Mode, Scenario};
 use replicator_engine::boot::{self, Request};
 
 /// A boot that has not opened a medium after so many calls is not waited for.
@@ -23,16 +22,15 @@ pub struct Probed {
 
 /// Boots `world` until the engine opens a medium of the scenario.
 pub fn probe(scenario: &Scenario, world: World, request: &Request, change: Change<'_>) -> Probed {
-    let cut =
-        |on: &str, when| Fault { on: on.into(), kind: FaultKind::PowerCut { timing: Timing::Before }, when };
+    let cut = |on: &str, when| FaultSpec::new(on, Fault::PowerCut { after: false }, when);
     // Opening the drive itself, to let it grow, chooses nothing.
     let media = scenario.media.keys();
-    let mut stops: Vec<Fault> = media
+    let mut stops: Vec<FaultSpec> = media
         .flat_map(|medium| {
             [OpName::OpenSource, OpName::OpenTarget].map(|op| cut(medium, Trigger::nth(op, 1)))
         })
         .collect();
-    stops.push(cut("*", Trigger::at_op(CALLS_MAX)));
+    stops.push(cut("*", Trigger::at(CALLS_MAX)));
     let world = world.with_faults(stops);
     let end = world.run(|board| boot::run(&change(board), request));
     let is_of_a_medium = |on: &str| scenario.media.contains_key(on);

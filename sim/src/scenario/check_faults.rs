@@ -1,31 +1,15 @@
 //! Faults and cuts that cannot act are errors of the scenario: on what is not there, by a call that is never made there, in
-//! a range behind the end, with a key that their kind does not look at. What only the run can tell is judged at its end:
+//! a range behind the end. What only the run can tell is judged at its end:
 //! a fault counts as reached when a call met what it does.
 
 use super::firmware;
-use super::schema::{CutSpec, FaultKind, FaultSpec, Scenario, Size};
-use crate::op_name::{OpName, Target};
-use std::ops::Range;
+use super::schema::{CutSpec, Fault, FaultKind, FaultSpec, Scenario};
+use crate::model::time::op_name::{OpName, Target};
 
 /// Room before the drive's partition.
 const DRIVE_HEAD_BYTES: u64 = 32 << 10;
 
 type Checked = Result<(), String>;
-
-/// `"4 MiB.."`, `"0..512"`, `"1 MiB..2 MiB"`.
-///
-/// # Errors
-/// In words, with how it is written.
-pub fn range(text: &str) -> Result<Range<u64>, String> {
-    let hint = || format!("{text:?} is no range; write it like \"4 MiB..\" or \"0..512\"");
-    let (start, end) = text.split_once("..").ok_or_else(hint)?;
-    let size = |part: &str, otherwise| match part.trim() {
-        "" => Ok(otherwise),
-        part => Size::parse(part).map(|size| size.0),
-    };
-    let range = size(start, 0)?..size(end, u64::MAX)?;
-    if range.is_empty() { Err(hint()) } else { Ok(range) }
-}
 
 /// Refuses a fault that cannot act.
 ///
@@ -33,16 +17,25 @@ pub fn range(text: &str) -> Result<Range<u64>, String> {
 /// Why it cannot, in words.
 pub fn fault(scenario: &Scenario, spec: &FaultSpec) -> Checked {
     let target = target(scenario, &spec.on)?;
-    let by = spec.by.as_deref().map_or(Ok(target), |by| self::target(scenario, by))?;
-    if spec.times == Some(0) || spec.nth == Some(0) {
-        return Err("times and nth count from 1; 0 never comes".into());
+    let when = &spec.when;
+    let by = when.by.as_deref().map_or(Ok(target), |by| self::target(scenario, by))?;
+    if [when.times, when.nth, when.at].contains(&Some(0)) {
+        return Err("times, nth and at count from 1; 0 never comes".into());
     }
-    kind_on_target(spec, target)?;
-    if let Some(op) = spec.op {
-        op_on_target(op, by, spec.by.as_deref().unwrap_or(&spec.on))?;
-        kind_by_op(spec.kind, op)?;
+    let (kind, physics) = (spec.kind(), spec.kind().physics());
+    if kind == FaultKind::PowerCut {
+        return Err("a power cut belongs to one boot; write it as `cut` of a [[boot]]".into());
     }
-    keys(spec)?;
+    if !physics.on.contains(&target) {
+        return Err(format!("{kind} has no effect on {}", spec.on));
+    }
+    if let Some(op) = when.op {
+        op_on_target(op, by, when.by.as_deref().unwrap_or(&spec.on))?;
+        if !physics.may_name.include(op) {
+            return Err(format!("{kind} has no effect on {op}"));
+        }
+    }
+    values(scenario, spec)?;
     places(scenario, spec, target)
 }
 
@@ -95,118 +88,25 @@ fn op_on_target(op: OpName, target: Target, on: &str) -> Checked {
     }
 }
 
-/// Where a kind of fault can be.
-fn kind_on_target(spec: &FaultSpec, target: Target) -> Checked {
-    use Target::{Any, Area, Clock, Drive, Image, Leds, Medium};
-    let right = match spec.kind {
-        FaultKind::LedFails => target == Leds,
-        FaultKind::ClockJump => target == Clock,
-        FaultKind::IoError | FaultKind::Hang => target != Clock,
-        FaultKind::OutOfSpace | FaultKind::SpaceLies | FaultKind::FileSizeLimit | FaultKind::FileTooLarge => {
-            matches!(target, Drive | Image | Medium)
+/// Values of fields that make no sense.
+fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
+    match &spec.fault {
+        Fault::BitFlip { .. } if spec.when.nth.or(spec.when.times).or(spec.when.at).is_some() => {
+            Err("bit-flip waits for the first read of its range; leave nth, times and at out".into())
         }
-        FaultKind::FsckFails | FaultKind::FsckExit => matches!(target, Drive | Image | Medium | Any),
-        FaultKind::UnmountBusy => matches!(target, Drive | Image | Medium | Any),
-        FaultKind::ShortIo => matches!(target, Drive | Image | Medium | Area | Any),
-        FaultKind::ReadOnlyFlip | FaultKind::TransientFlip => matches!(target, Drive | Image | Medium | Area),
-        FaultKind::Replug | FaultKind::FakeLimbo | FaultKind::FakeWraparound | FaultKind::FakeChain => {
-            matches!(target, Drive | Medium)
+        Fault::ClockJump { seconds: 0 } => Err("0 is no jump".into()),
+        Fault::Hang { duration_ms: Some(0) } => Err("0 is no hang".into()),
+        Fault::Replug { taken_by: Some(other), .. }
+            if *other == spec.on || target(scenario, other)? != Target::Medium =>
+        {
+            Err(format!("taken_by is another medium, not {other}"))
         }
-        FaultKind::Vanish
-        | FaultKind::LatentError
-        | FaultKind::DropWrites
-        | FaultKind::MisdirectedWrite
-        | FaultKind::BitFlip => matches!(target, Drive | Medium | Area),
-    };
-    if right { Ok(()) } else { Err(format!("{:?} has no effect on {}", spec.kind, spec.on)) }
+        _ => Ok(()),
+    }
 }
 
-/// Which calls a kind of fault can wait for.
-fn kind_by_op(kind: FaultKind, op: OpName) -> Checked {
-    let right = match kind {
-        FaultKind::SpaceLies => op == OpName::Space,
-        FaultKind::FileTooLarge => op == OpName::Write,
-        FaultKind::FsckFails | FaultKind::FsckExit => op == OpName::Fsck,
-        FaultKind::TransientFlip => op == OpName::Read,
-        FaultKind::ShortIo => matches!(op, OpName::Read | OpName::Write),
-        FaultKind::UnmountBusy => {
-            matches!(
-                op,
-                OpName::Unmount
-                    | OpName::OpenTarget
-                    | OpName::Mount
-                    | OpName::RereadPartitions
-                    | OpName::Remount
-            )
-        }
-        FaultKind::LedFails => op == OpName::LedShow,
-        FaultKind::DropWrites
-        | FaultKind::FakeLimbo
-        | FaultKind::FakeWraparound
-        | FaultKind::FakeChain
-        | FaultKind::MisdirectedWrite => op.changes(),
-        // Met by the first call that reads the range.
-        FaultKind::BitFlip => {
-            return Err("BitFlip waits for the first read of its range; leave op out".into());
-        }
-        _ => true,
-    };
-    if right { Ok(()) } else { Err(format!("{kind:?} has no effect on {op}")) }
-}
-
-/// Keys that the kind needs, and keys that it does not look at.
-fn keys(spec: &FaultSpec) -> Checked {
-    use FaultKind::{
-        BitFlip, ClockJump, FakeChain, FakeLimbo, FakeWraparound, FileSizeLimit, FsckExit, Hang, LatentError,
-        LedFails, MisdirectedWrite, OutOfSpace, Replug, SpaceLies, TransientFlip,
-    };
-    const FAKE: [FaultKind; 3] = [FakeLimbo, FakeWraparound, FakeChain];
-    let kind = spec.kind;
-    let needed: [(&str, bool, &[FaultKind]); 7] = [
-        ("space", spec.space.is_some(), &[SpaceLies, FileSizeLimit]),
-        ("to", spec.to.is_some(), &[MisdirectedWrite]),
-        ("real", spec.real.is_some(), &FAKE),
-        ("seconds", spec.seconds.is_some(), &[ClockJump]),
-        ("device", spec.device.is_some(), &[Replug]),
-        ("exit", spec.exit.is_some(), &[FsckExit]),
-        ("range", spec.range.is_some(), &[LatentError, MisdirectedWrite, BitFlip, TransientFlip]),
-    ];
-    if let Some((key, ..)) = needed.iter().find(|(_, given, kinds)| !given && kinds.contains(&kind)) {
-        return Err(format!("{kind:?} needs the key {key}"));
-    }
-    let only: [(&str, bool, &[FaultKind]); 8] = [
-        ("space", spec.space.is_some(), &[OutOfSpace, SpaceLies, FileSizeLimit]),
-        ("to", spec.to.is_some(), &[MisdirectedWrite]),
-        ("real", spec.real.is_some(), &FAKE),
-        ("cache", spec.cache.is_some(), &FAKE),
-        ("duration_ms", spec.duration_ms.is_some(), &[Hang]),
-        ("seconds", spec.seconds.is_some(), &[ClockJump]),
-        ("device or taken_by", spec.device.is_some() || spec.taken_by.is_some(), &[Replug]),
-        ("exit", spec.exit.is_some(), &[FsckExit]),
-    ];
-    if let Some((key, ..)) = only.iter().find(|(_, given, kinds)| *given && !kinds.contains(&kind)) {
-        return Err(format!("{kind:?} does not look at the key {key}"));
-    }
-    let has_no_place = [SpaceLies, FileSizeLimit, LedFails].contains(&kind) || FAKE.contains(&kind);
-    if has_no_place && spec.range.is_some() {
-        return Err(format!("{kind:?} does not look at the key range"));
-    }
-    if kind == BitFlip && (spec.nth.is_some() || spec.times.is_some()) {
-        return Err("BitFlip waits for the first read of its range; leave nth and times out".into());
-    }
-    if spec.seconds == Some(0) || spec.duration_ms == Some(0) {
-        return Err("0 is no jump, and no hang".into());
-    }
-    Ok(())
-}
-
-/// Bytes that are not there, and devices that are not.
+/// Bytes that are not there.
 fn places(scenario: &Scenario, spec: &FaultSpec, target: Target) -> Checked {
-    if let Some(other) = &spec.taken_by {
-        if *other == spec.on || self::target(scenario, other)? != Target::Medium {
-            return Err(format!("taken_by is another medium, not {other}"));
-        }
-    }
     let media = scenario.media.values().filter(|medium| !medium.absent).map(|medium| medium.len.0);
     let len = match target {
         Target::Medium => scenario.media.get(&spec.on).map(|medium| medium.len.0),
@@ -217,25 +117,13 @@ fn places(scenario: &Scenario, spec: &FaultSpec, target: Target) -> Checked {
         Target::Image => media.max(),
         _ => None,
     };
-    let range = spec.range.as_deref().map(range).transpose()?;
     let Some(len) = len else { return Ok(()) };
-    let behind = |what: &str, at: u64| {
-        Err(format!("{what} is byte {at}, and {} ends at byte {len}: nothing is there", spec.on))
-    };
-    if let Some(range) = range {
-        let flips = matches!(spec.kind, FaultKind::BitFlip | FaultKind::TransientFlip);
-        let middle = range.start + (range.end - range.start) / 2;
-        if range.start >= len {
-            return behind("the start of range", range.start);
+    let condition = spec.when.range.iter().map(|range| ("the start of range", range.bytes().start));
+    match spec.fault.places().into_iter().chain(condition).find(|(_, at)| *at >= len) {
+        Some((what, at)) => {
+            Err(format!("{what} is byte {at}, and {} ends at byte {len}: nothing is there", spec.on))
         }
-        if flips && middle >= len {
-            return behind("the middle of range, where the bit flips,", middle);
-        }
-    }
-    match (spec.to, spec.real) {
-        (Some(to), _) if to.0 >= len => behind("to", to.0),
-        (_, Some(real)) if real.0 >= len => behind("real", real.0),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -269,7 +157,6 @@ mod tests {
             ("on = \"emmc\"\nkind = \"io-error\"", "emmc is absent"),
             ("on = \"sd\"\nkind = \"io-error\"\nop = \"hook\"", "hook is never called on sd"),
             ("on = \"image\"\nkind = \"io-error\"\nop = \"open-target\"", "never called on image"),
-            ("on = \"sd\"\nkind = \"io-error\"\nop = \"raed\"", "no operation \"raed\""),
             ("on = \"sd\"\nkind = \"io-error\"\nby = \"leds\"\nop = \"read\"", "never called on leds"),
             ("on = \"sd\"\nkind = \"io-error\"\ntimes = 0", "0 never comes"),
             ("on = \"sd\"\nkind = \"io-error\"\nnth = 0", "0 never comes"),
@@ -281,21 +168,44 @@ mod tests {
             ("on = \"sd\"\nkind = \"drop-writes\"\nrange = \"8 MiB..\"", "nothing is there"),
             ("on = \"drive\"\nkind = \"latent-error\"\nrange = \"17 MiB..18 MiB\"", "nothing is there"),
             ("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"4 MiB..\"", "the middle of range"),
-            ("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..512\"\nnth = 3", "leave nth and times out"),
+            ("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..512\"\nnth = 3", "leave nth, times and at out"),
             (
                 "on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"\nto = \"8 MiB\"",
                 "nothing is there",
             ),
-            ("on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"", "needs the key to"),
             ("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"8 MiB\"", "nothing is there"),
-            ("on = \"sd\"\nkind = \"io-error\"\nspace = \"1 MiB\"", "does not look at the key space"),
-            ("on = \"drive\"\nkind = \"space-lies\"\nspace = \"1 MiB\"\nrange = \"0..1\"", "key range"),
             ("on = \"clock\"\nkind = \"clock-jump\"\nseconds = 0", "0 is no jump"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"sd\"", "another medium"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"emmc\"", "emmc is absent"),
         ] {
             let found = error(fault);
             assert!(found.starts_with("x.toml:5: fault 1: ") && found.contains(why), "{fault}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_fault_at_all_is_an_error_with_the_line_of_its_key() {
+        for (fault, line, why) in [
+            (
+                "on = \"sd\"\nop = \"raed\"\nkind = \"io-error\"",
+                7,
+                "no operation \"raed\"; known are area-list, ",
+            ),
+            ("on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"", 5, "missing field `to`"),
+            ("on = \"sd\"\nkind = \"io-error\"\nnth = 1\nspace = \"1 MiB\"", 9, "unknown field `space`"),
+            ("on = \"sd\"\nkind = \"fake-chain\"\nto = 1\nreal = 9", 8, "expected `real` or `cache`"),
+            (
+                "on = \"drive\"\nrange = \"0..1\"\nkind = \"space-lies\"\nspace = \"1 MiB\"",
+                7,
+                "unknown field `range`",
+            ),
+            ("on = \"sd\"\nkind = \"bit-flap\"", 7, "expected one of `out-of-space`, "),
+        ] {
+            let found = error(fault);
+            assert!(
+                found.starts_with(&format!("x.toml:{line}: ")) && found.contains(why),
+                "{fault}: {found}"
+            );
         }
     }
 
@@ -310,17 +220,9 @@ mod tests {
             ("cut = { on = \"leds\", op = \"write\" }", "never called on leds"),
             ("cut = { on = \"emmc\" }", "known are sd"),
             ("cut = { at = 0 }", "0 never comes"),
-            ("cut = { op = \"wirte\" }", "no operation"),
         ] {
             let found = error(cut);
             assert!(found.starts_with("x.toml:3: boot 1: ") && found.contains(why), "{cut}: {found}");
         }
-    }
-
-    #[test]
-    fn ranges_read_as_people_write_them() {
-        assert_eq!(range("4 MiB.."), Ok(4 << 20..u64::MAX));
-        assert_eq!(range("0..512"), Ok(0..512));
-        assert!(range("4 MiB").unwrap_err().contains("4 MiB.."));
     }
 }

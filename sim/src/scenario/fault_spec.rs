@@ -1,201 +1,136 @@
-//! The faults of a story as they stand in its file: what the hardware does, to what, when.
+//! A fault as it stands in a scenario's file: the keys of every fault, and beside them the fields of its kind.
 //!
-//! Which numbers of the catalogue they stand for is in [`crate::catalogue`].
+//! ```toml
+//! [[fault]]
+//! on = "sd"                   # where
+//! kind = "misdirected-write"  # what
+//! range = "6 MiB..6148 KiB"   # fields of this kind
+//! to = "5 MiB"
+//! by = "sd"                   # when: by, op, file, nth, times, at, and `range` for kinds without a field of that name
+//! may_be_missed = true
+//! ```
 
-use super::schema::Size;
-use crate::op_name::OpName;
-use serde::{Deserialize, Serialize};
+use super::schema::CutSpec;
+use crate::model::bytes::size::ByteRange;
+use crate::model::hardware::fault::RangeMeans;
+pub use crate::model::hardware::fault::{Bytes, Fault, FaultKind};
+pub use crate::model::hardware::faults::FaultSpec;
+use crate::model::hardware::trigger::Trigger;
+use crate::model::time::op_name::OpName;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use toml::{Table, Value};
 
-/// One fault: what the hardware does, to what, when.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FaultSpec {
-    /// A medium's name, `drive`, `image`, `leds`, `system` or `clock`.
-    pub on: String,
-    /// What happens.
-    pub kind: FaultKind,
-    /// Byte range of the medium that suffers it, such as `"1 MiB.."` or `"0..512"`; everything if left out.
-    pub range: Option<String>,
-    /// Whose operation triggers it, if not that of what it is on.
-    pub by: Option<String>,
-    /// Operation that triggers it, such as `write`, `read`, `sync`, `rename`, `create`; any if left out.
-    pub op: Option<OpName>,
-    /// Glob of the file that the operation is on (drive).
-    pub file: Option<String>,
-    /// Which occurrence of the operation, from 1; every one if left out.
-    pub nth: Option<u64>,
-    /// How many times it happens; for ever if left out.
-    pub times: Option<u64>,
-    /// Free space left (`out-of-space`), free space told (`space-lies`), longest file (`file-size-limit`).
-    pub space: Option<Size>,
-    /// Where misdirected writes land.
-    pub to: Option<Size>,
-    /// How much flash a fake card really has.
-    pub real: Option<Size>,
-    /// How much a fake card answers from its own memory.
-    pub cache: Option<Size>,
-    /// How long a hang lasts; for ever if left out.
-    pub duration_ms: Option<u64>,
-    /// How far the clock jumps.
-    pub seconds: Option<i64>,
-    /// What fsck exits with.
-    pub exit: Option<i32>,
-    /// The device's name after it was plugged in again.
-    pub device: Option<String>,
-    /// The medium that takes the device's old name.
-    pub taken_by: Option<String>,
-    /// Whether this fault need not be reached.
+/// The keys of every fault; what is left are the fields of its kind.
+#[derive(Deserialize)]
+struct Keys {
+    on: String,
+    kind: FaultKind,
+    by: Option<String>,
+    op: Option<OpName>,
+    file: Option<String>,
+    nth: Option<u64>,
+    times: Option<u64>,
+    at: Option<u64>,
     #[serde(default)]
-    pub may_be_missed: bool,
+    may_be_missed: bool,
+    #[serde(flatten)]
+    fields: Table,
 }
 
-impl FaultSpec {
-    /// A fault of `kind` on `on`, by every call, which need not be reached.
-    pub fn any(on: &str, kind: FaultKind) -> Self {
-        Self {
-            on: on.to_owned(),
-            kind,
-            range: None,
-            by: None,
-            op: None,
-            file: None,
-            nth: None,
-            times: None,
-            space: None,
-            to: None,
-            real: None,
-            cache: None,
-            duration_ms: None,
-            seconds: None,
-            exit: None,
-            device: None,
-            taken_by: None,
-            may_be_missed: true,
-        }
+impl<'de> Deserialize<'de> for FaultSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Keys { on, kind, by, op, file, nth, times, at, may_be_missed, mut fields } =
+            Keys::deserialize(deserializer)?;
+        let range = match kind.physics().range {
+            RangeMeans::Condition => fields.remove("range"),
+            RangeMeans::Field => None,
+        };
+        let range = range.map(ByteRange::deserialize).transpose().map_err(D::Error::custom)?;
+        let fault = fault(kind, fields).map_err(D::Error::custom)?;
+        let when = Trigger { by, op, file, range, nth, times, at };
+        Ok(Self { on, fault, when, may_be_missed })
     }
 }
 
-/// What the hardware does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// No space is left after `space` more bytes.
-    OutOfSpace,
-    /// Asked for free space, the file system tells `space`, whatever there is.
-    SpaceLies,
-    /// Files cannot be longer than `space`, and the file system says so.
-    FileSizeLimit,
-    /// Writes into the range of a file fail because the file would be too long.
-    FileTooLarge,
-    /// The file system becomes read-only.
-    ReadOnlyFlip,
-    /// Operations fail with an I/O error.
-    IoError,
-    /// The range cannot be read until it is written.
-    LatentError,
-    /// Writes are acknowledged and dropped.
-    DropWrites,
-    /// The flash ends at `real`, and writes behind it vanish.
-    FakeLimbo,
-    /// The flash ends at `real`, and writes behind it land at the start again.
-    FakeWraparound,
-    /// The flash ends at `real`; addresses wrap at twice that, and half of them vanish.
-    FakeChain,
-    /// Writes into the range land at `to`.
-    MisdirectedWrite,
-    /// One bit of what is written is flipped.
-    BitFlip,
-    /// One bit in the middle of the range is flipped on its way from the medium, and right on it.
-    TransientFlip,
-    /// Reads and writes are short, and interrupted now and then.
-    ShortIo,
-    /// The operation does not return for `duration_ms`, or never.
-    Hang,
-    /// The device is gone from then on.
-    Vanish,
-    /// The device is gone, and there again as `device`; `taken_by` may take its name.
-    Replug,
-    /// fsck ends with damage left.
-    FsckFails,
-    /// fsck exits with `exit`.
-    FsckExit,
-    /// Unmounting says busy.
-    UnmountBusy,
-    /// LED writes fail.
-    LedFails,
-    /// The wall clock jumps by `seconds`.
-    ClockJump,
-}
-
-impl FaultKind {
-    /// All of them.
-    pub const ALL: [Self; 23] = [
-        Self::OutOfSpace,
-        Self::SpaceLies,
-        Self::FileSizeLimit,
-        Self::FileTooLarge,
-        Self::ReadOnlyFlip,
-        Self::IoError,
-        Self::LatentError,
-        Self::DropWrites,
-        Self::FakeLimbo,
-        Self::FakeWraparound,
-        Self::FakeChain,
-        Self::MisdirectedWrite,
-        Self::BitFlip,
-        Self::TransientFlip,
-        Self::ShortIo,
-        Self::Hang,
-        Self::Vanish,
-        Self::Replug,
-        Self::FsckFails,
-        Self::FsckExit,
-        Self::UnmountBusy,
-        Self::LedFails,
-        Self::ClockJump,
-    ];
-
-    /// What the hardware does to bytes. Every kind has to decide: on it depends which judges can be believed.
-    pub fn bytes(self) -> Bytes {
-        match self {
-            // Calls that fail, end early or late, or tell something else than bytes. A sector with a latent error says so.
-            Self::OutOfSpace
-            | Self::SpaceLies
-            | Self::FileSizeLimit
-            | Self::FileTooLarge
-            | Self::ReadOnlyFlip
-            | Self::IoError
-            | Self::LatentError
-            | Self::ShortIo
-            | Self::Hang
-            | Self::Vanish
-            | Self::FsckFails
-            | Self::FsckExit
-            | Self::UnmountBusy
-            | Self::LedFails
-            | Self::ClockJump => Bytes::Right,
-            // Whatever has the name now, it stores what it is given.
-            Self::Replug => Bytes::Right,
-            Self::DropWrites
-            | Self::FakeLimbo
-            | Self::FakeWraparound
-            | Self::FakeChain
-            | Self::MisdirectedWrite => Bytes::WrittenWrong,
-            Self::BitFlip => Bytes::ChangeAlone,
-            Self::TransientFlip => Bytes::ReadWrong,
-        }
+/// The fault of this kind with these fields.
+fn fault(kind: FaultKind, fields: Table) -> Result<Fault, String> {
+    let given: Vec<String> = fields.keys().cloned().collect();
+    let mut whole = fields;
+    whole.insert("kind".to_owned(), Value::String(kind.word().to_owned()));
+    let fault: Fault = Value::Table(whole).try_into().map_err(|error: toml::de::Error| {
+        let what = error.message().trim().to_owned();
+        format!("{kind}: {what}")
+    })?;
+    // Variants without fields take any, as far as serde is concerned.
+    let known = Table::try_from(&fault).map_err(|error| error.to_string())?;
+    match given.into_iter().find(|key| !known.contains_key(key)) {
+        Some(key) => Err(format!("{kind}: unknown field `{key}`, it has none of its own")),
+        None => Ok(fault),
     }
 }
 
-/// What hardware does to bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bytes {
-    /// It stores what it is given, and gives back what it stores, or says that it cannot.
-    Right,
-    /// It says that it has stored them, and has not, or elsewhere.
-    WrittenWrong,
-    /// They become others where they are stored.
-    ChangeAlone,
-    /// They become others on their way from it.
-    ReadWrong,
+impl CutSpec {
+    /// The fault that it is.
+    pub fn fault(&self) -> FaultSpec {
+        let when = Trigger {
+            op: self.op,
+            file: self.file.clone(),
+            nth: Some(self.nth),
+            times: Some(1),
+            at: self.at,
+            ..Trigger::always()
+        };
+        FaultSpec::new(self.on.as_deref().unwrap_or("*"), Fault::PowerCut { after: self.after }, when)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::bytes::size::Size;
+
+    fn read(text: &str) -> Result<FaultSpec, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    #[test]
+    fn a_fault_reads_and_is_written_with_the_fields_of_its_kind() {
+        let text = "on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"\nto = \"5 MiB\"\nop = \"sync_dir\"\nnth = 2\n";
+        let fault = read(text).unwrap();
+        let range = ByteRange::new(0..512).unwrap();
+        assert_eq!(fault.fault, Fault::MisdirectedWrite { range, to: Size(5 << 20) });
+        assert_eq!(fault.when, Trigger { nth: Some(2), ..Trigger::op(OpName::SyncDir) });
+        let written = toml::to_string(&fault).unwrap();
+        assert_eq!(read(&written), Ok(fault), "{written}");
+    }
+
+    #[test]
+    fn a_range_is_a_field_or_a_condition() {
+        let of_the_call = read("on = \"sd\"\nkind = \"io-error\"\nrange = \"7..9\"").unwrap();
+        assert_eq!(of_the_call.when.range, ByteRange::new(7..9));
+        let written = toml::to_string(&of_the_call).unwrap();
+        assert_eq!(read(&written), Ok(of_the_call), "{written}");
+        assert_eq!(
+            read("on = \"sd\"\nkind = \"latent-error\"\nrange = \"7..9\"").unwrap().when,
+            Trigger::always()
+        );
+    }
+
+    #[test]
+    fn fields_of_other_kinds_are_named() {
+        for (text, why) in [
+            (
+                "kind = \"fake-limbo\"\nreal = 9\nspace = 9",
+                "fake-limbo: unknown field `space`, expected `real` or `cache`",
+            ),
+            ("kind = \"vanish\"\nspace = 9", "vanish: unknown field `space`, it has none of its own"),
+            ("kind = \"clock-jump\"", "clock-jump: missing field `seconds`"),
+            ("kind = \"bit-flap\"", "unknown variant `bit-flap`, expected one of `out-of-space`, "),
+            ("kind = \"io-error\"\nrange = \"7\"", "4 MiB.."),
+        ] {
+            let error = read(&format!("on = \"sd\"\n{text}")).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
 }

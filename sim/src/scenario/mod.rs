@@ -24,7 +24,6 @@ pub mod media;
 mod overlay;
 mod remember;
 pub mod schema;
-mod size;
 pub mod tarball_spec;
 mod toml_text;
 mod trailer;

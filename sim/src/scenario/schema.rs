@@ -7,13 +7,13 @@ use super::check;
 pub use super::composition::{FateSpec, Gap, Holds, PartFile, PartitionSpec, Scheme};
 pub use super::container::Container;
 pub use super::expectation_spec::{ErrorCode, Expectation, MediumEnd, Mode, WaveFormSpec};
-pub use super::fault_spec::{Bytes, FaultKind, FaultSpec};
+pub use super::fault_spec::{Bytes, Fault, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
 };
 pub use super::overlay::OverlayEntry;
-pub use super::size::Size;
 pub use super::tarball_spec::TarballSpec;
+pub use crate::model::bytes::size::Size;
 pub use crate::model::hardware::firmware::UpdaterBehaviour;
 use crate::model::hardware::simfs::Kind;
 use crate::model::time::op_name::OpName;
@@ -457,7 +457,8 @@ impl Scenario {
         let scenario: Self = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text[..start].matches('\n').count() + 1;
-            ScenarioError { file: file.to_owned(), line, detail: error.message().trim().to_owned() }
+            let detail = error.message().trim().to_owned();
+            ScenarioError { file: file.to_owned(), line: line_of_key(text, line, &detail), detail }
         })?;
         match check::check(&scenario) {
             Ok(()) => Ok(scenario),
@@ -468,6 +469,20 @@ impl Scenario {
             }),
         }
     }
+}
+
+/// The line of the key that an error quotes, if `line` is the heading of the table that has it.
+fn line_of_key(text: &str, line: usize, detail: &str) -> usize {
+    let mut lines = text.lines().enumerate().skip(line - 1);
+    let is_heading = |line: &str| line.trim_start().starts_with('[');
+    let (true, Some(key)) =
+        (lines.next().is_some_and(|(_, line)| is_heading(line)), detail.split('`').nth(1))
+    else {
+        return line;
+    };
+    let mut table = lines.take_while(|(_, line)| !is_heading(line));
+    let found = table.find(|(_, line)| line.split('=').next().is_some_and(|start| start.trim() == key));
+    found.map_or(line, |(at, _)| at + 1)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_half_dead_card_passes_through_the_cache_and_fails_past_it() {
     for another_holder in [false, true] {
-        let dead = FaultKind::DropWrites { start_bytes: 64 * KIB, end_bytes: None };
+        let dead = Fault::DropWrites { range: ByteRange::new(64 * KIB..u64::MAX) };
         let medium = emmc().with(|identity| identity.another_holder = another_holder);
         let world =
             WorldBuilder::new().medium(medium).fault(fault("emmc", dead, Trigger::always())).build().unwrap();
@@ -34,7 +34,7 @@ fn a_half_dead_card_passes_through_the_cache_and_fails_past_it() {
 
 #[test]
 fn a_failed_sync_is_final() {
-    let broken = fault("emmc", FaultKind::IoError, Trigger::nth(OpName::Sync, 1));
+    let broken = fault("emmc", Fault::IoError, Trigger::nth(OpName::Sync, 1));
     let world = WorldBuilder::new().medium(emmc()).fault(broken).build().unwrap();
     let end = world.run(|board| {
         let mut target = board.devices.open_target(&device("mmcblk0")).unwrap();
@@ -177,17 +177,17 @@ fn an_image_on_the_drive_loses_what_was_not_synced_and_no_more() {
 
 #[test]
 fn faults_end_with_their_boot() {
-    let faults = [FaultKind::Absent, FaultKind::EmptySlot, FaultKind::Vanishes, FaultKind::ReadOnly];
-    for kind in faults {
+    let faults = [Fault::Vanish, Fault::ReadOnlyFlip];
+    for lasting in faults {
         let world = WorldBuilder::new()
             .medium(emmc())
-            .fault(fault("emmc", kind.clone(), Trigger::always()))
+            .fault(fault("emmc", lasting.clone(), Trigger::always()))
             .build()
             .unwrap();
         let open = |board: Board| board.devices.open_target(&device("mmcblk0")).is_ok();
-        assert_eq!(world.run(open).value, Some(false), "{kind:?}");
+        assert_eq!(world.run(open).value, Some(false), "{lasting:?}");
         let next = world.reboot(Survival::None);
-        assert_eq!(next.run(open).value, Some(true), "{kind:?}");
+        assert_eq!(next.run(open).value, Some(true), "{lasting:?}");
         assert_eq!(next.medium_bytes("emmc").unwrap().to_vec(), stamped("emmc", 0, 128 * KIB));
     }
 }

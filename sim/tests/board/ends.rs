@@ -112,7 +112,7 @@ fn bounds_end_a_run_that_would_not_end() {
 
 #[test]
 fn a_power_cut_freezes_the_world_and_spinning_after_it_is_found() {
-    let cut = fault("emmc", FaultKind::PowerCut { timing: Timing::Before }, Trigger::nth(OpName::Write, 2));
+    let cut = fault("emmc", Fault::PowerCut { after: false }, Trigger::nth(OpName::Write, 2));
     let world = WorldBuilder::new().medium(emmc()).fault(cut).build().unwrap();
     let end = world.run(|board| {
         let mut target = board.devices.open_target(&device("mmcblk0")).unwrap();
@@ -127,7 +127,7 @@ fn a_power_cut_freezes_the_world_and_spinning_after_it_is_found() {
     let bytes = world.reboot(Survival::All).medium_bytes("emmc").unwrap();
     assert_eq!((bytes.bytes(0, 1), bytes.bytes(512, 1)), (vec![1], vec![b'[']));
 
-    let at_once = fault("*", FaultKind::PowerCut { timing: Timing::Before }, Trigger::at_op(1));
+    let at_once = fault("*", Fault::PowerCut { after: false }, Trigger::at(1));
     let world = WorldBuilder::new().medium(emmc()).fault(at_once).build().unwrap();
     let end = world.run(|board| while board.devices.list().is_err() {});
     let RunOutcome::Panicked(text) = end.outcome else { panic!("{:?}", end.outcome) };
@@ -136,7 +136,7 @@ fn a_power_cut_freezes_the_world_and_spinning_after_it_is_found() {
 
 #[test]
 fn a_hang_ends_in_bounded_virtual_time_and_shows_failure() {
-    let hang = fault("emmc", FaultKind::Hang { millis: None }, Trigger::nth(OpName::Read, 2));
+    let hang = fault("emmc", Fault::Hang { duration_ms: None }, Trigger::nth(OpName::Read, 2));
     let world = WorldBuilder::new().medium(emmc()).fault(hang).build().unwrap();
     let end = world.run(|board| {
         board.leds.show(Status::Running);
@@ -157,7 +157,7 @@ fn a_hang_ends_in_bounded_virtual_time_and_shows_failure() {
 
 #[test]
 fn a_hang_that_ends_lets_the_others_go_on_and_costs_its_lease() {
-    let hang = fault("emmc", FaultKind::Hang { millis: Some(60_000) }, Trigger::nth(OpName::Read, 1));
+    let hang = fault("emmc", Fault::Hang { duration_ms: Some(60_000) }, Trigger::nth(OpName::Read, 1));
     let world = WorldBuilder::new().medium(emmc()).fault(hang).build().unwrap();
     let end = world.run(|board| {
         board.leds.show(Status::Running);
@@ -234,7 +234,7 @@ fn media_are_kept_as_files() {
 
 #[test]
 fn the_power_can_fail_in_a_sleep() {
-    let cut = fault("*", FaultKind::PowerCut { timing: Timing::After }, Trigger::at_op(2));
+    let cut = fault("*", Fault::PowerCut { after: true }, Trigger::at(2));
     let world = WorldBuilder::new().medium(emmc()).fault(cut).build().unwrap();
     let end = world.run(|board| {
         board.devices.list().unwrap();

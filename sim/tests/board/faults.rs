@@ -5,7 +5,7 @@ use replicator_hal::AreaKind;
 
 #[test]
 fn out_of_space_leaves_a_prefix_and_a_usable_volume() {
-    let full = fault("drive", FaultKind::OutOfSpace { capacity_bytes: 100 * KIB }, Trigger::always());
+    let full = fault("drive", Fault::OutOfSpace { space: Size(100 * KIB) }, Trigger::always());
     let world = WorldBuilder::new().medium(drive(Kind::Vfat, vec![])).fault(full).build().unwrap();
     let end = world.run(|board| {
         let volume = mount_drive(&board, Access::ReadWrite);
@@ -63,41 +63,39 @@ fn exercise(board: &Board) -> Vec<ErrorKind> {
 fn every_kind_of_fault_is_reached_and_has_its_effect() {
     use ErrorKind::*;
     let once = |op| Trigger::nth(op, 1);
-    let cases: Vec<(&str, FaultKind, Trigger, Vec<ErrorKind>)> = vec![
-        ("emmc", FaultKind::Absent, Trigger::always(), vec![NotFound]),
-        ("emmc", FaultKind::EmptySlot, Trigger::always(), vec![DeviceGone]),
-        ("emmc", FaultKind::Vanishes, Trigger::nth(OpName::Read, 3), vec![DeviceGone]),
-        ("drive", FaultKind::Vanishes, Trigger::nth(OpName::Sync, 1), vec![DeviceGone]),
-        ("emmc", FaultKind::ReadOnly, Trigger::always(), vec![ReadOnly]),
-        ("drive", FaultKind::ReadOnly, Trigger::nth(OpName::Write, 1), vec![ReadOnly]),
-        ("drive", FaultKind::OutOfSpace { capacity_bytes: 4096 }, Trigger::always(), vec![NoSpace]),
-        ("emmc", FaultKind::DropWrites { start_bytes: 0, end_bytes: Some(512) }, Trigger::always(), vec![]),
-        ("emmc", FaultKind::FlipBits { at_bytes: 9, mask: 1 }, once(OpName::Close), vec![]),
-        ("emmc", FaultKind::IoError, Trigger::range(OpName::Read, 50_000..50_001), vec![Io]),
-        ("emmc", FaultKind::IoError, Trigger::nth(OpName::Write, 5), vec![Io]),
-        ("drive", FaultKind::IoError, Trigger::nth(OpName::Sync, 1).file("a"), vec![Io]),
-        ("*", FaultKind::Interrupted, Trigger::default().times(3), vec![]),
-        ("*", FaultKind::Short { len_max_bytes: 1000 }, Trigger::default(), vec![]),
-        ("emmc", FaultKind::Hang { millis: Some(5) }, once(OpName::Read), vec![]),
-        ("drive", FaultKind::Busy, once(OpName::Unmount), vec![Busy]),
-        ("drive", FaultKind::Fsck { outcome: FsckScript::Corrupt }, Trigger::default(), vec![Corrupt]),
-        ("drive", FaultKind::Fsck { outcome: FsckScript::ToolFailed }, Trigger::default(), vec![ToolFailed]),
-        ("drive", FaultKind::Fsck { outcome: FsckScript::TimedOut }, Trigger::default(), vec![TimedOut]),
-        ("drive", FaultKind::Fsck { outcome: FsckScript::Repaired }, Trigger::default(), vec![]),
-        ("leds", FaultKind::Fails, Trigger::default(), vec![]),
-        (
-            "emmc",
-            FaultKind::PowerCut { timing: Timing::After },
-            once(OpName::Sync),
-            vec![PowerLost, PowerLost],
-        ),
+    let always = Trigger::always;
+    let exits = |exit| Fault::FsckExit { exit };
+    let cases: Vec<(&str, Fault, Trigger, Vec<ErrorKind>)> = vec![
+        ("emmc", Fault::Vanish, always(), vec![DeviceGone]),
+        ("emmc", Fault::Vanish, Trigger::nth(OpName::Read, 3), vec![DeviceGone]),
+        ("drive", Fault::Vanish, once(OpName::Sync), vec![DeviceGone]),
+        ("emmc", Fault::ReadOnlyFlip, always(), vec![ReadOnly]),
+        ("drive", Fault::ReadOnlyFlip, once(OpName::Write), vec![ReadOnly]),
+        ("drive", Fault::OutOfSpace { space: Size(4096) }, always(), vec![NoSpace]),
+        ("drive", Fault::OutOfSpace { space: Size(0) }, once(OpName::Write), vec![NoSpace]),
+        ("emmc", Fault::DropWrites { range: ByteRange::new(0..512) }, always(), vec![]),
+        ("emmc", Fault::BitFlip { range: ByteRange::at(9, 1) }, always(), vec![]),
+        ("emmc", Fault::IoError, Trigger::op(OpName::Read).range(50_000..50_001), vec![Io]),
+        ("emmc", Fault::IoError, Trigger::nth(OpName::Write, 5), vec![Io]),
+        ("drive", Fault::IoError, once(OpName::Sync).file("a"), vec![Io]),
+        ("drive", Fault::Fails, once(OpName::Create), vec![Other]),
+        ("*", Fault::Interrupted, always().times(3), vec![]),
+        ("*", Fault::ShortIo, always(), vec![]),
+        ("emmc", Fault::Hang { duration_ms: Some(5) }, once(OpName::Read), vec![]),
+        ("drive", Fault::UnmountBusy, always().times(1), vec![Busy]),
+        ("drive", Fault::FsckFails, always(), vec![Corrupt]),
+        ("drive", exits(4), always(), vec![Corrupt]),
+        ("drive", exits(8), always(), vec![ToolFailed]),
+        ("drive", exits(1), always(), vec![]),
+        ("leds", Fault::LedFails, always(), vec![]),
+        ("emmc", Fault::PowerCut { after: true }, once(OpName::Sync), vec![PowerLost, PowerLost]),
     ];
-    for (on, kind, when, expected) in cases {
-        let name = format!("{on} {kind:?} {when:?}");
+    for (on, what, when, expected) in cases {
+        let name = format!("{on} {what:?} {when:?}");
         let world = WorldBuilder::new()
             .medium(emmc())
             .medium(drive(Kind::Ext4, vec![]))
-            .fault(fault(on, kind, when))
+            .fault(fault(on, what, when))
             .build()
             .unwrap();
         let end = world.run(|board| exercise(&board));
@@ -108,7 +106,7 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
 
 #[test]
 fn a_fault_that_nothing_meets_is_not_reached() {
-    let unmet = fault("emmc", FaultKind::IoError, Trigger::nth(OpName::Read, 1000));
+    let unmet = fault("emmc", Fault::IoError, Trigger::nth(OpName::Read, 1000));
     let world =
         WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(unmet).build().unwrap();
     assert_eq!(world.run(|board| exercise(&board)).value, Some(vec![]));
@@ -122,8 +120,8 @@ fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
         area.area = Some(AreaKind::EmmcBoot { device: device("mmcblk0"), number: 0 });
         area
     };
-    let areas_after = |kind: FaultKind| {
-        let fault = fault("emmc", kind, Trigger::nth(OpName::OpenSource, 1));
+    let areas_after = |what: Fault| {
+        let fault = fault("emmc", what, Trigger::nth(OpName::OpenSource, 1));
         let world = WorldBuilder::new().medium(emmc()).medium(boot_area()).fault(fault).build().unwrap();
         let end = world.run(|board| {
             assert!(board.devices.open_source(&device("mmcblk0")).is_err());
@@ -132,8 +130,8 @@ fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
         let areas = end.value.unwrap();
         areas.into_iter().map(|area| (area.name.to_string(), area.kind)).collect::<Vec<_>>()
     };
-    assert_eq!(areas_after(FaultKind::Vanishes), []);
-    let elsewhere = FaultKind::Replugged { device: "mmcblk8".into(), taken_by: None };
+    assert_eq!(areas_after(Fault::Vanish), []);
+    let elsewhere = Fault::Replug { device: "mmcblk8".into(), taken_by: None };
     let kind = AreaKind::EmmcBoot { device: device("mmcblk8"), number: 0 };
     assert_eq!(areas_after(elsewhere), [("mmcblk8boot0".to_owned(), kind)]);
 }

@@ -13,8 +13,10 @@ use replicator_hal::{
     RelativePath, Result, Status, Task, TaskEnd, Volume, io,
 };
 use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent, stamped};
-use replicator_sim::faults::{Fault, FaultKind, FsckScript, Trigger};
-use replicator_sim::op::Timing;
+use replicator_sim::model::bytes::size::{ByteRange, Size};
+use replicator_sim::model::hardware::fault::Fault;
+use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::trigger::Trigger;
 use replicator_sim::op_name::OpName;
 use replicator_sim::simfs::{Damage, Kind};
 use replicator_sim::{End, Limits, Medium, RunOutcome, Survival, World, WorldBuilder};
@@ -47,8 +49,8 @@ fn emmc() -> Medium {
     Medium::new("emmc", "mmcblk0", DeviceKind::Emmc, 128 * KIB).content(Content::Stamped("emmc".into(), 0))
 }
 
-fn fault(on: &str, kind: FaultKind, when: Trigger) -> Fault {
-    Fault { on: on.to_owned(), kind, when }
+fn fault(on: &str, fault: Fault, when: Trigger) -> FaultSpec {
+    FaultSpec::new(on, fault, when)
 }
 
 fn write_file(volume: &dyn Volume, name: &str, content: &[u8]) -> Result<()> {

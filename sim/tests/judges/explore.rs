@@ -187,7 +187,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     // Only stories with media that drop writes can show it.
     let worth_it = |seed: &u64| {
         let story = generate::scenario(*seed);
-        story.faults.iter().any(|fault| fault.kind == FaultKind::DropWrites && fault.on != "drive")
+        story.faults.iter().any(|fault| fault.kind() == FaultKind::DropWrites && fault.on != "drive")
             && story.drive.files.iter().any(|file| file.image.is_some())
     };
     let seed = (0..3000).filter(worth_it).find(lies).unwrap();
@@ -195,7 +195,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
         shrink(&generate::scenario(seed), Origin::MadeUp, &verifying_from_the_cache).unwrap().unwrap();
     let small = &shrunk.scenario;
     assert_eq!((small.faults.len(), small.media.len(), small.boots.len()), (1, 1, 0), "{}", shrunk.what);
-    assert_eq!(small.faults[0].kind, FaultKind::DropWrites);
+    assert_eq!(small.faults[0].kind(), FaultKind::DropWrites);
     let directory = tempfile::tempdir().unwrap();
     let path = export::regression(&shrunk, "planted", directory.path()).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();

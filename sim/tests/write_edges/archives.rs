@@ -226,7 +226,7 @@ fn a_half_dead_card_is_found_out_although_somebody_else_keeps_its_pages() {
         let content = "x".repeat(300_000).leak();
         let image = Entry::file("sdimage.tar", archive(vec![file("a", content)]));
         let start_bytes = PARTITION_BYTES + (64 << 10);
-        let dead = FaultKind::DropWrites { start_bytes, end_bytes: None };
+        let dead = Fault::DropWrites { range: ByteRange::new(start_bytes..u64::MAX) };
         let medium = medium("sd").with(|identity| identity.another_holder = another_holder);
         let (world, report) = run(WorldBuilder::new()
             .medium(drive(vec![image]))

@@ -28,7 +28,7 @@ fn small_medium(len_bytes: u64) -> Medium {
     Medium::new("sd", "mmcblk0", DeviceKind::Sd, len_bytes).content(Content::Stamped("sd".into(), 0))
 }
 
-fn write(image: Vec<u8>, faults: Vec<Fault>) -> (World, Report) {
+fn write(image: Vec<u8>, faults: Vec<FaultSpec>) -> (World, Report) {
     let drive = drive_of_anything("sdimage.dd", image);
     let builder = WorldBuilder::new().medium(drive).medium(small_medium(512 * KIB));
     run_with(faults.into_iter().fold(builder, WorldBuilder::fault), tuning())
@@ -77,7 +77,7 @@ fn a_write_that_is_lost_anywhere_is_found_out() {
     for len_bytes in LENGTHS.into_iter().filter(|len_bytes| *len_bytes > 512) {
         for lost in [512, len_bytes / 2, len_bytes - 1] {
             let start_bytes = lost.max(512) / 512 * 512;
-            let kind = FaultKind::DropWrites { start_bytes, end_bytes: Some(start_bytes + 512) };
+            let kind = Fault::DropWrites { range: Some(ByteRange::at(start_bytes, 512)) };
             let (world, report) = write(image(len_bytes), vec![fault("sd", kind, Trigger::always())]);
             assert_eq!(end_of(&report, "sd"), "V-MISMATCH", "{len_bytes}, lost {lost}");
             assert!(!looks_bootable(&world, "sd"), "{len_bytes}, lost {lost}");
@@ -90,7 +90,7 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[OpN
     let mut reached = 0;
     for op in ops {
         for occurrence in 1..40 {
-            let once = fault("sd", FaultKind::Fails, Trigger::nth(*op, occurrence));
+            let once = fault("sd", Fault::Fails, Trigger::nth(*op, occurrence));
             let builder = WorldBuilder::new()
                 .medium(drive_of_anything(file, content.to_vec()))
                 .medium(small_medium(medium_len_bytes))

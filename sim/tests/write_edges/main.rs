@@ -16,8 +16,11 @@ use replicator_engine::report::{End, Outcome, Report};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::{DeviceKind, FileKind, Owner, RelativePath, Status, Timestamp};
 use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
-use replicator_sim::faults::{Fault, FaultKind, Trigger};
 use replicator_sim::inspect::FoundFiles;
+use replicator_sim::model::bytes::size::ByteRange;
+use replicator_sim::model::hardware::fault::Fault;
+use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::trigger::Trigger;
 use replicator_sim::op_name::OpName;
 use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, World, WorldBuilder};
@@ -67,8 +70,8 @@ fn medium(name: &str) -> Medium {
     Medium::new(name, device, kind, MEDIUM_LEN_BYTES).content(Content::Stamped(name.into(), 0))
 }
 
-fn fault(on: &str, kind: FaultKind, when: Trigger) -> Fault {
-    Fault { on: on.to_owned(), kind, when }
+fn fault(on: &str, fault: Fault, when: Trigger) -> FaultSpec {
+    FaultSpec::new(on, fault, when)
 }
 
 /// Runs one boot; nothing may be left open, or be closed by a drop only.

@@ -8,9 +8,9 @@ fn write_while_a_sync_hangs(hang: Duration) -> Report {
     let image = vec![0x5a; MIB as usize * 3];
     let files =
         vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image), any_content()];
-    let millis = Some(u64::try_from(hang.as_millis()).unwrap());
+    let duration_ms = Some(u64::try_from(hang.as_millis()).unwrap());
     // The first sync is that of the erased ends, the second the one before everything is verified.
-    let slow = fault("emmc", FaultKind::Hang { millis }, Trigger::nth(OpName::BeginVerify, 1));
+    let slow = fault("emmc", Fault::Hang { duration_ms }, Trigger::nth(OpName::BeginVerify, 1));
     let builder = WorldBuilder::new().medium(drive(files)).medium(medium("sd")).medium(medium("emmc"));
     let (world, report) = run(builder.fault(slow));
     assert_eq!(world.faults_reached(), [true]);
@@ -39,10 +39,10 @@ fn a_hang_is_found_although_a_neighbour_is_busy() {
     let image = vec![0x5a; MIB as usize * 5];
     let files =
         vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image), any_content()];
-    let millis = Some(u64::try_from(tuning.io_lease.as_millis()).unwrap() * 2);
-    let hang = fault("sd", FaultKind::Hang { millis }, Trigger::nth(OpName::Write, 3));
-    let busy = Trigger { op: Some(OpName::Write), ..Trigger::always() };
-    let slow = fault("emmc", FaultKind::Hang { millis: Some(10_000) }, busy);
+    let duration_ms = Some(u64::try_from(tuning.io_lease.as_millis()).unwrap() * 2);
+    let hang = fault("sd", Fault::Hang { duration_ms }, Trigger::nth(OpName::Write, 3));
+    let busy = Trigger::op(OpName::Write);
+    let slow = fault("emmc", Fault::Hang { duration_ms: Some(10_000) }, busy);
     let builder = WorldBuilder::new().medium(drive(files)).medium(medium("sd")).medium(medium("emmc"));
     let (_, report) = run(builder.fault(hang).fault(slow));
     assert_eq!((end_of(&report, "sd"), end_of(&report, "emmc")), ("T-HUNG", "ok"), "{:?}", report.lines());

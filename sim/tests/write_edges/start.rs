@@ -9,7 +9,7 @@ fn unlabelled_drive(entries: Vec<Entry>) -> Medium {
 #[test]
 fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
     let files = vec![any_content(), Entry::file("sdimage.dd", vec![0x5a; 4096])];
-    let flaky = fault("drive", FaultKind::Fails, Trigger::nth(OpName::List, 1));
+    let flaky = fault("drive", Fault::Fails, Trigger::nth(OpName::List, 1));
     let builder = WorldBuilder::new().medium(unlabelled_drive(files)).medium(medium("sd")).fault(flaky);
     let (world, report) = run(builder);
     assert_eq!(world.faults_reached(), [true]);
@@ -19,7 +19,7 @@ fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
 
 #[test]
 fn a_disk_that_is_no_drive_is_unmounted_again_if_the_first_attempt_fails() {
-    let flaky = fault("drive", FaultKind::IoError, Trigger::nth(OpName::Unmount, 1));
+    let flaky = fault("drive", Fault::IoError, Trigger::nth(OpName::Unmount, 1));
     let disk = Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, Vec::new()));
     let (world, report) = run(WorldBuilder::new().medium(disk).medium(medium("sd")).fault(flaky));
     assert_eq!(world.faults_reached(), [true]);
@@ -47,9 +47,9 @@ fn interrupted_reads_of_the_drive_are_no_failures() {
         &[0x5a; 300_000],
     );
     let sidecar = Entry::file("sdimage.dd.md5", format!("{digest}  sdimage.dd\n"));
-    let when = Trigger { op: Some(OpName::Read), times: Some(40), ..Trigger::always() };
+    let when = Trigger::op(OpName::Read).times(40);
     let builder = WorldBuilder::new().medium(drive(vec![image, sidecar, any_content()])).medium(medium("sd"));
-    let (_, report) = run(builder.fault(fault("drive", FaultKind::Interrupted, when)));
+    let (_, report) = run(builder.fault(fault("drive", Fault::Interrupted, when)));
     assert_eq!(report.status, Status::Success, "{:?}", report.lines());
 }
 

@@ -3,8 +3,11 @@
 use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
 use crate::judge::checkers::firmware::AREAS;
-use crate::op_name::OpName;
-use crate::scenario::schema::{Bytes, FaultKind, FaultSpec, MediumSpec, Size};
+use crate::model::bytes::size::{ByteRange, Size};
+use crate::model::hardware::fault::FakeCard;
+use crate::model::hardware::trigger::Trigger;
+use crate::model::time::op_name::OpName;
+use crate::scenario::schema::{Bytes, Fault, FaultKind, FaultSpec, MediumSpec};
 use std::collections::BTreeMap;
 
 /// Operations that a fault or a cut may wait for; not all are called in every story.
@@ -66,20 +69,23 @@ impl Swarm {
             let len_bytes = media.get(&on).map_or(4 * MIB, |spec| spec.len.0);
             (on, len_bytes)
         });
-        let mut fault = FaultSpec::any(&on, kind);
-        self.details(&mut fault, len_bytes, media);
-        if kind.bytes() == Bytes::Right && kind != FaultKind::ShortIo && self.one_in(2) {
-            fault.times = Some(self.magnitude(2));
+        let (fault, mut when) = self.draw(kind, &on, len_bytes, media);
+        if kind.physics().bytes == Bytes::Right && kind != FaultKind::ShortIo && self.one_in(2) {
+            when.times = Some(self.magnitude(2));
         }
-        fault
+        FaultSpec { may_be_missed: true, ..FaultSpec::new(&on, fault, when) }
     }
 
     /// The board's bootloader area or its updaters, if such a fault can be there, and how long that is.
     fn place_of_firmware(&mut self, kind: FaultKind, flashed: &Flashed) -> Option<(String, u64)> {
         match kind {
-            FaultKind::Hang | FaultKind::IoError if self.one_in(4) => Some((FIRMWARE.to_owned(), 0)),
+            FaultKind::Hang | FaultKind::IoError | FaultKind::Fails if self.one_in(4) => {
+                Some((FIRMWARE.to_owned(), 0))
+            }
             FaultKind::Hang
             | FaultKind::IoError
+            | FaultKind::Fails
+            | FaultKind::Interrupted
             | FaultKind::ShortIo
             | FaultKind::ReadOnlyFlip
             | FaultKind::Vanish
@@ -122,79 +128,100 @@ impl Swarm {
         place.to_owned()
     }
 
-    fn details(&mut self, fault: &mut FaultSpec, len_bytes: u64, media: &Media) {
-        match fault.kind {
-            FaultKind::OutOfSpace if self.one_in(2) => fault.space = Some(Size(self.magnitude(22))),
-            FaultKind::OutOfSpace => self.when(fault),
-            FaultKind::SpaceLies => fault.space = Some(Size(self.magnitude(26))),
-            FaultKind::FileSizeLimit => fault.space = Some(Size(self.magnitude(23))),
-            FaultKind::FileTooLarge => fault.range = Some(format!("{}..", self.magnitude(21))),
-            FaultKind::DropWrites | FaultKind::BitFlip | FaultKind::LatentError => {
-                fault.range = Some(self.range(len_bytes));
+    /// A fault of this kind, and its trigger.
+    fn draw(&mut self, kind: FaultKind, on: &str, len_bytes: u64, media: &Media) -> (Fault, Trigger) {
+        let always = Trigger::always();
+        match kind {
+            FaultKind::OutOfSpace if self.one_in(2) => {
+                (Fault::OutOfSpace { space: Size(self.magnitude(22)) }, always)
             }
-            FaultKind::FakeLimbo | FaultKind::FakeWraparound | FaultKind::FakeChain => {
-                fault.real = Some(Size((1 + self.random.below(7)) * len_bytes / 8));
-                fault.cache = self.one_in(2).then(|| Size(64 * KIB * (1 + self.random.below(4))));
-            }
+            FaultKind::OutOfSpace => (Fault::OutOfSpace { space: Size(0) }, self.when(on)),
+            FaultKind::SpaceLies => (Fault::SpaceLies { space: Size(self.magnitude(26)) }, always),
+            FaultKind::FileSizeLimit => (Fault::FileSizeLimit { space: Size(self.magnitude(23)) }, always),
+            FaultKind::FileTooLarge => (Fault::FileTooLarge, always.range(self.magnitude(21)..u64::MAX)),
+            FaultKind::DropWrites => (Fault::DropWrites { range: Some(self.range(len_bytes)) }, always),
+            FaultKind::BitFlip => (Fault::BitFlip { range: self.range(len_bytes) }, always),
+            FaultKind::LatentError => (Fault::LatentError { range: self.range(len_bytes) }, always),
+            FaultKind::FakeLimbo => (Fault::FakeLimbo(self.fake_card(len_bytes)), always),
+            FaultKind::FakeWraparound => (Fault::FakeWraparound(self.fake_card(len_bytes)), always),
+            FaultKind::FakeChain => (Fault::FakeChain(self.fake_card(len_bytes)), always),
             FaultKind::MisdirectedWrite => {
-                fault.range = Some(self.range(len_bytes));
-                fault.to = Some(Size(self.random.below(len_bytes) & !511));
+                let range = self.range(len_bytes);
+                let to = Size(self.random.below(len_bytes) & !511);
+                (Fault::MisdirectedWrite { range, to }, always)
             }
             FaultKind::TransientFlip => {
-                fault.op = Some(OpName::Read);
-                fault.range = Some(self.range(len_bytes));
-                fault.nth = Some(self.magnitude(3));
-                fault.times = self.one_in(2).then_some(1);
+                let fault = Fault::TransientFlip { range: self.range(len_bytes) };
+                let nth = Some(self.magnitude(3));
+                let times = self.one_in(2).then_some(1);
+                (fault, Trigger { nth, times, ..Trigger::op(OpName::Read) })
             }
-            FaultKind::ShortIo | FaultKind::LedFails => {}
-            FaultKind::FsckFails | FaultKind::UnmountBusy => fault.nth = Some(self.magnitude(2)),
-            FaultKind::FsckExit => {
-                fault.exit = Some(self.pick(&EXITS));
-                fault.nth = Some(self.magnitude(2));
-            }
+            FaultKind::ShortIo => (Fault::ShortIo, always),
+            FaultKind::LedFails => (Fault::LedFails, always),
+            FaultKind::FsckFails => (Fault::FsckFails, self.nth_time()),
+            FaultKind::UnmountBusy => (Fault::UnmountBusy, self.nth_time()),
+            FaultKind::FsckExit => (Fault::FsckExit { exit: self.pick(&EXITS) }, self.nth_time()),
             FaultKind::Hang => {
-                self.when(fault);
-                fault.duration_ms = self.one_in(2).then(|| self.magnitude(24));
+                let when = self.when(on);
+                (Fault::Hang { duration_ms: self.one_in(2).then(|| self.magnitude(24)) }, when)
             }
-            FaultKind::Replug => {
-                self.when(fault);
-                // No two devices have one name.
-                let device = match fault.on.as_str() {
-                    "sd" => "mmcblk7",
-                    "emmc" => "mmcblk8",
-                    DRIVE => "sdq",
-                    _ => "sdr",
-                };
-                fault.device = Some(device.to_owned());
-                let others: Vec<&String> = media.keys().filter(|name| **name != fault.on).collect();
-                if fault.on != DRIVE && !others.is_empty() && self.one_in(3) {
-                    fault.taken_by = Some(self.pick(&others).clone());
-                }
-            }
+            FaultKind::Replug => self.replug(on, media),
             FaultKind::ClockJump => {
-                self.when(fault);
-                fault.by = Some(DRIVE.to_owned());
+                let when = Trigger { by: Some(DRIVE.to_owned()), ..self.when(on) };
                 let years = self.random.below(80) as i64 - 40;
-                fault.seconds = Some(years * 365 * 86_400);
+                (Fault::ClockJump { seconds: years * 365 * 86_400 }, when)
             }
-            FaultKind::ReadOnlyFlip | FaultKind::IoError | FaultKind::Vanish => self.when(fault),
+            FaultKind::ReadOnlyFlip => (Fault::ReadOnlyFlip, self.when(on)),
+            FaultKind::IoError => (Fault::IoError, self.when(on)),
+            FaultKind::Fails => (Fault::Fails, self.when(on)),
+            FaultKind::Interrupted => {
+                (Fault::Interrupted, Trigger { nth: Some(self.magnitude(8)), ..always })
+            }
+            FaultKind::Vanish => (Fault::Vanish, self.when(on)),
+            // Its weight is 0: cuts are drawn with their boots.
+            FaultKind::PowerCut => (Fault::PowerCut { after: self.one_in(2) }, self.when(on)),
         }
     }
 
-    fn when(&mut self, fault: &mut FaultSpec) {
-        let ops: &[OpName] = match fault.on.as_str() {
+    fn replug(&mut self, on: &str, media: &Media) -> (Fault, Trigger) {
+        let when = self.when(on);
+        // No two devices have one name.
+        let device = match on {
+            "sd" => "mmcblk7",
+            "emmc" => "mmcblk8",
+            DRIVE => "sdq",
+            _ => "sdr",
+        };
+        let others: Vec<&String> = media.keys().filter(|name| *name != on).collect();
+        let is_taken = on != DRIVE && !others.is_empty() && self.one_in(3);
+        let taken_by = is_taken.then(|| self.pick(&others).clone());
+        (Fault::Replug { device: device.to_owned(), taken_by }, when)
+    }
+
+    fn fake_card(&mut self, len_bytes: u64) -> FakeCard {
+        let real = Size((1 + self.random.below(7)) * len_bytes / 8);
+        FakeCard { real, cache: self.one_in(2).then(|| Size(64 * KIB * (1 + self.random.below(4)))) }
+    }
+
+    fn nth_time(&mut self) -> Trigger {
+        Trigger { nth: Some(self.magnitude(2)), ..Trigger::always() }
+    }
+
+    fn when(&mut self, on: &str) -> Trigger {
+        let ops: &[OpName] = match on {
             FIRMWARE => &UPDATER_OPS,
             on if AREAS.contains(&on) => &FIRMWARE_OPS,
             _ => &OPS,
         };
-        fault.op = self.one_in(2).then(|| self.pick(ops));
-        fault.nth = Some(self.magnitude(if fault.op.is_some() { 5 } else { 8 }));
+        let op = self.one_in(2).then(|| self.pick(ops));
+        let nth = Some(self.magnitude(if op.is_some() { 5 } else { 8 }));
+        Trigger { op, nth, ..Trigger::always() }
     }
 
     /// Sectors somewhere on a medium.
-    fn range(&mut self, len_bytes: u64) -> String {
+    fn range(&mut self, len_bytes: u64) -> ByteRange {
         let start = self.random.below(len_bytes) & !511;
         let len = 512 * self.magnitude(9);
-        format!("{start}..{}", start + len)
+        ByteRange::at(start, len)
     }
 }

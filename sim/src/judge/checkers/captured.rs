@@ -210,7 +210,7 @@ impl Expectation {
                 }
             }
         }
-        let jumps = scenario.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump);
+        let jumps = scenario.faults.iter().any(|fault| fault.kind() == FaultKind::ClockJump);
         let date = match scenario.wall_clock {
             _ if jumps => "-",
             None => "2026-01-01",

@@ -22,7 +22,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     let expect = &evidence.scenario.expect;
     let has_failure = expect.code.is_some() || expect.media.values().any(MediumEnd::is_failure);
-    let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
+    let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let shown = evidence.last().status();
     if has_failure && !dark && !matches!(shown, Some(Status::Failure | Status::Critical)) {
         wrong.push("something failed, and the LEDs do not show it".to_owned());

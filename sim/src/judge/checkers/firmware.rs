@@ -139,7 +139,7 @@ impl Case<'_> {
     fn misled(&self) -> bool {
         let mut on_area = self.faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
         let unsaid = !self.boot.finished() || self.shows(Status::Critical);
-        on_area.any(|fault| match fault.kind.bytes() {
+        on_area.any(|fault| match fault.bytes() {
             Bytes::ChangeAlone => true,
             Bytes::WrittenWrong => unsaid,
             Bytes::Right | Bytes::ReadWrong => false,
@@ -162,7 +162,7 @@ impl Case<'_> {
     fn denies_critical(&self) -> bool {
         let mut faults = self.evidence.faults.iter();
         !self.shows(Status::Critical)
-            && !faults.any(|fault| fault.reached && fault.spec.kind == FaultKind::LedFails)
+            && !faults.any(|fault| fault.reached && fault.spec.kind() == FaultKind::LedFails)
     }
 
     /// Whether the area holds the bootloader that was asked for; `None` if none was.

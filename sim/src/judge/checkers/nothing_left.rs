@@ -22,7 +22,7 @@ pub const JUDGE: Judge = Judge {
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let excuses = [FaultKind::Vanish, FaultKind::Hang, FaultKind::UnmountBusy];
-    let excused = evidence.faults.iter().any(|fault| fault.reached && excuses.contains(&fault.spec.kind));
+    let excused = evidence.faults.iter().any(|fault| fault.reached && excuses.contains(&fault.spec.kind()));
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         if boot.status() == Some(Status::Success) && has_session(&files(&boot.after)) {

@@ -26,7 +26,8 @@ pub const JUDGE: Judge = Judge {
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    let full = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::OutOfSpace && fault.reached);
+    let full =
+        evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::OutOfSpace && fault.reached);
     if !full {
         return Vec::new();
     }

@@ -44,7 +44,7 @@ fn lifted_needlessly(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> 
         return Some(format!("lifted the write protection of {area}, and wrote nothing"));
     }
     let on_area = |on: &str| firmware::AREAS.contains(&on);
-    if faults.iter().any(|fault| on_area(&fault.on) && fault.kind.bytes() != Bytes::Right) {
+    if faults.iter().any(|fault| on_area(&fault.on) && fault.bytes() != Bytes::Right) {
         return None;
     }
     let there = firmware::holds_new(evidence.scenario.firmware.as_ref()?, &files(&boot.before), &boot.before);

@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    let dark = evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails);
+    let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
         let trace = boot.world.trace();

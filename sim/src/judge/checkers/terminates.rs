@@ -8,7 +8,7 @@ use crate::board::world::RunOutcome;
 use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::model::time::scheduler::End;
 use crate::run::Evidence;
-use crate::scenario::schema::FaultKind;
+use crate::scenario::schema::{Fault, FaultKind};
 use replicator_hal::Status;
 use std::time::Duration;
 
@@ -25,12 +25,15 @@ pub const JUDGE: Judge = Judge {
 
 /// What is wrong.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    if evidence.faults.iter().any(|fault| fault.spec.kind == FaultKind::LedFails) {
+    if evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails) {
         return Vec::new();
     }
     let mut wrong = Vec::new();
-    let slow = evidence.faults.iter().filter(|fault| fault.spec.kind == FaultKind::Hang);
-    let per_call_ms: u64 = slow.filter_map(|fault| fault.spec.duration_ms).sum();
+    let hangs = evidence.faults.iter().filter_map(|fault| match fault.spec.fault {
+        Fault::Hang { duration_ms } => duration_ms,
+        _ => None,
+    });
+    let per_call_ms: u64 = hangs.sum();
     for (number, boot) in evidence.boots.iter().enumerate() {
         let bound = BOUND + Duration::from_millis(per_call_ms.saturating_mul(boot.ops));
         if matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })) {

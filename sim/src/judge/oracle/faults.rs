@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use crate::model::time::op_name::OpName;
-use crate::scenario::schema::{FaultKind, FaultSpec, FileSpec, Scenario, Size};
+use crate::scenario::schema::{Fault, FaultSpec, FileSpec, Scenario};
 
 /// Errors that go away are tried again so often at least.
 const ABSORBED_MAX: u64 = 2;
@@ -13,7 +13,7 @@ const HANG_TOO_LONG_MS: u64 = 2 * 3600 * 1000;
 
 /// Whether LEDs cannot be set.
 pub(super) fn leds_fail(scenario: &Scenario) -> bool {
-    scenario.faults.iter().any(|fault| fault.kind == FaultKind::LedFails)
+    scenario.faults.iter().any(|fault| fault.fault == Fault::LedFails)
 }
 
 /// Whether a fault is on something that is no medium, and may end the run although every medium succeeds.
@@ -31,21 +31,28 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
     for fault in &scenario.faults {
         let found = if fault.on == medium {
             let hurts = |start_bytes: u64| is_disk && start_bytes < image_len;
-            match fault.kind {
-                FaultKind::DropWrites | FaultKind::BitFlip | FaultKind::MisdirectedWrite => {
-                    certain(hurts(range_start(fault)) && fault.op.is_none() && fault.nth.is_none())
+            let always = fault.when.op.is_none() && fault.when.nth.is_none();
+            match &fault.fault {
+                Fault::DropWrites { range } => {
+                    certain(always && hurts(range.as_ref().map_or(0, |range| range.bytes().start)))
                 }
-                FaultKind::FakeLimbo | FaultKind::FakeWraparound | FaultKind::FakeChain => {
-                    certain(fault.real.is_some_and(|real| hurts(real.0)))
+                Fault::BitFlip { range } | Fault::MisdirectedWrite { range, .. } => {
+                    certain(always && hurts(range.bytes().start))
+                }
+                Fault::FakeLimbo(card) | Fault::FakeWraparound(card) | Fault::FakeChain(card) => {
+                    certain(hurts(card.real.0))
                 }
                 // Writing mends it, and a disk image is written before it is read.
-                FaultKind::LatentError if is_disk => Verdict::MustSucceed,
-                FaultKind::Vanish | FaultKind::Replug => Verdict::MustFail,
+                Fault::LatentError { .. } if is_disk => Verdict::MustSucceed,
+                Fault::Vanish | Fault::Replug { .. } => Verdict::MustFail,
                 _ => of_anything(fault),
             }
         } else if scenario.media.contains_key(&fault.on) {
             // Isolation: what is on another medium is no excuse.
-            if fault.taken_by.as_deref() == Some(medium) { Verdict::May } else { Verdict::MustSucceed }
+            match &fault.fault {
+                Fault::Replug { taken_by: Some(taken_by), .. } if taken_by == medium => Verdict::May,
+                _ => Verdict::MustSucceed,
+            }
         } else {
             of_anything(fault)
         };
@@ -58,17 +65,13 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
 pub(super) fn of_capture(scenario: &Scenario, medium: &str, has_rootfs: bool) -> Verdict {
     let mut verdict = Verdict::MustSucceed;
     for fault in &scenario.faults {
-        let found = match (fault.on.as_str(), fault.kind) {
-            (on, FaultKind::Vanish | FaultKind::Replug) if on == medium => Verdict::MustFail,
+        let found = match (fault.on.as_str(), &fault.fault) {
+            (on, Fault::Vanish | Fault::Replug { .. }) if on == medium => Verdict::MustFail,
             (on, _) if on != medium && scenario.media.contains_key(on) => Verdict::MustSucceed,
-            ("image", FaultKind::FsckFails) if has_rootfs => Verdict::MustFail,
-            ("image", FaultKind::FsckExit) => match fault.exit.unwrap_or(0) {
-                0..=3 => Verdict::MustSucceed,
-                _ => certain(has_rootfs),
-            },
-            ("drive", FaultKind::FileSizeLimit) => {
-                certain(fault.space.is_some_and(|limit| limit < scenario.media[medium].len))
-            }
+            ("image", Fault::FsckFails) if has_rootfs => Verdict::MustFail,
+            ("image", Fault::FsckExit { exit: 0..=3 }) => Verdict::MustSucceed,
+            ("image", Fault::FsckExit { .. }) => certain(has_rootfs),
+            ("drive", Fault::FileSizeLimit { space }) => certain(*space < scenario.media[medium].len),
             _ => of_anything(fault),
         };
         verdict = verdict.and(softened(fault, found));
@@ -87,29 +90,24 @@ fn softened(fault: &FaultSpec, verdict: Verdict) -> Verdict {
 
 /// What a fault does wherever it is.
 fn of_anything(fault: &FaultSpec) -> Verdict {
-    match fault.kind {
-        FaultKind::ShortIo | FaultKind::LedFails | FaultKind::ClockJump => Verdict::MustSucceed,
-        FaultKind::IoError if matches!(fault.op, Some(OpName::Read | OpName::Write)) => match fault.times {
-            Some(0..=ABSORBED_MAX) => Verdict::MustSucceed,
-            _ => Verdict::May,
-        },
+    match &fault.fault {
+        Fault::ShortIo | Fault::LedFails | Fault::ClockJump { .. } => Verdict::MustSucceed,
+        Fault::IoError if matches!(fault.when.op, Some(OpName::Read | OpName::Write)) => {
+            match fault.when.times {
+                Some(0..=ABSORBED_MAX) => Verdict::MustSucceed,
+                _ => Verdict::May,
+            }
+        }
         // An error of a flush is told once, and the data is gone.
-        FaultKind::IoError if matches!(fault.op, Some(OpName::Sync | OpName::BeginVerify)) => {
+        Fault::IoError if matches!(fault.when.op, Some(OpName::Sync | OpName::BeginVerify)) => {
             Verdict::MustFail
         }
-        FaultKind::Hang => match fault.duration_ms {
+        Fault::Hang { duration_ms } => match duration_ms {
             None => Verdict::MustFail,
-            Some(0..=HANG_SURE_MS) if fault.times.is_some() => Verdict::MustSucceed,
+            Some(0..=HANG_SURE_MS) if fault.when.times.is_some() => Verdict::MustSucceed,
             Some(HANG_TOO_LONG_MS..) => Verdict::MustFail,
             Some(_) => Verdict::May,
         },
         _ => Verdict::May,
     }
-}
-
-/// Where a fault's range starts; `u64::MAX` if it cannot be read.
-fn range_start(fault: &FaultSpec) -> u64 {
-    let Some(range) = &fault.range else { return 0 };
-    let start = range.split("..").next().unwrap_or_default().trim();
-    if start.is_empty() { 0 } else { Size::parse(start).map_or(u64::MAX, |size| size.0) }
 }

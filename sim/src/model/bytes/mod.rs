@@ -4,4 +4,5 @@ pub mod digest;
 pub(crate) mod file_bytes;
 pub mod pages;
 pub mod partitions;
+pub mod size;
 pub mod tree;

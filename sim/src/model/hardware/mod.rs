@@ -3,10 +3,12 @@
 //!
 //! How the engine gets at them is not decided here, but in [`crate::board`].
 
+pub(crate) mod apply;
 pub(crate) mod claims;
 pub mod content;
 pub mod defects;
 pub mod disk;
+pub mod fault;
 pub mod faults;
 pub mod firmware;
 pub mod found;
@@ -18,3 +20,4 @@ pub mod medium;
 pub(crate) mod record_log;
 pub mod simfs;
 pub(crate) mod storage;
+pub mod trigger;

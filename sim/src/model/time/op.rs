@@ -1,8 +1,9 @@
 //! A HAL call as the scheduler, traces and faults see it, and what may happen to it.
 
-use crate::op_name::OpName;
+use crate::model::time::op_name::OpName;
 use replicator_hal::Error;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,13 @@ impl Op {
             mutates: false,
             device: None,
         }
+    }
+}
+
+impl Op {
+    /// The bytes of the object that it touches.
+    pub(crate) fn bytes(&self) -> Range<u64> {
+        self.offset_bytes..self.offset_bytes.saturating_add(self.len_bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `replicator-sim`: runs stories on simulated boards.
+//! `replicator-sim`: runs scenarios on simulated boards.
 
 use std::process::ExitCode;
 

@@ -41,7 +41,7 @@ impl Leds for SimLeds {
 
     fn lease_expired(&self) -> bool {
         self.handle.peek(|machine, schedule| {
-            machine.leds.settle(schedule.now);
+            machine.leds.advance(schedule.now);
             machine.leds.lease_expired()
         })
     }

@@ -241,7 +241,7 @@ impl World {
                 matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
             match schedule.end {
                 Some(End::PowerCut { .. }) => {}
-                _ => machine.leds.settle(if forever { Duration::MAX } else { schedule.now }),
+                _ => machine.leds.advance(if forever { Duration::MAX } else { schedule.now }),
             }
             let (value, outcome) = match (result, &schedule.end) {
                 (Err(panic), _) => (None, RunOutcome::Panicked(panic_text(panic.as_ref()))),

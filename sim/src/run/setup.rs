@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 pub const COMPATIBLE: &str = "sim,board";
 /// Where the drive's partition starts.
 const DRIVE_START_BYTES: u64 = 32 << 10;
+
 /// What the engine is asked to run.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The stories that are part of the program, so that it works from anywhere.
+//! The scenarios that are part of the program, so that it works from anywhere.
 
 include!(concat!(env!("OUT_DIR"), "/builtin_scenarios.rs"));
 

@@ -1,4 +1,4 @@
-//! Firmware files and bootloader areas as bytes, made from what a story says.
+//! Firmware files and bootloader areas as bytes, made from what a scenario says.
 
 use super::boards;
 use super::firmware_spec::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout};
@@ -78,10 +78,10 @@ fn stamped(whose: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// The name of the story's bootloader area: `emmc-boot0` or `flash`.
+/// The name of the scenario's bootloader area: `emmc-boot0` or `flash`.
 ///
 /// # Errors
-/// If the story's board is not known.
+/// If the scenario's board is not known.
 pub fn area_name(spec: &FirmwareSpec) -> Result<Option<String>, String> {
     let bootloader = boards::profile(&spec.board)?.bootloader.as_ref();
     Ok(bootloader.map(|bootloader| match (&bootloader.area.medium, bootloader.area.boot_area) {
@@ -93,7 +93,7 @@ pub fn area_name(spec: &FirmwareSpec) -> Result<Option<String>, String> {
 /// The bootloader area; `None` if there is none. `device` is the kernel's name of a medium.
 ///
 /// # Errors
-/// In words, if the story makes no sense.
+/// In words, if the scenario makes no sense.
 pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Result<Option<Medium>, String> {
     let Some(spec) = scenario.firmware.as_ref().filter(|spec| !spec.area_absent) else { return Ok(None) };
     let Some(bootloader) = &boards::profile(&spec.board)?.bootloader else { return Ok(None) };
@@ -122,7 +122,7 @@ pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Res
     Ok(Some(medium))
 }
 
-/// Registers and microcontroller as the story begins.
+/// Registers and microcontroller as the scenario begins.
 ///
 /// # Errors
 /// In words, if the board has no such revision.

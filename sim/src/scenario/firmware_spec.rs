@@ -1,10 +1,10 @@
-//! What a story says of firmware: of which board it is, in what state it is, and which files of it are on the drive.
+//! What a scenario says of firmware: of which board it is, in what state it is, and which files of it are on the drive.
 
 use super::schema::Size;
 use crate::model::hardware::firmware::UpdaterBehaviour;
 use serde::{Deserialize, Serialize};
 
-/// The firmware of the story's board.
+/// The firmware of the scenario's board.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirmwareSpec {

@@ -1,4 +1,4 @@
-//! Image files and their sidecars on the drive, made with the usual libraries from what a story says.
+//! Image files and their sidecars on the drive, made with the usual libraries from what a scenario says.
 
 use super::content::{self, Golden, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
@@ -14,7 +14,7 @@ use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};
 use std::io::Write;
 use std::ops::Range;
 
-/// What a bomb decodes to: more than any medium of a story holds.
+/// What a bomb decodes to: more than any medium of a scenario holds.
 const BOMB_LEN_BYTES: usize = 48 << 20;
 /// Where trees are laid out to be packed.
 const SCRATCH_LEN_BYTES: u64 = 8 << 20;
@@ -24,10 +24,10 @@ const HOLE_LEN_BYTES: usize = 4096;
 /// Images that were made before, with their sidecars.
 static IMAGES: Remembered<Vec<Entry>> = Remembered::new(256);
 
-/// The entries on the drive that one file of a story stands for: itself, its sidecars, its record.
+/// The entries on the drive that one file of a scenario stands for: itself, its sidecars, its record.
 ///
 /// # Errors
-/// What in the story makes no sense, in words.
+/// What in the scenario makes no sense, in words.
 pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
     let kinds = [
         file.text.is_some(),
@@ -119,7 +119,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
         plain.truncate(plain.len() / 4 * 3);
     }
     if file.damage == Some(ImageDamage::LogicalPastEnd) {
-        content::stretch_last_logical(&mut plain).map_err(|what| format!("{}: {what}", file.name))?;
+        content::lengthen_last_logical(&mut plain).map_err(|what| format!("{}: {what}", file.name))?;
     }
     if let Some(at) = file.data_at {
         let at = usize::try_from(at.0).map_err(|error| error.to_string())?;

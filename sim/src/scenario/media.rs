@@ -18,7 +18,7 @@ pub fn wall_clock(scenario: &Scenario) -> Timestamp {
     scenario.wall_clock.map_or(WALL_CLOCK, |seconds| Timestamp { seconds, nanos: 0 })
 }
 
-/// Identity of the medium `name` as the story begins.
+/// Identity of the medium `name` as the scenario begins.
 pub fn identity_of(name: &str) -> String {
     format!("serial-of-{name}")
 }
@@ -43,7 +43,7 @@ pub fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), 
     }
 }
 
-/// Names of the story's media in the board's order.
+/// Names of the scenario's media in the board's order.
 pub fn media_names(scenario: &Scenario) -> Vec<String> {
     let mut names: Vec<&String> = scenario.media.keys().collect();
     let place = |name: &str| {

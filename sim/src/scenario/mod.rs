@@ -1,9 +1,9 @@
-//! Scenarios: stories of what a user does and what goes wrong, as data, and the bytes that they begin with.
+//! Scenarios as data: what a user does, what goes wrong, and the bytes that it begins with.
 //!
-//! `schema` is the file format (`composition`, `expectation_spec`, `fault_spec` and `firmware_spec` parts of it), `check` what in it makes no
-//! sense, `content` what media hold, `image` and
-//! `firmware` the files on the drive, `boards` the boards, `builtin` the stories that are part of the program. Running them
-//! is [`crate::run`]'s, judging them [`crate::judge::checkers`]'.
+//! `schema` is the file format (`composition`, `expectation_spec`, `fault_spec` and `firmware_spec` are parts of it), `check`
+//! refuses what makes no sense in it, `content` is what media hold, `image` and `firmware` the files on the drive, `boards`
+//! the boards, `builtin` the scenarios that are part of the program, `catalogue` which of them reach which fault. A scenario
+//! knows no run: [`crate::run`] runs it, and [`crate::judge`] judges what is left.
 
 pub mod boards;
 pub mod builtin;

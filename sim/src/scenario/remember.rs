@@ -1,5 +1,5 @@
-//! What was made before and is the same whenever it is made, such as the content of media: thousands of small stories have
-//! few different ones. Bounded, and shared by all threads; what is remembered changes no result.
+//! What was made before and is the same whenever it is made, such as the content of media: thousands of small scenarios
+//! have few different ones. Bounded, and shared by all threads; what is remembered changes no result.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

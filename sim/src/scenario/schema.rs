@@ -20,11 +20,11 @@ use crate::model::time::op_name::OpName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One story.
+/// A scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// The story in one sentence.
+    /// The scenario in one sentence.
     pub about: String,
     /// What the board believes the time is, in seconds since 1970; a board with a battery if nothing is said.
     pub wall_clock: Option<i64>,
@@ -189,7 +189,7 @@ pub enum ImageDamage {
     IndexMismatch,
     /// The sum over an xz block is wrong, and everything else right.
     CrcMismatch,
-    /// A small file that decodes to much more than any medium of the story holds.
+    /// A small file that decodes to much more than any medium of the scenario holds.
     Bomb,
     /// A tar whose end mark and last entries are missing, well compressed.
     TarCutAtMember,
@@ -355,7 +355,7 @@ pub struct BootSpec {
     /// What survives of what was not synced.
     #[serde(default)]
     pub survive: SurvivalSpec,
-    /// Another seed for what survives at random; the story's if left out.
+    /// Another seed for what survives at random; the scenario's if left out.
     pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]

@@ -9,28 +9,28 @@ use toml::{Table, Value};
 /// # Errors
 /// In words, if something cannot be said in TOML.
 pub(super) fn write(scenario: &Scenario) -> Result<String, String> {
-    let mut story = table(scenario)?;
+    let mut root = table(scenario)?;
     let drive = table(&DriveSpec::default())?;
-    if let Some(Value::Table(found)) = story.get_mut("drive") {
+    if let Some(Value::Table(found)) = root.get_mut("drive") {
         found.retain(|key, value| drive.get(key) != Some(value));
     }
     let medium = table(&MediumSpec::default())?;
-    if let Some(Value::Table(media)) = story.get_mut("media") {
+    if let Some(Value::Table(media)) = root.get_mut("media") {
         for value in media.iter_mut().filter_map(|(_, value)| value.as_table_mut()) {
             value.retain(|key, value| medium.get(key) != Some(value));
         }
     }
     let file = table(&FileSpec::default())?;
-    if let Some(Value::Array(files)) = story.get_mut("drive").and_then(|drive| drive.get_mut("file")) {
+    if let Some(Value::Array(files)) = root.get_mut("drive").and_then(|drive| drive.get_mut("file")) {
         for value in files.iter_mut().filter_map(Value::as_table_mut) {
             value.retain(|key, value| key == "name" || file.get(key) != Some(value));
         }
     }
-    prune(&mut story, "");
+    prune(&mut root, "");
     if scenario.seed == 0 {
-        story.remove("seed");
+        root.remove("seed");
     }
-    toml::to_string(&story).map_err(|error| error.to_string())
+    toml::to_string(&root).map_err(|error| error.to_string())
 }
 
 fn table(value: &impl Serialize) -> Result<Table, String> {

@@ -218,7 +218,7 @@ impl Pages {
         self.len_bytes == other.len_bytes && Arc::ptr_eq(&self.chunks, &other.chunks)
     }
 
-    /// Whether this stretch of both is the same pages in memory.
+    /// Whether this extent of both is the same pages in memory.
     pub(crate) fn is_shared_in(&self, other: &Self, range: Range<u64>) -> bool {
         let same = |page: u64| match (self.page(page), other.page(page)) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),

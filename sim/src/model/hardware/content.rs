@@ -171,7 +171,7 @@ pub enum Content {
     Zeros,
     /// These bytes from the start, then zeros.
     Bytes(Vec<u8>),
-    /// Every sector tells this name, its number and a generation: a mismatch explains itself.
+    /// Every sector holds this name, its number and a generation, so that a mismatch shows where its bytes come from.
     Stamped(String, u32),
     /// An MBR with partitions; what lies before the first is stamped with this name.
     Partitions(String, Vec<PartitionContent>),
@@ -210,7 +210,7 @@ pub fn stamped(name: &str, generation: u32, len_bytes: u64) -> Vec<u8> {
     bytes
 }
 
-/// A stretch of bytes as a file system's home.
+/// An extent of bytes that a file system lies in.
 pub(crate) struct PagesBacking<'a> {
     pub(crate) pages: &'a mut Pages,
     pub(crate) start_bytes: u64,
@@ -270,7 +270,7 @@ impl Content {
 }
 
 impl FileSystemContent {
-    /// Writes the file system into a stretch of a medium.
+    /// Writes the file system into an extent of a medium.
     ///
     /// # Errors
     /// If something does not fit or a path makes no sense.

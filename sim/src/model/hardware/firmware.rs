@@ -34,7 +34,7 @@ pub struct FirmwareState {
 /// A microcontroller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Microcontroller {
-    /// Its model; one without tells none, and takes an update at once.
+    /// Its model; one without reports none, and takes an update at once.
     pub model: Option<u16>,
     /// Its revision.
     pub revision: u16,

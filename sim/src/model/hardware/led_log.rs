@@ -19,12 +19,12 @@ pub struct LedLog {
 
 impl LedLog {
     /// Lets a lease run out if its time has come.
-    pub(crate) fn settle(&mut self, now: Duration) {
+    pub(crate) fn advance(&mut self, now: Duration) {
         self.act(|state| state.advance(now));
     }
 
     pub(crate) fn show(&mut self, now: Duration, status: Status) {
-        self.settle(now);
+        self.advance(now);
         self.act(|state| state.show(status, now));
     }
 
@@ -34,7 +34,7 @@ impl LedLog {
     }
 
     pub(crate) fn set_at_risk(&mut self, now: Duration, at_risk: bool) {
-        self.settle(now);
+        self.advance(now);
         self.act(|state| state.set_at_risk(at_risk, now));
     }
 

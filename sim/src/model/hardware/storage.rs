@@ -1,6 +1,6 @@
 //! Everything that holds bytes: the disks, the mounted file systems on them, and file systems in files on those.
 //!
-//! A region's bytes are found here whatever holds them, so that a partition, a bare stretch of a medium and a partition in
+//! A region's bytes are found here whatever holds them, so that a partition, a bare extent of a medium and a partition in
 //! an image file on the drive are one thing to the layers above. What calls cost and which fail is not decided here.
 
 use crate::model::hardware::disk::Disk;
@@ -56,7 +56,7 @@ pub(crate) struct Mounted {
     pub(crate) flipped: Option<FaultId>,
     /// It was not clean when it was mounted, and its kind has no journal that would mend it.
     pub(crate) stays_dirty: bool,
-    /// Fault: the free space that it tells.
+    /// Fault: the free space that it reports.
     pub(crate) told_free_bytes: Option<u64>,
 }
 
@@ -205,7 +205,7 @@ impl Storage {
                 let disk = self.present_disk(device)?;
                 let readable = disk.readable(offset_bytes + at, buffer.len())?;
                 if readable < buffer.len() {
-                    // The sector that cannot be read tells which fault it is.
+                    // The error of the unreadable sector names its fault.
                     disk.readable(offset_bytes + at + readable as u64, buffer.len() - readable)?;
                     return Err(Error::new(ErrorKind::Io, "reading", &**device, "a sector cannot be read"));
                 }
@@ -330,7 +330,7 @@ impl Storage {
         areas.collect()
     }
 
-    /// Whether a mounted volume lies in this stretch.
+    /// Whether a mounted volume lies in this extent.
     pub(crate) fn mounted_in(&self, place: &Place, len_bytes: u64) -> Option<u64> {
         let overlap =
             |start: u64, other: u64, other_len: u64| start < other + other_len && other < start + len_bytes;

@@ -131,7 +131,7 @@ impl<M: Model> Scheduler<M> {
             limits,
         };
         schedule.add_task("main");
-        // The number only tells threads of different worlds apart; no decision depends on it.
+        // The number only distinguishes threads of different worlds; no decision depends on it.
         Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: Mutex::new(Inner { schedule, model }) }
     }
 
@@ -259,7 +259,7 @@ impl<M: Model> Scheduler<M> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {
-        // A task's panic is a result of the run; the state is still needed to tell what happened.
+        // A task's panic is a result of the run; the state is still needed to report what happened.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -434,7 +434,7 @@ impl Schedule {
             holder.name,
             holder.last_call()
         );
-        // If the task never comes back, the process never ends: this line is then all that tells why.
+        // If the task never comes back, the process never ends: only this line says why.
         eprintln!("{text}");
         self.end = Some(End::Stuck(text));
     }

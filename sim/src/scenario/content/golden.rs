@@ -62,7 +62,7 @@ pub struct GoldenEntry {
 pub struct Golden {
     /// All entries, parents first.
     pub entries: Vec<GoldenEntry>,
-    /// Files that were removed before the story begins.
+    /// Files that were removed before the scenario begins.
     deleted: Vec<Entry>,
 }
 
@@ -143,14 +143,14 @@ impl Golden {
         FileSystemContent { removed: self.deleted.clone(), ..FileSystemContent::new(kind, entries) }
     }
 
-    /// Files that were removed before the story begins: their bytes lie in free blocks.
+    /// Files that were removed before the scenario begins: their bytes lie in free blocks.
     pub fn deleted(&self) -> &[Entry] {
         &self.deleted
     }
 }
 
 impl Builder {
-    /// Adds a file of the story's own.
+    /// Adds a file of the scenario's own.
     pub(super) fn listed(&mut self, file: &PartFile) {
         for number in 0..file.count.unwrap_or(1) {
             let path = match file.count {
@@ -225,7 +225,7 @@ fn skeleton(builder: &mut Builder) {
     builder.keep(Entry::symlink("bin", "usr/bin"));
     builder.keep(Entry::symlink("lib", "usr/lib"));
     builder.keep(Entry::directory("usr/lib/empty").mode(0o2750).owner(0, 50));
-    // Enough to lie where stories break media.
+    // Enough to lie where scenarios break media.
     builder.keep(Entry::file("usr/lib/filler.bin", stamped("filler", 0, 300 << 10)));
 }
 

@@ -1,4 +1,4 @@
-//! For checkers: what each partition of a story's medium holds, where its root file system mounts it, and which secrets may
+//! For checkers: what each partition of a medium holds, where its root file system mounts it, and which secrets may
 //! be in an image of it.
 
 use super::golden::{Fate, Golden};
@@ -13,7 +13,7 @@ use crate::scenario::guid;
 use crate::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
-/// What a partition holds as the story begins.
+/// What a partition holds as the scenario begins.
 #[derive(Debug, Clone)]
 pub struct Held {
     /// The partition.
@@ -57,7 +57,7 @@ fn secret_of(node: &Node) -> Option<String> {
     Some(String::from_utf8_lossy(line).into_owned())
 }
 
-/// What the partitions of a medium of the story hold as it begins; nothing for one without partitions.
+/// What the partitions of a medium of the scenario hold as it begins; nothing for one without partitions.
 pub fn held(scenario: &Scenario, medium: &str) -> Vec<Held> {
     let layout = scenario.media.get(medium).and_then(|spec| Layout::of_medium(spec).ok().flatten());
     layout.map(|layout| held_in(&layout, &Owner::in_story(scenario, medium, 0))).unwrap_or_default()
@@ -117,7 +117,7 @@ fn names(what: &str, layout: &Layout, part: &Part) -> bool {
     }
 }
 
-/// PARTUUID of a partition, as far as the story says it.
+/// PARTUUID of a partition, as far as the scenario says it.
 fn part_uuid(layout: &Layout, part: &Part) -> Option<String> {
     match layout.scheme {
         Scheme::Gpt => part.spec.part_uuid.clone(),

@@ -1,4 +1,4 @@
-//! Where partitions lie on the media of stories, and what each is for.
+//! Where partitions lie on the media of scenarios, and what each is for.
 
 use crate::scenario::composition::{Gap, Holds, PartitionSpec, Scheme};
 use crate::scenario::schema::{Content, FileSpec, MediumSpec, Size};
@@ -26,9 +26,9 @@ pub struct Part {
     pub start_bytes: u64,
     /// Length.
     pub len_bytes: u64,
-    /// Whether the story lists it, with secrets of its own.
+    /// Whether the scenario lists it, with secrets of its own.
     pub is_listed: bool,
-    /// What the story says of it.
+    /// What the scenario says of it.
     pub spec: PartitionSpec,
 }
 

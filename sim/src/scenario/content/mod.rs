@@ -1,6 +1,6 @@
-//! What media hold when a story begins: partition tables, boot areas, file systems, the golden root file system.
+//! What media hold when a scenario begins: partition tables, boot areas, file systems, the golden root file system.
 //!
-//! Layouts are chosen so that stories can name byte ranges: a single partition starts at 4 MiB as those do that the
+//! Layouts are chosen so that scenarios can name byte ranges: a single partition starts at 4 MiB as those do that the
 //! engine makes, and a second partition of an 8 MiB medium too. Everything is a function of name, seed and length.
 
 mod areas;
@@ -16,7 +16,7 @@ pub use golden::{Fate, Golden, GoldenEntry};
 pub use held::{Held, held, held_in, secrets_that_stay};
 pub use layout::{Layout, Part};
 pub use secrets::{MARKER, find_all};
-pub(in crate::scenario) use tables::stretch_last_logical;
+pub(in crate::scenario) use tables::lengthen_last_logical;
 
 use crate::model::bytes::pages::Pages;
 use crate::model::hardware::content::stamped;
@@ -26,7 +26,7 @@ use crate::scenario::schema::{Content, FileSpec, MediumSpec, Scenario};
 use replicator_hal::Result;
 use secrets::Secrets;
 
-/// So many contents differ by the story's seed.
+/// So many contents differ by the scenario's seed.
 const SEEDS: u64 = 2;
 
 /// Media that were made before.
@@ -44,9 +44,9 @@ pub struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// Content of `medium` in a story.
+    /// Content of `medium` in a scenario.
     ///
-    /// Of the story's seed little is left here, so that the contents of thousands of stories are few, and made once.
+    /// Of the scenario's seed little is left here, so that the contents of thousands of scenarios are few, and made once.
     pub fn in_story(scenario: &Scenario, medium: &'a str, generation: u32) -> Self {
         Self { medium, seed: scenario.seed % SEEDS, generation }
     }
@@ -71,7 +71,7 @@ pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
     Golden::rootfs(owner.secrets(None), var_log_link, None).finish()
 }
 
-/// The bytes of a medium as the story begins.
+/// The bytes of a medium as the scenario begins.
 ///
 /// # Errors
 /// If the content does not fit.

@@ -1,4 +1,4 @@
-//! Writes the partition tables of the media in stories.
+//! Writes the partition tables of the media in scenarios.
 //!
 //! Apart from the engine's own writer on purpose: what both got wrong would not be found.
 
@@ -165,7 +165,7 @@ fn crc(bytes: &[u8]) -> u32 {
 ///
 /// # Errors
 /// If the image has no logical partition.
-pub(in crate::scenario) fn stretch_last_logical(image: &mut [u8]) -> Result<(), String> {
+pub(in crate::scenario) fn lengthen_last_logical(image: &mut [u8]) -> Result<(), String> {
     let number = |image: &[u8], at: usize| {
         let bytes = image.get(at..at + 4).ok_or("a table that leaves the image")?;
         Ok::<usize, String>(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)

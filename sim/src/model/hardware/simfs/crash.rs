@@ -94,7 +94,7 @@ impl SimFs {
         }
     }
 
-    /// Keeps a random part of one file's un-synced content.
+    /// Keeps a random part of one file's unflushed content.
     fn keep_some_data(
         &mut self,
         backing: &mut dyn Backing,

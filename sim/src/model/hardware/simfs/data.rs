@@ -215,7 +215,7 @@ impl SimFs {
         Ok(())
     }
 
-    /// The next stretch that may hold other bytes than zeros.
+    /// The next extent that may hold other bytes than zeros.
     ///
     /// # Errors
     /// `NotFound` if the file is gone.

@@ -292,7 +292,7 @@ impl SimFs {
             .collect()
     }
 
-    /// Number of links as `stat` tells it.
+    /// Number of links as `stat` reports it.
     pub fn link_count(&self, inode: u64) -> u64 {
         match self.inode(inode) {
             Some(node) if node.kind == FileKind::Directory => {

@@ -35,7 +35,7 @@ impl SimFs {
         Ok(())
     }
 
-    /// Forgets un-synced data of a file as the kernel does after a failed sync: the cache still shows it.
+    /// Forgets unflushed data of a file as the kernel does after a failed sync: the cache still shows it.
     pub fn lose_unwritten(&mut self, number: u64) {
         let blocks: Vec<u32> =
             self.inode(number).iter().flat_map(|node| node.blocks.values().copied()).collect();

@@ -1,9 +1,9 @@
 //! How many small runs the simulation does in a second on one core: three media captured to the drive and verified.
 
 use replicator_hal::{Access, Board, DeviceKind, DeviceName, Holder, Region, RelativePath, Result, Task, io};
-use replicator_sim::content::{Content, FileSystemContent};
-use replicator_sim::cores::stay_on_a_core;
-use replicator_sim::simfs::Kind;
+use replicator_sim::model::hardware::content::{Content, FileSystemContent};
+use replicator_sim::model::hardware::simfs::Kind;
+use replicator_sim::model::time::cores::stay_on_a_core;
 use replicator_sim::{Medium, Survival, WorldBuilder};
 use std::time::Instant;
 

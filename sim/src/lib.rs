@@ -58,11 +58,3 @@ pub use model::hardware::record_log::RecordLog;
 pub use model::hardware::simfs::Survival;
 pub use model::time::scheduler::{End, Limits};
 pub use model::time::trace::{Event, Trace};
-
-// The names from before the rooms, until no other room uses them.
-pub use board::{inspect, world};
-pub use model::bytes::{digest, pages, partitions, tree};
-pub use model::hardware::{content, defects, disk, faults, firmware, found, identity, medium, simfs};
-pub use model::time::scheduler as turnstile;
-pub use model::time::{cores, op, op_name, random, scheduler};
-pub use scenario::catalogue;

@@ -17,13 +17,13 @@ use replicator_engine::tuning::Tuning;
 use replicator_hal::{
     Access, Board, Compute, DeviceKind, DeviceName, Holder, Region, RelativePath, Timestamp,
 };
-use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
-use replicator_sim::inspect::FoundFiles;
 use replicator_sim::model::bytes::size::Size;
+use replicator_sim::model::hardware::content::{Content, Entry, FileSystemContent, PartitionContent};
 use replicator_sim::model::hardware::fault::Fault;
 use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::found::FoundFiles;
+use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::model::hardware::trigger::Trigger;
-use replicator_sim::simfs::Kind;
 use replicator_sim::{Medium, RunOutcome, Survival, World, WorldBuilder};
 use std::io::Read;
 

@@ -8,9 +8,9 @@ use replicator_hal::{
     Access, AreaKind, BlockDevices, Board, Clock, DeviceKind, DeviceName, FileSystems, Firmware, Flavour,
     Holder, Leds, Records, Region, RelativePath, Status, System, Tasks, Volume, io,
 };
-use replicator_sim::content::{Content, FileSystemContent};
-use replicator_sim::firmware::FirmwareState;
-use replicator_sim::simfs::Kind;
+use replicator_sim::model::hardware::content::{Content, FileSystemContent};
+use replicator_sim::model::hardware::firmware::FirmwareState;
+use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::{Medium, Survival, World, WorldBuilder};
 use std::any::Any;
 use std::time::Duration;

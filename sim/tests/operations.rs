@@ -3,7 +3,7 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_sim::op_name::{OpName, Target};
+use replicator_sim::model::time::op_name::{OpName, Target};
 use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;

@@ -4,8 +4,8 @@
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
 
-use replicator_sim::cores::stay_on_a_core;
 use replicator_sim::judge;
+use replicator_sim::model::time::cores::stay_on_a_core;
 use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin::{self, BUILTIN};
 use replicator_sim::scenario::schema::{FaultKind, Scenario, SurvivalSpec};

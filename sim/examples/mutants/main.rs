@@ -11,9 +11,9 @@ mod patches;
 mod table;
 
 use replicator_hal::Board;
-use replicator_sim::cores::stay_on_a_core;
 use replicator_sim::judge::checkers::CHECKERS;
 use replicator_sim::judge::{Case, CheckerId, Judge};
+use replicator_sim::model::time::cores::stay_on_a_core;
 use replicator_sim::run::boots;
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;

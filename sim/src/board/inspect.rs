@@ -7,7 +7,7 @@ use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
 use crate::model::hardware::disk::Disk;
 use crate::model::hardware::firmware::FirmwareState;
-pub use crate::model::hardware::found::{FoundFile, FoundFiles, files_in};
+use crate::model::hardware::found::{FoundFiles, files_in};
 use crate::model::hardware::led_log::LedLog;
 use crate::model::hardware::machine::Recorded;
 use crate::model::hardware::record_log::RecordLog;

@@ -2,8 +2,8 @@
 
 use crate::judge::readers::drive_images::files;
 use crate::judge::{lies, neutral};
+use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
-use crate::model::time::random::{FOLD_START, fold};
 use crate::run::Snapshot;
 use crate::scenario::media::DRIVE;
 use crate::scenario::schema::{FaultKind, Scenario};

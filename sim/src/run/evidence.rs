@@ -1,10 +1,10 @@
 //! What a run leaves for those who judge it: media before and after each boot, the world at its end, what was planned.
 
-use crate::board::inspect::{FoundFiles, files_in};
 use crate::board::world::{RunOutcome, World};
+use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::partitions::read_partitions;
-use crate::model::time::random::{FOLD_START, fold};
+use crate::model::hardware::found::{FoundFiles, files_in};
 use crate::scenario::schema::{BootSpec, FaultSpec, Mode, Scenario};
 use replicator_engine::boot::Request;
 use replicator_engine::report::Report;

@@ -147,7 +147,7 @@ fn medium(scenario: &Scenario, name: &str, device: &str, kind: DeviceKind) -> Re
         identity.serial = (!spec.no_identity).then(|| identity_of(name));
     });
     if !spec.absent {
-        let owner = Owner::in_story(scenario, name, 0);
+        let owner = Owner::in_scenario(scenario, name, 0);
         let pages = content::medium(spec, &owner).map_err(|error| format!("media.{name}: {error}"))?;
         medium = medium.content(Content::Pages(pages));
     }

@@ -2,7 +2,7 @@
 
 use super::content::{self, Golden, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
-pub use crate::model::bytes::digest::{hex, md5_hex};
+use crate::model::bytes::digest::{hex, md5_hex};
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::tree::{self, Tree};
 use crate::model::hardware::content::{Entry, Node};
@@ -57,7 +57,7 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
         return firmware_entries(file, firmware);
     }
     if file.is_image() {
-        let owner = Owner::in_story(scenario, "", 1);
+        let owner = Owner::in_scenario(scenario, "", 1);
         return IMAGES.get_or_make(format!("{owner:?} {file:?}"), || image_entries(scenario, file));
     }
     Ok(vec![Entry::directory(&file.name)])
@@ -105,7 +105,7 @@ fn split(file: &FileSpec) -> Result<Name<'_>, String> {
 
 fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
     let name = split(file)?;
-    let owner = Owner::in_story(scenario, name.medium, 1);
+    let owner = Owner::in_scenario(scenario, name.medium, 1);
     let mut plain = match name.packing {
         "tar" => tarball_of(file, tree_of(file, &owner)?)?,
         "dd" | "img" | "wic" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
@@ -202,7 +202,7 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
 /// What in the scenario makes no sense, in words.
 pub fn packed(scenario: &Scenario, file: &FileSpec) -> Result<Vec<u8>, String> {
     let name = split(file)?;
-    tarball_of(file, tree_of(file, &Owner::in_story(scenario, name.medium, 1))?)
+    tarball_of(file, tree_of(file, &Owner::in_scenario(scenario, name.medium, 1))?)
 }
 
 /// Packs a tree.

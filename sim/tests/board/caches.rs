@@ -168,7 +168,8 @@ fn an_image_on_the_drive_loses_what_was_not_synced_and_no_more() {
             std::mem::forget((tree, volume));
         });
         let image = &world.reboot(survival).drive_files().unwrap()[&path("sd.img")].bytes;
-        let files = replicator_sim::inspect::files_in(&image.as_slice().into(), 0, 128 * KIB).unwrap();
+        let files =
+            replicator_sim::model::hardware::found::files_in(&image.as_slice().into(), 0, 128 * KIB).unwrap();
         files.keys().map(ToString::to_string).collect()
     };
     assert_eq!(names(Survival::None), ["synced"]);

@@ -58,9 +58,11 @@ fn copying_bytes_copies_files_and_an_image_on_the_drive_mounts() {
     });
     assert_eq!(end.outcome, RunOutcome::Finished);
     let image = &world.drive_files().unwrap()[&path("emmc.img")].bytes;
-    let in_image = replicator_sim::inspect::files_in(&image.as_slice().into(), 64 * KIB, 128 * KIB).unwrap();
+    let in_image =
+        replicator_sim::model::hardware::found::files_in(&image.as_slice().into(), 64 * KIB, 128 * KIB)
+            .unwrap();
     let on_medium = world.files_of_partition("emmc", 1).unwrap();
-    let names = |files: &replicator_sim::inspect::FoundFiles| -> Vec<String> {
+    let names = |files: &replicator_sim::model::hardware::found::FoundFiles| -> Vec<String> {
         files.keys().map(ToString::to_string).collect()
     };
     assert_eq!(names(&on_medium), ["bin", "etc", "etc/hostname", "usr", "usr/bin", "usr/bin/tool"]);
@@ -107,7 +109,8 @@ fn removed_data_stays_in_free_blocks_until_it_is_zeroed() {
     });
     let (used, full) = end.value.unwrap();
     assert!(!holds(&used, b"SECRET KEY"), "used blocks do not have it");
-    let copied = replicator_sim::inspect::files_in(&used.as_slice().into(), 0, 128 * KIB).unwrap();
+    let copied =
+        replicator_sim::model::hardware::found::files_in(&used.as_slice().into(), 0, 128 * KIB).unwrap();
     assert_eq!(copied, world.files_of_partition("emmc", 1).unwrap());
     assert_eq!(full, ErrorKind::NoSpace);
     assert!(!holds(&world.medium_bytes("emmc").unwrap().to_vec(), b"SECRET KEY"), "it is overwritten");

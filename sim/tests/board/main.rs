@@ -12,13 +12,15 @@ use replicator_hal::{
     Access, Board, DeviceKind, DeviceName, ErrorKind, FileSystems, FsckOutcome, Holder, Hook, Led, Region,
     RelativePath, Result, Status, Task, TaskEnd, Volume, io,
 };
-use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent, stamped};
 use replicator_sim::model::bytes::size::{ByteRange, Size};
+use replicator_sim::model::hardware::content::{
+    Content, Entry, FileSystemContent, PartitionContent, stamped,
+};
 use replicator_sim::model::hardware::fault::Fault;
 use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::simfs::{Damage, Kind};
 use replicator_sim::model::hardware::trigger::Trigger;
-use replicator_sim::op_name::OpName;
-use replicator_sim::simfs::{Damage, Kind};
+use replicator_sim::model::time::op_name::OpName;
 use replicator_sim::{End, Limits, Medium, RunOutcome, Survival, World, WorldBuilder};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use replicator_hal::contract::loop_media::Bench;
 use replicator_hal::{BlockDevices, DeviceKind, DeviceName, ErrorKind, Result, Target, io};
-use replicator_sim::content::Content;
+use replicator_sim::model::hardware::content::Content;
 use replicator_sim::{Medium, WorldBuilder};
 
 /// No whole number of pages, so that the end is met in the middle of one.

@@ -12,8 +12,8 @@ mod ext4;
 mod host;
 
 use replicator_hal::{Access, DeviceKind, DeviceName, Holder, Owner, Region, RelativePath, Volume};
-use replicator_sim::content::{Content, FileSystemContent};
-use replicator_sim::simfs::Kind;
+use replicator_sim::model::hardware::content::{Content, FileSystemContent};
+use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::{Medium, World, WorldBuilder};
 
 /// How many sequences are tried at least.

@@ -15,14 +15,14 @@ use replicator_engine::profile::{BoardChoice, Profile};
 use replicator_engine::report::{End, Outcome, Report};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::{DeviceKind, FileKind, Owner, RelativePath, Status, Timestamp};
-use replicator_sim::content::{Content, Entry, FileSystemContent, PartitionContent};
-use replicator_sim::inspect::FoundFiles;
 use replicator_sim::model::bytes::size::ByteRange;
+use replicator_sim::model::hardware::content::{Content, Entry, FileSystemContent, PartitionContent};
 use replicator_sim::model::hardware::fault::Fault;
 use replicator_sim::model::hardware::faults::FaultSpec;
+use replicator_sim::model::hardware::found::FoundFiles;
+use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::model::hardware::trigger::Trigger;
-use replicator_sim::op_name::OpName;
-use replicator_sim::simfs::Kind;
+use replicator_sim::model::time::op_name::OpName;
 use replicator_sim::{Medium, World, WorldBuilder};
 
 const MIB: u64 = 1 << 20;

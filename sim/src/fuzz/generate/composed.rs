@@ -3,9 +3,9 @@
 //! Small: what a run costs is bytes. A partition is as long as what it holds needs.
 
 use super::{KIB, Swarm};
+use crate::model::hardware::simfs::Kind;
 use crate::scenario::composition::{Gap, Holds, PartFile, PartitionSpec, Scheme};
 use crate::scenario::schema::{MediumSpec, Size};
-use crate::simfs::Kind;
 
 /// Before the first partition, on all media of this kind.
 const GAP_LEN_BYTES: u64 = 256 * KIB;

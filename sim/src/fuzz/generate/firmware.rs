@@ -4,7 +4,7 @@
 //! updater; what goes wrong with a bootloader's area is a fault.
 
 use super::{KIB, MIB, Swarm, text_file};
-use crate::firmware::UpdaterBehaviour;
+use crate::model::hardware::firmware::UpdaterBehaviour;
 use crate::scenario::boards;
 use crate::scenario::schema::{
     FileSpec, FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec, SidecarSpec,

@@ -6,13 +6,13 @@ mod faults;
 mod firmware;
 mod media;
 
-use crate::random::Random;
+use crate::model::hardware::simfs::Kind;
+use crate::model::time::random::Random;
 use crate::scenario::check_faults;
 use crate::scenario::schema::{
     BootSpec, Content, CutSpec, DriveFileSystem, DriveSpec, Expectation, FaultKind, FileSpec, MediumSpec,
     Scenario, Size, SurvivalSpec,
 };
-use crate::simfs::Kind;
 use std::collections::BTreeMap;
 
 const KIB: u64 = 1 << 10;
@@ -237,8 +237,8 @@ fn text_file(name: &str) -> FileSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue;
     use crate::run::setup;
+    use crate::scenario::catalogue;
     use crate::scenario::composition::PartitionSpec;
     use crate::scenario::schema::{
         Fault, FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImageDamage, TableDamage,

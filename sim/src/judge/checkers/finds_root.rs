@@ -5,12 +5,12 @@
 //! PARTUUID. Not verified: names with escapes, other files that name the root, what the owner allowed by `any_root`, and
 //! golden media that do not find their own root.
 
-use crate::board::inspect::files_in;
 use crate::judge::readers::drive_images::{Image, images, successful_writes};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::partitions::read_partitions;
 use crate::model::hardware::content::PagesBacking;
+use crate::model::hardware::found::files_in;
 use crate::model::hardware::simfs::SimFs;
 use crate::run::Evidence;
 use replicator_hal::{RelativePath, Uuid};

@@ -11,11 +11,11 @@
 //! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
 //! LEDs show that cannot be set.
 
-use crate::board::inspect::FoundFiles;
 use crate::board::world::RunOutcome;
 use crate::judge::readers::drive_images::{files, firmware_files, has_session};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::bytes::pages::Pages;
+use crate::model::hardware::found::FoundFiles;
 use crate::model::time::op_name::OpName;
 use crate::model::time::scheduler::End;
 use crate::model::time::trace::Event;

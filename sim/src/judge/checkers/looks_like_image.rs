@@ -4,11 +4,11 @@
 //! the drive allows any content or has the record of the capture that found the medium like that. Not verified: images of
 //! one file system without a table, which no simulated file system can be told by its bytes alone.
 
-use crate::board::inspect::FoundFiles;
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::disk_rule::{Shown, shown};
 use crate::judge::readers::drive_images::{images, successful_writes};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
+use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 

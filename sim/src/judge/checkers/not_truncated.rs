@@ -10,8 +10,8 @@ use crate::judge::readers::decode::{decode, without_metadata};
 use crate::judge::readers::disk_rule::{self, Shown};
 use crate::judge::readers::drive_images::{files, images, new_images, successful_writes};
 use crate::judge::{CheckerId, Judge, always};
+use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
-use crate::model::time::random::{FOLD_START, fold};
 use crate::run::Evidence;
 
 /// As the registry has it.

@@ -3,9 +3,9 @@
 //! Verified: every image that was on the drive when the story began is there at the end, byte for byte, with the sidecars
 //! that it had, unless the story itself removes it. Not verified: whether it was good.
 
-use crate::board::inspect::FoundFiles;
 use crate::judge::readers::drive_images::{files, image, images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
+use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 

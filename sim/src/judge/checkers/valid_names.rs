@@ -4,13 +4,13 @@
 //! Not verified: what the images show, which is `captured`'s matter, and images that were there before, which are
 //! `old-image`'s.
 
-use crate::board::inspect::FoundFiles;
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, files, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
-use crate::model::time::random::{FOLD_START, fold};
+use crate::model::bytes::digest::md5_hex;
+use crate::model::bytes::digest::{FOLD_START, fold};
+use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
-use crate::scenario::image::md5_hex;
 use replicator_hal::RelativePath;
 
 /// As the registry has it.

@@ -4,11 +4,11 @@
 //! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
 //! a serial number of which nothing is known to be removed by sanitising.
 
-use crate::board::inspect::FoundFiles;
 use crate::judge::readers::drive_images::{Image, files, image, images, mode, successful_writes};
 use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always};
 use crate::model::bytes::pages::Pages;
+use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use crate::scenario::content::find_all;
 use crate::scenario::schema::{Bytes, FileSpec, Mode};

@@ -1,8 +1,8 @@
 //! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow but what
 //! OpenWrt's builder puts behind its images.
 
+use crate::model::bytes::digest::md5_hex;
 use crate::scenario::content::find_all;
-use crate::scenario::image::md5_hex;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Read;

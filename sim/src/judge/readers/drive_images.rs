@@ -3,10 +3,10 @@
 //! Written from the manual's list of names, apart from the engine.
 
 use super::links;
-use crate::board::inspect::{FoundFile, FoundFiles};
+use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
-use crate::model::time::random::{FOLD_START, fold};
+use crate::model::hardware::found::{FoundFile, FoundFiles};
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
 use crate::scenario::media::DRIVE;

@@ -2,8 +2,8 @@
 //!
 //! Written apart from the simulated file system: a fault of both would not be found.
 
-use crate::board::inspect::FoundFiles;
 use crate::model::bytes::tree::Tree;
+use crate::model::hardware::found::FoundFiles;
 use replicator_hal::{FileKind, RelativePath};
 
 /// So many links the kernel follows in one path.
@@ -70,9 +70,9 @@ fn below<'a>(text: &'a [u8], mount_point: Option<&str>) -> &'a [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::inspect::files_in;
     use crate::model::bytes::pages::Pages;
     use crate::model::hardware::content::{Entry, FileSystemContent};
+    use crate::model::hardware::found::files_in;
     use crate::model::hardware::simfs::Kind;
 
     fn tree() -> FoundFiles {

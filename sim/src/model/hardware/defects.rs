@@ -2,9 +2,9 @@
 //!
 //! These sit between the device and the media, so that only a read past the host's caches can see them. The media always
 //! hold what a reader finds after a power cycle; a fake card's own memory lies over them until then. Dropped writes and
-//! flipped bits are [`crate::disk::Disk`]'s.
+//! flipped bits are [`crate::model::hardware::disk::Disk`]'s.
 
-use crate::pages::{Pages, SECTOR_LEN};
+use crate::model::bytes::pages::{Pages, SECTOR_LEN};
 use replicator_hal::{Error, ErrorKind, FaultId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -3,7 +3,7 @@
 //! A child depends on the root seed and its own name alone, so that a new knob in one component shifts no other. The
 //! generator is SplitMix64: small, fast, and good enough for latencies and survival subsets. Not for keys.
 
-pub use crate::model::bytes::digest::{FOLD_START, fold};
+use crate::model::bytes::digest::{FOLD_START, fold};
 
 /// A deterministic generator.
 #[derive(Debug, Clone)]

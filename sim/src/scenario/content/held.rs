@@ -60,7 +60,7 @@ fn secret_of(node: &Node) -> Option<String> {
 /// What the partitions of a medium of the scenario hold as it begins; nothing for one without partitions.
 pub fn held(scenario: &Scenario, medium: &str) -> Vec<Held> {
     let layout = scenario.media.get(medium).and_then(|spec| Layout::of_medium(spec).ok().flatten());
-    layout.map(|layout| held_in(&layout, &Owner::in_story(scenario, medium, 0))).unwrap_or_default()
+    layout.map(|layout| held_in(&layout, &Owner::in_scenario(scenario, medium, 0))).unwrap_or_default()
 }
 
 /// What the partitions of a layout hold.

@@ -47,7 +47,7 @@ impl<'a> Owner<'a> {
     /// Content of `medium` in a scenario.
     ///
     /// Of the scenario's seed little is left here, so that the contents of thousands of scenarios are few, and made once.
-    pub fn in_story(scenario: &Scenario, medium: &'a str, generation: u32) -> Self {
+    pub fn in_scenario(scenario: &Scenario, medium: &'a str, generation: u32) -> Self {
         Self { medium, seed: scenario.seed % SEEDS, generation }
     }
 }

@@ -1,9 +1,9 @@
 //! Changing what a run has left on media and drive.
 
 use replicator_hal::{FileKind, RelativePath, Result, Timestamp};
-use replicator_sim::pages::Pages;
+use replicator_sim::model::bytes::pages::Pages;
+use replicator_sim::model::hardware::simfs::{Backing, SimFs};
 use replicator_sim::run::Snapshot;
-use replicator_sim::simfs::{Backing, SimFs};
 use std::io::Write;
 
 /// Where the drive's partition starts.

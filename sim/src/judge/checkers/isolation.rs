@@ -9,7 +9,7 @@ use crate::judge::readers::drive_images::{files, images, mode};
 use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::{Evidence, boots};
-use crate::scenario::schema::{Fault, FaultSpec, Mode, Scenario};
+use crate::scenario::schema::{FaultSpec, Mode, Scenario};
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
@@ -52,8 +52,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 }
 
 fn is_of(fault: &FaultSpec, medium: &str) -> bool {
-    // A device that takes another's name is not on its own any more.
-    (fault.on == medium && !matches!(fault.fault, Fault::Replug { taken_by: Some(_), .. }))
+    // A device whose name another one takes is not on its own any more.
+    (fault.on == medium && fault.fault.others().is_empty())
         || fault.on == "drive"
             && fault.when.file.as_ref().is_some_and(|file| file.starts_with(&format!("{medium}image")))
 }

@@ -49,10 +49,7 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
             }
         } else if scenario.media.contains_key(&fault.on) {
             // Isolation: what is on another medium is no excuse.
-            match &fault.fault {
-                Fault::Replug { taken_by: Some(taken_by), .. } if taken_by == medium => Verdict::May,
-                _ => Verdict::MustSucceed,
-            }
+            if fault.fault.others().contains(&medium) { Verdict::May } else { Verdict::MustSucceed }
         } else {
             of_anything(fault)
         };
@@ -67,6 +64,7 @@ pub(super) fn of_capture(scenario: &Scenario, medium: &str, has_rootfs: bool) ->
     for fault in &scenario.faults {
         let found = match (fault.on.as_str(), &fault.fault) {
             (on, Fault::Vanish | Fault::Replug { .. }) if on == medium => Verdict::MustFail,
+            (on, fault) if on != medium && fault.others().contains(&medium) => Verdict::May,
             (on, _) if on != medium && scenario.media.contains_key(on) => Verdict::MustSucceed,
             ("image", Fault::FsckFails) if has_rootfs => Verdict::MustFail,
             ("image", Fault::FsckExit { exit: 0..=3 }) => Verdict::MustSucceed,

@@ -402,6 +402,14 @@ impl Fault {
         }
     }
 
+    /// The other media, or the drive, that it is about by name.
+    pub fn others(&self) -> Vec<&str> {
+        match self {
+            Self::Replug { taken_by, .. } => taken_by.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// How much a card answers from its write-back cache, if it has less flash than it says.
     pub fn write_back_cache(&self) -> Option<Size> {
         match self {

@@ -101,6 +101,14 @@ fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
         {
             Err(format!("taken_by is another medium, not {other}"))
         }
+        Fault::HubReset { with } => {
+            with.iter().enumerate().try_for_each(|(index, other)| match target(scenario, other)? {
+                Target::Medium | Target::Drive if *other != spec.on && !with[..index].contains(other) => {
+                    Ok(())
+                }
+                _ => Err(format!("with names other media or the drive, each once, not {other}")),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -177,6 +185,9 @@ mod tests {
             ("on = \"clock\"\nkind = \"clock-jump\"\nseconds = 0", "0 is no jump"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"sd\"", "another medium"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"emmc\"", "emmc is absent"),
+            ("on = \"drive\"\nkind = \"hub-reset\"\nwith = [\"emmc\"]", "emmc is absent"),
+            ("on = \"drive\"\nkind = \"hub-reset\"\nwith = [\"sd\", \"sd\"]", "each once, not sd"),
+            ("on = \"drive\"\nkind = \"hub-reset\"\nwith = [\"leds\"]", "not leds"),
         ] {
             let found = error(fault);
             assert!(found.starts_with("x.toml:5: fault 1: ") && found.contains(why), "{fault}: {found}");

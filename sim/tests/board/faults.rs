@@ -114,6 +114,33 @@ fn a_fault_that_nothing_meets_is_not_reached() {
 }
 
 #[test]
+fn a_hub_that_resets_ends_what_is_open_and_names_change_hands() {
+    let reset = Fault::HubReset { with: vec!["emmc".to_owned()] };
+    let fault = fault("drive", reset, Trigger::nth(OpName::Write, 1));
+    let world =
+        WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(fault).build().unwrap();
+    let end = world.run(|board| {
+        let volume = mount_drive(&board, Access::ReadWrite);
+        let mut source = board.devices.open_source(&device("mmcblk0")).unwrap();
+        let written = write_file(&*volume, "a", &[1; 100]).unwrap_err().kind();
+        let read = source.read_at(0, &mut [0; 512]).unwrap_err().kind();
+        let mut names: Vec<(String, String)> = board
+            .devices
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|found| (found.name.to_string(), found.identity.unwrap_or_default()))
+            .collect();
+        names.sort();
+        (written, read, names)
+    });
+    let (written, read, names) = end.value.unwrap();
+    assert_eq!((written, read), (ErrorKind::DeviceGone, ErrorKind::DeviceGone));
+    let name = |device: &str, medium: &str| (device.to_owned(), format!("serial-of-{medium}"));
+    assert_eq!(names, [name("mmcblk0", "drive"), name("sda", "emmc")]);
+}
+
+#[test]
 fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
     let boot_area = || {
         let mut area = Medium::new("emmc-boot0", "mmcblk0boot0", DeviceKind::Emmc, 4 * KIB);

@@ -166,6 +166,13 @@ impl Swarm {
                 (Fault::Hang { duration_ms: self.one_in(2).then(|| self.magnitude(24)) }, when)
             }
             FaultKind::Replug => self.replug(on, media),
+            FaultKind::HubReset => {
+                let when = self.when(on);
+                let others: Vec<&str> = media.keys().map(String::as_str).chain([DRIVE]).collect();
+                let others: Vec<&str> = others.into_iter().filter(|name| *name != on).collect();
+                let with = (!others.is_empty() && self.one_in(2)).then(|| self.pick(&others).to_owned());
+                (Fault::HubReset { with: with.into_iter().collect() }, when)
+            }
             FaultKind::ClockJump => {
                 let when = Trigger { by: Some(DRIVE.to_owned()), ..self.when(on) };
                 let years = self.random.below(80) as i64 - 40;

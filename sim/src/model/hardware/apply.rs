@@ -95,6 +95,11 @@ impl Machine {
                 self.storage.replug(on, device, taken_by.as_deref());
                 Effect::None
             }
+            Fault::HubReset { with } => {
+                let media: Vec<&str> = std::iter::once(on).chain(with.iter().map(String::as_str)).collect();
+                self.storage.reset_hub(&media);
+                Effect::None
+            }
             Fault::ClockJump { seconds } => {
                 self.wall_start.seconds = self.wall_start.seconds.saturating_add(*seconds);
                 Effect::None

@@ -102,6 +102,12 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         taken_by: Option<String>,
     },
+    /// The USB hub resets: the device and those of `with` disappear, and each re-enumerates under the name of the next.
+    HubReset {
+        /// Media, or the drive, that are on the same hub; without any the device gets the name that it had.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<String>,
+    },
     /// fsck ends with damage left.
     FsckFails,
     /// fsck exits with `exit`.
@@ -312,7 +318,7 @@ impl FaultKind {
             Self::Vanish => Physics::state(16, FLASH, Right)
                 .reached(Reached::ByCalls(ErrorKind::DeviceGone, &[DeviceList, AreaList])),
             // Whatever has the name now, it stores what it is given.
-            Self::Replug => Physics::state(16, PLUGGED, Right),
+            Self::Replug | Self::HubReset => Physics::state(16, PLUGGED, Right),
             Self::FsckFails | Self::FsckExit => {
                 Physics::calls(23, FILES_ANYWHERE, Right).at(Calls::Of(&[Fsck]))
             }
@@ -378,6 +384,7 @@ impl Fault {
             | Self::Hang { .. }
             | Self::Vanish
             | Self::Replug { .. }
+            | Self::HubReset { .. }
             | Self::FsckFails
             | Self::FsckExit { .. }
             | Self::UnmountBusy
@@ -406,6 +413,7 @@ impl Fault {
     pub fn others(&self) -> Vec<&str> {
         match self {
             Self::Replug { taken_by, .. } => taken_by.iter().map(String::as_str).collect(),
+            Self::HubReset { with } => with.iter().map(String::as_str).collect(),
             _ => Vec::new(),
         }
     }

@@ -273,21 +273,34 @@ impl Storage {
 
     /// Fault: the medium `on` is gone for whoever has it open, and is there again as `device`; another may take its name.
     pub(crate) fn replug(&mut self, on: &str, device: &str, taken_by: Option<&str>) {
-        let name_of = |disks: &BTreeMap<Arc<str>, Disk>, medium: &str| {
-            disks
-                .values()
-                .find(|disk| *disk.identity.medium == *medium)
-                .map(|disk| disk.identity.device.clone())
-        };
-        let Some(old) = name_of(&self.disks, on) else { return };
+        let Some(old) = self.device_of(on) else { return };
         self.rename_device(&old, device);
         // One that comes back under the name it had has left none to others.
         if *old == *device {
             return;
         }
-        if let Some(other) = taken_by.and_then(|medium| name_of(&self.disks, medium)) {
+        if let Some(other) = taken_by.and_then(|medium| self.device_of(medium)) {
             self.rename_device(&other, &old);
         }
+    }
+
+    /// Fault: these media disappear for whoever has them open, and each re-enumerates under the name of the next.
+    pub(crate) fn reset_hub(&mut self, media: &[&str]) {
+        let names: Vec<Arc<str>> = media.iter().filter_map(|medium| self.device_of(medium)).collect();
+        // By way of names that no device has: all of them disappear before the first one comes back.
+        let between = |index: usize| format!("re-enumerates-{index}");
+        for (index, name) in names.iter().enumerate() {
+            self.rename_device(name, &between(index));
+        }
+        for (index, name) in names.iter().cycle().skip(1).take(names.len()).enumerate() {
+            self.rename_device(&between(index), name);
+        }
+    }
+
+    /// The device's name of a medium.
+    fn device_of(&self, medium: &str) -> Option<Arc<str>> {
+        let disk = self.disks.values().find(|disk| *disk.identity.medium == *medium)?;
+        Some(Arc::clone(&disk.identity.device))
     }
 
     fn rename_device(&mut self, old: &str, new: &str) {

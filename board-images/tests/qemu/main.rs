@@ -28,13 +28,4 @@ mod sabrelite;
 mod stage;
 mod virt;
 
-// Judges that the test on real devices has already.
-#[allow(dead_code)]
-#[path = "../real_input/devices.rs"]
-mod devices;
-#[allow(dead_code)]
-#[path = "../real_input/tools.rs"]
-mod tools;
-#[allow(dead_code)]
-#[path = "../real_input/tree.rs"]
-mod tree;
+use replicator_fixtures::{devices, tools, tree};

@@ -91,11 +91,7 @@ fn obstacle(kind: Kind) -> Option<String> {
     if let Some(obstacle) = tools::obstacle() {
         return Some(obstacle);
     }
-    let installed = |name: &&str| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
-    };
-    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !installed(name)).collect();
+    let missing: Vec<_> = PROGRAMS.into_iter().filter(|name| !tools::is_installed(name)).collect();
     if !missing.is_empty() {
         return Some(format!("needs {}", missing.join(", ")));
     }

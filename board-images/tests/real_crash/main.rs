@@ -26,25 +26,7 @@ mod simulated;
 mod workers;
 mod write;
 
-// Fixtures of the real-input test, of which only some are needed here.
-#[allow(dead_code)]
-#[path = "../real_input/devices.rs"]
-mod devices;
-#[allow(dead_code)]
-#[path = "../real_input/replicator.rs"]
-mod replicator;
-#[allow(dead_code)]
-#[path = "../real_input/rootfs.rs"]
-mod rootfs;
-#[allow(dead_code)]
-#[path = "../real_input/stage.rs"]
-mod stage;
-#[allow(dead_code)]
-#[path = "../real_input/tools.rs"]
-mod tools;
-#[allow(dead_code)]
-#[path = "../real_input/tree.rs"]
-mod tree;
+use replicator_fixtures::{devices, replicator, rootfs, stage, tools, tree};
 
 use std::io::Write;
 use std::time::Instant;

@@ -11,7 +11,6 @@
 
 mod archives;
 mod clone;
-mod devices;
 mod dialects;
 mod encrypted;
 mod failures;
@@ -29,15 +28,10 @@ mod no_rootfs;
 mod overlays;
 mod read_only_root;
 mod remains;
-mod replicator;
 mod root_names;
-mod rootfs;
 mod secrets;
-// Some of it serves the real-crash test only.
-#[allow(dead_code)]
-mod stage;
 mod tar_times;
-mod tools;
-mod tree;
 mod workshop;
 mod zoo;
+
+use replicator_fixtures::{devices, replicator, rootfs, stage, tools, tree};

@@ -240,6 +240,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
+mod crates_tests;
+
+#[cfg(test)]
 mod fit_tests;
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ mod tests {
         let line = ["replicator", "run", "--drive", "/dev/drive"].iter().chain(arguments);
         let Command::Run(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
         let resolve = |path: &Path| match path.strip_prefix("/dev") {
-            Ok(name) if name != Path::new("absent") => Ok(DeviceName::new(name.to_str().unwrap())),
+            Ok(name) if name != Path::new("absent") => Ok(DeviceName::parse(name.to_str().unwrap()).unwrap()),
             _ => Err("not a block device".to_owned()),
         };
         request(&args, resolve).map_err(|error| error.to_string())
@@ -86,8 +86,11 @@ mod tests {
     #[test]
     fn media_of_the_command_line_replace_discovery() {
         let named = ask(&["--board", "tsimx6", "--media", "emmc=/dev/loop0"]).unwrap();
-        assert_eq!(named.drive, DriveChoice::Named(DeviceName::new("drive")));
-        assert_eq!(named.media, Some(BTreeMap::from([("emmc".to_owned(), DeviceName::new("loop0"))])));
+        assert_eq!(named.drive, DriveChoice::Named(DeviceName::parse("drive").unwrap()));
+        assert_eq!(
+            named.media,
+            Some(BTreeMap::from([("emmc".to_owned(), DeviceName::parse("loop0").unwrap())]))
+        );
         assert_eq!(ask(&["--board", "tsimx6"]).unwrap().media, None);
     }
 

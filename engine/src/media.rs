@@ -179,7 +179,7 @@ mod tests {
 
     fn device(name: &str, kind: DeviceKind, path: &str) -> BlockDevice {
         BlockDevice {
-            name: DeviceName::new(name),
+            name: DeviceName::parse(name).unwrap(),
             kind,
             controller_path: path.into(),
             identity: None,
@@ -230,7 +230,7 @@ mod tests {
             device("sda", DeviceKind::Usb, "soc/2184200.usb/ci_hdrc.1/usb2"),
             device("sdb", DeviceKind::Sata, "soc/2200000.sata/ata1/host0"),
         ];
-        let media = find(&profile(), &[], &devices, &DeviceName::new("sda"), None).unwrap();
+        let media = find(&profile(), &[], &devices, &DeviceName::parse("sda").unwrap(), None).unwrap();
         assert_eq!(names(&media), [Some("mmcblk2"), Some("mmcblk1"), Some("sdb")]);
     }
 
@@ -241,7 +241,7 @@ mod tests {
             device("mmcblk2", DeviceKind::Sd, "elsewhere/mmc1"),
             device("sda", DeviceKind::Usb, "usb/1"),
         ];
-        let media = find(&profile(), &[], &devices, &DeviceName::new("sdz"), None).unwrap();
+        let media = find(&profile(), &[], &devices, &DeviceName::parse("sdz").unwrap(), None).unwrap();
         assert_eq!(
             names(&media),
             [Some("mmcblk1"), None, None],
@@ -254,7 +254,7 @@ mod tests {
         let mut empty = device("mmcblk2", DeviceKind::Emmc, "soc/2198000.mmc");
         empty.len_bytes = 0;
         let devices = [device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"), empty];
-        let media = find(&profile(), &[], &devices, &DeviceName::new("mmcblk1"), None).unwrap();
+        let media = find(&profile(), &[], &devices, &DeviceName::parse("mmcblk1").unwrap(), None).unwrap();
         assert_eq!(names(&media), [None, None, None]);
     }
 
@@ -277,7 +277,7 @@ mod tests {
             "x.toml",
         )
         .unwrap();
-        let drive = DeviceName::new("sda");
+        let drive = DeviceName::parse("sda").unwrap();
         // The second slot is empty, and the first one's card has got the number that it usually has.
         for order in [["2194000.mmc", "mmcblk1"], ["2198000.mmc", "mmcblk0"]] {
             let [controller, name] = order;
@@ -287,7 +287,8 @@ mod tests {
             assert_eq!(names(&media), expected, "{name} on {controller}");
         }
         let devices = [device("loop0", DeviceKind::Loop, "loop0")];
-        let named = BTreeMap::from(["sd", "sd1"].map(|name| (name.to_owned(), DeviceName::new("loop0"))));
+        let named =
+            BTreeMap::from(["sd", "sd1"].map(|name| (name.to_owned(), DeviceName::parse("loop0").unwrap())));
         let error = find(&two_slots, &[], &devices, &drive, Some(&named)).unwrap_err();
         assert_eq!(error.code(), "R-MEDIUM");
     }
@@ -298,13 +299,15 @@ mod tests {
             device("loop0", DeviceKind::Loop, "loop0"),
             device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"),
         ];
-        let named = BTreeMap::from([("emmc".to_owned(), DeviceName::new("loop0"))]);
-        let media = find(&profile(), &[], &devices, &DeviceName::new("sda"), Some(&named)).unwrap();
+        let named = BTreeMap::from([("emmc".to_owned(), DeviceName::parse("loop0").unwrap())]);
+        let media =
+            find(&profile(), &[], &devices, &DeviceName::parse("sda").unwrap(), Some(&named)).unwrap();
         assert_eq!(names(&media), [None, Some("loop0"), None]);
-        let drive = DeviceName::new("loop0");
+        let drive = DeviceName::parse("loop0").unwrap();
         assert_eq!(find(&profile(), &[], &devices, &drive, Some(&named)).unwrap_err().code(), "R-MEDIUM");
-        let unknown = BTreeMap::from([("nvme".to_owned(), DeviceName::new("loop0"))]);
-        let error = find(&profile(), &[], &devices, &DeviceName::new("sda"), Some(&unknown)).unwrap_err();
+        let unknown = BTreeMap::from([("nvme".to_owned(), DeviceName::parse("loop0").unwrap())]);
+        let error =
+            find(&profile(), &[], &devices, &DeviceName::parse("sda").unwrap(), Some(&unknown)).unwrap_err();
         assert_eq!(error.code(), "R-ABSENT");
     }
 }

@@ -63,7 +63,7 @@ impl Loop {
     }
 
     fn name(&self) -> DeviceName {
-        DeviceName::new(self.node.trim_start_matches("/dev/"))
+        DeviceName::parse(self.node.trim_start_matches("/dev/")).unwrap()
     }
 }
 
@@ -141,7 +141,8 @@ fn capture_all(
     let profile = "name = \"linux\"\n[[medium]]\nname = \"sd\"\nkind = \"any\"\n[[medium]]\nname = \"emmc\"\nkind = \"any\"\n";
     let profile = Profile::parse(profile, "linux.toml").unwrap();
     let devices = board.board.devices.list().unwrap();
-    let media = media::find(&profile, &[], &devices, &DeviceName::new("none"), Some(named)).unwrap();
+    let media =
+        media::find(&profile, &[], &devices, &DeviceName::parse("none").unwrap(), Some(named)).unwrap();
     let context = Context {
         board: &board.board,
         tuning: &Tuning::default(),

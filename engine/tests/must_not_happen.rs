@@ -54,7 +54,7 @@ fn request() -> Request {
 
 fn device(name: &str, kind: DeviceKind) -> BlockDevice {
     BlockDevice {
-        name: DeviceName::new(name),
+        name: DeviceName::parse(name).unwrap(),
         kind,
         controller_path: name.into(),
         identity: Some(format!("serial of {name}")),
@@ -71,7 +71,7 @@ fn device(name: &str, kind: DeviceKind) -> BlockDevice {
 fn drive() -> BlockDevice {
     let mut drive = device("sda", DeviceKind::Usb);
     drive.partitions.push(Partition {
-        name: DeviceName::new("sda1"),
+        name: DeviceName::parse("sda1").unwrap(),
         number: 1,
         start_bytes: 1 << 20,
         len_bytes: 63 << 20,

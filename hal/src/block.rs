@@ -9,30 +9,8 @@
 //! can tell: a mount in any mount namespace, swap, a mapping, another program's claim. What only looks
 //! ([`BlockDevices::list`], [`BlockDevices::open_shared`], [`crate::FileSystems::identify`]) is allowed at any time.
 
-use crate::Result;
+use crate::{DeviceName, Result};
 use std::fmt;
-
-/// The kernel's name of a block device or partition, such as `mmcblk0` or `sda1`: unique on a board until it reboots.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceName(String);
-
-impl DeviceName {
-    /// A device called `name`, without `/dev/`.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name without `/dev/`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What a device is attached by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,11 @@
 //! One error for every backend: a kind to react to, and words for the log.
 //!
-//! Lives here so that the engine can decide by [`ErrorKind`] alone, whatever kernel, tool or simulated fault is behind
-//! it. Not here: errors of formats and of the engine's own decisions.
+//! Lives here so that the engine can decide by [`ErrorKind`] alone, whatever kernel or tool is behind it. What a backend
+//! knows beyond that is kept as the error's source. Not here: errors of formats and of the engine's own decisions.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// What a HAL call returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -54,8 +56,6 @@ pub enum ErrorKind {
     Corrupt,
     /// A helper program is missing or ended with a failure.
     ToolFailed,
-    /// Power is gone; nothing has an effect any more (simulation).
-    PowerLost,
     /// Anything else; the detail tells.
     Other,
 }
@@ -85,7 +85,6 @@ impl ErrorKind {
             Self::Unsupported => "E-UNSUPPORTED",
             Self::Corrupt => "E-CORRUPT",
             Self::ToolFailed => "E-TOOL",
-            Self::PowerLost => "E-POWER",
             Self::Other => "E-OTHER",
         }
     }
@@ -119,21 +118,33 @@ impl ErrorKind {
     }
 }
 
-/// Number of an injected fault in its scenario, so that an expected failure is told apart from an unexpected one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FaultId(pub u32);
-
 /// What a backend could not do.
 ///
-/// Displays as one line: the operation, the object, the reason.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Displays as one line: the operation, the object, the reason. The line says everything that a person needs;
+/// [`StdError::source`] is for programs that know what a backend puts there, and does not count when errors are compared.
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     operation: String,
     object: String,
     detail: String,
-    injected: Option<FaultId>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { kind, operation, object, detail, source: _ } = self;
+        (kind, operation, object, detail) == (&other.kind, &other.operation, &other.object, &other.detail)
+    }
+}
+
+impl Eq for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,19 +167,23 @@ impl Error {
         object: impl Into<String>,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
-            kind,
-            operation: operation.into(),
-            object: object.into(),
-            detail: detail.into(),
-            injected: None,
-        }
+        Self { kind, operation: operation.into(), object: object.into(), detail: detail.into(), source: None }
     }
 
-    /// The same error, marked as the effect of fault `fault`.
+    /// An error whose reason is another error's text; that error is its source.
+    pub fn caused_by(
+        kind: ErrorKind,
+        operation: impl Into<String>,
+        object: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(kind, operation, object, source.to_string()).with_source(source)
+    }
+
+    /// The same error with this source.
     #[must_use]
-    pub fn injected_by(mut self, fault: FaultId) -> Self {
-        self.injected = Some(fault);
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -188,7 +203,7 @@ impl Error {
                     (None, std::io::ErrorKind::Unsupported) => ErrorKind::Unsupported,
                     (None, _) => ErrorKind::Other,
                 };
-                Self::new(kind, operation, object, error.to_string())
+                Self::caused_by(kind, operation, object, error)
             }
         }
     }
@@ -206,11 +221,6 @@ impl Error {
     /// What it was done to.
     pub fn object(&self) -> &str {
         &self.object
-    }
-
-    /// The fault that caused it, in simulation.
-    pub fn injected(&self) -> Option<FaultId> {
-        self.injected
     }
 }
 
@@ -232,9 +242,21 @@ mod tests {
 
     #[test]
     fn an_error_survives_the_way_through_io() {
-        let error = Error::new(ErrorKind::NoSpace, "writing", "sd.img", "disk full").injected_by(FaultId(3));
+        let error = Error::from_io(std::io::Error::from_raw_os_error(28), "writing", "sd.img");
         let back = Error::from_io(std::io::Error::from(error.clone()), "copying", "something else");
         assert_eq!(back, error);
+        let source = back.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.and_then(std::io::Error::raw_os_error), Some(28));
+    }
+
+    #[test]
+    fn the_source_is_kept_and_does_not_count_when_errors_are_compared() {
+        let plain = Error::new(ErrorKind::Io, "reading", "sda", "no such name");
+        assert!(plain.source().is_none());
+        let error = plain.clone().with_source(std::fmt::Error);
+        assert_eq!(error, plain);
+        assert!(error.source().is_some_and(|source| source.is::<std::fmt::Error>()));
+        assert_ne!(error, Error::new(ErrorKind::Io, "reading", "sdb", "no such name"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod board;
 mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod device_name;
 mod error;
 mod ext_shape;
 mod file_system_kind;
@@ -47,10 +48,11 @@ mod system;
 mod tasks;
 mod volume;
 
-pub use block::{BlockDevice, BlockDevices, CacheBypass, DeviceKind, DeviceName, Partition, Source, Target};
+pub use block::{BlockDevice, BlockDevices, CacheBypass, DeviceKind, Partition, Source, Target};
 pub use board::Board;
 pub use clock::{Clock, Timestamp};
-pub use error::{Error, ErrorKind, FaultId, Result};
+pub use device_name::{DeviceName, InvalidDeviceName};
+pub use error::{Error, ErrorKind, Result};
 pub use ext_shape::{EXT_INODE_LEN_BYTES, EXT_JOURNAL_BLOCKS_MIN, ExtRoom, ExtShape, pointer_blocks};
 pub use file_system_kind::{FileSystemKind, Flavour};
 pub use filesystem::{FileSystem, FileSystems, Format, Fsck, FsckOutcome, Holder, Region, UsedMap, Uuid};

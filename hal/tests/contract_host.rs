@@ -22,6 +22,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
+fn named(name: &str) -> DeviceName {
+    DeviceName::parse(name).unwrap()
+}
+
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -125,10 +129,16 @@ impl Disks {
         for (name, kind) in [("mmcblk0", DeviceKind::Emmc), ("mmcblk1", DeviceKind::Sd)] {
             let file = directory.path().join(name);
             std::fs::write(&file, vec![0x5c; 1 << 20]).unwrap();
-            host.devices
-                .register(HostDevice { read_only: name == "mmcblk1", ..HostDevice::new(name, file, kind) });
+            host.devices.register(HostDevice {
+                read_only: name == "mmcblk1",
+                ..HostDevice::new(named(name), file, kind)
+            });
         }
-        host.devices.register(HostDevice::new("mmcblk2", directory.path().join("none"), DeviceKind::Sd));
+        host.devices.register(HostDevice::new(
+            named("mmcblk2"),
+            directory.path().join("none"),
+            DeviceKind::Sd,
+        ));
         Self { host, directory }
     }
 }
@@ -139,7 +149,7 @@ impl block::DeviceFixture for Disks {
     }
 
     fn device(&self) -> DeviceName {
-        DeviceName::new("mmcblk0")
+        named("mmcblk0")
     }
 
     fn medium_bytes(&self) -> Vec<u8> {
@@ -158,11 +168,11 @@ impl block::DeviceFixture for Disks {
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {
-        Some(DeviceName::new("mmcblk1"))
+        Some(named("mmcblk1"))
     }
 
     fn empty_slot(&self) -> Option<DeviceName> {
-        Some(DeviceName::new("mmcblk2"))
+        Some(named("mmcblk2"))
     }
 }
 
@@ -176,11 +186,7 @@ impl file_systems::FileSystemsFixture for Disks {
     }
 
     fn region(&self) -> Region {
-        Region {
-            holder: Holder::Device(DeviceName::new("mmcblk0")),
-            offset_bytes: 4 << 20,
-            len_bytes: 16 << 20,
-        }
+        Region { holder: Holder::Device(named("mmcblk0")), offset_bytes: 4 << 20, len_bytes: 16 << 20 }
     }
 
     fn region_bytes(&self) -> Option<Vec<u8>> {
@@ -205,11 +211,8 @@ impl Booted {
         let disks = Disks::new();
         let board = disks.host.board(&["technologic,imx6q-ts7970", "fsl,imx6q"], "console=ttymxc0");
         let mount = |offset_bytes| {
-            let region = Region {
-                holder: Holder::Device(DeviceName::new("mmcblk0")),
-                offset_bytes,
-                len_bytes: 16 << 20,
-            };
+            let region =
+                Region { holder: Holder::Device(named("mmcblk0")), offset_bytes, len_bytes: 16 << 20 };
             let format = Format { flavour: Flavour::Ext4, ..Format::default() };
             board.file_systems.format(&region, &format).unwrap();
             board.file_systems.mount(&region, Access::ReadWrite).unwrap()
@@ -347,15 +350,15 @@ impl Flashed {
         };
         let (area, drive) = (file("area", 256 << 10), file("drive", 1 << 20));
         host.firmware.register_area(HostArea {
-            name: DeviceName::new(AREA),
+            name: named(AREA),
             file: area.clone(),
-            kind: AreaKind::EmmcBoot { device: DeviceName::new("mmcblk0"), number: 0 },
+            kind: AreaKind::EmmcBoot { device: named("mmcblk0"), number: 0 },
             label: None,
         });
         host.firmware.set_register(REGISTER.0, REGISTER.1);
-        host.devices.register(HostDevice::new("drive", drive, DeviceKind::Usb));
+        host.devices.register(HostDevice::new(named("drive"), drive, DeviceKind::Usb));
         let board = host.board(&[], "");
-        let holder = Holder::Device(DeviceName::new("drive"));
+        let holder = Holder::Device(named("drive"));
         let region = Region { holder, offset_bytes: 0, len_bytes: 1 << 20 };
         board.file_systems.format(&region, &Format { flavour: Flavour::Ext4, ..Format::default() }).unwrap();
         let drive = board.file_systems.mount(&region, Access::ReadWrite).unwrap();
@@ -373,7 +376,7 @@ impl firmware::FirmwareFixture for Flashed {
     }
 
     fn area(&self) -> Option<DeviceName> {
-        Some(DeviceName::new(AREA))
+        Some(named(AREA))
     }
 
     fn area_bytes(&self) -> Vec<u8> {
@@ -381,7 +384,7 @@ impl firmware::FirmwareFixture for Flashed {
     }
 
     fn is_protected(&self) -> Option<bool> {
-        self.host.firmware.is_protected(&DeviceName::new(AREA))
+        self.host.firmware.is_protected(&named(AREA))
     }
 
     fn register(&self) -> Option<(u64, u32)> {

@@ -25,7 +25,7 @@ fn capture(board: &Board, volume: &dyn replicator_hal::Volume, device: &str) -> 
     };
     let part = RelativePath::parse(format!("{device}.part")).map_err(invalid)?;
     let image = RelativePath::parse(format!("{device}.dd")).map_err(invalid)?;
-    let mut source = board.devices.open_source(&DeviceName::new(device))?;
+    let mut source = board.devices.open_source(&DeviceName::parse(device)?)?;
     let mut file = volume.create_new(&part, 0o644)?;
     let (mut buffer, mut back) = (vec![0; 4096], vec![0; 4096]);
     let mut offset = 0;
@@ -49,7 +49,7 @@ fn capture(board: &Board, volume: &dyn replicator_hal::Volume, device: &str) -> 
 }
 
 fn run(board: &Board) -> Result<()> {
-    let holder = Holder::Device(DeviceName::new("sda1"));
+    let holder = Holder::Device(DeviceName::parse("sda1")?);
     let region = Region { holder, offset_bytes: 0, len_bytes: 992 * KIB };
     let volume = board.file_systems.mount(&region, Access::ReadWrite)?;
     let tasks = MEDIA.map(|(name, device, _)| {

@@ -56,5 +56,6 @@ pub use model::hardware::machine::Recorded;
 pub use model::hardware::medium::Medium;
 pub use model::hardware::record_log::RecordLog;
 pub use model::hardware::simfs::Survival;
+pub use model::time::cause::{Caused, FaultId};
 pub use model::time::scheduler::{End, Limits};
 pub use model::time::trace::{Event, Trace};

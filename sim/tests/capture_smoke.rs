@@ -87,7 +87,8 @@ fn media(board: &Board) -> replicator_engine::Result<(Profile, Vec<BoardMedium>)
     let profile = Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap();
     let listing = replicator_engine::Error::hal("listing devices");
     let devices = board.devices.list().map_err(listing)?;
-    let media = replicator_engine::media::find(&profile, &[], &devices, &DeviceName::new("sda"), None)?;
+    let media =
+        replicator_engine::media::find(&profile, &[], &devices, &DeviceName::parse("sda").unwrap(), None)?;
     Ok((profile, media))
 }
 

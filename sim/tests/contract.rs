@@ -27,7 +27,7 @@ struct Fixture {
 }
 
 fn whole(device: &str, len_bytes: u64) -> Region {
-    Region { holder: Holder::Device(DeviceName::new(device)), offset_bytes: 0, len_bytes }
+    Region { holder: Holder::Device(DeviceName::parse(device).unwrap()), offset_bytes: 0, len_bytes }
 }
 
 impl Fixture {
@@ -95,7 +95,7 @@ impl block::DeviceFixture for Fixture {
     }
 
     fn device(&self) -> DeviceName {
-        DeviceName::new("mmcblk0")
+        DeviceName::parse("mmcblk0").unwrap()
     }
 
     fn medium_bytes(&self) -> Vec<u8> {
@@ -124,11 +124,11 @@ impl block::DeviceFixture for Fixture {
     }
 
     fn read_only_device(&self) -> Option<DeviceName> {
-        Some(DeviceName::new("mmcblk1"))
+        Some(DeviceName::parse("mmcblk1").unwrap())
     }
 
     fn empty_slot(&self) -> Option<DeviceName> {
-        Some(DeviceName::new("mmcblk2"))
+        Some(DeviceName::parse("mmcblk2").unwrap())
     }
 }
 
@@ -300,7 +300,7 @@ impl Flashed {
         let content = Content::FileSystem(FileSystemContent::new(Kind::Ext4, vec![]));
         let drive = Medium::new("drive", "sda", DeviceKind::Usb, 7 * MIB).content(content);
         let mut area = Medium::new("emmc-boot0", AREA, DeviceKind::Emmc, MIB);
-        area.area = Some(AreaKind::EmmcBoot { device: DeviceName::new("mmcblk0"), number: 0 });
+        area.area = Some(AreaKind::EmmcBoot { device: DeviceName::parse("mmcblk0").unwrap(), number: 0 });
         let mut firmware = FirmwareState::default();
         firmware.registers.insert(REGISTER.0, REGISTER.1);
         let builder = WorldBuilder::new()
@@ -325,7 +325,7 @@ impl firmware::FirmwareFixture for Flashed {
     }
 
     fn area(&self) -> Option<DeviceName> {
-        Some(DeviceName::new(AREA))
+        Some(DeviceName::parse(AREA).unwrap())
     }
 
     fn area_bytes(&self) -> Vec<u8> {

@@ -67,7 +67,7 @@ impl Session {
         let content = operation.retry(|| read_small(work.drive, &work.path_of_record()?, RECORD_LIMIT_BYTES));
         Ok(match content {
             Ok(content) => Record::parse(&content).map_or(Self::Unreadable, Self::Begun),
-            Err(error) if matches!(error.kind(), ErrorKind::DeviceGone | ErrorKind::PowerLost) => {
+            Err(error) if error.kind() == ErrorKind::DeviceGone => {
                 return Err(Error::hal("reading the session's record")(error));
             }
             Err(error) => {

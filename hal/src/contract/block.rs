@@ -72,7 +72,7 @@ pub fn the_device_is_listed(fixture: &dyn DeviceFixture) {
 
 /// A device that is not there is an error, and nothing is made in its place.
 pub fn an_unknown_device_is_not_found(fixture: &dyn DeviceFixture) {
-    let (devices, unknown) = (fixture.devices(), DeviceName::new("nosuchdevice0"));
+    let (devices, unknown) = (fixture.devices(), DeviceName::parse("nosuchdevice0").unwrap());
     assert_eq!(kind(devices.open_source(&unknown)), ErrorKind::NotFound);
     assert_eq!(kind(devices.open_target(&unknown)), ErrorKind::NotFound);
     assert_eq!(kind(devices.reread_partitions(&unknown)), ErrorKind::NotFound);
@@ -376,7 +376,7 @@ pub fn a_shared_look_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
     source(fixture).close().unwrap();
     target(fixture).close().unwrap();
     drop(shared);
-    let unknown = DeviceName::new("nosuchdevice0");
+    let unknown = DeviceName::parse("nosuchdevice0").unwrap();
     assert_eq!(kind(fixture.devices().open_shared(&unknown)), ErrorKind::NotFound);
 }
 

@@ -140,8 +140,8 @@ impl Program {
         let started = Instant::now();
         let ended = loop {
             drain(&mut streams, POLL_INTERVAL)
-                .map_err(|error| self.failed(&error, "reading the output of"))?;
-            if has_ended(&child).map_err(|errno| self.failed(&errno.into(), "waiting for"))? {
+                .map_err(|error| self.failed(error, "reading the output of"))?;
+            if has_ended(&child).map_err(|errno| self.failed(errno.into(), "waiting for"))? {
                 break true;
             }
             if started.elapsed() >= self.timeout {
@@ -149,13 +149,13 @@ impl Program {
             }
         };
         // Before it is reaped: as long as it is a zombie, its process group cannot be anyone else's.
-        kill_group(&child).map_err(|errno| self.failed(&errno.into(), "killing"))?;
+        kill_group(&child).map_err(|errno| self.failed(errno.into(), "killing"))?;
         let status = if ended {
-            Some(child.wait().map_err(|error| self.failed(&error, "waiting for"))?)
+            Some(child.wait().map_err(|error| self.failed(error, "waiting for"))?)
         } else {
-            wait_briefly(&mut child).map_err(|error| self.failed(&error, "waiting for"))?
+            wait_briefly(&mut child).map_err(|error| self.failed(error, "waiting for"))?
         };
-        drain(&mut streams, Duration::ZERO).map_err(|error| self.failed(&error, "reading the output of"))?;
+        drain(&mut streams, Duration::ZERO).map_err(|error| self.failed(error, "reading the output of"))?;
         let mut texts = streams.into_iter().map(|stream| stream.kept.into_text());
         let (output, errors) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
         match status {
@@ -165,7 +165,7 @@ impl Program {
     }
 
     fn start(&self) -> Result<(Child, Vec<Stream>)> {
-        let fail = |error: io::Error| self.failed(&error, "starting");
+        let fail = |error: io::Error| self.failed(error, "starting");
         let (output, output_end) = pipe().map_err(fail)?;
         let mut streams = vec![Stream::new(output)];
         let errors_end = if self.errors_apart {
@@ -194,8 +194,8 @@ impl Program {
         Ok((child, streams))
     }
 
-    fn failed(&self, error: &io::Error, operation: &str) -> Error {
-        Error::new(ErrorKind::ToolFailed, operation, self.program.display().to_string(), error.to_string())
+    fn failed(&self, error: io::Error, operation: &str) -> Error {
+        Error::caused_by(ErrorKind::ToolFailed, operation, self.program.display().to_string(), error)
     }
 
     fn timed_out(&self, still_there: bool, output: &str, errors: &str) -> Error {

@@ -42,8 +42,7 @@ pub struct HostDevice {
 
 impl HostDevice {
     /// A device called `name` over `file`, removable only if it is on USB or an SD card.
-    pub fn new(name: impl Into<String>, file: impl Into<PathBuf>, kind: DeviceKind) -> Self {
-        let name = DeviceName::new(name);
+    pub fn new(name: DeviceName, file: impl Into<PathBuf>, kind: DeviceKind) -> Self {
         Self {
             controller_path: format!("host/{name}"),
             name,

@@ -48,7 +48,7 @@ impl HostFirmware {
 
     /// Adds an area, write-protected.
     pub fn register_area(&self, area: HostArea) {
-        self.devices.register(HostDevice::new(area.name.as_str(), &area.file, DeviceKind::Other));
+        self.devices.register(HostDevice::new(area.name.clone(), &area.file, DeviceKind::Other));
         lock(&self.areas).insert(area.name.clone(), (area, true));
     }
 

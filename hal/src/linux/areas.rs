@@ -17,7 +17,7 @@ pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BootloaderArea>> {
         let name = entry.map_err(failed)?.file_name();
         let Some((name, kind)) = name.to_str().and_then(|name| Some((name, kind(name)?))) else { continue };
         let Ok(path) = std::fs::canonicalize(directory.join(name)) else { continue };
-        areas.push(area(roots, name, kind, &path));
+        areas.push(area(roots, name, kind, &path)?);
     }
     Ok(areas)
 }
@@ -27,12 +27,15 @@ pub(super) fn kind(name: &str) -> Option<AreaKind> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((device, area)) = name.strip_prefix("mmcblk").and_then(|rest| rest.split_once("boot")) {
         let number = area.parse().ok().filter(|_| is_number(device) && is_number(area))?;
-        return Some(AreaKind::EmmcBoot { device: DeviceName::new(format!("mmcblk{device}")), number });
+        return Some(AreaKind::EmmcBoot {
+            device: DeviceName::parse(format!("mmcblk{device}")).ok()?,
+            number,
+        });
     }
     name.strip_prefix("mtdblock").filter(|rest| is_number(rest)).map(|_| AreaKind::Flash)
 }
 
-fn area(roots: &KernelRoots, name: &str, kind: AreaKind, path: &Path) -> BootloaderArea {
+fn area(roots: &KernelRoots, name: &str, kind: AreaKind, path: &Path) -> Result<BootloaderArea> {
     let refuses = number(path, "ro") == Some(1);
     let read_only = match kind {
         // `ro` shows `force_ro` there too; the lock holds until power goes.
@@ -43,14 +46,14 @@ fn area(roots: &KernelRoots, name: &str, kind: AreaKind, path: &Path) -> Bootloa
         AreaKind::Flash => refuses,
     };
     let flash = name.strip_prefix("mtdblock").map(|number| roots.sys.join(format!("class/mtd/mtd{number}")));
-    BootloaderArea {
-        name: DeviceName::new(name),
+    Ok(BootloaderArea {
+        name: DeviceName::parse(name)?,
         kind,
         controller_path: controller_path(roots, path),
         label: flash.and_then(|directory| attribute(&directory, "name")),
         len_bytes: number(path, "size").unwrap_or(0).saturating_mul(SYSFS_UNIT_BYTES),
         read_only,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -90,7 +93,7 @@ mod tests {
         areas.sort_by(|one, other| one.name.cmp(&other.name));
         let names: Vec<_> = areas.iter().map(|area| (area.name.as_str(), area.read_only)).collect();
         assert_eq!(names, [("mmcblk0boot0", false), ("mmcblk0boot1", true), ("mtdblock0", false)]);
-        let boot0 = AreaKind::EmmcBoot { device: DeviceName::new("mmcblk0"), number: 0 };
+        let boot0 = AreaKind::EmmcBoot { device: DeviceName::parse("mmcblk0").unwrap(), number: 0 };
         assert_eq!((&areas[0].kind, areas[0].len_bytes), (&boot0, 2 << 20));
         assert!(areas[0].controller_path.contains("2190000.mmc"), "{}", areas[0].controller_path);
         assert_eq!((areas[2].kind.clone(), areas[2].label.as_deref()), (AreaKind::Flash, Some("uboot")));

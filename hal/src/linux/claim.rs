@@ -54,7 +54,7 @@ mod tests {
         }
         let image = Image::empty(1 << 20);
         let node = image.run("losetup", &["-f", "--show"]).trim().to_owned();
-        let device = DeviceName::new(node.trim_start_matches("/dev/"));
+        let device = DeviceName::parse(node.trim_start_matches("/dev/")).unwrap();
         let roots = KernelRoots::default();
         let stopped = AtomicBool::new(false);
         let still_claimed = std::thread::scope(|scope| {

@@ -87,7 +87,7 @@ impl LinuxDevices {
         let directory = std::fs::canonicalize(&link)
             .map_err(|error| Error::from_io(error, "looking up", object.as_str()))?;
         match directory.file_name().and_then(|name| name.to_str()) {
-            Some(name) => Ok(DeviceName::new(name)),
+            Some(name) => Ok(DeviceName::parse(name)?),
             None => Err(Error::new(ErrorKind::NotFound, "looking up", object, "the kernel gives it no name")),
         }
     }

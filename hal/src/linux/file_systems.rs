@@ -109,7 +109,7 @@ impl LinuxFileSystems {
     ) -> Result<T> {
         let claim = self.claim(region, operation)?;
         let mut device = self.region_device(region, Access::ReadWrite)?;
-        let result = act(&device.node()?);
+        let result = act(&device.node());
         let closed = device.close();
         drop(claim);
         let result = result?;

@@ -45,9 +45,9 @@ impl LedLines for GpioLines {
             Led::Red => &mut self.red,
             Led::Green => &mut self.green,
         };
-        let failed = |error: &gpio_cdev::Error| line_error(&lamp.line, "switching", &error.to_string());
+        let failed = |error| chip_error(&lamp.line, "switching", error);
         if let Some(handle) = &lamp.handle {
-            return handle.set_value(u8::from(on)).map_err(|error| failed(&error));
+            return handle.set_value(u8::from(on)).map_err(failed);
         }
         lamp.handle = Some(request(&lamp.line, on)?);
         Ok(())
@@ -55,7 +55,7 @@ impl LedLines for GpioLines {
 }
 
 fn request(line: &GpioLine, on: bool) -> Result<LineHandle> {
-    let failed = |error: gpio_cdev::Error| line_error(line, "requesting", &error.to_string());
+    let failed = |error| chip_error(line, "requesting", error);
     let requested = find_chip(line)?.get_line(line.line).map_err(failed)?;
     let info = requested.info().map_err(failed)?;
     if info.is_kernel() {
@@ -71,9 +71,9 @@ fn request(line: &GpioLine, on: bool) -> Result<LineHandle> {
 
 fn find_chip(line: &GpioLine) -> Result<Chip> {
     if line.chip.starts_with('/') {
-        return Chip::new(&line.chip).map_err(|error| line_error(line, "opening", &error.to_string()));
+        return Chip::new(&line.chip).map_err(|error| chip_error(line, "opening", error));
     }
-    let chips = gpio_cdev::chips().map_err(|error| line_error(line, "listing", &error.to_string()))?;
+    let chips = gpio_cdev::chips().map_err(|error| chip_error(line, "listing", error))?;
     chips
         .filter_map(std::result::Result::ok)
         .find(|chip| chip.name() == line.chip || chip.label() == line.chip)
@@ -81,8 +81,15 @@ fn find_chip(line: &GpioLine) -> Result<Chip> {
 }
 
 fn line_error(line: &GpioLine, operation: &str, detail: &str) -> Error {
-    let object = format!("GPIO line {} of {}", line.line, line.chip);
-    Error::new(ErrorKind::Other, operation, object, detail)
+    Error::new(ErrorKind::Other, operation, object(line), detail)
+}
+
+fn chip_error(line: &GpioLine, operation: &str, error: gpio_cdev::Error) -> Error {
+    Error::caused_by(ErrorKind::Other, operation, object(line), error)
+}
+
+fn object(line: &GpioLine) -> String {
+    format!("GPIO line {} of {}", line.line, line.chip)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub fn isolate_mounts(needed: &[PathBuf]) -> Result<Vec<String>> {
     let failed = |errno: Errno| {
         let kind =
             if errno == Errno::EINVAL { ErrorKind::Unsupported } else { ErrorKind::from_errno(errno as i32) };
-        Error::new(kind, "isolating", "the mount table", errno.to_string())
+        Error::caused_by(kind, "isolating", "the mount table", errno)
     };
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).map_err(failed)?;
     let nothing: Option<&str> = None;

@@ -121,11 +121,11 @@ impl LoopDevice {
         let control = OpenOptions::new().read(true).write(true).open(roots.dev.join("loop-control"));
         let control = control.map_err(|error| {
             let detail = format!("no loop devices here: {error}");
-            Error::new(ErrorKind::Unsupported, "attaching", "a loop device", detail)
+            Error::new(ErrorKind::Unsupported, "attaching", "a loop device", detail).with_source(error)
         })?;
         for attempt in 0..ATTEMPTS {
             let number = free_number(&control).map_err(failed)?;
-            let device = DeviceName::new(format!("loop{number}"));
+            let device = DeviceName::parse(format!("loop{number}"))?;
             let Some(node) = open_node(roots, &device).map_err(failed)? else {
                 // devtmpfs or udev may need a moment to make the node.
                 std::thread::sleep(POLL_INTERVAL);
@@ -250,7 +250,7 @@ fn failed(error: io::Error) -> Error {
 /// The number (as in `st_rdev`) of the block device that backs the loop device `name`; `None` if a file does, or if that
 /// cannot be told.
 pub(super) fn backing_device(roots: &KernelRoots, name: &str) -> Option<u64> {
-    let node = File::open(roots.node(&DeviceName::new(name)).ok()?).ok()?;
+    let node = File::open(roots.node(&DeviceName::parse(name).ok()?)).ok()?;
     let mut info = LoopInfo::EMPTY;
     // SAFETY: the descriptor is open for the call, and `info` has the layout of `struct loop_info64`.
     unsafe { raw::loop_get_status64(node.as_raw_fd(), &mut info).ok()? };
@@ -264,7 +264,7 @@ fn free_number(control: &File) -> io::Result<c_int> {
 
 /// `None` if there is no such node yet. Never creates one.
 fn open_node(roots: &KernelRoots, device: &DeviceName) -> io::Result<Option<File>> {
-    match OpenOptions::new().read(true).write(true).open(roots.node(device)?) {
+    match OpenOptions::new().read(true).write(true).open(roots.node(device)) {
         Ok(node) if node.metadata()?.file_type().is_block_device() => Ok(Some(node)),
         Ok(_) => Err(io::Error::from_raw_os_error(libc::ENOTBLK)),
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENXIO)) => Ok(None),
@@ -352,7 +352,7 @@ mod tests {
         let file = writable(&image);
         let roots = KernelRoots::default();
         let mut device = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
-        let node = File::options().write(true).open(roots.node(device.device()).unwrap()).unwrap();
+        let node = File::options().write(true).open(roots.node(device.device())).unwrap();
         node.write_all_at(b"through the loop", 512).unwrap();
         node.sync_all().unwrap();
         device.set_read_only(true).unwrap();
@@ -388,7 +388,7 @@ mod tests {
         let file = writable(&image);
         let roots = KernelRoots::default();
         let mut device = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
-        let other = File::open(roots.node(device.device()).unwrap()).unwrap();
+        let other = File::open(roots.node(device.device())).unwrap();
         assert_eq!(device.detach().unwrap_err().kind(), ErrorKind::Busy);
         drop(other);
         let deadline = Instant::now() + DETACH_PATIENCE;
@@ -410,7 +410,7 @@ mod tests {
             let backing = Backing { sector_len_bytes, read_only, ..backing(&file, 8192) };
             let info = info(&backing, FLAG_AUTOCLEAR);
             let (device, node) = loop {
-                let device = DeviceName::new(format!("loop{}", free_number(&control).unwrap()));
+                let device = DeviceName::parse(format!("loop{}", free_number(&control).unwrap())).unwrap();
                 let node = open_node(&roots, &device).unwrap().unwrap();
                 match configure_in_steps(&node, &backing, &info) {
                     Ok(()) => break (device, node),

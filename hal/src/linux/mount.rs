@@ -114,7 +114,7 @@ impl LinuxMount {
     }
 
     fn remount_state(&self, mounted: &mut Mounted, access: Access) -> Result<()> {
-        let source = mounted.device.node()?;
+        let source = mounted.device.node();
         if access == Access::ReadWrite {
             mounted.device.set_access(access)?;
             if mounted.mending_put_off {
@@ -198,7 +198,7 @@ fn do_mount(
     access: Access,
     skip_journal: bool,
 ) -> Result<()> {
-    let source = device.node()?;
+    let source = device.node();
     let object = || device.device().to_string();
     let mut last = Errno::ENODEV;
     for (driver, options) in ways_to_mount(kind, skip_journal) {
@@ -267,7 +267,7 @@ fn mount_error(errno: Errno, operation: &str, object: String) -> Error {
         Errno::EACCES | Errno::EROFS => (ErrorKind::ReadOnly, "the device refuses writes"),
         errno => (ErrorKind::from_errno(errno as i32), errno.desc()),
     };
-    Error::new(kind, operation, object, format!("{detail} ({errno:?})"))
+    Error::new(kind, operation, object, format!("{detail} ({errno:?})")).with_source(errno)
 }
 
 fn unmount_patiently(path: &Path) -> Result<()> {

@@ -35,7 +35,7 @@ pub(super) fn not_a_block_device(object: &str) -> Error {
 
 /// Opens the node of `device`, which must be a block device with a medium in it.
 pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode) -> Result<File> {
-    let node = roots.node(device)?;
+    let node = roots.node(device);
     let object = device.as_str();
     // Looked at before opening, because opening a character device can act on it (a watchdog, a tape).
     let before = std::fs::metadata(&node).map_err(|error| Error::from_io(error, "opening", object))?;
@@ -47,7 +47,7 @@ pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode
         let is_held = || {
             mode == OpenMode::Exclusive && open(&node, OpenMode::ExclusiveRead).is_err_and(|e| is_busy(&e))
         };
-        if is_busy(&error) || is_held() { holders::busy(roots, device) } else { open_error(&error, device) }
+        if is_busy(&error) || is_held() { holders::busy(roots, device) } else { open_error(error, device) }
     })?;
     let opened = file.metadata().map_err(|error| Error::from_io(error, "opening", object))?;
     if !opened.file_type().is_block_device() || opened.rdev() != before.rdev() {
@@ -71,7 +71,7 @@ pub(super) fn is_busy(error: &std::io::Error) -> bool {
 }
 
 /// An error of opening: an empty slot and a write-protected card have numbers of their own there.
-fn open_error(error: &std::io::Error, device: &DeviceName) -> Error {
+fn open_error(error: std::io::Error, device: &DeviceName) -> Error {
     let kind = match error.raw_os_error() {
         // ENXIO, ENODEV, ENOMEDIUM are `DeviceGone` anywhere. A write-protected device refuses with EROFS or EACCES;
         // root is never refused for permissions.
@@ -80,9 +80,9 @@ fn open_error(error: &std::io::Error, device: &DeviceName) -> Error {
         None => ErrorKind::Other,
     };
     if kind == ErrorKind::ReadOnly {
-        return refused(device);
+        return refused(device).with_source(error);
     }
-    Error::new(kind, "opening", device.as_str(), error.to_string())
+    Error::caused_by(kind, "opening", device.as_str(), error)
 }
 
 /// Length of an opened device; an empty slot is an error.
@@ -104,7 +104,8 @@ pub(super) fn io_error(
 ) -> Error {
     let error = Error::from_io(error, operation, format!("{device} at {offset_bytes}"));
     if error.kind() == ErrorKind::Io && !roots.class_block(device).exists() {
-        return Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device is gone");
+        let gone = Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device is gone");
+        return gone.with_source(error);
     }
     error
 }

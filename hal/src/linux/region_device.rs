@@ -151,7 +151,7 @@ impl RegionDevice {
     }
 
     /// The device's node.
-    pub(super) fn node(&self) -> Result<PathBuf> {
+    pub(super) fn node(&self) -> PathBuf {
         self.roots.node(&self.device)
     }
 

@@ -31,7 +31,7 @@ pub(super) fn read(roots: &KernelRoots, address: u64) -> Result<u32> {
             Some(errno) => ErrorKind::from_errno(errno),
             None => ErrorKind::Other,
         };
-        Error::new(kind, "reading", object.as_str(), error.to_string())
+        Error::caused_by(kind, "reading", object.as_str(), error)
     };
     // Without O_SYNC, ARM kernels would map it as cached memory.
     let memory = OpenOptions::new()

@@ -27,7 +27,7 @@ pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BlockDevice>> {
         let Some(name) = name.to_str() else { continue };
         let Ok(path) = std::fs::canonicalize(directory.join(name)) else { continue };
         if is_medium(name, &path) {
-            devices.push(device(roots, &usage, name, &path));
+            devices.push(device(roots, &usage, name, &path)?);
         }
     }
     Ok(devices)
@@ -45,11 +45,11 @@ fn is_medium(name: &str, path: &Path) -> bool {
     !NOT_MEDIA.iter().any(numbered) && !boot_area && !empty_loop && !hidden
 }
 
-fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockDevice {
+fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> Result<BlockDevice> {
     let kind = kind(name, path);
     let partitions = partitions(path);
-    BlockDevice {
-        name: DeviceName::new(name),
+    Ok(BlockDevice {
+        name: DeviceName::parse(name)?,
         kind,
         controller_path: controller_path(roots, path),
         identity: identity(kind, path),
@@ -63,7 +63,7 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> BlockD
         has_boot_areas: roots.sys.join("block").join(format!("{name}boot0")).exists(),
         in_use: usage.of(path, &partitions),
         partitions,
-    }
+    })
 }
 
 /// By the buses on the way: the subsystem of a SCSI disk is "scsi" on SATA and on USB.
@@ -162,7 +162,7 @@ pub(super) fn partitions(path: &Path) -> Vec<Partition> {
             let entry = entry.ok()?;
             let number_in_table = u32::try_from(number(&entry.path(), "partition")?).ok()?;
             Some(Partition {
-                name: DeviceName::new(entry.file_name().to_str()?),
+                name: DeviceName::parse(entry.file_name().to_str()?).ok()?,
                 number: number_in_table,
                 start_bytes: number(&entry.path(), "start")?.saturating_mul(SYSFS_UNIT_BYTES),
                 len_bytes: number(&entry.path(), "size")?.saturating_mul(SYSFS_UNIT_BYTES),

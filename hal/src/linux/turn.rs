@@ -59,7 +59,7 @@ mod tests {
     fn one_has_it_until_it_lets_go_and_other_devices_are_free() {
         let run = tempfile::tempdir().unwrap();
         let roots = KernelRoots { run: run.path().to_owned(), ..KernelRoots::default() };
-        let (one, other) = (DeviceName::new("sda1"), DeviceName::new("sda2"));
+        let (one, other) = (DeviceName::parse("sda1").unwrap(), DeviceName::parse("sda2").unwrap());
         let held = Turn::take(&roots, &one).unwrap();
         assert!(held.is_some() && Turn::take(&roots, &other).unwrap().is_some());
         let error = Turn::take(&roots, &one).unwrap_err();

@@ -202,7 +202,7 @@ pub(super) fn is_left_behind(roots: &KernelRoots, device: &DeviceName) -> bool {
 pub(super) fn recover(roots: &KernelRoots, device: &DeviceName) -> Result<()> {
     for directory in holders::family(roots, device) {
         let Some(name) = directory.file_name().and_then(|name| name.to_str()) else { continue };
-        let name = DeviceName::new(name);
+        let name = DeviceName::parse(name)?;
         if !Record::path(roots, &name).exists() {
             continue;
         }
@@ -237,7 +237,7 @@ mod tests {
             let node = image.run("losetup", &["-f", "--show"]).trim().to_owned();
             let run = tempfile::tempdir().unwrap();
             let roots = KernelRoots { run: run.path().to_owned(), ..KernelRoots::default() };
-            let device = DeviceName::new(node.trim_start_matches("/dev/"));
+            let device = DeviceName::parse(node.trim_start_matches("/dev/")).unwrap();
             let bench = Self { _image: image, roots, device, _run: run };
             // The last file behind this number may have left the flag.
             ioctl::set_read_only(&bench.open(), false).unwrap();
@@ -266,7 +266,7 @@ mod tests {
 
     impl Drop for Bench {
         fn drop(&mut self) {
-            let node = self.roots.node(&self.device).unwrap();
+            let node = self.roots.node(&self.device);
             for (tool, option) in [("blockdev", "--setrw"), ("losetup", "-d")] {
                 let done = Command::new(tool).arg(option).arg(&node).status();
                 if !done.is_ok_and(|status| status.success()) {

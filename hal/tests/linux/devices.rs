@@ -40,15 +40,11 @@ fn paths_are_looked_up_and_must_be_block_devices() {
 #[test]
 fn nothing_is_created_under_dev() {
     let Some(bench) = Bench::new("nothing_is_created_under_dev") else { return };
-    let absent = DeviceName::new("replicator-no-such-device");
+    let absent = DeviceName::parse("replicator-no-such-device").unwrap();
     assert_eq!(bench.devices.open_target(&absent).err().unwrap().kind(), ErrorKind::NotFound);
     assert_eq!(bench.devices.open_source(&absent).err().unwrap().kind(), ErrorKind::NotFound);
     assert!(!Path::new("/dev/replicator-no-such-device").exists());
-    for odd in ["../etc/passwd", "", ".", "a/b"] {
-        let error = bench.devices.open_target(&DeviceName::new(odd)).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{odd:?}");
-    }
-    let error = bench.devices.open_target(&DeviceName::new("null")).err().unwrap();
+    let error = bench.devices.open_target(&DeviceName::parse("null").unwrap()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::WrongDevice);
 }
 
@@ -145,7 +141,7 @@ fn a_source_is_read_only_in_the_kernel_while_it_is_open() {
     let written = File::options().write(true).open(&medium.node).and_then(|node| node.write_at(&[1], 0));
     assert!(written.is_err());
     assert_eq!(bench.devices.open_target(&medium.name).err().unwrap().kind(), ErrorKind::Busy);
-    let partition_name = DeviceName::new(format!("{}p1", medium.name));
+    let partition_name = DeviceName::parse(format!("{}p1", medium.name)).unwrap();
     assert_eq!(bench.devices.open_source(&partition_name).err().unwrap().kind(), ErrorKind::Busy);
     source.close().unwrap();
     assert!(!read_only(medium.node()) && !read_only(&partition));
@@ -272,7 +268,7 @@ fn partitions_and_empty_devices_are_no_targets() {
     let Some(bench) = Bench::new("partitions_and_empty_devices_are_no_targets") else { return };
     let medium = bench.medium("sd", 8 * MIB);
     medium.partition(MIB, MIB);
-    let partition = DeviceName::new(format!("{}p1", medium.name));
+    let partition = DeviceName::parse(format!("{}p1", medium.name)).unwrap();
     assert_eq!(bench.devices.open_target(&partition).err().unwrap().kind(), ErrorKind::WrongDevice);
     let mut source = bench.devices.open_source(&partition).unwrap();
     assert_eq!(source.len_bytes(), MIB);

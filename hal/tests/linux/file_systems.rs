@@ -69,7 +69,7 @@ fn a_partition_known_to_the_kernel_is_used_as_such() {
     let error = bench.file_systems.mount(&region, Access::ReadOnly).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Busy);
     let by_name = Region {
-        holder: Holder::Device(replicator_hal::DeviceName::new(format!("{}p1", medium.name))),
+        holder: Holder::Device(replicator_hal::DeviceName::parse(format!("{}p1", medium.name)).unwrap()),
         offset_bytes: 0,
         len_bytes: 60 * MIB,
     };

@@ -85,7 +85,7 @@ impl firmware::FirmwareFixture for Flashed {
     }
 
     fn area(&self) -> Option<DeviceName> {
-        Some(DeviceName::new(AREA))
+        Some(DeviceName::parse(AREA).unwrap())
     }
 
     fn area_bytes(&self) -> Vec<u8> {
@@ -115,7 +115,7 @@ fn an_interrupted_program_protects_the_area() {
     let Some(flashed) = Flashed::if_root() else { return };
     let protected = || firmware::FirmwareFixture::is_protected(&flashed);
     let mut target =
-        flashed.firmware.open_bootloader_area(&DeviceName::new(AREA), Access::ReadWrite).unwrap();
+        flashed.firmware.open_bootloader_area(&DeviceName::parse(AREA).unwrap(), Access::ReadWrite).unwrap();
     assert_eq!(protected(), Some(false));
     std::thread::scope(|scope| {
         let end = scope.spawn(|| flashed.devices.end_write_protection());

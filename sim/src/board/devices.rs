@@ -36,7 +36,7 @@ impl BlockDevices for SimDevices {
     fn list(&self) -> Result<Vec<BlockDevice>> {
         let op = Op::new(OpName::DeviceList, "devices");
         self.handle.call(op, |machine, _| {
-            let mut devices = machine.storage.block_devices();
+            let mut devices = machine.storage.block_devices()?;
             // The trait promises no order, so none may be relied on.
             machine.list_order.shuffle(&mut devices);
             Ok(devices)

@@ -61,10 +61,10 @@ impl Firmware for SimFirmware {
     fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>> {
         let op = Op::new(OpName::AreaList, "firmware");
         self.handle.call(op, |machine, _| {
-            let areas = machine.storage.disks.values().filter(|disk| disk.present).filter_map(|disk| {
-                let area = disk.area.as_ref()?;
-                Some(BootloaderArea {
-                    name: DeviceName::new(&*disk.identity.device),
+            let present = machine.storage.disks.values().filter(|disk| disk.present);
+            let areas = present.filter_map(|disk| Some((disk, disk.area.as_ref()?))).map(|(disk, area)| {
+                Ok(BootloaderArea {
+                    name: DeviceName::parse(&*disk.identity.device)?,
                     kind: area.kind.clone(),
                     controller_path: disk.identity.controller_path.clone(),
                     label: None,
@@ -72,7 +72,7 @@ impl Firmware for SimFirmware {
                     read_only: disk.read_only,
                 })
             });
-            let mut areas: Vec<BootloaderArea> = areas.collect();
+            let mut areas = areas.collect::<Result<Vec<BootloaderArea>>>()?;
             machine.list_order.shuffle(&mut areas);
             Ok(areas)
         })

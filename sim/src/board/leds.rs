@@ -1,6 +1,7 @@
 //! The HAL's LEDs over the log of what they showed.
 
 use crate::board::handle::Handle;
+use crate::model::time::cause::Caused;
 use crate::model::time::op::Op;
 use crate::model::time::op_name::OpName;
 use replicator_hal::{Leds, Status};

@@ -23,7 +23,7 @@ use crate::model::hardware::simfs::{Kind, Survival};
 use crate::model::hardware::storage::Storage;
 use crate::model::time::random::Random;
 use crate::model::time::scheduler::{End, Limits, Scheduler};
-use replicator_hal::{Board, Error, ErrorKind, Result, Timestamp};
+use replicator_hal::{Board, DeviceName, Error, ErrorKind, Result, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,7 +137,7 @@ impl WorldBuilder {
     /// Builds the world.
     ///
     /// # Errors
-    /// If content does not fit on its medium, or two devices have one name.
+    /// If content does not fit on its medium, a device has no name that a kernel gives, or two have one name.
     pub fn build(self) -> Result<World> {
         let mut storage = Storage::default();
         storage.firmware = self.firmware;
@@ -147,6 +147,7 @@ impl WorldBuilder {
             disk.read_only = medium.read_only;
             disk.area = medium.area.map(|kind| Area { kind, protected: true });
             let device = Arc::clone(&disk.identity.device);
+            DeviceName::parse(&*device)?;
             if storage.disks.insert(Arc::clone(&device), disk).is_some() {
                 return Err(Error::new(ErrorKind::InvalidInput, "building", &*device, "the name is taken"));
             }

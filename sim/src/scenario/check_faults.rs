@@ -5,6 +5,7 @@
 use super::firmware;
 use super::schema::{CutSpec, Fault, FaultKind, FaultSpec, Scenario};
 use crate::model::time::op_name::{OpName, Target};
+use replicator_hal::DeviceName;
 
 /// Room before the drive's partition.
 const DRIVE_HEAD_BYTES: u64 = 32 << 10;
@@ -96,6 +97,9 @@ fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
         }
         Fault::ClockJump { seconds: 0 } => Err("0 is no jump".into()),
         Fault::Hang { duration_ms: Some(0) } => Err("0 is no hang".into()),
+        Fault::Replug { device, .. } if DeviceName::parse(device.as_str()).is_err() => {
+            Err(format!("{device:?} is not the name of a device"))
+        }
         Fault::Replug { taken_by: Some(other), .. }
             if *other == spec.on || target(scenario, other)? != Target::Medium =>
         {

@@ -101,7 +101,8 @@ pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Res
         (Some(medium), Some(number), _) => {
             let Some(device) = device(medium) else { return Ok(None) };
             let name = format!("{device}boot{number}");
-            (AreaKind::EmmcBoot { device: DeviceName::new(device), number }, name)
+            let device = DeviceName::parse(device).map_err(|error| error.to_string())?;
+            (AreaKind::EmmcBoot { device, number }, name)
         }
         (_, _, device) => (AreaKind::Flash, device.clone().unwrap_or_default()),
     };

@@ -88,7 +88,7 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
         ("drive", exits(8), always(), vec![ToolFailed]),
         ("drive", exits(1), always(), vec![]),
         ("leds", Fault::LedFails, always(), vec![]),
-        ("emmc", Fault::PowerCut { after: true }, once(OpName::Sync), vec![PowerLost, PowerLost]),
+        ("emmc", Fault::PowerCut { after: true }, once(OpName::Sync), vec![DeviceGone, DeviceGone]),
     ];
     for (on, what, when, expected) in cases {
         let name = format!("{on} {what:?} {when:?}");

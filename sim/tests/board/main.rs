@@ -20,6 +20,7 @@ use replicator_sim::model::hardware::fault::Fault;
 use replicator_sim::model::hardware::faults::FaultSpec;
 use replicator_sim::model::hardware::simfs::{Damage, Kind};
 use replicator_sim::model::hardware::trigger::Trigger;
+use replicator_sim::model::time::cause::Caused;
 use replicator_sim::model::time::op_name::OpName;
 use replicator_sim::{End, Limits, Medium, RunOutcome, Survival, World, WorldBuilder};
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ fn path(text: &str) -> RelativePath {
 }
 
 fn device(name: &str) -> DeviceName {
-    DeviceName::new(name)
+    DeviceName::parse(name).unwrap()
 }
 
 fn partition_region(name: &str, len_bytes: u64) -> Region {

@@ -65,7 +65,8 @@ fn simulated_and_real_media_agree() {
         let sim = Medium::new("sd", "mmcblk0", DeviceKind::Sd, LEN_BYTES).content(content);
         let world = WorldBuilder::new().medium(sim).build().unwrap();
         let mut real = bench.devices.open_target(&medium.name).unwrap();
-        let mut simulated = world.board().devices.open_target(&DeviceName::new("mmcblk0")).unwrap();
+        let mut simulated =
+            world.board().devices.open_target(&DeviceName::parse("mmcblk0").unwrap()).unwrap();
         prop_assert_eq!(real.len_bytes(), simulated.len_bytes());
         for call in &calls {
             prop_assert_eq!(observe(&mut *real, call), observe(&mut *simulated, call), "{:?}", call);

@@ -28,7 +28,7 @@ fn simulated(len_bytes: u64) -> (World, Box<dyn Volume>) {
     let content = Content::FileSystem(FileSystemContent::new(Kind::Ext4, vec![]));
     let medium = Medium::new("sd", "mmcblk0", DeviceKind::Sd, len_bytes).content(content);
     let world = WorldBuilder::new().medium(medium).build().unwrap();
-    let holder = Holder::Device(DeviceName::new("mmcblk0"));
+    let holder = Holder::Device(DeviceName::parse("mmcblk0").unwrap());
     let region = Region { holder, offset_bytes: 0, len_bytes };
     let volume = world.board().file_systems.mount(&region, Access::ReadWrite).unwrap();
     (world, volume)

@@ -331,7 +331,7 @@ fn a_work_file_left_on_a_full_drive() {
 #[test]
 fn a_handle_left_open() {
     let evidence = run_on("capture-empty-slot-is-skipped", |board| {
-        std::mem::forget(board.devices.open_source(&DeviceName::new("mmcblk0")).unwrap());
+        std::mem::forget(board.devices.open_source(&DeviceName::parse("mmcblk0").unwrap()).unwrap());
         board
     });
     complains(&checkers::nothing_left::check(&evidence), "left 1 open");

@@ -115,7 +115,7 @@ fn an_update_that_is_not_there() {
 fn an_area_that_is_left_open_or_opened_for_nothing() {
     let check = checkers::protected::check;
     let open = |board: &Board, area| {
-        board.firmware.open_bootloader_area(&DeviceName::new(area), Access::ReadWrite).unwrap()
+        board.firmware.open_bootloader_area(&DeviceName::parse(area).unwrap(), Access::ReadWrite).unwrap()
     };
     let left_open = |board: Board| {
         std::mem::forget(open(&board, "mmcblk0boot0"));

@@ -31,7 +31,9 @@ fn views(fstab: &str) -> Vec<(u32, String, String)> {
 fn views_of_parts(fstab: &str, parts: &[Part]) -> Vec<(u32, String, String)> {
     let root = Rootfs {
         part: parts[0].clone(),
-        region: parts[0].slot.region(&replicator_hal::Holder::Device(replicator_hal::DeviceName::new("x"))),
+        region: parts[0]
+            .slot
+            .region(&replicator_hal::Holder::Device(replicator_hal::DeviceName::parse("x").unwrap())),
         subvolume: None,
     };
     let mut mounts = Mounts::default();

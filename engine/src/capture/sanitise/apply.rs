@@ -44,11 +44,7 @@ fn in_rule(rule: &str, error: Error) -> Error {
         Error::Hal { doing, source }
             if matches!(
                 source.kind(),
-                ErrorKind::Io
-                    | ErrorKind::DeviceGone
-                    | ErrorKind::NoSpace
-                    | ErrorKind::PowerLost
-                    | ErrorKind::TimedOut
+                ErrorKind::Io | ErrorKind::DeviceGone | ErrorKind::NoSpace | ErrorKind::TimedOut
             ) =>
         {
             Error::Hal { doing: format!("sanitising, rule \"{rule}\": {doing}"), source }

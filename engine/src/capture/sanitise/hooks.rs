@@ -47,7 +47,7 @@ pub(super) fn run(
         timeout: TIMEOUT,
     };
     let end = operation.board.system.run_hook(&hook).map_err(|error| match error.kind() {
-        ErrorKind::PowerLost | ErrorKind::DeviceGone => Error::hal(format!("running the hook {name}"))(error),
+        ErrorKind::DeviceGone => Error::hal(format!("running the hook {name}"))(error),
         _ => failed(error.to_string()),
     })?;
     for line in end.output.lines() {

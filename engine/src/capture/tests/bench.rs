@@ -130,7 +130,7 @@ impl Bench {
     /// Puts a medium in.
     pub(super) fn insert(&mut self, name: &str, content: Vec<u8>) {
         let device = BlockDevice {
-            name: DeviceName::new(format!("blk{name}")),
+            name: DeviceName::parse(format!("blk{name}")).unwrap(),
             kind: DeviceKind::Sd,
             controller_path: name.into(),
             identity: Some(format!("serial-{name}")),

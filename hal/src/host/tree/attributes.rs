@@ -122,7 +122,7 @@ impl Tree {
             // Longer than any file system holds, see xattr(7); the kernel asks that before it looks for the file.
             Err(error) if error.raw_os_error() == Some(nix::libc::E2BIG) => {
                 self.metadata(path)?;
-                Err(Error::new(ErrorKind::NoSpace, operation, path.to_string(), error.to_string()))
+                Err(Error::caused_by(ErrorKind::NoSpace, operation, path.to_string(), error))
             }
             ended => ended.map_err(|error| failed(error, operation, path)),
         }

@@ -138,7 +138,7 @@ fn undo_create(place: &Place<'_>, errno: Errno, path: &RelativePath) -> Error {
         Ok(()) => error,
         Err(unlink) => {
             let detail = format!("{errno}; and it could not be removed: {unlink}");
-            Error::new(error.kind(), "setting the mode of", path.to_string(), detail)
+            Error::new(error.kind(), "setting the mode of", path.to_string(), detail).with_source(error)
         }
     }
 }

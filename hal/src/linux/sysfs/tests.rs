@@ -159,7 +159,7 @@ fn partitions_are_listed_by_number() {
     assert_eq!(device.sector_len_bytes, 4096);
     let expected = [("vda2", 2, 4096, 8192), ("vda10", 10, 524_288, 4096)].map(
         |(name, number, start_bytes, len_bytes)| Partition {
-            name: DeviceName::new(name),
+            name: DeviceName::parse(name).unwrap(),
             number,
             start_bytes,
             len_bytes,

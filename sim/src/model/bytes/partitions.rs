@@ -10,12 +10,6 @@ const SECTOR: u64 = 512;
 const LOGICAL_MAX: u32 = 60;
 const GPT_ENTRIES_MAX: u32 = 128;
 
-/// Name of partition `number`: a `p` goes between if the device's name ends in a digit.
-pub(crate) fn partition_name(device: &str, number: u32) -> DeviceName {
-    let between = if device.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
-    DeviceName::new(format!("{device}{between}{number}"))
-}
-
 fn u32_at(bytes: &[u8], offset: usize) -> u64 {
     bytes.get(offset..offset + 4).map_or(0, |b| u64::from(u32::from_le_bytes([b[0], b[1], b[2], b[3]])))
 }
@@ -40,14 +34,15 @@ fn mbr_entries(sector: &[u8]) -> Option<[MbrEntry; 4]> {
     }))
 }
 
-/// The partitions in the bytes of a medium.
+/// The partitions in the bytes of a medium; none of a device without a name, which no world is built with.
 pub(crate) fn read_partitions(device: &str, media: &Pages) -> Vec<Partition> {
+    let Ok(device) = DeviceName::parse(device) else { return Vec::new() };
     let sectors = media.len_bytes() / SECTOR;
     let mut found = Vec::new();
     let mut add = |number: u32, start: u64, count: u64| {
         if count > 0 && start < sectors {
             found.push(Partition {
-                name: partition_name(device, number),
+                name: device.partition(number),
                 number,
                 start_bytes: start * SECTOR,
                 len_bytes: count.min(sectors - start) * SECTOR,
@@ -121,7 +116,7 @@ mod tests {
         assert_eq!(found[0].name.as_str(), "mmcblk0p1");
         assert_eq!((found[0].start_bytes, found[0].len_bytes), (65_536, 131_072));
         assert_eq!(found[1].len_bytes, 524_288);
-        assert_eq!(partition_name("sda", 1).as_str(), "sda1");
+        assert_eq!(DeviceName::parse("sda").unwrap().partition(1).as_str(), "sda1");
     }
 
     #[test]

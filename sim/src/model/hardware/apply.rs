@@ -6,8 +6,9 @@ use crate::model::hardware::fault::{FakeCard, Fault};
 use crate::model::hardware::faults::Acting;
 use crate::model::hardware::machine::Machine;
 use crate::model::hardware::storage::Mounted;
+use crate::model::time::cause::FaultId;
 use crate::model::time::op::{Flip, Timing};
-use replicator_hal::{ErrorKind, FaultId, FsckOutcome};
+use replicator_hal::{ErrorKind, FsckOutcome};
 use std::time::Duration;
 
 /// Longest piece that a short read or write moves.

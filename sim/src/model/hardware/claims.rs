@@ -75,20 +75,20 @@ impl Storage {
     }
 
     /// All media that are there, by name.
-    pub(crate) fn block_devices(&self) -> Vec<BlockDevice> {
+    pub(crate) fn block_devices(&self) -> Result<Vec<BlockDevice>> {
         let disks = self.disks.values().filter(|disk| disk.present && disk.area.is_none());
         disks.map(|disk| self.describe(disk)).collect()
     }
 
-    fn describe(&self, disk: &Disk) -> BlockDevice {
+    fn describe(&self, disk: &Disk) -> Result<BlockDevice> {
         let identity = &disk.identity;
         let mounted = self
             .volumes
             .iter()
             .find(|(_, mounted)| mounted.as_ref().is_some_and(|mounted| mounted.device == identity.device))
             .map(|(id, _)| format!("/run/volume-{id}"));
-        BlockDevice {
-            name: DeviceName::new(&*identity.device),
+        Ok(BlockDevice {
+            name: DeviceName::parse(&*identity.device)?,
             kind: identity.kind,
             controller_path: identity.controller_path.clone(),
             identity: identity.serial.clone(),
@@ -99,7 +99,7 @@ impl Storage {
             has_boot_areas: identity.has_boot_areas,
             in_use: identity.held_by.clone().or(mounted),
             partitions: disk.partitions.clone(),
-        }
+        })
     }
 
     fn extent(&self, device: &DeviceName) -> Result<Extent> {
@@ -115,7 +115,7 @@ impl Storage {
     /// `NotFound`, `DeviceGone`; `Busy` if something holds it.
     pub(crate) fn claim_source(&mut self, device: &DeviceName) -> Result<Extent> {
         let extent = self.extent(device)?;
-        let described = self.describe(&self.disks[&extent.whole]);
+        let described = self.describe(&self.disks[&extent.whole])?;
         let disk = self.disk_mut(&extent.whole, "open-source")?;
         if let Some(holder) = held(&described, disk) {
             return Err(Error::new(ErrorKind::Busy, "opening", device.to_string(), holder));
@@ -144,7 +144,7 @@ impl Storage {
         if *extent.whole != *device.as_str() {
             return refuse(ErrorKind::WrongDevice, "a partition, not a whole device");
         }
-        let described = self.describe(&self.disks[&extent.whole]);
+        let described = self.describe(&self.disks[&extent.whole])?;
         let disk = self.disk_mut(&extent.whole, "opening")?;
         if role != Role::Medium && disk.area.is_none() {
             return refuse(ErrorKind::WrongDevice, "not a bootloader area");
@@ -188,7 +188,7 @@ impl Storage {
     /// `NotFound`, `DeviceGone`; `Busy` while a file system of it is mounted.
     pub(crate) fn reread_partitions(&mut self, device: &DeviceName) -> Result<()> {
         let (whole, ..) = self.find_device(device)?;
-        if let Some(holder) = self.describe(&self.disks[&whole]).in_use {
+        if let Some(holder) = self.describe(&self.disks[&whole])?.in_use {
             let detail = format!("used by {holder}");
             return Err(Error::new(ErrorKind::Busy, "reading partitions", device.to_string(), detail));
         }

@@ -5,7 +5,8 @@
 //! flipped bits are [`crate::model::hardware::disk::Disk`]'s.
 
 use crate::model::bytes::pages::{Pages, SECTOR_LEN};
-use replicator_hal::{Error, ErrorKind, FaultId};
+use crate::model::time::cause::{Caused, FaultId};
+use replicator_hal::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;

@@ -10,9 +10,10 @@ use crate::model::hardware::defects::Defects;
 use crate::model::hardware::firmware::Area;
 use crate::model::hardware::identity::Identity;
 use crate::model::hardware::simfs::Survival;
+use crate::model::time::cause::FaultId;
 use crate::model::time::random::Random;
 use imbl::OrdMap;
-use replicator_hal::{FaultId, Partition};
+use replicator_hal::Partition;
 use std::ops::Range;
 use std::sync::Arc;
 

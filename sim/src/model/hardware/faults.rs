@@ -5,9 +5,10 @@
 
 use crate::model::hardware::fault::{Acts, Bytes, Fault, FaultKind, Reached};
 use crate::model::hardware::trigger::Trigger;
+use crate::model::time::cause::{Caused, FaultId};
 use crate::model::time::op::{Moment, Op};
 use crate::model::time::op_name::OpName;
-use replicator_hal::{Error, FaultId};
+use replicator_hal::Error;
 use serde::Serialize;
 
 /// One fault of a scenario or a world: what, on what, when.

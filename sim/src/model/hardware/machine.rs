@@ -7,6 +7,7 @@ use crate::model::hardware::led_log::LedLog;
 use crate::model::hardware::record_log::RecordLog;
 use crate::model::hardware::simfs::{Kind, Survival};
 use crate::model::hardware::storage::Storage;
+use crate::model::time::cause::Caused;
 use crate::model::time::op::{Due, Model, Moment, Op};
 use crate::model::time::op_name::{Cost, OpName};
 use crate::model::time::random::Random;

@@ -6,9 +6,9 @@
 use crate::model::hardware::disk::Disk;
 use crate::model::hardware::firmware::FirmwareState;
 use crate::model::hardware::simfs::{Backing, Outcome, Refusal, SimFs, Survival, refuse};
+use crate::model::time::cause::{Caused, FaultId};
 use replicator_hal::{
-    Access, AreaKind, DeviceName, Error, ErrorKind, FaultId, FileKind, Holder, Region, Result, Timestamp,
-    VolumeId,
+    Access, AreaKind, DeviceName, Error, ErrorKind, FileKind, Holder, Region, Result, Timestamp, VolumeId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -304,6 +304,7 @@ impl Storage {
     }
 
     fn rename_device(&mut self, old: &str, new: &str) {
+        let Ok(name) = DeviceName::parse(new) else { return };
         let Some(mut disk) = self.disks.remove(old) else { return };
         disk.forget();
         disk.identity.device = new.into();
@@ -317,7 +318,7 @@ impl Storage {
         self.disks.insert(new.into(), disk);
         for (area, number) in self.boot_areas_of(old) {
             if let Some(found) = self.disks.get_mut(&area).and_then(|disk| disk.area.as_mut()) {
-                found.kind = AreaKind::EmmcBoot { device: DeviceName::new(new), number };
+                found.kind = AreaKind::EmmcBoot { device: name.clone(), number };
             }
             self.rename_device(&area, &format!("{new}boot{number}"));
         }

@@ -2,6 +2,7 @@
 //!
 //! What a call does to the hardware is not decided here.
 
+pub mod cause;
 pub mod cores;
 pub mod op;
 pub mod op_name;

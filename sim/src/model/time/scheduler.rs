@@ -8,6 +8,7 @@
 //!
 //! Not here: what a call costs and does, and which faults are due. That is the [`Model`]'s.
 
+use crate::model::time::cause::Caused;
 use crate::model::time::op::{Model, Moment, Op, Timing};
 use crate::model::time::op_name::OpName;
 use crate::model::time::random::Random;
@@ -138,7 +139,7 @@ impl<M: Model> Scheduler<M> {
     /// One HAL call. See the module's text.
     ///
     /// # Errors
-    /// Those of the effect and of faults; `PowerLost` after a power cut, `TimedOut` after any other end.
+    /// Those of the effect and of faults; `DeviceGone` after a power cut, `TimedOut` after any other end.
     ///
     /// # Panics
     /// If the engine goes on calling for ever after the end, or calls from a thread that is no task.
@@ -392,14 +393,17 @@ impl Schedule {
 
     /// After the end: the error of every call.
     fn check_end(&mut self, op: &Op) -> Result<()> {
-        let (kind, detail) = match &self.end {
+        let timed_out = |detail| Error::new(ErrorKind::TimedOut, op.name.word(), op.object.clone(), detail);
+        let error = match &self.end {
             None => return Ok(()),
-            Some(End::PowerCut { .. }) => (ErrorKind::PowerLost, "the power is gone"),
-            Some(End::Hung) => (ErrorKind::TimedOut, "the operation never returned"),
-            Some(_) => (ErrorKind::TimedOut, "the run was stopped"),
+            Some(End::PowerCut { .. }) => {
+                Error::power_cut(op.name.word(), op.object.clone(), "the power is gone")
+            }
+            Some(End::Hung) => timed_out("the operation never returned"),
+            Some(_) => timed_out("the run was stopped"),
         };
         self.count_call_after_end();
-        Err(Error::new(kind, op.name.word(), op.object.clone(), detail))
+        Err(error)
     }
 
     /// After the end: counts a call, so that an engine that never gives up is found.
@@ -416,8 +420,8 @@ impl Schedule {
     }
 
     fn cut(&mut self, task: usize, number: u64, op: Op) -> Error {
-        let error = Error::new(ErrorKind::PowerLost, op.name.word(), op.object.clone(), "the power failed");
-        self.note(task, number, op, Some(ErrorKind::PowerLost));
+        let error = Error::power_cut(op.name.word(), op.object.clone(), "the power failed");
+        self.note(task, number, op, Some(error.kind()));
         self.end = Some(End::PowerCut { at_op: number });
         error
     }

@@ -21,3 +21,4 @@ pub(crate) mod record_log;
 pub mod simfs;
 pub(crate) mod storage;
 pub mod trigger;
+pub(crate) mod volumes;

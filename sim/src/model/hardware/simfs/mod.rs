@@ -61,6 +61,12 @@ impl From<Error> for Refusal {
     }
 }
 
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        refusal.into_error("", "")
+    }
+}
+
 /// Result inside of the file system.
 pub type Outcome<T> = Result<T, Refusal>;
 

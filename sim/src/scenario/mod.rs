@@ -1,11 +1,13 @@
 //! Scenarios as data: what a user does, what goes wrong, and the bytes that it begins with.
 //!
-//! `schema` is the file format (`composition`, `expectation_spec`, `fault_spec` and `firmware_spec` are parts of it), `check`
-//! refuses what makes no sense in it, `content` is what media hold, `image` and `firmware` the files on the drive, `boards`
-//! the boards, `builtin` the scenarios that are part of the program, `catalogue` which of them reach which fault. A scenario
-//! knows no run: [`crate::run`] runs it, and [`crate::judge`] judges what is left.
+//! `schema` is the file format (`boot_spec`, `composition`, `expectation_spec`, `fault_spec` and `firmware_spec` are parts
+//! of it), `check` refuses what makes no sense in it, `content` is what media hold, `image` and `firmware` the files on the
+//! drive, `boards` the boards, `media` what follows from the text about media, `builtin` the scenarios that are part of the
+//! program, `catalogue` which of them reach which fault. A scenario knows no run: [`crate::run`] runs it, and
+//! [`crate::judge`] judges what is left.
 
 pub mod boards;
+mod boot_spec;
 pub mod builtin;
 pub mod catalogue;
 pub mod check;

@@ -14,7 +14,7 @@ pub(crate) struct House {
 }
 
 /// The crates, the highest first.
-pub(crate) const HOUSES: [House; 5] = [
+pub(crate) const HOUSES: [House; 6] = [
     House {
         directory: "board-images",
         root: "main.rs",
@@ -26,6 +26,12 @@ pub(crate) const HOUSES: [House; 5] = [
             &["profiles"],
             &["cli", "interrupt", "usage"],
         ],
+    },
+    House {
+        directory: "board-images/fixtures",
+        root: "lib.rs",
+        crates: &[],
+        floors: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["tools"]],
     },
     House { directory: "board-images/catalogue", root: "lib.rs", crates: &[], floors: &[] },
     House {

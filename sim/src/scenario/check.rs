@@ -62,6 +62,20 @@ impl fmt::Display for Place {
     }
 }
 
+/// The line of the key that an error quotes, if `line` is the heading of the table that has it.
+pub(super) fn line_of_key(text: &str, line: usize, detail: &str) -> usize {
+    let mut lines = text.lines().enumerate().skip(line - 1);
+    let is_heading = |line: &str| line.trim_start().starts_with('[');
+    let (true, Some(key)) =
+        (lines.next().is_some_and(|(_, line)| is_heading(line)), detail.split('`').nth(1))
+    else {
+        return line;
+    };
+    let mut table = lines.take_while(|(_, line)| !is_heading(line));
+    let found = table.find(|(_, line)| line.split('=').next().is_some_and(|start| start.trim() == key));
+    found.map_or(line, |(at, _)| at + 1)
+}
+
 /// Something that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]

@@ -392,7 +392,7 @@ impl Scenario {
             let start = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text[..start].matches('\n').count() + 1;
             let detail = error.message().trim().to_owned();
-            ScenarioError { file: file.to_owned(), line: line_of_key(text, line, &detail), detail }
+            ScenarioError { file: file.to_owned(), line: check::line_of_key(text, line, &detail), detail }
         })?;
         match check::check(&scenario) {
             Ok(()) => Ok(scenario),
@@ -403,20 +403,6 @@ impl Scenario {
             }),
         }
     }
-}
-
-/// The line of the key that an error quotes, if `line` is the heading of the table that has it.
-fn line_of_key(text: &str, line: usize, detail: &str) -> usize {
-    let mut lines = text.lines().enumerate().skip(line - 1);
-    let is_heading = |line: &str| line.trim_start().starts_with('[');
-    let (true, Some(key)) =
-        (lines.next().is_some_and(|(_, line)| is_heading(line)), detail.split('`').nth(1))
-    else {
-        return line;
-    };
-    let mut table = lines.take_while(|(_, line)| !is_heading(line));
-    let found = table.find(|(_, line)| line.split('=').next().is_some_and(|start| start.trim() == key));
-    found.map_or(line, |(at, _)| at + 1)
 }
 
 #[cfg(test)]

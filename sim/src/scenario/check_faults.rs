@@ -95,6 +95,9 @@ fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
         Fault::BitFlip { .. } if spec.when.nth.or(spec.when.times).or(spec.when.at).is_some() => {
             Err("bit-flip waits for the first read of its range; leave nth, times and at out".into())
         }
+        Fault::Interrupted if spec.when.times.is_none() => {
+            Err("no call is interrupted for ever; say how many times".into())
+        }
         Fault::ClockJump { seconds: 0 } => Err("0 is no jump".into()),
         Fault::Hang { duration_ms: Some(0) } => Err("0 is no hang".into()),
         Fault::Replug { device, .. } if DeviceName::parse(device.as_str()).is_err() => {
@@ -187,6 +190,7 @@ mod tests {
             ),
             ("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"8 MiB\"", "nothing is there"),
             ("on = \"clock\"\nkind = \"clock-jump\"\nseconds = 0", "0 is no jump"),
+            ("on = \"sd\"\nkind = \"interrupted\"", "say how many times"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"sd\"", "another medium"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"emmc\"", "emmc is absent"),
             ("on = \"drive\"\nkind = \"hub-reset\"\nwith = [\"emmc\"]", "emmc is absent"),

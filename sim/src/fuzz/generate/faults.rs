@@ -181,9 +181,10 @@ impl Swarm {
             FaultKind::ReadOnlyFlip => (Fault::ReadOnlyFlip, self.when(on)),
             FaultKind::IoError => (Fault::IoError, self.when(on)),
             FaultKind::Fails => (Fault::Fails, self.when(on)),
-            FaultKind::Interrupted => {
-                (Fault::Interrupted, Trigger { nth: Some(self.magnitude(8)), ..always })
-            }
+            FaultKind::Interrupted => (
+                Fault::Interrupted,
+                Trigger { nth: Some(self.magnitude(8)), ..always.times(self.magnitude(8)) },
+            ),
             FaultKind::Vanish => (Fault::Vanish, self.when(on)),
             // Its weight is 0: cuts are drawn with their boots.
             FaultKind::PowerCut => (Fault::PowerCut { after: self.one_in(2) }, self.when(on)),

@@ -6,7 +6,7 @@ use crate::board::world::World;
 use crate::fuzz;
 use crate::model::hardware::simfs::Survival;
 use crate::run::boots::{Observer, observe};
-use crate::run::{Boot, Snapshot, unchanged};
+use crate::run::{Boot, Drives, Snapshot, unchanged};
 use replicator_engine::boot::Request;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,7 +49,7 @@ struct Replay {
 type Names = BTreeMap<String, u64>;
 
 fn names(world: &World) -> Names {
-    let files = crate::judge::readers::drive_images::files(&Snapshot::of(world));
+    let files = crate::judge::readers::drive_images::files(&Snapshot::of(world, &Drives::default()));
     files.iter().map(|(path, file)| (path.to_string(), file.inode.len_bytes)).collect()
 }
 

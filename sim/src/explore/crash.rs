@@ -9,8 +9,8 @@ use crate::judge::{self, Case, Complaint, Undisturbed, lies};
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::hardware::machine::Recorded;
 use crate::model::hardware::simfs::Survival;
-use crate::run::boots::{self, Observer, run_boot};
-use crate::run::{self, Boot, Change, Evidence, Snapshot};
+use crate::run::boots::{self, Bench, Observer};
+use crate::run::{self, Boot, Change, Drives, Evidence, Snapshot};
 use crate::scenario::schema::{BootSpec, Mode, Scenario};
 use replicator_engine::boot::Request;
 use std::collections::{BTreeSet, HashSet};
@@ -69,6 +69,8 @@ struct Explorer<'a> {
     identity: u64,
     options: &'a Options,
     change: Change<'a>,
+    /// What is on the drives of all states, so that equal files are judged once.
+    drives: Drives,
     /// Drives whose next boot is known, by what decides on it.
     probed: HashSet<u64>,
     start: Option<(Snapshot, World)>,
@@ -79,7 +81,7 @@ struct Explorer<'a> {
 
 impl Observer for Explorer<'_> {
     fn before(&mut self, world: &World, _: &Request) {
-        self.start = Some((Snapshot::of(world), world.reboot(Survival::All)));
+        self.start = Some((Snapshot::of(world, &self.drives), world.reboot(Survival::All)));
         world.record_from_now();
     }
 
@@ -116,6 +118,7 @@ impl<'a> Explorer<'a> {
             identity: state::identity(scenario),
             options,
             change,
+            drives: Drives::default(),
             probed: HashSet::new(),
             start: None,
             explored: Explored::default(),
@@ -141,7 +144,8 @@ impl<'a> Explorer<'a> {
     }
 
     fn boot(&self, world: World, request: &Request) -> (Boot, World) {
-        run_boot(world, BootSpec::default(), self.scenario.seed, request, self.change)
+        let (seed, change, drives) = (self.scenario.seed, self.change, &self.drives);
+        Bench { request, seed, change, drives }.boot(world, BootSpec::default())
     }
 
     /// Boots twice without faults, which must be in order by itself.
@@ -176,7 +180,7 @@ impl<'a> Explorer<'a> {
             let differing = if recorded[*index].storage.is_synced() { 1 } else { policies.len() };
             for policy in &policies[..differing] {
                 let next = place.boot.world.reboot_from(&recorded[*index], *policy);
-                let after = Snapshot::of(&next);
+                let after = Snapshot::of(&next, &self.drives);
                 let hash = after.hash();
                 if seen.insert(hash) && self.is_new(place, hash) {
                     self.explored.totals.distinct += 1;
@@ -258,7 +262,7 @@ impl<'a> Explorer<'a> {
         depth: u32,
     ) -> Vec<Recorded> {
         let next = place.boot.world.reboot_from(recorded, policy);
-        let after = Snapshot::of(&next);
+        let after = Snapshot::of(&next, &self.drives);
         let cut = cut_boot(place, recorded, &next, after);
         let keeps_states = depth > 1 || self.only.is_some();
         if keeps_states {
@@ -298,7 +302,7 @@ impl<'a> Explorer<'a> {
         let Some(((at, policy), rest)) = cuts.split_first() else { return };
         let Some(state) = recorded.iter().find(|recorded| recorded.number >= *at) else { return };
         let next = place.boot.world.reboot_from(state, *policy);
-        let after = Snapshot::of(&next);
+        let after = Snapshot::of(&next, &self.drives);
         if rest.is_empty() {
             self.told = screen(place, state, *policy, &after, None);
             self.look(place, state, *policy, next, after);

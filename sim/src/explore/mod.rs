@@ -166,7 +166,7 @@ mod tests {
     use crate::board::world::World;
     use crate::model::hardware::machine::Recorded;
     use crate::run::boots::{Observer, observe};
-    use crate::run::{Boot, Snapshot, unchanged};
+    use crate::run::{Boot, Drives, Snapshot, unchanged};
     use crate::scenario::builtin;
     use crate::scenario::schema::Scenario;
     use replicator_engine::boot::Request;
@@ -216,7 +216,11 @@ mod tests {
                     states.iter().partition(|state| state.storage.is_synced());
                 let hashes = |state: &Recorded| -> HashSet<u64> {
                     let policies = Options::default().policies().into_iter();
-                    policies.map(|policy| Snapshot::of(&world.reboot_from(state, policy)).hash()).collect()
+                    policies
+                        .map(|policy| {
+                            Snapshot::of(&world.reboot_from(state, policy), &Drives::default()).hash()
+                        })
+                        .collect()
                 };
                 assert!(synced.len() > 1 && open.len() > 10, "{name}: {} {}", synced.len(), open.len());
                 assert!(synced.iter().all(|state| hashes(state).len() == 1), "{name}");

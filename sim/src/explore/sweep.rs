@@ -10,9 +10,9 @@ use crate::judge::{self, Case, lies, neutral};
 use crate::model::hardware::simfs::Survival;
 use crate::model::hardware::trigger::Trigger;
 use crate::model::time::op_name::OpName;
-use crate::run::boots::{Observer, observe, run_boot};
+use crate::run::boots::{Bench, Observer, observe};
 use crate::run::evidence::FaultEnd;
-use crate::run::{Boot, Change, Evidence};
+use crate::run::{Boot, Change, Drives, Evidence};
 use crate::scenario::schema::{BootSpec, Fault, FaultSpec, Scenario};
 use replicator_engine::boot::Request;
 
@@ -80,6 +80,7 @@ struct Sweeping<'a> {
     lying: Option<Scenario>,
     change: Change<'a>,
     request: Request,
+    drives: Drives,
     starts: Vec<Start>,
 }
 
@@ -106,20 +107,24 @@ impl<'a> Sweeping<'a> {
             boards.worlds.extend(told.worlds.into_iter().skip(1));
         }
         let Some(request) = boards.request else { return Err("the story has no boot".into()) };
+        let drives = Drives::default();
+        let bench = Bench { request: &request, seed: neutral.seed, change, drives: &drives };
         let starts = boards.worlds.into_iter().map(|world| {
             let again = world.reboot(Survival::All);
-            let (boot, _) = run_boot(again, BootSpec::default(), neutral.seed, &request, change);
+            let (boot, _) = bench.boot(again, BootSpec::default());
             Start { world, ops: boot.ops }
         });
         let starts = starts.collect();
         let lying = lies(scenario).next().is_some().then(|| scenario.clone());
-        Ok(Self { name, argument, scenario: neutral, lying, change, request, starts })
+        Ok(Self { name, argument, scenario: neutral, lying, change, request, drives, starts })
     }
 
     /// Runs once, and gives the lines that tell of it.
     fn fail(&self, failing: Failing, explored: &mut Explored) -> Vec<String> {
         let world = self.starts[failing.boot].world.reboot(Survival::All).with_faults(vec![failing.fault()]);
-        let (boot, _) = run_boot(world, BootSpec::default(), self.scenario.seed, &self.request, self.change);
+        let (request, seed) = (&self.request, self.scenario.seed);
+        let bench = Bench { request, seed, change: self.change, drives: &self.drives };
+        let (boot, _) = bench.boot(world, BootSpec::default());
         explored.totals.error_runs += 1;
         if boot.world.faults_reached().contains(&true) {
             explored.totals.reach(format!("error/{}", failing.word()));

@@ -1,5 +1,6 @@
 //! The boots of a story, one after the other on what the last one left.
 
+use super::Drives;
 use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
 use super::setup;
 use crate::board::world::{RunOutcome, World};
@@ -96,13 +97,15 @@ fn tell(
         missed_cuts: Vec::new(),
         request: request.clone(),
     };
+    let drives = Drives::default();
+    let bench = Bench { request: &request, seed: scenario.seed, change, drives: &drives };
     let mut world = setup::world(scenario)?.build().map_err(|error| error.to_string())?;
     for (number, spec) in specs.into_iter().enumerate() {
         prepare(&world, &spec)?;
         let armed = arm(&evidence, &spec);
         world = world.with_faults(armed.iter().map(|(_, fault)| fault.clone()).collect());
         observer.before(&world, &request);
-        let (boot, next) = run_boot(world, spec, scenario.seed, &request, change);
+        let (boot, next) = bench.boot(world, spec);
         observer.after(number, &boot, &request);
         note_faults(&mut evidence, number, &armed, &boot);
         evidence.boots.push(boot);
@@ -165,36 +168,44 @@ fn arm(evidence: &Evidence, spec: &BootSpec) -> Vec<Armed> {
     armed
 }
 
-/// One boot, and the board as the next one finds it.
-pub(crate) fn run_boot(
-    world: World,
-    spec: BootSpec,
-    seed: u64,
-    request: &Request,
-    change: &dyn Fn(Board) -> Board,
-) -> (Boot, World) {
-    let before = Snapshot::of(&world);
-    let end = world.run(|board| boot::run(&change(board), request));
-    let survival = match spec.survive {
-        SurvivalSpec::None => Survival::None,
-        SurvivalSpec::All => Survival::All,
-        SurvivalSpec::DataLate => Survival::DataLate,
-        SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(seed)),
-        SurvivalSpec::Garbage => Survival::Garbage(spec.survive_seed.unwrap_or(seed)),
-    };
-    let next = world.reboot(survival);
-    let boot = Boot {
-        spec,
-        before,
-        after: Snapshot::of(&next),
-        report: end.value,
-        outcome: end.outcome,
-        virtual_time: end.virtual_time,
-        ops: end.ops,
-        trace_hash: end.trace_hash,
-        world,
-    };
-    (boot, next)
+/// What all boots of a run have in common.
+pub(crate) struct Bench<'a> {
+    /// What the engine is asked to run.
+    pub(crate) request: &'a Request,
+    /// Seed of survival subsets.
+    pub(crate) seed: u64,
+    /// What is done to the board before the engine gets it.
+    pub(crate) change: &'a dyn Fn(Board) -> Board,
+    /// The drives of the run.
+    pub(crate) drives: &'a Drives,
+}
+
+impl Bench<'_> {
+    /// One boot, and the board as the next one finds it.
+    pub(crate) fn boot(&self, world: World, spec: BootSpec) -> (Boot, World) {
+        let before = Snapshot::of(&world, self.drives);
+        let end = world.run(|board| boot::run(&(self.change)(board), self.request));
+        let survival = match spec.survive {
+            SurvivalSpec::None => Survival::None,
+            SurvivalSpec::All => Survival::All,
+            SurvivalSpec::DataLate => Survival::DataLate,
+            SurvivalSpec::Subset => Survival::Subset(spec.survive_seed.unwrap_or(self.seed)),
+            SurvivalSpec::Garbage => Survival::Garbage(spec.survive_seed.unwrap_or(self.seed)),
+        };
+        let next = world.reboot(survival);
+        let boot = Boot {
+            spec,
+            before,
+            after: Snapshot::of(&next, self.drives),
+            report: end.value,
+            outcome: end.outcome,
+            virtual_time: end.virtual_time,
+            ops: end.ops,
+            trace_hash: end.trace_hash,
+            world,
+        };
+        (boot, next)
+    }
 }
 
 fn note_faults(evidence: &mut Evidence, number: usize, armed: &[Armed], boot: &Boot) {

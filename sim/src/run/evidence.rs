@@ -1,29 +1,38 @@
 //! What a run leaves for those who judge it: media before and after each boot, the world at its end, what was planned.
 
+use super::drives::{self, Drives};
 use crate::board::world::{RunOutcome, World};
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
-use crate::model::bytes::partitions::read_partitions;
-use crate::model::hardware::found::{FoundFiles, files_in};
+use crate::model::hardware::found::FoundFiles;
+use crate::scenario::media::DRIVE;
 use crate::scenario::schema::{BootSpec, FaultSpec, Mode, Scenario};
 use replicator_engine::boot::Request;
 use replicator_engine::report::Report;
 use replicator_hal::{Result, Status};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The bytes of all media and of the drive, below all caches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
-    /// By the names that stories use; `drive` is one of them.
+    /// By the names that scenarios use; `drive` is one of them.
     pub media: BTreeMap<String, Pages>,
+    drives: Drives,
 }
 
 impl Snapshot {
-    /// What is in `world` now.
-    pub fn of(world: &World) -> Self {
+    /// What is in `world` now; `drives` are those of the run that it belongs to.
+    pub fn of(world: &World, drives: &Drives) -> Self {
         let bytes = |name: String| world.medium_bytes(&name).ok().map(|pages| (name, pages));
-        Self { media: world.media().into_iter().filter_map(bytes).collect() }
+        Self { media: world.media().into_iter().filter_map(bytes).collect(), drives: drives.clone() }
+    }
+
+    /// The drive's files; none if there is no drive, or if it cannot be read.
+    pub fn files(&self) -> Arc<FoundFiles> {
+        self.media.get(DRIVE).map_or_else(Arc::default, |drive| self.drives.files(drive))
     }
 
     /// A hash over names and bytes of all media.
@@ -33,17 +42,26 @@ impl Snapshot {
         })
     }
 
-    /// The drive's files; none if there is no drive.
+    /// The drive's files, read anew; none if there is no drive.
     ///
     /// # Errors
     /// If the drive's file system cannot be read.
     pub fn drive_files(&self) -> Result<FoundFiles> {
-        let Some(pages) = self.media.get("drive") else { return Ok(FoundFiles::new()) };
-        let partitions = read_partitions("drive", pages);
-        match partitions.first() {
-            Some(first) => files_in(pages, first.start_bytes, first.len_bytes),
-            None => Ok(FoundFiles::new()),
-        }
+        self.media.get(DRIVE).map_or_else(|| Ok(FoundFiles::new()), drives::read)
+    }
+}
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        self.media == other.media
+    }
+}
+
+impl Eq for Snapshot {}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("media", &self.media).finish_non_exhaustive()
     }
 }
 

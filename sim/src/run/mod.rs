@@ -3,10 +3,12 @@
 //! What must hold afterwards is not decided here, but in [`crate::judge`].
 
 pub mod boots;
+mod drives;
 pub mod evidence;
 mod probe;
 pub(crate) mod setup;
 
+pub use drives::Drives;
 pub use evidence::{Boot, Evidence, Snapshot};
 pub use probe::{Probed, probe};
 pub use setup::COMPATIBLE;

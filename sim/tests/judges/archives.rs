@@ -20,7 +20,7 @@ fn complaints(evidence: &mut Evidence, change: impl FnOnce(&mut Vec<u8>)) -> Vec
     let image = "sdimage.tar.xz";
     let files = evidence.boots[0].before.drive_files().unwrap();
     let packed = files.iter().find(|(path, _)| path.to_string() == image).unwrap().1.bytes.to_vec();
-    let mut plain = decode(image, &packed).unwrap().to_vec();
+    let mut plain = decode(image, &packed.into()).unwrap().to_vec();
     change(&mut plain);
     let boot = evidence.boots.last_mut().unwrap();
     for snapshot in [&mut boot.before, &mut boot.after] {

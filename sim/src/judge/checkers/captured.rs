@@ -8,10 +8,11 @@
 
 use crate::judge::readers::archive;
 use crate::judge::readers::decode::decode;
-use crate::judge::readers::drive_images::{Image, files, image_key, new_images};
+use crate::judge::readers::drive_images::{Image, ImageKey, files, new_images};
 use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always};
 use crate::model::bytes::digest::md5_hex;
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::tree::{Node, Tree, differences};
 use crate::model::hardware::found::{files_in, tree_of};
@@ -44,12 +45,16 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong.collect()
 }
 
+/// Whether an image shows its medium.
+#[derive(PartialEq, Eq, Hash)]
+struct Shows(ImageKey);
+
 fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
     match &image.bytes {
         Some(bytes) => {
-            bytes.remembered("captured", image_key(evidence, image), |bytes| shows(evidence, image, bytes))
+            bytes.remembered(Shows(ImageKey::of(evidence, image)), |bytes| shows(evidence, image, bytes))
         }
-        None => shows(evidence, image, &[]),
+        None => shows(evidence, image, &FileBytes::default()),
     }
 }
 
@@ -60,7 +65,7 @@ fn holds_encrypted(held: &Held) -> bool {
     held.part.spec.files.iter().any(|file| file.xattrs.contains_key(ENCRYPTED))
 }
 
-fn shows(evidence: &Evidence, image: &Image, bytes: &[u8]) -> Result<(), String> {
+fn shows(evidence: &Evidence, image: &Image, bytes: &FileBytes) -> Result<(), String> {
     // Of the unit that the story began with: later boots may be on another one.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;

@@ -6,9 +6,10 @@
 
 use crate::judge::readers::archive;
 use crate::judge::readers::decode::decode;
-use crate::judge::readers::drive_images::{files, image_key, images, mode, new_images};
+use crate::judge::readers::drive_images::{ImageKey, files, images, mode, new_images};
 use crate::judge::readers::links;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::tree::Tree;
 use crate::model::hardware::found::{self, files_in};
@@ -48,12 +49,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     }
     let found = files(&evidence.last().after);
     for image in new_images(evidence, &found) {
-        let lost = |bytes: &[u8]| {
+        let lost = |bytes: &FileBytes| {
             let tree = tree_of(evidence, &image.medium, &image.name, bytes);
             tree.map(|tree| lost_targets(evidence, &image.medium, &tree)).unwrap_or_default()
         };
         let Some(bytes) = &image.bytes else { continue };
-        for lost in bytes.remembered("containment", image_key(evidence, &image), lost) {
+        for lost in bytes.remembered(Lost(ImageKey::of(evidence, &image)), lost) {
             wrong.push(format!(
                 "{}: {lost} is gone, to which only a link in an erased place leads",
                 image.name
@@ -63,7 +64,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &[u8]) -> Option<Tree> {
+/// What a captured image lost behind links.
+#[derive(PartialEq, Eq, Hash)]
+struct Lost(ImageKey);
+
+fn tree_of(evidence: &Evidence, medium: &str, name: &str, bytes: &FileBytes) -> Option<Tree> {
     let plain = decode(name, bytes).ok()?;
     if name.contains("image.tar") {
         return archive::read(&plain).ok();

@@ -7,9 +7,10 @@
 //! on with the session, and what a capture that was told not to sanitise leaves.
 
 use crate::judge::readers::decode::decode;
-use crate::judge::readers::drive_images::{files, image_key, new_images};
+use crate::judge::readers::drive_images::{ImageKey, files, new_images};
 use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always};
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::run::{Boot, Evidence};
 use crate::scenario::content::{find_all, secrets_that_stay};
@@ -21,6 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const NAMED_LEN: usize = 40;
 /// The line of a secret is not longer.
 const LINE_LEN_MAX: usize = 256;
+
+/// The first secret in a captured image.
+#[derive(PartialEq, Eq, Hash)]
+struct FirstSecret(ImageKey);
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
@@ -46,13 +51,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let was_there = LazyCell::new(|| on_drive(&evidence.boots[0].before.media).is_some());
     for (number, boot) in evidence.boots.iter().enumerate() {
         for image in new_images(evidence, &files(&boot.after)) {
-            let first = |bytes: &[u8]| {
+            let first = |bytes: &FileBytes| {
                 let plain = decode(&image.name, bytes).ok()?;
                 let stay = secrets_that_stay(&evidence.scenario, &image.medium);
                 plain.secrets().iter().find(|(_, line)| !stay.contains(line)).cloned()
             };
-            let key = image_key(evidence, &image);
-            let found = image.bytes.as_ref().and_then(|bytes| bytes.remembered("no-secret", key, first));
+            let key = FirstSecret(ImageKey::of(evidence, &image));
+            let found = image.bytes.as_ref().and_then(|bytes| bytes.remembered(key, first));
             if let Some((at, secret)) = found {
                 let secret: String = secret.chars().take(NAMED_LEN).collect();
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));

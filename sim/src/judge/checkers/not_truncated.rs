@@ -10,9 +10,13 @@ use crate::judge::readers::decode::{decode, without_metadata};
 use crate::judge::readers::disk_rule::{self, Shown};
 use crate::judge::readers::drive_images::{files, images, new_images, successful_writes};
 use crate::judge::{CheckerId, Judge, always};
-use crate::model::bytes::digest::{FOLD_START, fold};
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::run::Evidence;
+
+/// How many bytes the image with this name shows.
+#[derive(PartialEq, Eq, Hash)]
+struct ShownLen(String);
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
@@ -61,9 +65,8 @@ fn captures(evidence: &Evidence) -> Vec<String> {
     let images = new_images(evidence, &found);
     let short = images.iter().filter(|image| !image.is_tarball()).filter_map(|image| {
         let source = evidence.boots[0].before.media.get(&image.medium)?.len_bytes();
-        let len = |bytes: &[u8]| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
-        let key = fold(FOLD_START, image.name.as_bytes());
-        let shown = image.bytes.as_ref()?.remembered("not-truncated", key, len)?;
+        let len = |bytes: &FileBytes| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
+        let shown = image.bytes.as_ref()?.remembered(ShownLen(image.name.clone()), len)?;
         (shown != source).then(|| format!("{} shows {shown} bytes of {source}", image.name))
     });
     short.collect()

@@ -8,10 +8,14 @@ use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, files, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::bytes::digest::md5_hex;
-use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::hardware::found::FoundFiles;
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
+
+/// The digests of the image with this name, decoded and as it is.
+#[derive(PartialEq, Eq, Hash)]
+struct Sums(String);
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
@@ -38,12 +42,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
     let name = &image.name;
     let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is no file"))?;
-    let sums = |bytes: &[u8]| {
+    let sums = |bytes: &FileBytes| {
         let plain = decode(name, bytes)?;
         let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
         plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} holds nothing"))
     };
-    let (plain, encoded) = bytes.remembered("valid-names", fold(FOLD_START, name.as_bytes()), sums)?;
+    let (plain, encoded) = bytes.remembered(Sums(name.clone()), sums)?;
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
     matches(found, uncompressed, &plain)?;
     if uncompressed == name { Ok(()) } else { matches(found, name, &encoded) }

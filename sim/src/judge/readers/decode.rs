@@ -2,22 +2,19 @@
 //! OpenWrt's builder puts behind its images.
 
 use crate::model::bytes::digest::md5_hex;
+use crate::model::bytes::file_bytes::FileBytes;
 use crate::scenario::content::find_all;
-use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::Deref;
-use std::rc::Rc;
-
-/// How many decoded files are remembered; several judges look at one.
-const REMEMBERED: usize = 4;
+use std::sync::{Arc, OnceLock};
 
 /// Decoded bytes, and what was found out about them.
 #[derive(Debug, Default)]
 pub struct Plain {
     bytes: Vec<u8>,
-    md5: OnceCell<String>,
-    secrets: OnceCell<Vec<(usize, String)>>,
+    md5: OnceLock<String>,
+    secrets: OnceLock<Vec<(usize, String)>>,
 }
 
 impl Plain {
@@ -44,33 +41,20 @@ impl Deref for Plain {
     }
 }
 
-/// Extension, encoded bytes, decoded bytes.
-type Seen = (String, Vec<u8>, Rc<Plain>);
+/// What the bytes of a file decode to under this name.
+#[derive(PartialEq, Eq, Hash)]
+struct Decoded(String);
 
-thread_local! {
-    static SEEN: RefCell<VecDeque<Seen>> = const { RefCell::new(VecDeque::new()) };
-}
-
-/// The decoded bytes of a file called `name`.
+/// The decoded bytes of a file called `name`; they are kept with the file.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(name: &str, bytes: &[u8]) -> Result<Rc<Plain>, String> {
-    let extension = name.rsplit('.').next().unwrap_or_default();
-    let known = SEEN.with_borrow(|seen| {
-        let same = seen.iter().find(|(other, encoded, _)| other == extension && encoded == bytes);
-        same.map(|(_, _, plain)| Rc::clone(plain))
-    });
-    if let Some(plain) = known {
-        return Ok(plain);
-    }
-    let decoded = decode_anew(name, extension, bytes)?;
-    let plain = Rc::new(Plain { bytes: decoded, ..Plain::default() });
-    SEEN.with_borrow_mut(|seen| {
-        seen.truncate(REMEMBERED - 1);
-        seen.push_front((extension.to_owned(), bytes.to_vec(), Rc::clone(&plain)));
-    });
-    Ok(plain)
+pub fn decode(name: &str, file: &FileBytes) -> Result<Arc<Plain>, String> {
+    file.remembered(Decoded(name.to_owned()), |encoded| {
+        let extension = name.rsplit('.').next().unwrap_or_default();
+        let bytes = decode_anew(name, extension, encoded)?;
+        Ok(Arc::new(Plain { bytes, ..Plain::default() }))
+    })
 }
 
 fn decode_anew(name: &str, extension: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {

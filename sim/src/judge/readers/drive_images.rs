@@ -3,18 +3,14 @@
 //! Written from the manual's list of names, apart from the engine.
 
 use super::links;
-use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::model::hardware::found::{FoundFile, FoundFiles};
 use crate::run::{Boot, Evidence, Snapshot};
 use crate::scenario::boards;
-use crate::scenario::media::DRIVE;
 use crate::scenario::schema::Mode;
 use replicator_hal::{FileKind, RelativePath, Status};
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Endings of accepted names, the preferred first.
 const ENDINGS: [&str; 20] = [
@@ -49,40 +45,9 @@ pub fn has_session(files: &FoundFiles) -> bool {
     RelativePath::parse(".capture").is_ok_and(|path| files.contains_key(&path))
 }
 
-/// How many drives are remembered; judges ask for those of one story over and over.
-const REMEMBERED: usize = 8;
-
-thread_local! {
-    static SEEN: RefCell<VecDeque<(Pages, Rc<FoundFiles>)>> = const { RefCell::new(VecDeque::new()) };
-}
-
 /// The drive's files; none if it cannot be read.
-pub fn files(snapshot: &Snapshot) -> Rc<FoundFiles> {
-    let Some(drive) = snapshot.media.get(DRIVE) else { return Rc::default() };
-    SEEN.with_borrow_mut(|seen| {
-        if let Some(at) = seen.iter().position(|(pages, _)| pages.is_shared_with(drive)) {
-            // The last one that was asked for is the first in the row.
-            seen.make_contiguous()[..=at].rotate_right(1);
-            return Rc::clone(&seen[0].1);
-        }
-        let mut files = snapshot.drive_files().unwrap_or_default();
-        share(&mut files, seen.iter().map(|(_, files)| &**files));
-        let files = Rc::new(files);
-        seen.truncate(REMEMBERED - 1);
-        seen.push_front((drive.clone(), Rc::clone(&files)));
-        files
-    })
-}
-
-/// Lets files that are the same as on a drive that is remembered be one with those.
-fn share<'a>(files: &mut FoundFiles, remembered: impl Iterator<Item = &'a FoundFiles> + Clone) {
-    for file in files.values_mut() {
-        let mut others = remembered.clone().flat_map(|files| files.values());
-        let same = others.find(|other| other.number == file.number && other.bytes.is_same(&file.bytes));
-        if let Some(same) = same {
-            file.bytes = same.bytes.clone();
-        }
-    }
+pub fn files(snapshot: &Snapshot) -> Arc<FoundFiles> {
+    snapshot.files()
 }
 
 /// The preferred image of every medium of the story that has one.
@@ -119,11 +84,20 @@ pub(in crate::judge) fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -
     files.get(&links::follow(files, path.as_bytes(), Some(MOUNT_POINT))?)
 }
 
-/// All that a verdict over a captured image may depend on beside its bytes.
-pub(in crate::judge) fn image_key(evidence: &Evidence, image: &Image) -> u64 {
-    let scenario = &evidence.scenario;
-    let source = evidence.boots[0].before.media.get(&image.medium).map(Pages::hash);
-    fold(FOLD_START, format!("{} {source:?} {scenario:?}", image.name).as_bytes())
+/// All that a verdict over a captured image may depend on beside its bytes. The scenario is the same for all drives that a
+/// run shares.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::judge) struct ImageKey {
+    name: String,
+    /// Hash of the medium that it was captured from.
+    source: Option<u64>,
+}
+
+impl ImageKey {
+    pub(in crate::judge) fn of(evidence: &Evidence, image: &Image) -> Self {
+        let source = evidence.boots[0].before.media.get(&image.medium).map(Pages::hash);
+        Self { name: image.name.clone(), source }
+    }
 }
 
 /// Firmware files on the drive that the board takes.
@@ -152,7 +126,7 @@ pub fn new_images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
 }
 
 /// The boots that ended a write in success: index, boot, and what lay on the drive before.
-pub fn successful_writes(evidence: &Evidence) -> impl Iterator<Item = (usize, &Boot, Rc<FoundFiles>)> {
+pub fn successful_writes(evidence: &Evidence) -> impl Iterator<Item = (usize, &Boot, Arc<FoundFiles>)> {
     let boots = evidence.boots.iter().enumerate();
     let boots = boots.filter(|(_, boot)| boot.status() == Some(Status::Success));
     let boots = boots.map(|(number, boot)| (number, boot, files(&boot.before)));

@@ -4,9 +4,10 @@
 //! object, so that it is read, decoded and judged once. What is to be judged is not known here.
 
 use crate::model::bytes::pages::Pages;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -14,8 +15,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Clone, Default)]
 pub struct FileBytes(Arc<Inner>);
 
-/// What somebody found out, by who asked and what else it depends on.
-type Known = HashMap<(&'static str, u64), Box<dyn Any + Send>>;
+/// What somebody found out: for each type of question a map from questions to answers.
+type Known = HashMap<TypeId, Box<dyn Any + Send>>;
 
 #[derive(Default)]
 struct Inner {
@@ -49,19 +50,26 @@ impl FileBytes {
                 && one.pieces.iter().all(|(_, range)| one.pages.is_shared_in(&other.pages, range.clone()))
     }
 
-    /// What `find` gives, which may depend on the bytes and on what is in `key` alone; found once, and remembered.
-    pub(crate) fn remembered<T: Clone + Send + 'static>(
+    /// What `find` gives, which may depend on the bytes and on the question alone; found once, and remembered. Who asks has
+    /// a type of questions of its own.
+    pub(crate) fn remembered<Q: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
-        who: &'static str,
-        key: u64,
-        find: impl FnOnce(&[u8]) -> T,
+        question: Q,
+        find: impl FnOnce(&Self) -> T,
     ) -> T {
+        let kind = TypeId::of::<(Q, T)>();
         let known = || self.0.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known().get(&(who, key)).and_then(|value| value.downcast_ref::<T>()) {
-            return value.clone();
+        let answers =
+            |known: &Known| known.get(&kind)?.downcast_ref::<HashMap<Q, T>>()?.get(&question).cloned();
+        if let Some(value) = answers(&known()) {
+            return value;
         }
         let value = find(self);
-        known().insert((who, key), Box::new(value.clone()));
+        let mut known = known();
+        let answers = known.entry(kind).or_insert_with(|| Box::<HashMap<Q, T>>::default());
+        if let Some(answers) = answers.downcast_mut::<HashMap<Q, T>>() {
+            answers.insert(question, value.clone());
+        }
         value
     }
 }
@@ -131,16 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_out_is_remembered_by_who_asked_and_key() {
+    fn what_was_found_out_is_remembered_by_question() {
+        #[derive(PartialEq, Eq, Hash)]
+        struct One(u64);
+        #[derive(PartialEq, Eq, Hash)]
+        struct Two(u64);
         let file = FileBytes::from(vec![1, 2, 3]);
-        let mut asked = 0;
-        let mut ask = |who, key| {
-            file.remembered(who, key, |bytes| {
-                asked += 1;
-                bytes.len()
-            })
+        let asked = std::cell::Cell::new(0);
+        let len = |file: &FileBytes| {
+            asked.set(asked.get() + 1);
+            file.len()
         };
-        assert_eq!([ask("one", 1), ask("one", 1), ask("one", 2), ask("two", 1)], [3; 4]);
-        assert_eq!(asked, 3);
+        let one = |key| file.remembered(One(key), len);
+        assert_eq!([one(1), one(1), one(2), file.remembered(Two(1), len)], [3; 4]);
+        assert_eq!(asked.get(), 3);
     }
 }

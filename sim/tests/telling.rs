@@ -5,7 +5,7 @@
 
 use replicator_hal::Status;
 use replicator_sim::WorldBuilder;
-use replicator_sim::cli::telling;
+use replicator_sim::cli::{list, report};
 use replicator_sim::judge::{self, Judged};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
@@ -58,13 +58,13 @@ media = { sd = "refused R-CONTENT" }
 "#;
     let judged = run("good-is-refused", text);
     assert!(!judged.passed());
-    insta::assert_snapshot!(telling::failure(&judged, "good-is-refused.toml").join("\n"));
+    insta::assert_snapshot!(report::failure(&judged, "good-is-refused.toml").join("\n"));
 }
 
 #[test]
 fn head_of_the_list() {
     let mut output = Vec::new();
-    telling::list(&mut output).unwrap();
+    list::list(&mut output).unwrap();
     let text = String::from_utf8(output).unwrap();
     insta::assert_snapshot!(text.lines().take(8).map(str::trim_end).collect::<Vec<_>>().join("\n"));
 }

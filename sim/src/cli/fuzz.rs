@@ -1,7 +1,8 @@
-//! `fuzz`: made-up stories by the thousand.
+//! `fuzz`: made-up scenarios by the thousand.
 
 use super::Problem;
-use super::explore::{Shard, duration, screens, status, sums};
+use super::budget::{Shard, duration};
+use super::findings::{screens, status, sums};
 use crate::explore::{Finding, Totals};
 use crate::fuzz;
 use crate::model::bytes::digest::{FOLD_START, fold};
@@ -15,8 +16,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// So many failing runs are told; all are counted.
-const TOLD: usize = 10;
+/// So many failing runs are printed; all are counted.
+const PRINTED: usize = 10;
 const DEFAULT_RUNS: u64 = 1000;
 
 /// Arguments of `fuzz`.
@@ -84,7 +85,7 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
     let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     sum.failing.sort_by_key(|(seed, _)| *seed);
     sum.senseless.sort();
-    tell(&sum, arguments.json, start.elapsed(), output).map_err(Problem::Output)?;
+    print(&sum, arguments.json, start.elapsed(), output).map_err(Problem::Output)?;
     let findings: Vec<Finding> = sum.failing.into_iter().flat_map(|(_, findings)| findings).collect();
     Ok(status(&findings))
 }
@@ -95,7 +96,7 @@ struct Sum {
     totals: Totals,
     /// By seed.
     failing: Vec<(u64, Vec<Finding>)>,
-    /// Stories that could not be told, by seed: the generator's mistakes.
+    /// Scenarios that could not be run, by seed: the generator's mistakes.
     senseless: Vec<(u64, String)>,
 }
 
@@ -107,7 +108,7 @@ impl Sum {
     }
 }
 
-fn tell(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) -> std::io::Result<()> {
+fn print(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) -> std::io::Result<()> {
     if as_json {
         let findings = sum.failing.iter().flat_map(|(_, findings)| findings);
         findings.map(|finding| json!(finding)).try_for_each(|finding| writeln!(output, "{finding}"))?;
@@ -124,13 +125,13 @@ fn tell(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) -> 
         });
         return writeln!(output, "{sums}");
     }
-    for (_, findings) in sum.failing.iter().take(TOLD) {
+    for (_, findings) in sum.failing.iter().take(PRINTED) {
         screens(output, findings)?;
     }
-    for (seed, what) in sum.senseless.iter().take(TOLD) {
+    for (seed, what) in sum.senseless.iter().take(PRINTED) {
         writeln!(output, "seed {seed} made no sense: {what}")?;
     }
-    writeln!(output, "{} runs failed, {} stories made no sense", sum.failing.len(), sum.senseless.len())?;
+    writeln!(output, "{} runs failed, {} scenarios made no sense", sum.failing.len(), sum.senseless.len())?;
     sums(output, false, &sum.totals, elapsed)?;
     let missed = sum.not_reached();
     if missed.is_empty() { Ok(()) } else { writeln!(output, "never reached: {}", missed.join(", ")) }

@@ -1,4 +1,4 @@
-//! Keeps what a story left: media and drive as sparse files, logs, console, report.
+//! Keeps what a scenario left: media and drive as sparse files, logs, console, report.
 
 use crate::run::Evidence;
 use std::fs;

@@ -1,9 +1,7 @@
-//! What is told of a story: one line if it held, one screen if it did not.
+//! What is printed about a scenario: one line if it held, one screen if it did not.
 
 use crate::judge::{CheckerId, Complaint, Judged};
 use crate::run::{Boot, Evidence};
-use crate::scenario::builtin::BUILTIN;
-use crate::scenario::schema::Scenario;
 use replicator_hal::FileKind;
 use serde_json::json;
 use std::io::{self, Write};
@@ -14,7 +12,7 @@ const LAST_OPERATIONS: usize = 12;
 /// One character of a wave form.
 const WAVE_STEP: Duration = Duration::from_millis(125);
 
-/// What is known of one story.
+/// What is known of one scenario.
 pub struct Verdict {
     /// Its name.
     pub name: String,
@@ -32,7 +30,7 @@ pub struct Verdict {
     pub details: Vec<String>,
 }
 
-/// The verdict about a story. `argument` is how it is run again.
+/// The verdict about a scenario. `argument` is how it is run again.
 pub fn verdict(judged: &Judged, argument: &str, trace: bool) -> Verdict {
     let evidence = &judged.evidence;
     let mut details = Vec::new();
@@ -55,7 +53,7 @@ pub fn verdict(judged: &Judged, argument: &str, trace: bool) -> Verdict {
     }
 }
 
-/// The verdict about a story that cannot be run.
+/// The verdict about a scenario that cannot be run.
 pub fn senseless(name: &str, what: &str) -> Verdict {
     Verdict {
         name: name.to_owned(),
@@ -68,10 +66,10 @@ pub fn senseless(name: &str, what: &str) -> Verdict {
     }
 }
 
-/// Everything that one needs to see why a story failed.
+/// Everything that one needs to see why a scenario failed.
 pub fn failure(judged: &Judged, argument: &str) -> Vec<String> {
     let evidence = &judged.evidence;
-    let mut lines = vec![format!("  story: {}", evidence.scenario.about)];
+    let mut lines = vec![format!("  scenario: {}", evidence.scenario.about)];
     lines.push("  what is wrong:".into());
     lines.extend(
         judged.complaints.iter().map(|complaint| format!("    [{}] {}", complaint.by, complaint.what)),
@@ -159,17 +157,4 @@ pub(super) fn json(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> 
         "complaints": complaints,
     });
     writeln!(output, "{object}")
-}
-
-/// Names and sentences of the built-in scenarios.
-///
-/// # Errors
-/// Those of the output.
-pub fn list(output: &mut dyn Write) -> io::Result<()> {
-    for (name, text) in BUILTIN {
-        let about =
-            Scenario::parse(text, name).map_or_else(|error| error.to_string(), |scenario| scenario.about);
-        writeln!(output, "{name:<58} {about}")?;
-    }
-    Ok(())
 }

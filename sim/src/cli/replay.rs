@@ -1,7 +1,7 @@
-//! `replay` and `trace`: any story is told slowly, operation by operation.
+//! `replay`: every operation of a scenario, what it changes on the drive, and what the judges say at the end.
 
 use super::Problem;
-use super::made_up::{One, find};
+use super::named::{One, one};
 use crate::board::world::World;
 use crate::fuzz;
 use crate::model::hardware::simfs::Survival;
@@ -11,29 +11,13 @@ use replicator_engine::boot::Request;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// `trace`: every operation of every boot.
-pub(super) fn trace(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
-    let (story, _) = find(&arguments.story)?;
-    let evidence = crate::run::boots::run(&story.name, &story.scenario).map_err(Problem::Usage)?;
-    let mut tell = || -> std::io::Result<()> {
-        for (number, boot) in evidence.boots.iter().enumerate() {
-            writeln!(output, "boot {}", number + 1)?;
-            boot.world.trace().events().try_for_each(|event| writeln!(output, "{event}"))?;
-            writeln!(output, "ended: {:?}", boot.outcome)?;
-        }
-        Ok(())
-    };
-    tell().map_err(Problem::Output)?;
-    Ok(0)
-}
-
 /// `replay`: every operation, what it changed on the drive, and what the origin say at the end.
 pub(super) fn replay(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
-    let (story, origin) = find(&arguments.story)?;
-    let mut replay = Replay { lines: vec![format!("{}: {}", story.name, story.scenario.about)] };
-    observe(&story.name, &story.scenario, &unchanged, &mut replay).map_err(Problem::Usage)?;
+    let (named, origin) = one(&arguments.scenario)?;
+    let mut replay = Replay { lines: vec![format!("{}: {}", named.name, named.scenario.about)] };
+    observe(&named.name, &named.scenario, &unchanged, &mut replay).map_err(Problem::Usage)?;
     replay.lines.iter().try_for_each(|line| writeln!(output, "{line}")).map_err(Problem::Output)?;
-    let judgement = fuzz::judge(&story.name, &story.scenario, origin, &unchanged).map_err(Problem::Usage)?;
+    let judgement = fuzz::judge(&named.name, &named.scenario, origin, &unchanged).map_err(Problem::Usage)?;
     for complaint in &judgement.complaints {
         writeln!(output, "FAIL [{}] {}", complaint.by, complaint.what).map_err(Problem::Output)?;
     }
@@ -41,7 +25,7 @@ pub(super) fn replay(arguments: &One, output: &mut dyn Write) -> Result<u8, Prob
     Ok(worst.map_or(0, |severity| severity as u8))
 }
 
-/// Tells operations with what they change on the drive.
+/// Collects operations with what they change on the drive.
 struct Replay {
     lines: Vec<String>,
 }

@@ -8,8 +8,8 @@ use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, files, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::bytes::digest::md5_hex;
-use crate::model::hardware::found::FoundFiles;
 use crate::model::bytes::file_bytes::FileBytes;
+use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 

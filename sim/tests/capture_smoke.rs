@@ -275,19 +275,27 @@ fn any_call_may_fail_once() {
     let world = builder.clone().build().unwrap();
     let before = MEDIA.map(|name| world.medium_bytes(name).unwrap().hash());
     let ops = world.run(|board| boot(&board)).ops;
-    // Every second call, to keep the test short; the two kinds take turns.
-    for at_op in (1..=ops).step_by(2) {
-        let fault = if at_op % 4 == 1 { Fault::Fails } else { Fault::IoError };
-        let context = format!("{fault:?} at call {at_op}");
-        let fault = FaultSpec::new("*", fault, Trigger::at(at_op));
-        let world = builder.clone().fault(fault).build().unwrap();
-        let end = world.run(|board| boot(&board));
-        assert_eq!(end.outcome, RunOutcome::Finished, "{context}");
-        if end.value.unwrap().is_ok_and(|outcomes| all_done(&outcomes)) {
-            assert_complete_files(&world, &context);
+    let workers = std::thread::available_parallelism().unwrap().get();
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            // Every second call, to keep the test short; the two kinds take turns.
+            let calls = (1..=ops).step_by(2).skip(worker).step_by(workers);
+            scope.spawn(move || calls.for_each(|at_op| may_fail_once(at_op, before)));
         }
-        assert_recovers(&world, before, &context);
+    });
+}
+
+fn may_fail_once(at_op: u64, before: [u64; 2]) {
+    let fault = if at_op % 4 == 1 { Fault::Fails } else { Fault::IoError };
+    let context = format!("{fault:?} at call {at_op}");
+    let fault = FaultSpec::new("*", fault, Trigger::at(at_op));
+    let world = builder(Kind::Vfat).fault(fault).build().unwrap();
+    let end = world.run(|board| boot(&board));
+    assert_eq!(end.outcome, RunOutcome::Finished, "{context}");
+    if end.value.unwrap().is_ok_and(|outcomes| all_done(&outcomes)) {
+        assert_complete_files(&world, &context);
     }
+    assert_recovers(&world, before, &context);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who complains, about which invariants, and how bad that is.
 //!
-//! `docs/faults.md` says what the invariants are. What a checker looks at stands in its own file, not here.
+//! `docs/invariants.md` says what the invariants are. What a checker looks at stands in its own file, not here.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -9,7 +9,7 @@ macro_rules! invariants {
     ($($name:ident)+) => {
         /// What must hold: safety, liveness, and that the simulation itself is deterministic.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(missing_docs, reason = "docs/faults.md has the table")]
+        #[allow(missing_docs, reason = "docs/invariants.md has the table")]
         pub enum Invariant { $($name),+ }
 
         impl Invariant {
@@ -180,6 +180,21 @@ mod tests {
         for invariant in Invariant::ALL {
             let holds = |id: &&CheckerId| id.invariants().contains(invariant);
             assert!(CheckerId::ALL.iter().any(|id| holds(&id)), "{invariant}");
+        }
+    }
+
+    #[test]
+    fn the_page_of_invariants_names_the_checkers_of_each() {
+        let page = include_str!("../../../docs/invariants.md");
+        for invariant in Invariant::ALL.iter().filter(|invariant| **invariant != Invariant::M1) {
+            let row = page.lines().find(|line| line.starts_with(&format!("| {invariant} |"))).unwrap();
+            let listed = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+            let mut listed: Vec<&str> = listed.split(", ").map(|name| name.trim_matches('`')).collect();
+            let ids = CheckerId::ALL.iter().filter(|id| id.invariants().contains(invariant));
+            let mut held: Vec<&str> = ids.map(|id| id.word()).collect();
+            listed.sort_unstable();
+            held.sort_unstable();
+            assert_eq!(listed, held, "docs/invariants.md, {invariant}");
         }
     }
 }

@@ -25,7 +25,7 @@
 //! | tasks, clock | real threads, one baton, virtual time; switches at HAL calls only | hang, power cut before or after a call |
 //! | host page cache | dirty and clean pages per device and per file; dropped at last close and by `begin_verify` and `drop_cache` | stale reads while another holder is there; lost or torn at a power cut; a failed sync is final |
 //! | device write cache | optional, emptied by sync | lost or torn at a power cut |
-//! | media | sparse bytes, copy on write, 512-byte sectors | dropped and misdirected writes, fake capacity, latent errors, flipped bits, read-only, absent, empty, disappearing, re-enumerating under another name |
+//! | media | sparse bytes, copy on write, 512-byte sectors | dropped and misdirected writes, fake capacity, latent errors, flipped bits, read-only, absent, empty, disappearing, re-enumerating under another name, resets of a whole hub |
 //! | device and file calls | cost by the device's speed | I/O error by range or n-th call, interrupted, short, busy, failing without a reason, a bit that flips on its way |
 //! | file systems | live and durable tree over real bytes; ext2/3/4, vfat, exfat profiles | out of space, lies about space, length of files, read-only in mid run, dirty, damaged, scripted checks; unflushed names and data lost, kept, late, mixed or garbage |
 //! | LEDs | log of statuses, leases, wave forms | writes that fail |

@@ -25,11 +25,6 @@ impl<'a> DriveFile<'a> {
         Ok(Self { operation, file, len_bytes })
     }
 
-    /// Only its first `len_bytes`.
-    pub fn up_to(self, len_bytes: u64) -> Self {
-        Self { len_bytes: self.len_bytes.min(len_bytes), ..self }
-    }
-
     /// Closes the file.
     ///
     /// # Errors

@@ -28,7 +28,6 @@ pub mod report;
 pub mod sanitise_rules;
 pub mod tuning;
 
-mod companions;
 mod drive_file;
 mod drive_request;
 mod expand;
@@ -43,8 +42,10 @@ mod printable;
 mod provision;
 mod root_names;
 mod shell;
+mod sidecars;
 mod size;
 mod table;
+mod verify;
 mod write;
 
 pub use error::{Error, Refusal, Result};

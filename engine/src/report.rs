@@ -1,8 +1,10 @@
 //! What a run did, for the report file and for the last lines on the console.
 
 use crate::error::Error;
+use crate::formats::digest::Algorithm;
 use crate::options::After;
 use crate::printable;
+use crate::verify::{Kept, Verified};
 use replicator_hal::{CacheBypass, Status};
 use serde::Serialize;
 
@@ -35,7 +37,11 @@ pub enum End {
 }
 
 /// What was done, and how it was verified.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Its constructors are all there is to make one. Those for media take the proofs of [`crate::verify`], so that no medium
+/// can be reported as done that was not verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::manual_non_exhaustive, reason = "the other modules of this crate must not make one, either")]
 pub struct Done {
     /// Length of the uncompressed image.
     pub content_len_bytes: u64,
@@ -47,6 +53,47 @@ pub struct Done {
     pub cache_bypass: Option<CacheBypass>,
     /// Further things worth knowing, such as "file system repaired".
     pub notes: Vec<String>,
+    /// Keeps other modules from making one.
+    only_here: (),
+}
+
+impl Done {
+    /// A medium holds the image.
+    pub(crate) fn written(image: &Verified, _medium: Kept, bypass: CacheBypass, notes: Vec<String>) -> Self {
+        Self { cache_bypass: Some(bypass), notes, ..Self::of(image) }
+    }
+
+    /// The drive holds the image of a medium.
+    pub(crate) fn captured(image: &Verified, bypass: CacheBypass, notes: Vec<String>) -> Self {
+        Self { cache_bypass: Some(bypass), notes, ..Self::of(image) }
+    }
+
+    /// An earlier boot captured the medium: its image has its name on the drive, which only a verified one gets.
+    pub(crate) fn captured_before(notes: Vec<String>) -> Self {
+        Self { notes, ..Self::firmware(0, None, Vec::new()) }
+    }
+
+    /// Firmware of this length is in place. `bypass` says how it was read back; what the microcontroller or an updater says
+    /// of itself stands in the notes.
+    pub(crate) fn firmware(len_bytes: u64, bypass: Option<CacheBypass>, notes: Vec<String>) -> Self {
+        Self {
+            content_len_bytes: len_bytes,
+            file_len_bytes: len_bytes,
+            content_md5: None,
+            cache_bypass: bypass,
+            notes,
+            only_here: (),
+        }
+    }
+
+    fn of(image: &Verified) -> Self {
+        Self {
+            content_len_bytes: image.content_len_bytes(),
+            file_len_bytes: image.file_len_bytes(),
+            content_md5: image.digest(Algorithm::Md5).map(ToString::to_string),
+            ..Self::firmware(0, None, Vec::new())
+        }
+    }
 }
 
 /// The whole run.
@@ -279,6 +326,7 @@ mod tests {
             content_md5: Some("620f0b67a91f7f74151bc5be745b7110".into()),
             cache_bypass: Some(CacheBypass::Direct),
             notes: vec!["file times kept to the second".into()],
+            only_here: (),
         })
     }
 

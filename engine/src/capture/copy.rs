@@ -16,9 +16,6 @@ use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, Vol
 use std::io;
 use std::ops::Range;
 
-/// Shorter stretches of zeros are written: a hole costs more than it saves.
-const HOLE_LEN_BYTES: usize = 64 * 1024;
-
 /// A source that retries.
 struct Medium<'a> {
     operation: &'a Operation<'a>,
@@ -220,45 +217,11 @@ fn write_chunk(
     chunk: &[u8],
     sparse: bool,
 ) -> hal::Result<()> {
-    for range in if sparse { stretches(chunk) } else { vec![0..chunk.len()] } {
+    for range in if sparse { ranges::with_content(chunk) } else { vec![0..chunk.len()] } {
         let start = at + range.start as u64;
         hal::io::write_full(&chunk[range], |done, rest| {
             operation.retry(|| file.write_at(start + done, rest))
         })?;
     }
     Ok(())
-}
-
-/// The stretches of `chunk` that are not zero, in whole blocks of [`HOLE_LEN_BYTES`].
-pub(super) fn stretches(chunk: &[u8]) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (index, block) in chunk.chunks(HOLE_LEN_BYTES).enumerate() {
-        if block.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let start = index * HOLE_LEN_BYTES;
-        match found.last_mut() {
-            Some(last) if last.end == start => last.end = start + block.len(),
-            _ => found.push(start..start + block.len()),
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_blocks_with_content_are_written() {
-        let mut chunk = vec![0; 4 * HOLE_LEN_BYTES + 10];
-        assert_eq!(stretches(&chunk), []);
-        chunk[HOLE_LEN_BYTES] = 1;
-        chunk[3 * HOLE_LEN_BYTES - 1] = 1;
-        chunk[4 * HOLE_LEN_BYTES + 9] = 1;
-        assert_eq!(
-            stretches(&chunk),
-            [HOLE_LEN_BYTES..3 * HOLE_LEN_BYTES, 4 * HOLE_LEN_BYTES..4 * HOLE_LEN_BYTES + 10]
-        );
-    }
 }

@@ -6,24 +6,24 @@ use super::copy::copy_medium;
 use super::layout::Layout;
 use super::marks::{self, Marks};
 use super::mounted::with_mounted;
-use super::packer::Packed;
 use super::root_record::RootRecord;
 use super::rootfs::{self, Rootfs};
 use super::sanitise_medium::SanitiseMedium;
-use super::source_record::SourceRecord;
-use super::source_record::stamp;
+use super::source_record::{SourceRecord, stamp};
 use super::survey::{self, Part};
 use super::work::{self, Work};
 use super::{pack_disk, pack_tar, remains, wipe};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::formats::codec::{Compression, XzSettings};
+use crate::formats::digest::Algorithm;
 use crate::media::Medium;
 use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
 use crate::size::Size;
+use crate::verify::{Packed, Verified};
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativePath, Uuid, VolumeFile};
 use std::cell::Cell;
 use std::ops::Range;
@@ -95,16 +95,10 @@ impl Job<'_> {
         }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
         let tree = self.tree(&layout, roots.first(), &mut notes);
-        let (image_name, packed, cache_bypass, root) =
+        let (image_name, verified, cache_bypass, root) =
             self.pack(&layout, &unused, &image, tree, &mut notes)?;
-        self.commit(&image_name, &packed, root, marks)?;
-        let done = Done {
-            content_len_bytes: packed.content_len_bytes,
-            file_len_bytes: packed.file_len_bytes,
-            content_md5: Some(packed.content_md5.to_string()),
-            cache_bypass: Some(cache_bypass),
-            notes,
-        };
+        self.commit(&image_name, &verified, root, marks)?;
+        let done = Done::captured(&verified, cache_bypass, notes);
         Ok((image_name, done))
     }
 
@@ -169,7 +163,7 @@ impl Job<'_> {
             return Ok(layout.unused(operation, holder, false));
         }
         let unused = remains::find(operation, work, layout, image, notes)?;
-        wipe::unused(operation, work, image, &unused)?;
+        wipe::unused(operation, work.drive, image, &unused)?;
         self.is_wiped.set(true);
         Ok(unused)
     }
@@ -183,7 +177,7 @@ impl Job<'_> {
         image: &RelativePath,
         tree: Option<&Rootfs>,
         notes: &mut Vec<String>,
-    ) -> Result<(ImageName, Packed, CacheBypass, Option<RootRecord>)> {
+    ) -> Result<(ImageName, Verified, CacheBypass, Option<RootRecord>)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
         let named = |extension| ImageName {
@@ -208,8 +202,8 @@ impl Job<'_> {
         let path = work.path(&name.to_string())?;
         work::remove_if_there(operation, work.drive, image)?;
         let cache_bypass = commit::settle(operation, file, &name.to_string())?;
-        commit::verify(operation, work, &path, name.compression, &packed)?;
-        Ok((name, packed, cache_bypass, root))
+        let verified = commit::verify(operation, work, &path, name.compression, &packed)?;
+        Ok((name, verified, cache_bypass, root))
     }
 
     /// Packs the files in `region` as the tarball `name`. `None`, and a note, if no tarball can hold them: then nothing of
@@ -246,7 +240,7 @@ impl Job<'_> {
     fn commit(
         &self,
         image: &ImageName,
-        packed: &Packed,
+        verified: &Verified,
         root: Option<RootRecord>,
         marks: Vec<String>,
     ) -> Result<()> {
@@ -258,16 +252,15 @@ impl Job<'_> {
             len_bytes: self.device.len_bytes,
             captured: stamp(self.context.board.clock.wall()),
             version: self.context.version.to_owned(),
-            image_md5: Some(packed.content_md5.to_string()),
+            image_md5: verified.digest(Algorithm::Md5).map(ToString::to_string),
             marks,
             root,
         };
         let text = record
             .to_toml()
             .map_err(|error| Error::Internal { detail: format!("the source record: {error}") })?;
-        let mut companions = commit::sidecars(image, packed);
-        companions.push((SourceRecord::file_name(self.medium.name()), text.into_bytes()));
-        commit::publish(self.operation, self.work, &image.to_string(), &companions)
+        let record = (SourceRecord::file_name(self.medium.name()), text.into_bytes());
+        commit::publish(self.operation, self.work, image, verified, record)
     }
 
     /// How to compress; `None` for not at all.

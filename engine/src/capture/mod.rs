@@ -176,7 +176,7 @@ fn capture_one(context: &Context<'_>, work: &Work<'_>, rules: Option<&Rules>, me
 /// The outcome of a medium that nothing was done for now. What was captured before counts as done.
 fn not_begun(item: &Item, otherwise: &str) -> Outcome {
     let end = match (&item.captured, &item.skip) {
-        (Some(_), reason) => End::Done(Done { notes: reason.iter().cloned().collect(), ..Done::default() }),
+        (Some(_), reason) => End::Done(Done::captured_before(reason.iter().cloned().collect())),
         (None, reason) => End::Skipped(reason.clone().unwrap_or_else(|| otherwise.to_owned())),
     };
     outcome(&item.medium, item.captured.as_ref(), end, Duration::ZERO)

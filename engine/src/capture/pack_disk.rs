@@ -1,10 +1,11 @@
 //! The working image as a disk image: every byte of the medium, with zeros where a file system uses nothing.
 
-use super::packer::{Packed, Packer};
+use super::packer::Packer;
 use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::codec::XzSettings;
 use crate::operation::Operation;
+use crate::verify::Packed;
 use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::io::Write;
 use std::ops::Range;
@@ -21,7 +22,7 @@ pub(super) fn pack(
     let doing = || format!("reading {image} on the drive");
     let input = operation.retry(|| drive.open(image)).map_err(Error::hal(doing()))?;
     let len_bytes = input.len_bytes().map_err(Error::hal(doing()))?;
-    let mut reader = ImageReader { operation, file: input, data: None };
+    let mut reader = WorkingImage { operation, file: input, data: None };
     let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     let skipped = ranges::long(unused);
@@ -37,14 +38,15 @@ pub(super) fn pack(
     packer.finish()
 }
 
-struct ImageReader<'a> {
+/// The working image, of which holes are not read.
+struct WorkingImage<'a> {
     operation: &'a Operation<'a>,
     file: Box<dyn VolumeFile>,
-    /// The stretch of data that was found last; `None` before the first look.
+    /// The data extent that was found last; `None` before the first look.
     data: Option<Range<u64>>,
 }
 
-impl ImageReader<'_> {
+impl WorkingImage<'_> {
     /// Fills `chunk` with the image's bytes from `at` on. Holes and what is skipped are not read.
     fn read_chunk(&mut self, at: u64, chunk: &mut [u8], skipped: &[Range<u64>]) -> hal::Result<()> {
         let end = at + chunk.len() as u64;
@@ -67,7 +69,7 @@ impl ImageReader<'_> {
         Ok(())
     }
 
-    /// The stretch of data that ends behind `at`.
+    /// The data extent that ends behind `at`.
     fn data_from(&mut self, at: u64) -> hal::Result<Range<u64>> {
         if let Some(data) = self.data.clone().filter(|data| data.end > at) {
             return Ok(data);

@@ -4,13 +4,14 @@
 //! flags.
 //! Sockets are left out, as by every tar: only the program that listens on one can make it.
 
-use super::packer::{Packed, Packer};
+use super::packer::Packer;
 use super::tree;
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
 use crate::formats::codec::XzSettings;
 use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
 use crate::operation::Operation;
+use crate::verify::Packed;
 use replicator_hal::{
     self as hal, FileKind, InodeFlags, Metadata, NodeKind, RelativePath, Volume, VolumeFile,
 };

@@ -5,21 +5,9 @@ use crate::error::{Error, Result};
 use crate::formats::codec::{XzEncoder, XzSettings};
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::operation::{Operation, Progress};
+use crate::verify::Packed;
 use replicator_hal::VolumeFile;
 use std::io::{self, Write};
-
-/// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packed {
-    /// Of the uncompressed image.
-    pub(super) content_md5: Digest,
-    /// Its length.
-    pub(super) content_len_bytes: u64,
-    /// Of the file.
-    pub(super) file_md5: Digest,
-    /// Its length.
-    pub(super) file_len_bytes: u64,
-}
 
 /// Takes the image's bytes from front to back.
 pub(super) struct Packer<'a> {

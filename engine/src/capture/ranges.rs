@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// Shorter extents of zeros count as content: a hole costs more than it saves.
+const HOLE_LEN_BYTES: usize = 64 * 1024;
+
 /// The part of `within` that no range of `used` covers. `used` is sorted and not overlapping.
 pub(super) fn complement(used: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
     let mut gaps = Vec::new();
@@ -50,6 +53,22 @@ pub(super) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64
     ranges.into_iter().map(|range| range.start + offset_bytes..range.end + offset_bytes).collect()
 }
 
+/// The extents of `chunk` that are not zero, in whole blocks of [`HOLE_LEN_BYTES`].
+pub(super) fn with_content(chunk: &[u8]) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (index, block) in chunk.chunks(HOLE_LEN_BYTES).enumerate() {
+        if block.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let start = index * HOLE_LEN_BYTES;
+        match found.last_mut() {
+            Some(last) if last.end == start => last.end = start + block.len(),
+            _ => found.push(start..start + block.len()),
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +81,19 @@ mod tests {
         assert_eq!(complement(&[], 3..7), [3..7]);
         assert_eq!(complement(&[0..9], 3..7), []);
         assert_eq!(clip(&[2..4, 6..8], 3..7), [3..4, 6..7]);
+    }
+
+    #[test]
+    fn only_blocks_with_content_are_written() {
+        let mut chunk = vec![0; 4 * HOLE_LEN_BYTES + 10];
+        assert_eq!(with_content(&chunk), []);
+        chunk[HOLE_LEN_BYTES] = 1;
+        chunk[3 * HOLE_LEN_BYTES - 1] = 1;
+        chunk[4 * HOLE_LEN_BYTES + 9] = 1;
+        assert_eq!(
+            with_content(&chunk),
+            [HOLE_LEN_BYTES..3 * HOLE_LEN_BYTES, 4 * HOLE_LEN_BYTES..4 * HOLE_LEN_BYTES + 10]
+        );
     }
 
     proptest! {

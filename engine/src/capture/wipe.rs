@@ -4,9 +4,7 @@
 //! file systems of the image do not use any more (what sanitising removed, journals, free clusters) is overwritten with
 //! zeros in place and synced. Of a working image that nothing more is known of, after a failure or a power cut, all is.
 
-use super::copy::stretches;
 use super::ranges;
-use super::work::Work;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Progress};
 use crate::size::Size;
@@ -16,14 +14,14 @@ use std::ops::Range;
 /// Overwrites the bytes of `image` in `unused` that are not zero, and brings that onto the drive.
 pub(super) fn unused(
     operation: &Operation<'_>,
-    work: &Work<'_>,
+    drive: &dyn Volume,
     image: &RelativePath,
     unused: &[Range<u64>],
 ) -> Result<()> {
     if unused.is_empty() {
         return Ok(());
     }
-    overwrite(operation, work.drive, image, Some(unused))
+    overwrite(operation, drive, image, Some(unused))
 }
 
 /// Overwrites all of the file at `path`, which is to be removed.
@@ -96,7 +94,7 @@ impl Wiping<'_> {
             let parts: Vec<Range<usize>> = match hal::io::read_full(buffer, |done, rest| {
                 operation.retry(|| file.read_at(at + done, rest))
             }) {
-                Ok(read) => stretches(&buffer[..read]),
+                Ok(read) => ranges::with_content(&buffer[..read]),
                 Err(error) => {
                     operation.log(&format!("overwriting what cannot be read: {error}"));
                     vec![Range { start: 0, end: len }]

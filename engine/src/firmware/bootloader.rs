@@ -210,15 +210,12 @@ impl Checked {
 /// # Errors
 /// Those of the area before the first byte is written; then [`Error::BootloaderRestored`] or [`Error::Unbootable`].
 fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
-    let mut done = Done { content_len_bytes: checked.len_bytes(), ..Done::default() };
-    done.file_len_bytes = done.content_len_bytes;
     let old = look(operation, checked)?;
     let wanted = checked.over(&old.content);
     if wanted == old.content {
         operation.step("the bootloader is there already: nothing is written");
-        done.cache_bypass = Some(old.bypass);
-        done.notes.push("identical, nothing was written".into());
-        return Ok(done);
+        let notes = vec!["identical, nothing was written".to_owned()];
+        return Ok(Done::firmware(checked.len_bytes(), Some(old.bypass), notes));
     }
     // It may have to be put back, and what was misread once would break it then.
     let again = look(operation, checked)?;
@@ -233,8 +230,7 @@ fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
             // It is there and verified: whatever closing says, the board boots it.
             operation.board.leds.set_at_risk(false);
             target.close().map_err(closing(checked))?;
-            done.cache_bypass = Some(bypass);
-            Ok(done)
+            Ok(Done::firmware(checked.len_bytes(), Some(bypass), Vec::new()))
         }
         Err(error) => Err(put_back(operation, checked, &old.content, error)),
     }

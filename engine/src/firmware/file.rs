@@ -1,9 +1,9 @@
 //! A firmware file on the drive: read whole, and held against its sidecars, before anything is written.
 
-use crate::companions::{self, Companions};
 use crate::error::{Error, Refusal, Result};
 use crate::formats::digest::Digest;
 use crate::operation::Operation;
+use crate::sidecars::{self, Sidecars};
 use crate::size::Size;
 use replicator_hal::{RelativePath, Volume};
 
@@ -31,21 +31,21 @@ impl FirmwareFile {
         name: &str,
         len_max_bytes: u64,
     ) -> Result<Self> {
-        let (path, len_bytes) = companions::locate(operation, drive, name)?;
+        let (path, len_bytes) = sidecars::locate(operation, drive, name)?;
         if len_bytes == 0 {
             return Err(Error::refused(Refusal::WrongFirmware, format!("{name} is empty")));
         }
         check_len(name, len_bytes, len_max_bytes)?;
-        let beside = Companions::new(operation, drive, name, &path);
-        let promises = beside.promises(name, beside.target_name.as_deref())?;
-        let content = companions::read_whole(operation, drive, &path, name, len_bytes)?;
-        for promise in &promises {
-            if let Some(note) = promise.note() {
+        let beside = Sidecars::new(operation, drive, name, &path);
+        let expected = beside.expected(name, beside.target_name.as_deref())?;
+        let content = sidecars::read_whole(operation, drive, &path, name, len_bytes)?;
+        for expected in &expected {
+            if let Some(note) = expected.note() {
                 operation.short_step(&note);
             }
-            promise.check(name, &Digest::of(promise.algorithm, &content))?;
+            expected.check(name, &Digest::of(expected.algorithm, &content))?;
         }
-        let sidecars = promises.into_iter().map(|promise| promise.sidecar).collect();
+        let sidecars = expected.into_iter().map(|expected| expected.sidecar).collect();
         Ok(Self { name: name.to_owned(), path, content, sidecars })
     }
 

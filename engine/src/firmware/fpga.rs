@@ -147,12 +147,7 @@ impl Job for FpgaJob {
         leds.set_at_risk(false);
         let mut notes = vec!["by the updater's exit status, it cannot be read back".to_owned()];
         notes.extend(self.notes.iter().cloned());
-        Ok(Done {
-            content_len_bytes: self.len_bytes,
-            file_len_bytes: self.len_bytes,
-            notes,
-            ..Done::default()
-        })
+        Ok(Done::firmware(self.len_bytes, None, notes))
     }
 
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome {

@@ -131,12 +131,7 @@ fn check(
 }
 
 fn done(file: &FirmwareFile, note: String) -> Done {
-    Done {
-        content_len_bytes: file.len_bytes(),
-        file_len_bytes: file.len_bytes(),
-        notes: vec![note],
-        ..Done::default()
-    }
+    Done::firmware(file.len_bytes(), None, vec![note])
 }
 
 impl Wanted {

@@ -16,7 +16,7 @@ use super::xz::index::Index;
 use super::xz::seek::{self, SeekReader};
 use super::xz::stream::XzDecoder;
 use super::zstd::{ZstdDecoder, frames};
-use super::{FormatError, ReadAt, bzip2, fwtool, gzip, within};
+use super::{FormatError, Front, ReadAt, bzip2, fwtool, gzip};
 
 pub use super::xz::encode::{XzEncoder, XzSettings};
 
@@ -201,7 +201,7 @@ pub fn metadata(
         Compression::Xz | Compression::Zstd => {
             let mut found = None;
             for start in starts {
-                let mut front = Front { input: &mut *input, len_bytes: start };
+                let mut front = Front::new(&mut *input, start);
                 match decoded_len(compression, &mut front, limits) {
                     Ok(_) => found = Some(start),
                     Err(FormatError::Io(error)) if error.kind() != ErrorKind::UnexpectedEof => {
@@ -215,23 +215,6 @@ pub fn metadata(
     };
     let is_known = start_bytes.is_some() || matches!(compression, Compression::Gzip | Compression::Bzip2);
     Ok(is_known.then_some(Metadata { what, start_bytes }))
-}
-
-/// The first bytes of a file.
-struct Front<'a> {
-    input: &'a mut (dyn ReadAt + Send),
-    len_bytes: u64,
-}
-
-impl ReadAt for Front<'_> {
-    fn len_bytes(&self) -> u64 {
-        self.len_bytes
-    }
-
-    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let len = within(buffer.len(), self.len_bytes.saturating_sub(offset_bytes));
-        self.input.read_at(offset_bytes, &mut buffer[..len])
-    }
 }
 
 /// What the file says of its decoded length, after checking all of its structure that can be checked without decoding.

@@ -35,21 +35,32 @@ pub trait ReadAt {
     /// Those of the medium behind it.
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Fills `buffer` or fails.
+    /// Fills `buffer`, or less of it at the end; says how much.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the input ends before; else those of [`ReadAt::read_at`].
-    fn read_exact_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
+    /// Those of [`ReadAt::read_at`], but for `Interrupted`.
+    fn read_full_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
             match self.read_at(offset_bytes + done as u64, &mut buffer[done..]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(0) => break,
                 Ok(len) => done += len,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(done)
+    }
+
+    /// Fills `buffer` or fails.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the input ends before; else those of [`ReadAt::read_at`].
+    fn read_exact_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self.read_full_at(offset_bytes, buffer)? {
+            len if len < buffer.len() => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -73,6 +84,36 @@ impl ReadAt for &[u8] {
         let len = rest.len().min(buffer.len());
         buffer[..len].copy_from_slice(&rest[..len]);
         Ok(len)
+    }
+}
+
+/// The first bytes of an input, as if it ended behind them.
+pub(crate) struct Front<T> {
+    input: T,
+    len_bytes: u64,
+}
+
+impl<T: ReadAt> Front<T> {
+    /// The first `len_bytes` of `input`, or all of a shorter one.
+    pub(crate) fn new(input: T, len_bytes: u64) -> Self {
+        let len_bytes = len_bytes.min(input.len_bytes());
+        Self { input, len_bytes }
+    }
+
+    /// The whole input.
+    pub(crate) fn into_inner(self) -> T {
+        self.input
+    }
+}
+
+impl<T: ReadAt> ReadAt for Front<T> {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = within(buffer.len(), self.len_bytes.saturating_sub(offset_bytes));
+        self.input.read_at(offset_bytes, &mut buffer[..len])
     }
 }
 

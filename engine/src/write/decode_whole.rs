@@ -4,12 +4,10 @@
 use super::image::Image;
 use super::places::Places;
 use crate::error::{Error, Refusal, Result};
-use crate::formats::codec::decoder;
-use crate::formats::digest::Hasher;
 use crate::operation::Operation;
 use crate::size::Size;
+use crate::verify::{Announced, Expected, ImageReader};
 use replicator_hal::Volume;
-use std::io::{Read, Write};
 use std::ops::Range;
 
 /// How much of an image's end is kept: the second copy of a GPT, trailers of containers.
@@ -127,30 +125,20 @@ pub(super) fn decode_whole(
     announced_bytes: Option<u64>,
 ) -> Result<Seen> {
     let name = image.name.to_string();
-    let mut file = image.open(operation, drive)?;
-    let compute = operation.compute();
-    let mut content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
-    let mut progress = operation.progress("checking the image", announced_bytes);
+    let mut reader = ImageReader::open(operation, drive, image.source())?;
+    let expected =
+        Announced { len_bytes: announced_bytes, digests: &image.content, md5: false, again: false };
+    let mut content = reader.content("checking the image", Expected::Announced(expected))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     loop {
-        let len = content.read(&mut buffer).map_err(Error::io(name.as_str()))?;
+        let len = content.read_chunk(&mut buffer)?;
         if len == 0 {
             break;
         }
-        for hasher in &mut hashers {
-            hasher.write_all(&buffer[..len]).map_err(Error::io(name.as_str()))?;
-        }
         watch.pass(&name, &buffer[..len])?;
-        progress.advance(len as u64);
     }
-    progress.finish();
     drop(content);
-    file.close()?;
-    for (promise, hasher) in image.content.iter().zip(hashers) {
-        promise.check(&name, &hasher.finish())?;
-    }
+    reader.finish()?;
     watch.places.end(watch.len_bytes);
     Ok(Seen { len_bytes: watch.len_bytes, places: watch.places, tail: watch.tail })
 }

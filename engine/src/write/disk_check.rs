@@ -10,14 +10,14 @@ use super::decode_whole::{Seen, TAIL_LEN_BYTES, Watch, decode_whole, first_data,
 use super::disk_look::{self, Unfit};
 use super::image::Image;
 use super::places::Places;
-use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, decoder, seekable};
+use crate::formats::codec::Compression;
 use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
 use crate::operation::Operation;
 use crate::size::Size;
-use replicator_hal::{BlockDevice, Compute, Volume, signature};
+use crate::verify::ImageReader;
+use replicator_hal::{BlockDevice, Volume, signature};
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -120,15 +120,9 @@ impl Look<'_> {
 
     /// The first bytes of the image, decoded.
     fn head(&self) -> Result<Vec<u8>> {
-        let mut file = self.image.open(self.operation, self.drive)?;
-        let mut head = Vec::new();
-        // A few bytes need no workers.
-        decoder(self.image.name.compression, &mut file, Compute::Inline, self.operation.tuning.limits)
-            .map_err(Error::format(self.name.as_str()))?
-            .take(HEAD_LEN_BYTES as u64)
-            .read_to_end(&mut head)
-            .map_err(Error::io(self.name.as_str()))?;
-        file.close()?;
+        let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
+        let head = reader.first_bytes(HEAD_LEN_BYTES)?;
+        reader.close()?;
         Ok(head)
     }
 
@@ -224,42 +218,35 @@ impl Look<'_> {
 
     /// What can be seen without decoding everything.
     fn look_inside(&self, len_bytes: u64, mut places: Places) -> Result<Seen> {
-        let mut file = self.image.open(self.operation, self.drive)?;
-        let compression = self.image.name.compression;
-        let limits = self.operation.tuning.limits;
+        let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let mut tail = Vec::new();
-        let is_seekable =
-            match seekable(compression, &mut file, limits).map_err(Error::format(self.name.as_str()))? {
-                Some(mut content) => {
-                    while let Some((at, len)) = places.next().filter(|(at, _)| *at < len_bytes) {
-                        let bytes = self.read(&mut *content, at, len)?;
-                        if bytes.is_empty() {
-                            break;
-                        }
-                        places.pass(at, &bytes);
+        let is_seekable = match reader.seekable()? {
+            Some(mut content) => {
+                while let Some((at, len)) = places.next().filter(|(at, _)| *at < len_bytes) {
+                    let bytes = self.read(&mut *content, at, len)?;
+                    if bytes.is_empty() {
+                        break;
                     }
-                    let tail_bytes = len_bytes.saturating_sub(TAIL_LEN_BYTES as u64);
-                    tail = self.read(&mut *content, tail_bytes, TAIL_LEN_BYTES)?;
-                    true
+                    places.pass(at, &bytes);
                 }
-                None => false,
-            };
+                let tail_bytes = len_bytes.saturating_sub(TAIL_LEN_BYTES as u64);
+                tail = self.read(&mut *content, tail_bytes, TAIL_LEN_BYTES)?;
+                true
+            }
+            None => false,
+        };
         if !is_seekable {
-            self.look_at_front(&mut file, &mut places)?;
+            self.look_at_front(&mut reader, &mut places)?;
         }
-        file.close()?;
+        reader.close()?;
         places.end(len_bytes);
         Ok(Seen { len_bytes, places, tail })
     }
 
     /// Decodes the image as far as it is worth.
-    fn look_at_front(&self, file: &mut DriveFile<'_>, places: &mut Places) -> Result<()> {
-        let operation = self.operation;
-        // How far workers have read ahead when it ends would depend on their speed.
-        let mut content =
-            decoder(self.image.name.compression, file, Compute::Inline, operation.tuning.limits)
-                .map_err(Error::format(self.name.as_str()))?;
-        let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
+    fn look_at_front(&self, reader: &mut ImageReader<'_>, places: &mut Places) -> Result<()> {
+        let mut content = reader.look()?;
+        let mut buffer = vec![0; self.operation.tuning.chunk_len_bytes];
         let mut at = 0;
         while places.wants_within(at, FRONT_LEN_BYTES) {
             let len = content.read(&mut buffer).map_err(Error::io(self.name.as_str()))?;
@@ -274,12 +261,12 @@ impl Look<'_> {
 
     /// Whether what an image that is not compressed has behind the medium's end is nothing.
     fn check_plain_end(&self, len_bytes: u64, spared: &[Range<u64>]) -> Result<()> {
-        let mut file = self.image.open(self.operation, self.drive)?;
+        let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let mut at = self.device.len_bytes;
         if at < len_bytes {
             let mut progress = self.operation.progress("checking the image's end", Some(len_bytes - at));
             while at < len_bytes {
-                let chunk = self.read(&mut file, at, self.operation.tuning.chunk_len_bytes)?;
+                let chunk = self.read(reader.file(), at, self.operation.tuning.chunk_len_bytes)?;
                 if chunk.is_empty() {
                     break;
                 }
@@ -291,22 +278,13 @@ impl Look<'_> {
             }
             progress.finish();
         }
-        file.close()
+        reader.close()
     }
 
     /// So many bytes, or fewer at the end.
     fn read(&self, file: &mut dyn ReadAt, start: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
-        let mut done = 0;
-        while done < len {
-            match file
-                .read_at(start + done as u64, &mut bytes[done..])
-                .map_err(Error::io(self.name.as_str()))?
-            {
-                0 => break,
-                more => done += more,
-            }
-        }
+        let done = file.read_full_at(start, &mut bytes).map_err(Error::io(self.name.as_str()))?;
         bytes.truncate(done);
         Ok(bytes)
     }

@@ -13,6 +13,7 @@ use crate::formats::FormatError;
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits, Remarks};
 use crate::operation::Operation;
 use crate::printable;
+use crate::verify::{ExpectedFile, Manifest};
 use replicator_hal::{self as hal, ErrorKind, FileKind, InodeFlags, Owner, RelativePath, Timestamp, Volume};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -21,18 +22,6 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A directory that the archive does not mention, but puts files into.
 const IMPLIED_DIRECTORY_MODE: u32 = 0o755;
-
-/// What must be found at one path.
-#[derive(Debug)]
-pub(super) struct Expected {
-    /// Its path is left empty: the manifest's key is the one that holds.
-    pub(super) entry: Entry,
-    /// Hash over a file's data ranges.
-    pub(super) hash: u128,
-}
-
-/// Everything that was extracted, by resolved path.
-pub(super) type Manifest = BTreeMap<RelativePath, Expected>;
 
 /// What came out of an archive.
 pub(super) struct Extracted {
@@ -106,7 +95,7 @@ impl Extraction<'_> {
             self.count(&implied)?;
             implied.path = RelativePath::root();
             self.directory(path)?;
-            self.manifest.insert(path.clone(), Expected { entry: implied, hash: 0 });
+            self.manifest.insert(path.clone(), ExpectedFile { entry: implied, hash: 0 });
         }
         if place.keeps_link {
             self.operation.log(&format!(
@@ -141,7 +130,7 @@ impl Extraction<'_> {
         if entry.kind != EntryKind::Directory {
             apply(self.volume, &path, &entry).map_err(self.failed(&path))?;
         }
-        self.manifest.insert(path, Expected { entry, hash });
+        self.manifest.insert(path, ExpectedFile { entry, hash });
         Ok(())
     }
 
@@ -254,7 +243,7 @@ impl Extraction<'_> {
             xattrs: Vec::new(),
             flags: InodeFlags::none(),
         };
-        self.manifest.insert(path.clone(), Expected { entry, hash: 0 });
+        self.manifest.insert(path.clone(), ExpectedFile { entry, hash: 0 });
         self.other_names.entry(first).or_default().insert(path.clone());
         Ok(())
     }

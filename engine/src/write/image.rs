@@ -1,19 +1,16 @@
 //! An image file on the drive: where it really is, what its sidecars say, how it is opened.
 //!
-//! Where sidecars and the record of the captured unit are looked up is in [`crate::companions`].
+//! Where sidecars and the record of the captured unit are looked up is in [`crate::sidecars`].
 
 use crate::capture::source_record::SourceRecord;
-use crate::companions::{Companions, Promise, locate};
-use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
-use crate::formats::ReadAt;
 use crate::formats::codec::Compression;
-use crate::formats::digest::Hasher;
 use crate::formats::text;
 use crate::names::ImageName;
 use crate::operation::Operation;
+use crate::sidecars::{ExpectedDigest, Sidecars, locate};
+use crate::verify::{Announced, Expected, ImageReader, Source};
 use replicator_hal::{RelativePath, Volume};
-use std::io::Write;
 
 /// An image on the drive.
 #[derive(Debug, Clone)]
@@ -25,9 +22,9 @@ pub struct Image {
     /// Length of the file.
     pub file_len_bytes: u64,
     /// Digests of the uncompressed content.
-    pub content: Vec<Promise>,
+    pub content: Vec<ExpectedDigest>,
     /// Digests of the file itself.
-    pub file: Vec<Promise>,
+    pub file: Vec<ExpectedDigest>,
     /// Where metadata of its builder begins that is no part of the image; the preflight finds it.
     pub metadata_bytes: Option<u64>,
     /// The record of the capture that made it, if one lies beside it.
@@ -42,16 +39,16 @@ impl Image {
     pub fn locate(operation: &Operation<'_>, drive: &dyn Volume, name: &ImageName) -> Result<Self> {
         let label = name.to_string();
         let (path, file_len_bytes) = locate(operation, drive, &label)?;
-        let lookup = Companions::new(operation, drive, &label, &path);
+        let lookup = Sidecars::new(operation, drive, &label, &path);
         let target_uncompressed = lookup.target_name.as_ref().map(|target| {
             let extension = name.compression.extension();
             target.strip_suffix(extension).unwrap_or(target).to_owned()
         });
-        let content = lookup.promises(&name.uncompressed(), target_uncompressed.as_deref())?;
+        let content = lookup.expected(&name.uncompressed(), target_uncompressed.as_deref())?;
         let file = if name.uncompressed() == label {
             Vec::new()
         } else {
-            lookup.promises(&label, lookup.target_name.as_deref())?
+            lookup.expected(&label, lookup.target_name.as_deref())?
         };
         let captured_from = source_record(&lookup, name)?;
         Ok(Self {
@@ -65,17 +62,15 @@ impl Image {
         })
     }
 
-    /// Opens the image: compressed data without what its builder put behind it.
-    ///
-    /// # Errors
-    /// Those of the drive.
-    pub fn open<'a>(&self, operation: &'a Operation<'a>, drive: &dyn Volume) -> Result<DriveFile<'a>> {
-        let file = DriveFile::open(operation, drive, &self.path)?;
+    /// Where it is: compressed data without what its builder put behind it.
+    pub(crate) fn source(&self) -> Source<'_> {
         let is_compressed = self.name.compression != Compression::None;
-        Ok(match self.metadata_bytes.filter(|_| is_compressed) {
-            Some(len_bytes) => file.up_to(len_bytes),
-            None => file,
-        })
+        Source {
+            path: &self.path,
+            name: self.name.to_string(),
+            compression: self.name.compression,
+            end_bytes: self.metadata_bytes.filter(|_| is_compressed),
+        }
     }
 
     /// Hashes the file itself and compares it with its sidecars, if there are any.
@@ -86,34 +81,20 @@ impl Image {
         if self.file.is_empty() {
             return Ok(());
         }
-        let label = self.name.to_string();
-        let mut file = DriveFile::open(operation, drive, &self.path)?;
-        let mut hashers: Vec<_> = self.file.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
-        let mut progress = operation.progress("checking the file", Some(self.file_len_bytes));
+        let source = Source { compression: Compression::None, end_bytes: None, ..self.source() };
+        let mut file = ImageReader::open(operation, drive, source)?;
+        let expected =
+            Announced { len_bytes: Some(self.file_len_bytes), digests: &self.file, md5: false, again: false };
+        let mut content = file.content("checking the file", Expected::Announced(expected))?;
         let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
-        let mut offset_bytes = 0;
-        loop {
-            let len = file.read_at(offset_bytes, &mut buffer).map_err(Error::io(label.as_str()))?;
-            if len == 0 {
-                break;
-            }
-            for hasher in &mut hashers {
-                hasher.write_all(&buffer[..len]).map_err(Error::io(label.as_str()))?;
-            }
-            offset_bytes += len as u64;
-            progress.advance(len as u64);
-        }
-        progress.finish();
-        file.close()?;
-        for (promise, hasher) in self.file.iter().zip(hashers) {
-            promise.check(&label, &hasher.finish())?;
-        }
-        Ok(())
+        while content.read_chunk(&mut buffer)? > 0 {}
+        drop(content);
+        file.finish().map(drop)
     }
 }
 
 /// The record of the captured medium that lies beside the image.
-fn source_record(lookup: &Companions<'_>, name: &ImageName) -> Result<Option<SourceRecord>> {
+fn source_record(lookup: &Sidecars<'_>, name: &ImageName) -> Result<Option<SourceRecord>> {
     let own = Some(SourceRecord::file_name(&name.medium));
     let target = lookup
         .target_name

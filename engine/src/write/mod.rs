@@ -26,7 +26,6 @@ mod tar_times;
 mod tar_tree;
 mod tarball;
 mod twins;
-mod verify_tree;
 
 pub use image::Image;
 pub use preflight::Checked;
@@ -124,8 +123,8 @@ impl Checking {
                 if let Some(len_bytes) = checked.content_len_bytes {
                     line.push_str(&format!(", {} uncompressed", Size(len_bytes)));
                 }
-                let promises = checked.image.file.iter().chain(&checked.image.content);
-                let sidecars: Vec<_> = promises.map(|promise| promise.sidecar.as_str()).collect();
+                let expected = checked.image.file.iter().chain(&checked.image.content);
+                let sidecars: Vec<_> = expected.map(|expected| expected.sidecar.as_str()).collect();
                 if sidecars.is_empty() {
                     line.push_str(", no sidecar");
                 } else {

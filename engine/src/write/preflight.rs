@@ -11,21 +11,19 @@ use super::golden;
 use super::image::Image;
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
-use crate::companions::Promise;
 use crate::context::Context;
-use crate::drive_file::DriveFile;
 use crate::error::{Error, Refusal, Result};
-use crate::formats::ReadAt;
-use crate::formats::codec::{Compression, DecodedLen, decoded_len, decoder, metadata};
+use crate::formats::codec::Compression;
 use crate::formats::foreign;
 use crate::formats::partition::{self, Identity};
 use crate::formats::sniff::{self, Content};
 use crate::media::{Medium, same_device};
 use crate::names::Packing;
 use crate::operation::Operation;
+use crate::sidecars::ExpectedDigest;
+use crate::verify::ImageReader;
 use replicator_hal::{BlockDevice, Volume};
 use sha2::{Digest as _, Sha256};
-use std::io::Read;
 
 /// Bytes that sniffing looks at: the magic of a tar lies at 257.
 const SNIFFED_LEN_BYTES: usize = 512;
@@ -65,12 +63,11 @@ pub(super) fn check(
     let device = check_medium(operation, medium, &name)?;
     golden::check(operation, &image, &device, allowed)?;
     check_first_bytes(operation, drive, &image)?;
-    notes.extend(image.content.iter().chain(&image.file).filter_map(Promise::note));
+    notes.extend(image.content.iter().chain(&image.file).filter_map(ExpectedDigest::note));
     image.check_file(operation, drive)?;
-    let mut file = image.open(operation, drive)?;
-    let behind = metadata(image.name.compression, &mut file, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    file.close()?;
+    let mut reader = ImageReader::open(operation, drive, image.source())?;
+    let behind = reader.metadata()?;
+    reader.close()?;
     let is_apart = image.name.compression != Compression::None;
     if let Some(found) = behind.filter(|_| is_apart || image.name.packing() == Packing::Disk) {
         image.metadata_bytes = found.start_bytes;
@@ -79,14 +76,9 @@ pub(super) fn check(
             false => format!("{} lies behind the image", found.what),
         });
     }
-    let mut file = image.open(operation, drive)?;
-    let announced = decoded_len(image.name.compression, &mut file, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    file.close()?;
-    let mut content_len_bytes = match announced {
-        DecodedLen::Known(len_bytes) => Some(len_bytes),
-        DecodedLen::Unknown => None,
-    };
+    let mut reader = ImageReader::open(operation, drive, image.source())?;
+    let mut content_len_bytes = reader.announced_len()?;
+    reader.close()?;
     let (mut tar, mut root, mut disk) = (None, None, DiskFacts::default());
     match image.name.packing() {
         Packing::Tar => {
@@ -94,7 +86,7 @@ pub(super) fn check(
             let mut facts = check_tar(operation, drive, &image, content_len_bytes, &destination, allowed)?;
             notes.append(&mut facts.notes);
             let plan = root_plan(operation, context, &image, &facts, medium, &device, &mut notes)?;
-            content_len_bytes = Some(facts.content_len_bytes);
+            content_len_bytes = Some(facts.archive.content_len_bytes());
             (tar, root) = (Some(facts), Some(plan));
         }
         Packing::Disk => {
@@ -150,9 +142,9 @@ pub(super) fn check_unchanged(
 fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<()> {
     let name = image.name.to_string();
     let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
-    let mut file = image.open(operation, drive)?;
+    let mut reader = ImageReader::open(operation, drive, image.source())?;
     let mut first = [0; SNIFFED_LEN_BYTES];
-    let len = fill(&mut file, &mut first).map_err(Error::io(name.as_str()))?;
+    let len = reader.file().read_full_at(0, &mut first).map_err(Error::io(name.as_str()))?;
     let outer = sniff::content(&first[..len]);
     let wanted = match image.name.compression {
         Compression::None => None,
@@ -173,46 +165,17 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Imag
         // It is decoded once, for all that is asked of it.
         _ if image.name.packing() == Packing::Disk => outer,
         Some(_) => {
-            let inner = first_decoded(operation, &mut file, image)?;
+            let inner = reader.first_bytes(SNIFFED_LEN_BYTES)?;
             sniff::content(&inner)
         }
         None => outer,
     };
-    file.close()?;
+    reader.close()?;
     match (image.name.packing(), inner) {
         (_, Content::Empty) => wrong("holds nothing"),
         (Packing::Tar, Content::Tar) | (Packing::Disk, _) => Ok(()),
         (Packing::Tar, _) => wrong("holds no tar archive"),
     }
-}
-
-fn first_decoded(operation: &Operation<'_>, file: &mut DriveFile<'_>, image: &Image) -> Result<Vec<u8>> {
-    let name = image.name.to_string();
-    // Decoding a few bytes needs no workers.
-    let mut content =
-        decoder(image.name.compression, file, replicator_hal::Compute::Inline, operation.tuning.limits)
-            .map_err(Error::format(name.as_str()))?;
-    let mut first = vec![0; SNIFFED_LEN_BYTES];
-    let mut len = 0;
-    while len < first.len() {
-        match content.read(&mut first[len..]).map_err(Error::io(name.as_str()))? {
-            0 => break,
-            more => len += more,
-        }
-    }
-    first.truncate(len);
-    Ok(first)
-}
-
-fn fill(file: &mut DriveFile<'_>, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match file.read_at(done as u64, &mut buffer[done..])? {
-            0 => break,
-            len => done += len,
-        }
-    }
-    Ok(done)
 }
 
 /// Where a tarball goes, if a partition for it can be made on the device at all.

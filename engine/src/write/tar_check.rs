@@ -12,24 +12,21 @@ use super::tar_times::OutOfRange;
 use super::tar_tree::Shape;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
-use crate::formats::codec::decoder;
-use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::digest::Algorithm;
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
-use crate::operation::{Operation, Progress};
+use crate::operation::Operation;
 use crate::printable;
 use crate::root_names::{self, Reference};
+use crate::verify::{Announced, Expected, ImageReader, Verified};
 use replicator_hal::{ExtShape, Flavour, Volume};
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use xxhash_rust::xxh3::Xxh3;
+use std::io::Read;
 
 /// What is known of a tarball before it is extracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarFacts {
-    /// Length of the decoded archive.
-    pub content_len_bytes: u64,
-    /// Hash of the decoded archive: the pass that extracts must see the same.
-    pub content_hash: u128,
+    /// The archive itself: the pass that extracts must see the same.
+    pub archive: Verified,
     /// Bytes of file data, or somewhat more.
     pub data_len_bytes: u64,
     /// The shape of a file system that has room for all of it.
@@ -57,54 +54,6 @@ pub(super) struct Destination {
     pub(super) flavour: Flavour,
 }
 
-/// Passes decoded bytes on, hashing and counting them.
-pub(super) struct Tap<'a, R> {
-    inner: R,
-    hash: Xxh3,
-    hashers: Vec<Hasher>,
-    len_bytes: u64,
-    progress: Option<Progress<'a>>,
-}
-
-/// What went through a [`Tap`].
-pub(super) struct Tapped {
-    pub(super) hash: u128,
-    pub(super) digests: Vec<Digest>,
-    pub(super) len_bytes: u64,
-}
-
-impl<'a, R: Read> Tap<'a, R> {
-    pub(super) fn new(inner: R, hashers: Vec<Hasher>, progress: Progress<'a>) -> Self {
-        Self { inner, hash: Xxh3::new(), hashers, len_bytes: 0, progress: Some(progress) }
-    }
-
-    pub(super) fn finish(mut self) -> Tapped {
-        if let Some(progress) = self.progress.take() {
-            progress.finish();
-        }
-        Tapped {
-            hash: self.hash.digest128(),
-            digests: self.hashers.into_iter().map(Hasher::finish).collect(),
-            len_bytes: self.len_bytes,
-        }
-    }
-}
-
-impl<R: Read> Read for Tap<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..len]);
-        for hasher in &mut self.hashers {
-            hasher.write_all(&buffer[..len])?;
-        }
-        self.len_bytes += len as u64;
-        if let Some(progress) = &mut self.progress {
-            progress.advance(len as u64);
-        }
-        Ok(len)
-    }
-}
-
 /// Decodes the whole archive without keeping it.
 ///
 /// # Errors
@@ -118,22 +67,19 @@ pub(super) fn check_tar(
     allowed: Allowed,
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
-    let mut file = image.open(operation, drive)?;
-    let compute = operation.compute();
-    let content = decoder(image.name.compression, &mut file, compute, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    let mut hashers: Vec<_> = image.content.iter().map(|promise| Hasher::new(promise.algorithm)).collect();
-    if recorded_md5(image).is_some() && promised_md5(image).is_none() {
-        hashers.push(Hasher::new(Algorithm::Md5));
-    }
-    let mut tap = Tap::new(content, hashers, operation.progress("checking the archive", announced_len_bytes));
+    let expected = Announced {
+        len_bytes: announced_len_bytes,
+        digests: &image.content,
+        md5: recorded_md5(image).is_some(),
+        again: true,
+    };
+    let mut reader = ImageReader::open(operation, drive, image.source())?;
+    let mut content = reader.content("checking the archive", Expected::Announced(expected))?;
     let mut times = OutOfRange::default();
-    let (needs, room, tree, names, references) = count(operation, &name, &mut tap, destination, &mut times)?;
-    let tapped = tap.finish();
-    file.close()?;
-    for (promise, digest) in image.content.iter().zip(&tapped.digests) {
-        promise.check(&name, digest)?;
-    }
+    let (needs, room, tree, names, references) =
+        count(operation, &name, &mut content, destination, &mut times)?;
+    drop(content);
+    let archive = reader.finish()?;
     needs.check_not_empty(&name)?;
     let mut notes: Vec<String> = times.note().into_iter().collect();
     if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
@@ -148,14 +94,13 @@ pub(super) fn check_tar(
             NoShape::TooSmall(why) => Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")),
         })?;
     Ok(TarFacts {
-        content_len_bytes: tapped.len_bytes,
-        content_hash: tapped.hash,
         data_len_bytes: needs.data_len_bytes,
         shape,
         notes,
         names,
         references,
-        is_recorded: is_recorded(image, &tapped.digests),
+        is_recorded: is_recorded(image, &archive),
+        archive,
     })
 }
 
@@ -164,17 +109,10 @@ fn recorded_md5(image: &Image) -> Option<&str> {
     image.captured_from.as_ref()?.image_md5.as_deref()
 }
 
-/// What a sidecar says that it is.
-fn promised_md5(image: &Image) -> Option<&Digest> {
-    let of_content = image.content.iter().find(|promise| promise.algorithm == Algorithm::Md5);
-    of_content.map(|promise| &promise.digest)
-}
-
-/// Whether the record is of this image, by the digests that were computed: those of the sidecars, which were found right,
-/// and the md5 behind them if no sidecar has one.
-fn is_recorded(image: &Image, computed: &[Digest]) -> bool {
-    let Some(found) = promised_md5(image).or(computed.last()) else { return false };
-    recorded_md5(image).is_some_and(|recorded| recorded == found.to_string())
+/// Whether the record is of this archive.
+fn is_recorded(image: &Image, archive: &Verified) -> bool {
+    let found = archive.digest(Algorithm::Md5);
+    found.is_some_and(|found| recorded_md5(image).is_some_and(|recorded| recorded == found.to_string()))
 }
 
 fn count(

@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_entry_takes_no_more_memory_than_is_counted() {
-        let held_bytes = size_of::<RelativePath>() + size_of::<super::super::extract::Expected>();
+        let held_bytes = size_of::<RelativePath>() + size_of::<crate::verify::ExpectedFile>();
         // Nodes of the tree are more than half full.
         assert!(2 * held_bytes as u64 <= ENTRY_MEMORY_BYTES + 32, "{held_bytes}");
     }

@@ -11,8 +11,6 @@ use replicator_hal::{RelativePath, Timestamp};
 const FIRST: i64 = i32::MIN as i64;
 /// 2446-05-10.
 const LAST: i64 = FIRST + (1 << 34) - 1;
-/// 2038-01-19.
-const LAST_OF_32_BITS: i64 = i32::MAX as i64;
 
 /// The nearest time that is kept. The first and the last second are kept without their fractions, as by the kernel.
 pub(super) fn nearest(time: Timestamp) -> Timestamp {
@@ -21,11 +19,6 @@ pub(super) fn nearest(time: Timestamp) -> Timestamp {
         seconds if seconds >= LAST => Timestamp { seconds: LAST, nanos: 0 },
         _ => time,
     }
-}
-
-/// Whether `found` is what the driver for ext2 makes of the time `written`.
-pub(super) fn is_end_of_32_bits(written: Timestamp, found: Timestamp) -> bool {
-    written.seconds >= LAST_OF_32_BITS && found == Timestamp { seconds: LAST_OF_32_BITS, nanos: 0 }
 }
 
 /// The times of an archive that are not kept.

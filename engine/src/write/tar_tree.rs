@@ -10,9 +10,9 @@
 //! link in it. The pass that checks an archive and the pass that extracts it ask the same questions here: what cannot be
 //! extracted is known before anything is erased.
 
-use super::extract::{Expected, Manifest};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::printable;
+use crate::verify::{ExpectedFile, Manifest};
 use replicator_hal::RelativePath;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -194,7 +194,7 @@ impl Tree for Manifest {
         if path.is_root() {
             return Some(There::Directory);
         }
-        let kind = |expected: &'_ Expected| match &expected.entry.kind {
+        let kind = |expected: &'_ ExpectedFile| match &expected.entry.kind {
             // The first name of a file is never a hard link itself.
             EntryKind::HardLink { existing } => self.get(existing).map(|first| &first.entry.kind),
             _ => None,

@@ -8,15 +8,14 @@ use super::gap_note;
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::root_plan::RootPlan;
-use super::tar_check::{Tap, TarFacts};
-use super::verify_tree::verify;
+use super::tar_check::TarFacts;
 use crate::error::{Error, FaultyPart, Result};
-use crate::formats::codec::decoder;
-use crate::formats::partition;
+use crate::formats::partition::{self, Patch};
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
 use crate::report::Done;
 use crate::table;
+use crate::verify::{self, Expected, ImageReader, Kept, Verified};
 use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Uuid, Volume};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
@@ -63,7 +62,7 @@ pub(super) fn write(
     file_systems
         .format(&region, &format)
         .map_err(Error::hal(format!("making the file system on {label}")))?;
-    let extracted = mounted(operation, &region, Access::ReadWrite, |volume| {
+    let (extracted, archive) = mounted(operation, &region, Access::ReadWrite, |volume| {
         fill(operation, drive, checked, facts, volume)
     })?;
     operation.step("flushing");
@@ -71,14 +70,11 @@ pub(super) fn write(
         table::reserve(operation, target, &layout.patches, label)?;
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
-    let times = mounted(operation, &region, Access::ReadOnly, |volume| {
-        verify(operation, volume, &extracted.manifest, facts.data_len_bytes)
+    let (times, kept) = mounted(operation, &region, Access::ReadOnly, |volume| {
+        verify::tree(operation, volume, &extracted.manifest, facts.data_len_bytes)
     })?;
     check_names(operation, &region, root)?;
-    operation.short_step("writing the partition table");
-    with_target(operation, checked, |target| {
-        table::write(operation, target, &layout.patches, FaultyPart::Medium, label)
-    })?;
+    let kept = commit(operation, checked, &layout.patches, &archive, kept)?;
     let mut notes = extracted.notes;
     notes.extend(gap_note);
     if times.in_whole_seconds() {
@@ -87,14 +83,24 @@ pub(super) fn write(
     if times.end_in_2038() {
         notes.push("file times after 2038-01-19, which ext2 does not keep, set to that day".to_owned());
     }
-    Ok(Done {
-        content_len_bytes: facts.content_len_bytes,
-        file_len_bytes: checked.image.file_len_bytes,
-        content_md5: None,
-        // Files are read back through a mount: direct reads of the device do not apply to them.
-        cache_bypass: Some(CacheBypass::Dropped),
-        notes,
-    })
+    // Files are read back through a mount: direct reads of the device do not apply to them.
+    Ok(Done::written(&archive, kept, CacheBypass::Dropped, notes))
+}
+
+/// Writes the partition table, which makes the medium look bootable. It takes the proofs that the archive is what it must
+/// be and that the medium kept its files.
+fn commit(
+    operation: &Operation<'_>,
+    checked: &Checked,
+    patches: &[Patch],
+    _archive: &Verified,
+    kept: Kept,
+) -> Result<Kept> {
+    operation.short_step("writing the partition table");
+    with_target(operation, checked, |target| {
+        table::write(operation, target, patches, FaultyPart::Medium, operation.label())
+    })?;
+    Ok(kept)
 }
 
 /// The file system has to be the new one, and to be found by what it is called. The table is compared byte by byte when
@@ -154,26 +160,14 @@ fn fill(
     checked: &Checked,
     facts: &TarFacts,
     volume: &dyn Volume,
-) -> Result<Extracted> {
+) -> Result<(Extracted, Verified)> {
     let name = checked.image.name.to_string();
-    let mut file = checked.image.open(operation, drive)?;
-    let compute = operation.compute();
-    let content = decoder(checked.image.name.compression, &mut file, compute, operation.tuning.limits)
-        .map_err(Error::format(name.as_str()))?;
-    let progress = operation.progress("writing", Some(facts.content_len_bytes));
-    let mut tap = Tap::new(content, Vec::new(), progress);
-    let extracted = extract(operation, &name, &mut tap, &facts.names, volume, checked.device.len_bytes)?;
-    let tapped = tap.finish();
-    file.close()?;
-    if tapped.hash != facts.content_hash || tapped.len_bytes != facts.content_len_bytes {
-        return Err(Error::Verify {
-            part: FaultyPart::Drive,
-            what: name,
-            offset_bytes: None,
-            detail: "the drive gave other bytes than when it was checked".into(),
-        });
-    }
+    let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
+    let mut content = reader.content("writing", Expected::Same(&facts.archive))?;
+    let extracted = extract(operation, &name, &mut content, &facts.names, volume, checked.device.len_bytes)?;
+    drop(content);
+    let archive = reader.finish()?;
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
-    Ok(extracted)
+    Ok((extracted, archive))
 }

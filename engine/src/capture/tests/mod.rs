@@ -6,6 +6,7 @@
 mod bench;
 mod beside;
 mod failures;
+mod image_reader;
 mod remains;
 mod resume;
 mod sanitising;

@@ -1,6 +1,6 @@
 //! What lies beside a file on the drive: its sidecars, and records about it; and where the file itself really is.
 //!
-//! Companions are looked up under the name that the file has in the drive's root, then, if that is a symlink, beside the
+//! Sidecars are looked up under the name that the file has in the drive's root, then, if that is a symlink, beside the
 //! file it points to under that file's name.
 
 use crate::drive_file::{DriveFile, read_small};
@@ -14,9 +14,9 @@ use std::io;
 
 const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
 
-/// A digest that a sidecar promises.
+/// A digest as a sidecar has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promise {
+pub struct ExpectedDigest {
     /// The sidecar's name.
     pub sidecar: String,
     /// How it is computed.
@@ -27,7 +27,7 @@ pub struct Promise {
     pub other_name: Option<String>,
 }
 
-impl Promise {
+impl ExpectedDigest {
     /// What is odd about the sidecar, for the result.
     pub fn note(&self) -> Option<String> {
         let other = self.other_name.as_ref()?;
@@ -113,8 +113,8 @@ pub(crate) fn read_whole(
     Ok(content)
 }
 
-/// Where a file's companions are looked for.
-pub(crate) struct Companions<'a> {
+/// Where the sidecars of a file are looked for, and the record beside it.
+pub(crate) struct Sidecars<'a> {
     operation: &'a Operation<'a>,
     drive: &'a dyn Volume,
     /// Directory of the file behind a symlink.
@@ -123,8 +123,8 @@ pub(crate) struct Companions<'a> {
     pub(crate) target_name: Option<String>,
 }
 
-impl<'a> Companions<'a> {
-    /// The companions of the file called `own` in the root, which is the one at `path`.
+impl<'a> Sidecars<'a> {
+    /// Those of the file called `own` in the root, which is the one at `path`.
     pub(crate) fn new(
         operation: &'a Operation<'a>,
         drive: &'a dyn Volume,
@@ -139,12 +139,12 @@ impl<'a> Companions<'a> {
         Self { operation, drive, directory: path.parent().unwrap_or_default(), target_name }
     }
 
-    /// What the sidecars of `own` in the root, else of `target` beside the target, promise.
+    /// The digests in the sidecars of `own` in the root, else of `target` beside the target.
     ///
     /// # Errors
     /// `BadSidecar`.
-    pub(crate) fn promises(&self, own: &str, target: Option<&str>) -> Result<Vec<Promise>> {
-        let mut promises = Vec::new();
+    pub(crate) fn expected(&self, own: &str, target: Option<&str>) -> Result<Vec<ExpectedDigest>> {
+        let mut expected = Vec::new();
         for algorithm in Algorithm::ALL {
             let found = match self.read(&RelativePath::root(), &format!("{own}{}", algorithm.extension()))? {
                 Some(found) => Some(found),
@@ -161,12 +161,12 @@ impl<'a> Companions<'a> {
             let found = sidecar::parse(&text, algorithm, &wanted)
                 .map_err(|error| Error::refused(Refusal::BadSidecar, format!("{sidecar}: {error}")))?;
             let (digest, other_name) = (found.digest, found.other_name);
-            promises.push(Promise { sidecar, algorithm, digest, other_name });
+            expected.push(ExpectedDigest { sidecar, algorithm, digest, other_name });
         }
-        Ok(promises)
+        Ok(expected)
     }
 
-    /// A companion's name and content, if it is there.
+    /// The name and the content of a sidecar or record, if it is there.
     ///
     /// # Errors
     /// `BadSidecar` for one that is no small regular file: a link that leads nowhere is a mistake, not an absence.

@@ -1,8 +1,7 @@
 //! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes,
 //! flags; and that nothing else is there.
 
-use super::extract::{Expected, Manifest};
-use super::tar_times::is_end_of_32_bits;
+use super::kept::Kept;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::within;
@@ -10,16 +9,37 @@ use crate::operation::{Operation, Progress};
 use replicator_hal::{
     self as hal, FileKind, FileSystemKind, Metadata, NodeKind, RelativePath, Timestamp, Volume,
 };
+use std::collections::BTreeMap;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What mke2fs makes in the root of a new file system: an empty directory.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
+/// What must be found at one path.
+#[derive(Debug)]
+pub(crate) struct ExpectedFile {
+    /// Its path is left empty: the manifest's key is the one that holds.
+    pub(crate) entry: Entry,
+    /// Hash over a file's data ranges.
+    pub(crate) hash: u128,
+}
+
+/// Everything that was extracted, by resolved path.
+pub(crate) type Manifest = BTreeMap<RelativePath, ExpectedFile>;
+
+/// The last second that the kernel's own driver for ext2 keeps: 2038-01-19.
+const LAST_OF_32_BITS: i64 = i32::MAX as i64;
+
+/// Whether `found` is what the driver for ext2 makes of the time `written`.
+fn is_end_of_32_bits(written: Timestamp, found: Timestamp) -> bool {
+    written.seconds >= LAST_OF_32_BITS && found == Timestamp { seconds: LAST_OF_32_BITS, nanos: 0 }
+}
+
 /// How exactly a file system kept the times of files. Some keep whole seconds only: that is told, but no fault, as long
 /// as it does so with all of them.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub(crate) struct Times {
     exact: bool,
     cut_off: Option<RelativePath>,
     /// Whether the file system may end with 32 bits of seconds, and whether it did.
@@ -29,12 +49,12 @@ pub(super) struct Times {
 
 impl Times {
     /// Whether fractions of seconds were lost.
-    pub(super) fn in_whole_seconds(&self) -> bool {
+    pub(crate) fn in_whole_seconds(&self) -> bool {
         self.cut_off.is_some()
     }
 
     /// Whether times after 2038 were set to the last second of 32 bits.
-    pub(super) fn end_in_2038(&self) -> bool {
+    pub(crate) fn end_in_2038(&self) -> bool {
         self.ends_in_2038
     }
 
@@ -64,12 +84,12 @@ impl Times {
 ///
 /// # Errors
 /// [`Error::Verify`] naming the first file that differs, and how; errors of the medium.
-pub(super) fn verify(
+pub(crate) fn verify(
     operation: &Operation<'_>,
     volume: &dyn Volume,
     manifest: &Manifest,
     data_len_bytes: u64,
-) -> Result<Times> {
+) -> Result<(Times, Kept)> {
     let is_ext2 = volume.capabilities().file_system == FileSystemKind::Ext2;
     let mut times = Times { is_ext2, ..Times::default() };
     let differs = |path: &RelativePath, detail: String| Error::Verify {
@@ -107,7 +127,7 @@ pub(super) fn verify(
         ));
     }
     progress.finish();
-    Ok(times)
+    Ok((times, Kept(())))
 }
 
 /// The first file that is there and not in the manifest, except for what a new file system comes with. A medium that
@@ -223,7 +243,7 @@ struct File<'a> {
     path: &'a RelativePath,
     len_bytes: u64,
     data: &'a [Range<u64>],
-    expected: &'a Expected,
+    expected: &'a ExpectedFile,
 }
 
 fn compare_content(

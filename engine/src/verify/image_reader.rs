@@ -1,0 +1,438 @@
+//! Reading an image on the drive: open, decode, hash, count, report progress, compare, close.
+//!
+//! Every look at an image goes through an [`ImageReader`]. Only one that read all of its image ends in a [`Verified`].
+//! Transient errors and `Interrupted` are retried below, by [`Operation::retry`] around each HAL call; nothing here or above
+//! handles them once more.
+
+use crate::drive_file::DriveFile;
+use crate::error::{Error, FaultyPart, Result};
+use crate::formats::codec::{self, Compression, DecodedLen, Metadata, decoder};
+use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::{Front, ReadAt};
+use crate::operation::{Operation, Progress};
+use crate::sidecars::ExpectedDigest;
+use crate::size::Size;
+use replicator_hal::{Compute, RelativePath, Volume};
+use std::io::{self, Read};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Where an image is.
+#[derive(Debug, Clone)]
+pub(crate) struct Source<'a> {
+    /// The regular file, links followed.
+    pub(crate) path: &'a RelativePath,
+    /// What it is called in messages.
+    pub(crate) name: String,
+    /// How it is compressed.
+    pub(crate) compression: Compression,
+    /// Where the image ends in the file, if something else follows.
+    pub(crate) end_bytes: Option<u64>,
+}
+
+/// What an image must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expected<'a> {
+    /// What it announces, and what its sidecars say.
+    Announced(Announced<'a>),
+    /// What it was when it was read before.
+    Same(&'a Verified),
+    /// What was written to the drive.
+    Written(&'a Packed),
+}
+
+/// What an image says of itself, and what lies beside it says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Announced<'a> {
+    /// Length of the content, if it is known.
+    pub(crate) len_bytes: Option<u64>,
+    /// Digests of the content.
+    pub(crate) digests: &'a [ExpectedDigest],
+    /// Whether an md5 of the content is wanted, whatever the digests are.
+    pub(crate) md5: bool,
+    /// Whether the image will be read again, as [`Expected::Same`].
+    pub(crate) again: bool,
+}
+
+/// What was written to the drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Of the uncompressed image.
+    pub(crate) content_md5: Digest,
+    /// Its length.
+    pub(crate) content_len_bytes: u64,
+    /// Of the file.
+    pub(crate) file_md5: Digest,
+    /// Its length.
+    pub(crate) file_len_bytes: u64,
+}
+
+/// An image that was read to its very end and is what it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    content_len_bytes: u64,
+    file_len_bytes: u64,
+    /// Computed only if the image is read twice.
+    hash: Option<u128>,
+    digests: Vec<Digest>,
+    file_md5: Option<Digest>,
+}
+
+impl Verified {
+    /// Length of the uncompressed image.
+    pub fn content_len_bytes(&self) -> u64 {
+        self.content_len_bytes
+    }
+
+    /// Length of the file, with what lies behind the image.
+    pub fn file_len_bytes(&self) -> u64 {
+        self.file_len_bytes
+    }
+
+    /// A digest of the content, if it was computed.
+    pub fn digest(&self, algorithm: Algorithm) -> Option<&Digest> {
+        self.digests.iter().find(|digest| digest.algorithm() == algorithm)
+    }
+
+    /// The md5 of the file, if it was computed.
+    pub(crate) fn file_md5(&self) -> Option<&Digest> {
+        self.file_md5.as_ref()
+    }
+}
+
+/// An image that is read.
+pub(crate) struct ImageReader<'a> {
+    operation: &'a Operation<'a>,
+    name: String,
+    compression: Compression,
+    input: Input<'a>,
+    file_len_bytes: u64,
+    expected: Option<Expected<'a>>,
+    passed: Passed,
+}
+
+/// What went by of the content.
+#[derive(Default)]
+struct Passed {
+    hash: Option<Xxh3>,
+    hashers: Vec<Hasher>,
+    len_bytes: u64,
+    is_at_end: bool,
+}
+
+impl<'a> ImageReader<'a> {
+    /// Opens an image.
+    ///
+    /// # Errors
+    /// Those of the drive.
+    pub(crate) fn open(operation: &'a Operation<'a>, drive: &dyn Volume, source: Source<'a>) -> Result<Self> {
+        let file = DriveFile::open(operation, drive, source.path)?;
+        let file_len_bytes = file.len_bytes();
+        let file = Front::new(file, source.end_bytes.unwrap_or(file_len_bytes));
+        Ok(Self {
+            operation,
+            name: source.name,
+            compression: source.compression,
+            input: Input { file, hash: None },
+            file_len_bytes,
+            expected: None,
+            passed: Passed::default(),
+        })
+    }
+
+    /// All of the content, decoded with all workers, hashed, and reported as progress of `doing`. It must be what is
+    /// `expected`.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn content(&mut self, doing: &str, expected: Expected<'a>) -> Result<Content<'_>> {
+        let (mut algorithms, mut again, len_bytes) = (Vec::new(), false, expected.len_bytes());
+        match expected {
+            Expected::Announced(announced) => {
+                algorithms.extend(announced.digests.iter().map(|digest| digest.algorithm));
+                if announced.md5 && !algorithms.contains(&Algorithm::Md5) {
+                    algorithms.push(Algorithm::Md5);
+                }
+                again = announced.again;
+            }
+            Expected::Same(_) => again = true,
+            Expected::Written(_) => {
+                algorithms.push(Algorithm::Md5);
+                self.input.hash = Some((Hasher::new(Algorithm::Md5), 0));
+            }
+        }
+        self.expected = Some(expected);
+        self.passed = Passed {
+            hash: again.then(Xxh3::new),
+            hashers: algorithms.into_iter().map(Hasher::new).collect(),
+            ..Passed::default()
+        };
+        let progress = Some(self.operation.progress(doing, len_bytes));
+        let limits = self.operation.tuning.limits;
+        let decoder = decoder(self.compression, &mut self.input, self.operation.compute(), limits)
+            .map_err(Error::format(self.name.as_str()))?;
+        Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })
+    }
+
+    /// The first bytes of the content, up to `len_bytes` of them. They prove nothing of the rest.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn first_bytes(&mut self, len_bytes: usize) -> Result<Vec<u8>> {
+        let mut first = Vec::new();
+        let limit = len_bytes as u64;
+        let name = self.name.clone();
+        self.look()?.take(limit).read_to_end(&mut first).map_err(Error::io(name))?;
+        Ok(first)
+    }
+
+    /// The content from its start, for a look: decoded in this thread, because how far workers have read ahead when the
+    /// look ends would depend on their speed.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn look(&mut self) -> Result<Box<dyn Read + Send + '_>> {
+        let limits = self.operation.tuning.limits;
+        decoder(self.compression, &mut self.input, Compute::Inline, limits)
+            .map_err(Error::format(self.name.as_str()))
+    }
+
+    /// The content at offsets, for a look; `None` if this format has no such access.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn seekable(&mut self) -> Result<Option<Box<dyn ReadAt + '_>>> {
+        let limits = self.operation.tuning.limits;
+        codec::seekable(self.compression, &mut self.input, limits).map_err(Error::format(self.name.as_str()))
+    }
+
+    /// What the file says of the length of its content.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn announced_len(&mut self) -> Result<Option<u64>> {
+        let limits = self.operation.tuning.limits;
+        let len = codec::decoded_len(self.compression, &mut self.input, limits);
+        Ok(match len.map_err(Error::format(self.name.as_str()))? {
+            DecodedLen::Known(len_bytes) => Some(len_bytes),
+            DecodedLen::Unknown => None,
+        })
+    }
+
+    /// What the builder of the image put behind it.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn metadata(&mut self) -> Result<Option<Metadata>> {
+        let limits = self.operation.tuning.limits;
+        codec::metadata(self.compression, &mut self.input, limits).map_err(Error::format(self.name.as_str()))
+    }
+
+    /// The file itself.
+    pub(crate) fn file(&mut self) -> &mut (dyn ReadAt + Send + 'a) {
+        &mut self.input
+    }
+
+    /// Closes the image after a look.
+    ///
+    /// # Errors
+    /// Those of the drive.
+    pub(crate) fn close(self) -> Result<()> {
+        self.input.file.into_inner().close()
+    }
+
+    /// Closes the image after all of it was read, and compares it with what was expected.
+    ///
+    /// # Errors
+    /// [`Error::Digest`], [`Error::Verify`]; those of the drive; `Internal` if it was not read to its end.
+    pub(crate) fn finish(mut self) -> Result<Verified> {
+        let (name, passed) = (self.name.as_str(), self.passed);
+        let Some(expected) = self.expected.filter(|_| passed.is_at_end) else {
+            return Err(Error::Internal { detail: format!("{name} was not read to its end") });
+        };
+        let hashed = self.input.finish(self.operation.tuning.chunk_len_bytes).map_err(Error::io(name))?;
+        let (file_md5, file_len_bytes) =
+            hashed.map_or((None, self.file_len_bytes), |(md5, len)| (Some(md5), len));
+        self.input.file.into_inner().close()?;
+        let verified = Verified {
+            content_len_bytes: passed.len_bytes,
+            file_len_bytes,
+            hash: passed.hash.map(|hash| hash.digest128()),
+            digests: passed.hashers.into_iter().map(Hasher::finish).collect(),
+            file_md5,
+        };
+        match expected {
+            Expected::Announced(announced) => announced.check(name, &verified)?,
+            Expected::Same(earlier) => check_same(name, earlier, &verified)?,
+            Expected::Written(packed) => packed.check(name, &verified)?,
+        }
+        Ok(verified)
+    }
+}
+
+impl Expected<'_> {
+    /// Length of the content, if it is known.
+    fn len_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Announced(announced) => announced.len_bytes,
+            Self::Same(earlier) => Some(earlier.content_len_bytes),
+            Self::Written(packed) => Some(packed.content_len_bytes),
+        }
+    }
+}
+
+impl Announced<'_> {
+    fn check(&self, name: &str, found: &Verified) -> Result<()> {
+        let len_bytes = found.content_len_bytes;
+        if let Some(announced) = self.len_bytes.filter(|announced| *announced != len_bytes) {
+            return Err(Error::Verify {
+                part: FaultyPart::Image,
+                what: name.to_owned(),
+                offset_bytes: Some(len_bytes),
+                detail: format!("{:#} were announced, {:#} came", Size(announced), Size(len_bytes)),
+            });
+        }
+        for expected in self.digests {
+            let Some(digest) = found.digest(expected.algorithm) else {
+                return Err(Error::Internal { detail: format!("{} was not computed", expected.sidecar) });
+            };
+            expected.check(name, digest)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_same(name: &str, earlier: &Verified, found: &Verified) -> Result<()> {
+    let is_hashed = earlier.hash.is_some();
+    if is_hashed && (found.hash, found.content_len_bytes) == (earlier.hash, earlier.content_len_bytes) {
+        return Ok(());
+    }
+    Err(Error::Verify {
+        part: FaultyPart::Drive,
+        what: name.to_owned(),
+        offset_bytes: None,
+        detail: "the drive gave other bytes than when it was checked".into(),
+    })
+}
+
+impl Packed {
+    fn check(&self, name: &str, found: &Verified) -> Result<()> {
+        let file = (found.file_md5, found.file_len_bytes);
+        compare(name, file, (self.file_md5, self.file_len_bytes))?;
+        let content = (found.digest(Algorithm::Md5).copied(), found.content_len_bytes);
+        compare(&format!("the content of {name}"), content, (self.content_md5, self.content_len_bytes))
+    }
+}
+
+fn compare(what: &str, found: (Option<Digest>, u64), written: (Digest, u64)) -> Result<()> {
+    let (md5, len_bytes) = found;
+    if md5 == Some(written.0) && len_bytes == written.1 {
+        return Ok(());
+    }
+    let md5 = md5.map_or_else(|| "unknown".to_owned(), |md5| md5.to_string());
+    Err(Error::Verify {
+        part: FaultyPart::Drive,
+        what: what.to_owned(),
+        offset_bytes: None,
+        detail: format!(
+            "{} bytes with md5 {} were written, {len_bytes} bytes with md5 {md5} were read back",
+            written.1, written.0
+        ),
+    })
+}
+
+/// The content of an image, from front to back.
+pub(crate) struct Content<'r> {
+    decoder: Box<dyn Read + Send + 'r>,
+    passed: &'r mut Passed,
+    progress: Option<Progress<'r>>,
+    name: &'r str,
+}
+
+impl Content<'_> {
+    /// Fills `buffer`, or less of it at the end.
+    ///
+    /// # Errors
+    /// Errors of the format and of the drive.
+    pub(crate) fn read_chunk(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.pull(&mut buffer[done..]).map_err(Error::io(self.name))? {
+                0 => break,
+                len => done += len,
+            }
+        }
+        self.advance(done);
+        Ok(done)
+    }
+
+    /// Some bytes, or none at the end.
+    fn pull(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.decoder.read(buffer)?;
+        let (passed, bytes) = (&mut *self.passed, &buffer[..len]);
+        passed.is_at_end = len == 0 && !buffer.is_empty();
+        if let Some(hash) = &mut passed.hash {
+            hash.update(bytes);
+        }
+        passed.hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+        passed.len_bytes += len as u64;
+        Ok(len)
+    }
+
+    fn advance(&mut self, len: usize) {
+        match self.progress.take() {
+            Some(progress) if self.passed.is_at_end && len == 0 => progress.finish(),
+            Some(mut progress) => {
+                progress.advance(len as u64);
+                self.progress = Some(progress);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.pull(buffer)?;
+        self.advance(len);
+        Ok(len)
+    }
+}
+
+/// The file, hashed while a decoder reads it in whatever order it does.
+struct Input<'a> {
+    file: Front<DriveFile<'a>>,
+    /// The hash of everything before this place.
+    hash: Option<(Hasher, u64)>,
+}
+
+impl Input<'_> {
+    /// The md5 and the length of the file, if it is hashed: reads what the decoder skipped or read out of order.
+    fn finish(&mut self, chunk_len_bytes: usize) -> io::Result<Option<(Digest, u64)>> {
+        let mut buffer = Vec::new();
+        while let Some(at) = self.hash.as_ref().map(|(_, at)| *at).filter(|at| *at < self.file.len_bytes()) {
+            buffer.resize(chunk_len_bytes.max(1), 0);
+            if self.read_at(at, &mut buffer)? == 0 {
+                break;
+            }
+        }
+        Ok(self.hash.take().map(|(hasher, len_bytes)| (hasher.finish(), len_bytes)))
+    }
+}
+
+impl ReadAt for Input<'_> {
+    fn len_bytes(&self) -> u64 {
+        self.file.len_bytes()
+    }
+
+    fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.file.read_at(offset_bytes, buffer)?;
+        let end = offset_bytes + len as u64;
+        if let Some((hasher, hashed)) = &mut self.hash {
+            if offset_bytes <= *hashed && end > *hashed {
+                hasher.update(&buffer[(*hashed - offset_bytes) as usize..len]);
+                *hashed = end;
+            }
+        }
+        Ok(len)
+    }
+}

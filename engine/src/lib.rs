@@ -44,6 +44,7 @@ mod root_names;
 mod shell;
 mod sidecars;
 mod size;
+mod source_record;
 mod table;
 mod verify;
 mod write;

@@ -4,6 +4,7 @@
 //! the bootloader fails, nothing after it is begun. A medium that is refused or fails changes nothing for the others.
 //! What lives here is the order alone: [`firmware`] and [`write`] do not know each other.
 
+use crate::capture;
 use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::firmware;
@@ -54,7 +55,7 @@ impl Provision {
 
     /// Checks the images, their media and the firmware. Nothing is written.
     pub fn check(self, context: &Context<'_>) -> Checked {
-        let media = write::check(context, self.items);
+        let media = write::check(context, self.items, &capture::marks_on_medium);
         Checked { media, firmware: firmware::check(context, &self.firmware) }
     }
 }

@@ -188,6 +188,6 @@ mod tests {
         assert_eq!(kept.len(), MARKS_MAX);
         // Each has quotes, a comma and a blank in the record.
         let len_bytes: usize = kept.iter().map(|mark| mark.len() + 4).sum();
-        assert!(len_bytes < super::super::source_record::LIMIT_BYTES / 2, "{len_bytes}");
+        assert!(len_bytes < crate::source_record::LIMIT_BYTES / 2, "{len_bytes}");
     }
 }

@@ -16,7 +16,7 @@ mod free_space;
 mod gap;
 mod layout;
 mod locks;
-pub(crate) mod marks;
+mod marks;
 mod medium;
 mod mounted;
 mod pack_disk;
@@ -26,12 +26,10 @@ mod plan;
 mod private_keys;
 mod ranges;
 mod remains;
-pub(crate) mod root_record;
 mod rootfs;
 mod sanitise;
 mod sanitise_medium;
 mod session;
-pub(crate) mod source_record;
 mod subvolumes;
 mod survey;
 mod tree;
@@ -41,6 +39,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use marks::on_medium as marks_on_medium;
 pub use plan::{Item, plan};
 
 use crate::context::Context;

@@ -2,7 +2,6 @@
 
 use super::sanitise;
 use super::session::{Record, Session};
-use super::source_record::{self, SourceRecord};
 use super::work::{self, Work};
 use crate::context::Context;
 use crate::drive_file::read_small;
@@ -10,6 +9,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::media::Medium;
 use crate::names::{self, ImageName};
 use crate::operation::Operation;
+use crate::source_record::{self, SourceRecord};
 use replicator_hal::{FileKind, RelativePath};
 
 /// One medium of the plan.

@@ -11,7 +11,6 @@ pub(super) mod host_keys;
 mod swap_files;
 
 use super::locks::Locks;
-use super::source_record::stamp;
 use super::{checksums, work};
 use crate::context::Context;
 use crate::drive_file::read_small;
@@ -20,6 +19,7 @@ use crate::formats::text;
 use crate::operation::Operation;
 use crate::options::HostKeys;
 use crate::sanitise_rules::{Action, Place, Rule, Rules};
+use crate::source_record::stamp;
 use first_boot_script::Wanted;
 use host_keys::HostKey;
 use replicator_hal::{self as hal, RelativePath, Volume};

@@ -2,10 +2,13 @@
 
 use super::allowed::Allowed;
 use super::image::Image;
-use crate::capture::marks;
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use replicator_hal::BlockDevice;
+use std::collections::BTreeSet;
+
+/// Finds on a medium what tells it from its clones, in the form in which the record of an image has it. Captures know how.
+pub(crate) type MarksOn<'a> = dyn Fn(&Operation<'_>, &BlockDevice) -> BTreeSet<String> + Sync + 'a;
 
 /// Refuses to write an image back to its own medium: one with the same serial number; or, for an image of a medium without
 /// one, one with files that only the golden medium has.
@@ -17,6 +20,7 @@ pub(super) fn check(
     image: &Image,
     device: &BlockDevice,
     allowed: Allowed,
+    marks_on: &MarksOn<'_>,
 ) -> Result<()> {
     let Some(record) = &image.captured_from else { return Ok(()) };
     if allowed.write_back {
@@ -29,7 +33,7 @@ pub(super) fn check(
         }
         (None, _) if !record.marks.is_empty() => {
             operation.short_step("comparing the medium with the one that was captured");
-            let found = marks::on_medium(operation, device);
+            let found = marks_on(operation, device);
             match record.marks.iter().any(|mark| found.contains(mark)) {
                 true => refuse(&format!(
                     "was captured from this medium ({}) or one with the same machine id or host keys",

@@ -2,13 +2,13 @@
 //!
 //! Where sidecars and the record of the captured unit are looked up is in [`crate::sidecars`].
 
-use crate::capture::source_record::SourceRecord;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::Compression;
 use crate::formats::text;
 use crate::names::ImageName;
 use crate::operation::Operation;
 use crate::sidecars::{ExpectedDigest, Sidecars, locate};
+use crate::source_record::SourceRecord;
 use crate::verify::{Announced, Expected, ImageReader, Source};
 use replicator_hal::{RelativePath, Volume};
 

@@ -38,6 +38,7 @@ use crate::names::{self, ImageName, Packing};
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::size::Size;
+use golden::MarksOn;
 use medium::{wipe_ends, with_target};
 use replicator_hal::Volume;
 use std::time::Duration;
@@ -72,11 +73,11 @@ pub fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
         .collect()
 }
 
-/// Checks every image and its medium; nothing is written.
-pub fn check(context: &Context<'_>, items: Vec<Item>) -> Vec<Checking> {
+/// Checks every image and its medium; nothing is written. `marks_on` is how golden media are recognised.
+pub(crate) fn check(context: &Context<'_>, items: Vec<Item>, marks_on: &MarksOn<'_>) -> Vec<Checking> {
     let results = jobs::run(context.board, context.tuning, &items, |operation, item| {
         let image = Image::locate(operation, context.drive, &item.image)?;
-        preflight::check(operation, context, image, &item.medium)
+        preflight::check(operation, context, image, &item.medium, marks_on)
     });
     let mut checked: Vec<Checking> = items
         .into_iter()

@@ -7,7 +7,7 @@
 
 use super::allowed::Allowed;
 use super::disk_check::{DiskFacts, check_disk};
-use super::golden;
+use super::golden::{self, MarksOn};
 use super::image::Image;
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
@@ -56,12 +56,13 @@ pub(super) fn check(
     context: &Context<'_>,
     mut image: Image,
     medium: &Medium,
+    marks_on: &MarksOn<'_>,
 ) -> Result<Checked> {
     let (drive, allowed) = (context.drive, Allowed::by(context.options));
     let name = image.name.to_string();
     let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
-    golden::check(operation, &image, &device, allowed)?;
+    golden::check(operation, &image, &device, allowed, marks_on)?;
     check_first_bytes(operation, drive, &image)?;
     notes.extend(image.content.iter().chain(&image.file).filter_map(ExpectedDigest::note));
     image.check_file(operation, drive)?;

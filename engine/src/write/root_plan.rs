@@ -9,11 +9,11 @@
 //! otherwise: a UUID, label or partition that it will not have. What only may go wrong is told: kernel names of other
 //! partitions, other file systems that fstab wants.
 
-use crate::capture::root_record::RootRecord;
 use crate::error::{Error, Refusal};
 use crate::formats::partition::{DiskId, Guid, Identity, Scheme};
 use crate::fstab::Spec;
 use crate::root_names::{Reference, Role};
+use crate::source_record::RootRecord;
 use replicator_hal::Uuid;
 use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_128;

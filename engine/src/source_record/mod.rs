@@ -4,7 +4,10 @@
 //! sanitised copy; and gives a clone the UUIDs and labels by which the files in it name their root. It lies beside the
 //! image as `<medium>image.source` and is there before the image is. Records of older versions have less in them.
 
-use super::root_record::RootRecord;
+mod root;
+
+pub use root::RootRecord;
+
 use crate::from_toml;
 use replicator_hal::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -67,7 +70,7 @@ impl SourceRecord {
 }
 
 /// A point in time for people, UTC.
-pub(super) fn stamp(time: Timestamp) -> String {
+pub(crate) fn stamp(time: Timestamp) -> String {
     let nanos = i32::try_from(time.nanos).unwrap_or(0);
     jiff::Timestamp::new(time.seconds, nanos)
         .and_then(|time| time.round(jiff::Unit::Second))

@@ -9,8 +9,10 @@
 //! can tell: a mount in any mount namespace, swap, a mapping, another program's claim. What only looks
 //! ([`BlockDevices::list`], [`BlockDevices::open_shared`], [`crate::FileSystems::identify`]) is allowed at any time.
 
+use crate::LayerMut;
 use crate::{DeviceName, Result};
 use std::fmt;
+use std::sync::Arc;
 
 /// What a device is attached by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +109,7 @@ impl fmt::Display for CacheBypass {
     }
 }
 
+crate::forward::part! {
 /// The board's block devices.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait BlockDevices: Send + Sync {
@@ -145,7 +148,11 @@ pub trait BlockDevices: Send + Sync {
     /// `Busy` if a partition is in use.
     fn reread_partitions(&self, device: &DeviceName) -> Result<()>;
 }
+layer BlockDevicesLayer: Send + Sync;
+pointers (& Box Arc);
+}
 
+crate::forward::part! {
 /// A medium that is captured: it can only be read.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Source: Send {
@@ -164,7 +171,11 @@ pub trait Source: Send {
     /// If the kernel reports one on close or cannot restore the read-write flag.
     fn close(&mut self) -> Result<()>;
 }
+layer SourceLayer: LayerMut + Send;
+pointers (mut Box);
+}
 
+crate::forward::part! {
 /// A medium that is written: exclusive, never created, verified past the caches.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Target: Send {
@@ -208,4 +219,7 @@ pub trait Target: Send {
     /// # Errors
     /// As [`Target::sync`].
     fn close(&mut self) -> Result<()>;
+}
+layer TargetLayer: LayerMut + Send;
+pointers (mut Box);
 }

@@ -1,6 +1,7 @@
 //! Time: a monotonic clock to wait by, a wall clock for stamps. No decision is ever made on the wall clock, because a
 //! board without a battery believes it is 1970.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A point in wall-clock time, as files carry it.
@@ -12,6 +13,7 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+crate::forward::part! {
 /// The board's clock.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Clock: Send + Sync {
@@ -23,4 +25,7 @@ pub trait Clock: Send + Sync {
 
     /// Waits; never less than `duration`.
     fn sleep(&self, duration: Duration);
+}
+layer ClockLayer: Send + Sync;
+pointers (& Box Arc);
 }

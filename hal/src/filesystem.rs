@@ -7,12 +7,10 @@
 //! second to come is `Busy`.
 //! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
 
-use crate::{
-    Access, DeviceName, Error, ErrorKind, ExtShape, FileSystemKind, Flavour, RelativePath, Result, Volume,
-    VolumeId,
-};
+use crate::{Access, DeviceName, ExtShape, FileSystemKind, Flavour, RelativePath, Result, Volume, VolumeId};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What holds a region's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,6 +139,7 @@ pub struct UsedMap {
     pub used: Vec<Range<u64>>,
 }
 
+crate::forward::part! {
 /// What can be done to file systems as a whole. See the rule of the two uses of a device at [`BlockDevices::open_target`]
 /// and with each call that is `Busy` for it.
 ///
@@ -188,10 +187,7 @@ pub trait FileSystems: Send + Sync {
     ///
     /// # Errors
     /// If the system does not answer.
-    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {
-        let _ = kind;
-        Ok(true)
-    }
+    fn can_mount(&self, kind: &FileSystemKind) -> Result<bool>;
 
     /// Mounts the region's file system.
     ///
@@ -211,11 +207,10 @@ pub trait FileSystems: Send + Sync {
         region: &Region,
         subvolume: &RelativePath,
         access: Access,
-    ) -> Result<Box<dyn Volume>> {
-        let _ = (subvolume, access);
-        let detail = "this backend has no subvolumes";
-        Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail))
-    }
+    ) -> Result<Box<dyn Volume>>;
+}
+layer FileSystemsLayer: Send + Sync;
+pointers (& Box Arc);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use crate::{Access, DeviceName, HookEnd, RelativePath, Result, Target, VolumeId};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Flash that the processor's boot ROM reads a bootloader from.
@@ -93,6 +94,7 @@ impl fmt::Display for Updater {
     }
 }
 
+crate::forward::part! {
 /// Bootloader areas, registers and updaters.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Firmware: Send + Sync {
@@ -123,4 +125,7 @@ pub trait Firmware: Send + Sync {
     /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is no error, and no proof
     /// that anything was updated.
     fn run_updater(&self, updater: &Updater) -> Result<HookEnd>;
+}
+layer FirmwareLayer: Send + Sync;
+pointers (& Box Arc);
 }

@@ -5,6 +5,7 @@
 //! critical while the board may not boot.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the operator is told.
@@ -60,6 +61,7 @@ pub fn level(status: Status, led: Led, since: Duration) -> bool {
     }
 }
 
+crate::forward::part! {
 /// The board's LEDs. No call fails: an LED error is the backend's to note, and never stops the work.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Leds: Send + Sync {
@@ -76,6 +78,9 @@ pub trait Leds: Send + Sync {
 
     /// Whether a lease ever ran out.
     fn lease_expired(&self) -> bool;
+}
+layer LedsLayer: Send + Sync;
+pointers (& Box Arc);
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@
 //! * Nothing is ever created under `/dev`, and no path leaves the volume it was given to.
 
 #![warn(missing_docs)]
+// What mockall makes of a trait counts as code of this crate when the trait is defined by `part!`.
+#![cfg_attr(feature = "mock", allow(unreachable_pub))]
 // A terminal can go away, and these panic then: `host::tell` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
@@ -34,6 +36,7 @@ mod file_system_kind;
 mod filesystem;
 mod firmware;
 mod flags;
+mod forward;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
@@ -48,25 +51,31 @@ mod system;
 mod tasks;
 mod volume;
 
-pub use block::{BlockDevice, BlockDevices, CacheBypass, DeviceKind, Partition, Source, Target};
+pub use block::{
+    BlockDevice, BlockDevices, BlockDevicesLayer, CacheBypass, DeviceKind, Partition, Source, SourceLayer,
+    Target, TargetLayer,
+};
 pub use board::Board;
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, ClockLayer, Timestamp};
 pub use device_name::{DeviceName, InvalidDeviceName};
 pub use error::{Error, ErrorKind, Result};
 pub use ext_shape::{EXT_INODE_LEN_BYTES, EXT_JOURNAL_BLOCKS_MIN, ExtRoom, ExtShape, pointer_blocks};
 pub use file_system_kind::{FileSystemKind, Flavour};
-pub use filesystem::{FileSystem, FileSystems, Format, Fsck, FsckOutcome, Holder, Region, UsedMap, Uuid};
-pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, Updater, UpdaterProgram};
+pub use filesystem::{
+    FileSystem, FileSystems, FileSystemsLayer, Format, Fsck, FsckOutcome, Holder, Region, UsedMap, Uuid,
+};
+pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, FirmwareLayer, Updater, UpdaterProgram};
 pub use flags::InodeFlags;
+pub use forward::{Layer, LayerMut, Layered};
 pub use led_state::LedState;
-pub use leds::{Led, Leds, Status, level};
+pub use leds::{Led, Leds, LedsLayer, Status, level};
 pub use path::{InvalidPath, RelativePath};
-pub use records::Records;
-pub use system::{Hook, HookEnd, System};
+pub use records::{Records, RecordsLayer};
+pub use system::{Hook, HookEnd, System, SystemLayer};
 pub use tasks::{Compute, Task, TaskEnd, Tasks};
 pub use volume::{
     Access, Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Space, Volume, VolumeFile,
-    VolumeId, Xattr,
+    VolumeFileLayer, VolumeId, VolumeLayer, Xattr,
 };
 
 #[cfg(feature = "mock")]

@@ -1,6 +1,9 @@
 //! What a run leaves for people: console lines, a log per operation, the report. No call fails: a full log disk is no
 //! reason to stop a capture. The backend says so once on the console.
 
+use std::sync::Arc;
+
+crate::forward::part! {
 /// Console, logs and report.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Records: Send + Sync {
@@ -15,4 +18,7 @@ pub trait Records: Send + Sync {
 
     /// The machine-readable report of the whole run; replaces an earlier one.
     fn report(&self, json: &str);
+}
+layer RecordsLayer: Send + Sync;
+pointers (& Box Arc);
 }

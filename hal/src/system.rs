@@ -1,6 +1,7 @@
 //! The system the engine runs on: which board it is, and programs that a drive brings along.
 
 use crate::{RelativePath, Result, VolumeId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A program on the drive that runs before or after sanitising.
@@ -32,6 +33,7 @@ impl HookEnd {
     pub const OUTPUT_LEN_MAX_BYTES: usize = 512 * 1024;
 }
 
+crate::forward::part! {
 /// The system.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait System: Send + Sync {
@@ -53,4 +55,7 @@ pub trait System: Send + Sync {
     /// `NotFound` if the program is not there or a volume is not mounted; `ToolFailed` if it cannot be started; `TimedOut`
     /// if it had to be killed. An exit status is no error.
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd>;
+}
+layer SystemLayer: Send + Sync;
+pointers (& Box Arc);
 }

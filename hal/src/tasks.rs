@@ -38,3 +38,22 @@ pub trait Tasks: Send + Sync {
     /// How much computing the engine may do in worker threads.
     fn compute(&self) -> Compute;
 }
+
+/// By hand, because a task's lifetime is a parameter of the method; there is no layer: nothing wraps tasks.
+macro_rules! pointers {
+    ($($pointer:ty),+) => {
+        $(
+            impl<T: Tasks + ?Sized> Tasks for $pointer {
+                fn run<'a>(&self, tasks: Vec<Task<'a>>) -> Vec<TaskEnd> {
+                    T::run(&**self, tasks)
+                }
+
+                fn compute(&self) -> Compute {
+                    T::compute(&**self)
+                }
+            }
+        )+
+    };
+}
+
+pointers!(&T, Box<T>, std::sync::Arc<T>);

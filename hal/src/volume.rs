@@ -4,8 +4,10 @@
 //! the way is `SymlinkInPath`. Where following is wanted, [`Volume::resolve`] does it once, inside of the root, and gives
 //! a path without links. A new name is durable after `sync_dir` of its directory, new content after `sync` of the file.
 
+use crate::LayerMut;
 use crate::{FileSystemKind, InodeFlags, RelativePath, Result, Timestamp};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Names a mounted volume for as long as it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,6 +139,7 @@ pub struct Xattr {
     pub value: Vec<u8>,
 }
 
+crate::forward::part! {
 /// A mounted volume.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Volume: Send + Sync {
@@ -269,9 +272,7 @@ pub trait Volume: Send + Sync {
     ///
     /// # Errors
     /// As [`Volume::metadata`].
-    fn not_copyable(&self, _path: &RelativePath) -> Result<Option<&'static str>> {
-        Ok(None)
-    }
+    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>>;
 
     /// Renames within the volume, replacing a file at `to`.
     ///
@@ -316,7 +317,11 @@ pub trait Volume: Send + Sync {
     /// `Busy` while files are open; `Io` if the last writes failed.
     fn unmount(&self) -> Result<()>;
 }
+layer VolumeLayer: Send + Sync;
+pointers (& Box Arc);
+}
 
+crate::forward::part! {
 /// An open regular file.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait VolumeFile: Send {
@@ -368,4 +373,7 @@ pub trait VolumeFile: Send {
     /// # Errors
     /// If the kernel reports one.
     fn close(&mut self) -> Result<()>;
+}
+layer VolumeFileLayer: LayerMut + Send;
+pointers (mut Box);
 }

@@ -8,7 +8,7 @@ use super::devices::Claim;
 use super::{HostDevices, Mount, Tree, TreeVolume, Volumes};
 use crate::{
     Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, FsckOutcome,
-    Holder, Region, Result, UsedMap, Volume,
+    Holder, Region, RelativePath, Result, UsedMap, Volume,
 };
 use std::fs;
 use std::path::PathBuf;
@@ -227,5 +227,15 @@ impl FileSystems for HostFileSystems {
             };
             Ok(Box::new(TreeVolume::new(id, tree, mount)) as Box<dyn Volume>)
         })
+    }
+
+    /// Every kind is a directory here.
+    fn can_mount(&self, _kind: &FileSystemKind) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn mount_subvolume(&self, region: &Region, _: &RelativePath, _: Access) -> Result<Box<dyn Volume>> {
+        let detail = "this backend has no subvolumes";
+        Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail))
     }
 }

@@ -1,8 +1,8 @@
 //! Boards that lie. Each does one thing otherwise than it was asked; nothing in the engine is changed.
 
 use replicator_hal::{
-    Access, BlockDevice, BlockDevices, Board, BootloaderArea, DeviceName, Firmware, HookEnd, Leds, Result,
-    Source, Status, Target, Updater,
+    Access, BlockDevices, BlockDevicesLayer, Board, DeviceName, Firmware, FirmwareLayer, Layer, Layered,
+    Leds, Result, Source, Status, Target,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,12 +38,12 @@ pub(crate) fn lease_of_a_day(board: Board) -> Board {
 
 /// Sources are opened without a claim.
 pub(crate) fn nothing_is_claimed(board: Board) -> Board {
-    Board { devices: Arc::new(Unclaimed(Arc::clone(&board.devices))), ..board }
+    Board { devices: Arc::new(Layered(Unclaimed(Arc::clone(&board.devices)))), ..board }
 }
 
 /// A bootloader area's write protection is lifted to read it.
 pub(crate) fn always_unprotected(board: Board) -> Board {
-    Board { firmware: Arc::new(Unprotected(Arc::clone(&board.firmware))), ..board }
+    Board { firmware: Arc::new(Layered(Unprotected(Arc::clone(&board.firmware)))), ..board }
 }
 
 struct LyingLeds {
@@ -83,44 +83,32 @@ impl Leds for LyingLeds {
 
 struct Unclaimed(Arc<dyn BlockDevices>);
 
-impl BlockDevices for Unclaimed {
-    fn list(&self) -> Result<Vec<BlockDevice>> {
-        self.0.list()
-    }
+impl Layer for Unclaimed {
+    type Below = dyn BlockDevices;
 
+    fn below(&self) -> &Self::Below {
+        &*self.0
+    }
+}
+
+impl BlockDevicesLayer for Unclaimed {
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
         self.0.open_shared(device)
-    }
-
-    fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-        self.0.open_shared(device)
-    }
-
-    fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>> {
-        self.0.open_target(device)
-    }
-
-    fn reread_partitions(&self, device: &DeviceName) -> Result<()> {
-        self.0.reread_partitions(device)
     }
 }
 
 struct Unprotected(Arc<dyn Firmware>);
 
-impl Firmware for Unprotected {
-    fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>> {
-        self.0.bootloader_areas()
-    }
+impl Layer for Unprotected {
+    type Below = dyn Firmware;
 
+    fn below(&self) -> &Self::Below {
+        &*self.0
+    }
+}
+
+impl FirmwareLayer for Unprotected {
     fn open_bootloader_area(&self, area: &DeviceName, _: Access) -> Result<Box<dyn Target>> {
         self.0.open_bootloader_area(area, Access::ReadWrite)
-    }
-
-    fn register(&self, address: u64) -> Result<u32> {
-        self.0.register(address)
-    }
-
-    fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
-        self.0.run_updater(updater)
     }
 }

@@ -8,7 +8,8 @@ use crate::model::hardware::storage::Place;
 use crate::model::time::op::{Moment, Op};
 use crate::model::time::op_name::OpName;
 use replicator_hal::{
-    Access, FileSystem, FileSystemKind, FileSystems, Format, Fsck, Holder, Region, Result, UsedMap, Volume,
+    Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Format, Fsck, Holder, Region,
+    RelativePath, Result, UsedMap, Volume,
 };
 use std::sync::Arc;
 
@@ -72,6 +73,11 @@ impl FileSystems for SimFileSystems {
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
         let op = self.op(OpName::UsedMap, region, false);
         self.call(op, region, |machine, place, moment| machine.used_map(region, place, moment))
+    }
+
+    fn mount_subvolume(&self, region: &Region, _: &RelativePath, _: Access) -> Result<Box<dyn Volume>> {
+        let detail = "this backend has no subvolumes";
+        Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail))
     }
 
     fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {

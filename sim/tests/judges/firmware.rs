@@ -3,13 +3,12 @@
 
 use crate::lying::leds;
 use crate::lying::tampering::{flip, put};
-use replicator_hal::{Access, Board, DeviceName, Leds, Status};
+use replicator_hal::{Access, Board, DeviceName, Layer, Layered, Leds, LedsLayer, Status};
 use replicator_sim::judge::checkers::{self, Check};
 use replicator_sim::run::{Evidence, boots};
 use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::sync::Arc;
-use std::time::Duration;
 
 const AREA: &str = "emmc-boot0";
 /// In the middle of SPL's place.
@@ -47,22 +46,17 @@ fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str
 /// A board whose LEDs are never told that it is at risk.
 fn that_know_no_risk(board: Board) -> Board {
     struct Carefree(Arc<dyn Leds>);
-    impl Leds for Carefree {
-        fn show(&self, status: Status) {
-            self.0.show(status);
-        }
+    impl Layer for Carefree {
+        type Below = dyn Leds;
 
-        fn renew(&self, lease: Duration) {
-            self.0.renew(lease);
-        }
-
-        fn set_at_risk(&self, _at_risk: bool) {}
-
-        fn lease_expired(&self) -> bool {
-            self.0.lease_expired()
+        fn below(&self) -> &Self::Below {
+            &*self.0
         }
     }
-    Board { leds: Arc::new(Carefree(Arc::clone(&board.leds))), ..board }
+    impl LedsLayer for Carefree {
+        fn set_at_risk(&self, _at_risk: bool) {}
+    }
+    Board { leds: Arc::new(Layered(Carefree(Arc::clone(&board.leds)))), ..board }
 }
 
 fn shows(instead: Status) -> impl Fn(Status) -> Option<Status> + Copy {

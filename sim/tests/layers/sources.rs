@@ -195,6 +195,18 @@ impl Reader<'_> {
         }
     }
 
+    /// The public traits that a macro call defines, as `part! { pub trait Name: ... }`.
+    fn note_traits(&mut self, tokens: TokenStream) {
+        let words: Vec<String> = tokens.into_iter().map(|token| token.to_string()).collect();
+        for three in words.windows(3) {
+            if let [visibility, keyword, name] = three {
+                if visibility == "pub" && keyword == "trait" {
+                    self.sources.traits.insert(name.clone());
+                }
+            }
+        }
+    }
+
     /// The paths in the tokens of a macro call.
     fn note_tokens(&mut self, tokens: TokenStream) {
         let mut names: Vec<String> = Vec::new();
@@ -297,6 +309,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.visit_path(&call.path);
         self.note_tokens(call.tokens.clone());
+        self.note_traits(call.tokens.clone());
     }
 
     /// `pub(in crate::room)` imports nothing.

@@ -12,7 +12,8 @@ use replicator_hal::host::{Mount, Tree, TreeVolume, Volumes};
 use replicator_hal::{
     Access, BlockDevice, BlockDevices, Board, Clock, Compute, DeviceKind, DeviceName, Error, ErrorKind,
     FileSystem, FileSystemKind, FileSystems, Format, Fsck, FsckOutcome, Holder, Hook, HookEnd, Leds, Records,
-    Region, Result, Source, Status, System, Target, Task, TaskEnd, Tasks, Timestamp, UsedMap, Volume,
+    Region, RelativePath, Result, Source, Status, System, Target, Task, TaskEnd, Tasks, Timestamp, UsedMap,
+    Volume,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -369,6 +370,10 @@ impl FileSystems for Shared {
 
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>> {
         Ok(self.find(region).and_then(|found| found.used).map(|used| UsedMap { used }))
+    }
+
+    fn mount_subvolume(&self, region: &Region, _: &RelativePath, _: Access) -> Result<Box<dyn Volume>> {
+        panic!("{region} has no subvolumes");
     }
 
     fn can_mount(&self, kind: &FileSystemKind) -> Result<bool> {

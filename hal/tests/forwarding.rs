@@ -1,0 +1,72 @@
+//! A pointer to a part of a board is that part, and a layer changes what it writes and nothing else.
+//!
+//! That no method is left out is the compiler's to find: `part!` takes no default bodies.
+
+#![cfg(all(feature = "host", feature = "contract"))]
+// Helpers are test code, but not inside of a test function.
+#![allow(clippy::unwrap_used)]
+
+use replicator_hal::contract::NoMount;
+use replicator_hal::host::{Tree, TreeVolume};
+use replicator_hal::{
+    ErrorKind, Layer, Layered, RelativePath, Result, Volume, VolumeFile, VolumeId, VolumeLayer, io,
+};
+use std::sync::Arc;
+
+fn volume() -> (tempfile::TempDir, TreeVolume<NoMount>) {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = Arc::new(Tree::new(directory.path(), None).unwrap());
+    (directory, TreeVolume::new(VolumeId(7), tree, NoMount))
+}
+
+fn use_it(volume: impl Volume) {
+    let path = RelativePath::parse("file").unwrap();
+    let mut file: Box<dyn VolumeFile> = volume.create_new(&path, 0o640).unwrap();
+    io::write_file(&mut file, 0, b"content").unwrap();
+    file.close().unwrap();
+    assert_eq!(volume.id(), VolumeId(7));
+    assert_eq!(volume.metadata(&path).unwrap().len_bytes, 7);
+    assert_eq!(volume.not_copyable(&path).unwrap(), None);
+    volume.remove_file(&path).unwrap();
+    assert_eq!(volume.metadata(&path).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn pointers_to_a_volume_are_volumes() {
+    let (_directory, volume) = volume();
+    use_it(&volume);
+    use_it(&&volume as &dyn Volume);
+    let shared = Arc::new(volume);
+    use_it(Arc::clone(&shared));
+    use_it(shared as Arc<dyn Volume>);
+    let (_directory, volume) = self::volume();
+    use_it(Box::new(volume) as Box<dyn Volume>);
+}
+
+struct Undeletable<V>(V);
+
+impl<V: Volume> Layer for Undeletable<V> {
+    type Below = V;
+
+    fn below(&self) -> &V {
+        &self.0
+    }
+}
+
+impl<V: Volume> VolumeLayer for Undeletable<V> {
+    fn remove_file(&self, _: &RelativePath) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_layer_changes_what_it_writes_and_nothing_else() {
+    let (_directory, volume) = volume();
+    let path = RelativePath::parse("file").unwrap();
+    let layered = Layered(Undeletable(&volume));
+    layered.create_new(&path, 0o600).unwrap().close().unwrap();
+    layered.remove_file(&path).unwrap();
+    assert_eq!(layered.metadata(&path).unwrap().mode, 0o600, "it is still there");
+    volume.remove_file(&path).unwrap();
+    assert_eq!(layered.metadata(&path).unwrap_err().kind(), ErrorKind::NotFound);
+}

@@ -1,5 +1,11 @@
 //! The replicator engine: captures a board's media to a drive, and writes images from a drive to a board's media.
 //!
+//! A whole run, on files and directories instead of a board (`examples/capture_and_write.rs`):
+//!
+//! ```
+#![doc = include_str!("../examples/capture_and_write.rs")]
+//! ```
+//!
 //! It reaches the world only through `replicator_hal`. What lives here: the order of steps, the decisions, the formats.
 //! What does not: devices, file systems, time, threads that make HAL calls.
 //!

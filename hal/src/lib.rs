@@ -1,4 +1,35 @@
-//! The hardware abstraction layer of the replicator: the only door between the engine and the world.
+//! The hardware abstraction layer of the replicator: the only way from the engine to the world.
+//!
+//! A backend on a directory of files, complete and held to the contract, is `examples/directory_backend.rs`. What it takes
+//! to wrap one that is there:
+//!
+//! ```
+//! use replicator_hal::{BlockDevice, BlockDevices, BlockDevicesLayer, Layer, Layered, Result};
+//! use std::sync::Arc;
+//!
+//! /// Devices without those that can be taken out.
+//! struct Soldered(Arc<dyn BlockDevices>);
+//!
+//! impl Layer for Soldered {
+//!     type Below = dyn BlockDevices;
+//!
+//!     fn below(&self) -> &Self::Below {
+//!         &*self.0
+//!     }
+//! }
+//!
+//! impl BlockDevicesLayer for Soldered {
+//!     fn list(&self) -> Result<Vec<BlockDevice>> {
+//!         let mut devices = self.0.list()?;
+//!         devices.retain(|device| !device.removable);
+//!         Ok(devices)
+//!     }
+//! }
+//!
+//! fn soldered(devices: Arc<dyn BlockDevices>) -> Arc<dyn BlockDevices> {
+//!     Arc::new(Layered(Soldered(devices)))
+//! }
+//! ```
 //!
 //! The engine sees a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the system it runs on, its
 //! firmware and the records it leaves. Each is one small object-safe trait in a file of its own, so that a backend can be written from

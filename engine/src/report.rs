@@ -38,7 +38,7 @@ pub enum End {
 
 /// What was done, and how it was verified.
 ///
-/// Its constructors are all there is to make one. Those for media take the proofs of [`crate::verify`], so that no medium
+/// Its constructors are all there is to make one. Those for media take the proofs of `verify`, so that no medium
 /// can be reported as done that was not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::manual_non_exhaustive, reason = "the other modules of this crate must not make one, either")]

@@ -1,4 +1,4 @@
-//! Contract of [`Volume`] and [`crate::VolumeFile`].
+//! Contract of [`Volume`](crate::Volume) and [`crate::VolumeFile`].
 
 mod attributes;
 mod content;

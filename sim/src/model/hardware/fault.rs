@@ -1,7 +1,7 @@
 //! What hardware and the world around it can do wrong: one variant a fault, with the fields that it has, and one row of
 //! physics for each.
 //!
-//! What a fault does when it acts is in [`crate::model::hardware::apply`], when it acts in [`crate::model::hardware::faults`]. A scenario writes a fault as
+//! What a fault does when it acts is in `apply`, when it acts in [`crate::model::hardware::faults`]. A scenario writes a fault as
 //! `[[fault]]`, with the variant's name in kebab case as its `kind` and the variant's fields as further keys.
 
 use crate::model::bytes::size::{ByteRange, Size};

@@ -1,6 +1,6 @@
 //! The faults of a boot: which act at which call, and what became of them.
 //!
-//! What a fault is and what is fixed for its kind is in [`crate::model::hardware::fault`], what it does in [`crate::model::hardware::apply`]. Not here:
+//! What a fault is and what is fixed for its kind is in [`crate::model::hardware::fault`], what it does in `apply`. Not here:
 //! damaged content, which is the builder's to make.
 
 use crate::model::hardware::fault::{Acts, Bytes, Fault, FaultKind, Reached};

@@ -117,7 +117,12 @@ fn what_is_no_whole_disk_image_never_touches_the_medium() {
         ("sdimage.dd", "head -c 33554431 gpt > \"$1\"", "R-CUT", "backup of its GPT ends at byte 33554432"),
         ("sdimage.dd.xz", "head -c 26M gpt | xz -0 > \"$1\"", "R-CUT", "backup of its GPT"),
         ("sdimage.dd.gz", "head -c 20M gpt | gzip -1 > \"$1\"", "R-CUT", "partition 1"),
-        ("sdimage.dd", "head -c 31M ext4 > \"$1\"", "R-CUT", "ext4 file system that has 33554432"),
+        (
+            "sdimage.dd",
+            "head -c 31M ext4 > \"$1\"",
+            "R-CUT",
+            "ext4 file system that has 32.0 MiB (33554432 bytes)",
+        ),
         ("sdimage.dd.zst", "head -c 31M fat | zstd -q > \"$1\"", "R-CUT", "vfat file system"),
         // A file system that is larger than its partition.
         (

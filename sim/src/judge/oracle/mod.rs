@@ -353,7 +353,8 @@ pub(crate) fn hides_something(scenario: &Scenario) -> bool {
 fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
     spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
         (Holds::Luks | Holds::Lvm, _) => true,
-        (Holds::Raw, _) => part.part_type.is_none(),
+        // Without a table nothing says so.
+        (Holds::Raw, _) => part.part_type.is_none() && spec.scheme != Scheme::None,
         (_, Some(Kind::F2fs)) => true,
         (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
         _ => false,
@@ -475,6 +476,15 @@ mod tests {
             "[media.sd]\ncontent = \"single\"\ndamage = \"fatal\"\n[media.emmc]\ncontent = \"single\"\n";
         let forecast = forecast(&scenario(text));
         assert_eq!(forecast.media["emmc"], Verdict::MustFail);
+    }
+
+    #[test]
+    fn a_medium_that_says_to_be_linux_and_is_not_must_fail() {
+        let raw = |scheme: &str| {
+            verdict(&format!("[media.sd]\nscheme = \"{scheme}\"\n[[media.sd.partition]]\nholds = \"raw\"\n"))
+                .0
+        };
+        assert_eq!((raw("mbr"), raw("none")), (Verdict::MustFail, Verdict::MustSucceed));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::profiles;
 use crate::usage::UsageError;
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::profile::{BoardChoice, MediumKind, Profile};
+use replicator_engine::profile::{self, BoardChoice, MediumKind, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::DeviceName;
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ pub(crate) fn request(
     let drive = device("--drive", &args.drive)?;
     Ok(Request {
         board: BoardChoice::Named(Box::new(profile)),
+        firmware_names: profile::firmware_names(&profiles::embedded()?),
         drive: DriveChoice::Named(drive),
         media,
         tuning: Tuning::default(),

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let profile = "name = \"example\"\n[[medium]]\nname = \"sd\"\nkind = \"any\"\n";
     let request = Request {
         board: BoardChoice::Named(Box::new(Profile::parse(profile, "example.toml")?)),
+        firmware_names: Vec::new(),
         drive: DriveChoice::Named(drive),
         media: Some(BTreeMap::from([("sd".to_owned(), sd.clone())])),
         tuning: Tuning::default(),

@@ -26,6 +26,9 @@ use std::collections::BTreeMap;
 pub struct Request {
     /// Which board this is.
     pub board: BoardChoice,
+    /// Names of the firmware files of all known boards, see [`profile::firmware_names`](crate::profile::firmware_names). A
+    /// drive with one that this board does not take is refused.
+    pub firmware_names: Vec<String>,
     /// Which device is the drive.
     pub drive: DriveChoice,
     /// Media by name; replaces discovery.
@@ -138,7 +141,8 @@ impl Run<'_> {
     }
 
     fn read<'d>(&self, drive: &'d Drive, report: &mut Report) -> Result<DriveRequest<'d>> {
-        DriveRequest::read(drive, &self.request.board, &self.compatible, report)
+        let Request { board, firmware_names, .. } = self.request;
+        DriveRequest::read(drive, board, firmware_names, &self.compatible, report)
     }
 
     /// How the drive can grow, if it is to.

@@ -5,7 +5,7 @@
 use crate::drive::{self, Drive};
 use crate::error::{Error, Refusal, Result};
 use crate::media::Medium;
-use crate::names;
+use crate::names::{self, FirmwareNames};
 use crate::operation::Operation;
 use crate::options::Options;
 use crate::printable;
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 ///
 /// It borrows the drive. Whatever mounts the drive anew needs the drive mutably, so that the compiler refuses to use what
 /// was read before that.
-pub struct DriveRequest<'d> {
+pub(crate) struct DriveRequest<'d> {
     drive: &'d Drive,
     /// The names in the root, sorted.
     pub names: Vec<Vec<u8>>,
@@ -26,16 +26,20 @@ pub struct DriveRequest<'d> {
     pub profile: Profile,
     /// What the option files and the settings ask for.
     pub options: Options,
+    /// Names of the firmware files of all boards whose profiles are known.
+    firmware_names: Vec<String>,
 }
 
 impl<'d> DriveRequest<'d> {
-    /// Reads the drive's root, on a board with these `compatible` strings. The report gets the board's name.
+    /// Reads the drive's root, on a board with these `compatible` strings. `firmware_names` are those of all known boards.
+    /// The report gets the board's name.
     ///
     /// # Errors
     /// `WrongBoard`, `BadOptions`, `ShellOnly`; errors of the drive.
-    pub fn read(
+    pub(crate) fn read(
         drive: &'d Drive,
         board: &BoardChoice,
+        firmware_names: &[String],
         compatible: &[String],
         report: &mut Report,
     ) -> Result<Self> {
@@ -43,10 +47,12 @@ impl<'d> DriveRequest<'d> {
         let names = drive::root_names(volume)?;
         // The board decides first: a drive for another one is told of as that, whatever else is wrong with its settings.
         // Without a device tree it is the settings that say which board this is.
+        let mut firmware_names = firmware_names.to_vec();
         let (profile, settings) = match board {
             BoardChoice::Named(profile) => ((**profile).clone(), None),
             BoardChoice::Discover(known) => {
                 let more = drive::read_profiles(volume, &names)?;
+                firmware_names.extend(profile::firmware_names(&more));
                 let settings = match compatible.is_empty() {
                     true => Some(drive::read_settings(volume, &names)?),
                     false => None,
@@ -68,16 +74,16 @@ impl<'d> DriveRequest<'d> {
         if options.shell_only {
             return Err(Error::refused(Refusal::ShellOnly, "IR_SHELL_ONLY is on the drive: nothing is done"));
         }
-        Ok(Self { drive, names, profile, options })
+        Ok(Self { drive, names, profile, options, firmware_names })
     }
 
     /// The drive.
-    pub fn volume(&self) -> &'d dyn Volume {
+    pub(crate) fn volume(&self) -> &'d dyn Volume {
         &*self.drive.volume
     }
 
     /// The device that the drive is on.
-    pub fn drive_disk(&self) -> &'d DeviceName {
+    pub(crate) fn drive_disk(&self) -> &'d DeviceName {
         &self.drive.place.disk.name
     }
 
@@ -85,7 +91,7 @@ impl<'d> DriveRequest<'d> {
     ///
     /// # Errors
     /// `MisspeltNames` for names that ask for something that would not be done; errors of the drive.
-    pub fn has_image(
+    pub(crate) fn has_image(
         &self,
         operation: &Operation<'_>,
         compatible: &[String],
@@ -100,7 +106,7 @@ impl<'d> DriveRequest<'d> {
         let is_directory = |name: &[u8]| self.is_directory(name);
         let context = names::root::Context {
             media: &media,
-            firmware_files: &firmware_files,
+            firmware: FirmwareNames { own: &firmware_files, all: &self.firmware_names },
             linked: &linked,
             is_directory: &is_directory,
         };

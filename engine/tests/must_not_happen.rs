@@ -45,6 +45,7 @@ impl Leds for StatusLog {
 fn request() -> Request {
     Request {
         board: BoardChoice::Discover(vec![Profile::parse(PROFILE, "test.toml").unwrap()]),
+        firmware_names: Vec::new(),
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning::default(),

@@ -88,10 +88,12 @@ fn named_board(system: &dyn System) -> Option<String> {
 }
 
 fn request(profiles: Vec<Profile>, named: Option<&str>) -> Request {
+    let firmware_names = profile::firmware_names(&profiles);
     let the_named = profiles.iter().find(|profile| named == Some(&profile.name)).cloned();
     Request {
         board: the_named
             .map_or(BoardChoice::Discover(profiles), |profile| BoardChoice::Named(Box::new(profile))),
+        firmware_names,
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning::default(),

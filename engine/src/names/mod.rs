@@ -97,20 +97,6 @@ const COMPRESSIONS: [Compression; 5] =
 /// Extensions of sidecars, each the name of its digest.
 const SIDECAR_EXTENSIONS: [&str; 2] = [".md5", ".sha256"];
 
-/// Firmware files of all boards. A drive that asks for what this board does not take must not be taken for one that asks
-/// for less, or for a capture.
-const FIRMWARE_OF_BOARDS: [&str; 9] = [
-    "SPL",
-    "u-boot-dtb.bin",
-    "u-boot.bin",
-    "u-boot.imx",
-    "u-boot.kwb",
-    "u-boot-spl.kwb",
-    "micro-update.bin",
-    "ts7250v3-update-fpga",
-    "ts7250v3-update-fpga-reva",
-];
-
 /// The name of the settings file.
 pub(crate) const SETTINGS: &str = "replicator.toml";
 
@@ -191,12 +177,22 @@ impl Lookalike {
     }
 }
 
-/// Judges the name of a file or symlink in the drive's root.
+/// Names of firmware files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FirmwareNames<'a> {
+    /// Of this board, by its profile.
+    pub own: &'a [String],
+    /// Of all boards whose profiles are known.
+    pub all: &'a [String],
+}
+
+/// Classifies the name of a file or symlink in the drive's root.
 ///
-/// `media` are the media of the board's profile, those that are present first, because hints propose the first;
-/// `firmware_files` are the names its profile knows. Comparison is exact, in bytes and case. Hidden files (a leading dot) are never judged to be anything: systems that the drive visits leave
-/// `._sdimage.dd.xz` and the like behind.
-pub(crate) fn judge(name: &[u8], media: &[String], firmware_files: &[String]) -> NameVerdict {
+/// `media` are the media of the board's profile, those that are present first, because hints propose the first.
+/// Comparison is exact, in bytes and case. Hidden files (a leading dot) are always `Unrelated`: operating systems leave
+/// files such as `._sdimage.dd.xz` on a drive.
+pub(crate) fn judge(name: &[u8], media: &[String], firmware: FirmwareNames<'_>) -> NameVerdict {
+    let firmware_files = firmware.own;
     if name.first().is_none_or(|byte| *byte == b'.') {
         return NameVerdict::Unrelated;
     }
@@ -223,8 +219,9 @@ pub(crate) fn judge(name: &[u8], media: &[String], firmware_files: &[String]) ->
     if let Some(file) = firmware_files.iter().find(|file| file.to_lowercase() == base) {
         return misspelt(format!("the accepted name is {file}"));
     }
-    // Its sidecar alone asks for nothing.
-    if FIRMWARE_OF_BOARDS.iter().any(|file| file.to_lowercase() == lower) {
+    // A drive with firmware for another board must not be treated as one without firmware, or as one for a capture. A
+    // sidecar of such a file alone requests nothing.
+    if firmware.all.iter().any(|file| file.to_lowercase() == lower) {
         let hint = match firmware_files {
             [] => "this board takes no firmware files".to_owned(),
             files => format!("this board does not take it; its firmware files are {}", files.join(", ")),

@@ -3,12 +3,12 @@
 //! A name is refused where passing it over could mean that an image is missed: the board would be captured instead of
 //! written, or one of its media left out, under a green light. Where that cannot be, the name is only reported.
 
-use super::{LookalikeKind, NameVerdict, SIDECAR_EXTENSIONS, accepted, judge};
+use super::{FirmwareNames, LookalikeKind, NameVerdict, SIDECAR_EXTENSIONS, accepted, judge};
 use std::collections::BTreeSet;
 
 /// What the names in the root say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Root {
+pub(crate) struct Root {
     /// Whether an image with an accepted name is there.
     pub has_image: bool,
     /// Names that are passed over although they look like something that would be used, each with the reason.
@@ -18,11 +18,11 @@ pub struct Root {
 }
 
 /// What is known of the board and of the drive's root.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The board's media, those that are present first.
     pub media: &'a [String],
-    /// Firmware files that the board takes.
-    pub firmware_files: &'a [String],
+    /// Firmware files of this board and of all.
+    pub firmware: FirmwareNames<'a>,
     /// Names in the root that accepted names lead to as symlinks.
     pub linked: &'a BTreeSet<Vec<u8>>,
     /// Whether a name in the root is a directory; asked for few names only.
@@ -30,11 +30,9 @@ pub struct Context<'a> {
 }
 
 /// Judges all names of the drive's root.
-pub fn judge_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
-    let verdicts: Vec<(&[u8], NameVerdict)> = names
-        .iter()
-        .map(|name| (name.as_slice(), judge(name, context.media, context.firmware_files)))
-        .collect();
+pub(crate) fn judge_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
+    let verdicts: Vec<(&[u8], NameVerdict)> =
+        names.iter().map(|name| (name.as_slice(), judge(name, context.media, context.firmware))).collect();
     let image_of = |wanted: &str| {
         verdicts
             .iter()
@@ -110,11 +108,11 @@ mod tests {
     fn judged(names: &[&str], linked: &[&str]) -> Root {
         let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         let media = ["emmc", "sd"].map(str::to_owned);
-        let firmware_files = ["u-boot.imx".to_owned()];
+        let (own, all) = (["u-boot.imx".to_owned()], ["u-boot.imx", "SPL"].map(str::to_owned));
         let linked = linked.iter().map(|name| name.as_bytes().to_vec()).collect();
         let context = Context {
             media: &media,
-            firmware_files: &firmware_files,
+            firmware: FirmwareNames { own: &own, all: &all },
             linked: &linked,
             is_directory: &|name| name.ends_with(b".d.img"),
         };

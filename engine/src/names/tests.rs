@@ -6,7 +6,8 @@ fn media(names: &[&str]) -> Vec<String> {
 }
 
 fn on_imx6(name: &str) -> NameVerdict {
-    judge(name.as_bytes(), &media(&["sd", "emmc"]), &media(&["u-boot.imx", "SPL"]))
+    let own = media(&["u-boot.imx", "SPL"]);
+    judge(name.as_bytes(), &media(&["sd", "emmc"]), FirmwareNames { own: &own, all: &own })
 }
 
 fn hint(name: &str) -> String {
@@ -160,14 +161,20 @@ fn firmware_and_settings_in_the_wrong_case_are_refused() {
 
 #[test]
 fn firmware_of_another_board_is_refused_with_what_this_one_takes() {
-    let verdict = |name: &str, files: &[&str]| match judge(name.as_bytes(), &media(&["sd"]), &media(files)) {
-        NameVerdict::Lookalike(lookalike) => lookalike.hint,
-        other => panic!("{name}: {other:?}"),
+    let all = media(&["SPL", "u-boot.imx", "u-boot.kwb", "micro-update.bin"]);
+    let verdict = |name: &str, own: &[&str]| {
+        let own = media(own);
+        match judge(name.as_bytes(), &media(&["sd"]), FirmwareNames { own: &own, all: &all }) {
+            NameVerdict::Lookalike(lookalike) => lookalike.hint,
+            other => panic!("{name}: {other:?}"),
+        }
     };
     assert!(verdict("SPL", &["u-boot.imx", "micro-update.bin"]).contains("are u-boot.imx, micro-update.bin"));
     assert!(verdict("U-BOOT.KWB", &["u-boot.imx"]).contains("are u-boot.imx"));
     assert!(verdict("u-boot.imx", &[]).contains("takes no firmware"));
-    assert_eq!(judge(b"SPL.md5", &media(&["sd"]), &[]), NameVerdict::Unrelated, "it asks for nothing");
+    let none_of_its_own = FirmwareNames { own: &[], all: &all };
+    let sidecar = judge(b"SPL.md5", &media(&["sd"]), none_of_its_own);
+    assert_eq!(sidecar, NameVerdict::Unrelated, "a sidecar alone requests nothing");
 }
 
 #[test]
@@ -201,7 +208,7 @@ fn files_that_do_not_look_like_images_are_unrelated() {
     ] {
         assert_eq!(on_imx6(name), NameVerdict::Unrelated, "{name}");
     }
-    assert_eq!(judge(b"\xff\xfe", &media(&["sd"]), &[]), NameVerdict::Unrelated);
+    assert_eq!(judge(b"\xff\xfe", &media(&["sd"]), FirmwareNames::default()), NameVerdict::Unrelated);
 }
 
 #[test]
@@ -218,7 +225,7 @@ proptest! {
     fn judging_never_fails_and_only_exact_names_are_images(name in prop::collection::vec(any::<u8>(), 0..64)) {
         let media = media(&["sd", "emmc"]);
         let expected = media.iter().flat_map(|medium| accepted(medium)).any(|image| image.to_string().as_bytes() == name);
-        let is_image = matches!(judge(&name, &media, &[]), NameVerdict::Image(_));
+        let is_image = matches!(judge(&name, &media, FirmwareNames::default()), NameVerdict::Image(_));
         prop_assert_eq!(is_image, expected);
     }
 
@@ -234,7 +241,7 @@ proptest! {
             .zip(flips)
             .map(|(character, flip)| if flip { character.to_ascii_uppercase() } else { character })
             .collect();
-        match judge(typed.as_bytes(), &media, &[]) {
+        match judge(typed.as_bytes(), &media, FirmwareNames::default()) {
             NameVerdict::Image(image) => prop_assert_eq!(image.to_string(), typed),
             NameVerdict::Lookalike(lookalike) => {
                 prop_assert!(typed != right && lookalike.hint.contains(&right));

@@ -79,6 +79,9 @@ impl fmt::Display for AreaProfile {
 pub struct BootloaderFile {
     /// Its name on the drive.
     pub name: String,
+    /// Other names that builds give it. They are not accepted, and a drive with one is refused.
+    #[serde(default)]
+    pub other_names: Vec<String>,
     /// Where it starts in the area, in blocks of 512 bytes.
     pub block: u64,
     /// How long it may be: up to what comes next in the area.
@@ -201,10 +204,26 @@ impl Profile {
         bootloader.map(|file| file.name.clone()).chain(microcontroller).chain(fpga).collect()
     }
 
+    /// Names of the firmware files of every board of the profile, other names included.
+    fn all_firmware_names(&self) -> impl Iterator<Item = &String> {
+        let bootloader = self.bootloader.iter().flat_map(|bootloader| &bootloader.files);
+        let microcontroller = self.microcontroller.iter().map(|micro| &micro.file);
+        bootloader
+            .flat_map(|file| file.other_names.iter().chain([&file.name]))
+            .chain(microcontroller)
+            .chain(self.fpga.iter().map(|fpga| &fpga.file))
+    }
+
     /// The microcontroller of a board with these `compatible` strings.
     pub fn microcontroller_of(&self, compatible: &[String]) -> Option<&MicrocontrollerProfile> {
         self.microcontroller.as_ref().filter(|micro| is_for(&micro.only, compatible))
     }
+}
+
+/// Names of the firmware files of the boards of all `profiles`, each once.
+pub fn firmware_names<'a>(profiles: impl IntoIterator<Item = &'a Profile>) -> Vec<String> {
+    let names: BTreeSet<&String> = profiles.into_iter().flat_map(Profile::all_firmware_names).collect();
+    names.into_iter().cloned().collect()
 }
 
 /// Whether something that is for boards `only` is for a board with these `compatible` strings.

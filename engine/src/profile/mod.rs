@@ -13,7 +13,7 @@ pub use choice::{BoardChoice, choose, joined};
 pub(crate) use firmware::is_for;
 pub use firmware::{
     AreaProfile, BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, FirmwareFormat, Footer,
-    FpgaProfile, MicrocontrollerProfile, RevisionProfile,
+    FpgaProfile, MicrocontrollerProfile, RevisionProfile, firmware_names,
 };
 pub use leds::{LedLine, LedProfile};
 

@@ -11,7 +11,7 @@ use crate::scenario::{boards, firmware, image};
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::formats::codec::XzSettings;
-use replicator_engine::profile::{BoardChoice, FileSystemFlavour, MediumProfile, Profile};
+use replicator_engine::profile::{self, BoardChoice, FileSystemFlavour, MediumProfile, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::DeviceKind;
 use std::collections::BTreeMap;
@@ -51,6 +51,7 @@ pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
     }
     Ok(Request {
         board: BoardChoice::Discover(vec![profile]),
+        firmware_names: profile::firmware_names(boards::all()),
         drive: DriveChoice::Discover,
         media: None,
         tuning: tuning(),

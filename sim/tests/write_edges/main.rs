@@ -45,6 +45,7 @@ fn request() -> Request {
         board: BoardChoice::Named(Box::new(
             Profile::parse(&format!("name = \"sim\"\n{text}"), "sim.toml").unwrap(),
         )),
+        firmware_names: Vec::new(),
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning { chunk_len_bytes: 64 << 10, ..Tuning::default() },

@@ -14,65 +14,15 @@ use replicator_engine::options::{Options, Settings};
 use replicator_engine::profile::Profile;
 use replicator_engine::report::{End, Outcome};
 use replicator_engine::tuning::Tuning;
+use replicator_hal::contract::loop_media::{self, MIB, run};
 use replicator_hal::linux::{LinuxBoard, LinuxBoardConfig};
-use replicator_hal::{
-    Access, Compute, DeviceName, ErrorKind, Holder, Region, RelativePath, Volume, io as hal_io,
-};
+use replicator_hal::{Access, Compute, DeviceName, ErrorKind, RelativePath, Volume, io as hal_io};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-const MIB: u64 = 1 << 20;
 const SECRET: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY----- this must not be cloned";
-
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
-        .args(arguments)
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn can_run(test: &str) -> bool {
-    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    let has = |tool: &str| ["/usr/sbin", "/sbin"].iter().any(|place| Path::new(place).join(tool).exists());
-    let can = is_root && has("losetup") && has("mke2fs") && Path::new("/dev/loop-control").exists();
-    if !can {
-        // Past the test harness, which shows nothing of a test that passes.
-        let line = format!("skipped: {test}: needs root and loop devices, and e2fsprogs\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-    }
-    can
-}
-
-/// A loop device that is gone when the test is over.
-struct Loop {
-    node: String,
-}
-
-impl Loop {
-    fn new(image: &Path) -> Self {
-        let node = run("losetup", &["-f", "--show", image.to_str().unwrap()]);
-        // Write protection outlives a file that was there before, if its user was killed.
-        run("blockdev", &["--setrw", &node]);
-        Self { node }
-    }
-
-    fn name(&self) -> DeviceName {
-        DeviceName::parse(self.node.trim_start_matches("/dev/")).unwrap()
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        // Asserting here would hide what failed before.
-        let _detached = Command::new("losetup").args(["-d", &self.node]).status();
-    }
-}
 
 fn make_rootfs(directory: &Path) -> PathBuf {
     let root = directory.join("rootfs");
@@ -157,9 +107,8 @@ fn capture_all(
     capture::run(&context, items)
 }
 
-fn capture_to(file_system: &str, make: &[&str]) {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
+fn capture_to(bench: &loop_media::Bench, file_system: &str, make: &[&str]) {
+    let at = bench.directory.path();
     let rootfs = make_rootfs(at);
     let sd = make_medium(at, "sd.img", &[(4 * MIB, 28 * MIB)], &rootfs);
     let emmc = make_medium(at, "emmc.img", &[(MIB, 16 * MIB), (17 * MIB, 24 * MIB)], &rootfs);
@@ -167,21 +116,23 @@ fn capture_to(file_system: &str, make: &[&str]) {
     let drive_image = at.join("drive.img");
     fs::File::create(&drive_image).unwrap().set_len(200 * MIB).unwrap();
     run(make[0], &[&make[1..], &[drive_image.to_str().unwrap()]].concat());
-    let (sd_loop, emmc_loop, drive_loop) = (Loop::new(&sd), Loop::new(&emmc), Loop::new(&drive_image));
+    let [sd_loop, emmc_loop, drive_loop] = [&sd, &emmc, &drive_image].map(|image| bench.attach(image, &[]));
     let board = LinuxBoard::new(LinuxBoardConfig {
         mount_base: Some(at.join("mounts")),
         ..LinuxBoardConfig::new(at.join("logs"))
     })
     .unwrap();
-    let region = Region { holder: Holder::Device(drive_loop.name()), offset_bytes: 0, len_bytes: 200 * MIB };
-    let volume = match board.board.file_systems.mount(&region, Access::ReadOnly) {
+    let volume = match board.board.file_systems.mount(&drive_loop.whole(), Access::ReadOnly) {
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             println!("skipped: this kernel has no {file_system}");
             return;
         }
         mounted => mounted.unwrap(),
     };
-    let named = BTreeMap::from([("sd".to_owned(), sd_loop.name()), ("emmc".to_owned(), emmc_loop.name())]);
+    let named = BTreeMap::from([("sd", &sd_loop), ("emmc", &emmc_loop)])
+        .into_iter()
+        .map(|(name, medium)| (name.to_owned(), medium.name.clone()))
+        .collect();
     let outcomes = capture_all(&board, &*volume, &named);
     assert!(
         outcomes.iter().all(|outcome| matches!(outcome.end, End::Done(_))),
@@ -231,8 +182,8 @@ fn check_disk(directory: &Path, disk: &[u8]) {
 
 #[test]
 fn to_a_drive_with_ext4() {
-    if can_run("to_a_drive_with_ext4") {
-        capture_to("ext4", &["mke2fs", "-q", "-F", "-t", "ext4"]);
+    if let Some(bench) = loop_media::Bench::new("to_a_drive_with_ext4") {
+        capture_to(&bench, "ext4", &["mke2fs", "-q", "-F", "-t", "ext4"]);
     }
 }
 
@@ -241,7 +192,7 @@ fn to_a_drive_with_vfat() {
     let has_tool = ["/usr/sbin", "/sbin"].iter().any(|place| Path::new(place).join("mkfs.vfat").exists());
     if !has_tool {
         println!("skipped: to_a_drive_with_vfat: needs dosfstools");
-    } else if can_run("to_a_drive_with_vfat") {
-        capture_to("vfat", &["mkfs.vfat", "-F", "32"]);
+    } else if let Some(bench) = loop_media::Bench::new("to_a_drive_with_vfat") {
+        capture_to(&bench, "vfat", &["mkfs.vfat", "-F", "32"]);
     }
 }

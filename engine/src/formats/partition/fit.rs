@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// One of the two copies of a GPT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GptCopy {
+pub(crate) enum GptCopy {
     /// Behind the boot record.
     Front,
     /// At the end of the medium.
@@ -18,7 +18,7 @@ pub enum GptCopy {
 
 /// What is to be written otherwise than it is in the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fit {
+pub(crate) struct Fit {
     /// In their order: where two overlap, the later one counts.
     pub patches: Vec<Patch>,
     /// The second copy is elsewhere than in the image.
@@ -32,7 +32,7 @@ pub struct Fit {
 ///
 /// # Errors
 /// `Damaged` if neither copy is intact, `Unsupported` if the medium is too small for the table; those of the input.
-pub fn fit_gpt(
+pub(crate) fn fit_gpt(
     image: &mut dyn ReadAt,
     sector_len_bytes: u32,
     medium_len_bytes: u64,

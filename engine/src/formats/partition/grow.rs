@@ -9,7 +9,7 @@ const LEAST_GAIN_BYTES: u64 = 1024 * 1024;
 
 /// How the last partition grows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Growth {
+pub(crate) struct Growth {
     /// Which partition.
     pub partition_number: u32,
     /// Where it starts; unchanged.
@@ -30,7 +30,7 @@ pub struct Growth {
 ///
 /// # Errors
 /// Those of [`super::read`].
-pub fn grow_last(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Growth>, FormatError> {
+pub(crate) fn grow_last(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Growth>, FormatError> {
     let Some(table) = super::read(disk, sector_len_bytes)? else { return Ok(None) };
     let geometry = Geometry::new(disk.len_bytes(), sector_len_bytes)?;
     let Some(last) = table.partitions.into_iter().max_by_key(|partition| partition.start_bytes) else {

@@ -16,7 +16,7 @@ const LEAST_BYTES: u64 = 1024 * 1024;
 
 /// What makes up a freshly partitioned medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// The partition's bytes; starts at 4 MiB and ends at a multiple of 4096 bytes.
     pub region: Range<u64>,
     /// The table, in the order to write it: the copy at the end, the copy at the front, sector 0. None of it lies in the
@@ -32,7 +32,7 @@ pub struct Layout {
 ///
 /// # Errors
 /// `Unsupported` if the medium is too small, its sectors are odd, or the scheme has no such partition number.
-pub fn single_partition(
+pub(crate) fn single_partition(
     identity: &Identity,
     disk_len_bytes: u64,
     sector_len_bytes: u32,

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// What the start of an image says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
+pub(crate) enum Shown {
     /// A partition table.
     Table(Extent),
     /// One file system or container from the first sector on, without a table.
@@ -31,7 +31,7 @@ pub enum Shown {
 
 /// How far a partition table reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     /// Its scheme; a hybrid counts as GPT.
     pub scheme: Scheme,
     /// The partitions of the table itself by number, the extended one among them: not those in it.
@@ -48,12 +48,12 @@ pub struct Extent {
 
 impl Extent {
     /// The partition that ends last.
-    pub fn last(&self) -> Option<&(u32, Range<u64>)> {
+    pub(crate) fn last(&self) -> Option<&(u32, Range<u64>)> {
         self.partitions.iter().max_by_key(|(_, range)| range.end)
     }
 
     /// Where the last partition ends; 0 if there is none.
-    pub fn end_bytes(&self) -> u64 {
+    pub(crate) fn end_bytes(&self) -> u64 {
         self.last().map_or(0, |(_, range)| range.end)
     }
 }
@@ -63,7 +63,7 @@ impl Extent {
 ///
 /// # Errors
 /// `Unsupported` for odd sector sizes.
-pub fn shown(head: &[u8], sector_len_bytes: u32) -> Result<Shown, FormatError> {
+pub(crate) fn shown(head: &[u8], sector_len_bytes: u32) -> Result<Shown, FormatError> {
     // The image's length is not looked at here: a medium without an end.
     let geometry = Geometry::new(i64::MAX as u64, sector_len_bytes)?;
     let file_system = signature::by_head(head);
@@ -118,7 +118,7 @@ fn extended(entries: &[Entry; 4], geometry: &Geometry) -> Option<Range<u64>> {
 
 /// A link in the chain of logical partitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// The partition that the record describes.
     pub partition: Option<Range<u64>>,
     /// Where the next record lies.
@@ -127,7 +127,12 @@ pub struct Link {
 
 /// Reads an extended boot record that lies at `record_bytes`, in an extended partition from `extended_bytes` on; `None` if
 /// there is none. `sector` is at least 512 bytes long.
-pub fn link(sector: &[u8], record_bytes: u64, extended_bytes: u64, sector_len_bytes: u32) -> Option<Link> {
+pub(crate) fn link(
+    sector: &[u8],
+    record_bytes: u64,
+    extended_bytes: u64,
+    sector_len_bytes: u32,
+) -> Option<Link> {
     let sector_len_bytes = u64::from(sector_len_bytes);
     let mut link = Link::default();
     let entries = sector.get(..512).and_then(mbr::parse_record)?;

@@ -7,7 +7,7 @@ use replicator_hal::{self as hal, ErrorKind, RelativePath, Volume, VolumeFile};
 use std::io;
 
 /// An image file that is read.
-pub struct DriveFile<'a> {
+pub(crate) struct DriveFile<'a> {
     operation: &'a Operation<'a>,
     file: Box<dyn VolumeFile>,
     len_bytes: u64,
@@ -18,7 +18,11 @@ impl<'a> DriveFile<'a> {
     ///
     /// # Errors
     /// Those of [`Volume::open`].
-    pub fn open(operation: &'a Operation<'a>, volume: &dyn Volume, path: &RelativePath) -> Result<Self> {
+    pub(crate) fn open(
+        operation: &'a Operation<'a>,
+        volume: &dyn Volume,
+        path: &RelativePath,
+    ) -> Result<Self> {
         let doing = || format!("opening {path} on the drive");
         let file = operation.retry(|| volume.open(path)).map_err(Error::hal(doing()))?;
         let len_bytes = file.len_bytes().map_err(Error::hal(doing()))?;
@@ -29,7 +33,7 @@ impl<'a> DriveFile<'a> {
     ///
     /// # Errors
     /// Those of [`VolumeFile::close`].
-    pub fn close(mut self) -> Result<()> {
+    pub(crate) fn close(mut self) -> Result<()> {
         self.file.close().map_err(Error::hal("closing a file on the drive"))
     }
 }
@@ -47,7 +51,7 @@ impl ReadAt for DriveFile<'_> {
 }
 
 /// A new file on the drive that is written from front to back.
-pub struct DriveSink<'a> {
+pub(crate) struct DriveSink<'a> {
     operation: &'a Operation<'a>,
     file: &'a mut dyn VolumeFile,
     offset_bytes: u64,
@@ -55,12 +59,12 @@ pub struct DriveSink<'a> {
 
 impl<'a> DriveSink<'a> {
     /// Writes to `file` from its start.
-    pub fn new(operation: &'a Operation<'a>, file: &'a mut dyn VolumeFile) -> Self {
+    pub(crate) fn new(operation: &'a Operation<'a>, file: &'a mut dyn VolumeFile) -> Self {
         Self { operation, file, offset_bytes: 0 }
     }
 
     /// How much was written.
-    pub fn offset_bytes(&self) -> u64 {
+    pub(crate) fn offset_bytes(&self) -> u64 {
         self.offset_bytes
     }
 }
@@ -82,7 +86,11 @@ impl io::Write for DriveSink<'_> {
 ///
 /// # Errors
 /// `FileTooLarge` if it is longer than `limit_bytes`; else those of the volume.
-pub fn read_small(volume: &dyn Volume, path: &RelativePath, limit_bytes: usize) -> hal::Result<Vec<u8>> {
+pub(crate) fn read_small(
+    volume: &dyn Volume,
+    path: &RelativePath,
+    limit_bytes: usize,
+) -> hal::Result<Vec<u8>> {
     let mut file = volume.open(path)?;
     let mut content = vec![0; limit_bytes + 1];
     let len = hal::io::read_file(&mut *file, 0, &mut content)?;

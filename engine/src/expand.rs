@@ -16,7 +16,7 @@ use std::io;
 const GAIN_MIN_BYTES: u64 = 1 << 20;
 
 /// Whether the drive can grow.
-pub enum Expansion {
+pub(crate) enum Expansion {
     /// The drive is as large as it gets.
     NotNeeded,
     /// Its file system cannot grow; the drive is used as it is.
@@ -26,7 +26,7 @@ pub enum Expansion {
 }
 
 /// How the drive grows: its partition, if that is not done yet, then its file system.
-pub struct Steps {
+pub(crate) struct Steps {
     partition: Option<Growth>,
 }
 
@@ -51,7 +51,7 @@ impl ReadAt for SourceReader<'_> {
 ///
 /// # Errors
 /// If its partition table cannot be read.
-pub fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion> {
+pub(crate) fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion> {
     let Some(number) = drive.place.partition else {
         return Ok(Expansion::NotNeeded);
     };
@@ -75,7 +75,7 @@ pub fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion> {
 ///
 /// # Errors
 /// Any failure is final for this run: a drive in an unknown state must not be used.
-pub fn grow(operation: &Operation<'_>, drive: &mut Drive, steps: Steps) -> Result<u64> {
+pub(crate) fn grow(operation: &Operation<'_>, drive: &mut Drive, steps: Steps) -> Result<u64> {
     operation.step("expanding the drive");
     drive.volume.unmount().map_err(Error::hal("unmounting the drive to expand it"))?;
     if let Some(growth) = steps.partition {

@@ -8,11 +8,11 @@ use replicator_hal::RelativePath;
 use std::fmt;
 
 /// Longest file that is worth reading, in bytes.
-pub const LIMIT_BYTES: usize = 256 * 1024;
+pub(crate) const LIMIT_BYTES: usize = 256 * 1024;
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Spec {
+pub(crate) enum Spec {
     /// `UUID=` or `/dev/disk/by-uuid/`: the file system's UUID or serial number.
     Uuid(String),
     /// `LABEL=` or `/dev/disk/by-label/`: the file system's label.
@@ -51,7 +51,7 @@ impl fmt::Display for Spec {
 
 impl Spec {
     /// Understands the first field of a line, without escapes.
-    pub fn parse(field: &str) -> Self {
+    pub(crate) fn parse(field: &str) -> Self {
         type Tag = (&'static str, &'static str, fn(String) -> Spec);
         const TAGS: [Tag; 4] = [
             ("UUID=", "/dev/disk/by-uuid/", Spec::Uuid),
@@ -130,7 +130,7 @@ fn without_hex_escapes(text: &str) -> String {
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Number of the line, from 1.
     pub line: usize,
     /// What is mounted.
@@ -145,7 +145,7 @@ pub struct Entry {
 
 impl Entry {
     /// The mount point inside of the root file system; `None` for swap and what is no absolute path.
-    pub fn path(&self) -> Option<RelativePath> {
+    pub(crate) fn path(&self) -> Option<RelativePath> {
         if self.kind == "swap" || self.mount_point.first() != Some(&b'/') {
             return None;
         }
@@ -153,28 +153,28 @@ impl Entry {
     }
 
     /// Whether this is the root file system itself.
-    pub fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.path().is_some_and(|path| path == RelativePath::root())
     }
 
     /// Whether an option without a value is set.
-    pub fn has_option(&self, name: &str) -> bool {
+    pub(crate) fn has_option(&self, name: &str) -> bool {
         self.options.iter().any(|option| option == name)
     }
 
     /// The value of an option such as `subvol=@`.
-    pub fn option(&self, name: &str) -> Option<&str> {
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
         self.options.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Whether another part of the tree is mounted here, and no file system of its own.
-    pub fn is_bind(&self) -> bool {
+    pub(crate) fn is_bind(&self) -> bool {
         self.has_option("bind") || self.has_option("rbind")
     }
 }
 
 /// Reads the whole file.
-pub fn parse(text: &[u8]) -> Vec<Entry> {
+pub(crate) fn parse(text: &[u8]) -> Vec<Entry> {
     text.split(|byte| *byte == b'\n').enumerate().filter_map(|(index, line)| entry(index + 1, line)).collect()
 }
 

@@ -16,9 +16,7 @@
 //! [`sanitise_rules`]; what can go wrong is in [`error`]. [`capture`], [`context`] and [`media`] are public for tests that run
 //! a capture without a drive, and [`formats`] for everybody who reads or makes images, records and archives.
 //!
-//! All other modules are private, and what is `pub` in them is for the engine. So the compiler finds what nobody uses.
-
-#![allow(unreachable_pub, reason = "`pub` in a private module means: for all of the engine")]
+//! All other modules are private.
 
 pub mod boot;
 pub mod capture;

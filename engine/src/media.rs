@@ -149,6 +149,15 @@ fn on_controller(path: &str, controller: &str) -> bool {
     })
 }
 
+/// Refuses a medium that something else uses: it would read what is being changed, or lose what is written.
+///
+/// # Errors
+/// `MediumBusy`, with the user.
+pub(crate) fn check_not_in_use(label: &str, device: &BlockDevice) -> Result<()> {
+    let Some(user) = &device.in_use else { return Ok(()) };
+    Err(Error::refused(Refusal::MediumBusy, format!("{label}: {} is in use ({user})", device.name)))
+}
+
 /// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
 ///
 /// # Errors

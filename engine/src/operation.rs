@@ -11,7 +11,7 @@ use replicator_hal::{self as hal, Board, Compute, ErrorKind};
 use std::time::Duration;
 
 /// One operation on one medium.
-pub struct Operation<'a> {
+pub(crate) struct Operation<'a> {
     /// The board.
     pub board: &'a Board,
     /// Sizes and times.
@@ -26,7 +26,7 @@ pub struct Operation<'a> {
 
 impl<'a> Operation<'a> {
     /// An operation that logs to `log_name` and is called `label` on the console.
-    pub fn new(
+    pub(crate) fn new(
         board: &'a Board,
         tuning: &'a Tuning,
         label: impl Into<String>,
@@ -43,7 +43,7 @@ impl<'a> Operation<'a> {
     }
 
     /// How much computing this operation may do beside its HAL calls: its part of what the board allows.
-    pub fn compute(&self) -> Compute {
+    pub(crate) fn compute(&self) -> Compute {
         match (self.board.tasks.compute(), self.shared) {
             (Compute::Threads(threads), Some((leases, _))) => {
                 Compute::Threads((threads / leases.operations()).max(1))
@@ -61,25 +61,25 @@ impl<'a> Operation<'a> {
     }
 
     /// How console lines begin.
-    pub fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
     /// A text for the log only.
-    pub fn log(&self, text: &str) {
+    pub(crate) fn log(&self, text: &str) {
         for line in text.lines() {
             self.board.records.log(&self.log_name, &printable::line(line));
         }
     }
 
     /// A step begins that does not tell of progress and can take as long as a tool: console, log, and a long lease.
-    pub fn step(&self, line: &str) {
+    pub(crate) fn step(&self, line: &str) {
         self.announce(line);
         self.renew(self.tuning.tool_lease);
     }
 
     /// A step begins that is a few reads or writes, or that soon tells of progress: console, log, and the lease of one.
-    pub fn short_step(&self, line: &str) {
+    pub(crate) fn short_step(&self, line: &str) {
         self.announce(line);
         self.renew(self.tuning.io_lease);
     }
@@ -90,7 +90,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Progress of a step that moves `total_bytes`, if that is known.
-    pub fn progress(&self, doing: &str, total_bytes: Option<u64>) -> Progress<'_> {
+    pub(crate) fn progress(&self, doing: &str, total_bytes: Option<u64>) -> Progress<'_> {
         self.log(doing);
         Progress::new(self, doing, total_bytes)
     }
@@ -100,7 +100,7 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     /// The last error, when the budget is spent or the error is of another kind.
-    pub fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
+    pub(crate) fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
         let mut left = self.tuning.retries;
         loop {
             match call() {
@@ -120,7 +120,7 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     /// [`Error::Hung`].
-    pub fn check_lease(&self) -> Result<()> {
+    pub(crate) fn check_lease(&self) -> Result<()> {
         let hung = match self.shared {
             Some((leases, number)) => leases.expired(number),
             None => self.board.leds.lease_expired(),
@@ -133,7 +133,7 @@ impl<'a> Operation<'a> {
 }
 
 /// Progress of one step: renews the lease, and tells the console now and then.
-pub struct Progress<'a> {
+pub(crate) struct Progress<'a> {
     operation: &'a Operation<'a>,
     doing: String,
     total_bytes: Option<u64>,
@@ -160,7 +160,7 @@ impl<'a> Progress<'a> {
     }
 
     /// `len_bytes` more are done; 0 tells that the work goes on with things that have no length.
-    pub fn advance(&mut self, len_bytes: u64) {
+    pub(crate) fn advance(&mut self, len_bytes: u64) {
         self.done_bytes = self.done_bytes.saturating_add(len_bytes);
         let now = self.operation.board.clock.monotonic();
         // Renewing is cheap, but not free: twice within a lease's tenth is enough.
@@ -181,7 +181,7 @@ impl<'a> Progress<'a> {
     }
 
     /// The step is done: its size and rate go to the log.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         let elapsed = self.operation.board.clock.monotonic().saturating_sub(self.started);
         let text = line(&self.doing, self.done_bytes, Some(self.done_bytes), elapsed);
         self.operation.log(&format!("{text}, done in {:.1} s", elapsed.as_secs_f64()));

@@ -4,7 +4,7 @@ use crate::capture;
 use crate::provision::Provision;
 
 /// Capture or write, with one item per medium.
-pub enum Plan {
+pub(crate) enum Plan {
     /// Media to images.
     Capture(Vec<capture::Item>),
     /// Images to media, and firmware.
@@ -13,7 +13,7 @@ pub enum Plan {
 
 impl Plan {
     /// `capture` or `write`.
-    pub fn mode(&self) -> &'static str {
+    pub(crate) fn mode(&self) -> &'static str {
         match self {
             Self::Capture(_) => "capture",
             Self::Write(_) => "write",
@@ -21,7 +21,7 @@ impl Plan {
     }
 
     /// The plan in words, a line per medium and per step of the firmware.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         match self {
             Self::Capture(items) => items.iter().map(capture::Item::line).collect(),
             Self::Write(provision) => provision.lines(),

@@ -18,7 +18,7 @@ const MICROCONTROLLER_FAILED: &str = "not begun, because the microcontroller has
 const BOOTLOADER_FAILED: &str = "not begun, because the bootloader failed";
 
 /// What is to be written.
-pub struct Provision {
+pub(crate) struct Provision {
     /// The media that have an image on the drive.
     pub items: Vec<write::Item>,
     /// The firmware that lies on the drive; may be none.
@@ -26,7 +26,7 @@ pub struct Provision {
 }
 
 /// The same after its checks.
-pub struct Checked {
+pub(crate) struct Checked {
     media: Vec<Checking>,
     firmware: firmware::Checks,
 }
@@ -36,7 +36,7 @@ impl Provision {
     ///
     /// # Errors
     /// `MediumAbsent` if there is no firmware, and every image is for a medium that this board does not have.
-    pub fn of(media: &[Medium], drive_names: &[Vec<u8>], firmware: firmware::Request) -> Result<Self> {
+    pub(crate) fn of(media: &[Medium], drive_names: &[Vec<u8>], firmware: firmware::Request) -> Result<Self> {
         let items = write::plan(media, drive_names);
         if items.is_empty() && firmware.is_empty() {
             let known: Vec<_> = media.iter().map(|medium| medium.name().to_owned()).collect();
@@ -49,12 +49,12 @@ impl Provision {
     }
 
     /// The plan in words, a line per step of the firmware and per medium.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.firmware.lines().into_iter().chain(self.items.iter().map(write::Item::line)).collect()
     }
 
     /// Checks the images, their media and the firmware. Nothing is written.
-    pub fn check(self, context: &Context<'_>) -> Checked {
+    pub(crate) fn check(self, context: &Context<'_>) -> Checked {
         let media = write::check(context, self.items, &capture::marks_on_medium);
         Checked { media, firmware: firmware::check(context, &self.firmware) }
     }
@@ -62,18 +62,18 @@ impl Provision {
 
 impl Checked {
     /// What the checks showed, a line per step of the firmware and per medium.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.firmware.lines().into_iter().chain(self.media.iter().map(Checking::line)).collect()
     }
 
     /// The first refusal.
-    pub fn into_refusal(self) -> Option<Error> {
+    pub(crate) fn into_refusal(self) -> Option<Error> {
         let of_media = self.media.into_iter().find_map(|checking| checking.checked.err());
         self.firmware.into_refusal().or(of_media)
     }
 
     /// Writes what passed its check, in order.
-    pub fn run(self, context: &Context<'_>) -> Vec<Outcome> {
+    pub(crate) fn run(self, context: &Context<'_>) -> Vec<Outcome> {
         let Self { media, firmware } = self;
         let mut outcomes = Vec::new();
         let mut stop = firmware.is_refused().then_some(FIRMWARE_REFUSED);

@@ -4,9 +4,10 @@ use crate::error::Error;
 use crate::formats::digest::Algorithm;
 use crate::options::After;
 use crate::printable;
-use crate::verify::{Kept, Verified};
-use replicator_hal::{CacheBypass, Status};
+use crate::verify::{CapturedBefore, Installed, Kept, Verified};
+use replicator_hal::{BlockDevice, CacheBypass, Status};
 use serde::Serialize;
+use std::time::Duration;
 
 /// What happened to one medium.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Outcome {
     /// How it ended.
     pub end: End,
     /// How long it took.
-    pub elapsed_ms: u64,
+    pub elapsed: Duration,
 }
 
 /// How it ended for one medium.
@@ -38,8 +39,8 @@ pub enum End {
 
 /// What was done, and how it was verified.
 ///
-/// Its constructors are all there is to make one. Those for media take the proofs of `verify`, so that no medium
-/// can be reported as done that was not verified.
+/// Only its constructors make one. Each takes a proof of `verify`, so that nothing can be reported as done that was not
+/// verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::manual_non_exhaustive, reason = "the other modules of this crate must not make one, either")]
 pub struct Done {
@@ -68,22 +69,14 @@ impl Done {
         Self { cache_bypass: Some(bypass), notes, ..Self::of(image) }
     }
 
-    /// An earlier boot captured the medium: its image has its name on the drive, which only a verified one gets.
-    pub(crate) fn captured_before(notes: Vec<String>) -> Self {
-        Self { notes, ..Self::firmware(0, None, Vec::new()) }
+    /// An earlier boot captured the medium. The lengths of the image are not known.
+    pub(crate) fn captured_before(_image: &CapturedBefore, notes: Vec<String>) -> Self {
+        Self { notes, ..Self::of_len(0) }
     }
 
-    /// Firmware of this length is in place. `bypass` says how it was read back; what the microcontroller or an updater says
-    /// of itself stands in the notes.
-    pub(crate) fn firmware(len_bytes: u64, bypass: Option<CacheBypass>, notes: Vec<String>) -> Self {
-        Self {
-            content_len_bytes: len_bytes,
-            file_len_bytes: len_bytes,
-            content_md5: None,
-            cache_bypass: bypass,
-            notes,
-            only_here: (),
-        }
+    /// Firmware of this length is in place. The notes have what the microcontroller or the updater reported.
+    pub(crate) fn firmware(len_bytes: u64, installed: &Installed, notes: Vec<String>) -> Self {
+        Self { cache_bypass: installed.cache_bypass(), notes, ..Self::of_len(len_bytes) }
     }
 
     fn of(image: &Verified) -> Self {
@@ -91,7 +84,18 @@ impl Done {
             content_len_bytes: image.content_len_bytes(),
             file_len_bytes: image.file_len_bytes(),
             content_md5: image.digest(Algorithm::Md5).map(ToString::to_string),
-            ..Self::firmware(0, None, Vec::new())
+            ..Self::of_len(0)
+        }
+    }
+
+    fn of_len(len_bytes: u64) -> Self {
+        Self {
+            content_len_bytes: len_bytes,
+            file_len_bytes: len_bytes,
+            content_md5: None,
+            cache_bypass: None,
+            notes: Vec::new(),
+            only_here: (),
         }
     }
 }
@@ -166,6 +170,24 @@ impl FailureJson {
 }
 
 impl Outcome {
+    /// The outcome of the medium that is called `medium`, if present in `device`.
+    pub(crate) fn of_medium(
+        medium: &str,
+        device: Option<&BlockDevice>,
+        image: Option<String>,
+        end: End,
+        elapsed: Duration,
+    ) -> Self {
+        Self {
+            medium: medium.to_owned(),
+            device: device.map(|device| device.name.to_string()),
+            identity: device.and_then(|device| device.identity.clone()),
+            image,
+            end,
+            elapsed,
+        }
+    }
+
     /// The last line on the console for this medium: how it ended, and for a failure why, with its code, and what to do.
     pub fn line(&self) -> String {
         let image = self.image.as_deref().unwrap_or("no image");
@@ -206,7 +228,7 @@ impl Outcome {
             device: self.device.as_deref(),
             identity: self.identity.as_deref(),
             image: self.image.as_deref(),
-            elapsed_ms: self.elapsed_ms,
+            elapsed_ms: u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
             content_len_bytes: done.map(|done| done.content_len_bytes),
             file_len_bytes: done.map(|done| done.file_len_bytes),
             content_md5: done.and_then(|done| done.content_md5.as_deref()),
@@ -309,7 +331,7 @@ mod tests {
             identity: None,
             image: Some("sdimage.dd.xz".into()),
             end,
-            elapsed_ms: 1500,
+            elapsed: Duration::from_millis(1500),
         }
     }
 

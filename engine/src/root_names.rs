@@ -7,10 +7,10 @@ use crate::fstab::{self, Spec};
 use replicator_hal::RelativePath;
 
 /// Longest file that is read, in bytes. A longer one is no file of this kind.
-pub const LIMIT_BYTES: usize = fstab::LIMIT_BYTES;
+pub(crate) const LIMIT_BYTES: usize = fstab::LIMIT_BYTES;
 
 /// Where file systems are named by mount point.
-pub const FSTAB: &str = "etc/fstab";
+pub(crate) const FSTAB: &str = "etc/fstab";
 
 /// Files with a kernel command line, or with variables that become one.
 const COMMAND_LINES: [&str; 15] = [
@@ -45,7 +45,7 @@ const MENU_DIRECTORIES: [&str; 2] = ["boot/loader/entries/", "loader/entries/"];
 
 /// How a name is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// The root file system.
     Root,
     /// The root file system, in a file with several ways to boot.
@@ -56,7 +56,7 @@ pub enum Role {
 
 /// One name of a file system in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reference {
+pub(crate) struct Reference {
     /// The file, without a slash at its front.
     pub file: String,
     /// The name.
@@ -68,12 +68,12 @@ pub struct Reference {
 }
 
 /// Files that always have the same path.
-pub fn fixed_paths() -> impl Iterator<Item = &'static str> {
+pub(crate) fn fixed_paths() -> impl Iterator<Item = &'static str> {
     std::iter::once(FSTAB).chain(COMMAND_LINES).chain(MENUS)
 }
 
 /// Whether the file may name the root file system.
-pub fn is_of_interest(path: &RelativePath) -> bool {
+pub(crate) fn is_of_interest(path: &RelativePath) -> bool {
     let Ok(path) = std::str::from_utf8(path.as_bytes()) else { return false };
     fixed_paths().any(|fixed| fixed == path) || is_menu_entry(path)
 }
@@ -85,7 +85,7 @@ fn is_menu_entry(path: &str) -> bool {
 }
 
 /// The names in one file.
-pub fn read(path: &str, content: &[u8]) -> Vec<Reference> {
+pub(crate) fn read(path: &str, content: &[u8]) -> Vec<Reference> {
     if path == FSTAB {
         return of_fstab(content);
     }

@@ -16,7 +16,7 @@ const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
 
 /// A digest as a sidecar has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExpectedDigest {
+pub(crate) struct ExpectedDigest {
     /// The sidecar's name.
     pub sidecar: String,
     /// How it is computed.
@@ -29,7 +29,7 @@ pub struct ExpectedDigest {
 
 impl ExpectedDigest {
     /// What is odd about the sidecar, for the result.
-    pub fn note(&self) -> Option<String> {
+    pub(crate) fn note(&self) -> Option<String> {
         let other = self.other_name.as_ref()?;
         Some(format!("{} names the file {other}; its digest counts", self.sidecar))
     }
@@ -38,7 +38,7 @@ impl ExpectedDigest {
     ///
     /// # Errors
     /// [`Error::Digest`].
-    pub fn check(&self, file: &str, actual: &Digest) -> Result<()> {
+    pub(crate) fn check(&self, file: &str, actual: &Digest) -> Result<()> {
         if &self.digest == actual {
             return Ok(());
         }

@@ -14,8 +14,8 @@ use crate::operation::Operation;
 use crate::verify::{Expected, ImageReader, Packed, Source, Verified};
 use replicator_hal::{CacheBypass, RelativePath, VolumeFile};
 
-/// Brings the packed `file` onto the drive and closes it. Reads after this come from the drive.
-pub(super) fn settle(
+/// Syncs the packed `file`, drops its cached pages and closes it. Later reads come from the drive.
+pub(super) fn sync_and_close(
     operation: &Operation<'_>,
     mut file: Box<dyn VolumeFile>,
     what: &str,

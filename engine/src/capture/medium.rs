@@ -200,7 +200,7 @@ impl Job<'_> {
         };
         let path = work.path(&name.to_string())?;
         work::remove_if_there(operation, work.drive, image)?;
-        let cache_bypass = commit::settle(operation, file, &name.to_string())?;
+        let cache_bypass = commit::sync_and_close(operation, file, &name.to_string())?;
         let verified = commit::verify(operation, work, &path, name.compression, &packed)?;
         Ok((name, verified, cache_bypass, root))
     }

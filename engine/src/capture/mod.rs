@@ -49,6 +49,7 @@ use crate::names::ImageName;
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::sanitise_rules::Rules;
+use crate::verify::CapturedBefore;
 use replicator_hal::{self as hal, Access, ErrorKind, FileKind, RelativePath, Volume};
 use session::{Record, Session};
 use std::time::Duration;
@@ -175,22 +176,17 @@ fn capture_one(context: &Context<'_>, work: &Work<'_>, rules: Option<&Rules>, me
 /// The outcome of a medium that nothing was done for now. What was captured before counts as done.
 fn not_begun(item: &Item, otherwise: &str) -> Outcome {
     let end = match (&item.captured, &item.skip) {
-        (Some(_), reason) => End::Done(Done::captured_before(reason.iter().cloned().collect())),
+        (Some(captured), reason) => {
+            End::Done(Done::captured_before(captured, reason.iter().cloned().collect()))
+        }
         (None, reason) => End::Skipped(reason.clone().unwrap_or_else(|| otherwise.to_owned())),
     };
-    outcome(&item.medium, item.captured.as_ref(), end, Duration::ZERO)
+    outcome(&item.medium, item.captured.as_ref().map(CapturedBefore::image), end, Duration::ZERO)
 }
 
 fn outcome(medium: &Medium, image: Option<&ImageName>, end: End, elapsed: Duration) -> Outcome {
-    let device = medium.device.as_ref();
-    Outcome {
-        medium: medium.name().to_owned(),
-        device: device.map(|device| device.name.to_string()),
-        identity: device.and_then(|device| device.identity.clone()),
-        image: image.map(ImageName::to_string),
-        end,
-        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-    }
+    let (device, image) = (medium.device.as_ref(), image.map(ImageName::to_string));
+    Outcome::of_medium(medium.name(), device, image, end, elapsed)
 }
 
 /// A failure of the capture as a whole becomes that of one medium, so that no run with it can pass for a success. An

@@ -6,10 +6,11 @@ use super::work::{self, Work};
 use crate::context::Context;
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
-use crate::media::Medium;
+use crate::media::{self, Medium};
 use crate::names::{self, ImageName};
 use crate::operation::Operation;
 use crate::source_record::{self, SourceRecord};
+use crate::verify::CapturedBefore;
 use replicator_hal::{FileKind, RelativePath};
 
 /// One medium of the plan.
@@ -20,7 +21,7 @@ pub struct Item {
     /// Why it is not captured now; `None` if it is.
     pub skip: Option<String>,
     /// The finished image, if it was captured already in this session.
-    pub(super) captured: Option<ImageName>,
+    pub(super) captured: Option<CapturedBefore>,
 }
 
 impl Item {
@@ -88,29 +89,24 @@ fn item(
         if session == &Session::None {
             return Err(Error::refused(Refusal::WouldReplace, format!("{image} is on the drive already")));
         }
-        check_is_ours(context, operation, medium, &image)?;
-        return Ok(Item { captured: Some(image), ..skipped("captured already") });
+        let captured = captured_before(context, operation, medium, image)?;
+        return Ok(Item { captured: Some(captured), ..skipped("captured already") });
     }
     if context.options.skip_capture.contains(medium.name()) {
         return Ok(skipped("the options say so"));
     }
     let Some(device) = &medium.device else { return Ok(skipped("no medium there")) };
-    if let Some(user) = &device.in_use {
-        return Err(Error::refused(
-            Refusal::MediumBusy,
-            format!("{}: {} is in use ({user}), so its content may change", medium.name(), device.name),
-        ));
-    }
+    media::check_not_in_use(medium.name(), device)?;
     Ok(Item { medium: medium.clone(), skip: None, captured: None })
 }
 
-/// Makes sure that a finished image was made by this session: its record is there and names this unit's medium.
-fn check_is_ours(
+/// Checks by its record that a finished image was made by this session, from this unit's medium.
+fn captured_before(
     context: &Context<'_>,
     operation: &Operation<'_>,
     medium: &Medium,
-    image: &ImageName,
-) -> Result<()> {
+    image: ImageName,
+) -> Result<CapturedBefore> {
     let name = SourceRecord::file_name(medium.name());
     let path = work::in_root(&name)?;
     let is_file = work::kind_of(operation, context.drive, &path)? == Some(FileKind::File);
@@ -122,20 +118,8 @@ fn check_is_ours(
     } else {
         None
     };
-    let Some(record) = record else {
-        return Err(Error::refused(
-            Refusal::WouldReplace,
-            format!("{image} is on the drive, but was not made by the unfinished capture: {name} is missing"),
-        ));
-    };
-    let identity = medium.device.as_ref().and_then(|device| device.identity.as_ref());
-    match (&record.identity, identity) {
-        (Some(recorded), Some(found)) if recorded != found => Err(Error::refused(
-            Refusal::SessionOfAnotherUnit,
-            format!("{image} was captured from {recorded}, this unit's {} is {found}", medium.name()),
-        )),
-        _ => Ok(()),
-    }
+    let identity = medium.device.as_ref().and_then(|device| device.identity.as_deref());
+    CapturedBefore::check(image, record.as_ref(), identity)
 }
 
 /// A medium that the session was begun for must not be left out only because it is gone now.

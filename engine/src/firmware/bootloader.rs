@@ -14,7 +14,8 @@ use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::{BoardCheck, BootloaderFile, BootloaderProfile, CheckKind, is_for};
 use crate::report::{Done, End, Outcome};
-use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, CacheBypass, Target};
+use crate::verify::Installed;
+use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, Target};
 
 const BOOTLOADER: Name = Name { label: "bootloader", log: "u-boot-writeimage" };
 /// What it means if the program itself fails in a write.
@@ -212,25 +213,25 @@ impl Checked {
 fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     let old = look(operation, checked)?;
     let wanted = checked.over(&old.content);
-    if wanted == old.content {
+    if let Ok(installed) = region::compare(&checked.area.name, &wanted, &old, NOT_KEPT) {
         operation.step("the bootloader is there already: nothing is written");
         let notes = vec!["identical, nothing was written".to_owned()];
-        return Ok(Done::firmware(checked.len_bytes(), Some(old.bypass), notes));
+        return Ok(Done::firmware(checked.len_bytes(), &installed, notes));
     }
     // It may have to be put back, and what was misread once would break it then.
     let again = look(operation, checked)?;
     let meaning = "it was read twice, and not the same way; nothing was written";
-    region::compare(&checked.area.name, &old.content, &again.content, meaning)?;
+    region::compare(&checked.area.name, &old.content, &again, meaning)?;
     operation.step(&format!("writing {}: do not remove power", checked.names()));
     let target = open(operation, checked, Access::ReadWrite)?;
     // From the first byte on, until the new bootloader or the old one is verified.
     operation.board.leds.set_at_risk(true);
     match put(operation, checked, target, &wanted) {
-        Ok((bypass, mut target)) => {
+        Ok((installed, mut target)) => {
             // It is there and verified: whatever closing says, the board boots it.
             operation.board.leds.set_at_risk(false);
             target.close().map_err(closing(checked))?;
-            Ok(Done::firmware(checked.len_bytes(), Some(bypass), Vec::new()))
+            Ok(Done::firmware(checked.len_bytes(), &installed, Vec::new()))
         }
         Err(error) => Err(put_back(operation, checked, &old.content, error)),
     }
@@ -275,7 +276,7 @@ fn put(
     checked: &Checked,
     mut target: Box<dyn Target>,
     wanted: &[u8],
-) -> Result<(CacheBypass, Box<dyn Target>)> {
+) -> Result<(Installed, Box<dyn Target>)> {
     let mut files: Vec<_> = checked.files.iter().collect();
     files.sort_by_key(|(file, _)| std::cmp::Reverse(file.block));
     for (file, read) in files {
@@ -286,8 +287,8 @@ fn put(
     drop(target);
     let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, wanted.len() as u64, "verifying the bootloader")?;
-    region::compare(&checked.area.name, wanted, &found.content, NOT_KEPT)?;
-    Ok((found.bypass, target))
+    let installed = region::compare(&checked.area.name, wanted, &found, NOT_KEPT)?;
+    Ok((installed, target))
 }
 
 /// Puts the old bootloader back after `error`, and says what the board has now.
@@ -323,6 +324,6 @@ fn restore(operation: &Operation<'_>, checked: &Checked, old: &[u8]) -> Result<(
     drop(target);
     let mut target = open(operation, checked, Access::ReadWrite)?;
     let found = region::read(operation, &mut *target, old.len() as u64, "verifying the old bootloader")?;
-    region::compare(&checked.area.name, old, &found.content, NOT_KEPT)?;
+    region::compare(&checked.area.name, old, &found, NOT_KEPT)?;
     target.close().map_err(closing(checked))
 }

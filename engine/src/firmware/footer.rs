@@ -9,11 +9,11 @@ const PAYLOAD_LEN_MAX_BYTES: u32 = 128 << 10;
 /// The updater sends the payload in such pieces.
 const PAYLOAD_STEP_BYTES: u32 = 128;
 /// No update is longer: the largest payload, the larger footer, and room for padding.
-pub const FILE_LEN_MAX_BYTES: u64 = (PAYLOAD_LEN_MAX_BYTES as u64) + 4096;
+pub(crate) const FILE_LEN_MAX_BYTES: u64 = (PAYLOAD_LEN_MAX_BYTES as u64) + 4096;
 
 /// What a footer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Update {
+pub(crate) struct Update {
     /// Revision that the microcontroller has after it.
     pub revision: u16,
     /// The model it is for, where the footer says so.
@@ -22,7 +22,7 @@ pub struct Update {
 
 /// What the microcontroller says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Info {
+pub(crate) struct Info {
     /// Its revision.
     pub revision: u16,
     /// Its model, where it says so.
@@ -33,7 +33,7 @@ pub struct Info {
 ///
 /// # Errors
 /// What is wrong with the file, in words that follow its name.
-pub fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
+pub(crate) fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
     let fields_len = match footer {
         Footer::V0 => 8,
         Footer::V1 => 11,
@@ -58,7 +58,7 @@ pub fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
 }
 
 /// Reads what the updater prints when it is asked for information; `None` if there is no revision in it.
-pub fn info(output: &str) -> Option<Info> {
+pub(crate) fn info(output: &str) -> Option<Info> {
     let value =
         |name: &str| output.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
     let revision = value("revision")?.trim().parse().ok()?;

@@ -19,7 +19,7 @@ const KWB_CHECKSUM: usize = 31;
 ///
 /// # Errors
 /// What is wrong with it, in words that follow the file's name.
-pub fn check(format: FirmwareFormat, content: &[u8]) -> Result<(), String> {
+pub(crate) fn check(format: FirmwareFormat, content: &[u8]) -> Result<(), String> {
     match format {
         FirmwareFormat::Imx => imx(content),
         FirmwareFormat::Imx93 => container(content),

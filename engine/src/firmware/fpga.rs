@@ -12,6 +12,7 @@ use crate::jobs::{Begun, Job, Named};
 use crate::operation::Operation;
 use crate::profile::FpgaProfile;
 use crate::report::{Done, End, Outcome};
+use crate::verify::Installed;
 use replicator_hal::{ErrorKind, RelativePath, Updater, UpdaterProgram, VolumeId};
 use std::time::Duration;
 
@@ -140,14 +141,14 @@ impl Job for FpgaJob {
                 return Err(if began { unknown(error) } else { error });
             }
         };
-        if end.exit_status != Some(0) {
+        let Some(installed) = Installed::by_exit_status(&end) else {
             let detail = how_it_ended(&end);
             return Err(unknown(Error::Updater { what: self.updater.to_string(), detail }));
-        }
+        };
         leds.set_at_risk(false);
         let mut notes = vec!["by the updater's exit status, it cannot be read back".to_owned()];
         notes.extend(self.notes.iter().cloned());
-        Ok(Done::firmware(self.len_bytes, None, notes))
+        Ok(Done::firmware(self.len_bytes, &installed, notes))
     }
 
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome {

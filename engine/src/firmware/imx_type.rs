@@ -10,7 +10,7 @@ const NAME: &str = "imx_type";
 
 /// What is known of a type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImxType {
+pub(crate) enum ImxType {
     /// This one, such as `ts7970-q-2g-1000mhz-c`.
     Known(String),
     /// None can be told.
@@ -21,7 +21,7 @@ pub enum ImxType {
 }
 
 /// The type that a kernel command line tells.
-pub fn of_command_line(command_line: &str) -> ImxType {
+pub(crate) fn of_command_line(command_line: &str) -> ImxType {
     let told = command_line.split_ascii_whitespace().filter_map(|word| {
         word.strip_prefix(NAME)?.strip_prefix('=').map(|value| value.trim_matches('"').to_owned())
     });
@@ -29,7 +29,7 @@ pub fn of_command_line(command_line: &str) -> ImxType {
 }
 
 /// The type in a bootloader file.
-pub fn of_bootloader(content: &[u8]) -> ImxType {
+pub(crate) fn of_bootloader(content: &[u8]) -> ImxType {
     // As `strings` does it: the environment and the program's own texts end with a NUL, and may begin after anything.
     let strings: Vec<&str> = content
         .split(|byte| !matches!(byte, b' '..=b'~'))

@@ -13,7 +13,8 @@ use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::MicrocontrollerProfile;
 use crate::report::{Done, End, Outcome};
-use replicator_hal::{Argument, HookEnd, Updater, UpdaterProgram};
+use crate::verify::Installed;
+use replicator_hal::{self as hal, Argument, HookEnd, Updater, UpdaterProgram};
 use std::time::Duration;
 
 const MICROCONTROLLER: Name = Name { label: "microcontroller", log: "micro-update" };
@@ -111,9 +112,9 @@ fn check(
             }
         }
     }
-    if before.revision == update.revision {
+    if let Some(installed) = Installed::of_revision(update.revision, before.revision) {
         let note = format!("revision {} already, nothing was written", before.revision);
-        return Ok(Checked::Same(done(&file, note)));
+        return Ok(Checked::Same(done(&file, &installed, note)));
     }
     if before.revision < micro.revision_min {
         return Ok(Checked::Skip(format!(
@@ -130,8 +131,8 @@ fn check(
     Ok(Checked::Update(Box::new(Wanted { profile: micro.clone(), file, update, before })))
 }
 
-fn done(file: &FirmwareFile, note: String) -> Done {
-    Done::firmware(file.len_bytes(), None, vec![note])
+fn done(file: &FirmwareFile, installed: &Installed, note: String) -> Done {
+    Done::firmware(file.len_bytes(), installed, vec![note])
 }
 
 impl Wanted {
@@ -162,38 +163,37 @@ fn update(operation: &Operation<'_>, context: &Context<'_>, wanted: &Wanted) -> 
         Err(error) => error.to_string(),
     };
     operation.log(&format!("the updater: {how}"));
-    match after {
-        Ok(after) if after.revision == wanted.update.revision => {
-            Ok(done(&wanted.file, format!("revision {}", after.revision)))
-        }
-        Err(error) => Err(Error::Unbootable {
-            source: Box::new(error),
-            state: format!("the microcontroller did not answer after its update ({how})"),
-        }),
-        Ok(after) if waits_for_reboot(&ran, micro) && after.revision == wanted.before.revision => Ok(done(
-            &wanted.file,
-            format!(
-                "its updater took revision {}, which is in force from the next reboot on; until then it tells {}, so this \
-                 is not verified yet",
-                wanted.update.revision, after.revision
-            ),
-        )),
-        Ok(after) => Err(match ran {
-            Ok(_) => Error::Updater {
-                what: updater.to_string(),
-                detail: format!("{how}; the microcontroller still has revision {}", after.revision),
-            },
-            Err(error) => Error::hal(format!(
-                "updating the microcontroller, which still has revision {}",
-                after.revision
-            ))(error),
-        }),
+    let after = after.map_err(|error| Error::Unbootable {
+        source: Box::new(error),
+        state: format!("the microcontroller did not answer after its update ({how})"),
+    })?;
+    if let Some(installed) = Installed::of_revision(wanted.update.revision, after.revision) {
+        return Ok(done(&wanted.file, &installed, format!("revision {}", after.revision)));
     }
+    if let Some(installed) = waits_for_reboot(&ran, wanted, after) {
+        let note = format!(
+            "its updater accepted revision {}, which takes effect at the next reboot; until then the microcontroller \
+             reports {}, so this is not verified yet",
+            wanted.update.revision, after.revision
+        );
+        return Ok(done(&wanted.file, &installed, note));
+    }
+    Err(match ran {
+        Ok(_) => Error::Updater {
+            what: updater.to_string(),
+            detail: format!("{how}; the microcontroller still has revision {}", after.revision),
+        },
+        Err(error) => Error::hal(format!(
+            "updating the microcontroller, which still has revision {}",
+            after.revision
+        ))(error),
+    })
 }
 
-/// Whether the old revision is all there can be to see after an updater that ended like this.
-fn waits_for_reboot(ran: &replicator_hal::Result<HookEnd>, micro: &MicrocontrollerProfile) -> bool {
-    !micro.reboots && matches!(ran, Ok(HookEnd { exit_status: Some(0), .. }))
+/// Whether the update takes effect at the next reboot, so that the old revision is reported until then.
+fn waits_for_reboot(ran: &hal::Result<HookEnd>, wanted: &Wanted, after: Info) -> Option<Installed> {
+    let may_wait = !wanted.profile.reboots && after.revision == wanted.before.revision;
+    ran.as_ref().ok().filter(|_| may_wait).and_then(Installed::by_exit_status)
 }
 
 fn updater(micro: &MicrocontrollerProfile, arguments: Vec<Argument>, timeout: Duration) -> Updater {

@@ -6,10 +6,10 @@
 
 mod bootloader;
 mod file;
-pub mod footer;
-pub mod formats;
+pub(crate) mod footer;
+pub(crate) mod formats;
 mod fpga;
-pub mod imx_type;
+pub(crate) mod imx_type;
 mod microcontroller;
 mod region;
 mod revision;
@@ -23,7 +23,7 @@ use step::Step;
 
 /// The firmware that a drive asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Request {
+pub(crate) struct Request {
     microcontroller: Option<MicrocontrollerProfile>,
     bootloader: Option<BootloaderProfile>,
     fpga: Vec<FpgaProfile>,
@@ -34,7 +34,7 @@ impl Request {
     ///
     /// # Errors
     /// `IncompleteFirmware` if a part of the bootloader is missing.
-    pub fn of(profile: &Profile, compatible: &[String], drive_names: &[Vec<u8>]) -> Result<Self> {
+    pub(crate) fn of(profile: &Profile, compatible: &[String], drive_names: &[Vec<u8>]) -> Result<Self> {
         let there = |name: &str| drive_names.iter().any(|found| found.as_slice() == name.as_bytes());
         let bootloader = profile.bootloader.as_ref();
         if let Some(bootloader) = bootloader {
@@ -56,12 +56,12 @@ impl Request {
     }
 
     /// Whether nothing is asked for.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// The plan in words, a line per step.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(micro) = &self.microcontroller {
             lines.push(format!("plan: update the microcontroller with {}", micro.file));
@@ -82,14 +82,14 @@ impl Request {
 }
 
 /// What the checks of all steps showed; `None` for what is not asked for.
-pub struct Checks {
+pub(crate) struct Checks {
     pub(crate) microcontroller: Option<Step<microcontroller::Checked>>,
     pub(crate) bootloader: Option<Step<bootloader::Checked>>,
     pub(crate) fpga: Option<Step<fpga::Checked>>,
 }
 
 /// Checks everything that is asked for; nothing is written.
-pub fn check(context: &Context<'_>, request: &Request) -> Checks {
+pub(crate) fn check(context: &Context<'_>, request: &Request) -> Checks {
     let fpga = Some(request.fpga.as_slice()).filter(|present| !present.is_empty());
     Checks {
         microcontroller: request.microcontroller.as_ref().map(|micro| microcontroller::step(context, micro)),
@@ -100,14 +100,14 @@ pub fn check(context: &Context<'_>, request: &Request) -> Checks {
 
 impl Checks {
     /// Whether any step is refused.
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.microcontroller.as_ref().is_some_and(|step| step.checked.is_err())
             || self.bootloader.as_ref().is_some_and(|step| step.checked.is_err())
             || self.fpga.as_ref().is_some_and(|step| step.checked.is_err())
     }
 
     /// What the checks showed, a line per step.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let micro = self.microcontroller.as_ref().map(|step| step.line(microcontroller::Checked::text));
         let bootloader = self.bootloader.as_ref().map(|step| step.line(bootloader::Checked::text));
         let fpga = self.fpga.as_ref().map(|step| step.line(fpga::Checked::text));
@@ -115,7 +115,7 @@ impl Checks {
     }
 
     /// The first refusal.
-    pub fn into_refusal(self) -> Option<Error> {
+    pub(crate) fn into_refusal(self) -> Option<Error> {
         let micro = self.microcontroller.and_then(|step| step.checked.err());
         let bootloader = self.bootloader.and_then(|step| step.checked.err());
         micro.or(bootloader).or(self.fpga.and_then(|step| step.checked.err()))

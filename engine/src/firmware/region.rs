@@ -1,7 +1,8 @@
 //! Stretches of a bootloader area: read past the caches, written and made durable, compared.
 
-use crate::error::{Error, FaultyPart, Result};
+use crate::error::{Error, Result};
 use crate::operation::Operation;
+use crate::verify::Installed;
 use replicator_hal::{self as hal, CacheBypass, DeviceName, Target};
 use std::ops::Range;
 
@@ -97,17 +98,10 @@ pub(super) fn different(
     Ok(different)
 }
 
-/// Whether `found` is `wanted`, both from the start of `area` on.
+/// Compares what was read from the start of `area` with what it must hold.
 ///
 /// # Errors
-/// [`Error::Verify`] with the first byte that differs, and what that means.
-pub(super) fn compare(area: &DeviceName, wanted: &[u8], found: &[u8], meaning: &str) -> Result<()> {
-    let at = wanted.iter().zip(found).position(|(wanted, found)| wanted != found);
-    match at.or((wanted.len() != found.len()).then_some(wanted.len().min(found.len()))) {
-        None => Ok(()),
-        Some(at) => {
-            let (what, offset_bytes) = (area.to_string(), Some(at as u64));
-            Err(Error::Verify { part: FaultyPart::Flash, what, offset_bytes, detail: meaning.to_owned() })
-        }
-    }
+/// [`Error::Verify`] with the first byte that differs, and `detail`.
+pub(super) fn compare(area: &DeviceName, wanted: &[u8], found: &Found, detail: &str) -> Result<Installed> {
+    Installed::read_back(area, wanted, &found.content, found.bypass, detail)
 }

@@ -41,7 +41,7 @@ impl Name {
             identity: None,
             image: Some(files.to_owned()),
             end,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            elapsed,
         }
     }
 }

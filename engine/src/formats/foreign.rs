@@ -6,7 +6,7 @@
 
 /// What a file is instead of a disk image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Foreign {
+pub(crate) struct Foreign {
     /// With its article, such as "a zip archive".
     pub what: &'static str,
     /// How to get a disk image out of it.
@@ -127,7 +127,7 @@ const TEXT_MIN_BYTES: usize = 16;
 const TEXT_LEN_BYTES: usize = 512;
 
 /// Names what begins with `head`, if it is known not to be a disk image. 512 bytes are enough.
-pub fn by_head(head: &[u8]) -> Option<Foreign> {
+pub(crate) fn by_head(head: &[u8]) -> Option<Foreign> {
     let row = ROWS.iter().find(|row| head.get(row.0..).is_some_and(|rest| rest.starts_with(row.1)));
     row.map(|row| Foreign { what: row.2, remedy: row.3 })
         .or_else(|| is_lzma(head).then_some(Foreign { what: "lzma data", remedy: COMPRESSED }))
@@ -136,13 +136,13 @@ pub fn by_head(head: &[u8]) -> Option<Foreign> {
 
 /// What is not a disk image, but begins like a program that may also be the boot code of one: only for files that have
 /// no partition table.
-pub fn program(head: &[u8]) -> Option<Foreign> {
+pub(crate) fn program(head: &[u8]) -> Option<Foreign> {
     head.starts_with(b"MZ")
         .then_some(Foreign { what: "a Windows or EFI program, or a kernel", remedy: FIRMWARE })
 }
 
 /// Names a container that only its last 512 bytes show.
-pub fn by_tail(last: &[u8]) -> Option<Foreign> {
+pub(crate) fn by_tail(last: &[u8]) -> Option<Foreign> {
     let block = last.get(last.len().checked_sub(512)?..)?;
     if block.starts_with(b"koly") {
         let remedy = "convert it with `dmg2img` or `hdiutil convert -format UDTO`";

@@ -3,11 +3,11 @@
 use super::{bzip2, gzip, xz, zstd};
 
 /// So many first bytes are needed to know everything [`content`] can tell; fewer if the file is shorter.
-pub const SNIFF_BYTES: usize = 512;
+pub(crate) const SNIFF_BYTES: usize = 512;
 
 /// What the first bytes of a file say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub(crate) enum Content {
     /// There are none.
     Empty,
     /// An xz stream.
@@ -25,7 +25,7 @@ pub enum Content {
 }
 
 /// Tells the content of a file that starts with `first_bytes` ([`SNIFF_BYTES`] or the whole file).
-pub fn content(first_bytes: &[u8]) -> Content {
+pub(crate) fn content(first_bytes: &[u8]) -> Content {
     if first_bytes.is_empty() {
         Content::Empty
     } else if first_bytes.starts_with(&xz::HEADER_MAGIC) {

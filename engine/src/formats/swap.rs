@@ -7,13 +7,13 @@ const SIGNATURE_LEN_BYTES: usize = 10;
 const HIBERNATION_LEN_BYTES: usize = 30;
 
 /// As much of an area's start as [`Header::find`] looks at.
-pub const HEAD_LEN_BYTES: usize = PAGES[PAGES.len() - 1];
+pub(crate) const HEAD_LEN_BYTES: usize = PAGES[PAGES.len() - 1];
 /// mkswap makes nothing shorter: ten pages.
-pub const LEN_MIN_BYTES: u64 = 10 * PAGES[0] as u64;
+pub(crate) const LEN_MIN_BYTES: u64 = 10 * PAGES[0] as u64;
 
 /// A header that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Length of the page that it fills. What is behind it is memory that was swapped out.
     pub page_len_bytes: usize,
     /// Whether that memory is a hibernated system's, with which the next boot would go on.
@@ -22,7 +22,7 @@ pub struct Header {
 
 impl Header {
     /// The header in the first bytes of something that is `len_bytes` long.
-    pub fn find(head: &[u8], len_bytes: u64) -> Option<Self> {
+    pub(crate) fn find(head: &[u8], len_bytes: u64) -> Option<Self> {
         let le32 = |at: usize| {
             head.get(at..at + 4)
                 .map_or(0, |bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
@@ -45,7 +45,7 @@ impl Header {
     }
 
     /// What has to be written at which byte, so that a hibernated system's area is plain swap space again.
-    pub fn plain_end(self) -> (u64, Vec<u8>) {
+    pub(crate) fn plain_end(self) -> (u64, Vec<u8>) {
         let len = HIBERNATION_LEN_BYTES + SIGNATURE_LEN_BYTES;
         let mut end = vec![0; len];
         end[HIBERNATION_LEN_BYTES..].copy_from_slice(b"SWAPSPACE2");

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 /// Why bytes are no text that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TextError {
+pub(crate) enum TextError {
     /// Two bytes a character.
     #[error("the file is UTF-16 (Windows calls it \"Unicode\"): save it as UTF-8")]
     Utf16,
@@ -26,7 +26,7 @@ pub enum TextError {
 ///
 /// # Errors
 /// [`TextError`].
-pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     if utf16_order(bytes).is_some() {
         return Err(TextError::Utf16);
     }
@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, TextError> {
 
 /// The bytes of the text in UTF-8 without a byte order mark; UTF-16 is converted. For files of which only ASCII matters,
 /// so that other bytes are left as they are.
-pub fn lenient(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn lenient(bytes: &[u8]) -> Cow<'_, [u8]> {
     let Some(order) = utf16_order(bytes) else {
         return Cow::Borrowed(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
     };

@@ -6,18 +6,18 @@
 
 mod root;
 
-pub use root::RootRecord;
+pub(crate) use root::RootRecord;
 
 use crate::from_toml;
 use replicator_hal::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Longest record that is read, in bytes.
-pub const LIMIT_BYTES: usize = 16 * 1024;
+pub(crate) const LIMIT_BYTES: usize = 16 * 1024;
 
 /// Where an image comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceRecord {
+pub(crate) struct SourceRecord {
     /// Generic name of the medium, such as `sd`.
     pub medium: String,
     /// Profile of the board.
@@ -46,13 +46,13 @@ pub struct SourceRecord {
 
 impl SourceRecord {
     /// The record's file name.
-    pub fn file_name(medium: &str) -> String {
+    pub(crate) fn file_name(medium: &str) -> String {
         format!("{medium}image.source")
     }
 
     /// Reads a record; `None` if it is none, because what lies on a drive may be anything. A UUID, GUID or number in it that
     /// is none makes all of it none: a clone must not silently get another.
-    pub fn parse(content: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(content: &[u8]) -> Option<Self> {
         if content.len() > LIMIT_BYTES {
             return None;
         }
@@ -64,7 +64,7 @@ impl SourceRecord {
     ///
     /// # Errors
     /// None in practice: every value has a form in TOML.
-    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+    pub(crate) fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
 }

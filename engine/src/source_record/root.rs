@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What names the golden root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RootRecord {
+pub(crate) struct RootRecord {
     /// The file system's UUID.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uuid: Option<String>,
@@ -41,18 +41,18 @@ enum TableKind {
 
 impl RootRecord {
     /// What a capture found.
-    pub fn new(uuid: Option<Uuid>, label: Option<String>, identity: Option<&Identity>) -> Self {
+    pub(crate) fn new(uuid: Option<Uuid>, label: Option<String>, identity: Option<&Identity>) -> Self {
         let uuid = uuid.map(|uuid| uuid.to_string());
         Self { uuid, label, partition: identity.map(PartitionRecord::new) }
     }
 
     /// The file system's UUID.
-    pub fn uuid(&self) -> Option<Uuid> {
+    pub(crate) fn uuid(&self) -> Option<Uuid> {
         self.uuid.as_deref().and_then(Uuid::parse)
     }
 
     /// What names disk and partition.
-    pub fn identity(&self) -> Option<Identity> {
+    pub(crate) fn identity(&self) -> Option<Identity> {
         self.partition.as_ref().and_then(PartitionRecord::identity)
     }
 

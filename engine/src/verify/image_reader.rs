@@ -68,7 +68,7 @@ pub(crate) struct Packed {
 
 /// An image that was read to its very end and is what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub(crate) struct Verified {
     content_len_bytes: u64,
     file_len_bytes: u64,
     /// Computed only if the image is read twice.
@@ -79,17 +79,17 @@ pub struct Verified {
 
 impl Verified {
     /// Length of the uncompressed image.
-    pub fn content_len_bytes(&self) -> u64 {
+    pub(crate) fn content_len_bytes(&self) -> u64 {
         self.content_len_bytes
     }
 
     /// Length of the file, with what lies behind the image.
-    pub fn file_len_bytes(&self) -> u64 {
+    pub(crate) fn file_len_bytes(&self) -> u64 {
         self.file_len_bytes
     }
 
     /// A digest of the content, if it was computed.
-    pub fn digest(&self, algorithm: Algorithm) -> Option<&Digest> {
+    pub(crate) fn digest(&self, algorithm: Algorithm) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.algorithm() == algorithm)
     }
 

@@ -1,16 +1,20 @@
-//! What a success rests on: bytes that were read to their end and are what they must be.
+//! The proofs that a success needs: bytes that were read to their end and compared.
 //!
-//! [`Verified`] is an image, [`Kept`] a medium. Only this room can make one, by a comparison;
-//! what ends a medium with success, and what gives a captured image its name, takes them.
+//! [`Verified`] is an image, [`Kept`] a medium, [`Installed`] firmware, and [`CapturedBefore`] the work of an earlier boot.
+//! Only this module makes them, by a check. `report::Done`, and the step that gives a captured image its name, take them.
 
+mod captured_before;
 mod extents;
 mod image_reader;
+mod installed;
 mod kept;
 mod tree;
 
 pub(crate) use extents::{Extents, Written};
 pub(crate) use image_reader::{Announced, Expected, ImageReader, Packed, Source};
+pub(crate) use installed::Installed;
 pub(crate) use kept::Kept;
 pub(crate) use tree::{ExpectedFile, Manifest, verify as tree};
 
-pub use image_reader::Verified;
+pub(crate) use captured_before::CapturedBefore;
+pub(crate) use image_reader::Verified;

@@ -5,7 +5,7 @@ use crate::options::Options;
 
 /// What is allowed beyond the rules of a write.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Allowed {
+pub(super) struct Allowed {
     /// A medium may be written from images that were captured from it.
     pub write_back: bool,
     /// An image may hold anything that can be decoded: `[write] any_content`.
@@ -16,7 +16,7 @@ pub struct Allowed {
 
 impl Allowed {
     /// What the drive's options allow.
-    pub fn by(options: &Options) -> Self {
+    pub(super) fn by(options: &Options) -> Self {
         Self {
             write_back: options.write_back,
             any_content: options.settings.write.any_content,

@@ -32,7 +32,7 @@ const LONGEST_TIMES: u64 = 8;
 
 /// What is known of a disk image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DiskFacts {
+pub(crate) struct DiskFacts {
     /// Its decoded length.
     pub(super) len_bytes: u64,
     /// What is written otherwise than it is in the image, in this order.

@@ -14,7 +14,7 @@ use replicator_hal::{RelativePath, Volume};
 
 /// An image on the drive.
 #[derive(Debug, Clone)]
-pub struct Image {
+pub(crate) struct Image {
     /// Its name in the drive's root.
     pub name: ImageName,
     /// The regular file, links followed.
@@ -36,7 +36,7 @@ impl Image {
     ///
     /// # Errors
     /// `BadImageFile` for a link that leads nowhere or to something else than a regular file; `BadSidecar`.
-    pub fn locate(operation: &Operation<'_>, drive: &dyn Volume, name: &ImageName) -> Result<Self> {
+    pub(crate) fn locate(operation: &Operation<'_>, drive: &dyn Volume, name: &ImageName) -> Result<Self> {
         let label = name.to_string();
         let (path, file_len_bytes) = locate(operation, drive, &label)?;
         let lookup = Sidecars::new(operation, drive, &label, &path);
@@ -77,7 +77,7 @@ impl Image {
     ///
     /// # Errors
     /// [`Error::Digest`]; errors of the drive.
-    pub fn check_file(&self, operation: &Operation<'_>, drive: &dyn Volume) -> Result<()> {
+    pub(crate) fn check_file(&self, operation: &Operation<'_>, drive: &dyn Volume) -> Result<()> {
         if self.file.is_empty() {
             return Ok(());
         }

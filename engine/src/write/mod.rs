@@ -27,8 +27,8 @@ mod tar_tree;
 mod tarball;
 mod twins;
 
-pub use image::Image;
-pub use preflight::Checked;
+pub(crate) use image::Image;
+pub(crate) use preflight::Checked;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -45,7 +45,7 @@ use std::time::Duration;
 
 /// One medium that has an image on the drive.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(crate) struct Item {
     /// The medium.
     pub medium: Medium,
     /// Its image: the first accepted name that exists.
@@ -53,7 +53,7 @@ pub struct Item {
 }
 
 /// One item after its pre-flight.
-pub struct Checking {
+pub(crate) struct Checking {
     /// The item.
     pub item: Item,
     /// What is known of its image and medium, or why it cannot be written.
@@ -63,7 +63,7 @@ pub struct Checking {
 }
 
 /// The media that have an image among `drive_names`.
-pub fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
+pub(crate) fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
     media
         .iter()
         .filter_map(|medium| {
@@ -84,13 +84,13 @@ pub(crate) fn check(context: &Context<'_>, items: Vec<Item>, marks_on: &MarksOn<
         .zip(results)
         .map(|(item, (checked, elapsed))| Checking { item, checked, elapsed })
         .collect();
-    twins::settle(&context.operation("write", "write"), &mut checked, context.media);
+    twins::rename_duplicates(&context.operation("write", "write"), &mut checked, context.media);
     checked
 }
 
 impl Item {
     /// The plan in words.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let into = match self.image.packing() {
             Packing::Disk => String::new(),
             Packing::Tar => {
@@ -102,21 +102,14 @@ impl Item {
     }
 
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
-        let device = self.medium.device.as_ref();
-        Outcome {
-            medium: self.medium.name().to_owned(),
-            device: device.map(|device| device.name.to_string()),
-            identity: device.and_then(|device| device.identity.clone()),
-            image: Some(self.image.to_string()),
-            end,
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        }
+        let (device, image) = (self.medium.device.as_ref(), Some(self.image.to_string()));
+        Outcome::of_medium(self.medium.name(), device, image, end, elapsed)
     }
 }
 
 impl Checking {
     /// What the pre-flight showed, as a line.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let name = &self.item.image;
         match &self.checked {
             Ok(checked) => {

@@ -17,7 +17,7 @@ use crate::formats::codec::Compression;
 use crate::formats::foreign;
 use crate::formats::partition::{self, Identity};
 use crate::formats::sniff::{self, Content};
-use crate::media::{Medium, same_device};
+use crate::media::{Medium, check_not_in_use, same_device};
 use crate::names::Packing;
 use crate::operation::Operation;
 use crate::sidecars::ExpectedDigest;
@@ -30,7 +30,7 @@ const SNIFFED_LEN_BYTES: usize = 512;
 
 /// An image that may be written to its medium.
 #[derive(Debug)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// The image.
     pub image: Image,
     /// The medium's device.
@@ -120,12 +120,7 @@ pub(super) fn check_unchanged(
     planned: &BlockDevice,
 ) -> Result<BlockDevice> {
     let device = same_device(operation, label, planned)?;
-    if let Some(user) = &device.in_use {
-        return Err(Error::refused(
-            Refusal::MediumBusy,
-            format!("{label}: {} is in use ({user})", device.name),
-        ));
-    }
+    check_not_in_use(label, &device)?;
     if device.read_only {
         return Err(Error::refused(
             Refusal::MediumReadOnly,

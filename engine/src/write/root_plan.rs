@@ -23,7 +23,7 @@ const LABEL_LEN_MAX_BYTES: usize = 16;
 
 /// What a new root file system will be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootPlan {
+pub(crate) struct RootPlan {
     /// Disk and partition.
     pub identity: Identity,
     /// The file system's UUID, if it has to have a certain one.

@@ -24,7 +24,7 @@ use std::io::Read;
 
 /// What is known of a tarball before it is extracted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TarFacts {
+pub(crate) struct TarFacts {
     /// The archive itself: the pass that extracts must see the same.
     pub archive: Verified,
     /// Bytes of file data, or somewhat more.

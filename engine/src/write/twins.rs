@@ -12,7 +12,7 @@ use crate::operation::Operation;
 use replicator_hal::{Holder, Region, Uuid};
 
 /// Gives media new names where two would clash, with a note in the result.
-pub(super) fn settle(operation: &Operation<'_>, checked: &mut [Checking], media: &[Medium]) {
+pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checking], media: &[Medium]) {
     for index in 0..checked.len() {
         let (before, rest) = checked.split_at_mut(index);
         let Some(Checking { item, checked: Ok(this), .. }) = rest.first_mut() else { continue };

@@ -11,7 +11,7 @@ const PLACEHOLDERS_START: u32 = 0xf000_0000;
 
 /// User or group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Who {
+pub(super) enum Who {
     /// A user.
     User,
     /// A group.

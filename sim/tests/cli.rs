@@ -85,6 +85,6 @@ fn every_operation_can_be_shown_and_all_stories_listed() {
     let list = text(&sim(&["list"]).stdout);
     assert!(
         list.lines().count() > 140
-            && list.contains("A half-dead card that acknowledges writes is found out.")
+            && list.contains("verification reads back other bytes, and the write fails.")
     );
 }

@@ -1,7 +1,7 @@
-//! The layers of the workspace hold: no room names one above it, so there is no circle, and a newcomer can read any room
-//! without those above. The table is in `table.rs`.
+//! No module of the workspace imports a module of its own layer or of a higher one, so there is no import cycle, and a module
+//! can be read without the layers above it. The table is in `table.rs`.
 //!
-//! Proved for code of this workspace as it is written. Planted imports of every form show that they are found.
+//! The test reads the sources of this workspace. Planted imports of every form show that upward imports are found.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -14,92 +14,95 @@ use sources::{Import, Path, Sources};
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::LazyLock;
-use table::{EXEMPT, HOUSES, House, WITHOUT_ENGINE, WITHOUT_HAL_TRAITS};
+use table::{CRATE_RULES, CrateRules, EXEMPT, WITHOUT_ENGINE, WITHOUT_HAL_TRAITS};
 
 /// Every crate with its sources, read once.
-static CRATES: LazyLock<Vec<(&'static House, Sources)>> =
-    LazyLock::new(|| HOUSES.iter().map(|house| (house, house.sources())).collect());
+static CRATES: LazyLock<Vec<(&'static CrateRules, Sources)>> =
+    LazyLock::new(|| CRATE_RULES.iter().map(|rules| (rules, rules.sources())).collect());
 
-fn named(directory: &str) -> &'static (&'static House, Sources) {
-    CRATES.iter().find(|(house, _)| house.directory == directory).unwrap()
+fn named(directory: &str) -> &'static (&'static CrateRules, Sources) {
+    CRATES.iter().find(|(rules, _)| rules.directory == directory).unwrap()
 }
 
-impl House {
-    fn rooms(&self) -> impl Iterator<Item = &'static str> {
-        self.floors.iter().flat_map(|floor| floor.iter().copied())
+impl CrateRules {
+    fn modules(&self) -> impl Iterator<Item = &'static str> {
+        self.layers.iter().flat_map(|layer| layer.iter().copied())
     }
 
-    /// Floor of a room, 0 being the highest.
-    fn floor(&self, room: &str) -> Option<usize> {
-        self.floors.iter().position(|floor| floor.contains(&room))
+    /// Layer of a module; 0 is the highest.
+    fn layer(&self, module: &str) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.contains(&module))
     }
 
-    /// The room that a path leads into, re-exports followed.
-    fn room(&self, sources: &Sources, path: &[String]) -> Option<&'static str> {
+    /// The module of the table that a path leads to; re-exports are followed.
+    fn module_of(&self, sources: &Sources, path: &[String]) -> Option<&'static str> {
         let mut path = path.to_vec();
         for _ in 0..8 {
-            let leads_into = |room: &&str| room.split("::").eq(path.iter().take(room.split("::").count()));
-            if let Some(room) = self.rooms().find(leads_into) {
-                return Some(room);
+            let leads_into =
+                |module: &&str| module.split("::").eq(path.iter().take(module.split("::").count()));
+            if let Some(module) = self.modules().find(leads_into) {
+                return Some(module);
             }
             path = sources.re_exported(&path)?;
         }
         None
     }
 
-    /// What is wrong with one import; `None` if nothing is.
-    fn complaint(&self, sources: &Sources, import: &Import) -> Option<String> {
-        let from = self.room(sources, &import.from);
+    /// The error of one import; `None` if it is allowed.
+    fn error(&self, sources: &Sources, import: &Import) -> Option<String> {
+        let from = self.module_of(sources, &import.from);
         let named = import.to.join("::");
         if import.is_external {
             let other = &import.to[0];
             let unknown = !self.crates.contains(&other.as_str());
             let engine =
-                other == "replicator_engine" && from.is_some_and(|room| WITHOUT_ENGINE.contains(&room));
+                other == "replicator_engine" && from.is_some_and(|module| WITHOUT_ENGINE.contains(&module));
             return (unknown || engine).then(|| format!("{} must not name {named}", from.unwrap_or("it")));
         }
-        let to = self.room(sources, &import.to);
+        let to = self.module_of(sources, &import.to);
         match (from, to) {
-            // The root is above all rooms, and a group of rooms has its own below it.
+            // The root is above all modules, and a group of modules is above its children.
             (None, _) if import.from.is_empty() || import.to.starts_with(&import.from) => None,
-            // Tests beside the root are above all rooms, too.
+            // Tests beside the root are above all modules, too.
             (None, _) if import.in_test && import.from.len() == 1 => None,
             (None, _) => Some(format!("{} names {named}, which is not inside of it", import.from.join("::"))),
-            (Some(from), None) => Some(format!("{from} names {named}, which is in no room")),
+            (Some(from), None) => Some(format!("{from} names {named}, which is not in the table")),
             (Some(from), Some(to)) if from == to => None,
             (Some(from), Some(to)) => {
-                let is_below = self.floor(to) > self.floor(from);
+                let is_below = self.layer(to) > self.layer(from);
                 (!is_below).then(|| format!("{from} names {named} of {to}, which is not below it"))
             }
         }
     }
 
-    /// All that is wrong with a crate.
-    fn complaints(&self, sources: &Sources) -> Vec<String> {
+    /// All errors of a crate.
+    fn errors(&self, sources: &Sources) -> Vec<String> {
         let mut lines = Vec::new();
         for import in &sources.imports {
-            let Some(complaint) = self.complaint(sources, import) else { continue };
+            let Some(error) = self.error(sources, import) else { continue };
             let file = format!("{}/src/{}", self.directory, import.file);
-            let to = self.room(sources, &import.to);
-            let is_exempt = EXEMPT.iter().any(|(path, room, _)| *path == file && Some(*room) == to);
+            let to = self.module_of(sources, &import.to);
+            let is_exempt = EXEMPT.iter().any(|(path, module, _)| *path == file && Some(*module) == to);
             if !(import.in_test && is_exempt) {
-                lines.push(format!("{file}:{}: {complaint}", import.line));
+                lines.push(format!("{file}:{}: {error}", import.line));
             }
         }
-        let in_table = |module: &Path| {
-            let name = module.join("::");
-            self.rooms().any(|room| room == name || room.starts_with(&format!("{name}::")))
+        let in_table = |path: &Path| {
+            let name = path.join("::");
+            self.modules().any(|module| module == name || module.starts_with(&format!("{name}::")))
         };
-        let first = sources.modules.iter().filter(|module| module.len() == 1);
-        lines.extend(first.filter(|module| !in_table(module)).map(|module| {
-            format!("{}/src: the room {} is not in the table", self.directory, module.join("::"))
-        }));
-        let known =
-            |room: &str| sources.modules.contains(&room.split("::").map(str::to_owned).collect::<Path>());
+        let first = sources.modules.iter().filter(|path| path.len() == 1);
         lines.extend(
-            self.rooms()
-                .filter(|room| !known(room))
-                .map(|room| format!("{}/src: the room {room} of the table does not exist", self.directory)),
+            first.filter(|path| !in_table(path)).map(|path| {
+                format!("{}/src: module {} is not in the table", self.directory, path.join("::"))
+            }),
+        );
+        let known =
+            |module: &str| sources.modules.contains(&module.split("::").map(str::to_owned).collect::<Path>());
+        lines.extend(
+            self.modules()
+                .filter(|module| !known(module))
+                .map(|module| format!("{}/src: module {module} of the table does not exist", self.directory)),
         );
         lines.sort();
         lines.dedup();
@@ -131,17 +134,20 @@ impl House {
 
     /// The picture of ARCHITECTURE.md.
     fn picture(&self) -> String {
-        let floors = self.floors.iter().map(|floor| format!("    {}\n", floor.join(" · ")));
-        format!("{}/src: {} rooms on {} floors\n", self.directory, self.rooms().count(), self.floors.len())
-            + &floors.collect::<String>()
+        let layers = self.layers.iter().map(|layer| format!("    {}\n", layer.join(" · ")));
+        format!(
+            "{}/src: {} modules in {} layers\n",
+            self.directory,
+            self.modules().count(),
+            self.layers.len()
+        ) + &layers.collect::<String>()
     }
 }
 
 #[test]
-fn no_room_of_the_workspace_names_one_above_it() {
-    let complaints: Vec<String> =
-        CRATES.iter().flat_map(|(house, sources)| house.complaints(sources)).collect();
-    assert!(complaints.is_empty(), "{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+fn no_module_of_the_workspace_imports_its_own_or_a_higher_layer() {
+    let errors: Vec<String> = CRATES.iter().flat_map(|(rules, sources)| rules.errors(sources)).collect();
+    assert!(errors.is_empty(), "{} errors:\n{}", errors.len(), errors.join("\n"));
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn every_crate_of_the_workspace_is_in_the_table() {
         .iter()
         .map(|member| member.as_str().unwrap())
         .collect();
-    let mut known: Vec<&str> = HOUSES.iter().map(|house| house.directory).collect();
+    let mut known: Vec<&str> = CRATE_RULES.iter().map(|rules| rules.directory).collect();
     members.sort_unstable();
     known.sort_unstable();
     assert_eq!(known, members);
@@ -162,17 +168,17 @@ fn every_crate_of_the_workspace_is_in_the_table() {
 
 #[test]
 fn every_exemption_is_needed() {
-    for (file, room, _) in EXEMPT {
-        let used = CRATES.iter().any(|(house, sources)| {
-            let prefix = format!("{}/src/", house.directory);
+    for (file, module, _) in EXEMPT {
+        let used = CRATES.iter().any(|(rules, sources)| {
+            let prefix = format!("{}/src/", rules.directory);
             sources.imports.iter().any(|import| {
                 format!("{prefix}{}", import.file) == *file
                     && import.in_test
-                    && house.room(sources, &import.to) == Some(room)
-                    && house.complaint(sources, import).is_some()
+                    && rules.module_of(sources, &import.to) == Some(module)
+                    && rules.error(sources, import).is_some()
             })
         });
-        assert!(used, "{file} does not need its exemption for {room}");
+        assert!(used, "{file} does not need its exemption for {module}");
     }
 }
 
@@ -181,8 +187,8 @@ fn the_model_of_hardware_names_no_trait_of_the_hal() {
     let (traits, (sim, sources)) = (&named("hal").1.traits, named("sim"));
     assert!(traits.contains("BlockDevices") && traits.contains("Volume"), "{traits:?}");
     let wrong = sources.imports.iter().filter(|import| {
-        let room = sim.room(sources, &import.from);
-        room.is_some_and(|room| WITHOUT_HAL_TRAITS.contains(&room))
+        let module = sim.module_of(sources, &import.from);
+        module.is_some_and(|module| WITHOUT_HAL_TRAITS.contains(&module))
             && import.to[0] == "replicator_hal"
             && import.to.iter().any(|name| traits.contains(name))
     });
@@ -196,6 +202,6 @@ fn the_model_of_hardware_names_no_trait_of_the_hal() {
 fn the_picture_in_the_architecture_is_the_table() {
     let text = include_str!("../../../ARCHITECTURE.md");
     let pictures: String =
-        HOUSES.iter().filter(|house| !house.floors.is_empty()).map(House::picture).collect();
-    assert!(text.contains(&pictures), "ARCHITECTURE.md has another picture than this:\n{pictures}");
+        CRATE_RULES.iter().filter(|rules| !rules.layers.is_empty()).map(CrateRules::picture).collect();
+    assert!(text.contains(&pictures), "ARCHITECTURE.md lacks this picture:\n{pictures}");
 }

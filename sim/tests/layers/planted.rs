@@ -1,16 +1,16 @@
-//! Planted imports: every form of an upward one is found, with its line, and what is allowed is not.
+//! Planted imports: an upward import is found in every form, with its line; an allowed import is not reported.
 
 use crate::sources::Sources;
-use crate::table::House;
+use crate::table::CrateRules;
 use std::collections::BTreeMap;
 
-/// A house of two floors with one planted file in the lower one.
+/// A crate of three layers with one planted file in the lowest.
 fn planted(text: &str) -> Vec<String> {
-    let house = House {
+    let rules = CrateRules {
         directory: "planted",
         root: "lib.rs",
         crates: &["replicator_hal"],
-        floors: &[&["above", "beside"], &["group::upper"], &["group::lower"]],
+        layers: &[&["above", "beside"], &["group::upper"], &["group::lower"]],
     };
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let files = BTreeMap::from([
@@ -22,11 +22,11 @@ fn planted(text: &str) -> Vec<String> {
         file("group/lower/mod.rs", "pub mod deep; pub struct Page;"),
         file("group/lower/deep.rs", text),
     ]);
-    house.complaints(&Sources::read("lib.rs", &files).unwrap())
+    rules.errors(&Sources::read("lib.rs", &files).unwrap())
 }
 
 #[test]
-fn what_stays_in_its_room_or_goes_down_is_no_complaint() {
+fn an_import_from_the_same_module_or_a_lower_layer_is_allowed() {
     let text = "use super::Page; use std::fmt; pub(in crate::group) fn f(page: &crate::group::lower::Page) {} \
                 #[cfg(test)] mod tests { use super::*; use crate::Page; }";
     assert_eq!(planted(text), Vec::<String>::new());
@@ -64,15 +64,15 @@ fn an_upward_import_is_found_in_every_form() {
 }
 
 #[test]
-fn a_room_that_the_table_lacks_is_found() {
-    let house = House { directory: "planted", root: "lib.rs", crates: &[], floors: &[&["one"]] };
+fn a_module_that_the_table_lacks_is_found() {
+    let rules = CrateRules { directory: "planted", root: "lib.rs", crates: &[], layers: &[&["one"]] };
     let files = BTreeMap::from([("lib.rs".to_owned(), "mod other { }".to_owned())]);
-    let found = house.complaints(&Sources::read("lib.rs", &files).unwrap());
+    let found = rules.errors(&Sources::read("lib.rs", &files).unwrap());
     assert_eq!(
         found,
         [
-            "planted/src: the room one of the table does not exist",
-            "planted/src: the room other is not in the table"
+            "planted/src: module one of the table does not exist",
+            "planted/src: module other is not in the table"
         ]
     );
 }

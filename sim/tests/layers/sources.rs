@@ -312,6 +312,6 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.note_traits(call.tokens.clone());
     }
 
-    /// `pub(in crate::room)` imports nothing.
+    /// `pub(in crate::module)` imports nothing.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
 }

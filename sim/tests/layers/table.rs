@@ -1,25 +1,25 @@
-//! The layers of the workspace: the one table of what may name what.
+//! The layers of the workspace: the table of which module may import which.
 
-/// The rooms of one crate, floor by floor, the highest first. A room names rooms on lower floors only: none above, and none
-/// on its own floor. The crate's root (`lib.rs`, `main.rs`) is above them all.
-pub(crate) struct House {
+/// The modules of one crate by layer, the highest first. A module imports modules of lower layers only. The crate's root
+/// (`lib.rs`, `main.rs`) is above all layers.
+pub(crate) struct CrateRules {
     /// The crate's directory.
     pub(crate) directory: &'static str,
     /// Its root.
     pub(crate) root: &'static str,
-    /// The crates of this workspace that it may name.
+    /// The crates of this workspace that it may import.
     pub(crate) crates: &'static [&'static str],
-    /// The floors.
-    pub(crate) floors: &'static [&'static [&'static str]],
+    /// The layers.
+    pub(crate) layers: &'static [&'static [&'static str]],
 }
 
 /// The crates, the highest first.
-pub(crate) const HOUSES: [House; 6] = [
-    House {
+pub(crate) const CRATE_RULES: [CrateRules; 6] = [
+    CrateRules {
         directory: "board-images",
         root: "main.rs",
         crates: &["replicator_hal", "replicator_engine", "replicator_boards"],
-        floors: &[
+        layers: &[
             &["run"],
             &["boards", "boot", "request"],
             &["leds"],
@@ -27,18 +27,18 @@ pub(crate) const HOUSES: [House; 6] = [
             &["cli", "interrupt", "usage"],
         ],
     },
-    House {
+    CrateRules {
         directory: "board-images/fixtures",
         root: "lib.rs",
         crates: &[],
-        floors: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["tools"]],
+        layers: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["tools"]],
     },
-    House { directory: "board-images/catalogue", root: "lib.rs", crates: &[], floors: &[] },
-    House {
+    CrateRules { directory: "board-images/catalogue", root: "lib.rs", crates: &[], layers: &[] },
+    CrateRules {
         directory: "sim",
         root: "lib.rs",
         crates: &["replicator_hal", "replicator_engine", "replicator_boards"],
-        floors: &[
+        layers: &[
             &["cli"],
             &["fuzz"],
             &["explore"],
@@ -50,11 +50,11 @@ pub(crate) const HOUSES: [House; 6] = [
             &["model::bytes"],
         ],
     },
-    House {
+    CrateRules {
         directory: "engine",
         root: "lib.rs",
         crates: &["replicator_hal"],
-        floors: &[
+        layers: &[
             &["boot"],
             &["plan"],
             &["provision"],
@@ -70,11 +70,11 @@ pub(crate) const HOUSES: [House; 6] = [
             &["from_toml", "fstab", "lease", "printable", "shell", "size"],
         ],
     },
-    House {
+    CrateRules {
         directory: "hal",
         root: "lib.rs",
         crates: &[],
-        floors: &[
+        layers: &[
             &["contract"],
             &["linux"],
             &["host"],
@@ -88,13 +88,13 @@ pub(crate) const HOUSES: [House; 6] = [
     },
 ];
 
-/// Rooms that do not know the engine: hardware is the same whatever runs on it.
+/// Modules that do not import the engine: the model of the hardware does not depend on what runs on it.
 pub(crate) const WITHOUT_ENGINE: [&str; 4] = ["board", "model::hardware", "model::time", "model::bytes"];
 
-/// Rooms that name no trait of the HAL: they are what the adapters of `board` show as one.
+/// Modules that name no trait of the HAL: the adapters of `board` implement the traits over them.
 pub(crate) const WITHOUT_HAL_TRAITS: [&str; 3] = ["model::hardware", "model::time", "model::bytes"];
 
-/// Test modules that name a higher room: file, room and reason.
+/// Test modules that import a higher module: file, module and reason.
 pub(crate) const EXEMPT: &[(&str, &str, &str)] = &[
     (
         "engine/src/lease.rs",

@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=scenarios");
     let directory = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("scenarios");
     let mut files: Vec<(String, PathBuf)> = Vec::new();
-    // Stories that something was found by are kept apart from those that somebody thought of.
+    // Scenarios that something was found by are kept apart from those that somebody thought of.
     for (place, prefix) in [(directory.clone(), ""), (directory.join("regressions"), "regressions/")] {
         if !place.is_dir() {
             continue;

@@ -14,7 +14,7 @@ fn every_fault_is_reached_by_the_scenarios_that_are_named_for_it() {
     let mut ran = BTreeSet::new();
     for entry in catalogue::entries().unwrap() {
         let mut said = BTreeSet::new();
-        for name in &entry.stories {
+        for name in &entry.scenarios {
             let Some(text) = builtin::find(name) else {
                 wrong.push(format!("{}: there is no scenario {name}", entry.number));
                 continue;

@@ -15,7 +15,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_story_that_holds_is_one_line_and_the_sum() {
+fn a_scenario_that_holds_is_one_line_and_the_sum() {
     let output = sim(&["run", "write-dd-xz"]);
     assert_eq!(output.status.code(), Some(0));
     let printed = text(&output.stdout);
@@ -25,7 +25,7 @@ fn a_story_that_holds_is_one_line_and_the_sum() {
 }
 
 #[test]
-fn a_story_that_fails_says_how_to_run_it_again() {
+fn a_scenario_that_fails_says_how_to_run_it_again() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wrong.toml");
     std::fs::write(
@@ -65,7 +65,7 @@ fn json_is_an_object_per_line() {
 }
 
 #[test]
-fn what_a_story_left_can_be_kept() {
+fn what_a_scenario_left_can_be_kept() {
     let directory = tempfile::tempdir().unwrap();
     let output = sim(&["run", "capture-multi-partition-emmc", "--keep", directory.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));
@@ -79,7 +79,7 @@ fn what_a_story_left_can_be_kept() {
 }
 
 #[test]
-fn every_operation_can_be_shown_and_all_stories_listed() {
+fn every_operation_can_be_shown_and_all_scenarios_listed() {
     let output = sim(&["run", "no-drive", "--trace"]);
     assert!(text(&output.stdout).contains("led-show       leds   failure"), "{}", text(&output.stdout));
     let list = text(&sim(&["list"]).stdout);

@@ -1,6 +1,6 @@
-//! Defects that shell-script imagers of this kind have been seen to have, each with the stories that show we do not.
+//! Defects that shell-script imagers of this kind have been seen to have, each with the scenarios that show we do not.
 //!
-//! A story is told by the scenario runner, with all its checkers. Defects that only real files and real tools can show
+//! A scenario is run by the scenario runner, with all its checkers. Defects that only real files and real tools can show
 //! (attributes, sparse files, archives of other tars) are in `engine/tests/tar_*.rs` and in the real-input test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
@@ -9,22 +9,22 @@ use replicator_sim::judge;
 use replicator_sim::scenario::builtin::BUILTIN;
 use replicator_sim::scenario::schema::Scenario;
 
-fn tell(stories: &[&str]) {
-    for story in stories {
-        let text = BUILTIN.iter().find(|(name, _)| name == story).map(|(_, text)| *text);
-        let text = text.unwrap_or_else(|| panic!("there is no story {story}"));
-        let judged = judge::run(story, &Scenario::parse(text, story).unwrap()).unwrap();
+fn run(scenarios: &[&str]) {
+    for scenario in scenarios {
+        let text = BUILTIN.iter().find(|(name, _)| name == scenario).map(|(_, text)| *text);
+        let text = text.unwrap_or_else(|| panic!("there is no scenario {scenario}"));
+        let judged = judge::run(scenario, &Scenario::parse(text, scenario).unwrap()).unwrap();
         let complaints: Vec<_> = judged.complaints.iter().map(|complaint| &complaint.what).collect();
-        assert!(complaints.is_empty(), "{story}: {complaints:?}");
+        assert!(complaints.is_empty(), "{scenario}: {complaints:?}");
     }
 }
 
 macro_rules! defects {
-    ($($(#[doc = $doc:literal])+ $name:ident: $($story:literal)+;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $($scenario:literal)+;)+) => {
         $($(#[doc = $doc])+
         #[test]
         fn $name() {
-            tell(&[$($story),+]);
+            run(&[$($scenario),+]);
         })+
     };
 }

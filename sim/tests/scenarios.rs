@@ -1,4 +1,4 @@
-//! Every built-in story holds, and gives the same trace when it is told again: on one core or on any, on a quiet machine or
+//! Every built-in scenario holds, and gives the same trace when it is run again: on one core or on any, on a quiet machine or
 //! on a busy one.
 
 // Helpers are test code, but not inside of a test function.
@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What is wrong with a story, told on whatever core is free and then on one alone.
-fn tell_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
+/// What is wrong with a scenario, run first on any core and then on one alone.
+fn run_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
     let scenario = Scenario::parse(text, name).unwrap();
     let first = judge::run(name, &scenario).unwrap();
     let mut wrong: Vec<String> = first
@@ -22,21 +22,21 @@ fn tell_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
         .iter()
         .map(|complaint| format!("{name}: [{}] {}", complaint.by, complaint.what))
         .collect();
-    // Affinity is the thread's, and those of the story's tasks get it from there.
+    // Affinity is the thread's, and those of the scenario's tasks get it from there.
     let again = std::thread::scope(|scope| {
-        let told = scope.spawn(|| {
+        let traces = scope.spawn(|| {
             stay_on_a_core(worker);
             boots::run(name, &scenario).unwrap().trace_hash()
         });
-        told.join().unwrap()
+        traces.join().unwrap()
     });
     if first.evidence.trace_hash() != again {
-        wrong.push(format!("{name}: told again, it went otherwise"));
+        wrong.push(format!("{name}: the second run has another trace"));
     }
     wrong
 }
 
-/// Threads that compute all the time, so that the tasks of a story are stopped anywhere.
+/// Threads that compute all the time, so that the tasks of a scenario are stopped anywhere.
 struct Load(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
 
 impl Load {
@@ -65,7 +65,7 @@ impl Drop for Load {
 }
 
 #[test]
-fn every_story_holds_and_is_deterministic() {
+fn every_scenario_holds_and_is_deterministic() {
     let wrong = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ fn every_story_holds_and_is_deterministic() {
             let (wrong, next) = (&wrong, &next);
             scope.spawn(move || {
                 while let Some((name, text)) = BUILTIN.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    wrong.lock().unwrap().extend(tell_twice(name, text, worker));
+                    wrong.lock().unwrap().extend(run_twice(name, text, worker));
                 }
             });
         }
@@ -84,7 +84,7 @@ fn every_story_holds_and_is_deterministic() {
 
 #[test]
 fn a_busy_machine_changes_nothing() {
-    // Stories of several tasks, cuts and hangs: where time could come in.
+    // Scenarios of several tasks, cuts and hangs: where time could come in.
     let names = [
         "capture-three-media",
         "write-three-media-in-parallel",
@@ -92,15 +92,19 @@ fn a_busy_machine_changes_nothing() {
         "hang-in-write",
         "write-card-is-pulled",
     ];
-    let stories = names.map(|name| Scenario::parse(builtin::find(name).unwrap(), name).unwrap());
-    let hashes =
-        || stories.iter().map(|story| boots::run("story", story).unwrap().trace_hash()).collect::<Vec<u64>>();
+    let scenarios = names.map(|name| Scenario::parse(builtin::find(name).unwrap(), name).unwrap());
+    let hashes = || {
+        scenarios
+            .iter()
+            .map(|scenario| boots::run("scenario", scenario).unwrap().trace_hash())
+            .collect::<Vec<u64>>()
+    };
     let quiet = hashes();
     let load = Load::new(2 * std::thread::available_parallelism().unwrap().get());
     let busy = hashes();
     let elsewhere = std::thread::scope(|scope| {
-        let told = [(); 2].map(|()| scope.spawn(hashes));
-        told.map(|thread| thread.join().unwrap())
+        let traces = [(); 2].map(|()| scope.spawn(hashes));
+        traces.map(|thread| thread.join().unwrap())
     });
     drop(load);
     assert_eq!(busy, quiet);
@@ -108,14 +112,14 @@ fn a_busy_machine_changes_nothing() {
 }
 
 #[test]
-fn every_kind_of_fault_and_of_survival_is_in_a_story() {
-    let stories: Vec<Scenario> =
+fn every_kind_of_fault_and_of_survival_is_in_a_scenario() {
+    let scenarios: Vec<Scenario> =
         BUILTIN.iter().map(|(name, text)| Scenario::parse(text, name).unwrap()).collect();
-    let faults = stories.iter().flat_map(|story| &story.faults).filter(|fault| !fault.may_be_missed);
+    let faults = scenarios.iter().flat_map(|scenario| &scenario.faults).filter(|fault| !fault.may_be_missed);
     let faults: BTreeSet<String> = faults.map(|fault| format!("{:?}", fault.kind())).collect();
     let kinds = FaultKind::all().filter(|kind| *kind != FaultKind::PowerCut);
     assert_eq!(faults, kinds.map(|kind| format!("{kind:?}")).collect());
-    let cut = stories.iter().flat_map(|story| &story.boots).filter(|boot| boot.cut.is_some());
+    let cut = scenarios.iter().flat_map(|scenario| &scenario.boots).filter(|boot| boot.cut.is_some());
     let survivals: BTreeSet<String> = cut.map(|boot| format!("{:?}", boot.survive)).collect();
     let all = [
         SurvivalSpec::None,
@@ -135,7 +139,7 @@ fn a_fault_on_one_medium_changes_no_byte_of_another() {
             Scenario::parse(BUILTIN.iter().find(|(known, _)| *known == name).unwrap().1, name).unwrap();
         let mut without = with.clone();
         without.faults.clear();
-        let [with, without] = [with, without].map(|story| judge::run(name, &story).unwrap().evidence);
+        let [with, without] = [with, without].map(|scenario| judge::run(name, &scenario).unwrap().evidence);
         assert_eq!(with.last().after.media[untouched], without.last().after.media[untouched], "{name}");
         assert_ne!(with.last().status(), without.last().status(), "{name}");
     }

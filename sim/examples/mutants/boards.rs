@@ -15,25 +15,25 @@ pub(crate) fn failure_is_success(board: Board) -> Board {
         Status::Failure | Status::Critical => Some(Status::Success),
         other => Some(other),
     };
-    with_leds(board, |inner| LyingLeds { shows, ..honest(inner) })
+    with_leds(board, |inner| FaultyLeds { shows, ..unchanged(inner) })
 }
 
 /// The LEDs stay as they are when a failure is to be shown.
 pub(crate) fn failure_is_dark(board: Board) -> Board {
-    with_leds(board, |inner| LyingLeds {
+    with_leds(board, |inner| FaultyLeds {
         shows: |status| Some(status).filter(|status| *status != Status::Failure),
-        ..honest(inner)
+        ..unchanged(inner)
     })
 }
 
 /// The LEDs are never told that the board may not boot.
 pub(crate) fn never_at_risk(board: Board) -> Board {
-    with_leds(board, |inner| LyingLeds { at_risk: |_| false, ..honest(inner) })
+    with_leds(board, |inner| FaultyLeds { at_risk: |_| false, ..unchanged(inner) })
 }
 
 /// Whatever lease is asked for, it lasts a day.
 pub(crate) fn lease_of_a_day(board: Board) -> Board {
-    with_leds(board, |inner| LyingLeds { lease: |_| DAY, ..honest(inner) })
+    with_leds(board, |inner| FaultyLeds { lease: |_| DAY, ..unchanged(inner) })
 }
 
 /// Sources are opened without a claim.
@@ -46,22 +46,22 @@ pub(crate) fn always_unprotected(board: Board) -> Board {
     Board { firmware: Arc::new(Layered(Unprotected(Arc::clone(&board.firmware)))), ..board }
 }
 
-struct LyingLeds {
+struct FaultyLeds {
     inner: Arc<dyn Leds>,
     shows: fn(Status) -> Option<Status>,
     lease: fn(Duration) -> Duration,
     at_risk: fn(bool) -> bool,
 }
 
-fn honest(inner: Arc<dyn Leds>) -> LyingLeds {
-    LyingLeds { inner, shows: Some, lease: |lease| lease, at_risk: |at_risk| at_risk }
+fn unchanged(inner: Arc<dyn Leds>) -> FaultyLeds {
+    FaultyLeds { inner, shows: Some, lease: |lease| lease, at_risk: |at_risk| at_risk }
 }
 
-fn with_leds(board: Board, lying: impl Fn(Arc<dyn Leds>) -> LyingLeds) -> Board {
-    Board { leds: Arc::new(lying(Arc::clone(&board.leds))), ..board }
+fn with_leds(board: Board, wrap: impl Fn(Arc<dyn Leds>) -> FaultyLeds) -> Board {
+    Board { leds: Arc::new(wrap(Arc::clone(&board.leds))), ..board }
 }
 
-impl Leds for LyingLeds {
+impl Leds for FaultyLeds {
     fn show(&self, status: Status) {
         if let Some(status) = (self.shows)(status) {
             self.inner.show(status);

@@ -156,7 +156,7 @@ impl Volume for SimVolume {
     fn space(&self) -> Result<Space> {
         self.look(OpName::Space, &RelativePath::root(), |mounted| {
             let (free_bytes, total_bytes) = mounted.fs.space_bytes();
-            Ok(Space { free_bytes: mounted.told_free_bytes.unwrap_or(free_bytes), total_bytes })
+            Ok(Space { free_bytes: mounted.reported_free_bytes.unwrap_or(free_bytes), total_bytes })
         })
     }
 

@@ -166,7 +166,7 @@ impl WorldBuilder {
             list_order: Random::child(self.seed, "list-order"),
             mount_point: self.mount_point.unwrap_or_else(|| "/mnt/usb".to_owned()).into_bytes(),
             capacities: Capacities::default(),
-            told_free: Vec::new(),
+            reported_free: Vec::new(),
             kernel_lacks: self.kernel_lacks,
             file_limits: Vec::new(),
             recorded: self.record.then(Vec::new),

@@ -1,11 +1,11 @@
-//! Crash states of a story: one run per boot that records them, the policies, each distinct state once.
+//! Crash states of a scenario: one run per boot that records them, the policies, each distinct state once.
 
 use super::finding::Finding;
 use super::place::{Place, command, cut_boot, screen};
 use super::{Explored, Options, policy_name, spread, state};
 use crate::board::world::World;
 use crate::judge::readers::drive_images::{files, mode};
-use crate::judge::{self, Case, Complaint, Undisturbed, lies};
+use crate::judge::{self, Case, Complaint, Undisturbed, byte_faults};
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::hardware::machine::Recorded;
 use crate::model::hardware::simfs::Survival;
@@ -21,10 +21,10 @@ const CUT_AGAIN: usize = 4;
 /// A cut and what survives it.
 pub type Cut = (u64, Survival);
 
-/// Explores all boots of a story. `argument` is how the story is given on the command line.
+/// Explores all boots of a scenario. `argument` is how the scenario is given on the command line.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the scenario makes no sense, in words.
 pub fn explore(
     name: &str,
     argument: &str,
@@ -41,7 +41,7 @@ pub fn explore(
 /// One crash state of a boot (from 1), or one of the boot after that crash, and so on. Gives its screen, and what is wrong.
 ///
 /// # Errors
-/// If the story makes no sense, or the boot is not cut there, in words.
+/// If the scenario makes no sense, or the boot is not cut there, in words.
 pub fn one_state(
     name: &str,
     scenario: &Scenario,
@@ -53,10 +53,10 @@ pub fn one_state(
     let mut explorer = Explorer::new(name, name, scenario, &options, change);
     explorer.only = Some((boot, cuts.to_vec()));
     boots::observe(name, scenario, change, &mut explorer)?;
-    if explorer.told.is_empty() {
+    if explorer.lines.is_empty() {
         return Err(format!("boot {boot} of {name} changes nothing at or after that call"));
     }
-    Ok((explorer.told, explorer.explored))
+    Ok((explorer.lines, explorer.explored))
 }
 
 struct Explorer<'a> {
@@ -64,8 +64,8 @@ struct Explorer<'a> {
     argument: &'a str,
     scenario: Scenario,
     /// The scenario as it is, if its hardware lies.
-    lying: Option<Scenario>,
-    /// What judges know of the story beside the states.
+    faulty: Option<Scenario>,
+    /// What judges know of the scenario beside the states.
     identity: u64,
     options: &'a Options,
     change: Change<'a>,
@@ -76,7 +76,7 @@ struct Explorer<'a> {
     start: Option<(Snapshot, World)>,
     explored: Explored,
     only: Option<(usize, Vec<Cut>)>,
-    told: Vec<String>,
+    lines: Vec<String>,
 }
 
 impl Observer for Explorer<'_> {
@@ -114,7 +114,7 @@ impl<'a> Explorer<'a> {
             name,
             argument,
             scenario: state::with_its_clock(scenario),
-            lying: lies(scenario).next().is_some().then(|| scenario.clone()),
+            faulty: byte_faults(scenario).next().is_some().then(|| scenario.clone()),
             identity: state::identity(scenario),
             options,
             change,
@@ -123,7 +123,7 @@ impl<'a> Explorer<'a> {
             start: None,
             explored: Explored::default(),
             only: None,
-            told: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Explorer<'a> {
 
     /// The evidence as judges are to see it.
     fn case<'b>(&'b self, evidence: &'b Evidence) -> Case<'b> {
-        Case::explored(evidence, self.lying.as_ref(), self.change)
+        Case::explored(evidence, self.faulty.as_ref(), self.change)
     }
 
     fn boot(&self, world: World, request: &Request) -> (Boot, World) {
@@ -195,7 +195,7 @@ impl<'a> Explorer<'a> {
         self.follow_some(place, recorded, &states, depth);
     }
 
-    /// Follows states to the end: a few in any case, more while the story has time.
+    /// Follows states to the end: a few in any case, more while the scenario has time.
     fn follow_some(
         &mut self,
         place: &Place<'_>,
@@ -221,7 +221,7 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// Whether no other story had this state in a boot that began alike.
+    /// Whether no other scenario had this state in a boot that began alike.
     fn is_new(&mut self, place: &Place<'_>, hash: u64) -> bool {
         let Some(judged) = self.options.judged.clone() else { return true };
         let key = [self.identity, place.before.hash(), hash]
@@ -304,7 +304,7 @@ impl<'a> Explorer<'a> {
         let next = place.boot.world.reboot_from(state, *policy);
         let after = Snapshot::of(&next, &self.drives);
         if rest.is_empty() {
-            self.told = screen(place, state, *policy, &after, None);
+            self.lines = screen(place, state, *policy, &after, None);
             self.look(place, state, *policy, next, after);
             self.recover(place, state, *policy, 1);
             return;

@@ -17,9 +17,9 @@ const NAMES: usize = 24;
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// The story.
+    /// The scenario.
     pub scenario: String,
-    /// Boot of the story, from 1.
+    /// Boot of the scenario, from 1.
     pub boot: usize,
     /// Who complains.
     #[serde(rename = "invariant")]

@@ -1,11 +1,11 @@
-//! Looks into every corner of a story: cuts the power before every change under every survival policy, lets every call
+//! Looks into every corner of a scenario: cuts the power before every change under every survival policy, lets every call
 //! fail once and for good, and judges each state that comes of it.
 //!
 //! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
 //! ones are looked at once (`crash`). Of every distinct state it is judged what a PC sees and which way the next boot
 //! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). How a state is told
 //! and shown again is in `place`. The error sweep is in `sweep`. What is wrong becomes a [`Finding`], one screen long.
-//! Making stories up is not done here, but in [`crate::fuzz`].
+//! Making scenarios up is not done here, but in [`crate::fuzz`].
 
 mod crash;
 mod finding;
@@ -29,7 +29,7 @@ use std::time::Instant;
 /// How far to go.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// 1: every boot of the story is cut. 2: the boot after that, too.
+    /// 1: every boot of the scenario is cut. 2: the boot after that, too.
     pub depth: u32,
     /// So many crash states of one boot are followed to the end, at most.
     pub recoveries_max: usize,
@@ -37,15 +37,15 @@ pub struct Options {
     pub recoveries_min: usize,
     /// Seeds for survival subsets.
     pub subsets: u64,
-    /// When the story's share of the time is over; its states are judged all the same, and a few are followed.
+    /// When the scenario's share of the time is over; its states are judged all the same, and a few are followed.
     pub deadline: Option<Instant>,
     /// When all time is over: nothing is begun after this, and what is left out is counted.
     pub end: Option<Instant>,
-    /// Crash states that other stories had, too.
+    /// Crash states that other scenarios had, too.
     pub judged: Option<Arc<Judged>>,
 }
 
-/// Crash states that were judged already, in any story: those that begin alike have most of their states in common.
+/// Crash states that were judged already, in any scenario: those that begin alike have most of their states in common.
 #[derive(Debug, Default)]
 pub struct Judged(Mutex<HashSet<u64>>);
 
@@ -100,12 +100,12 @@ impl Options {
 pub struct Explored {
     /// How much was done.
     pub totals: Totals,
-    /// What is wrong, each kind once per boot of the story.
+    /// What is wrong, each kind once per boot of the scenario.
     pub findings: Vec<Finding>,
 }
 
 impl Explored {
-    /// Takes over what another story gave.
+    /// Takes over what another scenario gave.
     pub fn add(&mut self, other: Explored) {
         self.totals.add(&other.totals);
         self.findings.extend(other.findings);
@@ -171,7 +171,7 @@ mod tests {
     use crate::scenario::schema::Scenario;
     use replicator_engine::boot::Request;
 
-    /// Calls `look` with the recorded states of a story's only boot.
+    /// Calls `look` with the recorded states of a scenario's only boot.
     struct Looker<'a>(&'a mut dyn FnMut(&World, &[Recorded]));
 
     impl Observer for Looker<'_> {
@@ -185,8 +185,8 @@ mod tests {
     }
 
     fn recorded(name: &str, mut look: impl FnMut(&World, &[Recorded])) {
-        let story = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
-        observe(name, &story, &unchanged, &mut Looker(&mut look)).unwrap();
+        let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
+        observe(name, &scenario, &unchanged, &mut Looker(&mut look)).unwrap();
     }
 
     #[test]

@@ -13,7 +13,7 @@ use replicator_engine::boot::Request;
 
 /// A boot that was recorded, and all that is needed to judge its crash states.
 pub(super) struct Place<'a> {
-    /// Number of the story's boot, from 0.
+    /// Number of the scenario's boot, from 0.
     pub(super) number: usize,
     pub(super) before: &'a Snapshot,
     pub(super) boot: &'a Boot,

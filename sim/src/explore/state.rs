@@ -1,7 +1,7 @@
 //! What a crash state is known by, so that equal ones are judged once, and the scenario that it is judged by.
 
 use crate::judge::readers::drive_images::files;
-use crate::judge::{lies, neutral};
+use crate::judge::{byte_faults, neutral};
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::Pages;
 use crate::run::Snapshot;
@@ -22,7 +22,7 @@ pub(super) fn identity(scenario: &Scenario) -> u64 {
     let board = format!("{firmware:?} {compatible:?} {kernel_lacks:?}");
     let text = format!(
         "{drive:?} {media:?} {seed} {wall_clock:?} {board} {jumps} {}",
-        lies(scenario).next().is_some()
+        byte_faults(scenario).next().is_some()
     );
     fold(FOLD_START, text.as_bytes())
 }

@@ -1,12 +1,12 @@
 //! The error sweep: the n-th call fails, for every n, once or from then on.
 //!
 //! Whatever fails, the run must come to a terminal status without a panic, never show a success that is none, and keep
-//! what every story must keep. That it fails where it need not is no finding here.
+//! what every scenario must keep. That it fails where it need not is no finding here.
 
 use super::finding::{self, Finding};
 use super::{Explored, Options, spread};
 use crate::board::world::World;
-use crate::judge::{self, Case, lies, neutral};
+use crate::judge::{self, Case, byte_faults, neutral};
 use crate::model::hardware::simfs::Survival;
 use crate::model::hardware::trigger::Trigger;
 use crate::model::time::op_name::OpName;
@@ -16,11 +16,11 @@ use crate::run::{Boot, Change, Drives, Evidence};
 use crate::scenario::schema::{BootSpec, Fault, FaultSpec, Scenario};
 use replicator_engine::boot::Request;
 
-/// Sweeps over a story's boots: over the first without the story's own faults and cuts, over each further one from what
-/// the story left for it, but without its faults of that boot.
+/// Sweeps over a scenario's boots: over the first without the scenario's own faults and cuts, over each further one from what
+/// the scenario left for it, but without its faults of that boot.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the scenario makes no sense, in words.
 pub fn sweep(
     name: &str,
     argument: &str,
@@ -50,10 +50,10 @@ pub fn sweep(
     Ok(explored)
 }
 
-/// One run of the sweep: in this boot of the story (from 1) this call fails. Gives what the board said, and what is wrong.
+/// One run of the sweep: in this boot of the scenario (from 1) this call fails. Gives what the board said, and what is wrong.
 ///
 /// # Errors
-/// If the story makes no sense, or has no such boot, in words.
+/// If the scenario makes no sense, or has no such boot, in words.
 pub fn one_failure(
     name: &str,
     scenario: &Scenario,
@@ -71,13 +71,13 @@ pub fn one_failure(
     Ok((lines, explored))
 }
 
-/// A story to be run again and again.
+/// A scenario to be run again and again.
 struct Sweeping<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
     /// The scenario as it is, if its hardware lies: what earlier boots left may be wrong.
-    lying: Option<Scenario>,
+    faulty: Option<Scenario>,
     change: Change<'a>,
     request: Request,
     drives: Drives,
@@ -102,11 +102,11 @@ impl<'a> Sweeping<'a> {
         let mut boards = Boards::default();
         observe(name, &neutral, change, &mut boards)?;
         if scenario.boots.len() > 1 {
-            let mut told = Boards::default();
-            observe(name, scenario, change, &mut told)?;
-            boards.worlds.extend(told.worlds.into_iter().skip(1));
+            let mut further = Boards::default();
+            observe(name, scenario, change, &mut further)?;
+            boards.worlds.extend(further.worlds.into_iter().skip(1));
         }
-        let Some(request) = boards.request else { return Err("the story has no boot".into()) };
+        let Some(request) = boards.request else { return Err("the scenario has no boot".into()) };
         let drives = Drives::default();
         let bench = Bench { request: &request, seed: neutral.seed, change, drives: &drives };
         let starts = boards.worlds.into_iter().map(|world| {
@@ -115,8 +115,8 @@ impl<'a> Sweeping<'a> {
             Start { world, ops: boot.ops }
         });
         let starts = starts.collect();
-        let lying = lies(scenario).next().is_some().then(|| scenario.clone());
-        Ok(Self { name, argument, scenario: neutral, lying, change, request, drives, starts })
+        let faulty = byte_faults(scenario).next().is_some().then(|| scenario.clone());
+        Ok(Self { name, argument, scenario: neutral, faulty, change, request, drives, starts })
     }
 
     /// Runs once, and gives the lines that tell of it.
@@ -142,8 +142,8 @@ impl<'a> Sweeping<'a> {
         let (argument, word) = (self.argument, failing.word());
         let again = format!("replicator-sim run {argument}{boot} --fail {} --{word}", failing.number);
         let lines = failing.lines(evidence.last());
-        let lying = self.lying.as_ref().filter(|_| failing.boot > 0);
-        for complaint in judge::complaints(&Case::explored(&evidence, lying, self.change)) {
+        let faulty = self.faulty.as_ref().filter(|_| failing.boot > 0);
+        for complaint in judge::complaints(&Case::explored(&evidence, faulty, self.change)) {
             explored.note(Finding::new(self.name, number, &complaint, lines.clone(), again.clone()));
         }
         lines

@@ -4,10 +4,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Sums over stories.
+/// Sums over scenarios.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Totals {
-    /// Stories.
+    /// Scenarios.
     pub scenarios: u64,
     /// Cuts times policies; where nothing was on its way, all policies leave the same, which is made once.
     pub crash_states: u64,
@@ -19,9 +19,9 @@ pub struct Totals {
     pub recoveries: u64,
     /// Runs of the error sweep.
     pub error_runs: u64,
-    /// Made-up stories.
+    /// Made-up scenarios.
     pub fuzz_runs: u64,
-    /// Stories that were not begun, because time was over.
+    /// Scenarios that were not begun, because time was over.
     pub left_out_scenarios: u64,
     /// Crash states that were not looked at.
     pub left_out_states: u64,
@@ -33,7 +33,7 @@ pub struct Totals {
     pub complaints: u64,
     /// How often a fault of each kind made a difference.
     pub faults_reached: BTreeMap<String, u64>,
-    /// In how many made-up stories a medium or an image held something.
+    /// In how many made-up scenarios a medium or an image held something.
     pub contents: BTreeMap<String, u64>,
 }
 
@@ -72,7 +72,7 @@ fn listed(counts: &BTreeMap<String, u64>) -> String {
 }
 
 /// Those that are not 0.
-fn told(counts: &[(&str, u64)]) -> String {
+fn counted(counts: &[(&str, u64)]) -> String {
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
@@ -94,9 +94,9 @@ impl fmt::Display for Totals {
             ("states to be followed", self.left_out_recoveries),
             ("error-sweep runs", self.left_out_error_runs),
         ];
-        writeln!(f, "{}", told(&counts))?;
+        writeln!(f, "{}", counted(&counts))?;
         if left_out.iter().any(|(_, count)| *count > 0) {
-            writeln!(f, "left out, because time was over: {}", told(&left_out))?;
+            writeln!(f, "left out, because time was over: {}", counted(&left_out))?;
         }
         if !self.contents.is_empty() {
             writeln!(f, "contents drawn: {}", listed(&self.contents))?;

@@ -1,4 +1,4 @@
-//! Keeps stories as files, which last longer than seeds and numbers of calls do.
+//! Keeps scenarios as files, which last longer than seeds and numbers of calls do.
 
 use super::shrink::Shrunk;
 use crate::explore::Cut;
@@ -9,7 +9,7 @@ use crate::scenario::schema::{BootSpec, CutSpec, Scenario, StatusSpec, SurvivalS
 use replicator_hal::Status;
 use std::path::{Path, PathBuf};
 
-/// The story with these cuts in its first boots, and an undisturbed boot after them.
+/// The scenario with these cuts in its first boots, and an undisturbed boot after them.
 pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
     let boot = |(at, survival): &Cut| {
         let (survive, survive_seed) = match survival {
@@ -26,10 +26,10 @@ pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
     Scenario { boots, ..scenario.clone() }
 }
 
-/// Writes a story that failed. How it has to end is not known, but a success that is none has to be a failure.
+/// Writes a scenario that failed. How it has to end is not known, but a success that is none has to be a failure.
 ///
 /// # Errors
-/// If the story makes no sense or cannot be written, in words.
+/// If the scenario makes no sense or cannot be written, in words.
 pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let mut scenario = shrunk.scenario.clone();
     let lied = matches!(shrunk.by, CheckerId::SuccessIsTrue | CheckerId::SomethingDone);
@@ -42,15 +42,15 @@ pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathB
     write(&scenario, name, directory)
 }
 
-/// Writes a story to a file.
+/// Writes a scenario to a file.
 ///
 /// # Errors
 /// If it cannot be written, in words.
 pub fn write(scenario: &Scenario, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let path = directory.join(format!("{name}.toml"));
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    std::fs::create_dir_all(directory).map_err(told)?;
-    std::fs::write(&path, scenario.to_toml()?).map_err(told)?;
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    std::fs::write(&path, scenario.to_toml()?).map_err(failed)?;
     Ok(path)
 }
 
@@ -60,14 +60,14 @@ mod tests {
     use crate::fuzz::generate;
 
     #[test]
-    fn a_crash_state_becomes_a_story_with_cuts() {
-        let story = with_cuts(&generate::scenario(1), &[(7, Survival::All), (9, Survival::Subset(3))]);
-        assert_eq!(story.boots.len(), 3);
-        assert_eq!(story.boots[1].survive_seed, Some(3));
-        assert_eq!(story.boots[0].cut.as_ref().and_then(|cut| cut.at), Some(7));
+    fn a_crash_state_becomes_a_scenario_with_cuts() {
+        let scenario = with_cuts(&generate::scenario(1), &[(7, Survival::All), (9, Survival::Subset(3))]);
+        assert_eq!(scenario.boots.len(), 3);
+        assert_eq!(scenario.boots[1].survive_seed, Some(3));
+        assert_eq!(scenario.boots[0].cut.as_ref().and_then(|cut| cut.at), Some(7));
         let directory = tempfile::tempdir().unwrap();
-        let path = write(&story, "cut", directory.path()).unwrap();
+        let path = write(&scenario, "cut", directory.path()).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        assert_eq!(format!("{:?}", Scenario::parse(&text, "cut").unwrap()), format!("{story:?}"));
+        assert_eq!(format!("{:?}", Scenario::parse(&text, "cut").unwrap()), format!("{scenario:?}"));
     }
 }

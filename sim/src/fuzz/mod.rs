@@ -1,7 +1,7 @@
-//! Made-up stories: a seed decides what is plugged in and what goes wrong, and the checkers judge what comes of it.
+//! Made-up scenarios: a seed decides what is plugged in and what goes wrong, and the checkers judge what comes of it.
 //!
-//! [`generate`] makes a story of a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller. Files last
-//! longer than seeds: a failing story is worth keeping as a file, because the generator will change.
+//! [`generate`] makes a scenario of a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller. Files last
+//! longer than seeds: a failing scenario is worth keeping as a file, because the generator will change.
 
 pub mod export;
 pub mod generate;
@@ -23,7 +23,7 @@ const TWICE_EVERY: u64 = 32;
 /// So many lines of each boot's console are told.
 const CONSOLE_TOLD: usize = 4;
 
-/// A story that was run and judged.
+/// A scenario that was run and judged.
 #[derive(Default)]
 pub struct Judgement {
     /// What is wrong.
@@ -36,10 +36,10 @@ pub struct Judgement {
     pub lines: Vec<String>,
 }
 
-/// Runs and judges a story; panics of the simulation and of the checkers are caught.
+/// Runs and judges a scenario; panics of the simulation and of the checkers are caught.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the scenario makes no sense, in words.
 pub fn judge(
     name: &str,
     scenario: &Scenario,
@@ -50,8 +50,8 @@ pub fn judge(
         let evidence = boots::run_with(name, scenario, change)?;
         let case = Case { origin, ..Case::made_up(&evidence, change) };
         // A person who writes that hardware lies writes down what comes of it.
-        let lying = case.lying.filter(|_| origin == Origin::MadeUp);
-        let complaints = judge::complaints(&Case { lying, ..case });
+        let faulty = case.faulty.filter(|_| origin == Origin::MadeUp);
+        let complaints = judge::complaints(&Case { faulty, ..case });
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
         Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })
     };
@@ -91,11 +91,11 @@ pub struct Run {
     pub totals: Totals,
     /// What is wrong, each judge once.
     pub findings: Vec<Finding>,
-    /// The story made no sense and was not run, in words.
+    /// The scenario made no sense and was not run, in words.
     pub senseless: Option<String>,
 }
 
-/// Makes up the story of a seed, runs and judges it.
+/// Makes up the scenario of a seed, runs and judges it.
 pub fn run(seed: u64, change: Change<'_>) -> Run {
     let scenario = generate::scenario(seed);
     let name = format!("seed {seed}");
@@ -110,7 +110,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     if seed % TWICE_EVERY == 0 {
         let again = judge(&name, &scenario, Origin::MadeUp, change);
         if again.is_ok_and(|again| again.trace_hash != judgement.trace_hash) {
-            complaints.push(Complaint::new(CheckerId::Determinism, "told again, it went otherwise"));
+            complaints.push(Complaint::new(CheckerId::Determinism, "the second run has another trace"));
         }
     }
     totals.complaints = complaints.len() as u64;

@@ -1,7 +1,7 @@
-//! Makes a failing story smaller, piece by piece, as long as the same judge has the same kind of complaint.
+//! Makes a failing scenario smaller, piece by piece, as long as the same judge has the same kind of complaint.
 //!
 //! What is dropped or made simpler: faults, boots, media, files, then what is special about each, then numbers and
-//! lengths. The result is a story in which everything that is left matters.
+//! lengths. The result is a scenario in which everything that is left matters.
 
 use super::judge;
 use crate::judge::{CheckerId, Complaint, Origin};
@@ -11,30 +11,30 @@ use crate::scenario::schema::{
     SurvivalSpec,
 };
 
-/// So many stories are tried at most.
+/// So many scenarios are tried at most.
 const TRIES_MAX: usize = 400;
 
-/// What became of a story.
+/// What became of a scenario.
 pub struct Shrunk {
-    /// The smallest story that still fails in the same way.
+    /// The smallest scenario that still fails in the same way.
     pub scenario: Scenario,
     /// The judge that complains.
     pub by: CheckerId,
     /// Of what.
     pub what: String,
-    /// How many stories were tried.
+    /// How many scenarios were tried.
     pub tries: usize,
 }
 
-/// Shrinks a story; `None` if nobody complains about it.
+/// Shrinks a scenario; `None` if nobody complains about it.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the scenario makes no sense, in words.
 pub fn shrink(scenario: &Scenario, origin: Origin, change: Change<'_>) -> Result<Option<Shrunk>, String> {
     shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, origin, change)?.complaints))
 }
 
-/// Everything that is wrong with a story.
+/// Everything that is wrong with a scenario.
 type Judge<'a> = dyn Fn(&Scenario) -> Result<Vec<Complaint>, String> + 'a;
 
 fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, String> {
@@ -56,7 +56,7 @@ fn round(shrunk: &mut Shrunk, kind: &str, judge: &Judge<'_>) -> bool {
             break;
         }
         shrunk.tries += 1;
-        // What makes no sense is no smaller story.
+        // What makes no sense is no smaller scenario.
         let complaints = judge(&candidate).unwrap_or_default();
         let same = |complaint: &Complaint| complaint.by == shrunk.by && complaint.kind(&candidate) == kind;
         match complaints.into_iter().find(same) {
@@ -71,7 +71,7 @@ fn round(shrunk: &mut Shrunk, kind: &str, judge: &Judge<'_>) -> bool {
     smaller
 }
 
-/// Stories that are one step smaller.
+/// Scenarios that are one step smaller.
 fn candidates(scenario: &Scenario) -> Vec<Scenario> {
     let mut found = Vec::new();
     let mut add = |change: &dyn Fn(&mut Scenario) -> bool| {
@@ -81,76 +81,78 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         }
     };
     for index in 0..scenario.faults.len() {
-        add(&|story| dropped(&mut story.faults, index));
+        add(&|scenario| dropped(&mut scenario.faults, index));
     }
     for index in 0..scenario.boots.len() {
-        add(&|story| dropped(&mut story.boots, index));
-        add(&|story| story.boots[index].cut.take().is_some());
+        add(&|scenario| dropped(&mut scenario.boots, index));
+        add(&|scenario| scenario.boots[index].cut.take().is_some());
     }
     for name in scenario.media.keys() {
-        add(&|story| {
-            story.drive.files.retain(|file| !file.name.starts_with(&format!("{name}image.")));
-            story.faults.retain(|fault| fault.on != *name);
-            story.media.remove(name);
-            !story.media.is_empty()
+        add(&|scenario| {
+            scenario.drive.files.retain(|file| !file.name.starts_with(&format!("{name}image.")));
+            scenario.faults.retain(|fault| fault.on != *name);
+            scenario.media.remove(name);
+            !scenario.media.is_empty()
         });
     }
     for index in 0..scenario.drive.files.len() {
-        add(&|story| dropped(&mut story.drive.files, index));
-        add(&|story| story.drive.files[index].damage.take().is_some());
-        add(&|story| replaced(&mut story.drive.files[index].sidecar, SidecarSpec::None));
-        add(&|story| story.drive.files[index].captured_from.take().is_some());
+        add(&|scenario| dropped(&mut scenario.drive.files, index));
+        add(&|scenario| scenario.drive.files[index].damage.take().is_some());
+        add(&|scenario| replaced(&mut scenario.drive.files[index].sidecar, SidecarSpec::None));
+        add(&|scenario| scenario.drive.files[index].captured_from.take().is_some());
     }
-    add(&|story| replaced(&mut story.drive.file_system, DriveFileSystem::Ext4));
-    add(&|story| story.firmware.take().is_some());
-    let board = |story: &mut Scenario, change: &dyn Fn(&mut FirmwareSpec) -> bool| {
-        story.firmware.as_mut().is_some_and(change)
+    add(&|scenario| replaced(&mut scenario.drive.file_system, DriveFileSystem::Ext4));
+    add(&|scenario| scenario.firmware.take().is_some());
+    let board = |scenario: &mut Scenario, change: &dyn Fn(&mut FirmwareSpec) -> bool| {
+        scenario.firmware.as_mut().is_some_and(change)
     };
-    add(&|story| board(story, &|board| board.microcontroller.take().is_some()));
-    add(&|story| board(story, &|board| board.revision.take().is_some()));
-    add(&|story| board(story, &|board| std::mem::take(&mut board.area_held_open)));
-    add(&|story| board(story, &|board| std::mem::take(&mut board.area_is_new)));
-    add(&|story| replaced(&mut story.drive.len, Size(16 << 20)));
-    add(&|story| replaced(&mut story.seed, 0));
-    add(&|story| story.wall_clock.take().is_some());
+    add(&|scenario| board(scenario, &|board| board.microcontroller.take().is_some()));
+    add(&|scenario| board(scenario, &|board| board.revision.take().is_some()));
+    add(&|scenario| board(scenario, &|board| std::mem::take(&mut board.area_held_open)));
+    add(&|scenario| board(scenario, &|board| std::mem::take(&mut board.area_is_new)));
+    add(&|scenario| replaced(&mut scenario.drive.len, Size(16 << 20)));
+    add(&|scenario| replaced(&mut scenario.seed, 0));
+    add(&|scenario| scenario.wall_clock.take().is_some());
     for name in scenario.media.keys() {
         let medium =
-            |story: &mut Scenario, change: &dyn Fn(&mut crate::scenario::schema::MediumSpec) -> bool| {
-                story.media.get_mut(name).is_some_and(change)
+            |scenario: &mut Scenario, change: &dyn Fn(&mut crate::scenario::schema::MediumSpec) -> bool| {
+                scenario.media.get_mut(name).is_some_and(change)
             };
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.dirty)));
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.no_identity)));
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_open)));
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.held_elsewhere)));
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.absent)));
-        add(&|story| medium(story, &|medium| std::mem::take(&mut medium.write_cache)));
-        add(&|story| medium(story, &|medium| medium.table.take().is_some()));
-        add(&|story| medium(story, &|medium| medium.disk_id.take().is_some()));
-        add(&|story| medium(story, &|medium| replaced(&mut medium.gap, Gap::Zeros)));
-        add(&|story| medium(story, &|medium| replaced(&mut medium.scheme, Scheme::Mbr)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.dirty)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.no_identity)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.held_open)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.held_elsewhere)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.absent)));
+        add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.write_cache)));
+        add(&|scenario| medium(scenario, &|medium| medium.table.take().is_some()));
+        add(&|scenario| medium(scenario, &|medium| medium.disk_id.take().is_some()));
+        add(&|scenario| medium(scenario, &|medium| replaced(&mut medium.gap, Gap::Zeros)));
+        add(&|scenario| medium(scenario, &|medium| replaced(&mut medium.scheme, Scheme::Mbr)));
         for index in 0..scenario.media[name].partitions.len() {
-            add(&|story| medium(story, &|medium| dropped(&mut medium.partitions, index)));
-            add(&|story| medium(story, &|medium| simpler_partition(&mut medium.partitions[index])));
+            add(&|scenario| medium(scenario, &|medium| dropped(&mut medium.partitions, index)));
+            add(&|scenario| medium(scenario, &|medium| simpler_partition(&mut medium.partitions[index])));
             for file in 0..scenario.media[name].partitions[index].files.len() {
-                add(&|story| medium(story, &|medium| dropped(&mut medium.partitions[index].files, file)));
+                add(&|scenario| {
+                    medium(scenario, &|medium| dropped(&mut medium.partitions[index].files, file))
+                });
             }
         }
-        add(&|story| medium(story, &|medium| medium.var_log_link.take().is_some()));
-        add(&|story| medium(story, &|medium| medium.rootfs_partition.take().is_some()));
-        add(&|story| medium(story, &|medium| medium.damage.take().is_some()));
-        add(&|story| medium(story, &|medium| medium.file_system.take().is_some()));
-        add(&|story| {
-            medium(story, &|medium| replaced(&mut medium.content, crate::scenario::schema::Content::Blank))
+        add(&|scenario| medium(scenario, &|medium| medium.var_log_link.take().is_some()));
+        add(&|scenario| medium(scenario, &|medium| medium.rootfs_partition.take().is_some()));
+        add(&|scenario| medium(scenario, &|medium| medium.damage.take().is_some()));
+        add(&|scenario| medium(scenario, &|medium| medium.file_system.take().is_some()));
+        add(&|scenario| {
+            medium(scenario, &|medium| replaced(&mut medium.content, crate::scenario::schema::Content::Blank))
         });
-        add(&|story| medium(story, &|medium| replaced(&mut medium.len, Size(8 << 20))));
+        add(&|scenario| medium(scenario, &|medium| replaced(&mut medium.len, Size(8 << 20))));
     }
     for index in 0..scenario.boots.len() {
         simpler_boot(index, scenario, &mut add);
     }
     for index in 0..scenario.faults.len() {
-        add(&|story| story.faults[index].when.times.take().is_some());
-        add(&|story| story.faults[index].when.op.take().is_some());
-        add(&|story| halved(story.faults[index].when.nth.as_mut()));
+        add(&|scenario| scenario.faults[index].when.times.take().is_some());
+        add(&|scenario| scenario.faults[index].when.op.take().is_some());
+        add(&|scenario| halved(scenario.faults[index].when.nth.as_mut()));
     }
     found
 }
@@ -161,17 +163,17 @@ fn simpler_boot(index: usize, scenario: &Scenario, add: &mut Add<'_>) {
     for simpler in [SurvivalSpec::None, SurvivalSpec::All] {
         // `None` is simpler than `All`, and both are than the rest.
         if scenario.boots[index].survive != SurvivalSpec::None {
-            add(&|story| {
-                story.boots[index].survive_seed = None;
-                replaced(&mut story.boots[index].survive, simpler)
+            add(&|scenario| {
+                scenario.boots[index].survive_seed = None;
+                replaced(&mut scenario.boots[index].survive, simpler)
             });
         }
     }
     let cut = |boot: &mut BootSpec, change: &dyn Fn(&mut crate::scenario::schema::CutSpec) -> bool| {
         boot.cut.as_mut().is_some_and(change)
     };
-    add(&|story| cut(&mut story.boots[index], &|cut| std::mem::take(&mut cut.after)));
-    add(&|story| cut(&mut story.boots[index], &|cut| halved(cut.at.as_mut())));
+    add(&|scenario| cut(&mut scenario.boots[index], &|cut| std::mem::take(&mut cut.after)));
+    add(&|scenario| cut(&mut scenario.boots[index], &|cut| halved(cut.at.as_mut())));
 }
 
 /// The same partition with nothing special about it but what it holds and where it is.
@@ -209,11 +211,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_shrinks_to_the_complaint_that_it_began_with() {
+    fn a_scenario_shrinks_to_the_complaint_that_it_began_with() {
         let text = "about = \"x.\"\n[media.sd]\ndirty = true\n[media.emmc]\ndirty = true\n[expect]\nstatus = \"success\"\n";
-        let story = Scenario::parse(text, "x").unwrap();
-        let judge = |story: &Scenario| {
-            let dirty = story.media.values().filter(|medium| medium.dirty).count();
+        let scenario = Scenario::parse(text, "x").unwrap();
+        let judge = |scenario: &Scenario| {
+            let dirty = scenario.media.values().filter(|medium| medium.dirty).count();
             Ok(vec![match dirty {
                 2 => Complaint::new(CheckerId::Captured, "after boot 1: emmcimage.dd.xz has byte 17 twice"),
                 1 => Complaint::new(
@@ -223,7 +225,7 @@ mod tests {
                 _ => Complaint::new(CheckerId::Captured, "after boot 1: sdimage.dd.xz is no image at all"),
             }])
         };
-        let shrunk = shrink_by(&story, &judge).unwrap().unwrap();
+        let shrunk = shrink_by(&scenario, &judge).unwrap().unwrap();
         assert!(shrunk.what.ends_with("byte 4 twice"), "{}", shrunk.what);
         assert_eq!(shrunk.scenario.media.len(), 1);
     }

@@ -28,7 +28,7 @@ pub struct Case<'a> {
     pub origin: Origin,
     /// The scenario whose faults mislead checkers; `None` if nothing is suppressed. An explored run has no faults of its
     /// own, but begins with what the hardware of a scenario left.
-    pub lying: Option<&'a Scenario>,
+    pub faulty: Option<&'a Scenario>,
     /// What was done to the board before the engine got it.
     pub change: Change<'a>,
     /// What an undisturbed board makes of the same start, if somebody ran one.
@@ -41,47 +41,47 @@ impl<'a> Case<'a> {
     /// A scenario that a person wrote: no checker is suppressed.
     pub fn written(evidence: &'a Evidence) -> Self {
         let origin = Origin::Written;
-        Self { evidence, origin, lying: None, change: &unchanged, undisturbed: None, next_boot: None }
+        Self { evidence, origin, faulty: None, change: &unchanged, undisturbed: None, next_boot: None }
     }
 
     /// A scenario that was made up, on a board that was changed.
     pub fn made_up(evidence: &'a Evidence, change: Change<'a>) -> Self {
-        let (origin, lying) = (Origin::MadeUp, Some(&evidence.scenario));
-        Self { evidence, origin, lying, change, undisturbed: None, next_boot: None }
+        let (origin, faulty) = (Origin::MadeUp, Some(&evidence.scenario));
+        Self { evidence, origin, faulty, change, undisturbed: None, next_boot: None }
     }
 
     /// What came of a crash or of a failing call, on a board that the hardware of `lying` may have misled.
-    pub fn explored(evidence: &'a Evidence, lying: Option<&'a Scenario>, change: Change<'a>) -> Self {
-        Self { evidence, origin: Origin::Explored, lying, change, undisturbed: None, next_boot: None }
+    pub fn explored(evidence: &'a Evidence, faulty: Option<&'a Scenario>, change: Change<'a>) -> Self {
+        Self { evidence, origin: Origin::Explored, faulty, change, undisturbed: None, next_boot: None }
     }
 
     /// The faults of the hardware that the board is made of, however the scenario at hand came about.
     pub fn hardware_faults(&self) -> &'a [FaultSpec] {
-        &self.lying.unwrap_or(&self.evidence.scenario).faults
+        &self.faulty.unwrap_or(&self.evidence.scenario).faults
     }
 
     /// The hardware that stores or gives back other bytes than it is given.
-    pub fn lies(&self) -> impl Iterator<Item = Lie<'a>> {
-        self.lying.into_iter().flat_map(lies)
+    pub fn byte_faults(&self) -> impl Iterator<Item = ByteFault<'a>> {
+        self.faulty.into_iter().flat_map(byte_faults)
     }
 }
 
 /// The hardware of a scenario that stores or gives back other bytes than it is given.
-pub fn lies(scenario: &Scenario) -> impl Iterator<Item = Lie<'_>> {
+pub fn byte_faults(scenario: &Scenario) -> impl Iterator<Item = ByteFault<'_>> {
     let faults = scenario.faults.iter().filter(|fault| fault.bytes() != Bytes::Right);
-    faults.map(move |fault| Lie { scenario, fault })
+    faults.map(move |fault| ByteFault { scenario, fault })
 }
 
 /// One fault by which hardware stores or gives back other bytes than it is given.
 #[derive(Clone, Copy)]
-pub struct Lie<'a> {
+pub struct ByteFault<'a> {
     scenario: &'a Scenario,
     fault: &'a FaultSpec,
 }
 
-impl Lie<'_> {
+impl ByteFault<'_> {
     /// Whether it is the drive that lies.
-    pub fn is_of_the_drive(&self) -> bool {
+    pub fn is_of_drive(&self) -> bool {
         self.fault.on == media::DRIVE
     }
 
@@ -112,13 +112,13 @@ impl Lie<'_> {
 }
 
 /// For checkers that no lie of the hardware can mislead.
-pub fn by_nothing(_: &Lie<'_>) -> bool {
+pub fn by_nothing(_: &ByteFault<'_>) -> bool {
     false
 }
 
 /// For checkers that compare with what the engine stored on the drive or read from it.
-pub fn by_the_drive(lie: &Lie<'_>) -> bool {
-    lie.is_of_the_drive()
+pub fn by_the_drive(fault: &ByteFault<'_>) -> bool {
+    fault.is_of_drive()
 }
 
 /// For judges of any run.

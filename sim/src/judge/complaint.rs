@@ -22,7 +22,7 @@ impl Complaint {
     }
 
     /// What kind of complaint it is: its first words and every error code, without numbers, names and quoted texts, which
-    /// differ between stories that fail in the same way.
+    /// differ between scenarios that fail in the same way.
     pub fn kind(&self, scenario: &Scenario) -> String {
         let unquoted: Vec<&str> = self.what.split('"').step_by(2).collect();
         let unquoted = unquoted.join(" ");

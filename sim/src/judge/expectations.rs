@@ -1,4 +1,4 @@
-//! What a story itself says must hold: LEDs, codes, media, files, console.
+//! What a scenario itself says must hold: LEDs, codes, media, files, console.
 
 use super::{CheckerId, Judge, Origin, by_nothing};
 use crate::model::hardware::led_log::LedLog;
@@ -17,7 +17,7 @@ pub(super) const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// The LED status that a story's word stands for; `None` for dark LEDs.
+/// The LED status that a scenario's word stands for; `None` for dark LEDs.
 fn status(spec: StatusSpec) -> Option<Status> {
     match spec {
         StatusSpec::Success => Some(Status::Success),
@@ -28,7 +28,7 @@ fn status(spec: StatusSpec) -> Option<Status> {
     }
 }
 
-/// Everything that is not as the story says.
+/// Everything that is not as the scenario says.
 fn check(evidence: &Evidence) -> Vec<String> {
     let mut complaints = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

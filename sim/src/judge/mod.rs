@@ -16,7 +16,7 @@ pub mod oracle;
 pub mod readers;
 mod undisturbed;
 
-pub use case::{Case, Lie, Origin, always, by_nothing, by_the_drive, lies};
+pub use case::{ByteFault, Case, Origin, always, by_nothing, by_the_drive, byte_faults};
 pub use complaint::Complaint;
 pub use id::{CheckerId, Invariant, Severity};
 pub use undisturbed::Undisturbed;
@@ -34,7 +34,7 @@ pub struct Judge {
     /// Which runs it judges.
     pub applies: fn(&Case<'_>) -> bool,
     /// Whether hardware that lies in this way can make it complain about an engine that did everything right.
-    pub misled_by: fn(&Lie<'_>) -> bool,
+    pub misled_by: fn(&ByteFault<'_>) -> bool,
     /// Everything that it finds wrong, in words.
     pub check: fn(&Case<'_>) -> Vec<String>,
 }
@@ -50,9 +50,9 @@ pub fn judges() -> impl Iterator<Item = &'static Judge> {
 
 /// Everything that is wrong with a run.
 pub fn complaints(case: &Case<'_>) -> Vec<Complaint> {
-    let lies: Vec<Lie<'_>> = case.lies().collect();
+    let byte_faults: Vec<ByteFault<'_>> = case.byte_faults().collect();
     let applicable = judges().filter(|judge| (judge.applies)(case));
-    let sound = applicable.filter(|judge| !lies.iter().any(judge.misled_by));
+    let sound = applicable.filter(|judge| !byte_faults.iter().any(judge.misled_by));
     let all =
         sound.flat_map(|judge| (judge.check)(case).into_iter().map(|what| Complaint::new(judge.id, what)));
     all.collect()
@@ -107,29 +107,29 @@ mod tests {
                     [[fault]]\non = \"drive\"\nkind = \"bit-flip\"\nrange = \"0..9\"\n\
                     [[fault]]\non = \"sd\"\nkind = \"drop-writes\"\n[expect]\nstatus = \"success\"\n";
         let scenario = Scenario::parse(text, "x").unwrap();
-        assert_eq!(lies(&scenario).count(), 3);
+        assert_eq!(byte_faults(&scenario).count(), 3);
         let ends = [Invariant::L1, Invariant::L6, Invariant::S7];
         let of_ends = |judge: &&Judge| {
             judge.id.invariants().iter().all(|invariant| ends.contains(invariant))
                 && judge.id.severity() != Severity::Oracle
         };
         for judge in judges().filter(of_ends) {
-            assert!(!lies(&scenario).any(|lie| (judge.misled_by)(&lie)), "{}", judge.id);
+            assert!(!byte_faults(&scenario).any(|fault| (judge.misled_by)(&fault)), "{}", judge.id);
         }
     }
 
     #[test]
     fn checkers_are_suppressed_only_where_the_hardware_misleads_them() {
         let image = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"2 MiB\"\n[media.sd]\n";
-        let story = |text: &str| {
+        let scenario = |text: &str| {
             Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x")
                 .unwrap()
         };
         let holds = |scenario: &Scenario, id: CheckerId| {
             let judge = judges().find(|judge| judge.id == id).unwrap();
-            !lies(scenario).any(|lie| (judge.misled_by)(&lie))
+            !byte_faults(scenario).any(|fault| (judge.misled_by)(&fault))
         };
-        let counted = |fault: &str, id| holds(&story(&format!("{image}[[fault]]\n{fault}")), id);
+        let counted = |fault: &str, id| holds(&scenario(&format!("{image}[[fault]]\n{fault}")), id);
         let success = CheckerId::SuccessIsTrue;
         assert!(counted("on = \"sd\"\nkind = \"drop-writes\"\n", success));
         assert!(!counted("on = \"drive\"\nkind = \"drop-writes\"\n", success));
@@ -138,7 +138,7 @@ mod tests {
         assert!(!counted("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..9\"\n", CheckerId::SourceUnchanged));
         let flip = |medium: &str| {
             let fault = "[[fault]]\non = \"sd\"\nkind = \"transient-flip\"\nop = \"read\"\nrange = \"0..9\"\nnth = 1\n";
-            holds(&story(&format!("[media.sd]\n{medium}{fault}")), CheckerId::WriteBack)
+            holds(&scenario(&format!("[media.sd]\n{medium}{fault}")), CheckerId::WriteBack)
         };
         assert!(flip("") && !flip("no_identity = true\n"));
         let fake = |cache: &str| format!("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"1 MiB\"\n{cache}");

@@ -5,7 +5,7 @@
 //! repair that.
 
 use super::readers::drive_images::{files, images, mode};
-use super::{Case, CheckerId, Judge, Origin, lies};
+use super::{Case, CheckerId, Judge, Origin, byte_faults};
 use crate::run::evidence::shown;
 use crate::run::{Boot, Evidence, Snapshot, boots};
 use crate::scenario::schema::{BootSpec, Expectation, Mode, Scenario};
@@ -114,7 +114,7 @@ fn last_boot(case: &Case<'_>) -> Option<String> {
     let scenario = &evidence.scenario;
     let last = evidence.last();
     let disturbed = last.world.faults_reached().contains(&true) || last.spec.cut.is_some();
-    if evidence.boots.len() < 2 || disturbed || !last.finished() || lies(scenario).next().is_some() {
+    if evidence.boots.len() < 2 || disturbed || !last.finished() || byte_faults(scenario).next().is_some() {
         return None;
     }
     let was_complete = was_complete(evidence);
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::run::unchanged;
 
-    fn story(text: &str) -> Scenario {
+    fn scenario(text: &str) -> Scenario {
         Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x").unwrap()
     }
 
@@ -149,7 +149,7 @@ mod tests {
     fn a_last_boot_that_nothing_disturbed_has_to_come_to_the_undisturbed_end() {
         let text = "[media.sd]\nlen = \"1 MiB\"\n[[boot]]\n[[boot]]\n\
                     [[fault]]\non = \"drive\"\nkind = \"io-error\"\nop = \"write\"\nnth = 3\nmay_be_missed = true\n";
-        let mut evidence = boots::run("x", &story(text)).unwrap();
+        let mut evidence = boots::run("x", &scenario(text)).unwrap();
         assert_eq!(evidence.last().status(), Some(Status::Failure));
         let judged = |evidence: &Evidence| last_boot(&Case::made_up(evidence, &unchanged));
         assert_eq!(judged(&evidence), None, "the fault is in the last boot, too");
@@ -165,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn a_story_whose_image_is_damaged_converges_to_failure() {
+    fn a_scenario_whose_image_is_damaged_converges_to_failure() {
         let text = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"1 MiB\"\n\
                     damage = \"truncated\"\n[media.sd]\n[[boot]]\ncut = { at = 20 }\n[[boot]]\n";
-        let evidence = boots::run("x", &story(text)).unwrap();
+        let evidence = boots::run("x", &scenario(text)).unwrap();
         assert_eq!(evidence.last().status(), Some(Status::Failure));
         assert_eq!(last_boot(&Case::made_up(&evidence, &unchanged)), None);
     }

@@ -1,4 +1,4 @@
-//! The boots of a story, one after the other on what the last one left.
+//! The boots of a scenario, one after the other on what the last one left.
 
 use super::Drives;
 use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
@@ -15,10 +15,10 @@ use crate::scenario::schema::{BootSpec, Scenario, SurvivalSpec};
 use replicator_engine::boot::{self, Request};
 use replicator_hal::{Board, RelativePath, Timestamp};
 
-/// Runs all boots of a story on the board as it is.
+/// Runs all boots of a scenario on the board as it is.
 ///
 /// # Errors
-/// If the story makes no sense, in words.
+/// If the scenario makes no sense, in words.
 pub fn run(name: &str, scenario: &Scenario) -> Result<Evidence, String> {
     run_with(name, scenario, |board| board)
 }
@@ -47,10 +47,10 @@ pub fn run_as(
 ) -> Result<Evidence, String> {
     let mut request = setup::request(scenario)?;
     adjust(&mut request);
-    tell(name, scenario, request, &change, &mut Nobody)
+    run_request(name, scenario, request, &change, &mut Nobody)
 }
 
-/// Who looks on while a story is told, and may run worlds of its own from what it sees.
+/// Who looks on while a scenario runs, and may run worlds of its own from what it sees.
 pub(crate) trait Observer {
     /// The board is ready for a boot: what is between boots has happened, its faults are armed.
     fn before(&mut self, world: &World, request: &Request);
@@ -66,7 +66,7 @@ impl Observer for Nobody {
     fn after(&mut self, _: usize, _: &Boot, _: &Request) {}
 }
 
-/// Runs all boots of a story while somebody looks on.
+/// Runs all boots of a scenario while somebody looks on.
 ///
 /// # Errors
 /// As [`run`].
@@ -76,10 +76,10 @@ pub(crate) fn observe(
     change: &dyn Fn(Board) -> Board,
     observer: &mut dyn Observer,
 ) -> Result<Evidence, String> {
-    tell(name, scenario, setup::request(scenario)?, change, observer)
+    run_request(name, scenario, setup::request(scenario)?, change, observer)
 }
 
-fn tell(
+fn run_request(
     name: &str,
     scenario: &Scenario,
     request: Request,

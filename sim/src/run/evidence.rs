@@ -77,7 +77,7 @@ pub(crate) fn shown(status: Option<Status>) -> String {
 
 /// One boot.
 pub struct Boot {
-    /// What the story says of it.
+    /// What the scenario says of it.
     pub spec: BootSpec,
     /// What was there before.
     pub before: Snapshot,
@@ -120,7 +120,7 @@ impl Boot {
     }
 }
 
-/// A fault of the story after all boots.
+/// A fault of the scenario after all boots.
 #[derive(Debug, Clone)]
 pub struct FaultEnd {
     /// The fault.
@@ -129,11 +129,11 @@ pub struct FaultEnd {
     pub reached: bool,
 }
 
-/// Everything about one run of a story.
+/// Everything about one run of a scenario.
 pub struct Evidence {
-    /// The story's name.
+    /// The scenario's name.
     pub name: String,
-    /// The story.
+    /// The scenario.
     pub scenario: Scenario,
     /// Its boots.
     pub boots: Vec<Boot>,
@@ -149,12 +149,12 @@ impl Evidence {
     /// The last boot.
     ///
     /// # Panics
-    /// Never: a story has at least one boot.
+    /// Never: a scenario has at least one boot.
     pub fn last(&self) -> &Boot {
         &self.boots[self.boots.len() - 1]
     }
 
-    /// Hash over all boots: same story, same hash.
+    /// Hash over all boots: same scenario, same hash.
     pub fn trace_hash(&self) -> u64 {
         self.boots.iter().fold(FOLD_START, |hash, boot| fold(hash, &boot.trace_hash.to_le_bytes()))
     }

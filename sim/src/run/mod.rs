@@ -1,4 +1,4 @@
-//! Runs a story: builds its world, boots it as often as it says, and keeps everything that judges may want to see.
+//! Runs a scenario: builds its world, boots it as often as it says, and keeps everything that judges may want to see.
 //!
 //! What must hold afterwards is not decided here, but in [`crate::judge`].
 

@@ -1,4 +1,4 @@
-//! The board of a story: its profile, its media, its drive, and the engine's tuning for a small world.
+//! The board of a scenario: its profile, its media, its drive, and the engine's tuning for a small world.
 
 use crate::board::world::WorldBuilder;
 use crate::model::hardware::content::{Content, FileSystemContent, PartitionContent};
@@ -80,10 +80,10 @@ fn tuning() -> Tuning {
     }
 }
 
-/// The world as the story begins, without faults.
+/// The world as the scenario begins, without faults.
 ///
 /// # Errors
-/// If something in the story makes no sense or does not fit.
+/// If something in the scenario makes no sense or does not fit.
 pub(crate) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     let mut builder =
         WorldBuilder::new().seed(scenario.seed).wall_clock(wall_clock(scenario)).keep_trace(true);

@@ -1,6 +1,6 @@
-//! The catalogue of faults as data: which number stands for what, by which words a story says it, which stories reach it.
+//! The catalogue of faults as data: which number stands for what, by which words a scenario says it, which scenarios reach it.
 //!
-//! The data is `catalogue.toml`, so that other tools can read it. What the words of a story are is decided here; whether a
+//! The data is `catalogue.toml`, so that other tools can read it. What the words of a scenario are is decided here; whether a
 //! fault was reached is told by the run.
 
 use crate::scenario::schema::{Fault, FaultSpec, Gap, Holds, PartFile, PartitionSpec, Scenario, Scheme};
@@ -19,10 +19,10 @@ pub struct Entry {
     pub number: String,
     /// What happens.
     pub what: String,
-    /// How stories say it; each is in one of the stories at least.
+    /// How scenarios say it; each is in one of the scenarios at least.
     pub words: Vec<String>,
-    /// Built-in stories that reach it.
-    pub stories: Vec<String>,
+    /// Built-in scenarios that reach it.
+    pub scenarios: Vec<String>,
 }
 
 /// All of it.
@@ -37,7 +37,7 @@ pub fn entries() -> Result<Vec<Entry>, String> {
     toml::from_str::<Catalogue>(TEXT).map(|catalogue| catalogue.fault).map_err(|error| error.to_string())
 }
 
-/// The name of a variant as stories write it.
+/// The name of a variant as scenarios write it.
 fn kebab(value: impl Debug) -> String {
     let mut name = String::new();
     for letter in format!("{value:?}").chars() {
@@ -82,7 +82,7 @@ fn words_of_partitions(scheme: Scheme, gap: Gap, parts: &[PartitionSpec], words:
     }
 }
 
-/// Everything of the catalogue that a story speaks of.
+/// Everything of the catalogue that a scenario speaks of.
 pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     scenario.faults.iter().for_each(|fault| words_of_fault(fault, &mut words));
@@ -119,7 +119,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     words
 }
 
-/// What media and images of a story hold.
+/// What media and images of a scenario hold.
 pub fn contents(scenario: &Scenario) -> BTreeSet<String> {
     let of_media = |word: &String| {
         let other = ["fstab", "secrets-beside-the-root", "deleted-files", "times", "several-roots"];

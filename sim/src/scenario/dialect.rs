@@ -23,8 +23,8 @@ pub(super) fn with_acls_by_name(archive: &[u8], names: &[(u32, &str)]) -> Result
         let end = BLOCK + stored.div_ceil(BLOCK) * BLOCK;
         let data = rest.get(BLOCK..end).ok_or("an archive that is cut off")?;
         if is_records {
-            let (records, told) = records(&data[..stored], names)?;
-            size = told;
+            let (records, stated_size) = records(&data[..stored], names)?;
+            size = stated_size;
             if !records.is_empty() {
                 rewritten.extend_from_slice(&resized(header, records.len()));
                 rewritten.extend_from_slice(&records);

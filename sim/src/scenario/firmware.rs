@@ -130,7 +130,7 @@ pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Res
 pub fn state(spec: &FirmwareSpec, profile: &Profile) -> Result<FirmwareState, String> {
     let mut state = FirmwareState::default();
     if let Some(wanted) = &spec.revision {
-        let register = profile.revision.as_ref().ok_or("the board tells no revision")?;
+        let register = profile.revision.as_ref().ok_or("the board reports no revision")?;
         let value = if *wanted == register.set {
             1 << register.bit
         } else if *wanted == register.clear {

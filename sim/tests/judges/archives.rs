@@ -1,7 +1,7 @@
 //! The checkers know what tree an archive makes: each is shown another archive than the one that was written, and has to
 //! find on the medium what that one would not have made.
 
-use crate::lying::tampering::{flip, put, xz};
+use crate::faulty::tampering::{flip, put, xz};
 use replicator_sim::judge::checkers;
 use replicator_sim::judge::readers::decode::decode;
 use replicator_sim::run::{Evidence, boots};

@@ -1,8 +1,8 @@
 //! Every checker sees what it is there for: each is shown a world that was tampered with, or an engine on a board that
-//! lies to it, and has to complain; and has nothing to say about the same story untouched.
+//! lies to it, and has to complain; and has nothing to say about the same scenario untouched.
 
-use crate::lying::tampering::{flip, put, xz};
-use crate::lying::{cached, leds};
+use crate::faulty::tampering::{flip, put, xz};
+use crate::faulty::{cached, leds};
 use replicator_engine::report::End;
 use replicator_hal::{Board, DeviceName, RelativePath, Status};
 use replicator_sim::judge::checkers::{self, Check};
@@ -13,7 +13,7 @@ use replicator_sim::scenario::content::Owner;
 use replicator_sim::scenario::image;
 use replicator_sim::scenario::schema::Scenario;
 
-fn story(name: &str) -> Scenario {
+fn scenario(name: &str) -> Scenario {
     Scenario::parse(builtin::find(name).unwrap(), name).unwrap()
 }
 
@@ -22,10 +22,10 @@ fn run(name: &str) -> Evidence {
 }
 
 fn run_on(name: &str, change: impl Fn(Board) -> Board) -> Evidence {
-    boots::run_with(name, &story(name), change).unwrap()
+    boots::run_with(name, &scenario(name), change).unwrap()
 }
 
-/// The checker has nothing to say about the story, and something that has `text` in it after `tamper`.
+/// The checker has nothing to say about the scenario, and something that has `text` in it after `tamper`.
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
     let mut evidence = run(name);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
@@ -268,7 +268,7 @@ fn a_medium_that_was_erased_for_a_tarball_without_room() {
         let mut evidence = run(name);
         evidence.scenario.expect.media.clear();
         tamper(&mut evidence);
-        evidence.scenario.faults = story("write-dead-card-tarball").faults;
+        evidence.scenario.faults = scenario("write-dead-card-tarball").faults;
         assert_eq!(check(&evidence), Vec::<String>::new(), "{name}");
     }
 }

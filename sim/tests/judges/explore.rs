@@ -1,6 +1,6 @@
-//! The explorers: stories as they are hold in every crash state, and what is planted in the engine's way is found.
+//! The explorers: scenarios as they are hold in every crash state, and what is planted in the engine's way is found.
 
-use crate::lying::{cached, forgetful, leds};
+use crate::faulty::{cached, forgetful, leds};
 use replicator_hal::{Board, Status};
 use replicator_sim::Survival;
 use replicator_sim::explore::{self, Explored, Options};
@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn story(name: &str) -> Scenario {
+fn scenario(name: &str) -> Scenario {
     Scenario::parse(builtin::find(name).unwrap(), name).unwrap()
 }
 
@@ -29,12 +29,12 @@ fn few(recoveries_max: usize) -> Options {
 }
 
 #[test]
-fn stories_hold_in_every_crash_state() {
+fn scenarios_hold_in_every_crash_state() {
     let names =
         ["capture-single-partition-sd", "capture-to-vfat", "write-dd-xz", "write-tar-xz", "expand-done"];
     let mut sum = Explored::default();
     for name in names {
-        sum.add(explore::explore(name, name, &story(name), &few(3), &unchanged).unwrap());
+        sum.add(explore::explore(name, name, &scenario(name), &few(3), &unchanged).unwrap());
     }
     assert!(sum.findings.is_empty(), "{}", screens(&sum));
     assert!(sum.totals.distinct > 1000 && sum.totals.recoveries >= 12, "{}", sum.totals);
@@ -46,27 +46,27 @@ fn stories_hold_in_every_crash_state() {
 #[test]
 fn a_cut_in_the_boot_after_a_cut() {
     let name = "capture-single-partition-sd";
-    let one = explore::explore(name, name, &story(name), &few(2), &unchanged).unwrap();
+    let one = explore::explore(name, name, &scenario(name), &few(2), &unchanged).unwrap();
     let two =
-        explore::explore(name, name, &story(name), &Options { depth: 2, ..few(2) }, &unchanged).unwrap();
+        explore::explore(name, name, &scenario(name), &Options { depth: 2, ..few(2) }, &unchanged).unwrap();
     assert!(two.findings.is_empty(), "{}", screens(&two));
     assert!(two.totals.distinct > one.totals.distinct && two.totals.recoveries > one.totals.recoveries);
 }
 
-/// Distinct and followed states of stories that are explored in this order and know of each other.
+/// Distinct and followed states of scenarios that are explored in this order and know of each other.
 fn together(names: &[&str]) -> (u64, u64, usize) {
     let judged = Arc::new(explore::Judged::default());
     let mut sum = Explored::default();
     for name in names {
         let options = Options { judged: Some(Arc::clone(&judged)), ..few(0) };
-        sum.add(explore::explore(name, name, &story(name), &options, &unchanged).unwrap());
+        sum.add(explore::explore(name, name, &scenario(name), &options, &unchanged).unwrap());
     }
     assert!(sum.findings.is_empty(), "{}", screens(&sum));
     (sum.totals.crash_states, sum.totals.distinct, judged.count())
 }
 
 #[test]
-fn states_are_the_same_in_whatever_order_stories_are_explored() {
+fn states_are_the_same_in_whatever_order_scenarios_are_explored() {
     // The second differs from the first in its faults alone, so that most of its states are the first one's.
     let names = ["capture-single-partition-sd", "led-errors-do-not-stop-the-work", "write-dd-xz"];
     let [one, two, three] = names;
@@ -81,28 +81,30 @@ fn what_time_does_not_allow_is_told_and_a_few_states_are_followed_all_the_same()
     let name = "capture-single-partition-sd";
     let now = Some(Instant::now());
     let hurried = Options { deadline: now, recoveries_min: 2, ..Options::default() };
-    let few = explore::explore(name, name, &story(name), &hurried, &unchanged).unwrap().totals;
+    let few = explore::explore(name, name, &scenario(name), &hurried, &unchanged).unwrap().totals;
     assert_eq!((few.recoveries, few.left_out_states), (2, 0));
     assert!(few.distinct > 100, "{few}");
     let over = Options { end: now, ..Options::default() };
-    let over = explore::explore(name, name, &story(name), &over, &unchanged).unwrap().totals;
+    let over = explore::explore(name, name, &scenario(name), &over, &unchanged).unwrap().totals;
     assert_eq!((over.crash_states, over.left_out_states), (0, few.crash_states));
     assert!(over.to_string().contains("left out, because time was over"), "{over}");
     let swept = Options { deadline: now, ..Options::default() };
-    let swept = explore::sweep(name, name, &story(name), &swept, &unchanged).unwrap().totals;
+    let swept = explore::sweep(name, name, &scenario(name), &swept, &unchanged).unwrap().totals;
     assert!(swept.error_runs == 0 && swept.left_out_error_runs > 100, "{swept}");
 }
 
 #[test]
 fn calls_of_later_boots_fail_too() {
     let name = "capture-then-write-new-unit";
-    let story = story(name);
-    let (lines, explored) = explore::one_failure(name, &story, 2, 40, true, &unchanged).unwrap();
+    let scenario = scenario(name);
+    let (lines, explored) = explore::one_failure(name, &scenario, 2, 40, true, &unchanged).unwrap();
     assert!(explored.findings.is_empty(), "{}", screens(&explored));
     assert!(lines.iter().any(|line| line.contains("image.")), "{lines:?}");
-    let (lines, _) = explore::one_failure(name, &story, 1, 40, true, &unchanged).unwrap();
+    let (lines, _) = explore::one_failure(name, &scenario, 1, 40, true, &unchanged).unwrap();
     assert!(!lines.iter().any(|line| line.contains("image.")), "{lines:?}");
-    assert!(explore::one_failure(name, &story, 9, 40, true, &unchanged).unwrap_err().contains("no boot 9"));
+    assert!(
+        explore::one_failure(name, &scenario, 9, 40, true, &unchanged).unwrap_err().contains("no boot 9")
+    );
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn whatever_fails_nothing_lies() {
     for name in ["capture-single-partition-sd", "write-tar-xz"] {
         let options =
             Options { deadline: Some(Instant::now() + Duration::from_secs(8)), ..Options::default() };
-        let swept = explore::sweep(name, name, &story(name), &options, &unchanged).unwrap();
+        let swept = explore::sweep(name, name, &scenario(name), &options, &unchanged).unwrap();
         assert!(swept.findings.is_empty(), "{}", screens(&swept));
         assert!(swept.totals.error_runs > 10, "{}", swept.totals);
     }
@@ -119,7 +121,7 @@ fn whatever_fails_nothing_lies() {
 #[test]
 fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     let name = "capture-single-partition-sd";
-    let explored = explore::explore(name, name, &story(name), &few(0), &forgetful::board).unwrap();
+    let explored = explore::explore(name, name, &scenario(name), &few(0), &forgetful::board).unwrap();
     let found =
         explored.findings.iter().find(|finding| finding.by.invariants().contains(&Invariant::S3)).unwrap();
     assert_eq!(found.severity, Severity::Safety);
@@ -132,9 +134,9 @@ fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     // The command of the screen leads to the same state again.
     let cut: u64 = found.again.split("--cut ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let cuts = [(cut, Survival::DataLate)];
-    let (_, again) = explore::one_state(name, &story(name), 1, &cuts, &forgetful::board).unwrap();
+    let (_, again) = explore::one_state(name, &scenario(name), 1, &cuts, &forgetful::board).unwrap();
     assert!(again.findings.iter().any(|finding| finding.by == found.by), "{}", screens(&again));
-    let (_, good) = explore::one_state(name, &story(name), 1, &cuts, &unchanged).unwrap();
+    let (_, good) = explore::one_state(name, &scenario(name), 1, &cuts, &unchanged).unwrap();
     assert!(good.findings.is_empty(), "{}", screens(&good));
 }
 
@@ -147,7 +149,7 @@ fn never_ending(board: Board) -> Board {
 fn on_a_drive_that_lies_crash_states_without_an_end_are_found() {
     let name = "capture-drive-drops-writes";
     let found = |change| {
-        let explored = explore::explore(name, name, &story(name), &few(3), change).unwrap();
+        let explored = explore::explore(name, name, &scenario(name), &few(3), change).unwrap();
         explored.findings.iter().map(|finding| finding.by).collect::<Vec<CheckerId>>()
     };
     assert_eq!(found(&unchanged), []);
@@ -180,18 +182,18 @@ fn verifying_from_the_cache(board: Board) -> Board {
 
 #[test]
 fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
-    let lie = CheckerId::SuccessIsTrue;
-    let lies = |seed: &u64| {
-        fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.by == lie)
+    let wrong_success = CheckerId::SuccessIsTrue;
+    let finds_it = |seed: &u64| {
+        fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.by == wrong_success)
     };
     // Only scenarios with media that drop writes can show it, and those that flip bits show it, too.
     let worth_it = |seed: &u64| {
-        let story = generate::scenario(*seed);
-        story.faults.iter().any(|fault| fault.kind() == FaultKind::DropWrites && fault.on != "drive")
-            && story.faults.iter().all(|fault| fault.kind() != FaultKind::BitFlip)
-            && story.drive.files.iter().any(|file| file.image.is_some())
+        let scenario = generate::scenario(*seed);
+        scenario.faults.iter().any(|fault| fault.kind() == FaultKind::DropWrites && fault.on != "drive")
+            && scenario.faults.iter().all(|fault| fault.kind() != FaultKind::BitFlip)
+            && scenario.drive.files.iter().any(|file| file.image.is_some())
     };
-    let seed = (0..3000).filter(worth_it).find(lies).unwrap();
+    let seed = (0..3000).filter(worth_it).find(finds_it).unwrap();
     let shrunk =
         shrink(&generate::scenario(seed), Origin::MadeUp, &verifying_from_the_cache).unwrap().unwrap();
     let small = &shrunk.scenario;
@@ -216,7 +218,7 @@ fn a_panic_in_a_run_is_a_finding() {
 }
 
 #[test]
-fn made_up_stories_hold() {
+fn made_up_scenarios_hold() {
     let runs: Vec<fuzz::Run> = (0..40).map(|seed| fuzz::run(seed, &unchanged)).collect();
     let screens: Vec<String> =
         runs.iter().flat_map(|run| &run.findings).flat_map(explore::Finding::screen).collect();
@@ -247,6 +249,6 @@ fn the_commands_tell_numbers_and_end_as_they_say() {
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("+ .capture") && text.contains("- .capture"), "{text}");
     assert_eq!(sim(&["explore"]).0, Some(2));
-    assert_eq!(sim(&["explore", "no-such-story"]).0, Some(2));
+    assert_eq!(sim(&["explore", "no-such-scenario"]).0, Some(2));
     assert_eq!(sim(&["run", "write-dd-xz", "--cut", "3", "--survive", "some"]).0, Some(2));
 }

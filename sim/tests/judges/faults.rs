@@ -1,8 +1,8 @@
-//! The checkers about faults, and the oracle, see what they are there for: each has nothing to say about a story as it is,
-//! and complains about the same story with lying LEDs, with an engine that is tuned wrongly, or with tampered bytes.
+//! The checkers about faults, and the oracle, see what they are there for: each has nothing to say about a scenario as it is,
+//! and complains about the same scenario with lying LEDs, with an engine that is tuned wrongly, or with tampered bytes.
 
-use crate::lying::leds;
-use crate::lying::tampering::{flip, put, xz};
+use crate::faulty::leds;
+use crate::faulty::tampering::{flip, put, xz};
 use replicator_engine::boot::Request;
 use replicator_hal::{Board, RelativePath, Status};
 use replicator_sim::judge::checkers::{self, Check};
@@ -23,8 +23,8 @@ fn sound(name: &str) -> Evidence {
     run(name, |board| board, |_| {})
 }
 
-/// The story on a board whose LEDs show `instead` in place of `shown`.
-fn lying(name: &str, shown: Status, instead: Option<Status>) -> Evidence {
+/// The scenario on a board whose LEDs show `instead` in place of `shown`.
+fn with_wrong_leds(name: &str, shown: Status, instead: Option<Status>) -> Evidence {
     let shows = move |status| if status == shown { instead } else { Some(status) };
     run(name, leds::that_show(shows), |_| {})
 }
@@ -34,7 +34,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
     assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
 }
 
-/// Silent about the story, and not after `tamper`.
+/// Silent about the scenario, and not after `tamper`.
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str) {
     let mut evidence = sound(name);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
@@ -79,7 +79,7 @@ fn a_failed_flush_that_ends_in_success() {
     let check = checkers::flush_final::check;
     for name in ["capture-flush-error-is-final", "write-flush-error-is-final"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
-        let evidence = lying(name, Status::Failure, Some(Status::Success));
+        let evidence = with_wrong_leds(name, Status::Failure, Some(Status::Success));
         complains(check, &evidence, "failed, and success is shown");
     }
 }
@@ -89,7 +89,7 @@ fn a_boot_after_cuts_that_does_not_finish() {
     let check = checkers::converges::check;
     for name in ["capture-power-cut-in-copy", "write-power-cut-late-in-dd"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
-        let evidence = lying(name, Status::Success, Some(Status::Failure));
+        let evidence = with_wrong_leds(name, Status::Success, Some(Status::Failure));
         complains(check, &evidence, "the undisturbed boot after them does not succeed");
     }
 }
@@ -109,15 +109,19 @@ fn a_budget_without_an_end_and_a_lease_without_one() {
 fn a_start_that_failed_in_the_dark() {
     for name in ["no-drive", "settings-unknown-key"] {
         assert_eq!(checkers::start_up::check(&sound(name)), Vec::<String>::new());
-        complains(checkers::start_up::check, &lying(name, Status::Failure, None), "shows no end");
+        complains(checkers::start_up::check, &with_wrong_leds(name, Status::Failure, None), "shows no end");
     }
 }
 
 #[test]
 fn what_the_oracle_knows_to_be_impossible() {
     assert_eq!(oracle::check(&sound("write-half-dead-card")), []);
-    let lie = oracle::check(&lying("write-half-dead-card", Status::Failure, Some(Status::Success)));
-    assert!(matches!(lie[..], [Mismatch::Status { shown: Some(Status::Success), .. }]), "{lie:?}");
+    let mismatches =
+        oracle::check(&with_wrong_leds("write-half-dead-card", Status::Failure, Some(Status::Success)));
+    assert!(
+        matches!(mismatches[..], [Mismatch::Status { shown: Some(Status::Success), .. }]),
+        "{mismatches:?}"
+    );
     let mut evidence = sound("write-dd-xz");
     flip(&mut evidence.boots[0].after, "sd", 6 << 20);
     let lost = oracle::check(&evidence);

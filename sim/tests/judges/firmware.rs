@@ -1,8 +1,8 @@
-//! The checkers about firmware see what they are there for: each has nothing to say about a story as it is, and complains
-//! about the same story with tampered bytes, with LEDs that lie, or with a hand on the bootloader's area.
+//! The checkers about firmware see what they are there for: each has nothing to say about a scenario as it is, and complains
+//! about the same scenario with tampered bytes, with LEDs that lie, or with a hand on the bootloader's area.
 
-use crate::lying::leds;
-use crate::lying::tampering::{flip, put};
+use crate::faulty::leds;
+use crate::faulty::tampering::{flip, put};
 use replicator_hal::{Access, Board, DeviceName, Layer, Layered, Leds, LedsLayer, Status};
 use replicator_sim::judge::checkers::{self, Check};
 use replicator_sim::run::{Evidence, boots};
@@ -27,7 +27,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
     assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
 }
 
-/// Silent about the story, and not after `tamper`.
+/// Silent about the scenario, and not after `tamper`.
 #[track_caller]
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
     let mut evidence = run(name, |board| board);
@@ -36,7 +36,7 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str
     complains(check, &evidence, text);
 }
 
-/// Complains about the story on a board that is changed.
+/// Complains about the scenario on a board that is changed.
 #[track_caller]
 fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str) {
     assert_eq!(check(&run(name, |board| board)), Vec::<String>::new(), "{name} as it is");

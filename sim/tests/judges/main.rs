@@ -8,5 +8,5 @@ mod archives;
 mod checkers;
 mod explore;
 mod faults;
+mod faulty;
 mod firmware;
-mod lying;

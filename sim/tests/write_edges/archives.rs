@@ -216,8 +216,8 @@ fn a_path_of_endless_depth_is_refused_before_the_medium_is_touched() {
     assert_eq!(world.medium_bytes("sd").unwrap().bytes(0, 1), b"[", "the medium was touched");
     let longest = report.lines().iter().map(String::len).max();
     assert!(longest < Some(500_000), "{longest:?}");
-    let told = world.records().console.iter().map(|line| line.len()).max();
-    assert!(told < Some(10_000), "the console was flooded: {told:?}");
+    let longest_line = world.records().console.iter().map(|line| line.len()).max();
+    assert!(longest_line < Some(10_000), "the console was flooded: {longest_line:?}");
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn a_few_bytes_that_decode_to_too_many_are_refused_in_time() {
     let builder = WorldBuilder::new().medium(drive).medium(small_medium(512 * KIB));
     let (world, report) = run_with(builder, tuning());
     assert_eq!(end_of(&report, "sd"), "R-TOOLARGE");
-    let told = report.lines().join("");
-    assert!(told.contains("more than the 512.0 KiB"), "{told}");
+    let text = report.lines().join("");
+    assert!(text.contains("more than the 512.0 KiB"), "{text}");
     assert_eq!(world.medium_bytes("sd").unwrap().bytes(0, 1), b"[");
 }

@@ -42,7 +42,7 @@ const DATA_UUID: &str = "d0d0d0d0-0000-4000-8000-00000000000d";
 const FLAGS: [&str; 5] = ["i", "a", "d", "A", "dS"];
 /// Kinds that root file systems have more seldom.
 const ROOT_KINDS: [Kind; 4] = [Kind::Ext2, Kind::Ext3, Kind::Btrfs, Kind::Xfs];
-/// A golden root file system with what stories list in it, in KiB; measured by the test that builds every medium.
+/// A golden root file system with what scenarios list in it, in KiB; measured by the test that builds every medium.
 const ROOTFS_KIB: u64 = 704;
 /// Of each file that is listed: a block, and what a directory of its own may take.
 const FILE_KIB: u64 = 8;

@@ -10,7 +10,7 @@ use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{Bytes, Fault, FaultKind, FaultSpec, MediumSpec};
 use std::collections::BTreeMap;
 
-/// Operations that a fault or a cut may wait for; not all are called in every story.
+/// Operations that a fault or a cut may wait for; not all are called in every scenario.
 pub(super) const OPS: [OpName; 26] = [
     OpName::Read,
     OpName::Write,

@@ -1,6 +1,6 @@
 //! Which board it is, what its firmware is like, and which firmware files are on the drive.
 //!
-//! Most of it is right, so that a story gets as far as writing. What is wrong is wrong before anything is written, or in an
+//! Most of it is right, so that a scenario gets as far as writing. What is wrong is wrong before anything is written, or in an
 //! updater; what goes wrong with a bootloader's area is a fault.
 
 use super::{KIB, MIB, Swarm, text_file};

@@ -1,5 +1,5 @@
-//! A story from a seed, in the manner of a swarm: first it is drawn which kinds of things there are at all in this story,
-//! then how many of each, then which. So one story has nothing but cuts, and another everything at once.
+//! A scenario from a seed, in the manner of a swarm: first it is drawn which kinds of things there are at all in this scenario,
+//! then how many of each, then which. So one scenario has nothing but cuts, and another everything at once.
 
 mod composed;
 mod faults;
@@ -44,7 +44,7 @@ const OPTIONS: [&str; 6] = [
     "IR_NO_SANITISE",
 ];
 
-/// What there is in this story.
+/// What there is in this scenario.
 struct Swarm {
     random: Random,
     faults: Vec<FaultKind>,
@@ -72,7 +72,7 @@ const LACKED: [Kind; 4] = [Kind::Btrfs, Kind::Xfs, Kind::F2fs, Kind::Exfat];
 /// So often a fault that cannot act is drawn anew.
 const FAULT_TRIES: u32 = 16;
 
-/// The story of a seed.
+/// The scenario of a seed.
 pub fn scenario(seed: u64) -> Scenario {
     Swarm::new(seed).scenario(seed)
 }
@@ -175,7 +175,7 @@ impl Swarm {
             expect: Expectation::nothing(),
         };
         for _ in 0..fault_count {
-            // What cannot act in this story is drawn anew, a few times.
+            // What cannot act in this scenario is drawn anew, a few times.
             let mut drawn = (0..FAULT_TRIES).map(|_| self.fault(&scenario.media, flashed.as_ref()));
             let acts = drawn.find(|fault| check_faults::fault(&scenario, fault).is_ok());
             scenario.faults.extend(acts);
@@ -245,18 +245,18 @@ mod tests {
     };
 
     #[test]
-    fn a_seed_is_one_story_and_survives_being_written() {
+    fn a_seed_is_one_scenario_and_survives_being_written() {
         for seed in 0..600 {
-            let story = scenario(seed);
-            assert_eq!(format!("{story:?}"), format!("{:?}", scenario(seed)));
-            let written = story.to_toml().unwrap();
+            let scenario = scenario(seed);
+            assert_eq!(format!("{scenario:?}"), format!("{:?}", super::scenario(seed)));
+            let written = scenario.to_toml().unwrap();
             let again = Scenario::parse(&written, "made-up").unwrap();
-            assert_eq!(format!("{story:?}"), format!("{again:?}"), "{written}");
+            assert_eq!(format!("{scenario:?}"), format!("{again:?}"), "{written}");
         }
     }
 
     #[test]
-    fn every_story_can_be_set_up() {
+    fn every_scenario_can_be_set_up() {
         let senseless: Vec<String> = (0..500)
             .filter_map(|seed| setup::world(&scenario(seed)).err().map(|what| format!("{seed}: {what}")))
             .collect();
@@ -264,20 +264,23 @@ mod tests {
     }
 
     #[test]
-    fn stories_are_of_all_sorts() {
-        let stories: Vec<Scenario> = (0..1500).map(scenario).collect();
-        let share = |of: &dyn Fn(&Scenario) -> bool| stories.iter().filter(|story| of(story)).count();
-        assert!(share(&|story| story.faults.is_empty()) > 200);
-        assert!(share(&|story| story.boots.len() > 1) > 200);
-        let file = |of: &dyn Fn(&FileSpec) -> bool| share(&|story| story.drive.files.iter().any(of));
-        let medium = |of: &dyn Fn(&MediumSpec) -> bool| share(&|story| story.media.values().any(of));
+    fn scenarios_are_of_all_sorts() {
+        let scenarios: Vec<Scenario> = (0..1500).map(scenario).collect();
+        let share = |of: &dyn Fn(&Scenario) -> bool| scenarios.iter().filter(|scenario| of(scenario)).count();
+        assert!(share(&|scenario| scenario.faults.is_empty()) > 200);
+        assert!(share(&|scenario| scenario.boots.len() > 1) > 200);
+        let file = |of: &dyn Fn(&FileSpec) -> bool| share(&|scenario| scenario.drive.files.iter().any(of));
+        let medium = |of: &dyn Fn(&MediumSpec) -> bool| share(&|scenario| scenario.media.values().any(of));
         assert!(file(&|file| file.image.is_some()) > 200);
         for kind in FaultKind::all().filter(|kind| kind.physics().weight > 0) {
-            assert!(share(&|story| story.faults.iter().any(|fault| fault.kind() == kind)) > 5, "{kind:?}");
+            assert!(
+                share(&|scenario| scenario.faults.iter().any(|fault| fault.kind() == kind)) > 5,
+                "{kind:?}"
+            );
         }
         for survival in SURVIVALS {
             let in_boot = |boot: &BootSpec| boot.cut.is_some() && boot.survive == survival;
-            assert!(share(&|story| story.boots.iter().any(in_boot)) > 20, "{survival:?}");
+            assert!(share(&|scenario| scenario.boots.iter().any(in_boot)) > 20, "{survival:?}");
         }
         for content in CONTENTS {
             assert!(medium(&|medium| medium.content == content) > 10, "{content:?}");
@@ -289,7 +292,7 @@ mod tests {
         }
         assert!(medium(&|medium| medium.write_cache) > 50);
         assert!(medium(&|medium| medium.no_identity) > 20);
-        assert!(share(&|story| !story.kernel_lacks.is_empty()) > 20);
+        assert!(share(&|scenario| !scenario.kernel_lacks.is_empty()) > 20);
         let part = |of: &dyn Fn(&PartitionSpec) -> bool| medium(&|medium| medium.partitions.iter().any(of));
         for name in ["UUID=", "LABEL=", "PARTUUID=", "/dev/mmcblk0p"] {
             let is_named = |part: &PartitionSpec| {
@@ -302,7 +305,7 @@ mod tests {
         for kind in [Kind::Btrfs, Kind::Xfs] {
             assert!(part(&|part| part.file_system == Some(kind)) > 3, "{kind:?}");
         }
-        let contents: Vec<_> = stories.iter().map(catalogue::contents).collect();
+        let contents: Vec<_> = scenarios.iter().map(catalogue::contents).collect();
         for word in [
             "several-roots",
             "fstab",
@@ -330,7 +333,7 @@ mod tests {
             assert!(file(&|file| file.damage == Some(damage)) > 0, "{damage:?}");
         }
         assert!(
-            share(&|story| story
+            share(&|scenario| scenario
                 .faults
                 .iter()
                 .any(|fault| matches!(fault.fault, Fault::Replug { taken_by: Some(_), .. })))
@@ -349,12 +352,13 @@ mod tests {
         ] {
             assert!(firmware(&|firmware| firmware.kind == kind) > 3, "{kind:?}");
         }
-        let board =
-            |of: &dyn Fn(&FirmwareSpec) -> bool| share(&|story| story.firmware.as_ref().is_some_and(of));
+        let board = |of: &dyn Fn(&FirmwareSpec) -> bool| {
+            share(&|scenario| scenario.firmware.as_ref().is_some_and(of))
+        };
         assert!(board(&|board| board.area_is_new) > 20);
         assert!(board(&|board| board.area_locked || board.area_absent) > 3);
         for place in ["emmc-boot0", "flash", "firmware"] {
-            assert!(share(&|story| story.faults.iter().any(|fault| fault.on == place)) > 3, "{place}");
+            assert!(share(&|scenario| scenario.faults.iter().any(|fault| fault.on == place)) > 3, "{place}");
         }
     }
 }

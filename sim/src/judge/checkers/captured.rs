@@ -3,7 +3,7 @@
 //! Verified: of a disk image its length, every byte outside of partitions, every file of partitions that are nobody's to
 //! sanitise, every byte of areas without files; of each root file system, in a disk image or a tarball, every file with its
 //! metadata against the golden tree without what must go, first-boot markers, date and checksums included. Where nothing is
-//! to be sanitised, every file as it is. With rules of the story's own, only that what
+//! to be sanitised, every file as it is. With rules of the scenario's own, only that what
 //! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
 
 use crate::judge::readers::archive;
@@ -32,7 +32,7 @@ pub const JUDGE: Judge = Judge {
     id: CheckerId::Captured,
     applies: always,
     // What the engine read of the medium may not be what is on it.
-    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::WrittenWrong,
+    misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::WrittenWrong,
     check: |case| check(case.evidence),
 };
 
@@ -66,7 +66,7 @@ fn holds_encrypted(held: &Held) -> bool {
 }
 
 fn shows(evidence: &Evidence, image: &Image, bytes: &FileBytes) -> Result<(), String> {
-    // Of the unit that the story began with: later boots may be on another one.
+    // Of the unit that the scenario began with: later boots may be on another one.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;
     let parts = held(&evidence.scenario, &image.medium);
@@ -186,7 +186,7 @@ struct Expectation {
     /// Files that come new.
     additions: BTreeSet<RelativePath>,
     own_rules: bool,
-    /// What the version file says, as far as a story's clock can be relied on.
+    /// What the version file says, as far as a scenario's clock can be relied on.
     date: &'static str,
 }
 
@@ -233,7 +233,7 @@ impl Expectation {
             let gone = match fate {
                 Fate::Kept | Fate::Cleared => false,
                 Fate::Removed => true,
-                // Rules of the story's own may remove what the default only empties.
+                // Rules of the scenario's own may remove what the default only empties.
                 Fate::Emptied => self.own_rules && !shown.contains_key(changed),
             };
             if gone {

@@ -1,6 +1,6 @@
 //! S8: success means a clone that holds a root file system, and no directory with one in it.
 //!
-//! Verified: the tree of every tarball that the LEDs say was written, unless the story's settings allow any content: it
+//! Verified: the tree of every tarball that the LEDs say was written, unless the scenario's settings allow any content: it
 //! has `/etc`, and `/usr` or `/bin`, links followed inside of it. Not verified: that a kernel and an init are in it; disk
 //! images.
 

@@ -1,7 +1,7 @@
 //! L2, L3: after any cuts, one undisturbed boot completes the capture or the write.
 //!
-//! Verified: in a story whose only disturbances are power cuts, the last boot, which is not cut, succeeds and does what the
-//! first one was about. Not verified: that the boot after it changes nothing, and stories in which something else is
+//! Verified: in a scenario whose only disturbances are power cuts, the last boot, which is not cut, succeeds and does what the
+//! first one was about. Not verified: that the boot after it changes nothing, and scenarios in which something else is
 //! wrong, because nothing need succeed there.
 
 use crate::judge::readers::drive_images::{files, mode};

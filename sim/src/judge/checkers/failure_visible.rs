@@ -1,7 +1,7 @@
 //! S7: a failure is visible and stays so, and "failed" means "safe to unplug".
 //!
-//! Verified: where the story has a failure, the LEDs end in failure; neither running nor success follows a terminal status;
-//! when a terminal status is shown, no call to a device follows. Not verified: failures that neither story nor LEDs know of.
+//! Verified: where the scenario has a failure, the LEDs end in failure; neither running nor success follows a terminal status;
+//! when a terminal status is shown, no call to a device follows. Not verified: failures that neither scenario nor LEDs know of.
 
 use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::model::time::op_name::OpName;

@@ -26,7 +26,7 @@ use replicator_engine::profile::{BootloaderFile, Footer};
 use replicator_hal::{RelativePath, Status};
 
 const BLOCK_LEN_BYTES: usize = 512;
-/// What bootloader areas are called in stories.
+/// What bootloader areas are called in scenarios.
 pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
 const UPDATE: &str = "micro-update.bin";
 
@@ -34,7 +34,7 @@ fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
     files.get(&RelativePath::parse(name).ok()?).map(|file| file.bytes.as_slice())
 }
 
-/// The bootloader files of the story's board: name, first byte, room, content.
+/// The bootloader files of the scenario's board: name, first byte, room, content.
 fn bootloader<'a>(spec: &FirmwareSpec, files: &'a FoundFiles) -> Vec<(usize, usize, &'a [u8])> {
     let profile = boards::profile(&spec.board).ok().and_then(|profile| profile.bootloader.as_ref());
     let place = |file: &'static BootloaderFile| {
@@ -83,9 +83,9 @@ pub fn has_update(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot) -> Optio
 }
 
 /// Whether the console says that an update which is in force from the next reboot on was not verified.
-pub fn told_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
-    let tells = |line: &String| line.contains("from the next reboot on") && line.contains("not verified");
-    spec.board != "tsimx6" && boot.world.records().console.iter().any(tells)
+pub fn reported_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
+    let reports = |line: &String| line.contains("from the next reboot on") && line.contains("not verified");
+    spec.board != "tsimx6" && boot.world.records().console.iter().any(reports)
 }
 
 /// As the registry has it.
@@ -201,7 +201,10 @@ impl Case<'_> {
         if success && new == Some(false) {
             complain("success is shown, and the bootloader of the drive is not there");
         }
-        if success && asked && has_update(spec, drive, boot) == Some(false) && !told_as_unverified(spec, boot)
+        if success
+            && asked
+            && has_update(spec, drive, boot) == Some(false)
+            && !reported_as_unverified(spec, boot)
         {
             complain("success is shown, and the microcontroller does not have the update");
         }

@@ -1,8 +1,8 @@
 //! S14: a fault on one medium never changes what becomes of another.
 //!
-//! Verified, by telling the story once more without the faults of one medium: every other medium with an image ends with
+//! Verified, by telling the scenario once more without the faults of one medium: every other medium with an image ends with
 //! the same bytes, or, for a tarball, holds its image in both runs or in neither. A fault of the drive counts as a medium's
-//! if it is about that medium's image alone. Not verified: captures, which stop at the first failure by design, and stories
+//! if it is about that medium's image alone. Not verified: captures, which stop at the first failure by design, and scenarios
 //! of several boots.
 
 use crate::judge::readers::drive_images::{files, images, mode};
@@ -58,7 +58,7 @@ fn is_of(fault: &FaultSpec, medium: &str) -> bool {
             && fault.when.file.as_ref().is_some_and(|file| file.starts_with(&format!("{medium}image")))
 }
 
-/// The story without the faults of this medium; `None` if there are none.
+/// The scenario without the faults of this medium; `None` if there are none.
 fn without_faults_of(scenario: &Scenario, medium: &str) -> Option<Scenario> {
     let mut without = scenario.clone();
     without.faults.retain(|fault| !is_of(fault, medium));

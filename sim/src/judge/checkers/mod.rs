@@ -1,4 +1,4 @@
-//! What must hold in every story, whatever it is about.
+//! What must hold in every scenario, whatever it is about.
 //!
 //! Each checker is a file that begins with what it verifies and what it does not. Checkers look at the world: media below
 //! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,

@@ -2,7 +2,7 @@
 //!
 //! Verified: after each capture boot that did not come to a good end, the drive does not ask for a write unless an image
 //! of every medium to be captured is there, and no boot that finds a session changes a medium. Not verified here: other
-//! cuts than the story's.
+//! cuts than the scenario's.
 
 use crate::judge::readers::drive_images::{files, has_session, image, mode};
 use crate::judge::{CheckerId, Judge, always};
@@ -13,7 +13,7 @@ use crate::scenario::schema::{Bytes, Mode};
 pub const JUDGE: Judge = Judge {
     id: CheckerId::ModeSafety,
     applies: always,
-    misled_by: |lie| lie.bytes() == Bytes::ChangeAlone,
+    misled_by: |fault| fault.bytes() == Bytes::ChangeAlone,
     check: |case| check(case.evidence),
 };
 

@@ -1,7 +1,7 @@
 //! S18: no byte of a file that sanitising removed is in an image, or on the drive.
 //!
 //! Verified: the decoded bytes of every image that a capture made hold no secret, in files, free blocks, slack and swap
-//! space, but those that the story puts where no rule reaches; nor does any byte of the drive after a boot that came to its
+//! space, but those that the scenario puts where no rule reaches; nor does any byte of the drive after a boot that came to its
 //! end by itself, its free blocks included, unless the boot says that it could not overwrite them. And the source did hold
 //! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot goes
 //! on with the session, and what a capture that was told not to sanitise leaves.
@@ -32,7 +32,7 @@ pub const JUDGE: Judge = Judge {
     id: CheckerId::NoSecret,
     applies: always,
     // What the engine read of the medium may not be what is on it.
-    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::WrittenWrong,
+    misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::WrittenWrong,
     check: |case| check(case.evidence),
 };
 

@@ -17,7 +17,7 @@ pub const JUDGE: Judge = Judge {
     id: CheckerId::NotBootable,
     applies: always,
     // A medium may keep an old partition table that was overwritten with zeros.
-    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() != Bytes::ReadWrong,
+    misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::ReadWrong,
     check: |case| check(case.evidence),
 };
 

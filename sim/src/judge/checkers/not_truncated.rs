@@ -22,7 +22,7 @@ struct ShownLen(String);
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NotTruncated,
     applies: always,
-    misled_by: |lie| lie.is_of_the_drive() || lie.is_hidden_by_a_cache(),
+    misled_by: |fault| fault.is_of_drive() || fault.is_hidden_by_a_cache(),
     check: |case| check(case.evidence),
 };
 

@@ -1,7 +1,7 @@
 //! S13: a good older image survives, whatever becomes of a capture.
 //!
-//! Verified: every image that was on the drive when the story began is there at the end, byte for byte, with the sidecars
-//! that it had, unless the story itself removes it. Not verified: whether it was good.
+//! Verified: every image that was on the drive when the scenario began is there at the end, byte for byte, with the sidecars
+//! that it had, unless the scenario itself removes it. Not verified: whether it was good.
 
 use crate::judge::readers::drive_images::{files, image, images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};

@@ -34,8 +34,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let console = boot.world.records().console;
         for name in evidence.scenario.media.keys() {
             let changed = boot.before.media.get(name) != boot.after.media.get(name);
-            let told = console.iter().any(|line| line.starts_with(&format!("{name}:")));
-            if changed && !told {
+            let reported = console.iter().any(|line| line.starts_with(&format!("{name}:")));
+            if changed && !reported {
                 wrong.push(format!(
                     "boot {}: {name} changed, and the console does not speak of it",
                     number + 1

@@ -1,6 +1,6 @@
 //! S9: what is refused before the first destructive byte leaves the medium untouched.
 //!
-//! Verified: all bytes of media that the story calls refused, untouched, skipped or captured, or failed with a refusal's
+//! Verified: all bytes of media that the scenario calls refused, untouched, skipped or captured, or failed with a refusal's
 //! code. And where nothing goes wrong but what is in the images, no medium of a tarball ends up changed without holding it:
 //! what could be known before erasing was found out after. Not verified: other failures that come later, which are
 //! `not-bootable`'s matter.
@@ -15,7 +15,7 @@ use crate::scenario::schema::{Bytes, Mode};
 pub const JUDGE: Judge = Judge {
     id: CheckerId::RefusedUntouched,
     applies: always,
-    misled_by: |lie| lie.is_of_the_drive() || lie.bytes() == Bytes::ChangeAlone,
+    misled_by: |fault| fault.is_of_drive() || fault.bytes() == Bytes::ChangeAlone,
     check: |case| check(case.evidence),
 };
 
@@ -31,7 +31,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Media of tarballs that were erased in vain, in a story in which no hardware fails and nobody pulls a plug.
+/// Media of tarballs that were erased in vain, in a scenario in which no hardware fails and nobody pulls a plug.
 fn found_out_late(evidence: &Evidence) -> Vec<String> {
     let scenario = &evidence.scenario;
     if !scenario.faults.is_empty() || !scenario.boots.iter().all(|boot| boot.cut.is_none()) {

@@ -3,7 +3,7 @@
 //! Verified: where the LEDs show success, a capture left a new image, or a write had an image for a medium that is
 //! there. Not verified: whether it is the right one.
 
-use super::firmware::{has_update, holds_new, told_as_unverified};
+use super::firmware::{has_update, holds_new, reported_as_unverified};
 use crate::judge::readers::drive_images::{files, has_session, images, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
@@ -38,7 +38,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 let firmware = evidence.scenario.firmware.as_ref().is_some_and(|spec| {
                     holds_new(spec, &before, &boot.after) == Some(true)
                         || has_update(spec, &before, boot) == Some(true)
-                        || told_as_unverified(spec, boot)
+                        || reported_as_unverified(spec, boot)
                         || !boot.world.firmware().fpga.is_empty()
                 });
                 (firmware || images.iter().any(|image| present(&image.medium)))

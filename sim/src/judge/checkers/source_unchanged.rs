@@ -12,7 +12,7 @@ use crate::scenario::schema::{Bytes, Mode};
 pub const JUDGE: Judge = Judge {
     id: CheckerId::SourceUnchanged,
     applies: always,
-    misled_by: |lie| lie.bytes() == Bytes::ChangeAlone,
+    misled_by: |fault| fault.bytes() == Bytes::ChangeAlone,
     check: |case| check(case.evidence),
 };
 

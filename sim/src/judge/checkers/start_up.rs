@@ -27,10 +27,10 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             continue;
         }
         if !dark && matches!(boot.status(), None | Some(Status::Running)) {
-            wrong.push(format!("boot {} did not get anywhere, and shows no end", number + 1));
+            wrong.push(format!("boot {} ended before it opened a medium, and shows no end", number + 1));
         }
         if !boot.world.records().console.iter().any(|line| line.starts_with("result: ")) {
-            wrong.push(format!("boot {} did not get anywhere, and tells no result", number + 1));
+            wrong.push(format!("boot {} ended before it opened a medium, and reports no result", number + 1));
         }
     }
     wrong

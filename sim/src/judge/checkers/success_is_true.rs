@@ -1,6 +1,6 @@
 //! S6: success means that the bytes on the medium, below all caches, are those of the image.
 //!
-//! Verified: every medium with an image whenever the LEDs show success, and every medium of which the story says that it
+//! Verified: every medium with an image whenever the LEDs show success, and every medium of which the scenario says that it
 //! is written. Not verified: captures, which are `captured`'s matter.
 
 use crate::judge::readers::drive_images::{files, images, mode};
@@ -14,7 +14,7 @@ use replicator_hal::Status;
 pub const JUDGE: Judge = Judge {
     id: CheckerId::SuccessIsTrue,
     applies: always,
-    misled_by: |lie| lie.is_of_the_drive() || lie.is_hidden_by_a_cache(),
+    misled_by: |fault| fault.is_of_drive() || fault.is_hidden_by_a_cache(),
     check: |case| check(case.evidence),
 };
 

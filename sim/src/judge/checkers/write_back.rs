@@ -21,9 +21,9 @@ pub const JUDGE: Judge = Judge {
     id: CheckerId::WriteBack,
     applies: always,
     // Without an identity a medium is known again by what sanitising removed, and a misread source may hide all of it.
-    misled_by: |lie| {
-        let misreads = lie.bytes() != Bytes::WrittenWrong;
-        lie.is_of_the_drive() || misreads && lie.medium().is_some_and(|medium| medium.no_identity)
+    misled_by: |fault| {
+        let misreads = fault.bytes() != Bytes::WrittenWrong;
+        fault.is_of_drive() || misreads && fault.medium().is_some_and(|medium| medium.no_identity)
     },
     check: |case| check(case.evidence),
 };

@@ -1,4 +1,4 @@
-//! What the faults of a story do to one medium, from their physics alone.
+//! What the faults of a scenario do to one medium, from their physics alone.
 
 use super::Verdict;
 use crate::model::time::op_name::OpName;

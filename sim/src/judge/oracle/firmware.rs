@@ -1,4 +1,4 @@
-//! What must come of the firmware of a story, from the manual alone.
+//! What must come of the firmware of a scenario, from the manual alone.
 
 use super::{Verdict, image_file};
 use crate::model::hardware::firmware::UpdaterBehaviour;
@@ -33,9 +33,9 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     if files.iter().any(|file| file.firmware.is_none()) || !scenario.faults.is_empty() {
         return Some(Verdict::May);
     }
-    let story = Story { scenario, spec, board, compatible: &compatible, files: &files };
+    let case = FirmwareCase { scenario, spec, board, compatible: &compatible, files: &files };
     let steps: Vec<Verdict> =
-        [story.microcontroller(), story.bootloader(), story.fpga()].into_iter().flatten().collect();
+        [case.microcontroller(), case.bootloader(), case.fpga()].into_iter().flatten().collect();
     // What a rule left out is no success by itself, and no failure beside something that was done.
     Some(steps.iter().fold(must(has_image || !steps.is_empty()), |verdict, step| verdict.and(*step)))
 }
@@ -45,7 +45,7 @@ fn must(fine: bool) -> Verdict {
 }
 
 /// A board and the firmware files that it takes.
-struct Story<'a> {
+struct FirmwareCase<'a> {
     scenario: &'a Scenario,
     spec: &'a FirmwareSpec,
     board: &'a Profile,
@@ -54,7 +54,7 @@ struct Story<'a> {
 }
 
 /// A step that is not asked for, or left out by a rule, has no verdict.
-impl<'a> Story<'a> {
+impl<'a> FirmwareCase<'a> {
     fn file(&self, name: &str) -> Option<(&'a FileSpec, &'a FirmwareFileSpec)> {
         let file = self.files.iter().find(|file| file.name == name)?;
         Some((file, file.firmware.as_ref()?))
@@ -90,8 +90,8 @@ impl<'a> Story<'a> {
         let here =
             |only: &[String]| only.is_empty() || only.iter().any(|name| self.compatible.contains(name));
         let mut checks = checks.filter(|check| check.file == name && here(&check.only));
-        let told = firmware.imx_type.as_ref().map(|value| format!("imx_type={value}"));
-        checks.all(|_| self.spec.command_line.split(' ').any(|word| told.as_deref() == Some(word)))
+        let word_of_type = firmware.imx_type.as_ref().map(|value| format!("imx_type={value}"));
+        checks.all(|_| self.spec.command_line.split(' ').any(|word| word_of_type.as_deref() == Some(word)))
     }
 
     fn microcontroller(&self) -> Option<Verdict> {

@@ -1,9 +1,9 @@
-//! What must come of a story, said from the story alone, before the engine has run.
+//! What must come of a scenario, said from the scenario alone, before the engine has run.
 //!
 //! The oracle knows the manual and the physics of the faults, and not the engine: of each medium it says that it must
 //! succeed, must fail, or may do either, and from that which last status the LEDs may show. It claims only what it can
 //! prove: what it does not understand it calls [`Verdict::May`]. A run that does otherwise is a [`Mismatch`]. What the
-//! faults of a story do to one medium is in `oracle/faults.rs`.
+//! faults of a scenario do to one medium is in `oracle/faults.rs`.
 
 mod faults;
 mod firmware;
@@ -64,7 +64,7 @@ impl Verdict {
     }
 }
 
-/// What must come of a story.
+/// What must come of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
     /// What it asks for.
@@ -141,7 +141,7 @@ fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> 
     ENDINGS.iter().find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
 }
 
-/// Whether nothing in the story decides about everything, such as settings, odd names, or what people do between boots.
+/// Whether nothing in the scenario decides about everything, such as settings, odd names, or what people do between boots.
 fn is_understood(scenario: &Scenario) -> bool {
     let people = scenario
         .boots
@@ -263,7 +263,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     };
     let fits = match is_disk {
         true => Verdict::MustSucceed,
-        // A tree needs room that the story does not tell.
+        // A tree needs room that the scenario does not tell.
         false if spec.len.0 < 8 << 20 => Verdict::May,
         false => Verdict::MustSucceed,
     };
@@ -286,7 +286,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let packed = match (is_no_rootfs, any_content(scenario)) {
         (true, false) => Verdict::MustFail,
         (true, true) => Verdict::May,
-        // Room is not told by the story.
+        // Room is not told by the scenario.
         (false, _) if file.tarball.many > 0 => Verdict::May,
         (false, _) => Verdict::MustSucceed,
     };
@@ -342,7 +342,7 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
     verdicts
 }
 
-/// Whether a medium of the story cannot be captured because it is to be sanitised.
+/// Whether a medium of the scenario cannot be captured because it is to be sanitised.
 pub(crate) fn hides_something(scenario: &Scenario) -> bool {
     let mut media = scenario.media.values();
     settings::sanitises(scenario) && media.any(|spec| cannot_be_looked_into(scenario, spec))
@@ -367,7 +367,7 @@ fn has_other_root(spec: &MediumSpec) -> bool {
     roots.any(|part| part.kind().is_some_and(|kind| !kind.is_ext()))
 }
 
-/// How a run differs from what its story forecasts.
+/// How a run differs from what its scenario forecasts.
 pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
     let forecast = forecast(&evidence.scenario);
     let last = evidence.last();
@@ -402,7 +402,7 @@ fn became(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
     match work {
         Mode::Write => {
             let pages = last.after.media.get(medium).ok_or("there is no such medium")?;
-            let spec = evidence.scenario.media.get(medium).ok_or("the story has no such medium")?;
+            let spec = evidence.scenario.media.get(medium).ok_or("the scenario has no such medium")?;
             holds(pages, &found, spec)
         }
         Mode::Capture => {

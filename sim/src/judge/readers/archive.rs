@@ -215,7 +215,7 @@ fn flags(records: &Records) -> Result<u32, String> {
             "nodump" => Ok(0x40),
             "noatime" => Ok(0x80),
             "sync" => Ok(0x8),
-            other => Err(format!("the inode flag {other:?} is none that a story sets")),
+            other => Err(format!("the inode flag {other:?} is none that a scenario sets")),
         })
         .try_fold(0, |all, flag| flag.map(|flag: u32| all | flag))
 }

@@ -50,7 +50,7 @@ pub fn files(snapshot: &Snapshot) -> Arc<FoundFiles> {
     snapshot.files()
 }
 
-/// The preferred image of every medium of the story that has one.
+/// The preferred image of every medium of the scenario that has one.
 pub fn images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
     evidence.scenario.media.keys().filter_map(|medium| image(medium, files)).collect()
 }
@@ -118,7 +118,7 @@ pub fn mode(evidence: &Evidence, files: &FoundFiles) -> Mode {
     if !has_session(files) && asks { Mode::Write } else { Mode::Capture }
 }
 
-/// Images that were not on the drive when the story began.
+/// Images that were not on the drive when the scenario began.
 pub fn new_images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
     let old = self::files(&evidence.boots[0].before);
     let is_new = |image: &Image| RelativePath::parse(&image.name).is_ok_and(|path| !old.contains_key(&path));

@@ -1,4 +1,4 @@
-//! What the settings on a story's drive ask for, read apart from the engine.
+//! What the settings on a scenario's drive ask for, read apart from the engine.
 
 use crate::scenario::schema::Scenario;
 use toml::Table;

@@ -52,8 +52,8 @@ impl Machine {
                 Effect::None
             }
             Fault::SpaceLies { space } => {
-                self.told_free.push((on.to_owned(), space.0));
-                self.volumes_on(on).for_each(|mounted| mounted.told_free_bytes = Some(space.0));
+                self.reported_free.push((on.to_owned(), space.0));
+                self.volumes_on(on).for_each(|mounted| mounted.reported_free_bytes = Some(space.0));
                 Effect::None
             }
             Fault::FileSizeLimit { space } => {

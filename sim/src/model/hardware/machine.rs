@@ -49,7 +49,7 @@ pub(crate) struct Machine {
     /// How much more the volumes take that are mounted from now on.
     pub(crate) capacities: Capacities,
     /// The free space that they report.
-    pub(crate) told_free: Vec<(String, u64)>,
+    pub(crate) reported_free: Vec<(String, u64)>,
     /// Their longest file.
     pub(crate) file_limits: Vec<(String, u64)>,
     /// Kinds of file systems that the kernel has no driver for.
@@ -104,7 +104,7 @@ impl Machine {
         next.records = RecordLog::default();
         next.faults = Faults::default();
         next.capacities = Capacities::default();
-        next.told_free.clear();
+        next.reported_free.clear();
         next.file_limits.clear();
         next.recorded = None;
         next

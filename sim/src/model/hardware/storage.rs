@@ -57,7 +57,7 @@ pub(crate) struct Mounted {
     /// It was not clean when it was mounted, and its kind has no journal that would mend it.
     pub(crate) stays_dirty: bool,
     /// Fault: the free space that it reports.
-    pub(crate) told_free_bytes: Option<u64>,
+    pub(crate) reported_free_bytes: Option<u64>,
 }
 
 /// All that holds bytes. Cloning is cheap.

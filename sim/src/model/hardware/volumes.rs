@@ -275,7 +275,7 @@ impl Machine {
             files: BTreeMap::new(),
             flipped: None,
             stays_dirty,
-            told_free_bytes: of(&self.told_free),
+            reported_free_bytes: of(&self.reported_free),
         };
         let id = self.storage.add_volume(mounted);
         Ok(NewVolume { id, kind, on, device, file_len_max_bytes })

@@ -1,4 +1,4 @@
-//! What people see: LED wave forms, the report about a story that failed, the list, the console.
+//! What people see: LED wave forms, the report about a scenario that failed, the list, the console.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -37,7 +37,7 @@ fn wave_forms_of_the_four_statuses() {
 }
 
 #[test]
-fn report_about_a_story_that_failed() {
+fn report_of_a_scenario_that_failed() {
     let text = r#"
 about = "A good image is said to be refused."
 [[drive.file]]

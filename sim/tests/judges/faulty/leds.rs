@@ -3,12 +3,12 @@
 use replicator_hal::{Board, Layer, Layered, Leds, LedsLayer, Status};
 use std::sync::Arc;
 
-struct LyingLeds<F> {
+struct FaultyLeds<F> {
     inner: Arc<dyn Leds>,
     shows: F,
 }
 
-impl<F> Layer for LyingLeds<F> {
+impl<F> Layer for FaultyLeds<F> {
     type Below = dyn Leds;
 
     fn below(&self) -> &Self::Below {
@@ -16,7 +16,7 @@ impl<F> Layer for LyingLeds<F> {
     }
 }
 
-impl<F: Fn(Status) -> Option<Status> + Send + Sync> LedsLayer for LyingLeds<F> {
+impl<F: Fn(Status) -> Option<Status> + Send + Sync> LedsLayer for FaultyLeds<F> {
     fn show(&self, status: Status) {
         if let Some(status) = (self.shows)(status) {
             self.inner.show(status);
@@ -30,7 +30,7 @@ where
     F: Fn(Status) -> Option<Status> + Copy + Send + Sync + 'static,
 {
     move |board| Board {
-        leds: Arc::new(Layered(LyingLeds { inner: Arc::clone(&board.leds), shows })),
+        leds: Arc::new(Layered(FaultyLeds { inner: Arc::clone(&board.leds), shows })),
         ..board
     }
 }

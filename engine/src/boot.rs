@@ -204,7 +204,7 @@ impl Run<'_> {
             self.note(note, report);
         }
         let firmware = firmware::Request::of(context.profile, &self.compatible, &asked.names)?;
-        let resume = capture::session_exists(context.drive)
+        let resume = capture::session_exists(&context.drive)
             .map_err(Error::hal("looking for an unfinished capture"))?;
         if (has_image || !firmware.is_empty()) && !resume {
             let provision = Provision::of(context.media, &asked.names, firmware)?;

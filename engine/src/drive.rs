@@ -10,7 +10,8 @@ use crate::operation::Operation;
 use crate::options::Settings;
 use crate::profile::Profile;
 use replicator_hal::{
-    Access, BlockDevice, DeviceKind, DeviceName, ErrorKind, FileSystem, Holder, Region, RelativePath, Volume,
+    Access, BlockDevice, DeviceKind, DeviceName, ErrorKind, FileSystem, Holder, ReadTree, Region,
+    RelativePath, Volume,
 };
 
 /// Label of the drive's partition.
@@ -157,7 +158,7 @@ fn try_mount(
     let is_drive = if certain || place.file_system.label.as_deref() == Some(LABEL) {
         Ok(true)
     } else {
-        has_settings(&*volume)
+        has_settings(&volume)
     };
     if matches!(is_drive, Ok(true)) {
         return Ok(Some(Drive { place, volume }));
@@ -168,7 +169,7 @@ fn try_mount(
     is_drive.and(unmounted).map(|()| None)
 }
 
-fn has_settings(volume: &dyn Volume) -> Result<bool> {
+fn has_settings(volume: &dyn ReadTree) -> Result<bool> {
     Ok(root_names(volume)?.iter().any(|name| name == SETTINGS.as_bytes()))
 }
 
@@ -203,7 +204,7 @@ pub(crate) fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()
 ///
 /// # Errors
 /// If the directory cannot be read, or is beyond reason.
-pub(crate) fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn root_names(volume: &dyn ReadTree) -> Result<Vec<Vec<u8>>> {
     let entries = volume.list(&RelativePath::root()).map_err(Error::hal("listing the drive"))?;
     if entries.len() > ROOT_NAMES_MAX {
         return Err(Error::refused(
@@ -220,7 +221,7 @@ pub(crate) fn root_names(volume: &dyn Volume) -> Result<Vec<Vec<u8>>> {
 ///
 /// # Errors
 /// `WrongBoard` if one cannot be used: it may be this board's.
-pub(crate) fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
+pub(crate) fn read_profiles(volume: &dyn ReadTree, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
     if !names.iter().any(|name| name == PROFILES.as_bytes()) {
         return Ok(Vec::new());
     }
@@ -251,7 +252,7 @@ pub(crate) fn read_profiles(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Ve
 ///
 /// # Errors
 /// `BadOptions`.
-pub(crate) fn read_settings(volume: &dyn Volume, names: &[Vec<u8>]) -> Result<Settings> {
+pub(crate) fn read_settings(volume: &dyn ReadTree, names: &[Vec<u8>]) -> Result<Settings> {
     if !names.iter().any(|name| name == SETTINGS.as_bytes()) {
         return Ok(Settings::default());
     }

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::formats::{ReadAt, within};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, ErrorKind, RelativePath, Volume, VolumeFile};
+use replicator_hal::{self as hal, ErrorKind, ReadTree, RelativePath, VolumeFile};
 use std::io;
 
 /// An image file that is read.
@@ -17,10 +17,10 @@ impl<'a> DriveFile<'a> {
     /// Opens a file; `path` must be resolved.
     ///
     /// # Errors
-    /// Those of [`Volume::open`].
+    /// Those of [`ReadTree::open`].
     pub(crate) fn open(
         operation: &'a Operation<'a>,
-        volume: &dyn Volume,
+        volume: &dyn ReadTree,
         path: &RelativePath,
     ) -> Result<Self> {
         let doing = || format!("opening {path} on the drive");
@@ -87,7 +87,7 @@ impl io::Write for DriveSink<'_> {
 /// # Errors
 /// `FileTooLarge` if it is longer than `limit_bytes`; else those of the volume.
 pub(crate) fn read_small(
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
     limit_bytes: usize,
 ) -> hal::Result<Vec<u8>> {

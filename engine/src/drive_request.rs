@@ -44,17 +44,17 @@ impl<'d> DriveRequest<'d> {
         report: &mut Report,
     ) -> Result<Self> {
         let volume = &*drive.volume;
-        let names = drive::root_names(volume)?;
+        let names = drive::root_names(&volume)?;
         // The board decides first: a drive for another one is told of as that, whatever else is wrong with its settings.
         // Without a device tree it is the settings that say which board this is.
         let mut firmware_names = firmware_names.to_vec();
         let (profile, settings) = match board {
             BoardChoice::Named(profile) => ((**profile).clone(), None),
             BoardChoice::Discover(known) => {
-                let more = drive::read_profiles(volume, &names)?;
+                let more = drive::read_profiles(&volume, &names)?;
                 firmware_names.extend(profile::firmware_names(&more));
                 let settings = match compatible.is_empty() {
-                    true => Some(drive::read_settings(volume, &names)?),
+                    true => Some(drive::read_settings(&volume, &names)?),
                     false => None,
                 };
                 let named = settings.as_ref().and_then(|settings| settings.board.as_deref());
@@ -62,7 +62,7 @@ impl<'d> DriveRequest<'d> {
             }
         };
         report.board = Some(profile.name.clone());
-        let settings = settings.map_or_else(|| drive::read_settings(volume, &names), Ok)?;
+        let settings = settings.map_or_else(|| drive::read_settings(&volume, &names), Ok)?;
         let media: Vec<_> = profile.media.iter().map(|medium| medium.name.clone()).collect();
         let options = Options::new(&names, settings, &media);
         if let Some(wanted) = options.settings.board.as_ref().filter(|wanted| **wanted != profile.name) {

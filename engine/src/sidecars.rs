@@ -9,7 +9,7 @@ use crate::formats::ReadAt;
 use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::sidecar;
 use crate::operation::Operation;
-use replicator_hal::{ErrorKind, RelativePath, Volume};
+use replicator_hal::{ErrorKind, ReadTree, RelativePath};
 use std::io;
 
 const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
@@ -57,7 +57,7 @@ impl ExpectedDigest {
 /// `BadImageFile` for a link that leads nowhere or to something else than a regular file.
 pub(crate) fn locate(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     label: &str,
 ) -> Result<(RelativePath, u64)> {
     let refuse = |detail: String| Error::refused(Refusal::BadImageFile, format!("{label}: {detail}"));
@@ -96,7 +96,7 @@ pub(crate) fn locate(
 /// Those of the drive; `BadImageFile` if the file is shorter by now.
 pub(crate) fn read_whole(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     path: &RelativePath,
     label: &str,
     len_bytes: u64,
@@ -116,7 +116,7 @@ pub(crate) fn read_whole(
 /// Where the sidecars of a file are looked for, and the record beside it.
 pub(crate) struct Sidecars<'a> {
     operation: &'a Operation<'a>,
-    drive: &'a dyn Volume,
+    drive: &'a dyn ReadTree,
     /// Directory of the file behind a symlink.
     pub(crate) directory: RelativePath,
     /// Name of the file behind a symlink.
@@ -127,7 +127,7 @@ impl<'a> Sidecars<'a> {
     /// Those of the file called `own` in the root, which is the one at `path`.
     pub(crate) fn new(
         operation: &'a Operation<'a>,
-        drive: &'a dyn Volume,
+        drive: &'a dyn ReadTree,
         own: &str,
         path: &RelativePath,
     ) -> Self {
@@ -190,17 +190,14 @@ impl<'a> Sidecars<'a> {
             }
             Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
         };
-        let text =
-            self.operation.retry(|| read_small(self.drive, &path, SIDECAR_LIMIT_BYTES)).map_err(|error| {
-                match error.kind() {
-                    ErrorKind::FileTooLarge => {
-                        refuse(format!("it has more than {SIDECAR_LIMIT_BYTES} bytes"))
-                    }
-                    ErrorKind::IsADirectory => refuse("it is a directory".into()),
-                    ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
-                    _ => Error::hal(format!("reading {name}"))(error),
-                }
-            })?;
+        let text = self.operation.retry(|| read_small(&self.drive, &path, SIDECAR_LIMIT_BYTES)).map_err(
+            |error| match error.kind() {
+                ErrorKind::FileTooLarge => refuse(format!("it has more than {SIDECAR_LIMIT_BYTES} bytes")),
+                ErrorKind::IsADirectory => refuse("it is a directory".into()),
+                ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
+                _ => Error::hal(format!("reading {name}"))(error),
+            },
+        )?;
         Ok(Some((name.to_owned(), text)))
     }
 }

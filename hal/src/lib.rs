@@ -105,8 +105,9 @@ pub use records::{Records, RecordsLayer};
 pub use system::{Hook, HookEnd, System, SystemLayer};
 pub use tasks::{Compute, Task, TaskEnd, Tasks};
 pub use volume::{
-    Access, Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Space, Volume, VolumeFile,
-    VolumeFileLayer, VolumeId, VolumeLayer, Xattr,
+    Access, Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, ReadTree, ReadTreeLayer,
+    SetAttributes, SetAttributesLayer, Space, Volume, VolumeFile, VolumeFileLayer, VolumeId, VolumeLayer,
+    WriteTree, WriteTreeLayer, Xattr,
 };
 
 #[cfg(feature = "mock")]

@@ -1,7 +1,7 @@
 //! A path inside a volume that cannot leave it.
 //!
 //! Names are bytes, as in every Linux file system. A [`RelativePath`] never holds an empty component, `.`, `..` or a
-//! NUL byte, so no backend has to check again. Following symlinks is not decided here: see [`crate::Volume::resolve`].
+//! NUL byte, so no backend has to check again. Following symlinks is not decided here: see [`crate::ReadTree::resolve`].
 
 use std::fmt;
 

@@ -9,7 +9,8 @@
 use replicator_hal::contract::NoMount;
 use replicator_hal::host::{Tree, TreeVolume};
 use replicator_hal::{
-    ErrorKind, Layer, Layered, RelativePath, Result, Volume, VolumeFile, VolumeId, VolumeLayer, io,
+    ErrorKind, Layer, Layered, ReadTree, ReadTreeLayer, RelativePath, Result, SetAttributesLayer, Volume,
+    VolumeFile, VolumeId, VolumeLayer, WriteTree, WriteTreeLayer, io,
 };
 use std::sync::Arc;
 
@@ -43,6 +44,24 @@ fn pointers_to_a_volume_are_volumes() {
     use_it(Box::new(volume) as Box<dyn Volume>);
 }
 
+#[test]
+fn a_reference_to_a_pointer_to_a_volume_is_each_of_its_parts() {
+    fn count(tree: &dyn ReadTree) -> usize {
+        tree.list(&RelativePath::root()).unwrap().len()
+    }
+
+    fn make(tree: &dyn WriteTree) {
+        tree.create_dir(&RelativePath::parse("directory").unwrap(), 0o700).unwrap();
+    }
+
+    let (_directory, volume) = volume();
+    let volume: &dyn Volume = &volume;
+    make(&volume);
+    assert_eq!(count(&volume), 1);
+    let volume: Box<dyn Volume> = Box::new(volume);
+    assert_eq!(count(&volume), 1);
+}
+
 struct Undeletable<V>(V);
 
 impl<V: Volume> Layer for Undeletable<V> {
@@ -53,11 +72,15 @@ impl<V: Volume> Layer for Undeletable<V> {
     }
 }
 
-impl<V: Volume> VolumeLayer for Undeletable<V> {
+impl<V: Volume> WriteTreeLayer for Undeletable<V> {
     fn remove_file(&self, _: &RelativePath) -> Result<()> {
         Ok(())
     }
 }
+
+impl<V: Volume> ReadTreeLayer for Undeletable<V> {}
+impl<V: Volume> SetAttributesLayer for Undeletable<V> {}
+impl<V: Volume> VolumeLayer for Undeletable<V> {}
 
 #[test]
 fn a_layer_changes_what_it_writes_and_nothing_else() {

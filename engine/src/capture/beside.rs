@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fstab::{self, Entry, Spec};
 use crate::operation::Operation;
 use crate::sanitise_rules::{Pattern, Place, Rules};
-use replicator_hal::{Access, ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{Access, ErrorKind, FileKind, ReadTree, RelativePath};
 use std::collections::BTreeSet;
 
 /// Upper directories are looked for so deep.
@@ -78,7 +78,7 @@ pub(super) fn of_root(
 ) -> Result<Mounts> {
     // A btrfs or XFS that is mounted for writing once more is left clean once more.
     root.with_mounted(operation, Access::ReadOnly, |volume| {
-        let entries = entries(operation, volume)?;
+        let entries = entries(operation, &volume)?;
         let mut mounts = Mounts::default();
         let disk = entries.iter().find(|entry| entry.is_root()).and_then(|entry| match &entry.spec {
             Spec::Partition { disk, .. } => Some(disk.as_str()),
@@ -99,10 +99,10 @@ pub(super) fn of_root(
         let mut paths = BTreeSet::new();
         for rule in rules.rules.iter().filter(|rule| rule.place == Place::Root) {
             paths.extend(rule.paths.iter().filter_map(Pattern::literal_start));
-            paths.extend(matched_links(operation, volume, rule)?);
+            paths.extend(matched_links(operation, &volume, rule)?);
         }
         for path in paths {
-            let found = linked(operation, volume, &path, &mounts)?;
+            let found = linked(operation, &volume, &path, &mounts)?;
             mounts.views.extend(found);
         }
         // What lies in the root itself is found there; its overlays are not.
@@ -171,7 +171,7 @@ fn is_named(part: &Part, spec: &Spec, disk: Option<&str>) -> bool {
 }
 
 /// The lines of fstab, and mount units of the system's administrator as if they were lines.
-fn entries(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<Entry>> {
+fn entries(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Vec<Entry>> {
     let mut entries = match read(operation, volume, &work::in_root("etc")?, b"fstab")? {
         Some(text) => fstab::parse(&text),
         None => Vec::new(),
@@ -212,7 +212,7 @@ fn mount_unit(text: &[u8]) -> Option<Entry> {
 /// A small file; `None` if it is not there or no file.
 fn read(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     directory: &RelativePath,
     name: &[u8],
 ) -> Result<Option<Vec<u8>>> {
@@ -225,7 +225,7 @@ fn read(
     operation.retry(|| read_small(volume, &path, fstab::LIMIT_BYTES)).map(Some).map_err(Error::hal(doing()))
 }
 
-fn resolved(operation: &Operation<'_>, volume: &dyn Volume, path: &[u8]) -> Result<Option<RelativePath>> {
+fn resolved(operation: &Operation<'_>, volume: &dyn ReadTree, path: &[u8]) -> Result<Option<RelativePath>> {
     let Ok(path) = RelativePath::parse(path) else { return Ok(None) };
     rootfs::resolve(operation, volume, &path)
 }
@@ -233,7 +233,7 @@ fn resolved(operation: &Operation<'_>, volume: &dyn Volume, path: &[u8]) -> Resu
 /// Where `path` lies, if a link on its way leads out of the root file system into another one.
 fn linked(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
     mounts: &Mounts,
 ) -> Result<Vec<View>> {
@@ -279,7 +279,7 @@ fn linked(
 }
 
 /// Upper directories of overlays in the mounted partition `number`.
-pub(super) fn uppers(operation: &Operation<'_>, number: u32, volume: &dyn Volume) -> Result<Vec<View>> {
+pub(super) fn uppers(operation: &Operation<'_>, number: u32, volume: &dyn ReadTree) -> Result<Vec<View>> {
     let mut found = Vec::new();
     let mut left = tree::ENTRIES_LIMIT;
     let mut unread = vec![(RelativePath::root(), 0)];
@@ -301,7 +301,7 @@ pub(super) fn uppers(operation: &Operation<'_>, number: u32, volume: &dyn Volume
 
 /// What an upper directory covers: the root if it looks like a part of one, else what the directory above is called
 /// after, such as `overlay/etc/upper` or `overlay-etc/upper`.
-fn covered(operation: &Operation<'_>, volume: &dyn Volume, upper: &RelativePath) -> Result<RelativePath> {
+fn covered(operation: &Operation<'_>, volume: &dyn ReadTree, upper: &RelativePath) -> Result<RelativePath> {
     const OF_A_ROOT: [&[u8]; 6] = [b"etc", b"usr", b"var", b"root", b"home", b"lib"];
     let entries = tree::list_sorted(operation, volume, upper)?;
     if entries.iter().any(|entry| OF_A_ROOT.contains(&entry.name.as_slice())) {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::formats::digest::{Algorithm, Digest, Hasher};
 use crate::formats::sidecar;
 use crate::operation::Operation;
-use replicator_hal::{self as hal, FileKind, RelativePath, Volume};
+use replicator_hal::{self as hal, FileKind, ReadTree, RelativePath, WriteTree};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -18,7 +18,7 @@ const LIST: &str = "md5sums.txt";
 
 /// Writes the list anew. What had its name is removed, a link included. Every file is read for it, so private keys are
 /// found on the way.
-pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Result<PrivateKeys> {
+pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<PrivateKeys> {
     let mut private_keys = PrivateKeys::default();
     let path = work::in_root(LIST)?;
     work::remove_if_there(operation, volume, &path)?;
@@ -29,7 +29,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     // Files with several names are read once.
     let mut known: BTreeMap<u64, Digest> = BTreeMap::new();
-    tree::walk(operation, volume, &RelativePath::root(), |found, kind| {
+    tree::walk(operation, &volume, &RelativePath::root(), |found, kind| {
         if kind != FileKind::File || found == &path {
             return Ok(());
         }
@@ -39,15 +39,15 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
         let digest = match earlier {
             Some(digest) => digest,
             None => {
-                let (digest, len_bytes) = match hash(operation, volume, found, &mut buffer, &mut private_keys)
-                {
-                    Err(error) if is_locked(operation, volume, found, &error) => {
-                        operation.log(&format!("/{found} is encrypted and not in /{LIST}"));
-                        private_keys.is_below_locked(&locked_top(operation, volume, found));
-                        return Ok(());
-                    }
-                    hashed => hashed.map_err(Error::hal(format!("hashing /{found}")))?,
-                };
+                let (digest, len_bytes) =
+                    match hash(operation, &volume, found, &mut buffer, &mut private_keys) {
+                        Err(error) if is_locked(operation, &volume, found, &error) => {
+                            operation.log(&format!("/{found} is encrypted and not in /{LIST}"));
+                            private_keys.is_below_locked(&locked_top(operation, &volume, found));
+                            return Ok(());
+                        }
+                        hashed => hashed.map_err(Error::hal(format!("hashing /{found}")))?,
+                    };
                 progress.advance(len_bytes);
                 digest
             }
@@ -66,7 +66,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
 /// Whether a file cannot be read because it is encrypted, and its key is not here.
 fn is_locked(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
     error: &hal::Error,
 ) -> bool {
@@ -75,7 +75,7 @@ fn is_locked(
 }
 
 /// The outermost directory above a locked file that is locked too; the file if there is none.
-fn locked_top(operation: &Operation<'_>, volume: &dyn Volume, file: &RelativePath) -> RelativePath {
+fn locked_top(operation: &Operation<'_>, volume: &dyn ReadTree, file: &RelativePath) -> RelativePath {
     let mut top = file.clone();
     while let Some(parent) = top.parent() {
         if !operation.retry(|| volume.not_copyable(&parent)).is_ok_and(|why| why.is_some()) {
@@ -93,7 +93,7 @@ fn line(digest: &Digest, path: &RelativePath) -> Vec<u8> {
 
 fn hash(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
     buffer: &mut [u8],
     private_keys: &mut PrivateKeys,

@@ -37,7 +37,7 @@ pub(super) fn verify(
     packed: &Packed,
 ) -> Result<Verified> {
     let source = Source { path, name: format!("{path} on the drive"), compression, end_bytes: None };
-    let mut reader = ImageReader::open(operation, work.drive, source)?;
+    let mut reader = ImageReader::open(operation, &work.drive, source)?;
     let mut content = reader.content("verifying", Expected::Written(packed))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     while content.read_chunk(&mut buffer)? > 0 {}
@@ -70,7 +70,7 @@ pub(super) fn publish(
     let image = image.to_string();
     let drive = work.drive;
     let target = work::in_root(&image)?;
-    if work::kind_of(operation, drive, &target)?.is_some() {
+    if work::kind_of(operation, &drive, &target)?.is_some() {
         return Err(Error::refused(Refusal::WouldReplace, format!("{image} is on the drive already")));
     }
     for (name, content) in &beside {
@@ -81,7 +81,7 @@ pub(super) fn publish(
     for (name, _) in &beside {
         replace(operation, drive, &work.path(name)?, &work::in_root(name)?)?;
     }
-    work::sync_directory(drive, &RelativePath::root())?;
+    work::sync_directory(&drive, &RelativePath::root())?;
     let source = work.path(&image)?;
     drive
         .rename(&source, &target)
@@ -89,5 +89,5 @@ pub(super) fn publish(
     // Where directories reach the medium in any order, a lost name only means that the medium is captured again; a file
     // with two names would be two owners of the same clusters.
     work.sync()?;
-    work::sync_directory(drive, &RelativePath::root())
+    work::sync_directory(&drive, &RelativePath::root())
 }

@@ -36,7 +36,7 @@ fn fill(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
     let mut is_full = false;
     while !is_full && paths.len() < FILES_MAX as usize {
         let path = work::in_root(&format!(".replicator-zeros-{}", paths.len()))?;
-        work::remove_if_there(operation, volume, &path)?;
+        work::remove_if_there(operation, &volume, &path)?;
         let mut file = match operation.retry(|| volume.create_new(&path, 0o600)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NoSpace => break,
@@ -49,7 +49,7 @@ fn fill(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
     }
     progress.finish();
     for path in &paths {
-        work::remove_if_there(operation, volume, path)?;
+        work::remove_if_there(operation, &volume, path)?;
     }
     Ok(())
 }

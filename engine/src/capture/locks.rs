@@ -26,7 +26,7 @@ impl Locks {
         }
         let root = RelativePath::root();
         locks.lift_one(operation, volume, &root)?;
-        tree::walk(operation, volume, &root, |path, kind| match kind {
+        tree::walk(operation, &volume, &root, |path, kind| match kind {
             FileKind::File | FileKind::Directory => locks.lift_one(operation, volume, path),
             _ => Ok(()),
         })?;

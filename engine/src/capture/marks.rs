@@ -15,7 +15,7 @@ use crate::drive_file::read_small;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{
-    Access, BlockDevice, ErrorKind, FileKind, FileSystemKind, Holder, RelativePath, Volume,
+    Access, BlockDevice, ErrorKind, FileKind, FileSystemKind, Holder, ReadTree, RelativePath,
 };
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ const SUBVOLUME_DEPTH_MAX: usize = 3;
 pub(super) fn in_roots(operation: &Operation<'_>, roots: &[Rootfs]) -> Result<Marks> {
     let mut marks = Marks::new();
     for root in roots {
-        marks.extend(root.with_mounted(operation, Access::ReadOnly, |volume| in_volume(operation, volume))?);
+        marks.extend(root.with_mounted(operation, Access::ReadOnly, |volume| in_volume(operation, &volume))?);
     }
     Ok(marks)
 }
@@ -82,23 +82,23 @@ fn in_part(operation: &Operation<'_>, part: &Part, holder: &Holder) -> Result<Ma
     let mut roots = Vec::new();
     let mut marks = with_mounted(operation, &region, Access::ReadOnly, |volume| {
         if part.kind() == Some(&FileSystemKind::Btrfs) {
-            roots = subvolumes(operation, volume)?;
+            roots = subvolumes(operation, &volume)?;
         }
-        match rootfs::has_rootfs(operation, volume, &RelativePath::root())? {
-            true => in_volume(operation, volume),
+        match rootfs::has_rootfs(operation, &volume, &RelativePath::root())? {
+            true => in_volume(operation, &volume),
             false => Ok(Marks::new()),
         }
     })?;
     for root in roots {
         marks.extend(with_tree(operation, &region, Some(&root), Access::ReadOnly, |volume| {
-            in_volume(operation, volume)
+            in_volume(operation, &volume)
         })?);
     }
     Ok(marks)
 }
 
 /// Directories below the top level of a btrfs that are root file systems by themselves.
-fn subvolumes(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<RelativePath>> {
+fn subvolumes(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Vec<RelativePath>> {
     let mut found = Vec::new();
     let mut left = tree::ENTRIES_LIMIT;
     let mut unread = vec![(RelativePath::root(), 1)];
@@ -118,7 +118,7 @@ fn subvolumes(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<Rela
 }
 
 /// The marks of a mounted root file system.
-fn in_volume(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Marks> {
+fn in_volume(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Marks> {
     let mut marks = Marks::new();
     for path in MACHINE_IDS {
         let path = RelativePath::parse(path)
@@ -136,7 +136,7 @@ fn in_volume(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Marks> {
 }
 
 /// The content of a file; `None` if it is too long.
-fn read(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<Option<Vec<u8>>> {
+fn read(operation: &Operation<'_>, volume: &dyn ReadTree, path: &RelativePath) -> Result<Option<Vec<u8>>> {
     match operation.retry(|| read_small(volume, path, FILE_LIMIT_BYTES)) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == ErrorKind::FileTooLarge => Ok(None),

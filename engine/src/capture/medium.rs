@@ -162,7 +162,7 @@ impl Job<'_> {
             return Ok(layout.unused(operation, holder, false));
         }
         let unused = remains::find(operation, work, layout, image, notes)?;
-        wipe::unused(operation, work.drive, image, &unused)?;
+        wipe::unused(operation, &work.drive, image, &unused)?;
         self.is_wiped.set(true);
         Ok(unused)
     }
@@ -194,12 +194,12 @@ impl Job<'_> {
             None => {
                 let name = named(Extension::Dd);
                 let mut file = work.create(operation, &work.path(&name.to_string())?)?;
-                let packed = pack_disk::pack(operation, work.drive, image, unused, xz.as_ref(), &mut *file)?;
+                let packed = pack_disk::pack(operation, &work.drive, image, unused, xz.as_ref(), &mut *file)?;
                 (name, file, packed)
             }
         };
         let path = work.path(&name.to_string())?;
-        work::remove_if_there(operation, work.drive, image)?;
+        work::remove_if_there(operation, &work.drive, image)?;
         let cache_bypass = commit::sync_and_close(operation, file, &name.to_string())?;
         let verified = commit::verify(operation, work, &path, name.compression, &packed)?;
         Ok((name, verified, cache_bypass, root))
@@ -213,7 +213,7 @@ impl Job<'_> {
         let path = work.path(&name.to_string())?;
         let mut file = work.create(operation, &path)?;
         let packed = with_mounted(operation, region, Access::ReadOnly, |volume| {
-            pack_tar::pack(operation, volume, xz.as_ref(), &mut *file, notes)
+            pack_tar::pack(operation, &volume, xz.as_ref(), &mut *file, notes)
         });
         let why = match packed {
             Ok(packed) => return Ok(Some((name, file, packed))),
@@ -223,7 +223,7 @@ impl Job<'_> {
         operation.short_step(&format!("no tarball can hold all of it ({why}): packing a disk image"));
         file.close().map_err(Error::hal(format!("closing {path} on the drive")))?;
         // Its space is needed, and half a tarball is of no use.
-        work::remove_if_there(operation, work.drive, &path)?;
+        work::remove_if_there(operation, &work.drive, &path)?;
         work.sync()?;
         Ok(None)
     }

@@ -50,7 +50,7 @@ use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::sanitise_rules::Rules;
 use crate::verify::CapturedBefore;
-use replicator_hal::{self as hal, Access, ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{self as hal, Access, ErrorKind, FileKind, ReadTree, RelativePath};
 use session::{Record, Session};
 use std::time::Duration;
 use work::Work;
@@ -59,7 +59,7 @@ use work::Work;
 ///
 /// # Errors
 /// If the drive cannot be read.
-pub(crate) fn session_exists(drive: &dyn Volume) -> hal::Result<bool> {
+pub(crate) fn session_exists(drive: &dyn ReadTree) -> hal::Result<bool> {
     let path = RelativePath::root()
         .join(work::DIRECTORY)
         .map_err(|error| hal::Error::new(ErrorKind::InvalidInput, "naming", "", error.to_string()))?;

@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 use crate::formats::codec::XzSettings;
 use crate::operation::Operation;
 use crate::verify::Packed;
-use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
+use replicator_hal::{self as hal, ReadTree, RelativePath, VolumeFile};
 use std::io::Write;
 use std::ops::Range;
 
 /// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused` become zeros.
 pub(super) fn pack(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     image: &RelativePath,
     unused: &[Range<u64>],
     xz: Option<&XzSettings>,

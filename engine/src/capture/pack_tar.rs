@@ -13,7 +13,7 @@ use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
 use crate::operation::Operation;
 use crate::verify::Packed;
 use replicator_hal::{
-    self as hal, FileKind, InodeFlags, Metadata, NodeKind, RelativePath, Volume, VolumeFile,
+    self as hal, FileKind, InodeFlags, Metadata, NodeKind, ReadTree, RelativePath, VolumeFile,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -22,7 +22,7 @@ use std::ops::Range;
 /// Packs all of `volume` into the new `file` on the drive.
 pub(super) fn pack(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     xz: Option<&XzSettings>,
     file: &mut dyn VolumeFile,
     notes: &mut Vec<String>,
@@ -45,7 +45,7 @@ pub(super) fn pack(
 
 struct Archive<'a> {
     operation: &'a Operation<'a>,
-    volume: &'a dyn Volume,
+    volume: &'a dyn ReadTree,
     writer: Writer<Packer<'a>>,
     /// First names of files that have several, by inode.
     names: BTreeMap<u64, RelativePath>,

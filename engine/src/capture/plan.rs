@@ -109,10 +109,10 @@ fn captured_before(
 ) -> Result<CapturedBefore> {
     let name = SourceRecord::file_name(medium.name());
     let path = work::in_root(&name)?;
-    let is_file = work::kind_of(operation, context.drive, &path)? == Some(FileKind::File);
+    let is_file = work::kind_of(operation, &context.drive, &path)? == Some(FileKind::File);
     let record = if is_file {
         let content = operation
-            .retry(|| read_small(context.drive, &path, source_record::LIMIT_BYTES))
+            .retry(|| read_small(&context.drive, &path, source_record::LIMIT_BYTES))
             .map_err(Error::hal(format!("reading {name} on the drive")))?;
         SourceRecord::parse(&content)
     } else {

@@ -12,7 +12,7 @@ use super::{tree, work};
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use replicator_hal::{
-    Access, ErrorKind, FileKind, FileSystemKind, FsckOutcome, Holder, Region, RelativePath, Volume,
+    Access, ErrorKind, FileKind, FileSystemKind, FsckOutcome, Holder, ReadTree, Region, RelativePath, Volume,
 };
 use std::fmt;
 
@@ -103,15 +103,15 @@ fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<V
     let trees = with_mounted(operation, region, Access::ReadWrite, |volume| {
         let mut subvolumes = vec![RelativePath::root()];
         if part.kind() == Some(&FileSystemKind::Btrfs) {
-            subvolumes.extend(subvolumes::find(operation, part, volume)?);
+            subvolumes.extend(subvolumes::find(operation, part, &volume)?);
         }
         let mut roots = Vec::new();
         for path in subvolumes {
-            if has_rootfs(operation, volume, &path)? {
+            if has_rootfs(operation, &volume, &path)? {
                 roots.push(path);
             }
         }
-        let is_empty = tree::list_sorted(operation, volume, &RelativePath::root())?.is_empty();
+        let is_empty = tree::list_sorted(operation, &volume, &RelativePath::root())?.is_empty();
         Ok((roots, is_empty))
     });
     let (roots, is_empty) = match trees {
@@ -133,7 +133,11 @@ fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<V
 }
 
 /// Whether the tree below `top` is a root file system.
-pub(super) fn has_rootfs(operation: &Operation<'_>, volume: &dyn Volume, top: &RelativePath) -> Result<bool> {
+pub(super) fn has_rootfs(
+    operation: &Operation<'_>,
+    volume: &dyn ReadTree,
+    top: &RelativePath,
+) -> Result<bool> {
     let has = |name: &str| -> Result<bool> {
         let path = top.join_path(&work::in_root(name)?);
         match work::kind_of(operation, volume, &path) {
@@ -197,10 +201,10 @@ impl Look<'_> {
     }
 
     fn look(&self) -> Result<Content> {
-        with_mounted(self.operation, self.region, Access::ReadOnly, |volume| self.content(volume))
+        with_mounted(self.operation, self.region, Access::ReadOnly, |volume| self.content(&volume))
     }
 
-    fn content(&self, volume: &dyn Volume) -> Result<Content> {
+    fn content(&self, volume: &dyn ReadTree) -> Result<Content> {
         let has = |name: &str| has_directory(self.operation, volume, name);
         let (etc, usr, bin) = (has("etc")?, has("usr")?, has("bin")?);
         if etc && (usr || bin) {
@@ -231,7 +235,7 @@ impl Look<'_> {
 }
 
 /// Whether `name` is a directory or leads to one inside of the volume (`/bin -> usr/bin`).
-fn has_directory(operation: &Operation<'_>, volume: &dyn Volume, name: &str) -> Result<bool> {
+fn has_directory(operation: &Operation<'_>, volume: &dyn ReadTree, name: &str) -> Result<bool> {
     let path = RelativePath::root()
         .join(name)
         .map_err(|error| Error::Internal { detail: format!("{name}: {error}") })?;
@@ -242,7 +246,7 @@ fn has_directory(operation: &Operation<'_>, volume: &dyn Volume, name: &str) -> 
 /// Where `path` leads to inside of the volume; `None` if nowhere.
 pub(super) fn resolve(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
 ) -> Result<Option<RelativePath>> {
     match operation.retry(|| volume.resolve(path)) {

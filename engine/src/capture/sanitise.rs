@@ -22,7 +22,7 @@ use crate::sanitise_rules::{Action, Place, Rule, Rules};
 use crate::source_record::stamp;
 use first_boot_script::Wanted;
 use host_keys::HostKey;
-use replicator_hal::{self as hal, RelativePath, Volume};
+use replicator_hal::{self as hal, RelativePath, Volume, WriteTree};
 use std::collections::BTreeSet;
 
 /// Where the image says when it was made.
@@ -50,7 +50,7 @@ pub(super) fn load(context: &Context<'_>, operation: &Operation<'_>) -> Result<O
     let content = operation
         .retry(|| {
             let resolved = context.drive.resolve(&path)?;
-            read_small(context.drive, &resolved, RULES_LIMIT_BYTES)
+            read_small(&context.drive, &resolved, RULES_LIMIT_BYTES)
         })
         .map_err(|error| bad(error.to_string()))?;
     let text = text::decode(&content).map_err(|error| bad(error.to_string()))?;
@@ -72,10 +72,10 @@ pub(super) fn sanitise(
     let hook = |name| hooks::run(context, operation, name, (medium, number), volume);
     let locks = Locks::lift(operation, volume)?;
     hook("sanitise-before")?;
-    let keys = host_keys::present(operation, volume)?;
+    let keys = host_keys::present(operation, &volume)?;
     let settings = &context.options.settings.capture;
     let wanted = match settings.host_keys {
-        HostKeys::FirstBoot => Some(first_boot::wanted(operation, volume, &keys)?),
+        HostKeys::FirstBoot => Some(first_boot::wanted(operation, &volume, &keys)?),
         HostKeys::System => None,
     };
     for makes_files in [false, true] {
@@ -84,7 +84,7 @@ pub(super) fn sanitise(
                 continue;
             }
             operation.board.leds.renew(operation.tuning.tool_lease);
-            let is_matched = apply::apply(operation, volume, rule, &apply::Base::root())?;
+            let is_matched = apply::apply(operation, &volume, rule, &apply::Base::root())?;
             if rule.required && !is_matched && !elsewhere.contains(&number) {
                 return Err(missing(rule));
             }
@@ -92,15 +92,15 @@ pub(super) fn sanitise(
     }
     if settings.rules.is_none() {
         for key in &keys {
-            host_keys::remove(operation, volume, key)?;
+            host_keys::remove(operation, &volume, key)?;
         }
     }
     hook("sanitise-after")?;
     let mut notes = Vec::new();
-    notes.extend(make_keys_again(operation, wanted, keys, volume)?);
+    notes.extend(make_keys_again(operation, wanted, keys, &volume)?);
     let swap_files = swap_files::clear_all(operation, volume)?;
-    write_version(context, operation, volume)?;
-    let private_keys = checksums::write_list(operation, volume)?;
+    write_version(context, operation, &volume)?;
+    let private_keys = checksums::write_list(operation, &volume)?;
     locks.restore(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
@@ -115,15 +115,15 @@ fn make_keys_again(
     operation: &Operation<'_>,
     wanted: Option<Vec<(HostKey, Wanted)>>,
     keys: Vec<HostKey>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
 ) -> Result<Option<String>> {
     let mut gone = Vec::new();
     for key in keys {
-        if host_keys::is_gone(operation, volume, &key)? {
+        if host_keys::is_gone(operation, &volume, &key)? {
             gone.push(key);
         }
     }
-    if gone.is_empty() && !host_keys::has_server(operation, volume)? {
+    if gone.is_empty() && !host_keys::has_server(operation, &volume)? {
         return Ok(None);
     }
     if let Some(mut wanted) = wanted {
@@ -131,7 +131,7 @@ fn make_keys_again(
         first_boot::install(operation, volume, wanted.into_iter().map(|(_, wanted)| wanted).collect())?;
         return Ok(Some("ssh host keys are made at the first boot".to_owned()));
     }
-    if host_keys::are_made_at_boot(operation, volume)? {
+    if host_keys::are_made_at_boot(operation, &volume)? {
         return Ok(None);
     }
     let what = "nothing in the image is known to make ssh host keys at first boot: without them a clone cannot be reached \
@@ -146,7 +146,7 @@ pub(super) fn missing(rule: &Rule) -> Error {
 }
 
 /// The date of the capture as its only line, in UTC, as `date -u +%Y-%m-%dT%H:%M:%SZ` prints it.
-fn write_version(context: &Context<'_>, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
+fn write_version(context: &Context<'_>, operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<()> {
     let text = format!("{}\n", stamp(context.board.clock.wall()));
     let path = work::in_root(VERSION_FILE)?;
     work::remove_if_there(operation, volume, &path)?;

@@ -107,7 +107,7 @@ impl SanitiseMedium<'_> {
             if !is_root && part.kind().is_some_and(FileSystemKind::is_ext) {
                 let region = part.slot.region(self.image);
                 views.extend(with_mounted(operation, &region, Access::ReadOnly, |volume| {
-                    beside::uppers(operation, part.slot.number, volume)
+                    beside::uppers(operation, part.slot.number, &volume)
                 })?);
             }
         }
@@ -180,7 +180,7 @@ impl SanitiseMedium<'_> {
             for (number, base) in tasks {
                 operation.board.leds.renew(operation.tuning.tool_lease);
                 let rule = &self.rules.rules[*number];
-                let is_matched = apply::apply(operation, volume, rule, base)
+                let is_matched = apply::apply(operation, &volume, rule, base)
                     .map_err(|error| of_the_image(error, volume, "file system", part))?;
                 if is_matched {
                     matched.insert(*number);

@@ -54,7 +54,7 @@ pub(super) enum Session {
 impl Session {
     /// Looks at the drive.
     pub(super) fn look(operation: &Operation<'_>, work: &Work<'_>) -> Result<Self> {
-        match work::kind_of(operation, work.drive, &work.directory)? {
+        match work::kind_of(operation, &work.drive, &work.directory)? {
             None => return Ok(Self::None),
             Some(FileKind::Directory) => {}
             Some(_) => {
@@ -64,7 +64,8 @@ impl Session {
                 ));
             }
         }
-        let content = operation.retry(|| read_small(work.drive, &work.path_of_record()?, RECORD_LIMIT_BYTES));
+        let content =
+            operation.retry(|| read_small(&work.drive, &work.path_of_record()?, RECORD_LIMIT_BYTES));
         Ok(match content {
             Ok(content) => Record::parse(&content).map_or(Self::Unreadable, Self::Begun),
             Err(error) if error.kind() == ErrorKind::DeviceGone => {
@@ -161,7 +162,7 @@ pub(super) fn begin(
     let root = RelativePath::root();
     work.create_directory(operation)?;
     // Even an existing one may not be durable yet.
-    work::sync_directory(drive, &root)?;
+    work::sync_directory(&drive, &root)?;
     work.look_for_cut_copy(operation)?;
     work.remove_leftovers(operation, is_sanitised).inspect_err(|_| {
         if is_sanitised {
@@ -191,7 +192,7 @@ pub(super) fn replace(
     to: &RelativePath,
 ) -> Result<()> {
     if !drive.capabilities().atomic_replace {
-        work::remove_if_there(operation, drive, to)?;
+        work::remove_if_there(operation, &drive, to)?;
     }
     drive.rename(from, to).map_err(Error::hal(format!("renaming {from} to {to} on the drive")))
 }

@@ -7,7 +7,7 @@ use super::survey::Part;
 use super::{tree, work};
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
-use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{ErrorKind, FileKind, RelativePath, WriteTree};
 
 /// The inode number that the root directory of every subvolume has (`BTRFS_FIRST_FREE_OBJECTID`), and no other.
 const ROOT_INODE: u64 = 256;
@@ -18,12 +18,16 @@ const PROBE: &str = ".replicator-probe";
 ///
 /// # Errors
 /// `Unsanitisable` if one is read-only.
-pub(super) fn find(operation: &Operation<'_>, part: &Part, volume: &dyn Volume) -> Result<Vec<RelativePath>> {
+pub(super) fn find(
+    operation: &Operation<'_>,
+    part: &Part,
+    volume: &dyn WriteTree,
+) -> Result<Vec<RelativePath>> {
     let mut found = Vec::new();
     let mut directories = vec![RelativePath::root()];
     let mut left = tree::ENTRIES_LIMIT;
     while let Some(directory) = directories.pop() {
-        for (path, kind) in tree::children(operation, volume, &directory, &mut left)? {
+        for (path, kind) in tree::children(operation, &volume, &directory, &mut left)? {
             if kind != FileKind::Directory {
                 continue;
             }
@@ -45,7 +49,7 @@ pub(super) fn find(operation: &Operation<'_>, part: &Part, volume: &dyn Volume) 
     Ok(found)
 }
 
-fn is_writable(operation: &Operation<'_>, volume: &dyn Volume, subvolume: &RelativePath) -> Result<bool> {
+fn is_writable(operation: &Operation<'_>, volume: &dyn WriteTree, subvolume: &RelativePath) -> Result<bool> {
     let probe = subvolume.join_path(&work::in_root(PROBE)?);
     let doing = || format!("making /{probe} in the image");
     match operation.retry(|| volume.create_new(&probe, 0o600)) {

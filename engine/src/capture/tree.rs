@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, ReadTree, RelativePath, WriteTree};
 
 /// Deeper paths cannot be reached by the programs of the captured system either (PATH_MAX).
 const PATH_LIMIT_BYTES: usize = 4096;
@@ -15,7 +15,7 @@ pub(super) const ENTRIES_LIMIT: u64 = 4_000_000;
 /// The entries of a directory in the byte order of their names.
 pub(super) fn list_sorted(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     directory: &RelativePath,
 ) -> Result<Vec<DirectoryEntry>> {
     let mut entries = operation
@@ -28,7 +28,7 @@ pub(super) fn list_sorted(
 /// Calls `visit` for everything below `directory`, but not for `directory` itself.
 pub(super) fn walk(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     directory: &RelativePath,
     mut visit: impl FnMut(&RelativePath, FileKind) -> Result<()>,
 ) -> Result<()> {
@@ -46,7 +46,7 @@ pub(super) fn walk(
 /// Removes `path`, which is of `kind`, with everything below it.
 pub(super) fn remove(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     path: &RelativePath,
     kind: FileKind,
 ) -> Result<()> {
@@ -61,7 +61,7 @@ pub(super) fn remove(
 /// Says whether something was kept.
 pub(super) fn clear(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     directory: &RelativePath,
     with_directories: bool,
     is_kept: &dyn Fn(&RelativePath) -> bool,
@@ -71,7 +71,7 @@ pub(super) fn clear(
     let mut directories = Vec::new();
     let mut unread = vec![directory.clone()];
     while let Some(current) = unread.pop() {
-        for (path, kind) in children(operation, volume, &current, &mut left)? {
+        for (path, kind) in children(operation, &volume, &current, &mut left)? {
             if is_kept(&path) {
                 kept = true;
             } else if kind == FileKind::Directory {
@@ -96,14 +96,14 @@ pub(super) fn clear(
     Ok(kept)
 }
 
-fn remove_name(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<()> {
+fn remove_name(operation: &Operation<'_>, volume: &dyn WriteTree, path: &RelativePath) -> Result<()> {
     operation.retry(|| volume.remove_file(path)).map_err(Error::hal(format!("removing {path}")))
 }
 
 /// What is in `directory`, last name first, so that popping gives the names in order. Takes from the budget `left`.
 pub(super) fn children(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     directory: &RelativePath,
     left: &mut u64,
 ) -> Result<Vec<(RelativePath, FileKind)>> {

@@ -8,13 +8,13 @@ use super::ranges;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Progress};
 use crate::size::Size;
-use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
+use replicator_hal::{self as hal, RelativePath, VolumeFile, WriteTree};
 use std::ops::Range;
 
 /// Overwrites the bytes of `image` in `unused` that are not zero, and brings that onto the drive.
 pub(super) fn unused(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn WriteTree,
     image: &RelativePath,
     unused: &[Range<u64>],
 ) -> Result<()> {
@@ -25,13 +25,13 @@ pub(super) fn unused(
 }
 
 /// Overwrites all of the file at `path`, which is to be removed.
-pub(super) fn whole(operation: &Operation<'_>, drive: &dyn Volume, path: &RelativePath) -> Result<()> {
+pub(super) fn whole(operation: &Operation<'_>, drive: &dyn WriteTree, path: &RelativePath) -> Result<()> {
     overwrite(operation, drive, path, None)
 }
 
 fn overwrite(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn WriteTree,
     path: &RelativePath,
     only: Option<&[Range<u64>]>,
 ) -> Result<()> {

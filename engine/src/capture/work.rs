@@ -7,7 +7,9 @@
 use super::{tree, wipe};
 use crate::error::{Error, FaultyPart, Result};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume, VolumeFile};
+use replicator_hal::{
+    self as hal, ErrorKind, FileKind, ReadTree, RelativePath, Volume, VolumeFile, WriteTree,
+};
 use std::cell::Cell;
 
 /// The directory in the drive's root. While it exists no boot writes to a medium.
@@ -88,7 +90,7 @@ impl<'a> Work<'a> {
     /// The working image is whole on the drive: its file system knows each byte of it.
     pub(super) fn image_is_whole(&self, operation: &Operation<'_>) -> Result<()> {
         // Once cut, it is reported until the session ends.
-        if !self.was_copy_cut.get() && remove_if_there(operation, self.drive, &self.path(COPYING)?)? {
+        if !self.was_copy_cut.get() && remove_if_there(operation, &self.drive, &self.path(COPYING)?)? {
             // Else a cut much later would be reported as one in the copy.
             self.sync()?;
         }
@@ -102,7 +104,7 @@ impl<'a> Work<'a> {
 
     /// Looks whether an earlier boot was cut in a copy.
     pub(super) fn look_for_cut_copy(&self, operation: &Operation<'_>) -> Result<()> {
-        let is_there = kind_of(operation, self.drive, &self.path(COPYING)?)?.is_some();
+        let is_there = kind_of(operation, &self.drive, &self.path(COPYING)?)?.is_some();
         self.was_copy_cut.set(is_there);
         Ok(())
     }
@@ -110,7 +112,7 @@ impl<'a> Work<'a> {
     /// Makes the session's directory if it is not there, and closes it to others.
     pub(super) fn create_directory(&self, operation: &Operation<'_>) -> Result<()> {
         let (drive, path) = (self.drive, &self.directory);
-        if kind_of(operation, drive, path)?.is_none() {
+        if kind_of(operation, &drive, path)?.is_none() {
             return operation
                 .retry(|| drive.create_dir(path, DIRECTORY_MODE))
                 .map_err(Error::hal(format!("creating {path} on the drive")));
@@ -129,7 +131,7 @@ impl<'a> Work<'a> {
         path: &RelativePath,
         mode: u32,
     ) -> Result<Box<dyn VolumeFile>> {
-        remove_if_there(operation, self.drive, path)?;
+        remove_if_there(operation, &self.drive, path)?;
         operation
             .retry(|| self.drive.create_new(path, mode))
             .map_err(Error::hal(format!("creating {path} on the drive")))
@@ -163,7 +165,7 @@ impl<'a> Work<'a> {
         let (record, copying) = (self.path(RECORD)?, self.path(COPYING)?);
         let mut removed = false;
         let mut not_wiped = Ok(());
-        for entry in tree::list_sorted(operation, self.drive, &self.directory)? {
+        for entry in tree::list_sorted(operation, &self.drive, &self.directory)? {
             let path = self.directory.join(&entry.name).map_err(|error| internal(DIRECTORY, &error))?;
             let is_kept = path == record || (path == copying && self.was_copy_cut.get());
             if is_kept && entry.kind == FileKind::File {
@@ -172,9 +174,9 @@ impl<'a> Work<'a> {
             operation.log(&format!("removing {path} of an earlier attempt"));
             if is_secret && entry.kind == FileKind::File && entry.name.ends_with(IMAGE_SUFFIX.as_bytes()) {
                 // It is removed in any case: without room nothing could be captured again.
-                not_wiped = not_wiped.and(wipe::whole(operation, self.drive, &path));
+                not_wiped = not_wiped.and(wipe::whole(operation, &self.drive, &path));
             }
-            tree::remove(operation, self.drive, &path, entry.kind)?;
+            tree::remove(operation, &self.drive, &path, entry.kind)?;
             removed = true;
         }
         if removed {
@@ -190,13 +192,13 @@ impl<'a> Work<'a> {
 
     /// Makes the names in the session directory durable.
     pub(super) fn sync(&self) -> Result<()> {
-        sync_directory(self.drive, &self.directory)
+        sync_directory(&self.drive, &self.directory)
     }
 
     /// Removes the session: its content first, itself last.
     pub(super) fn remove(&self, operation: &Operation<'_>) -> Result<()> {
-        tree::remove(operation, self.drive, &self.directory, FileKind::Directory)?;
-        sync_directory(self.drive, &RelativePath::root())
+        tree::remove(operation, &self.drive, &self.directory, FileKind::Directory)?;
+        sync_directory(&self.drive, &RelativePath::root())
     }
 }
 
@@ -227,14 +229,14 @@ fn internal(name: &str, error: &dyn std::fmt::Display) -> Error {
 }
 
 /// Makes the names in a directory of the drive durable. Never tried twice: a failed sync is final.
-pub(super) fn sync_directory(drive: &dyn Volume, directory: &RelativePath) -> Result<()> {
+pub(super) fn sync_directory(drive: &dyn WriteTree, directory: &RelativePath) -> Result<()> {
     drive.sync_dir(directory).map_err(Error::hal(format!("syncing the directory {directory} on the drive")))
 }
 
 /// Removes a file or link; nothing there is fine. Says whether something was.
 pub(super) fn remove_if_there(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     path: &RelativePath,
 ) -> Result<bool> {
     match operation.retry(|| volume.remove_file(path)) {
@@ -247,7 +249,7 @@ pub(super) fn remove_if_there(
 /// What `path` is, without following a link; `None` if nothing is there.
 pub(super) fn kind_of(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
 ) -> Result<Option<FileKind>> {
     match operation.retry(|| volume.metadata(path)) {

@@ -66,7 +66,7 @@ fn check(operation: &Operation<'_>, context: &Context<'_>, profile: &BootloaderP
     let area = find_area(operation, context, profile)?;
     let mut files = Vec::new();
     for file in &profile.files {
-        let read = FirmwareFile::read(operation, context.drive, &file.name, file.len_max_bytes)?;
+        let read = FirmwareFile::read(operation, &context.drive, &file.name, file.len_max_bytes)?;
         // The area may end before the place does.
         let room = area.len_bytes.saturating_sub(file.region().start);
         check_len(&file.name, read.len_bytes(), room)?;

@@ -5,7 +5,7 @@ use crate::formats::digest::Digest;
 use crate::operation::Operation;
 use crate::sidecars::{self, Sidecars};
 use crate::size::Size;
-use replicator_hal::{RelativePath, Volume};
+use replicator_hal::{ReadTree, RelativePath};
 
 /// A firmware file with its content: what is written later is what was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl FirmwareFile {
     /// `BadImageFile`, `WrongFirmware` if it is empty, `FirmwareTooLarge`, `BadSidecar`; [`Error::Digest`].
     pub(super) fn read(
         operation: &Operation<'_>,
-        drive: &dyn Volume,
+        drive: &dyn ReadTree,
         name: &str,
         len_max_bytes: u64,
     ) -> Result<Self> {

@@ -87,7 +87,7 @@ fn check(operation: &Operation<'_>, context: &Context<'_>, present: &[FpgaProfil
         })
         .collect();
     let Some(fpga) = fitting.first() else { return Ok(Checked::Skip(notes.join("; "))) };
-    let file = FirmwareFile::read(operation, context.drive, &fpga.file, LEN_MAX_BYTES)?;
+    let file = FirmwareFile::read(operation, &context.drive, &fpga.file, LEN_MAX_BYTES)?;
     check_executable(context, &file.name, &file.path)?;
     Ok(Checked::Run(FpgaJob {
         name: file.name.clone(),

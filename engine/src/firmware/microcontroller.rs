@@ -100,7 +100,7 @@ fn check(
             )));
         }
     }
-    let file = FirmwareFile::read(operation, context.drive, &micro.file, footer::FILE_LEN_MAX_BYTES)?;
+    let file = FirmwareFile::read(operation, &context.drive, &micro.file, footer::FILE_LEN_MAX_BYTES)?;
     let refuse = |what: String| Error::refused(Refusal::WrongFirmware, what);
     let update =
         footer::parse(micro.footer, &file.content).map_err(|what| refuse(format!("{} {what}", file.name)))?;

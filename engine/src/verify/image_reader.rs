@@ -12,7 +12,7 @@ use crate::formats::{Front, ReadAt};
 use crate::operation::{Operation, Progress};
 use crate::sidecars::ExpectedDigest;
 use crate::size::Size;
-use replicator_hal::{Compute, RelativePath, Volume};
+use replicator_hal::{Compute, ReadTree, RelativePath};
 use std::io::{self, Read};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -124,7 +124,11 @@ impl<'a> ImageReader<'a> {
     ///
     /// # Errors
     /// Those of the drive.
-    pub(crate) fn open(operation: &'a Operation<'a>, drive: &dyn Volume, source: Source<'a>) -> Result<Self> {
+    pub(crate) fn open(
+        operation: &'a Operation<'a>,
+        drive: &dyn ReadTree,
+        source: Source<'a>,
+    ) -> Result<Self> {
         let file = DriveFile::open(operation, drive, source.path)?;
         let file_len_bytes = file.len_bytes();
         let file = Front::new(file, source.end_bytes.unwrap_or(file_len_bytes));

@@ -7,7 +7,7 @@ use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::within;
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
-    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, RelativePath, Timestamp, Volume,
+    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp, Volume,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -104,13 +104,13 @@ pub(crate) fn verify(
         let failed = || failed_at(operation, path);
         let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
         let mut difference =
-            compare_metadata(volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
+            compare_metadata(&volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
         // Not every entry has content, and no number of them may look like a hang.
         progress.advance(0);
         if difference.is_none() {
             if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
                 let file = File { path, len_bytes: *len_bytes, data, expected };
-                difference = compare_content(operation, volume, &file, &mut buffer, &mut progress)?;
+                difference = compare_content(operation, &volume, &file, &mut buffer, &mut progress)?;
             }
         }
         if let Some(detail) = difference {
@@ -120,7 +120,7 @@ pub(crate) fn verify(
     if let Some(path) = times.odd_one() {
         return Err(differs(path, "the time differs".into()));
     }
-    if let Some(path) = not_listed(operation, volume, manifest, &mut progress)? {
+    if let Some(path) = not_listed(operation, &volume, manifest, &mut progress)? {
         return Err(differs(
             &path,
             "the archive does not list it: an older file system is still there".into(),
@@ -134,7 +134,7 @@ pub(crate) fn verify(
 /// dropped the start of the new file system shows its old one, in which all files of the archive may be found.
 fn not_listed(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     manifest: &Manifest,
     progress: &mut Progress<'_>,
 ) -> Result<Option<RelativePath>> {
@@ -163,7 +163,7 @@ fn not_listed(
 /// The paths of what is in a directory, sorted.
 fn paths_in(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     directory: &RelativePath,
 ) -> Result<Vec<RelativePath>> {
     let entries = operation.retry(|| volume.list(directory)).map_err(failed_at(operation, directory))?;
@@ -186,7 +186,7 @@ fn failed_at(operation: &Operation<'_>, path: &RelativePath) -> impl FnOnce(hal:
 }
 
 fn compare_metadata(
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
     entry: &Entry,
     found: &Metadata,
@@ -248,7 +248,7 @@ struct File<'a> {
 
 fn compare_content(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     file: &File<'_>,
     buffer: &mut [u8],
     progress: &mut Progress<'_>,

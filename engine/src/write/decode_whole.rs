@@ -7,7 +7,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::size::Size;
 use crate::verify::{Announced, Expected, ImageReader};
-use replicator_hal::Volume;
+use replicator_hal::ReadTree;
 use std::ops::Range;
 
 /// How much of an image's end is kept: the second copy of a GPT, trailers of containers.
@@ -119,7 +119,7 @@ pub(super) fn first_data(
 /// of the drive and the codec.
 pub(super) fn decode_whole(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     image: &Image,
     mut watch: Watch,
     announced_bytes: Option<u64>,

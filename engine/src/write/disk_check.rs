@@ -17,7 +17,7 @@ use crate::formats::partition::{self, Extent, Patch, Scheme, Shown};
 use crate::operation::Operation;
 use crate::size::Size;
 use crate::verify::ImageReader;
-use replicator_hal::{BlockDevice, Volume, signature};
+use replicator_hal::{BlockDevice, ReadTree, signature};
 use std::io::{self, Read};
 use std::ops::Range;
 
@@ -49,7 +49,7 @@ pub(crate) struct DiskFacts {
 /// `NoDiskImage`, `CutImage`, `SectorSize`, `ImageTooLarge`, `WrongContent`; errors of the drive and the codec.
 pub(super) fn check_disk(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     image: &Image,
     device: &BlockDevice,
     announced_bytes: Option<u64>,
@@ -78,7 +78,7 @@ pub(super) fn check_disk(
 /// An image with the medium that it is for.
 struct Look<'a> {
     operation: &'a Operation<'a>,
-    drive: &'a dyn Volume,
+    drive: &'a dyn ReadTree,
     image: &'a Image,
     device: &'a BlockDevice,
     name: String,

@@ -12,7 +12,7 @@ use crate::operation::Operation;
 use crate::report::Done;
 use crate::table;
 use crate::verify::{Announced, Expected, Extents, ImageReader, Kept, Verified, Written};
-use replicator_hal::{self as hal, Target, Volume};
+use replicator_hal::{self as hal, ReadTree, Target};
 
 /// What was written, and what is still held back.
 struct Body {
@@ -28,7 +28,7 @@ struct Body {
 /// Errors of drive, codec and medium; `Verify`; `Digest`.
 pub(super) fn write(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     checked: &Checked,
     target: &mut dyn Target,
 ) -> Result<Done> {
@@ -48,7 +48,7 @@ pub(super) fn write(
 /// Writes all but the start, and verifies the image while it goes by.
 fn write_body(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     checked: &Checked,
     target: &mut dyn Target,
 ) -> Result<(Body, Verified)> {

@@ -10,7 +10,7 @@ use crate::operation::Operation;
 use crate::sidecars::{ExpectedDigest, Sidecars, locate};
 use crate::source_record::SourceRecord;
 use crate::verify::{Announced, Expected, ImageReader, Source};
-use replicator_hal::{RelativePath, Volume};
+use replicator_hal::{ReadTree, RelativePath};
 
 /// An image on the drive.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ impl Image {
     ///
     /// # Errors
     /// `BadImageFile` for a link that leads nowhere or to something else than a regular file; `BadSidecar`.
-    pub(crate) fn locate(operation: &Operation<'_>, drive: &dyn Volume, name: &ImageName) -> Result<Self> {
+    pub(crate) fn locate(operation: &Operation<'_>, drive: &dyn ReadTree, name: &ImageName) -> Result<Self> {
         let label = name.to_string();
         let (path, file_len_bytes) = locate(operation, drive, &label)?;
         let lookup = Sidecars::new(operation, drive, &label, &path);
@@ -77,7 +77,7 @@ impl Image {
     ///
     /// # Errors
     /// [`Error::Digest`]; errors of the drive.
-    pub(crate) fn check_file(&self, operation: &Operation<'_>, drive: &dyn Volume) -> Result<()> {
+    pub(crate) fn check_file(&self, operation: &Operation<'_>, drive: &dyn ReadTree) -> Result<()> {
         if self.file.is_empty() {
             return Ok(());
         }

@@ -40,7 +40,7 @@ use crate::report::{Done, End, Outcome};
 use crate::size::Size;
 use golden::MarksOn;
 use medium::{wipe_ends, with_target};
-use replicator_hal::Volume;
+use replicator_hal::{ReadTree, Volume};
 use std::time::Duration;
 
 /// One medium that has an image on the drive.
@@ -76,7 +76,7 @@ pub(crate) fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
 /// Checks every image and its medium; nothing is written. `marks_on` is how golden media are recognised.
 pub(crate) fn check(context: &Context<'_>, items: Vec<Item>, marks_on: &MarksOn<'_>) -> Vec<Checking> {
     let results = jobs::run(context.board, context.tuning, &items, |operation, item| {
-        let image = Image::locate(operation, context.drive, &item.image)?;
+        let image = Image::locate(operation, &context.drive, &item.image)?;
         preflight::check(operation, context, image, &item.medium, marks_on)
     });
     let mut checked: Vec<Checking> = items
@@ -173,7 +173,7 @@ impl Named for MediumJob<'_> {
 
 impl Job for MediumJob<'_> {
     fn run(&self, operation: &Operation<'_>) -> Result<Done> {
-        write_one(operation, self.drive, &self.item, &self.checked)
+        write_one(operation, &self.drive, &self.item, &self.checked)
     }
 
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome {
@@ -194,7 +194,12 @@ impl Named for Item {
     }
 }
 
-fn write_one(operation: &Operation<'_>, drive: &dyn Volume, item: &Item, checked: &Checked) -> Result<Done> {
+fn write_one(
+    operation: &Operation<'_>,
+    drive: &dyn ReadTree,
+    item: &Item,
+    checked: &Checked,
+) -> Result<Done> {
     for note in &checked.notes {
         operation.short_step(note);
     }

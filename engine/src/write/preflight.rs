@@ -22,7 +22,7 @@ use crate::names::Packing;
 use crate::operation::Operation;
 use crate::sidecars::ExpectedDigest;
 use crate::verify::ImageReader;
-use replicator_hal::{BlockDevice, Volume};
+use replicator_hal::{BlockDevice, ReadTree};
 use sha2::{Digest as _, Sha256};
 
 /// Bytes that sniffing looks at: the magic of a tar lies at 257.
@@ -58,7 +58,8 @@ pub(super) fn check(
     medium: &Medium,
     marks_on: &MarksOn<'_>,
 ) -> Result<Checked> {
-    let (drive, allowed) = (context.drive, Allowed::by(context.options));
+    let drive: &dyn ReadTree = &context.drive;
+    let allowed = Allowed::by(context.options);
     let name = image.name.to_string();
     let mut notes = Vec::new();
     let device = check_medium(operation, medium, &name)?;
@@ -135,7 +136,7 @@ pub(super) fn check_unchanged(
 }
 
 /// The file must be what its name says, and so must what is in it; a disk image is looked at more closely later.
-fn check_first_bytes(operation: &Operation<'_>, drive: &dyn Volume, image: &Image) -> Result<()> {
+fn check_first_bytes(operation: &Operation<'_>, drive: &dyn ReadTree, image: &Image) -> Result<()> {
     let name = image.name.to_string();
     let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
     let mut reader = ImageReader::open(operation, drive, image.source())?;

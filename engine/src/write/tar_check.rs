@@ -18,7 +18,7 @@ use crate::operation::Operation;
 use crate::printable;
 use crate::root_names::{self, Reference};
 use crate::verify::{Announced, Expected, ImageReader, Verified};
-use replicator_hal::{ExtShape, Flavour, Volume};
+use replicator_hal::{ExtShape, Flavour, ReadTree};
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -60,7 +60,7 @@ pub(super) struct Destination {
 /// Whatever is wrong with the archive; `NoRootfs`; `ImageTooLarge` if it does not fit; `CannotHold`; `Digest`.
 pub(super) fn check_tar(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     image: &Image,
     announced_len_bytes: Option<u64>,
     destination: &Destination,

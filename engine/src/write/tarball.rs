@@ -16,7 +16,7 @@ use crate::profile::MediumProfile;
 use crate::report::Done;
 use crate::table;
 use crate::verify::{self, Expected, ImageReader, Kept, Verified};
-use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Uuid, Volume};
+use replicator_hal::{Access, CacheBypass, Format, Holder, ReadTree, Region, Uuid, Volume};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
@@ -26,7 +26,7 @@ use replicator_hal::{Access, CacheBypass, Format, Holder, Region, Uuid, Volume};
 /// Errors of drive, archive and medium; `Verify`.
 pub(super) fn write(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     checked: &Checked,
     medium: &MediumProfile,
 ) -> Result<Done> {
@@ -156,7 +156,7 @@ fn mounted<T>(
 
 fn fill(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn ReadTree,
     checked: &Checked,
     facts: &TarFacts,
     volume: &dyn Volume,

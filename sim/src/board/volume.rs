@@ -8,7 +8,8 @@ use crate::model::time::op::Op;
 use crate::model::time::op_name::OpName;
 use replicator_hal::{
     Access, Capabilities, DirectoryEntry, ErrorKind, FileKind, InodeFlags, Metadata, NodeKind, Owner,
-    RelativePath, Result, Space, Timestamp, Volume, VolumeFile, VolumeId, Xattr,
+    ReadTree, RelativePath, Result, SetAttributes, Space, Timestamp, Volume, VolumeFile, VolumeId, WriteTree,
+    Xattr,
 };
 use std::sync::Arc;
 
@@ -140,26 +141,7 @@ fn metadata(mounted: &Mounted, inode: u64) -> Outcome<Metadata> {
     })
 }
 
-impl Volume for SimVolume {
-    fn id(&self) -> VolumeId {
-        self.id
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = self.kind.capabilities();
-        if let Some(limit) = self.file_len_max_bytes {
-            capabilities.file_len_max_bytes = limit;
-        }
-        capabilities
-    }
-
-    fn space(&self) -> Result<Space> {
-        self.look(OpName::Space, &RelativePath::root(), |mounted| {
-            let (free_bytes, total_bytes) = mounted.fs.space_bytes();
-            Ok(Space { free_bytes: mounted.reported_free_bytes.unwrap_or(free_bytes), total_bytes })
-        })
-    }
-
+impl ReadTree for SimVolume {
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
         let op = self.op(OpName::List, directory.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
@@ -209,6 +191,26 @@ impl Volume for SimVolume {
         })
     }
 
+    fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
+        self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(path))
+    }
+
+    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
+        self.look(OpName::Flags, path, |mounted| mounted.fs.flags(path))
+    }
+
+    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
+        // No call of its own: the kernel shows it with the metadata.
+        let xattrs = self.handle.peek(|machine, _| {
+            let mounted = machine.storage.volume(self.id.0).ok()?;
+            mounted.fs.xattrs(path).ok()
+        });
+        let is_encrypted = xattrs.is_some_and(|xattrs| xattrs.iter().any(|xattr| xattr.name == ENCRYPTED));
+        Ok(is_encrypted.then_some("is encrypted by its file system"))
+    }
+}
+
+impl WriteTree for SimVolume {
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
         self.open_as(OpName::OpenWrite, path, true, |mounted, _| mounted.fs.lookup(path))
     }
@@ -244,44 +246,6 @@ impl Volume for SimVolume {
         })
     }
 
-    fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
-        self.change(OpName::SetOwner, path, |mounted, _| mounted.fs.set_owner(path, owner))
-    }
-
-    fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
-        self.change(OpName::SetMode, path, |mounted, _| mounted.fs.set_mode(path, mode))
-    }
-
-    fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
-        self.change(OpName::SetModified, path, |mounted, _| mounted.fs.set_modified(path, modified))
-    }
-
-    fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
-        self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(path))
-    }
-
-    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
-        // No call of its own: the kernel shows it with the metadata.
-        let xattrs = self.handle.peek(|machine, _| {
-            let mounted = machine.storage.volume(self.id.0).ok()?;
-            mounted.fs.xattrs(path).ok()
-        });
-        let is_encrypted = xattrs.is_some_and(|xattrs| xattrs.iter().any(|xattr| xattr.name == ENCRYPTED));
-        Ok(is_encrypted.then_some("is encrypted by its file system"))
-    }
-
-    fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
-        self.change(OpName::SetXattr, path, |mounted, _| mounted.fs.set_xattr(path, xattr))
-    }
-
-    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
-        self.look(OpName::Flags, path, |mounted| mounted.fs.flags(path))
-    }
-
-    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
-        self.change(OpName::SetFlags, path, |mounted, _| mounted.fs.set_flags(path, flags))
-    }
-
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {
         // Faults go by the new name: it is the one that becomes valid.
         self.change(OpName::Rename, to, |mounted, now| mounted.fs.rename(from, to, now))
@@ -306,6 +270,49 @@ impl Volume for SimVolume {
                     mounted.fs.sync_dir(layer, inode)
                 }
             }
+        })
+    }
+}
+
+impl SetAttributes for SimVolume {
+    fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
+        self.change(OpName::SetOwner, path, |mounted, _| mounted.fs.set_owner(path, owner))
+    }
+
+    fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
+        self.change(OpName::SetMode, path, |mounted, _| mounted.fs.set_mode(path, mode))
+    }
+
+    fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
+        self.change(OpName::SetModified, path, |mounted, _| mounted.fs.set_modified(path, modified))
+    }
+
+    fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
+        self.change(OpName::SetXattr, path, |mounted, _| mounted.fs.set_xattr(path, xattr))
+    }
+
+    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
+        self.change(OpName::SetFlags, path, |mounted, _| mounted.fs.set_flags(path, flags))
+    }
+}
+
+impl Volume for SimVolume {
+    fn id(&self) -> VolumeId {
+        self.id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.kind.capabilities();
+        if let Some(limit) = self.file_len_max_bytes {
+            capabilities.file_len_max_bytes = limit;
+        }
+        capabilities
+    }
+
+    fn space(&self) -> Result<Space> {
+        self.look(OpName::Space, &RelativePath::root(), |mounted| {
+            let (free_bytes, total_bytes) = mounted.fs.space_bytes();
+            Ok(Space { free_bytes: mounted.reported_free_bytes.unwrap_or(free_bytes), total_bytes })
         })
     }
 

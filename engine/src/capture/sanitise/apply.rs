@@ -9,7 +9,7 @@ use super::super::{tree, work};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::sanitise_rules::{Action, Pattern, Rule};
-use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{ErrorKind, FileKind, RelativePath, WriteTree};
 
 /// Where a rule's paths begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Base {
 /// Applies one rule. Says whether something matches it.
 pub(in super::super) fn apply(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     rule: &Rule,
     base: &Base,
 ) -> Result<bool> {
@@ -57,7 +57,7 @@ fn in_rule(rule: &str, error: Error) -> Error {
 /// What a rule matches that is a link, by its name.
 pub(in super::super) fn matched_links(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     rule: &Rule,
 ) -> Result<Vec<RelativePath>> {
     let applying = Applying { operation, volume, rule, base: &Base::root() };
@@ -73,7 +73,7 @@ pub(in super::super) fn matched_links(
 
 struct Applying<'a> {
     operation: &'a Operation<'a>,
-    volume: &'a dyn Volume,
+    volume: &'a dyn WriteTree,
     rule: &'a Rule,
     base: &'a Base,
 }
@@ -189,7 +189,7 @@ impl Applying<'_> {
             return Err(self.failed(format!("the directory of /{named} is not there")));
         };
         let path = parent.join(name).map_err(|error| self.failed(error.to_string()))?;
-        if work::kind_of(operation, volume, &path)?.is_some() {
+        if work::kind_of(operation, &volume, &path)?.is_some() {
             return Ok(());
         }
         self.log(&path);
@@ -214,11 +214,11 @@ impl Applying<'_> {
             return Ok(Some((found.path.clone(), found.kind)));
         }
         let Some(path) = self.resolve(&found.path)? else { return Ok(None) };
-        Ok(work::kind_of(self.operation, self.volume, &path)?.map(|kind| (path, kind)))
+        Ok(work::kind_of(self.operation, &self.volume, &path)?.map(|kind| (path, kind)))
     }
 
     fn resolve(&self, path: &RelativePath) -> Result<Option<RelativePath>> {
-        rootfs::resolve(self.operation, self.volume, path)
+        rootfs::resolve(self.operation, &self.volume, path)
     }
 
     /// Everything that `pattern` matches now.
@@ -229,7 +229,7 @@ impl Applying<'_> {
         let mut matches = Vec::new();
         let mut left = tree::ENTRIES_LIMIT;
         let (positions, is_held) = pattern.positions_at(&named);
-        let kind = match work::kind_of(self.operation, self.volume, &inside) {
+        let kind = match work::kind_of(self.operation, &self.volume, &inside) {
             Err(Error::Hal { source, .. }) if is_nothing(source.kind()) => None,
             kind => kind?,
         };
@@ -242,7 +242,7 @@ impl Applying<'_> {
         }
         let mut unread = vec![(named, inside, positions)];
         while let Some((named, path, positions)) = unread.pop() {
-            for (below, kind) in tree::children(self.operation, self.volume, &path, &mut left)? {
+            for (below, kind) in tree::children(self.operation, &self.volume, &path, &mut left)? {
                 let name = below.file_name().unwrap_or_default();
                 let positions = pattern.advance(&positions, name);
                 if !positions.is_match() && !positions.leads_on() {

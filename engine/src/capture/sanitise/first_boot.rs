@@ -8,7 +8,7 @@ use super::first_boot_script::{Wanted, script};
 use super::host_keys::{self, HostKey};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, FileKind, RelativePath, Volume};
+use replicator_hal::{self as hal, FileKind, ReadTree, RelativePath, WriteTree};
 use std::collections::BTreeSet;
 
 const SCRIPT: &str = "etc/replicator-host-keys";
@@ -90,7 +90,7 @@ enum Init {
 /// What to make at the first boot, if all of `keys` are removed. Looks at them, so ask before they are.
 pub(super) fn wanted(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     keys: &[HostKey],
 ) -> Result<Vec<(HostKey, Wanted)>> {
     let of = |key: &HostKey| {
@@ -101,7 +101,11 @@ pub(super) fn wanted(
 }
 
 /// Adds what makes `wanted`; the usual keys of the server that is installed, if the system had none.
-pub(super) fn install(operation: &Operation<'_>, volume: &dyn Volume, mut wanted: Vec<Wanted>) -> Result<()> {
+pub(super) fn install(
+    operation: &Operation<'_>,
+    volume: &dyn WriteTree,
+    mut wanted: Vec<Wanted>,
+) -> Result<()> {
     let installing = Installing { operation, volume };
     if wanted.is_empty() {
         for (servers, keys) in DEFAULT_KEYS {
@@ -176,7 +180,7 @@ fn unit(wanted: &[Wanted]) -> String {
 
 struct Installing<'a> {
     operation: &'a Operation<'a>,
-    volume: &'a dyn Volume,
+    volume: &'a dyn WriteTree,
 }
 
 impl Installing<'_> {
@@ -204,18 +208,18 @@ impl Installing<'_> {
     fn starts_systemd(&self) -> Result<bool> {
         let init = RelativePath::parse("sbin/init")
             .map_err(|error| Error::Internal { detail: format!("sbin/init: {error}") })?;
-        let Some(found) = rootfs::resolve(self.operation, self.volume, &init)? else { return Ok(true) };
+        let Some(found) = rootfs::resolve(self.operation, &self.volume, &init)? else { return Ok(true) };
         if found.file_name() == Some(b"systemd") {
             return Ok(true);
         }
-        let text = host_keys::text_of(self.operation, self.volume, &found)?;
+        let text = host_keys::text_of(self.operation, &self.volume, &found)?;
         Ok(text.is_some_and(|text| text.starts_with("#!") && text.contains("systemd")))
     }
 
     /// Whether there is an `rcS` that runs every `S*` in `/etc/init.d`.
     fn starts_all_of_init_d(&self) -> Result<bool> {
         let Some(path) = self.resolved("etc/init.d/rcS")? else { return Ok(false) };
-        let text = host_keys::text_of(self.operation, self.volume, &path)?;
+        let text = host_keys::text_of(self.operation, &self.volume, &path)?;
         Ok(text.is_some_and(|text| ["S??", "S*", "S?", "S["].iter().any(|glob| text.contains(glob))))
     }
 
@@ -230,7 +234,7 @@ impl Installing<'_> {
 
     fn has(&self, path: &str) -> Result<bool> {
         let Some(path) = self.resolved(path)? else { return Ok(false) };
-        Ok(work::kind_of(self.operation, self.volume, &path)?.is_some())
+        Ok(work::kind_of(self.operation, &self.volume, &path)?.is_some())
     }
 
     /// The path without links on the way; its last name may not be there.
@@ -238,7 +242,7 @@ impl Installing<'_> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal { detail: format!("{path}: {error}") };
         let path = RelativePath::parse(path).map_err(|error| internal(&error))?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-        let parent = rootfs::resolve(self.operation, self.volume, &parent)?;
+        let parent = rootfs::resolve(self.operation, &self.volume, &parent)?;
         parent.map(|parent| parent.join(name).map_err(|error| internal(&error))).transpose()
     }
 
@@ -255,7 +259,7 @@ impl Installing<'_> {
         let Some(found) = self.resolved(path)? else {
             return Err(Error::Internal { detail: format!("there is no place for /{path}") });
         };
-        if work::kind_of(operation, volume, &found)? != Some(FileKind::Directory) {
+        if work::kind_of(operation, &volume, &found)? != Some(FileKind::Directory) {
             work::remove_if_there(operation, volume, &found)?;
         }
         Ok(found)

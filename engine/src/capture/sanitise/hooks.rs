@@ -20,7 +20,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let path = work::in_root(name)?;
     // A link that leads nowhere is a mistake of whoever made it, and no reason to leave the hook out.
-    if work::kind_of(operation, context.drive, &path)?.is_none() {
+    if work::kind_of(operation, &context.drive, &path)?.is_none() {
         return Ok(());
     }
     let failed = |detail: String| Error::Sanitise { rule: name.to_owned(), detail };
@@ -31,7 +31,7 @@ pub(super) fn run(
         }
         Err(error) => return Err(Error::hal(format!("looking for the hook {name}"))(error)),
     };
-    if work::kind_of(operation, context.drive, &program)? != Some(FileKind::File) {
+    if work::kind_of(operation, &context.drive, &program)? != Some(FileKind::File) {
         return Err(failed("it is no file".to_owned()));
     }
     operation.step(&format!("running the hook {name}"));

@@ -10,7 +10,7 @@ use super::first_boot_script::START_LEN_BYTES;
 use crate::drive_file::read_small;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{self as hal, ErrorKind, FileKind, ReadTree, RelativePath, WriteTree};
 use std::collections::BTreeSet;
 
 /// Where servers keep their keys by default, as directory and start and end of the name.
@@ -95,7 +95,7 @@ pub(in crate::capture) struct HostKey {
 
 /// All private host keys of the system in `volume`: those in the default places, and those that servers' configurations
 /// name.
-pub(in crate::capture) fn present(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<HostKey>> {
+pub(in crate::capture) fn present(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Vec<HostKey>> {
     let mut names = BTreeSet::new();
     for (directory, start, end) in DEFAULT_PLACES {
         for path in listed(operation, volume, directory)? {
@@ -137,13 +137,13 @@ pub(in crate::capture) fn present(operation: &Operation<'_>, volume: &dyn Volume
 }
 
 /// Removes a key, what a link to it leads to, and what belongs to it.
-pub(super) fn remove(operation: &Operation<'_>, volume: &dyn Volume, key: &HostKey) -> Result<()> {
+pub(super) fn remove(operation: &Operation<'_>, volume: &dyn WriteTree, key: &HostKey) -> Result<()> {
     for path in [&key.named, &key.path] {
         for ending in ["", ".pub", "-cert.pub"] {
             let name = [path.file_name().unwrap_or_default(), ending.as_bytes()].concat();
             let Some(path) = path.parent().and_then(|parent| parent.join(&name).ok()) else { continue };
             // On the way to the named path there may be links.
-            let Some(path) = in_resolved_parent(operation, volume, &path)? else { continue };
+            let Some(path) = in_resolved_parent(operation, &volume, &path)? else { continue };
             if work::remove_if_there(operation, volume, &path)? {
                 operation.log(&format!("host key: remove /{path}"));
             }
@@ -153,13 +153,13 @@ pub(super) fn remove(operation: &Operation<'_>, volume: &dyn Volume, key: &HostK
 }
 
 /// Whether the key is not there any more.
-pub(super) fn is_gone(operation: &Operation<'_>, volume: &dyn Volume, key: &HostKey) -> Result<bool> {
+pub(super) fn is_gone(operation: &Operation<'_>, volume: &dyn ReadTree, key: &HostKey) -> Result<bool> {
     Ok(work::kind_of(operation, volume, &key.path)?.is_none()
         || resolve(operation, volume, &key.named)?.is_none())
 }
 
 /// Whether a server that needs host keys is installed.
-pub(super) fn has_server(operation: &Operation<'_>, volume: &dyn Volume) -> Result<bool> {
+pub(super) fn has_server(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<bool> {
     for server in SERVERS {
         if kind_at(operation, volume, &parse(server)?)?.is_some() {
             return Ok(true);
@@ -169,7 +169,7 @@ pub(super) fn has_server(operation: &Operation<'_>, volume: &dyn Volume) -> Resu
 }
 
 /// Whether something that is started at boot is known to make host keys that are missing.
-pub(super) fn are_made_at_boot(operation: &Operation<'_>, volume: &dyn Volume) -> Result<bool> {
+pub(super) fn are_made_at_boot(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<bool> {
     if kind_at(operation, volume, &parse("usr/bin/cloud-init")?)?.is_some()
         && kind_at(operation, volume, &parse("etc/cloud/cloud-init.disabled")?)?.is_none()
     {
@@ -251,7 +251,7 @@ fn parse(path: &str) -> Result<RelativePath> {
 /// The same name in the directory that its own leads to.
 fn in_resolved_parent(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
 ) -> Result<Option<RelativePath>> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
@@ -260,7 +260,11 @@ fn in_resolved_parent(
 }
 
 /// What `path` is, links followed.
-fn kind_at(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) -> Result<Option<FileKind>> {
+fn kind_at(
+    operation: &Operation<'_>,
+    volume: &dyn ReadTree,
+    path: &RelativePath,
+) -> Result<Option<FileKind>> {
     match resolve(operation, volume, path)? {
         Some(path) => work::kind_of(operation, volume, &path),
         None => Ok(None),
@@ -268,7 +272,7 @@ fn kind_at(operation: &Operation<'_>, volume: &dyn Volume, path: &RelativePath) 
 }
 
 /// What is in a directory, which may be a link to one; nothing if it is none.
-fn listed(operation: &Operation<'_>, volume: &dyn Volume, directory: &str) -> Result<Vec<RelativePath>> {
+fn listed(operation: &Operation<'_>, volume: &dyn ReadTree, directory: &str) -> Result<Vec<RelativePath>> {
     let Some(directory) = resolve(operation, volume, &parse(directory)?)? else { return Ok(Vec::new()) };
     if work::kind_of(operation, volume, &directory)? != Some(FileKind::Directory) {
         return Ok(Vec::new());
@@ -279,7 +283,7 @@ fn listed(operation: &Operation<'_>, volume: &dyn Volume, directory: &str) -> Re
 }
 
 /// The first bytes of a key.
-pub(super) fn start_of(operation: &Operation<'_>, volume: &dyn Volume, key: &HostKey) -> Result<Vec<u8>> {
+pub(super) fn start_of(operation: &Operation<'_>, volume: &dyn ReadTree, key: &HostKey) -> Result<Vec<u8>> {
     let mut start = vec![0; START_LEN_BYTES];
     let read = operation.retry(|| {
         let mut file = volume.open(&key.path)?;
@@ -292,7 +296,7 @@ pub(super) fn start_of(operation: &Operation<'_>, volume: &dyn Volume, key: &Hos
 /// The text of a small regular file, links followed; `None` if it is none.
 pub(super) fn text_of(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     path: &RelativePath,
 ) -> Result<Option<String>> {
     let Some(path) = resolve(operation, volume, path)? else { return Ok(None) };

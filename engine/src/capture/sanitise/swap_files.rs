@@ -15,7 +15,7 @@ pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn Volume) -> Resul
     let mut cleared = Vec::new();
     let mut head = vec![0; HEAD_LEN_BYTES];
     let mut progress = operation.progress("looking for swap files", None);
-    tree::walk(operation, volume, &RelativePath::root(), |path, kind| {
+    tree::walk(operation, &volume, &RelativePath::root(), |path, kind| {
         progress.advance(0);
         if kind != FileKind::File {
             return Ok(());

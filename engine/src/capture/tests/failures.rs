@@ -30,7 +30,7 @@ fn assert_failed(bench: &Bench, code: &str) {
     assert!(matches!(&outcomes[1].end, End::Skipped(reason) if reason.starts_with("not begun")));
     assert_eq!(bench.root_names(), [".capture"]);
     assert_eq!(names(&bench.drive_path.join(".capture")), ["session.toml"]);
-    assert!(session_exists(&*bench.drive).unwrap());
+    assert!(session_exists(&bench.drive).unwrap());
     bench.assert_tidy();
 }
 
@@ -116,5 +116,5 @@ fn nothing_has_a_valid_name_before_all_of_it_is_there() {
     }));
     let outcomes = capture(&bench);
     assert!(outcomes.iter().all(|outcome| matches!(outcome.end, End::Done(_))), "{outcomes:?}");
-    assert!(!session_exists(&*bench.drive).unwrap());
+    assert!(!session_exists(&bench.drive).unwrap());
 }

@@ -20,7 +20,7 @@ fn open<'a>(
     end_bytes: Option<u64>,
 ) -> ImageReader<'a> {
     let source = Source { path, name: "sdimage.dd".into(), compression: Compression::None, end_bytes };
-    ImageReader::open(operation, &*bench.drive, source).unwrap()
+    ImageReader::open(operation, &bench.drive, source).unwrap()
 }
 
 /// Reads up to `chunks` chunks of the first bytes of [`CONTENT`], and finishes.

@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 const STATUS_BLOCK_LEN_BYTES: u64 = 512;
 
 impl Tree {
-    /// See [`crate::Volume::metadata`].
+    /// See [`crate::ReadTree::metadata`].
     ///
     /// # Errors
     /// As there.
@@ -30,7 +30,7 @@ impl Tree {
         Ok(metadata_of(&status))
     }
 
-    /// See [`crate::Volume::set_owner`].
+    /// See [`crate::SetAttributes::set_owner`].
     ///
     /// # Errors
     /// As there; `InvalidInput` for the number that means "no change" to the kernel.
@@ -48,7 +48,7 @@ impl Tree {
             .map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::set_mode`].
+    /// See [`crate::SetAttributes::set_mode`].
     ///
     /// The C library does the call: by `fchmodat2` on kernels from 6.6, else through `/proc/self/fd`.
     ///
@@ -68,7 +68,7 @@ impl Tree {
             .map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::set_modified`].
+    /// See [`crate::SetAttributes::set_modified`].
     ///
     /// # Errors
     /// As there; `OutOfRange` for more than a second of nanoseconds.
@@ -84,7 +84,7 @@ impl Tree {
             .map_err(|errno| failed(io::Error::from(errno), operation, path))
     }
 
-    /// See [`crate::Volume::xattrs`]. A file system without attributes has none.
+    /// See [`crate::ReadTree::xattrs`]. A file system without attributes has none.
     ///
     /// # Errors
     /// As there.
@@ -110,7 +110,7 @@ impl Tree {
         Ok(found)
     }
 
-    /// See [`crate::Volume::set_xattr`].
+    /// See [`crate::SetAttributes::set_xattr`].
     ///
     /// # Errors
     /// As there.

@@ -70,7 +70,7 @@ pub struct TreeFile {
 }
 
 impl Tree {
-    /// Opens an existing regular file; see [`crate::Volume::open`] and [`crate::Volume::open_write`].
+    /// Opens an existing regular file; see [`crate::ReadTree::open`] and [`crate::WriteTree::open_write`].
     ///
     /// # Errors
     /// As there.
@@ -99,7 +99,7 @@ impl Tree {
         Ok(self.counted(file, access == Access::ReadWrite, path))
     }
 
-    /// See [`crate::Volume::create_new`].
+    /// See [`crate::WriteTree::create_new`].
     ///
     /// # Errors
     /// As there.

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 impl Tree {
-    /// See [`crate::Volume::flags`].
+    /// See [`crate::ReadTree::flags`].
     ///
     /// # Errors
     /// As there.
@@ -28,7 +28,7 @@ impl Tree {
         }
     }
 
-    /// See [`crate::Volume::set_flags`].
+    /// See [`crate::SetAttributes::set_flags`].
     ///
     /// # Errors
     /// As there.

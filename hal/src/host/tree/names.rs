@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 impl Tree {
-    /// See [`crate::Volume::list`].
+    /// See [`crate::ReadTree::list`].
     ///
     /// # Errors
     /// As there.
@@ -36,7 +36,7 @@ impl Tree {
         Ok(entries)
     }
 
-    /// See [`crate::Volume::create_dir`].
+    /// See [`crate::WriteTree::create_dir`].
     ///
     /// # Errors
     /// As there.
@@ -49,7 +49,7 @@ impl Tree {
             .map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::symlink`].
+    /// See [`crate::WriteTree::symlink`].
     ///
     /// # Errors
     /// As there.
@@ -66,7 +66,7 @@ impl Tree {
         symlinkat(text, &place, place.name).map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::hard_link`].
+    /// See [`crate::WriteTree::hard_link`].
     ///
     /// # Errors
     /// As there.
@@ -81,7 +81,7 @@ impl Tree {
             .map_err(|errno| failed_pair(errno, operation, existing, path))
     }
 
-    /// See [`crate::Volume::make_node`].
+    /// See [`crate::WriteTree::make_node`].
     ///
     /// # Errors
     /// As there.
@@ -104,7 +104,7 @@ impl Tree {
             .map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::rename`].
+    /// See [`crate::WriteTree::rename`].
     ///
     /// # Errors
     /// As there.
@@ -116,7 +116,7 @@ impl Tree {
         renameat(&old, old.name, &new, new.name).map_err(|errno| failed_pair(errno, operation, from, to))
     }
 
-    /// See [`crate::Volume::remove_file`].
+    /// See [`crate::WriteTree::remove_file`].
     ///
     /// # Errors
     /// As there.
@@ -124,7 +124,7 @@ impl Tree {
         self.remove(path, "removing", UnlinkatFlags::NoRemoveDir)
     }
 
-    /// See [`crate::Volume::remove_dir`].
+    /// See [`crate::WriteTree::remove_dir`].
     ///
     /// # Errors
     /// As there.
@@ -138,7 +138,7 @@ impl Tree {
         unlinkat(&place, place.name, flags).map_err(|errno| failed(errno, operation, path))
     }
 
-    /// See [`crate::Volume::sync_dir`].
+    /// See [`crate::WriteTree::sync_dir`].
     ///
     /// # Errors
     /// As there.

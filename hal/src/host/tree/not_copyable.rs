@@ -11,7 +11,7 @@ use std::io;
 const CASEFOLD: u32 = 0x4000_0000;
 
 impl Tree {
-    /// See [`crate::Volume::not_copyable`].
+    /// See [`crate::ReadTree::not_copyable`].
     ///
     /// # Errors
     /// As there.

@@ -55,7 +55,7 @@ fn split(text: &[u8]) -> Vec<&[u8]> {
 }
 
 impl Tree {
-    /// See [`crate::Volume::resolve`].
+    /// See [`crate::ReadTree::resolve`].
     ///
     /// # Errors
     /// As there; `SymlinkInPath` for more than 40 links.
@@ -100,7 +100,7 @@ impl Tree {
         Ok(done)
     }
 
-    /// See [`crate::Volume::read_link`].
+    /// See [`crate::ReadTree::read_link`].
     ///
     /// # Errors
     /// As there.

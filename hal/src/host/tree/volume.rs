@@ -2,8 +2,8 @@
 
 use super::Tree;
 use crate::{
-    Access, Capabilities, DirectoryEntry, InodeFlags, Metadata, NodeKind, Owner, RelativePath, Result, Space,
-    Timestamp, Volume, VolumeFile, VolumeId, Xattr,
+    Access, Capabilities, DirectoryEntry, InodeFlags, Metadata, NodeKind, Owner, ReadTree, RelativePath,
+    Result, SetAttributes, Space, Timestamp, Volume, VolumeFile, VolumeId, WriteTree, Xattr,
 };
 use std::sync::Arc;
 
@@ -70,19 +70,7 @@ impl<M: Mount> Drop for TreeVolume<M> {
     }
 }
 
-impl<M: Mount> Volume for TreeVolume<M> {
-    fn id(&self) -> VolumeId {
-        self.id
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.tree.capabilities()
-    }
-
-    fn space(&self) -> Result<Space> {
-        self.tree.space()
-    }
-
+impl<M: Mount> ReadTree for TreeVolume<M> {
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
         self.tree.list(directory)
     }
@@ -103,6 +91,20 @@ impl<M: Mount> Volume for TreeVolume<M> {
         Ok(Box::new(self.tree.open_file(path, Access::ReadOnly)?))
     }
 
+    fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
+        self.tree.xattrs(path)
+    }
+
+    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
+        self.tree.flags(path)
+    }
+
+    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
+        self.tree.not_copyable(path)
+    }
+}
+
+impl<M: Mount> WriteTree for TreeVolume<M> {
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
         Ok(Box::new(self.tree.open_file(path, Access::ReadWrite)?))
     }
@@ -127,38 +129,6 @@ impl<M: Mount> Volume for TreeVolume<M> {
         self.tree.make_node(path, kind, mode)
     }
 
-    fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
-        self.tree.set_owner(path, owner)
-    }
-
-    fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
-        self.tree.set_mode(path, mode)
-    }
-
-    fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
-        self.tree.set_modified(path, modified)
-    }
-
-    fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
-        self.tree.xattrs(path)
-    }
-
-    fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
-        self.tree.not_copyable(path)
-    }
-
-    fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
-        self.tree.set_xattr(path, xattr)
-    }
-
-    fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
-        self.tree.flags(path)
-    }
-
-    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
-        self.tree.set_flags(path, flags)
-    }
-
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {
         self.tree.rename(from, to)
     }
@@ -173,6 +143,42 @@ impl<M: Mount> Volume for TreeVolume<M> {
 
     fn sync_dir(&self, directory: &RelativePath) -> Result<()> {
         self.tree.sync_dir(directory)
+    }
+}
+
+impl<M: Mount> SetAttributes for TreeVolume<M> {
+    fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
+        self.tree.set_owner(path, owner)
+    }
+
+    fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
+        self.tree.set_mode(path, mode)
+    }
+
+    fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
+        self.tree.set_modified(path, modified)
+    }
+
+    fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
+        self.tree.set_xattr(path, xattr)
+    }
+
+    fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {
+        self.tree.set_flags(path, flags)
+    }
+}
+
+impl<M: Mount> Volume for TreeVolume<M> {
+    fn id(&self) -> VolumeId {
+        self.id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.tree.capabilities()
+    }
+
+    fn space(&self) -> Result<Space> {
+        self.tree.space()
     }
 
     fn sync(&self) -> Result<()> {

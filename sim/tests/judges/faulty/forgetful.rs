@@ -1,8 +1,9 @@
 //! A board on which files and volumes are never synced, though every sync says that it worked.
 
 use replicator_hal::{
-    Access, Board, FileSystems, FileSystemsLayer, Layer, LayerMut, Layered, Region, RelativePath, Result,
-    Volume, VolumeFile, VolumeFileLayer, VolumeLayer,
+    Access, Board, FileSystems, FileSystemsLayer, Layer, LayerMut, Layered, ReadTreeLayer, Region,
+    RelativePath, Result, SetAttributesLayer, Volume, VolumeFile, VolumeFileLayer, VolumeLayer,
+    WriteTreeLayer,
 };
 use std::sync::Arc;
 
@@ -44,11 +45,13 @@ impl Layer for ForgetfulVolume {
     }
 }
 
-impl VolumeLayer for ForgetfulVolume {
+impl ReadTreeLayer for ForgetfulVolume {
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
         Ok(Box::new(Layered(ForgetfulFile(self.0.open(path)?))))
     }
+}
 
+impl WriteTreeLayer for ForgetfulVolume {
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
         Ok(Box::new(Layered(ForgetfulFile(self.0.open_write(path)?))))
     }
@@ -60,7 +63,11 @@ impl VolumeLayer for ForgetfulVolume {
     fn sync_dir(&self, _: &RelativePath) -> Result<()> {
         Ok(())
     }
+}
 
+impl SetAttributesLayer for ForgetfulVolume {}
+
+impl VolumeLayer for ForgetfulVolume {
     fn sync(&self) -> Result<()> {
         Ok(())
     }

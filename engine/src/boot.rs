@@ -1,7 +1,7 @@
-//! The boot sequence: which board, where the drive is, what it asks for, do it, tell how it ended.
+//! The boot sequence: find the drive, read its requests, carry them out, report the result.
 //!
-//! [`run`] is the whole of it. Every way out of it, start-up failures included, ends in a terminal LED status, a report,
-//! and one clear line on the console.
+//! [`run`] is the whole sequence. Every run, also one that fails at start-up, ends with a final LED status, a report, and
+//! one clear line on the console.
 
 use crate::capture;
 use crate::context::Context;
@@ -21,7 +21,7 @@ use crate::tuning::Tuning;
 use replicator_hal::{Board, DeviceName, Status};
 use std::collections::BTreeMap;
 
-/// What is to be run.
+/// What to run.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Which board this is.
@@ -50,7 +50,7 @@ pub fn run(board: &Board, request: &Request) -> Report {
     finish(&operation, report, result)
 }
 
-/// What a run would do, and what it would refuse; nothing is changed and no LED is shown.
+/// Reports what a run would do and what it would refuse. Nothing is changed, and the LEDs are not used.
 pub fn plan(board: &Board, request: &Request) -> Report {
     let mut report = Report::new(&request.version);
     let operation = Operation::new(board, &request.tuning, "plan", "plan");
@@ -62,7 +62,7 @@ pub fn plan(board: &Board, request: &Request) -> Report {
     report
 }
 
-/// Finds the drive, does `work` with it, and unmounts it whatever happens.
+/// Finds the drive, does `work` with it, and unmounts it also after an error.
 fn with_drive(
     operation: &Operation<'_>,
     request: &Request,
@@ -84,14 +84,14 @@ fn with_drive(
     }
 }
 
-/// What is known before the drive is read.
+/// The facts that do not depend on the drive.
 struct Run<'a> {
     operation: &'a Operation<'a>,
     request: &'a Request,
     compatible: Vec<String>,
 }
 
-/// What follows from what the drive asks for.
+/// Times and media, as the drive's settings and profile give them.
 struct Scene {
     tuning: Tuning,
     media: Vec<Medium>,
@@ -100,15 +100,15 @@ struct Scene {
 impl Run<'_> {
     fn execute(&self, drive: &mut Drive, report: &mut Report) -> Result<()> {
         drive::recover(self.operation, drive)?;
-        let mut asked = self.read(drive, report)?;
-        if let Some(growth) = self.growth(drive, &asked, report)? {
+        let mut drive_request = self.read(drive, report)?;
+        if let Some(growth) = self.growth(drive, &drive_request, report)? {
             self.grow(drive, growth, report)?;
-            asked = self.read(drive, report)?;
+            drive_request = self.read(drive, report)?;
         }
-        report.after = asked.options.settings.after;
-        let scene = self.look(&asked, report)?;
-        let context = self.context(&asked, &scene);
-        let plan = self.plan(&asked, &context, report)?;
+        report.after = drive_request.options.settings.after;
+        let scene = self.look(&drive_request, report)?;
+        let context = self.context(&drive_request, &scene);
+        let plan = self.plan(&drive_request, &context, report)?;
         report.mode = Some(plan.mode());
         for line in plan.lines() {
             self.operation.step(&line);
@@ -124,10 +124,10 @@ impl Run<'_> {
         if drive.place.file_system.needs_recovery {
             report.notes.push("the drive was not unmounted cleanly: a run checks it first".into());
         }
-        let asked = self.read(drive, report)?;
-        let scene = self.look(&asked, report)?;
-        let context = self.context(&asked, &scene);
-        let plan = self.plan(&asked, &context, report)?;
+        let drive_request = self.read(drive, report)?;
+        let scene = self.look(&drive_request, report)?;
+        let context = self.context(&drive_request, &scene);
+        let plan = self.plan(&drive_request, &context, report)?;
         report.mode = Some(plan.mode());
         report.notes.extend(plan.lines());
         if let Plan::Write(provision) = plan {
@@ -145,14 +145,14 @@ impl Run<'_> {
         DriveRequest::read(drive, board, firmware_names, &self.compatible, report)
     }
 
-    /// How the drive can grow, if it is to.
+    /// How the drive can grow, if its settings allow it.
     fn growth(
         &self,
         drive: &Drive,
-        asked: &DriveRequest<'_>,
+        drive_request: &DriveRequest<'_>,
         report: &mut Report,
     ) -> Result<Option<expand::Steps>> {
-        if !asked.options.settings.expand.enabled {
+        if !drive_request.options.settings.expand.enabled {
             return Ok(None);
         }
         Ok(match expand::look(self.operation, drive)? {
@@ -172,55 +172,67 @@ impl Run<'_> {
     }
 
     /// Finds the media, and reports the options that are not known.
-    fn look(&self, asked: &DriveRequest<'_>, report: &mut Report) -> Result<Scene> {
-        let tuning = self.operation.tuning.with_timeouts(&asked.options.settings.timeouts);
-        for name in &asked.options.unknown {
+    fn look(&self, drive_request: &DriveRequest<'_>, report: &mut Report) -> Result<Scene> {
+        let tuning = self.operation.tuning.with_timeouts(&drive_request.options.settings.timeouts);
+        for name in &drive_request.options.unknown {
             self.note(format!("option {name} is not known and has no effect"), report);
         }
         let devices = self.operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
         let named = self.request.media.as_ref();
-        let media = media::find(&asked.profile, &self.compatible, &devices, asked.drive_disk(), named)?;
+        let media = media::find(
+            &drive_request.profile,
+            &self.compatible,
+            &devices,
+            drive_request.drive_disk(),
+            named,
+        )?;
         Ok(Scene { tuning, media })
     }
 
-    fn context<'c>(&'c self, asked: &'c DriveRequest<'_>, scene: &'c Scene) -> Context<'c> {
+    fn context<'c>(&'c self, drive_request: &'c DriveRequest<'_>, scene: &'c Scene) -> Context<'c> {
         Context {
             board: self.operation.board,
             tuning: &scene.tuning,
-            profile: &asked.profile,
+            profile: &drive_request.profile,
             compatible: &self.compatible,
             media: &scene.media,
-            drive: asked.volume(),
-            options: &asked.options,
+            drive: drive_request.volume(),
+            options: &drive_request.options,
             version: &self.request.version,
         }
     }
 
-    /// Decides.
-    fn plan(&self, asked: &DriveRequest<'_>, context: &Context<'_>, report: &mut Report) -> Result<Plan> {
+    /// Decides whether to capture or to write, and what.
+    fn plan(
+        &self,
+        drive_request: &DriveRequest<'_>,
+        context: &Context<'_>,
+        report: &mut Report,
+    ) -> Result<Plan> {
         let mut notes = Vec::new();
-        let has_image = asked.has_image(self.operation, &self.compatible, context.media, &mut notes)?;
+        let has_image =
+            drive_request.has_image(self.operation, &self.compatible, context.media, &mut notes)?;
         for note in notes {
             self.note(note, report);
         }
-        let firmware = firmware::Request::of(context.profile, &self.compatible, &asked.names)?;
+        let firmware = firmware::Request::of(context.profile, &self.compatible, &drive_request.names)?;
         let resume = capture::session_exists(&context.drive)
             .map_err(Error::hal("looking for an unfinished capture"))?;
         if (has_image || !firmware.is_empty()) && !resume {
-            let provision = Provision::of(context.media, &asked.names, firmware)?;
+            let provision = Provision::of(context.media, &drive_request.names, firmware)?;
             return Ok(Plan::Write(Box::new(provision)));
         }
         Ok(Plan::Capture(capture::plan(context)?))
     }
 
-    /// For the console and the report.
+    /// Adds a note to the console and the report.
     fn note(&self, note: String, report: &mut Report) {
         self.operation.step(&note);
         report.notes.push(note);
     }
 }
 
-/// The worst of what happened decides; then report, console, LEDs, in this order.
+/// Determines the status by the worst result, then writes the report, the console and the LEDs, in this order.
 fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> Report {
     if let Err(error) = result {
         report.failure = Some(error);
@@ -235,7 +247,8 @@ fn finish(operation: &Operation<'_>, mut report: Report, result: Result<()>) -> 
         (false, true) => Status::Critical,
         (false, false) => Status::Failure,
     };
-    // What is left must not be told of as a success that the LEDs then deny.
+    // A new lease: if the lease ran out while the report is written, the LEDs would show failure after a reported
+    // success.
     operation.renew(operation.tuning.io_lease);
     let records = &operation.board.records;
     match report.json() {

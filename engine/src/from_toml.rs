@@ -1,10 +1,10 @@
 //! Values out of TOML text: settings, rules, profiles, records.
 //!
 //! The `toml` crate parses the text and words what is wrong with it. Its own way from the parsed text to values takes the
-//! tree apart and is compiled anew, with all of that, for every field's type. With it in place of this file the boot binary
-//! has 2.82 MB instead of 2.62 on armv7, and 3.77 MB instead of 3.55 on x86-64, where `ci/cross` allows 3.6. Here the tree is
-//! only borrowed, and an error is one pointer. What no file of the replicator has is refused as the wrong type: numbers with a
-//! fraction, dates, and enums that carry more than a name.
+//! tree apart and is compiled anew, with all of that, for every field's type. With it in place of this file the boot
+//! binary has 2.82 MB instead of 2.62 on armv7, and 3.77 MB instead of 3.55 on x86-64, where `ci/cross` allows 3.6. Here
+//! the tree is only borrowed, and an error is one pointer. What no file of the replicator has is refused as the wrong
+//! type: numbers with a fraction, dates, and enums that carry more than a name.
 
 use serde::Deserialize;
 use serde::de::{

@@ -6,15 +6,16 @@
 #![doc = include_str!("../examples/capture_and_write.rs")]
 //! ```
 //!
-//! It reaches the world only through `replicator_hal`. What lives here: the order of steps, the decisions, the formats.
-//! What does not: devices, file systems, time, threads that make HAL calls.
+//! It reaches hardware only through `replicator_hal`. This crate has the order of steps, the decisions and the formats.
+//! Devices, file systems, time, and threads that make HAL calls are in the HAL.
 //!
-//! # The public face
+//! # The public interface
 //!
-//! A program gives [`boot::run`] a [`Board`](replicator_hal::Board) and a [`boot::Request`], and gets a [`report::Report`].
-//! What a request is made of is in [`drive`], [`profile`] and [`tuning`]; what a drive says is in [`options`] and
-//! [`sanitise_rules`]; what can go wrong is in [`error`]. [`capture`], [`context`] and [`media`] are public for tests that run
-//! a capture without a drive, and [`formats`] for everybody who reads or makes images, records and archives.
+//! A program gives [`boot::run`] a [`Board`](replicator_hal::Board) and a [`boot::Request`], and gets a
+//! [`report::Report`]. The parts of a request are in [`drive`], [`profile`] and [`tuning`], the files that a drive may
+//! hold in [`options`] and [`sanitise_rules`], and the errors in [`error`]. [`capture`], [`context`] and [`media`] are
+//! public for tests that run a capture without a drive, and [`formats`] for programs that read or make images, records
+//! and archives.
 //!
 //! All other modules are private.
 

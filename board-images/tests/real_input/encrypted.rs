@@ -51,7 +51,7 @@ fn encrypted_directories_make_a_disk_image_and_stop_nothing() {
     workshop.clear("");
     let run = workshop.run("ext4", &golden);
     run.assert_success();
-    let note = "captured as a disk image: a tarball cannot hold all of it, /";
+    let note = "captured as a disk image: a tarball cannot hold all files: /";
     let why = "is encrypted by its file system (fscrypt)";
     let untouched = "encrypted by the file system, so not sanitised and not searched for private keys: /etc/ssh /home/user/vault";
     for wanted in [note, why, untouched] {

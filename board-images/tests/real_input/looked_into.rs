@@ -227,7 +227,7 @@ fn what_cannot_be_looked_into_is_refused_and_captured_on_request() {
         drop(drive);
         let (run, _drive) = capture(&stage, &mut golden, "[capture]\nsanitise = false\n");
         run.assert_success();
-        assert!(run.console.contains("not sanitised, as the options say"), "{}", run.console);
+        assert!(run.console.contains("not sanitised, because sanitise = false is set"), "{}", run.console);
     }
 }
 

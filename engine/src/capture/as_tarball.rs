@@ -1,11 +1,12 @@
-//! Whether a medium with one partition becomes a tarball: everything that the board starts from has to be in it.
+//! Decides whether a medium with one partition becomes a tarball: the tarball must hold everything that the board boots
+//! from.
 
 use super::layout::Layout;
 use super::rootfs::Rootfs;
 use crate::profile::MediumProfile;
 
-/// `None` if a tarball holds what matters, with notes on what it leaves out; else why the medium is captured as a disk
-/// image.
+/// `None` if a tarball is enough; then `notes` get what it leaves out. Otherwise the reason why the medium is captured as
+/// a disk image.
 pub(super) fn obstacle(
     layout: &Layout,
     rootfs: &Rootfs,
@@ -14,14 +15,14 @@ pub(super) fn obstacle(
 ) -> Option<String> {
     let number = rootfs.part.slot.number;
     if layout.identity.is_none() {
-        return Some(format!("partition {number} is a logical one, which a tarball does not become again"));
+        return Some(format!("partition {number} is a logical partition, which a tarball cannot restore"));
     }
     let outside = layout.gap.outside();
     let is_elsewhere = medium.bootloader_in_gap == Some(false);
     if let Some(at) = outside.before {
         if !is_elsewhere {
             return Some(format!(
-                "the gap before partition {number} holds data (a bootloader?) from byte {at} on, which no tarball has"
+                "the gap before partition {number} holds data (a bootloader?) from byte {at} on, which a tarball cannot hold"
             ));
         }
         notes.push(format!(
@@ -30,7 +31,7 @@ pub(super) fn obstacle(
         ));
     }
     if outside.boot_block.is_some() && !is_elsewhere {
-        return Some(format!("partition {number} begins with boot code, which no tarball has"));
+        return Some(format!("partition {number} begins with boot code, which a tarball cannot hold"));
     }
     if outside.boot_code && !is_elsewhere {
         notes.push("the boot code of the MBR is not in the tarball".to_owned());

@@ -1,9 +1,9 @@
-//! File systems beside the root: which trees of them the rules for the root's paths concern.
+//! Finds the directories on other file systems to which the rules for the root's paths apply.
 //!
-//! A root file system mounts others (`/var`, `/home`, `/data`) by its `/etc/fstab` or by mount units, puts overlays over
-//! its directories, and leads to other file systems by links (`/var/log -> /data/log`). Whatever of its paths lies
-//! elsewhere becomes a [`View`]: a directory in a partition, and the path under which the root sees it. Upper directories
-//! of overlays that an initial RAM disk mounts are known by their look: `upper` beside `work`.
+//! A root file system mounts other file systems (`/var`, `/home`, `/data`) by `/etc/fstab` or mount units, mounts
+//! overlays over its directories, and has symlinks to other file systems (`/var/log -> /data/log`). Each of its paths
+//! that lies elsewhere becomes a [`View`]: a directory in a partition, and the path of it in the root. Overlays that an
+//! initial RAM disk mounts are recognised by their directories: `upper` beside `work`.
 
 use super::rootfs::{self, Rootfs, is_nothing};
 use super::sanitise::apply::matched_links;
@@ -17,9 +17,9 @@ use crate::sanitise_rules::{Pattern, Place, Rules};
 use replicator_hal::{Access, ErrorKind, FileKind, ReadTree, RelativePath};
 use std::collections::BTreeSet;
 
-/// Upper directories are looked for so deep.
+/// Depth to which upper directories are searched.
 const UPPER_DEPTH_MAX: usize = 4;
-/// A chain of links is followed so far.
+/// Longest chain of links that is followed.
 const LINKS_MAX: usize = 8;
 
 /// A directory of a partition that is part of the root's tree.
@@ -29,19 +29,19 @@ pub(super) struct View {
     pub(super) number: u32,
     /// The directory in the partition's file system.
     pub(super) inside: RelativePath,
-    /// Where the root sees it.
+    /// Its path in the root.
     pub(super) named: RelativePath,
 }
 
 /// What is mounted below one root file system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mounts {
-    /// By the order in which they are mounted; the deepest path counts.
+    /// In the order in which they are mounted. Of several that hold a path, the deepest is used.
     views: Vec<View>,
 }
 
 impl Mounts {
-    /// Where an absolute path may lie, seen as `named`, if that is in another file system than the root.
+    /// Where an absolute path may lie, with the name `named`, if it is in a file system other than the root.
     fn locate(&self, path: &RelativePath, named: &RelativePath) -> Vec<View> {
         let above: Vec<&View> = self.views.iter().filter(|view| path.starts_with(&view.named)).collect();
         let depth_of = |view: &View| view.named.components().count();
@@ -69,14 +69,14 @@ impl Mounts {
     }
 }
 
-/// What the root file system in `root` mounts of the other `parts`, and where its links lead that `rules` follow.
+/// What the root file system in `root` mounts of the other `parts`, and the targets of the links that `rules` follow.
 pub(super) fn of_root(
     operation: &Operation<'_>,
     parts: &[Part],
     root: &Rootfs,
     rules: &Rules,
 ) -> Result<Mounts> {
-    // A btrfs or XFS that is mounted for writing once more is left clean once more.
+    // Read-only: mounting a btrfs or XFS for writing would write to it again.
     root.with_mounted(operation, Access::ReadOnly, |volume| {
         let entries = entries(operation, &volume)?;
         let mut mounts = Mounts::default();
@@ -89,7 +89,7 @@ pub(super) fn of_root(
             let found = views_of(entry, &named, parts, disk, &mounts, root);
             if found.is_empty() {
                 operation.log(&format!(
-                    "{}: {} is nothing on this medium",
+                    "{}: {} is not on this medium",
                     entry.spec,
                     String::from_utf8_lossy(&entry.mount_point)
                 ));
@@ -105,7 +105,7 @@ pub(super) fn of_root(
             let found = linked(operation, &volume, &path, &mounts)?;
             mounts.views.extend(found);
         }
-        // What lies in the root itself is found there; its overlays are not.
+        // Rules find what lies in the root itself, but not the overlays over it.
         mounts
             .views
             .retain(|view| view.number != root.part.slot.number || view.inside != in_root(root, &view.named));
@@ -113,8 +113,8 @@ pub(super) fn of_root(
     })
 }
 
-/// What one line may mount of this medium. Where several partitions have the name, the system takes any of them, so all
-/// count.
+/// What one line may mount of this medium. If several partitions have the name, the system may mount any of them, so the
+/// result has all.
 fn views_of(
     entry: &Entry,
     named: &RelativePath,
@@ -153,7 +153,7 @@ fn in_root(root: &Rootfs, path: &RelativePath) -> RelativePath {
     root.subvolume.as_ref().map_or_else(|| path.clone(), |subvolume| subvolume.join_path(path))
 }
 
-/// Whether a specification of fstab means this partition. `disk` is what the root calls the medium, if that is known.
+/// Whether a specification of fstab names this partition. `disk` is the root's kernel name for the medium, if known.
 fn is_named(part: &Part, spec: &Spec, disk: Option<&str>) -> bool {
     let is =
         |found: Option<&String>, wanted: &str| found.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
@@ -170,7 +170,7 @@ fn is_named(part: &Part, spec: &Spec, disk: Option<&str>) -> bool {
     }
 }
 
-/// The lines of fstab, and mount units of the system's administrator as if they were lines.
+/// The lines of fstab, and the mount units in the same form.
 fn entries(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Vec<Entry>> {
     let mut entries = match read(operation, volume, &work::in_root("etc")?, b"fstab")? {
         Some(text) => fstab::parse(&text),
@@ -209,7 +209,7 @@ fn mount_unit(text: &[u8]) -> Option<Entry> {
     })
 }
 
-/// A small file; `None` if it is not there or no file.
+/// The content of a small file; `None` if it does not exist or is not a regular file.
 fn read(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -230,7 +230,7 @@ fn resolved(operation: &Operation<'_>, volume: &dyn ReadTree, path: &[u8]) -> Re
     rootfs::resolve(operation, volume, &path)
 }
 
-/// Where `path` lies, if a link on its way leads out of the root file system into another one.
+/// Where `path` lies, if a symlink in it leads to another file system.
 fn linked(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -299,8 +299,8 @@ pub(super) fn uppers(operation: &Operation<'_>, number: u32, volume: &dyn ReadTr
     Ok(found)
 }
 
-/// What an upper directory covers: the root if it looks like a part of one, else what the directory above is called
-/// after, such as `overlay/etc/upper` or `overlay-etc/upper`.
+/// The directory that an upper directory covers: the root if its entries are those of a root, else the directory that the
+/// parent's name gives, such as `overlay/etc/upper` or `overlay-etc/upper`.
 fn covered(operation: &Operation<'_>, volume: &dyn ReadTree, upper: &RelativePath) -> Result<RelativePath> {
     const OF_A_ROOT: [&[u8]; 6] = [b"etc", b"usr", b"var", b"root", b"home", b"lib"];
     let entries = tree::list_sorted(operation, volume, upper)?;

@@ -1,6 +1,6 @@
-//! `/md5sums.txt` in the captured root file system: the digest of every regular file but itself.
+//! Writes `/md5sums.txt` in the captured root file system: the digest of every other regular file.
 //!
-//! A write of the tarball reads it back from the medium, and `md5sum -c` reads it on the running board.
+//! `md5sum -c /md5sums.txt` checks the files on a running board.
 
 use super::packer::BufferedSink;
 use super::private_keys::PrivateKeys;
@@ -16,8 +16,8 @@ use std::io::Write;
 /// Name of the list.
 const LIST: &str = "md5sums.txt";
 
-/// Writes the list anew. What had its name is removed, a link included. Every file is read for it, so private keys are
-/// found on the way.
+/// Writes a new list. An old file or link of that name is removed. Every file is read for it, so it also finds private
+/// keys.
 pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<PrivateKeys> {
     let mut private_keys = PrivateKeys::default();
     let path = work::in_root(LIST)?;
@@ -27,7 +27,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> R
     let mut sink = BufferedSink::new(operation, &mut *file);
     let mut progress = operation.progress("hashing every file", None);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
-    // Files with several names are read once.
+    // A file with several names is read once.
     let mut known: BTreeMap<u64, Digest> = BTreeMap::new();
     tree::walk(operation, &volume, &RelativePath::root(), |found, kind| {
         if kind != FileKind::File || found == &path {
@@ -63,7 +63,7 @@ pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> R
     Ok(private_keys)
 }
 
-/// Whether a file cannot be read because it is encrypted, and its key is not here.
+/// Whether a file cannot be read because it is encrypted and its key is missing.
 fn is_locked(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,

@@ -1,7 +1,7 @@
-//! A finished file gets its name: read back from the drive, compared, synced, renamed.
+//! Publishes a finished file: reads it back from the drive, compares it, syncs it and renames it.
 //!
-//! The order is what keeps every crash state safe. Nothing has a name in the drive's root before its content is on the
-//! drive and verified, and the image's name comes last: whoever finds it finds its sidecars and its record too.
+//! The order keeps every crash state safe. No file has a name in the drive's root before its content is on the drive and
+//! verified. The image is renamed last: when it is there, its sidecars and its record are too.
 
 use super::session::replace;
 use super::work::{self, Work};
@@ -45,7 +45,7 @@ pub(super) fn verify(
     reader.finish()
 }
 
-/// The sidecars of an image, by name: of the uncompressed content, and of the file if that is another.
+/// The sidecars of an image, by name: of the uncompressed content, and of the file if it is compressed.
 fn sidecars(image: &ImageName, verified: &Verified) -> Vec<(String, Vec<u8>)> {
     let of = |name: String, digest: &Digest| {
         let content = sidecar::line(digest, name.as_bytes());
@@ -56,8 +56,8 @@ fn sidecars(image: &ImageName, verified: &Verified) -> Vec<(String, Vec<u8>)> {
     of_content.into_iter().chain(of_file.map(|md5| of(image.to_string(), md5))).collect()
 }
 
-/// Gives an image in the session directory its name in the root, after its sidecars and its `record`. It takes the proof
-/// that the image was read back from the drive, and the sidecars say what was read then.
+/// Moves an image from the session directory to the root, after its sidecars and its `record`. It takes the proof that
+/// the image was read back from the drive; the sidecars hold the digests of what was read.
 pub(super) fn publish(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -86,8 +86,8 @@ pub(super) fn publish(
     drive
         .rename(&source, &target)
         .map_err(Error::hal(format!("renaming {source} to {target} on the drive")))?;
-    // Where directories reach the medium in any order, a lost name only means that the medium is captured again; a file
-    // with two names would be two owners of the same clusters.
+    // If the file system writes directories in any order, a lost name only means that the medium is captured again. A
+    // link in both directories would be worse: on FAT, two names would own the same clusters.
     work.sync()?;
     work::sync_directory(&drive, &RelativePath::root())
 }

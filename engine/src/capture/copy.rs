@@ -1,6 +1,6 @@
-//! The whole medium into the working image, with holes for what is zero or proven unused.
+//! Copies the whole medium to the working image, with holes for zeros and for proven unused blocks.
 //!
-//! The source is claimed, opened read-only, never mounted, and closed before anything else looks at the image.
+//! The source is claimed, opened read-only, never mounted, and closed before any other step uses the image.
 
 use super::gap::Gap;
 use super::layout::Layout;
@@ -33,9 +33,9 @@ impl ReadAt for Medium<'_> {
     }
 }
 
-/// Copies all of `device` to the new file `image` on the drive; its length is the medium's. If the image is to be
-/// sanitised, a partition table that cannot be read is refused, and what cannot be sanitised; then what the medium shows in
-/// its partitions is given, too.
+/// Copies all of `device` to the new file `image` on the drive; its length is the medium's. If the image will be
+/// sanitised, this refuses a partition table that cannot be read and a file system that cannot be sanitised, and also
+/// returns the partitions that the medium showed.
 pub(super) fn copy_medium(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -44,12 +44,12 @@ pub(super) fn copy_medium(
     is_sanitised: bool,
 ) -> Result<(Layout, Vec<Part>)> {
     let devices = &operation.board.devices;
-    // Claimed before the first look at what is on it; until it is closed nobody else can mount or write it.
+    // Claimed before anything on it is read. Until it is closed, no other program can mount or write it.
     let source = operation
         .retry(|| devices.open_source(&device.name))
         .map_err(Error::hal(format!("claiming {} to capture it", device.name)))?;
     let mut medium = Medium { operation, source };
-    // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
+    // The name may have moved to another device before the open. An open device keeps its name until it is closed.
     let result = same_device(operation, operation.label(), device)
         .and_then(|_| copy_open(operation, work, device, image, &mut medium, is_sanitised));
     let closed = medium.source.close().map_err(Error::hal(format!("closing {}", device.name)));
@@ -63,7 +63,7 @@ pub(super) fn copy_medium(
     }
 }
 
-/// How `device` is divided; it is claimed for the look, and let go again.
+/// The layout of `device`. The device is claimed while it is read.
 pub(super) fn layout(operation: &Operation<'_>, device: &BlockDevice) -> Result<Layout> {
     let source = operation
         .retry(|| operation.board.devices.open_source(&device.name))
@@ -101,7 +101,7 @@ fn copy_open(
         return Err(Error::refused(
             Refusal::MediumUnfit,
             format!(
-                "{}: {what}; what cannot be found cannot be sanitised: mend the table, or turn sanitising off",
+                "{}: {what}, so its file systems cannot be found and sanitised: repair the table, or turn sanitising off",
                 device.name
             ),
         ));
@@ -122,13 +122,13 @@ fn copy_open(
     let sparse = work.drive.capabilities().sparse;
     copy_bytes(operation, medium, &mut *file, &unused, &mut layout.gap, sparse)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
-    // The tools that work on the image next must not be the first to hear of a full drive.
+    // A full drive must show here, and not in the tools that work on the image next.
     file.sync().and_then(|()| file.close()).map_err(Error::hal(format!("writing {image} on the drive")))?;
     work.image_is_whole(operation)?;
     Ok((layout, parts))
 }
 
-/// Says what an I/O error of the medium was about.
+/// Gives an I/O error of the medium the step in which it happened.
 fn named(error: Error, doing: &str) -> Error {
     match error {
         Error::Hal { source, .. } => Error::Hal { doing: doing.to_owned(), source },
@@ -136,7 +136,8 @@ fn named(error: Error, doing: &str) -> Error {
     }
 }
 
-/// Refuses what can be known not to fit. With holes the image may take less than the medium has, so no more is certain.
+/// Refuses a medium that certainly does not fit. A sparse image may take less space than the medium has, so free space
+/// decides only on a drive without sparse files.
 fn check_space(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -154,8 +155,10 @@ fn check_space(
             ),
         ));
     }
-    let free_bytes =
-        operation.retry(|| work.drive.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
+    let free_bytes = operation
+        .retry(|| work.drive.space())
+        .map_err(Error::hal("reading the free space of the drive"))?
+        .free_bytes;
     if !capabilities.sparse && free_bytes < len_bytes {
         return Err(Error::refused(
             Refusal::DriveTooSmall,
@@ -209,7 +212,7 @@ fn copy_bytes(
     Ok(())
 }
 
-/// Writes what is not zero; everything where the drive has no holes.
+/// Writes what is not zero, or everything if the drive has no sparse files.
 fn write_chunk(
     operation: &Operation<'_>,
     file: &mut dyn VolumeFile,

@@ -1,7 +1,7 @@
-//! Free blocks of the captured root file system read as zeros, so that what sanitising removed is gone.
+//! Makes the free blocks of the captured root file system read as zeros, so that removed files leave no data.
 //!
-//! The file system's own map says which blocks are free once it is unmounted and clean. Where it cannot prove that, the
-//! free space is filled with a file of zeros, which is synced before it is removed again.
+//! The block map of an unmounted, clean file system shows which blocks are free. If it proves nothing, the free space is
+//! filled with files of zeros, which are synced and then removed.
 
 use super::layout;
 use super::mounted::with_mounted;
@@ -10,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{Access, ErrorKind, Region, Volume, VolumeFile};
 
-/// A last piece smaller than this is no block of any ext file system.
+/// No ext file system has smaller blocks.
 const PIECE_MIN_BYTES: usize = 1024;
-/// More files of zeros than any file system takes.
+/// More files of zeros than are needed to fill any file system.
 const FILES_MAX: u32 = 10_000;
 
 /// Makes sure that the free blocks of the unmounted ext file system in `region` are known or hold zeros.
@@ -28,8 +28,10 @@ pub(super) fn clear(operation: &Operation<'_>, region: &Region) -> Result<()> {
 }
 
 fn fill(operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-    let free_bytes =
-        operation.retry(|| volume.space()).map_err(Error::hal("asking for free space"))?.free_bytes;
+    let free_bytes = operation
+        .retry(|| volume.space())
+        .map_err(Error::hal("reading the free space in the image"))?
+        .free_bytes;
     let mut progress = operation.progress("filling free space with zeros", Some(free_bytes));
     let zeros = vec![0; operation.tuning.chunk_len_bytes.max(PIECE_MIN_BYTES)];
     let mut paths = Vec::new();
@@ -110,7 +112,7 @@ mod tests {
         }
     }
 
-    /// A file of zeros on a file system with so many bytes left, of which it takes no more than `file_max`.
+    /// A file on a file system with `left` free bytes, in which no file is longer than `file_max`.
     fn file(left: &Arc<AtomicU64>, file_max: u64) -> Box<dyn VolumeFile> {
         let left = Arc::clone(left);
         let mut file = MockVolumeFile::new();
@@ -153,7 +155,8 @@ mod tests {
         let full = Arc::clone(&left);
         let not_found = || HalError::new(ErrorKind::NotFound, "removing", "zeros", "");
         volume.expect_remove_file().times(6).returning(move |_| {
-            // Before it is made each name is removed in vain; at the end, when all is full, for good.
+            // The first removal of each name, before the file is made, finds nothing. The second, when all is full,
+            // removes it.
             if full.load(Ordering::SeqCst) > 0 { Err(not_found()) } else { Ok(()) }
         });
         fill(&operation, &volume).unwrap();

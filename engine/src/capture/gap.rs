@@ -1,24 +1,24 @@
-//! What lies on a medium outside of its only partition, and so in no tarball: a bootloader before the partition, above all.
+//! Finds data outside of the only partition of a medium, which a tarball does not hold: above all, a bootloader before
+//! the partition.
 //!
-//! The bytes are looked at while the medium is copied, so nothing is read twice. What belongs to a partition table does
-//! not count, nor what an older GPT left behind; the boot code of the MBR counts as a remark only, because tools put
-//! one there that no board runs.
+//! The bytes are examined while the medium is copied, so nothing is read twice. Partition tables are ignored, and so are
+//! the remains of an older GPT. Boot code in the MBR is only reported, because tools write one that no board runs.
 
 use crate::formats::partition::{Scheme, Table};
 use std::ops::Range;
 
 /// The boot code at the start of sector 0.
 const BOOT_CODE: Range<u64> = 0..440;
-/// What ext file systems leave to a boot loader at their start.
+/// The start of an ext file system, which it leaves to a boot loader.
 const BOOT_BLOCK_LEN_BYTES: u64 = 1024;
-/// Revision, and length of the header: what is left of a GPT whose signature was wiped.
+/// Revision and length of the header, which remain of a GPT whose signature was wiped.
 const GPT_REVISION_AND_LEN: [u8; 8] = [0, 0, 1, 0, 92, 0, 0, 0];
 /// Where those are in its header.
 const GPT_REVISION_OFFSET: usize = 8;
 /// Sectors of the usual GPT behind sector 0: a header and 16 KiB of entries.
 const GPT_LEN_BYTES: u64 = 16 * 1024;
 
-/// Looks at the bytes of a medium as they pass by, from front to back.
+/// Examines the bytes of a medium from front to back while they are copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Gap {
     sector_len_bytes: u64,
@@ -35,7 +35,7 @@ pub(super) struct Gap {
     is_old_gpt_at_end: bool,
 }
 
-/// What is there beside the partition, by the offset of its first byte that is not zero.
+/// What was found outside of the partition: offsets of the first byte that is not zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Outside {
     /// Between the table and the partition.
@@ -49,7 +49,7 @@ pub(super) struct Outside {
 }
 
 impl Gap {
-    /// What to look at on a medium with this table; nothing unless there is one partition.
+    /// The ranges to examine on a medium with this table; none unless there is exactly one partition.
     pub(super) fn of(table: &Table, sector_len_bytes: u32, medium_len_bytes: u64) -> Self {
         let mut gap = Self::nothing(sector_len_bytes);
         if let [partition] = table.partitions.as_slice() {
@@ -67,7 +67,7 @@ impl Gap {
         gap
     }
 
-    /// Looks at nothing.
+    /// Examines nothing.
     pub(super) fn nothing(sector_len_bytes: u32) -> Self {
         Self {
             sector_len_bytes: u64::from(sector_len_bytes),
@@ -102,7 +102,7 @@ impl Gap {
         }
     }
 
-    /// On a medium with an MBR the header of a GPT is a leftover, with or without its signature, and so are its entries.
+    /// On a medium with an MBR, a GPT header (with or without its signature) and its entries are remains.
     fn pass_over_an_old_gpt(&mut self, bytes: &[u8]) {
         let sector = usize::try_from(self.sector_len_bytes).unwrap_or(usize::MAX);
         let header =
@@ -123,7 +123,7 @@ impl Gap {
     }
 }
 
-/// Where the first byte is that is not zero, of those of `bytes`, which start at `at`, that lie in `range`.
+/// The offset of the first byte in `range` that is not zero. `bytes` start at `at`.
 fn first_in(at: u64, bytes: &[u8], range: &Range<u64>) -> Option<u64> {
     let end = at + bytes.len() as u64;
     let (from, to) = (range.start.max(at), range.end.min(end));
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn a_table_alone_is_nothing() {
+    fn a_table_alone_is_not_reported() {
         for scheme in [Scheme::Mbr, Scheme::Gpt] {
             assert_eq!(outside(&medium(scheme), 1 << 16), Outside::default(), "{scheme:?}");
         }
     }
 
     #[test]
-    fn every_place_of_a_bootloader_is_seen() {
+    fn a_bootloader_is_found_at_every_offset() {
         let at = |scheme, offset: usize| {
             let mut bytes = medium(scheme);
             bytes[offset] = 1;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_partition_is_seen_but_not_a_gpt() {
+    fn data_behind_the_partition_is_found_and_a_gpt_is_ignored() {
         let mut bytes = medium(Scheme::Mbr);
         // Shorter by 1 MiB than the medium.
         let sectors = (LEN_BYTES as u32 - (5 << 20)) / 512;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_of_a_gpt_are_no_bootloader_but_one_among_them_is() {
+    fn remains_of_a_gpt_are_ignored_and_a_bootloader_among_them_is_found() {
         let gpt = medium(Scheme::Gpt);
         let mut bytes = medium(Scheme::Mbr);
         bytes[512..34 * 512].copy_from_slice(&gpt[512..34 * 512]);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_medium_with_several_partitions_is_not_looked_at() {
+    fn a_medium_with_several_partitions_is_not_examined() {
         let mut table = read(&mut &*medium(Scheme::Mbr), 512).unwrap().unwrap();
         table.partitions.push(table.partitions[0].clone());
         let mut gap = Gap::of(&table, 512, LEN_BYTES as u64);
@@ -229,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn how_the_bytes_are_cut_makes_no_difference(offset in 0..LEN_BYTES, chunk in 1024_usize..70_000) {
+        fn the_result_does_not_depend_on_the_length_of_chunks(offset in 0..LEN_BYTES, chunk in 1024_usize..70_000) {
             let mut bytes = medium(Scheme::Mbr);
             if bytes[offset] == 0 && offset > 512 {
                 bytes[offset] = 1;

@@ -1,4 +1,4 @@
-//! What lies on a medium: its partitions, and which of their bytes nothing uses.
+//! The layout of a medium: its partitions, and which of their bytes are unused.
 
 use super::gap::Gap;
 use super::ranges;
@@ -10,18 +10,18 @@ use replicator_hal::{FileSystem, FileSystemKind, Holder, Region};
 use std::fmt;
 use std::ops::Range;
 
-/// A stretch of the medium that may hold a file system.
+/// A range of the medium that may hold a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
     /// Number in the partition table; 0 for a medium without one.
     pub(super) number: u32,
     /// Where it lies.
     pub(super) bytes: Range<u64>,
-    /// Whether the table says that it holds a Linux file system.
+    /// Whether its type in the table is that of a Linux file system.
     pub(super) is_linux: bool,
     /// Its name in the table (PARTLABEL).
     pub(super) name: Option<String>,
-    /// What the kernel calls PARTUUID.
+    /// Its PARTUUID, as the kernel forms it.
     pub(super) uuid: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Slot {
         Self { number: 0, bytes: 0..len_bytes, is_linux: false, name: None, uuid: None }
     }
 
-    /// The same stretch in what holds the medium or its image.
+    /// The same range in `holder`: the medium or its image.
     pub(super) fn region(&self, holder: &Holder) -> Region {
         Region {
             holder: holder.clone(),
@@ -57,18 +57,19 @@ pub(super) struct Layout {
     pub(super) slots: Vec<Slot>,
     /// Whether there is a table with exactly one partition.
     pub(super) is_single: bool,
-    /// What is odd about it.
+    /// An anomaly, for the report.
     pub(super) note: Option<String>,
-    /// Whether there is a table that cannot be read: then nothing proves that there is no root file system.
+    /// Whether there is a table that cannot be read: the medium may hold a root file system that cannot be found.
     pub(super) is_damaged: bool,
-    /// What names a medium with one partition, if a new table can have the same.
+    /// Signature and GUIDs of a medium with one partition, if a new table can have the same.
     pub(super) identity: Option<Identity>,
-    /// What lies outside of the only partition; complete once the medium was copied.
+    /// Data outside of the only partition; complete once the medium was copied.
     pub(super) gap: Gap,
 }
 
 impl Layout {
-    /// Reads the partition table of `medium`. A damaged table is no failure here: the medium can be captured as it is.
+    /// Reads the partition table of `medium`. A damaged table is not an error here, because the medium can be captured as
+    /// it is.
     pub(super) fn read(medium: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Self> {
         let len_bytes = medium.len_bytes();
         let whole = |note: Option<String>| Self {
@@ -110,13 +111,13 @@ impl Layout {
         })
     }
 
-    /// Whether partitions share bytes: then none can be said to be unused.
+    /// Whether partitions overlap: then no byte is proven unused.
     pub(super) fn overlaps(&self) -> bool {
         self.slots.windows(2).any(|pair| pair[0].bytes.end > pair[1].bytes.start)
     }
 
-    /// What the file systems in `holder` prove to be unused, as ranges of the whole medium. Memory in swap space counts as
-    /// that only where it is to be removed.
+    /// What the file systems in `holder` prove to be unused, as ranges of the whole medium. The content of swap space is
+    /// unused only if the image will be sanitised.
     pub(super) fn unused(
         &self,
         operation: &Operation<'_>,
@@ -135,7 +136,7 @@ impl Layout {
                 _ if is_kept => {}
                 Ok(Some(ranges)) => unused.extend(ranges::shift(ranges, slot.bytes.start)),
                 Ok(None) => {}
-                // Whoever reads the bytes next finds out whether they can be read.
+                // If they cannot be read, the copy reports it.
                 Err(error) => operation.log(&format!("counting all of {} as used: {error}", slot.number)),
             }
         }
@@ -143,15 +144,15 @@ impl Layout {
     }
 }
 
-/// What lies in `region`.
+/// The file system in `region`.
 pub(super) fn identify(operation: &Operation<'_>, region: &Region) -> Result<Option<FileSystem>> {
     operation
         .retry(|| operation.board.file_systems.identify(region))
         .map_err(Error::hal(format!("looking for a file system in {region}")))
 }
 
-/// What the file system in `region` proves to be unused, as ranges of the region; `None` if nothing is proven.
-/// Bytes behind the end of the file system are not its to judge.
+/// What the file system in `region` proves to be unused, as ranges of the region; `None` if nothing is proven. Of the
+/// bytes behind its end it proves nothing.
 pub(super) fn unused_of(operation: &Operation<'_>, region: &Region) -> Result<Option<Vec<Range<u64>>>> {
     let Some(FileSystem { len_bytes: Some(len_bytes), .. }) = identify(operation, region)? else {
         return Ok(None);
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_medium_is_one_stretch_without_a_table() {
+    fn a_blank_medium_is_one_slot_without_a_table() {
         let blank = vec![0_u8; 1 << 20];
         let found = Layout::read(&mut blank.as_slice(), 512).unwrap();
         assert_eq!(found.slots, [Slot::whole(1 << 20)]);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_bytes_are_noticed() {
+    fn overlapping_partitions_are_found() {
         assert!(layout(&[0..5, 4..9]).overlaps());
         assert!(!layout(&[0..5, 5..9]).overlaps());
     }

@@ -1,21 +1,21 @@
-//! Inode flags that would stop sanitising: files that are immutable or may only grow (`chattr +i`, `+a`).
+//! Inode flags that would prevent sanitising: immutable and append-only (`chattr +i`, `+a`).
 //!
-//! They are lifted from everything before the first rule and set again after the last step on what is still there, so
-//! that rules, hooks and the lists that are written all work, and what stays is as it was.
+//! They are cleared on all files before the first rule and set again after the last step on the files that still exist.
+//! So rules, hooks and the files that sanitising writes all work, and the remaining files keep their flags.
 
 use super::tree;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, FileKind, InodeFlags, RelativePath, Volume};
 
-/// What was lifted.
+/// The flags that were cleared.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
     lifted: Vec<(RelativePath, u64, InodeFlags)>,
 }
 
 impl Locks {
-    /// Lifts the locks of all files and directories of `volume`.
+    /// Clears these flags on all files and directories of `volume`.
     ///
     /// # Errors
     /// Those of the volume.
@@ -39,7 +39,7 @@ impl Locks {
         volume: &dyn Volume,
         path: &RelativePath,
     ) -> Result<()> {
-        let doing = || format!("lifting the inode flags of /{path}");
+        let doing = || format!("clearing the inode flags of /{path}");
         let flags = operation.retry(|| volume.flags(path)).map_err(Error::hal(doing()))?;
         if flags.both(InodeFlags::LOCKS).is_empty() {
             return Ok(());
@@ -48,12 +48,13 @@ impl Locks {
         operation
             .retry(|| volume.set_flags(path, flags.without(InodeFlags::LOCKS)))
             .map_err(Error::hal(doing()))?;
-        operation.log(&format!("/{path} is locked by inode flags, which are lifted for sanitising"));
+        operation
+            .log(&format!("/{path} has inode flags that prevent changes; they are cleared for sanitising"));
         self.lifted.push((path.clone(), inode, flags));
         Ok(())
     }
 
-    /// Sets the flags again of what is still there. What has the name of something that is gone is another file.
+    /// Sets the flags again on files that still exist. A file of the same name with another inode is a new file.
     ///
     /// # Errors
     /// Those of the volume.

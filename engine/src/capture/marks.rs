@@ -1,9 +1,8 @@
-//! What only the golden medium holds: the machine id and the SSH host keys that sanitising removes.
+//! Marks of a golden medium: hashes of the machine id and the SSH host keys that sanitising removes.
 //!
-//! An SD card behind a bridge has no serial number that the kernel can read, so nothing says that a card is the one that
-//! an image was captured from, except its files. The record of such an image has hashes of them; a medium with a file
-//! that has one of these hashes is the golden medium, or a plain copy of it. A clone has none of these files, or has made
-//! its own.
+//! The kernel cannot read the serial number of an SD card behind a bridge, so only the files of a card show whether an
+//! image was captured from it. The record of such an image has hashes of them. A medium with a file of one of these
+//! hashes is the golden medium, or a plain copy of it. A clone has none of these files, or has made its own.
 
 use super::layout::Layout;
 use super::mounted::{with_mounted, with_tree};
@@ -23,17 +22,17 @@ use std::collections::BTreeSet;
 /// Hashes of files, as hex digits.
 pub(crate) type Marks = BTreeSet<String>;
 
-/// Where the machine id lies; the second is a link to the first, or older than it.
+/// Paths of the machine id; the second is a link to the first, or is of older systems.
 const MACHINE_IDS: [&str; 2] = ["etc/machine-id", "var/lib/dbus/machine-id"];
-/// What systemd writes where no machine id was made yet.
+/// The content that systemd writes before a machine id is made.
 const NO_MACHINE_ID: &[u8] = b"uninitialized";
-/// Longer files are no machine id and no key.
+/// A longer file is neither a machine id nor a key.
 const FILE_LIMIT_BYTES: usize = 64 * 1024;
-/// So many go into a record.
+/// How many marks a record has at most.
 const MARKS_MAX: usize = 64;
 /// Bytes of a hash that are kept.
 const MARK_LEN_BYTES: usize = 16;
-/// Subvolumes are looked for so deep.
+/// Depth to which subvolumes are searched.
 const SUBVOLUME_DEPTH_MAX: usize = 3;
 
 /// The marks in root file systems of a working image.
@@ -45,12 +44,13 @@ pub(super) fn in_roots(operation: &Operation<'_>, roots: &[Rootfs]) -> Result<Ma
     Ok(marks)
 }
 
-/// What goes into the record: the marks that sanitising took away.
+/// The marks for the record: those that sanitising removed.
 pub(super) fn of_golden(before: &Marks, after: &Marks) -> Vec<String> {
     before.difference(after).take(MARKS_MAX).cloned().collect()
 }
 
-/// The marks on a medium. It is opened and mounted read-only, and let go again. What cannot be read has none.
+/// The marks on a medium, which is opened and mounted read-only and closed again. A file system that cannot be read has
+/// none.
 pub(crate) fn on_medium(operation: &Operation<'_>, device: &BlockDevice) -> Marks {
     let mut marks = Marks::new();
     let holder = Holder::Device(device.name.clone());
@@ -58,14 +58,14 @@ pub(crate) fn on_medium(operation: &Operation<'_>, device: &BlockDevice) -> Mark
     let parts = match parts {
         Ok(parts) => parts,
         Err(error) => {
-            operation.log(&format!("{} is not looked into: {error}", device.name));
+            operation.log(&format!("{} is not examined: {error}", device.name));
             return marks;
         }
     };
     for part in parts {
         match in_part(operation, &part, &holder) {
             Ok(found) => marks.extend(found),
-            Err(error) => operation.log(&format!("{part} is not looked into: {error}")),
+            Err(error) => operation.log(&format!("{part} is not examined: {error}")),
         }
     }
     marks
@@ -97,7 +97,7 @@ fn in_part(operation: &Operation<'_>, part: &Part, holder: &Holder) -> Result<Ma
     Ok(marks)
 }
 
-/// Directories below the top level of a btrfs that are root file systems by themselves.
+/// Directories below the top level of a btrfs that are root file systems.
 fn subvolumes(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<Vec<RelativePath>> {
     let mut found = Vec::new();
     let mut left = tree::ENTRIES_LIMIT;
@@ -144,7 +144,7 @@ fn read(operation: &Operation<'_>, volume: &dyn ReadTree, path: &RelativePath) -
     }
 }
 
-/// The hash of a file's content; `None` for one with nothing in it. The content cannot be found from it: it is random.
+/// The hash of a file's content; `None` for an empty file. The hash does not reveal the content, which is random.
 fn mark(content: Vec<u8>) -> Option<String> {
     let content = content.trim_ascii();
     let is_nothing = content.iter().all(|byte| *byte == 0);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_nothing_in_it_is_no_mark() {
+    fn an_empty_file_is_no_mark() {
         assert_eq!(marks(&[b"", b"\n", b" \n\n", &[0; 600]]), Marks::new());
     }
 

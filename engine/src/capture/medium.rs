@@ -1,4 +1,4 @@
-//! The steps of one medium: copy, find the root file system, sanitise, pack, commit.
+//! Captures one medium: copy, find the root file systems, sanitise, pack, commit.
 
 use super::as_tarball;
 use super::commit;
@@ -27,11 +27,11 @@ use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativeP
 use std::cell::Cell;
 use std::ops::Range;
 
-/// What the report says of a medium that nothing tells from its clones.
+/// The note for a medium that cannot be distinguished from its clones.
 const UNPROTECTED: &str = "the medium has no serial number, and no machine id or host key was removed from the image: \
                            writing the image back to this medium will not be refused";
 
-/// Captures `medium` under its final name. If it fails, its work files are removed again, so that the drive has room.
+/// Captures `medium` under its final name. If it fails, its work files are removed, so that the drive has room.
 pub(super) fn capture(
     context: &Context<'_>,
     operation: &Operation<'_>,
@@ -54,7 +54,7 @@ pub(super) fn capture(
     })
 }
 
-/// A packed file with its name, not yet synced.
+/// A packed file with its name; it is not synced yet.
 type InHand = (ImageName, Box<dyn VolumeFile>, Packed);
 
 struct Job<'a> {
@@ -64,7 +64,7 @@ struct Job<'a> {
     rules: Option<&'a Rules>,
     medium: &'a Medium,
     device: &'a BlockDevice,
-    /// Whether the working image holds only what the finished one does.
+    /// Whether the working image holds no data that the finished image does not hold.
     is_wiped: Cell<bool>,
 }
 
@@ -89,7 +89,7 @@ impl Job<'_> {
         }
         if let Some(root) = roots.first().filter(|root| layout.is_single && !root.is_packed_as_files()) {
             notes.push(format!(
-                "captured as a disk image, because {root} would come back as another file system"
+                "captured as a disk image, because a tarball would restore {root} as another file system"
             ));
         }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
@@ -101,7 +101,7 @@ impl Job<'_> {
         Ok((image_name, done))
     }
 
-    /// What tells this medium from a clone, if it has no identity and is sanitised.
+    /// The marks of this medium, if it has no identity and is sanitised.
     fn marks(&self, roots: &[Rootfs]) -> Result<Marks> {
         match self.device.identity.is_none() && self.rules.is_some() {
             true => marks::in_roots(self.operation, roots),
@@ -117,7 +117,7 @@ impl Job<'_> {
         notes: &mut Vec<String>,
     ) -> Result<()> {
         let Some(rules) = self.rules else {
-            notes.push("not sanitised, as the options say".to_owned());
+            notes.push("not sanitised, because sanitise = false is set".to_owned());
             return Ok(());
         };
         let job = SanitiseMedium {
@@ -132,7 +132,7 @@ impl Job<'_> {
         job.run(notes)
     }
 
-    /// The root file system, if the medium becomes a tarball.
+    /// The root file system to pack, if the medium becomes a tarball.
     fn tree<'r>(
         &self,
         layout: &Layout,
@@ -149,7 +149,7 @@ impl Job<'_> {
         }
     }
 
-    /// What of the working image nothing needs; overwritten, if the image is a sanitised one.
+    /// The unused ranges of the working image. If the image is sanitised, they are overwritten.
     fn wipe(
         &self,
         layout: &Layout,
@@ -167,8 +167,8 @@ impl Job<'_> {
         Ok(unused)
     }
 
-    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back. A tarball's root
-    /// file system is described, too.
+    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back. For a tarball
+    /// the result has the record of its root file system, too.
     fn pack(
         &self,
         layout: &Layout,
@@ -205,8 +205,8 @@ impl Job<'_> {
         Ok((name, verified, cache_bypass, root))
     }
 
-    /// Packs the files in `region` as the tarball `name`. `None`, and a note, if no tarball can hold them: then nothing of
-    /// it is left on the drive.
+    /// Packs the files in `region` as the tarball `name`. `None`, and a note, if a tarball cannot hold them; then the
+    /// tarball is removed again.
     fn pack_tree(&self, region: &Region, name: ImageName, notes: &mut Vec<String>) -> Result<Option<InHand>> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
@@ -219,16 +219,16 @@ impl Job<'_> {
             Ok(packed) => return Ok(Some((name, file, packed))),
             Err(error) => pack_tar::why_no_tarball(&error).ok_or(error)?,
         };
-        notes.push(format!("captured as a disk image: a tarball cannot hold all of it, {why}"));
-        operation.short_step(&format!("no tarball can hold all of it ({why}): packing a disk image"));
+        notes.push(format!("captured as a disk image: a tarball cannot hold all files: {why}"));
+        operation.short_step(&format!("a tarball cannot hold all files ({why}): packing a disk image"));
         file.close().map_err(Error::hal(format!("closing {path} on the drive")))?;
-        // Its space is needed, and half a tarball is of no use.
+        // Its space is needed.
         work::remove_if_there(operation, &work.drive, &path)?;
         work.sync()?;
         Ok(None)
     }
 
-    /// What names the root file system.
+    /// The names of the root file system, for the record.
     fn root_record(&self, rootfs: &Rootfs, layout: &Layout) -> RootRecord {
         let found = rootfs.part.file_system.as_ref();
         let uuid = found.and_then(|found| found.uuid.as_deref()).and_then(Uuid::parse);
@@ -262,7 +262,7 @@ impl Job<'_> {
         commit::publish(self.operation, self.work, image, verified, record)
     }
 
-    /// How to compress; `None` for not at all.
+    /// How to compress; `None` for no compression.
     fn xz(&self) -> Option<XzSettings> {
         let settings = &self.context.options.settings.capture;
         self.context.options.compress.then(|| XzSettings {

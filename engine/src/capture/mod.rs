@@ -1,10 +1,10 @@
-//! Capturing: from a board's media to image files on the drive.
+//! Captures a board's media to image files on the drive.
 //!
-//! A capture is a session, which is a directory on the drive: while it exists, every boot goes on with the capture and
-//! none writes to a medium. Each medium is copied whole into a working image; everything else (check, sanitise, pack)
-//! happens to the image, so the source keeps every byte. A finished file gets its name last.
+//! A capture is a session: a directory on the drive. While it exists, every boot continues the capture, and no boot
+//! writes to a medium. Each medium is copied whole into a working image. All other steps (check, sanitise, pack) change
+//! the image only, so the source keeps every byte. A finished file gets its final name last.
 
-// Lists of ranges are what this module is about, and some have one.
+// This module works with lists of ranges, and some lists have one range.
 #![allow(clippy::single_range_in_vec_init)]
 
 mod as_tarball;
@@ -98,7 +98,8 @@ pub fn run(context: &Context<'_>, items: Vec<Item>) -> Vec<Outcome> {
     outcomes
 }
 
-/// Reports what a cut copy may have left on the drive: with the first medium that was captured, else by itself.
+/// Reports what an interrupted copy may have left on the drive: with the first captured medium, else on the console
+/// alone.
 fn report_cut_copy(operation: &Operation<'_>, outcomes: &mut [Outcome]) {
     let captured = outcomes.iter_mut().find_map(|outcome| match &mut outcome.end {
         End::Done(done) => Some(done),
@@ -173,7 +174,7 @@ fn capture_one(context: &Context<'_>, work: &Work<'_>, rules: Option<&Rules>, me
     outcome(medium, image.as_ref(), end, elapsed)
 }
 
-/// The outcome of a medium that nothing was done for now. What was captured before counts as done.
+/// The outcome of a medium that this boot does not capture. A medium that an earlier boot captured is done.
 fn not_begun(item: &Item, otherwise: &str) -> Outcome {
     let end = match (&item.captured, &item.skip) {
         (Some(captured), reason) => {
@@ -189,8 +190,8 @@ fn outcome(medium: &Medium, image: Option<&ImageName>, end: End, elapsed: Durati
     Outcome::of_medium(medium.name(), device, image, end, elapsed)
 }
 
-/// A failure of the capture as a whole becomes that of one medium, so that no run with it can pass for a success. An
-/// earlier failure is never hidden by it.
+/// Reports a failure of the whole capture as the failure of one medium, so that the run does not succeed. It never
+/// replaces an earlier failure.
 fn fail(operation: &Operation<'_>, items: &[Item], outcomes: &mut [Outcome], error: Error) {
     operation.log(&format!("failed: {error}"));
     if outcomes.iter().any(|outcome| matches!(outcome.end, End::Failed(_))) {

@@ -1,11 +1,11 @@
-//! Work on a mounted file system that is always unmounted again.
+//! Mounts a file system for some work, and always unmounts it again.
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{Access, Region, RelativePath, Volume};
 
-/// Mounts `region`, does `work` on it and unmounts it, whatever `work` said. An unmount that fails is a failure: the last
-/// writes may be lost. The error of `work` comes first.
+/// Mounts `region`, does `work` on it and unmounts it, also if `work` failed. A failed unmount is an error, because the
+/// last writes may be lost. If both fail, the error of `work` is returned.
 pub(super) fn with_mounted<T>(
     operation: &Operation<'_>,
     region: &Region,

@@ -1,4 +1,4 @@
-//! The working image as a disk image: every byte of the medium, with zeros where a file system uses nothing.
+//! Packs the working image as a disk image: every byte of the medium, with zeros in place of unused blocks.
 
 use super::packer::Packer;
 use super::ranges;
@@ -38,16 +38,16 @@ pub(super) fn pack(
     packer.finish()
 }
 
-/// The working image, of which holes are not read.
+/// The working image. Its holes are not read.
 struct WorkingImage<'a> {
     operation: &'a Operation<'a>,
     file: Box<dyn VolumeFile>,
-    /// The data extent that was found last; `None` before the first look.
+    /// The data extent that was found last; `None` before the first search.
     data: Option<Range<u64>>,
 }
 
 impl WorkingImage<'_> {
-    /// Fills `chunk` with the image's bytes from `at` on. Holes and what is skipped are not read.
+    /// Fills `chunk` with the image's bytes from `at` on. Holes and skipped ranges are not read.
     fn read_chunk(&mut self, at: u64, chunk: &mut [u8], skipped: &[Range<u64>]) -> hal::Result<()> {
         let end = at + chunk.len() as u64;
         chunk.fill(0);

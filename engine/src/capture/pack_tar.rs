@@ -1,8 +1,8 @@
-//! The files of the root file system as a tar archive.
+//! Packs the files of the root file system as a tar archive.
 //!
-//! Everything a Linux file system keeps is kept: owners, modes, times, hard links, holes, device nodes, attributes, inode
-//! flags.
-//! Sockets are left out, as by every tar: only the program that listens on one can make it.
+//! The archive keeps everything that a Linux file system keeps: owners, modes, times, hard links, holes, device nodes,
+//! attributes, inode flags. Sockets are left out, as every tar does: only the program that listens on a socket can make
+//! it.
 
 use super::packer::Packer;
 use super::tree;
@@ -88,7 +88,7 @@ impl Archive<'_> {
             }
         };
         self.count()?;
-        // They are those of the file, and stand with its first name.
+        // Attributes belong to the file; the entry of its first name has them.
         let xattrs = match &kind {
             EntryKind::HardLink { .. } => Vec::new(),
             _ => operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
@@ -112,7 +112,7 @@ impl Archive<'_> {
             self.remarks.left_out("inode flags that a tarball cannot hold", || format!("of /{path}"));
         }
         self.writer.append(&entry).map_err(|error| match error.kind() {
-            // What the format, or its reader, does not hold.
+            // The format, or its reader, cannot hold it.
             io::ErrorKind::InvalidInput => no_tarball(error.to_string()),
             _ => Error::io(doing())(error),
         })?;
@@ -122,7 +122,7 @@ impl Archive<'_> {
         }
     }
 
-    /// The earlier name of a file with several; remembers this one if it is the first.
+    /// The earlier name of a file with several names. The first name is remembered.
     fn earlier_name(&mut self, path: &RelativePath, metadata: &Metadata) -> Option<RelativePath> {
         let can_be_linked = !matches!(metadata.kind, FileKind::Directory | FileKind::Socket);
         if metadata.links < 2 || !can_be_linked {
@@ -155,7 +155,7 @@ impl Archive<'_> {
         file.close().map_err(Error::hal(format!("packing /{path}")))
     }
 
-    /// An archive with more entries than a write takes would be of no use.
+    /// Fails if there are more entries than a write accepts.
     fn count(&mut self) -> Result<()> {
         self.entries += 1;
         let limit = self.operation.tuning.tar_entries_max;
@@ -166,16 +166,16 @@ impl Archive<'_> {
     }
 }
 
-/// Something that a tarball does not hold, or a write of it would not take.
+/// The error for a file that a tarball cannot hold or that a write would refuse.
 fn no_tarball(what: String) -> Error {
     Error::format("the image")(FormatError::Unsupported { format: "tar", what })
 }
 
-/// Why the files that gave this error cannot be a tarball; `None` for an error of another kind.
+/// Why these files cannot be a tarball; `None` if the error has another cause.
 pub(super) fn why_no_tarball(error: &Error) -> Option<String> {
     match error {
         Error::Format { source: FormatError::Unsupported { format: "tar", what }, .. } => Some(what.clone()),
-        // Longer paths, or more files, than a walk through the tree takes.
+        // Paths are longer, or files are more, than a walk through the tree accepts.
         Error::Hal { source, .. } if source.kind() == hal::ErrorKind::OutOfRange => Some(source.to_string()),
         _ => None,
     }
@@ -207,7 +207,7 @@ fn read_exact(
     Err(Error::hal(doing())(hal::Error::new(hal::ErrorKind::Io, "reading", path.to_string(), detail)))
 }
 
-/// Where the file holds data; one range if it has no holes, or more stretches than an archive can say.
+/// Where the file holds data; one range if it has no holes, or if it has more extents than an archive can hold.
 fn data_ranges(
     operation: &Operation<'_>,
     file: &mut dyn VolumeFile,

@@ -1,4 +1,4 @@
-//! From the image's bytes to the file on the drive: hash, encode, hash, write.
+//! Writes an image to a file on the drive: hash, encode, hash, write.
 
 use crate::drive_file::DriveSink;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ enum Encoder<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// Writes to the new, empty `file`: compressed by `xz`, or as it is.
+    /// Writes to the new, empty `file`: compressed by `xz`, or uncompressed.
     pub(super) fn new(
         operation: &'a Operation<'a>,
         file: &'a mut dyn VolumeFile,
@@ -48,7 +48,7 @@ impl<'a> Packer<'a> {
         })
     }
 
-    /// Writes what is left. The file is not yet synced.
+    /// Writes the rest. The file is not synced yet.
     pub(super) fn finish(self) -> Result<Packed> {
         let sink = match self.encoder {
             Encoder::Plain(sink) => sink,
@@ -106,7 +106,7 @@ impl Write for HashingSink<'_> {
     }
 }
 
-/// Joins small writes. Unlike `BufWriter` it never writes on drop, so that nothing is written after a failure.
+/// Joins small writes. Unlike `BufWriter` it does not write on drop, so that nothing is written after an error.
 pub(super) struct BufferedSink<'a> {
     buffer: Vec<u8>,
     limit_bytes: usize,

@@ -1,4 +1,4 @@
-//! What is to be captured: decided from the drive and the media by reading alone.
+//! Plans what to capture. It only reads the drive and the media.
 
 use super::sanitise;
 use super::session::{Record, Session};
@@ -47,7 +47,7 @@ pub fn plan(context: &Context<'_>) -> Result<Vec<Item>> {
     if let Session::Begun(record) = &session {
         record.check_unit(&context.profile.name, context.media)?;
     }
-    // A rule file with a fault must not come to light after an hour of copying.
+    // An error in the rule file must show here, and not after an hour of copying.
     sanitise::load(context, &operation)?;
     let names: Vec<Vec<u8>> = operation
         .retry(|| context.drive.list(&RelativePath::root()))
@@ -93,9 +93,9 @@ fn item(
         return Ok(Item { captured: Some(captured), ..skipped("captured already") });
     }
     if context.options.skip_capture.contains(medium.name()) {
-        return Ok(skipped("the options say so"));
+        return Ok(skipped("an option excludes it"));
     }
-    let Some(device) = &medium.device else { return Ok(skipped("no medium there")) };
+    let Some(device) = &medium.device else { return Ok(skipped("no medium inserted")) };
     media::check_not_in_use(medium.name(), device)?;
     Ok(Item { medium: medium.clone(), skip: None, captured: None })
 }
@@ -122,7 +122,7 @@ fn captured_before(
     CapturedBefore::check(image, record.as_ref(), identity)
 }
 
-/// A medium that the session was begun for must not be left out only because it is gone now.
+/// Refuses to continue without a medium for which the session was begun.
 fn check_nothing_is_missing(context: &Context<'_>, record: &Record, items: &[Item]) -> Result<()> {
     for recorded in &record.media {
         let item = items.iter().find(|item| item.medium.name() == recorded.name);
@@ -130,7 +130,7 @@ fn check_nothing_is_missing(context: &Context<'_>, record: &Record, items: &[Ite
         if !is_there && !context.options.skip_capture.contains(&recorded.name) {
             return Err(Error::refused(
                 Refusal::MediumAbsent,
-                format!("the unfinished capture includes {}, which is not there now", recorded.name),
+                format!("the unfinished capture includes {}, which is not present now", recorded.name),
             ));
         }
     }

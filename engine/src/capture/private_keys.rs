@@ -1,22 +1,22 @@
-//! Private keys that no rule names. They are the product's or a user's, so they stay, and the report lists them; and what
-//! could not be searched for them.
+//! Private keys that no rule names. They belong to the product or to a user, so they stay in the image, and the report
+//! lists them. It also lists the directories that could not be searched.
 
 use crate::printable;
 use replicator_hal::RelativePath;
 
-/// How much of a file is looked at.
+/// How much of a file is searched.
 const LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// What stays and may be a secret.
+/// Files that stay in the image and may be secrets.
 #[derive(Debug, Default)]
 pub(super) struct PrivateKeys {
     paths: Vec<String>,
-    /// Directories whose files nothing could read.
+    /// Directories whose files could not be read.
     locked: Vec<String>,
 }
 
 impl PrivateKeys {
-    /// Looks at the first bytes of a file.
+    /// Searches the first bytes of a file.
     pub(super) fn look(&mut self, path: &RelativePath, start: &[u8]) {
         let start = &start[..start.len().min(LOOKED_AT_BYTES)];
         if !is_documentation(path) && start.split(|byte| *byte == b'\n').any(begins_key) {
@@ -24,8 +24,8 @@ impl PrivateKeys {
         }
     }
 
-    /// A file could not be read because its file system encrypts `top`, and has no key here. Its name is encrypted too, so
-    /// no rule for what is in `top` matched.
+    /// A file could not be read because `top` is encrypted by its file system and the key is missing. File names in `top`
+    /// are encrypted too, so no rule matched them.
     pub(super) fn is_below_locked(&mut self, top: &RelativePath) {
         let top = format!("/{top}");
         if !self.locked.contains(&top) {
@@ -49,7 +49,7 @@ impl PrivateKeys {
     }
 }
 
-/// Whether a line is the first of a private key: PEM, OpenSSH, PuTTY, or a setting of WireGuard.
+/// Whether a private key begins with this line: PEM, OpenSSH, PuTTY, or a setting of WireGuard.
 fn begins_key(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let is_pem = line.starts_with(b"-----BEGIN ")
@@ -61,7 +61,7 @@ fn begins_key(line: &[u8]) -> bool {
         || (is_setting && (setting == b"PrivateKey" || setting == b"private-key"))
 }
 
-/// Keys in examples and tests of programs are nobody's.
+/// Keys in examples and tests of programs are not secret.
 fn is_documentation(path: &RelativePath) -> bool {
     let text = path.to_string();
     ["usr/share/", "usr/lib/python", "usr/local/lib/python"].iter().any(|start| text.starts_with(start))

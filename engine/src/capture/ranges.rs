@@ -1,8 +1,8 @@
-//! Stretches of bytes: which of them a file system proves unused.
+//! Arithmetic on ranges of bytes, such as those that a file system proves unused.
 
 use std::ops::Range;
 
-/// Shorter extents of zeros count as content: a hole costs more than it saves.
+/// Shorter extents of zeros are written as content: a hole costs more than it saves.
 const HOLE_LEN_BYTES: usize = 64 * 1024;
 
 /// The part of `within` that no range of `used` covers. `used` is sorted and not overlapping.
@@ -35,7 +35,7 @@ pub(super) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>>
         .collect()
 }
 
-/// Those of `ranges` that are worth being left out of a read: a gap of a few bytes costs more than it saves.
+/// Those of `ranges` that are long enough to be left out of a read: a gap of a few bytes costs more than it saves.
 pub(super) fn long(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     const LONG_BYTES: u64 = 4096;
     ranges.iter().filter(|range| range.end - range.start >= LONG_BYTES).cloned().collect()

@@ -1,6 +1,6 @@
-//! What the partitions of a sanitised image still hold and do not show: free blocks, journals, memory in swap space.
+//! Finds deleted data in the partitions of a sanitised image: free blocks, journals, memory in swap space.
 //!
-//! The file systems themselves say what they do not need, once they are clean. What they cannot say is reported.
+//! A clean file system has a map of the blocks that it does not use. Partitions without such a map are reported.
 
 use super::layout::{self, Layout, Slot};
 use super::ranges;
@@ -12,7 +12,7 @@ use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileSystemKind, Holder, RelativePath};
 use std::ops::Range;
 
-/// The bytes of the sanitised working image `image` that nothing needs, as ranges of the whole.
+/// The unused bytes of the sanitised working image `image`, as ranges of the whole.
 pub(super) fn find(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -21,7 +21,7 @@ pub(super) fn find(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Range<u64>>> {
     if layout.overlaps() {
-        notes.push("partitions overlap: what was deleted on them is captured as well".to_owned());
+        notes.push("partitions overlap, so the image also has what was deleted on them".to_owned());
         return Ok(Vec::new());
     }
     let holder = Holder::File { volume: work.drive.id(), path: image.clone() };
@@ -51,7 +51,7 @@ pub(super) fn find(
     Ok(unused)
 }
 
-/// A file system that was not unmounted replays its journal in the image, and then says what it needs.
+/// Checks a file system that was not unmounted: the check replays the journal in the image, so that the map can be read.
 fn after_check(operation: &Operation<'_>, slot: &Slot, holder: &Holder) -> Result<Option<Vec<Range<u64>>>> {
     let region = slot.region(holder);
     operation.step(&format!("checking the file system of partition {} in the image", slot.number));
@@ -71,7 +71,7 @@ fn after_check(operation: &Operation<'_>, slot: &Slot, holder: &Holder) -> Resul
     layout::unused_of(operation, &region)
 }
 
-/// Takes the hibernated system out of swap space: a clone must not go on with the golden board's memory.
+/// Removes the hibernated system from swap space: a clone must not resume with the memory of the golden unit.
 fn make_plain(operation: &Operation<'_>, work: &Work<'_>, image: &RelativePath, slot: &Slot) -> Result<()> {
     let doing = || format!("clearing swap space in {image}");
     let mut file = operation.retry(|| work.drive.open_write(image)).map_err(Error::hal(doing()))?;

@@ -1,8 +1,8 @@
-//! Finding the Linux root file systems in the working image, by content.
+//! Finds the Linux root file systems in the working image, by content.
 //!
-//! A root file system has `/etc` and `/usr` or `/bin`. What a dirty journal holds back is not seen by a read-only mount,
-//! so an ext file system that is not proven clean is checked before it is looked into: it lies in the image, and the
-//! source stays as it is. What was a root file system and lost files is not taken for something else.
+//! A root file system has `/etc` and `/usr` or `/bin`. A read-only mount does not replay a dirty journal, so an ext file
+//! system that is not proven clean is checked first. The check changes the image only, not the source. A file system that
+//! shows signs of a damaged root file system is refused, so that it is not captured unsanitised.
 
 use super::layout::{self, Slot};
 use super::mounted::{with_mounted, with_tree};
@@ -23,7 +23,7 @@ pub(super) struct Rootfs {
     pub(super) part: Part,
     /// Where it is.
     pub(super) region: Region,
-    /// The subvolume that it is, by its path from the top level of a btrfs; `None` for the whole file system.
+    /// Its subvolume, as a path from the top level of a btrfs; `None` for the whole file system.
     pub(super) subvolume: Option<RelativePath>,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Rootfs {
 }
 
 impl Rootfs {
-    /// Whether a tarball of its files is as good as an image: what is made for one is ext.
+    /// Whether a tarball of its files is as good as an image. The file system that a write makes for a tarball is ext.
     pub(super) fn is_packed_as_files(&self) -> bool {
         self.part.kind().is_some_and(FileSystemKind::is_ext)
     }
@@ -55,10 +55,11 @@ impl Rootfs {
     }
 }
 
-/// All root file systems in `image`, checked and repaired: the one in partition `hint` first, then by their place.
+/// All root file systems in `image`, checked and repaired: the one in partition `hint` first, then in the order of their
+/// position.
 ///
 /// # Errors
-/// `Unsanitisable`, if one shows signs of having been a root file system; not if `is_sanitised` is not set.
+/// `Unsanitisable`, if `is_sanitised` is set and a file system shows signs of a damaged root file system.
 pub(super) fn find(
     operation: &Operation<'_>,
     parts: &[Part],
@@ -73,7 +74,7 @@ pub(super) fn find(
         let region = part.slot.region(image);
         match part.kind() {
             Some(kind) if kind.is_ext() => {}
-            // They are not packed by their files: whether there is a root file system matters to sanitising alone.
+            // These become disk images. Only sanitising needs their root file systems.
             Some(FileSystemKind::Btrfs | FileSystemKind::Xfs) if is_sanitised => {
                 roots.extend(in_other(operation, part, &region)?);
                 continue;
@@ -81,7 +82,7 @@ pub(super) fn find(
             _ => continue,
         }
         let mut look = Look { operation, part, region: &region, checked: None, notes: &mut *notes };
-        match look.judge()? {
+        match look.content_when_checked()? {
             Content::Root => {
                 operation.log(&format!("{} holds a root file system", part.slot));
                 roots.push(Rootfs { part: part.clone(), region, subvolume: None });
@@ -97,9 +98,10 @@ pub(super) fn find(
     Ok(roots)
 }
 
-/// The root file systems in a btrfs or XFS. Mounted for writing, the kernel mends what an unclean end left.
+/// The root file systems in a btrfs or XFS. It is mounted for writing, so that the kernel repairs what an unclean
+/// shutdown left.
 fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<Vec<Rootfs>> {
-    operation.step(&format!("looking into {}", part.slot));
+    operation.step(&format!("searching {} for a root file system", part.slot));
     let trees = with_mounted(operation, region, Access::ReadWrite, |volume| {
         let mut subvolumes = vec![RelativePath::root()];
         if part.kind() == Some(&FileSystemKind::Btrfs) {
@@ -121,7 +123,7 @@ fn in_other(operation: &Operation<'_>, part: &Part, region: &Region) -> Result<V
         trees => trees?,
     };
     if roots.is_empty() && part.is_named_root() && !is_empty {
-        let why = "its name is that of a root file system, but it holds none";
+        let why = "its name is that of a root file system, but it does not hold one";
         return Err(Error::refused(Refusal::Unsanitisable, format!("{part}: {why}")));
     }
     let found = roots.into_iter().map(|path| Rootfs {
@@ -141,7 +143,7 @@ pub(super) fn has_rootfs(
     let has = |name: &str| -> Result<bool> {
         let path = top.join_path(&work::in_root(name)?);
         match work::kind_of(operation, volume, &path) {
-            // Where it leads is seen once the subvolume is mounted by itself.
+            // A link is resolved once the subvolume is mounted.
             Ok(kind) => Ok(matches!(kind, Some(FileKind::Directory | FileKind::Symlink))),
             Err(Error::Hal { source, .. }) if is_nothing(source.kind()) => Ok(false),
             Err(error) => Err(error),
@@ -150,33 +152,33 @@ pub(super) fn has_rootfs(
     Ok(has("etc")? && (has("usr")? || has("bin")?))
 }
 
-/// What the root directory of a file system shows.
+/// What a file system holds, by its root directory.
 enum Content {
     /// A root file system.
     Root,
-    /// It may have been one, for this reason.
+    /// It may be a damaged one, for this reason.
     Suspect(String),
     /// Anything else.
     Other,
 }
 
-/// One look into a partition.
+/// The search of one partition.
 struct Look<'a> {
     operation: &'a Operation<'a>,
     part: &'a Part,
     region: &'a Region,
-    /// How the check ended, once it was made.
+    /// The result of the file system check, if it was made.
     checked: Option<FsckOutcome>,
     notes: &'a mut Vec<String>,
 }
 
 impl Look<'_> {
-    fn judge(&mut self) -> Result<Content> {
+    fn content_when_checked(&mut self) -> Result<Content> {
         if layout::unused_of(self.operation, self.region)?.is_none() {
             self.check()?;
         }
         let content = match self.look() {
-            // Damage that the unused blocks did not show.
+            // Damage that the block map did not show.
             Err(Error::Hal { source, .. })
                 if source.kind() == ErrorKind::Corrupt && self.checked.is_none() =>
             {
@@ -187,7 +189,7 @@ impl Look<'_> {
         };
         if matches!(content, Content::Root) && self.checked.is_none() {
             self.check()?;
-            // A repair may take away what was there.
+            // A repair may remove files.
             if self.checked == Some(FsckOutcome::Repaired) {
                 return self.look();
             }
@@ -220,21 +222,21 @@ impl Look<'_> {
             let lost = tree::list_sorted(self.operation, volume, &work::in_root("lost+found")?)?;
             if !lost.is_empty() {
                 return Ok(Content::Suspect(format!(
-                    "its repair moved {} files to /lost+found, and may have taken a root file system apart",
+                    "its repair moved {} files to /lost+found, so it may be a damaged root file system",
                     lost.len()
                 )));
             }
         }
         if self.part.is_named_root() && holds_more {
             return Ok(Content::Suspect(
-                "its name is that of a root file system, but it holds none".to_owned(),
+                "its name is that of a root file system, but it does not hold one".to_owned(),
             ));
         }
         Ok(Content::Other)
     }
 }
 
-/// Whether `name` is a directory or leads to one inside of the volume (`/bin -> usr/bin`).
+/// Whether `name` is a directory or a link to one inside of the volume (`/bin -> usr/bin`).
 fn has_directory(operation: &Operation<'_>, volume: &dyn ReadTree, name: &str) -> Result<bool> {
     let path = RelativePath::root()
         .join(name)
@@ -243,7 +245,7 @@ fn has_directory(operation: &Operation<'_>, volume: &dyn ReadTree, name: &str) -
     Ok(work::kind_of(operation, volume, &resolved)? == Some(FileKind::Directory))
 }
 
-/// Where `path` leads to inside of the volume; `None` if nowhere.
+/// `path` with its links resolved inside of the volume; `None` if it does not exist.
 pub(super) fn resolve(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -256,7 +258,7 @@ pub(super) fn resolve(
     }
 }
 
-/// Whether a path that cannot be resolved for this reason is simply not there.
+/// Whether this error means that the path does not exist.
 pub(super) fn is_nothing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::SymlinkInPath)
 }

@@ -1,7 +1,7 @@
-//! Sanitising the root file system in the image: what must not be cloned goes, by rules and hooks.
+//! Sanitises a root file system in the image: rules and hooks remove what must not be cloned.
 //!
-//! Everything here happens inside of the mounted image. No rule follows a symlink out of it, and a rule that fails fails
-//! the capture: an image that holds what it must not is worse than none.
+//! Everything here happens inside of the mounted image. No rule follows a symlink out of it. If a rule fails, the capture
+//! fails: an image with secrets in it is worse than no image.
 
 pub(super) mod apply;
 mod first_boot;
@@ -25,13 +25,13 @@ use host_keys::HostKey;
 use replicator_hal::{self as hal, RelativePath, Volume, WriteTree};
 use std::collections::BTreeSet;
 
-/// Where the image says when it was made.
+/// The file in the image that has the date of the capture.
 const VERSION_FILE: &str = "root.version-cust";
 
 /// Longest rule file that is read; the parser's own limit is smaller.
 const RULES_LIMIT_BYTES: usize = 128 * 1024;
 
-/// The rules that the drive asks for, or those that ship; `None` if the options say not to sanitise.
+/// The rules from the drive, or the built-in rules; `None` if the options turn sanitising off.
 ///
 /// # Errors
 /// `BadOptions` if the rule file is missing or has a fault.
@@ -59,8 +59,8 @@ pub(super) fn load(context: &Context<'_>, operation: &Operation<'_>) -> Result<O
 
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
-/// What makes files comes last, so that a file system without room has some by then. `elsewhere` are the numbers of the
-/// rules that matched something in other file systems. Gives what the report should say.
+/// Rules that make files come last, so that a full file system has room by then. `elsewhere` are the numbers of the rules
+/// that matched something in other file systems. Returns lines for the report.
 pub(super) fn sanitise(
     context: &Context<'_>,
     operation: &Operation<'_>,
@@ -109,8 +109,8 @@ pub(super) fn sanitise(
     Ok(notes)
 }
 
-/// Sees to it that host keys that were removed come back: by a script for the first boot, if one is `wanted`. Gives a line
-/// for the report where nothing is known to do that.
+/// Makes sure that a clone makes new host keys for those that were removed: by a script for the first boot, if one is
+/// `wanted`. Returns a line for the report if nothing known makes them.
 fn make_keys_again(
     operation: &Operation<'_>,
     wanted: Option<Vec<(HostKey, Wanted)>>,
@@ -139,9 +139,9 @@ fn make_keys_again(
     Ok(Some(what.to_owned()))
 }
 
-/// Nothing matches a rule that is required.
+/// The error for a required rule that matches nothing.
 pub(super) fn missing(rule: &Rule) -> Error {
-    let detail = "nothing matches, and the rule is required".to_owned();
+    let detail = "nothing matches this required rule".to_owned();
     Error::Sanitise { rule: rule.what.clone(), detail }
 }
 

@@ -1,5 +1,5 @@
-//! Sanitising a whole medium in its working image: every root file system and what it mounts, each with a line for the
-//! report; and a line for what stays as it is.
+//! Sanitises a whole medium in its working image: every root file system and what it mounts. The report gets a line for
+//! each partition, also for those that stay unchanged.
 
 use super::beside::{self, Mounts, View};
 use super::locks::Locks;
@@ -15,10 +15,10 @@ use crate::sanitise_rules::{Action, Place, Rules};
 use replicator_hal::{Access, ErrorKind, FileSystemKind, Holder, Region, RelativePath, Volume};
 use std::collections::BTreeSet;
 
-/// With less than this a file system counts as full.
+/// A file system with less free space is full.
 const FULL_BELOW_BYTES: u64 = 64 * 1024;
 
-/// What sanitising works with.
+/// The parameters of sanitising.
 pub(super) struct SanitiseMedium<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) operation: &'a Operation<'a>,
@@ -27,17 +27,17 @@ pub(super) struct SanitiseMedium<'a> {
     pub(super) medium: &'a str,
     /// The working image.
     pub(super) image: &'a Holder,
-    /// All that lies on the medium.
+    /// The partitions of the medium.
     pub(super) parts: &'a [Part],
-    /// The root file systems of it.
+    /// Its root file systems.
     pub(super) roots: &'a [Rootfs],
 }
 
-/// A rule, by its number, that is for a place in a partition.
+/// A rule, by its number, and the directory of a partition to which it applies.
 type Task = (usize, Base);
 
 impl SanitiseMedium<'_> {
-    /// Does it; what it did and what it left goes to `notes`.
+    /// Sanitises the medium, and adds what it did to `notes`.
     pub(super) fn run(&self, notes: &mut Vec<String>) -> Result<()> {
         let (mounts, views) = self.look_around()?;
         let mut matched = BTreeSet::new();
@@ -48,7 +48,7 @@ impl SanitiseMedium<'_> {
             let tasks = self.tasks(part, &mounts, &views, &mut named);
             let is_root = self.roots.iter().any(|root| root.part == *part);
             if tasks.is_empty() || part.kind().is_some_and(FileSystemKind::is_read_only) {
-                if !is_root && is_told(part) {
+                if !is_root && has_line(part) {
                     untouched.push(format!("{part}: captured as it is"));
                 }
                 continue;
@@ -64,11 +64,11 @@ impl SanitiseMedium<'_> {
             notes.extend(of_root);
         }
         if self.roots.is_empty() {
-            // A read-only one, with overlays beside it that were sanitised.
+            // There may be a read-only one whose overlays were sanitised.
             notes.push(match lines.is_empty() {
                 true => "no Linux rootfs found: not sanitised".to_owned(),
                 false => {
-                    "no Linux rootfs found that can be changed: what lies beside is sanitised".to_owned()
+                    "no writable Linux rootfs found: the file systems that it mounts are sanitised".to_owned()
                 }
             });
         }
@@ -87,7 +87,7 @@ impl SanitiseMedium<'_> {
         Ok(())
     }
 
-    /// What root file systems mount, and every directory that is part of the tree of one.
+    /// What the root file systems mount, and every directory that is part of the tree of one.
     fn look_around(&self) -> Result<(Vec<Mounts>, Vec<View>)> {
         let operation = self.operation;
         let mut mounts = Vec::new();
@@ -121,8 +121,8 @@ impl SanitiseMedium<'_> {
         Ok((mounts, views))
     }
 
-    /// The rules that are for something in `part`, beside those for a root file system as a whole. Those whose place it
-    /// is go to `named`.
+    /// The rules that apply to directories in `part`, without those for a root file system as a whole. Rules that name
+    /// this partition are added to `named`.
     fn tasks(
         &self,
         part: &Part,
@@ -165,7 +165,7 @@ impl SanitiseMedium<'_> {
         tasks
     }
 
-    /// Applies rules in a partition.
+    /// Applies rules to a partition that is not a root file system.
     fn beside(&self, part: &Part, tasks: &[Task], matched: &mut BTreeSet<usize>) -> Result<()> {
         let operation = self.operation;
         let region = part.slot.region(self.image);
@@ -199,7 +199,7 @@ impl SanitiseMedium<'_> {
         self.clear(part, &region)
     }
 
-    /// What the report should say.
+    /// Sanitises a root file system, and returns lines for the report.
     fn root(&self, root: &Rootfs, matched: &BTreeSet<usize>) -> Result<Vec<String>> {
         let operation = self.operation;
         operation.step(&format!("sanitising {}", root.part.slot));
@@ -212,31 +212,29 @@ impl SanitiseMedium<'_> {
         Ok(notes)
     }
 
-    /// Makes sure that what was removed from a partition is gone from its bytes.
+    /// Makes sure that no bytes of what was removed remain in the partition.
     fn clear(&self, part: &Part, region: &Region) -> Result<()> {
         let operation = self.operation;
         let is_filled = !matches!(part.kind(), Some(FileSystemKind::Btrfs | FileSystemKind::Xfs));
         if is_filled || layout::unused_of(operation, region)?.is_some() {
             return free_space::clear(operation, region);
         }
-        // Files of zeros do not reach the space between the nodes of a tree.
-        let what = format!(
-            "{part}: which of its space is unused cannot be proven, so what was removed may be in it"
-        );
+        // Files of zeros cannot overwrite free space inside of the trees of these file systems.
+        let what = format!("{part}: its unused space is not known, so data of removed files may be in it");
         Err(Error::refused(Refusal::Unsanitisable, what))
     }
 }
 
-/// Whether a partition that is left as it is gets a line: swap space is no file system, and a medium without any has a
-/// line of its own.
-fn is_told(part: &Part) -> bool {
+/// Whether a partition that stays unchanged gets a line. Swap space does not, and a medium without file systems has
+/// another line.
+fn has_line(part: &Part) -> bool {
     match part.kind() {
         Some(kind) => *kind != FileSystemKind::Swap,
         None => part.slot.number != 0,
     }
 }
 
-/// Where root file systems see a partition: ", mounted at /home".
+/// Where root file systems mount a partition: ", mounted at /home".
 fn seen_at(part: &Part, views: &[View]) -> String {
     let root = RelativePath::root();
     let mut paths: Vec<String> = views
@@ -249,7 +247,7 @@ fn seen_at(part: &Part, views: &[View]) -> String {
     if paths.is_empty() { String::new() } else { format!(", mounted at {}", paths.join(", ")) }
 }
 
-/// Tells a full file system in the image from a full drive below it.
+/// Replaces the error if the file system in the image is full, and not the drive.
 fn of_the_image(error: Error, volume: &dyn Volume, what: &str, part: &Part) -> Error {
     let is_full = matches!(&error, Error::Hal { source, .. } if source.kind() == ErrorKind::NoSpace)
         && matches!(volume.space(), Ok(space) if space.free_bytes < FULL_BELOW_BYTES);

@@ -1,8 +1,8 @@
-//! The session's record: which unit is being captured, so that another one does not go on with it.
+//! The session's record: which unit is being captured, so that no other unit continues the capture.
 //!
-//! It is written under another name, synced and renamed, so it is whole or missing; a missing or unreadable one means
-//! that the session was cut while it was being made, and it is made anew. What is done already is not in it: finished
-//! images in the drive's root are, because they get their names last.
+//! It is written under another name, synced and renamed, so it is either complete or missing. If it is missing or
+//! unreadable, power was cut while the session was made, and it is made again. The record does not list finished media: a
+//! finished image is in the drive's root, because it gets its name last.
 
 use super::work::{self, RECORD, Work};
 use crate::drive_file::read_small;
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 /// Longest record that is read, in bytes.
 const RECORD_LIMIT_BYTES: usize = 64 * 1024;
 
-/// What the record says.
+/// The content of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Version of the program that began the session.
     pub(super) version: String,
     /// Profile of the board.
     pub(super) board: String,
-    /// The media that are to be captured.
+    /// The media to capture.
     #[serde(default, rename = "medium")]
     pub(super) media: Vec<RecordedMedium>,
 }
@@ -40,12 +40,12 @@ pub(super) struct RecordedMedium {
     pub(super) len_bytes: u64,
 }
 
-/// What the drive says about a session.
+/// The session on the drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Session {
     /// There is none.
     None,
-    /// It was cut while it was being made.
+    /// Power was cut while it was made.
     Unreadable,
     /// It can be resumed.
     Begun(Record),
@@ -104,12 +104,12 @@ impl Record {
         Self { version: version.to_owned(), board: board.to_owned(), media }
     }
 
-    /// Reads a record; `None` if it is none.
+    /// Reads a record; `None` if this is not a record.
     pub(super) fn parse(content: &[u8]) -> Option<Self> {
         from_toml::parse(std::str::from_utf8(content).ok()?).ok()
     }
 
-    /// Refuses to go on with the session of another unit.
+    /// Refuses to continue the session of another unit.
     pub(super) fn check_unit(&self, board: &str, media: &[Medium]) -> Result<()> {
         let other = |what: String| Err(Error::refused(Refusal::SessionOfAnotherUnit, what));
         if self.board != board {
@@ -130,7 +130,7 @@ impl Record {
         Ok(())
     }
 
-    /// This record, with what an earlier one says about media that it does not know.
+    /// This record, with the media of an earlier one that it does not have.
     pub(super) fn with_media_of(mut self, earlier: &Record) -> Self {
         for medium in &earlier.media {
             if !self.media.iter().any(|known| known.name == medium.name) {
@@ -151,7 +151,7 @@ impl RecordedMedium {
     }
 }
 
-/// Makes the session, or takes it up again: its directory first, and durable before anything else is written.
+/// Makes the session, or continues it. Its directory is made first, and is durable before anything else is written.
 pub(super) fn begin(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -183,8 +183,8 @@ pub(super) fn begin(
     work.sync()
 }
 
-/// Renames a finished file to its final name. Where a replacing rename may lose both after a power cut, what has the
-/// name goes first.
+/// Renames a finished file to its final name. If a power cut in a replacing rename could lose both files, the old one is
+/// removed first.
 pub(super) fn replace(
     operation: &Operation<'_>,
     drive: &dyn Volume,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_absent_media_is_kept() {
+    fn the_record_keeps_media_that_are_absent_now() {
         let mut earlier = record(Some("old"), 8);
         earlier.media.push(RecordedMedium { name: "emmc".into(), identity: None, len_bytes: 1 });
         let merged = record(Some("new"), 8).with_media_of(&earlier);
@@ -235,7 +235,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cut_or_damaged_record_is_none_or_harmless(content in prop::collection::vec(any::<u8>(), 0..300), cut in 0_usize..20) {
+        fn a_cut_or_damaged_record_is_not_read(content in prop::collection::vec(any::<u8>(), 0..300), cut in 0_usize..20) {
             prop_assert_eq!(Record::parse(&content), None);
             let whole = toml::to_string(&record(Some("x"), 1)).unwrap();
             prop_assert_eq!(Record::parse(whole.as_bytes()), Some(record(Some("x"), 1)));

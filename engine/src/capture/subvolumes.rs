@@ -1,7 +1,7 @@
 //! The subvolumes of a btrfs, as directories of its top level.
 //!
-//! A snapshot holds what its origin held when it was made, so what is removed from the one stays in the other: a snapshot
-//! that cannot be written cannot be sanitised, and refuses the capture.
+//! A snapshot keeps the files that its origin had when it was made. So a read-only snapshot keeps what sanitising removes
+//! from its origin, and the capture is refused.
 
 use super::survey::Part;
 use super::{tree, work};
@@ -9,9 +9,9 @@ use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use replicator_hal::{ErrorKind, FileKind, RelativePath, WriteTree};
 
-/// The inode number that the root directory of every subvolume has (`BTRFS_FIRST_FREE_OBJECTID`), and no other.
+/// The inode number of the root directory of every subvolume (`BTRFS_FIRST_FREE_OBJECTID`), and of no other directory.
 const ROOT_INODE: u64 = 256;
-/// A file that is made in each to see whether that is allowed.
+/// A file that is made in each to find out whether it is writable.
 const PROBE: &str = ".replicator-probe";
 
 /// All subvolumes below the top level, mounted for writing as `volume`.

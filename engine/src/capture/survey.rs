@@ -1,9 +1,9 @@
-//! What lies in each partition, and whether a capture of it can be sanitised: judged on the medium, before a byte is copied.
+//! Finds out what each partition holds, and whether a capture of it can be sanitised, before any byte is copied.
 //!
-//! A capture that succeeds has looked into everything that may hold a root file system. So a partition is refused that
-//! holds what cannot be looked into (encryption, LVM, a file system that the kernel cannot mount), and one that is known to
-//! hold a Linux file system but shows none: a superblock is damaged then, and files may be behind it. With
-//! `sanitise = false` nothing of this is asked.
+//! A capture must examine everything that may hold a root file system. So it refuses a partition that cannot be examined
+//! (encryption, LVM, a file system that the kernel cannot mount). It also refuses a partition that must hold a Linux file
+//! system but shows none: its superblock is damaged, and there may be files. With `sanitise = false` none of this is
+//! checked.
 
 use super::layout::{Layout, Slot};
 use crate::error::{Error, FaultyPart, Refusal, Result};
@@ -12,15 +12,15 @@ use crate::operation::Operation;
 use replicator_hal::{FileSystem, FileSystemKind, Holder};
 use std::fmt;
 
-/// So much of a partition is zeros where it counts as blank.
+/// A partition is blank if so many bytes at its start are zeros.
 const BLANK_LEN_BYTES: u64 = 1 << 20;
 
-/// A partition and what lies in it.
+/// A partition and its file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Where.
+    /// Where it is.
     pub(super) slot: Slot,
-    /// What, if it is anything known.
+    /// Its file system, if it is a known one.
     pub(super) file_system: Option<FileSystem>,
 }
 
@@ -68,12 +68,12 @@ pub(super) fn look(operation: &Operation<'_>, layout: &Layout, holder: &Holder) 
     identified.collect()
 }
 
-/// Whether files of this kind can be changed and its unused blocks are known afterwards.
+/// Whether files on this kind can be changed and its unused blocks are known afterwards.
 pub(super) fn can_be_sanitised(kind: &FileSystemKind) -> bool {
     kind.is_ext() || matches!(kind, FileSystemKind::Btrfs | FileSystemKind::Xfs)
 }
 
-/// Refuses a medium of which a capture could not be sanitised.
+/// Refuses a medium whose capture could not be sanitised.
 pub(super) fn refuse_unfit(operation: &Operation<'_>, parts: &[Part], medium: &mut dyn ReadAt) -> Result<()> {
     for part in parts {
         if let Some(why) = unfit(operation, part, medium)? {
@@ -83,8 +83,8 @@ pub(super) fn refuse_unfit(operation: &Operation<'_>, parts: &[Part], medium: &m
     Ok(())
 }
 
-/// Refuses a copy that shows other file systems than the medium did: a root file system whose superblock was misread would
-/// not be sanitised.
+/// Refuses a copy that shows other file systems than the medium: a root file system with a misread superblock would not
+/// be sanitised.
 pub(super) fn refuse_misread(medium: &[Part], copy: &[Part]) -> Result<()> {
     let name = |part: &Part| part.file_system.as_ref().map(|found| (found.kind.clone(), found.uuid.clone()));
     match medium.iter().zip(copy).find(|(medium, copy)| name(medium) != name(copy)) {
@@ -101,25 +101,25 @@ pub(super) fn refuse_misread(medium: &[Part], copy: &[Part]) -> Result<()> {
 fn unfit(operation: &Operation<'_>, part: &Part, medium: &mut dyn ReadAt) -> Result<Option<String>> {
     let why = match part.kind() {
         Some(kind) if kind.is_container() => {
-            Some("what is in it cannot be seen from outside, so it cannot be sanitised".to_owned())
+            Some("its content cannot be read, so it cannot be sanitised".to_owned())
         }
         Some(kind) if can_be_sanitised(kind) => {
             let can_mount = operation
                 .board
                 .file_systems
                 .can_mount(kind)
-                .map_err(Error::hal(format!("asking whether {kind} can be mounted")))?;
+                .map_err(Error::hal(format!("finding out whether {kind} can be mounted")))?;
             (!can_mount).then(|| "this kernel cannot mount it, so it cannot be sanitised".to_owned())
         }
         Some(kind) if kind.is_linux() && !kind.is_read_only() => Some(format!("{kind} cannot be sanitised")),
-        // An external journal holds blocks of a file system; the rest has no root file system in it.
+        // An external journal holds blocks of a file system; the other kinds hold no root file system.
         Some(kind) if *kind != FileSystemKind::Other("jbd".to_owned()) => None,
         _ => damaged(part, medium)?,
     };
     Ok(why)
 }
 
-/// Why a partition without a known file system is taken for one with a damaged file system.
+/// Why a partition without a known file system may hold a damaged one.
 fn damaged(part: &Part, medium: &mut dyn ReadAt) -> Result<Option<String>> {
     let bytes = part.slot.bytes.clone();
     let mut read = |at: u64, len: usize| {
@@ -136,7 +136,7 @@ fn damaged(part: &Part, medium: &mut dyn ReadAt) -> Result<Option<String>> {
     for (log_block_len, block) in [(0, 8193_u64), (1, 16384), (2, 32768)] {
         if is_backup_superblock(&read(block * (1024 << log_block_len), 1024)?, log_block_len) {
             return Ok(Some(
-                "its superblock is damaged: a backup of it says that an ext file system is here; \
+                "its superblock is damaged: a backup superblock shows an ext file system; \
                  e2fsck repairs it"
                     .to_owned(),
             ));
@@ -150,19 +150,19 @@ fn damaged(part: &Part, medium: &mut dyn ReadAt) -> Result<Option<String>> {
     let is_blank = first.iter().all(|byte| *byte == 0) || first.iter().all(|byte| *byte == 0xff);
     let claims = part.slot.is_linux || part.is_named_root();
     Ok((claims && !is_blank).then(|| {
-        "the partition table says that a Linux file system is here, but none can be read: it may be damaged".to_owned()
+        "its type or name is that of a Linux file system, but none can be read: it may be damaged".to_owned()
     }))
 }
 
-/// The copy of a superblock at the start of the first block of group 1.
+/// Whether this is the copy of a superblock at the start of group 1.
 fn is_backup_superblock(block: &[u8], log_block_len: u8) -> bool {
     block[0x38..0x3a] == [0x53, 0xef]
         && block[0x18..0x1c] == [log_block_len, 0, 0, 0]
         && block[0x5a..0x5c] == [1, 0]
 }
 
-/// Whether a superblock that is not taken for one has enough of one left: the block sizes agree with what a group holds,
-/// the first inode is the usual one, the inodes have a possible size.
+/// Whether enough of a damaged superblock is left: the block sizes agree with the size of a group, the first inode is the
+/// usual one, the size of inodes is possible.
 fn is_torn_superblock(superblock: &[u8]) -> bool {
     let le32 = |at: usize| {
         u32::from_le_bytes([superblock[at], superblock[at + 1], superblock[at + 2], superblock[at + 3]])

@@ -1,13 +1,13 @@
-//! Walking and removing trees of files: sorted, without recursion, without following a link, and bounded.
+//! Walks and removes trees of files: sorted, bounded, without recursion and without following links.
 //!
-//! The trees come from a medium, so their depth and size are whatever someone made them. A walk meets every entry once,
-//! parents before their content, in the byte order of names.
+//! The trees come from a medium, so they may have any depth and size. A walk visits every entry once, parents before
+//! their content, in the byte order of names.
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, ReadTree, RelativePath, WriteTree};
 
-/// Deeper paths cannot be reached by the programs of the captured system either (PATH_MAX).
+/// Programs of the captured system cannot use longer paths either (PATH_MAX).
 const PATH_LIMIT_BYTES: usize = 4096;
 /// More entries of one tree would not fit into the memory of a board.
 pub(super) const ENTRIES_LIMIT: u64 = 4_000_000;
@@ -25,7 +25,7 @@ pub(super) fn list_sorted(
     Ok(entries)
 }
 
-/// Calls `visit` for everything below `directory`, but not for `directory` itself.
+/// Calls `visit` for everything below `directory`, without `directory` itself.
 pub(super) fn walk(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -57,8 +57,8 @@ pub(super) fn remove(
     operation.retry(|| volume.remove_dir(path)).map_err(Error::hal(format!("removing the directory {path}")))
 }
 
-/// Removes everything below `directory`, or all but the directories; what `is_kept` stays with all below and above it.
-/// Says whether something was kept.
+/// Removes everything below `directory`, or all but the directories. A path that `is_kept` stays, with everything below
+/// it and the directories above it. Returns whether something was kept.
 pub(super) fn clear(
     operation: &Operation<'_>,
     volume: &dyn WriteTree,
@@ -85,7 +85,7 @@ pub(super) fn clear(
     if !with_directories {
         return Ok(kept);
     }
-    // A directory was met before those in it.
+    // Parents are in the list before their subdirectories.
     for path in directories.iter().rev() {
         match operation.retry(|| volume.remove_dir(path)) {
             Ok(()) => {}
@@ -100,7 +100,8 @@ fn remove_name(operation: &Operation<'_>, volume: &dyn WriteTree, path: &Relativ
     operation.retry(|| volume.remove_file(path)).map_err(Error::hal(format!("removing {path}")))
 }
 
-/// What is in `directory`, last name first, so that popping gives the names in order. Takes from the budget `left`.
+/// The entries of `directory`, last name first, so that popping gives the names in order. Their number is subtracted from
+/// the budget `left`.
 pub(super) fn children(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,

@@ -1,8 +1,9 @@
-//! What is not in the image must not stay on the drive either: the working image is overwritten before it is removed.
+//! Overwrites the working image before it is removed, so that data that is not in the finished image does not stay on the
+//! drive.
 //!
-//! Removing a file leaves its bytes in the drive's free blocks, and so does a hole that is punched into it. So what the
-//! file systems of the image do not use any more (what sanitising removed, journals, free clusters) is overwritten with
-//! zeros in place and synced. Of a working image that nothing more is known of, after a failure or a power cut, all is.
+//! Removing a file leaves its bytes in free blocks of the drive, and so does punching a hole. So the unused blocks of the
+//! file systems in the image (removed files, journals, free clusters) are overwritten in place with zeros and synced.
+//! After a failure or a power cut it is not known which blocks are unused, so the whole working image is overwritten.
 
 use super::ranges;
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::size::Size;
 use replicator_hal::{self as hal, RelativePath, VolumeFile, WriteTree};
 use std::ops::Range;
 
-/// Overwrites the bytes of `image` in `unused` that are not zero, and brings that onto the drive.
+/// Overwrites the bytes of `image` in `unused` that are not zero, and syncs them.
 pub(super) fn unused(
     operation: &Operation<'_>,
     drive: &dyn WriteTree,
@@ -24,7 +25,7 @@ pub(super) fn unused(
     overwrite(operation, drive, image, Some(unused))
 }
 
-/// Overwrites all of the file at `path`, which is to be removed.
+/// Overwrites the whole file at `path`, which will be removed.
 pub(super) fn whole(operation: &Operation<'_>, drive: &dyn WriteTree, path: &RelativePath) -> Result<()> {
     overwrite(operation, drive, path, None)
 }
@@ -37,7 +38,7 @@ fn overwrite(
 ) -> Result<()> {
     let doing = || format!("overwriting {path} on the drive");
     let file = operation.retry(|| drive.open_write(path)).map_err(Error::hal(doing()))?;
-    let progress = operation.progress("overwriting what must not stay on the drive", None);
+    let progress = operation.progress("overwriting removed data on the drive", None);
     let chunk_len = operation.tuning.chunk_len_bytes.max(1);
     let mut wiping = Wiping {
         operation,
@@ -65,7 +66,7 @@ struct Wiping<'a> {
 }
 
 impl Wiping<'_> {
-    /// How many bytes were overwritten.
+    /// Returns how many bytes were overwritten.
     fn run(&mut self, only: Option<&[Range<u64>]>) -> hal::Result<u64> {
         let mut at = 0;
         loop {
@@ -74,10 +75,10 @@ impl Wiping<'_> {
                 return Ok(self.overwritten_bytes);
             };
             match only {
-                None => self.stretch(data.clone())?,
+                None => self.extent(data.clone())?,
                 Some(only) => {
                     for range in ranges::clip(only, data.clone()) {
-                        self.stretch(range)?;
+                        self.extent(range)?;
                     }
                 }
             }
@@ -85,18 +86,18 @@ impl Wiping<'_> {
         }
     }
 
-    fn stretch(&mut self, range: Range<u64>) -> hal::Result<()> {
+    fn extent(&mut self, range: Range<u64>) -> hal::Result<()> {
         let mut at = range.start;
         while at < range.end {
             let len = (range.end - at).min(self.buffer.len() as u64) as usize;
             let (operation, file, buffer) = (self.operation, &mut self.file, &mut self.buffer[..len]);
-            // Flash wears, and most of what is unused is zero already. What cannot be read may be anything.
+            // Only what is not zero is written, to save time and wear. What cannot be read is overwritten, too.
             let parts: Vec<Range<usize>> = match hal::io::read_full(buffer, |done, rest| {
                 operation.retry(|| file.read_at(at + done, rest))
             }) {
                 Ok(read) => ranges::with_content(&buffer[..read]),
                 Err(error) => {
-                    operation.log(&format!("overwriting what cannot be read: {error}"));
+                    operation.log(&format!("overwriting a range that cannot be read: {error}"));
                     vec![Range { start: 0, end: len }]
                 }
             };

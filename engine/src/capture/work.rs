@@ -1,8 +1,7 @@
 //! The session directory on the drive and the names in it.
 //!
-//! Working files carry their final names inside of it: no name below `.capture/` is ever taken for an image. What a power
-//! cut left in it is garbage and is removed before new work begins. What the session says of itself is
-//! [`super::session`]'s.
+//! Working files have their final names there: no name below `.capture/` is accepted as an image. What an interrupted
+//! boot left in it is removed before new work begins. The session's record is in [`super::session`].
 
 use super::{tree, wipe};
 use crate::error::{Error, FaultyPart, Result};
@@ -18,23 +17,24 @@ pub(super) const DIRECTORY: &str = ".capture";
 const IMAGE_SUFFIX: &str = ".image";
 /// The session's record in it.
 pub(super) const RECORD: &str = "session.toml";
-/// An empty file that is there while a medium is copied into a working image that will be sanitised.
+/// An empty file that exists while a medium is copied into a working image that will be sanitised.
 const COPYING: &str = "copying";
 
-/// What is told if a working image could not be overwritten.
-pub(super) const MAY_STAY: &str = "what sanitising would have removed may stay in free blocks of the drive";
+/// The warning if a working image could not be overwritten.
+pub(super) const MAY_STAY: &str =
+    "data that sanitising would have removed may stay in free blocks of the drive";
 
-/// What is reported if the power was cut in a copy: the file system of the drive may not know yet where bytes of the
-/// working image went, and then nothing can find them to overwrite them.
-pub(super) const CUT_COPY: &str = "the power was cut while a medium was copied to the drive: what sanitising would have \
+/// The note if power was cut during a copy: the file system of the drive may not have recorded yet where it put bytes of
+/// the working image, so they cannot be found and overwritten.
+pub(super) const CUT_COPY: &str = "the power was cut while a medium was copied to the drive: data that sanitising would have \
                                    removed may stay in free blocks of the drive; to be sure, overwrite the drive whole \
                                    before it leaves your hands";
 
-/// Permission bits of what a capture leaves on a drive that keeps them.
+/// Mode of the files that a capture leaves on the drive.
 const FILE_MODE: u32 = 0o644;
-/// Those of a working image, which holds what is not for everybody.
+/// Mode of a working image, which holds secrets.
 const PRIVATE_MODE: u32 = 0o600;
-/// Those of the session directory.
+/// Mode of the session directory.
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// The session directory on a mounted drive.
@@ -43,12 +43,12 @@ pub(super) struct Work<'a> {
     pub(super) drive: &'a dyn Volume,
     /// `.capture`.
     pub(super) directory: RelativePath,
-    /// Whether the power was cut in a copy of this session.
+    /// Whether power was cut during a copy of this session.
     was_copy_cut: Cell<bool>,
 }
 
 impl<'a> Work<'a> {
-    /// The session directory of `drive`, whether it exists or not.
+    /// The session directory of `drive`, which may not exist yet.
     pub(super) fn new(drive: &'a dyn Volume) -> Result<Self> {
         Ok(Self { drive, directory: in_root(DIRECTORY)?, was_copy_cut: Cell::new(false) })
     }
@@ -58,7 +58,7 @@ impl<'a> Work<'a> {
         self.directory.join(name).map_err(|error| internal(name, &error))
     }
 
-    /// Creates a file that will leave the session; what has its name is removed first.
+    /// Creates a file that will be published. An old file of that name is removed first.
     pub(super) fn create(
         &self,
         operation: &Operation<'_>,
@@ -67,8 +67,8 @@ impl<'a> Work<'a> {
         self.create_as(operation, path, FILE_MODE)
     }
 
-    /// Creates a working image, which only its owner may read. If `is_secret`, because it will be sanitised, its name is
-    /// durable before it has a byte: whatever the power cuts, the next boot finds the image and can overwrite it.
+    /// Creates a working image, which only its owner may read. If it `is_secret`, because it will be sanitised, its name
+    /// is durable before any byte is written: after a power cut, the next boot finds the image and can overwrite it.
     pub(super) fn create_image(
         &self,
         operation: &Operation<'_>,
@@ -87,29 +87,29 @@ impl<'a> Work<'a> {
         Ok(file)
     }
 
-    /// The working image is whole on the drive: its file system knows each byte of it.
+    /// Notes that the working image is complete and durable: the drive's file system has recorded where each byte is.
     pub(super) fn image_is_whole(&self, operation: &Operation<'_>) -> Result<()> {
-        // Once cut, it is reported until the session ends.
+        // After an interrupted copy the file stays until the session ends, so that it is reported.
         if !self.was_copy_cut.get() && remove_if_there(operation, &self.drive, &self.path(COPYING)?)? {
-            // Else a cut much later would be reported as one in the copy.
+            // Otherwise a much later power cut would be reported as one during the copy.
             self.sync()?;
         }
         Ok(())
     }
 
-    /// Whether the power was cut in a copy of this session, as far as [`Work::look_for_cut_copy`] saw.
+    /// Whether power was cut during a copy of this session, as [`Work::look_for_cut_copy`] found.
     pub(super) fn was_copy_cut(&self) -> bool {
         self.was_copy_cut.get()
     }
 
-    /// Looks whether an earlier boot was cut in a copy.
+    /// Finds out whether power was cut during a copy of an earlier boot.
     pub(super) fn look_for_cut_copy(&self, operation: &Operation<'_>) -> Result<()> {
         let is_there = kind_of(operation, &self.drive, &self.path(COPYING)?)?.is_some();
         self.was_copy_cut.set(is_there);
         Ok(())
     }
 
-    /// Makes the session's directory if it is not there, and closes it to others.
+    /// Makes the session's directory if it does not exist, and denies access to other users.
     pub(super) fn create_directory(&self, operation: &Operation<'_>) -> Result<()> {
         let (drive, path) = (self.drive, &self.directory);
         if kind_of(operation, &drive, path)?.is_none() {
@@ -117,7 +117,7 @@ impl<'a> Work<'a> {
                 .retry(|| drive.create_dir(path, DIRECTORY_MODE))
                 .map_err(Error::hal(format!("creating {path} on the drive")));
         }
-        let doing = || format!("closing {path} on the drive to others");
+        let doing = || format!("changing the mode of {path} on the drive");
         let mode = operation.retry(|| drive.metadata(path)).map_err(Error::hal(doing()))?.mode;
         if drive.capabilities().unix && mode != DIRECTORY_MODE {
             operation.retry(|| drive.set_mode(path, DIRECTORY_MODE)).map_err(Error::hal(doing()))?;
@@ -137,7 +137,7 @@ impl<'a> Work<'a> {
             .map_err(Error::hal(format!("creating {path} on the drive")))
     }
 
-    /// Writes a small file, brings it onto the drive and reads it back. Its name is not yet durable.
+    /// Writes a small file, syncs it and reads it back. Its name is not durable yet.
     pub(super) fn write_small(
         &self,
         operation: &Operation<'_>,
@@ -153,14 +153,14 @@ impl<'a> Work<'a> {
                 part: FaultyPart::Drive,
                 what: format!("{path} on the drive"),
                 offset_bytes: None,
-                detail: "read back, it is not what was written".to_owned(),
+                detail: "it reads back other bytes than were written".to_owned(),
             });
         }
         Ok(())
     }
 
-    /// Removes everything but the session's records, so that nothing of a cut capture takes space. Working images are
-    /// overwritten before, if they hold what sanitising would have removed.
+    /// Removes everything but the session's records, so that an interrupted capture takes no space. If `is_secret`,
+    /// working images are overwritten first.
     pub(super) fn remove_leftovers(&self, operation: &Operation<'_>, is_secret: bool) -> Result<()> {
         let (record, copying) = (self.path(RECORD)?, self.path(COPYING)?);
         let mut removed = false;
@@ -173,7 +173,7 @@ impl<'a> Work<'a> {
             }
             operation.log(&format!("removing {path} of an earlier attempt"));
             if is_secret && entry.kind == FileKind::File && entry.name.ends_with(IMAGE_SUFFIX.as_bytes()) {
-                // It is removed in any case: without room nothing could be captured again.
+                // It is removed also if that fails, because the next capture needs the space.
                 not_wiped = not_wiped.and(wipe::whole(operation, &self.drive, &path));
             }
             tree::remove(operation, &self.drive, &path, entry.kind)?;
@@ -202,7 +202,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Writes `content` and gives what the medium then holds.
+/// Writes `content` and returns what the medium then holds.
 fn write_verified(
     operation: &Operation<'_>,
     file: &mut dyn VolumeFile,
@@ -228,12 +228,12 @@ fn internal(name: &str, error: &dyn std::fmt::Display) -> Error {
     Error::Internal { detail: format!("{name}: {error}") }
 }
 
-/// Makes the names in a directory of the drive durable. Never tried twice: a failed sync is final.
+/// Makes the names in a directory of the drive durable. It does not retry: a failed sync is final.
 pub(super) fn sync_directory(drive: &dyn WriteTree, directory: &RelativePath) -> Result<()> {
     drive.sync_dir(directory).map_err(Error::hal(format!("syncing the directory {directory} on the drive")))
 }
 
-/// Removes a file or link; nothing there is fine. Says whether something was.
+/// Removes a file or link. Returns whether it existed.
 pub(super) fn remove_if_there(
     operation: &Operation<'_>,
     volume: &dyn WriteTree,
@@ -246,7 +246,7 @@ pub(super) fn remove_if_there(
     }
 }
 
-/// What `path` is, without following a link; `None` if nothing is there.
+/// The kind of `path`, without following a link; `None` if it does not exist.
 pub(super) fn kind_of(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,

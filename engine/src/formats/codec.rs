@@ -88,8 +88,8 @@ pub enum DecodedLen {
 
 /// Decoded bytes, front to back.
 ///
-/// `read` returns `Ok(0)` only when the compressed file was decoded to its very end, every stream, member or frame in it was checked,
-/// and nothing follows. Whoever stops before that knows nothing of the rest.
+/// `read` returns `Ok(0)` only when the compressed file was decoded to its very end, every stream, member or frame in it
+/// was checked, and nothing follows. Whoever stops before that knows nothing of the rest.
 ///
 /// With [`Compute::Inline`] the input is read from front to back in chunks of a fixed size. With threads, one or more
 /// workers decode ahead; the input is read by whoever calls `read` in either case.

@@ -1,7 +1,8 @@
 //! Gzip (RFC 1952): members one after another, with header check, CRC-32 and length of each verified.
 //!
 //! Zero bytes up to the end of the file may follow the last member, as tapes and `dd` leave them, or OpenWrt's metadata
-//! (see `fwtool`), if a member ends exactly where that begins; anything else is an error. A file cut off exactly between two members cannot be told from a whole one.
+//! (see `fwtool`), if a member ends exactly where that begins; anything else is an error. A file cut off exactly between
+//! two members cannot be told from a whole one.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 

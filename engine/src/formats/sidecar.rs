@@ -1,10 +1,10 @@
 //! Sidecars: small files beside an image that hold its digest, in the format of `md5sum`.
 //!
 //! They are made by many hands and tools, so reading is generous about form (binary marks, escaped names, carriage
-//! returns, UTF-16, upper-case digits, a digest alone, the BSD form, comments, what `certutil`, `Get-FileHash` and PGP put
-//! around) and strict about meaning: a line that cannot be understood is an error and never "no sidecar". It is the digest
-//! that counts: a name that is not the file's is reported. Writing gives exactly what `md5sum` and `sha256sum` print. `/md5sums.txt` of a
-//! captured file system is written in the same form.
+//! returns, UTF-16, upper-case digits, a digest alone, the BSD form, comments, what `certutil`, `Get-FileHash` and PGP
+//! put around) and strict about meaning: a line that cannot be understood is an error and never "no sidecar". It is the
+//! digest that counts: a name that is not the file's is reported. Writing gives exactly what `md5sum` and `sha256sum`
+//! print. `/md5sums.txt` of a captured file system is written in the same form.
 
 mod wrapping;
 

@@ -2,8 +2,8 @@
 //!
 //! The mode of a boot hangs on these names, so every accepted name is generated from the media of the board, and a name
 //! that a person would take for an image but that is not accepted is told apart from a file that has nothing to do with
-//! images. What lives here is about one name at a time; `names::root` judges all names of the drive's root together. Content is
-//! sniffed by the formats, and which file is written to which medium is the plan's.
+//! images. What lives here is about one name at a time; `names::root` judges all names of the drive's root together.
+//! Content is sniffed by the formats, and which file is written to which medium is the plan's.
 
 mod checksum_file;
 mod leftover;

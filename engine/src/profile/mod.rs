@@ -2,8 +2,8 @@
 //! it takes.
 //!
 //! Profiles are TOML files that ship with the boot binary, lie on the drive, or anywhere. LED names are part of the
-//! profile but mean nothing to the engine: the backend that owns the LEDs reads them. The table `[drive]` of the same file is
-//! for the builder of drives.
+//! profile but mean nothing to the engine: the backend that owns the LEDs reads them. The table `[drive]` of the same
+//! file is for the builder of drives.
 
 mod choice;
 mod firmware;

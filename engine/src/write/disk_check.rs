@@ -43,7 +43,8 @@ pub(crate) struct DiskFacts {
     pub(super) unseen: Option<Places>,
 }
 
-/// Checks the image, of which `announced_bytes` is the decoded length if the file tells it, against the medium. What belongs into the result is added to `notes`.
+/// Checks the image, of which `announced_bytes` is the decoded length if the file tells it, against the medium. What
+/// belongs into the result is added to `notes`.
 ///
 /// # Errors
 /// `NoDiskImage`, `CutImage`, `SectorSize`, `ImageTooLarge`, `WrongContent`; errors of the drive and the codec.

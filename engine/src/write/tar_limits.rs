@@ -1,5 +1,5 @@
-//! What an archive may ask for, judged entry by entry, before anything is erased wherever it is decoded before: what no Linux file system can hold is
-//! refused, and so is what would take too much memory until it is verified.
+//! What an archive may ask for, judged entry by entry, before anything is erased wherever it is decoded before: what no
+//! Linux file system can hold is refused, and so is what would take too much memory until it is verified.
 
 use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;

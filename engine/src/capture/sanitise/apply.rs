@@ -1,8 +1,8 @@
-//! Applying rules to the mounted image.
+//! Applies rules to the mounted image.
 //!
-//! A rule's path may lead through symlinks (`/var/log -> /data/log`): they are followed as the captured system would, but
-//! inside of the image only. What a path ends at is never followed to be removed: a link is removed, not its target.
-//! Emptying and cleaning act on what a link leads to, because that is where the content is.
+//! A rule's path may lead through symlinks (`/var/log -> /data/log`). They are followed as in the captured system, but
+//! inside of the image only. Removing a link removes the link and not its target. Emptying and cleaning act on the
+//! target, which has the content.
 
 use super::super::rootfs::{self, is_nothing};
 use super::super::{tree, work};
@@ -16,18 +16,18 @@ use replicator_hal::{ErrorKind, FileKind, RelativePath, WriteTree};
 pub(in super::super) struct Base {
     /// A directory, or a file, of the volume.
     pub(in super::super) inside: RelativePath,
-    /// What rules call it.
+    /// Its path in the rules.
     pub(in super::super) named: RelativePath,
 }
 
 impl Base {
-    /// The volume is what the rules are about.
+    /// The root of the volume is the root for the rules.
     pub(in super::super) fn root() -> Self {
         Self { inside: RelativePath::root(), named: RelativePath::root() }
     }
 }
 
-/// Applies one rule. Says whether something matches it.
+/// Applies one rule. Returns whether something matches it.
 pub(in super::super) fn apply(
     operation: &Operation<'_>,
     volume: &dyn WriteTree,
@@ -38,7 +38,7 @@ pub(in super::super) fn apply(
     applying.apply().map_err(|error| in_rule(&rule.what, error))
 }
 
-/// Says which rule it was, and leaves the faults of the world what they are.
+/// Adds the rule to an error. An error of hardware or a full file system keeps its kind.
 fn in_rule(rule: &str, error: Error) -> Error {
     match error {
         Error::Hal { doing, source }
@@ -54,7 +54,7 @@ fn in_rule(rule: &str, error: Error) -> Error {
     }
 }
 
-/// What a rule matches that is a link, by its name.
+/// The links that a rule matches, by their names.
 pub(in super::super) fn matched_links(
     operation: &Operation<'_>,
     volume: &dyn WriteTree,
@@ -80,9 +80,9 @@ struct Applying<'a> {
 
 /// Something that a pattern matches.
 struct Match {
-    /// Its path as rules name it.
+    /// Its path in the rules.
     named: RelativePath,
-    /// The same without links on the way.
+    /// The same with links resolved.
     path: RelativePath,
     kind: FileKind,
 }
@@ -129,7 +129,7 @@ impl Applying<'_> {
         self.log(&found.path);
         if found.kind != FileKind::Directory {
             if found.kind == FileKind::Symlink {
-                operation.log(&format!("/{} is a link, and what it leads to stays", found.path));
+                operation.log(&format!("/{} is a link, and its target stays", found.path));
             }
             return tree::remove(operation, volume, &found.path, found.kind);
         }
@@ -144,10 +144,11 @@ impl Applying<'_> {
 
     fn clean(&self, found: &Match, with_directories: bool) -> Result<()> {
         let Some((path, FileKind::Directory)) = self.end_of(found)? else {
-            // A file where a directory is expected holds what the rule is meant to erase, or nothing does.
+            // A file in place of a directory may hold what the rule must erase, so it is an error; a link may lead to
+            // nothing.
             return match found.kind {
                 FileKind::Symlink | FileKind::Directory => Ok(()),
-                _ => Err(self.failed(format!("/{} is no directory", found.path))),
+                _ => Err(self.failed(format!("/{} is not a directory", found.path))),
             };
         };
         self.log(&path);
@@ -170,7 +171,7 @@ impl Applying<'_> {
             return Ok(());
         }
         if kind != FileKind::File {
-            return Err(self.failed(format!("/{path} is no regular file")));
+            return Err(self.failed(format!("/{path} is not a regular file")));
         }
         self.log(&path);
         let doing = || format!("emptying /{path}");
@@ -186,7 +187,7 @@ impl Applying<'_> {
         let named = self.base.inside.join_path(&named);
         let (Some(parent), Some(name)) = (named.parent(), named.file_name()) else { return Ok(()) };
         let Some(parent) = self.resolve(&parent)? else {
-            return Err(self.failed(format!("the directory of /{named} is not there")));
+            return Err(self.failed(format!("the directory of /{named} does not exist")));
         };
         let path = parent.join(name).map_err(|error| self.failed(error.to_string()))?;
         if work::kind_of(operation, &volume, &path)?.is_some() {
@@ -198,17 +199,17 @@ impl Applying<'_> {
         file.close().map_err(Error::hal(doing()))
     }
 
-    /// Whether the rule says that this stays; what lies below it does too.
+    /// Whether the rule keeps this path, or one above it.
     fn is_kept(&self, path: &RelativePath) -> bool {
         self.rule.keep.iter().any(|pattern| pattern.matches_or_holds(path))
     }
 
-    /// Whether it stays by its name, or by its own path where that is a path of the root file system.
+    /// Whether the rule keeps it by its name, or by its own path if that is a path of the root file system.
     fn is_kept_at(&self, named: &RelativePath, path: &RelativePath) -> bool {
         self.is_kept(named) || (*self.base == Base::root() && self.is_kept(path))
     }
 
-    /// What the match leads to inside of the image; `None` if nowhere.
+    /// The target of the match inside of the image; `None` if it does not exist.
     fn end_of(&self, found: &Match) -> Result<Option<(RelativePath, FileKind)>> {
         if found.kind != FileKind::Symlink {
             return Ok(Some((found.path.clone(), found.kind)));
@@ -223,7 +224,7 @@ impl Applying<'_> {
 
     /// Everything that `pattern` matches now.
     fn matches(&self, pattern: &Pattern) -> Result<Vec<Match>> {
-        // Through links, `**` could go round for ever.
+        // With links followed, `**` could loop for ever.
         let follows_links = !pattern.to_string().contains("**");
         let Base { inside, named } = self.base.clone();
         let mut matches = Vec::new();
@@ -260,7 +261,7 @@ impl Applying<'_> {
                 }
             }
         }
-        // What is above another match may be removed with it: the deepest first.
+        // The deepest first, because removing a directory removes the matches in it.
         matches.sort_by(|one, other| other.path.cmp(&one.path));
         Ok(matches)
     }

@@ -1,7 +1,7 @@
-//! What makes the host keys of a clone at its first boot, for systems that have nothing of their own.
+//! Installs what makes the host keys of a clone at its first boot, for systems that have nothing for it.
 //!
-//! A script (`first_boot_script`) makes each key that was removed and is not there, and then removes itself. It is started
-//! by a unit, or by an init script of the kind that the system has.
+//! A script (`first_boot_script`) makes each key that was removed and does not exist, and then removes itself. A unit or
+//! an init script starts it, depending on the init system.
 
 use super::super::{rootfs, work};
 use super::first_boot_script::{Wanted, script};
@@ -15,11 +15,11 @@ const SCRIPT: &str = "etc/replicator-host-keys";
 const UNIT: &str = "etc/systemd/system/replicator-host-keys.service";
 const WANTED: &str = "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service";
 const INIT_SCRIPT: &str = "etc/init.d/replicator-host-keys";
-/// Where distributions have the server of systemd.
+/// Where distributions install systemd.
 const SYSTEMD: [&str; 2] = ["lib/systemd/systemd", "usr/lib/systemd/systemd"];
-/// What runs OpenRC's scripts, today and before 2014.
+/// The program that runs OpenRC's scripts, today and before 2014.
 const OPENRC: [&str; 3] = ["sbin/openrc-run", "usr/sbin/openrc-run", "sbin/runscript"];
-/// Where keys are made if the captured system had none, by server.
+/// The keys that are made if the captured system had none, by server.
 const DEFAULT_KEYS: [(&[&str], &[&str]); 2] = [
     (
         &["usr/sbin/sshd", "usr/bin/sshd"],
@@ -77,7 +77,7 @@ start() {
 }
 ";
 
-/// What starts a system.
+/// An init system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Init {
     Systemd,
@@ -87,7 +87,8 @@ enum Init {
     SystemV,
 }
 
-/// What to make at the first boot, if all of `keys` are removed. Looks at them, so ask before they are.
+/// The keys to make at the first boot if all of `keys` are removed. It reads the keys, so call it before they are
+/// removed.
 pub(super) fn wanted(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -100,7 +101,7 @@ pub(super) fn wanted(
     keys.iter().filter_map(|key| of(key).transpose()).collect()
 }
 
-/// Adds what makes `wanted`; the usual keys of the server that is installed, if the system had none.
+/// Installs the script that makes `wanted`, or the default keys of the installed server if the system had none.
 pub(super) fn install(
     operation: &Operation<'_>,
     volume: &dyn WriteTree,
@@ -138,7 +139,7 @@ pub(super) fn install(
             files.extend([link, INIT_SCRIPT].map(str::to_owned));
         }
         Some(Init::Busybox) => {
-            // As in Buildroot: everything called S* is started in order.
+            // As in Buildroot: all scripts S* are started in order.
             let script = "etc/init.d/S30replicator-host-keys";
             installing.file(script, INIT_SCRIPT_TEXT, 0o755)?;
             files.push(script.to_owned());
@@ -146,7 +147,7 @@ pub(super) fn install(
         Some(Init::SystemV) => {
             installing.file(INIT_SCRIPT, INIT_SCRIPT_TEXT, 0o755)?;
             files.push(INIT_SCRIPT.to_owned());
-            // Last of what comes before the run levels, when all file systems are mounted; first in each of these.
+            // In rcS.d the last, when all file systems are mounted; in each run level the first.
             for (level, order) in
                 [("rcS.d", "S99"), ("rc2.d", "S00"), ("rc3.d", "S00"), ("rc4.d", "S00"), ("rc5.d", "S00")]
             {
@@ -158,14 +159,15 @@ pub(super) fn install(
             }
         }
         None => {
-            let detail = "no init system is known here that could start what makes the keys".to_owned();
+            let detail =
+                "the init system is unknown, so nothing can start the script that makes the keys".to_owned();
             return Err(Error::Sanitise { rule: "host_keys = \"first-boot\"".to_owned(), detail });
         }
     }
     installing.file(SCRIPT, &script(&wanted, &files), 0o755)
 }
 
-/// The unit; where a key lies on a file system of its own, that is mounted first.
+/// The unit. The file systems that hold keys are mounted before it starts.
 fn unit(wanted: &[Wanted]) -> String {
     let is_plain = |directory: &&str| {
         directory.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte))
@@ -184,7 +186,7 @@ struct Installing<'a> {
 }
 
 impl Installing<'_> {
-    /// What starts the system.
+    /// The init system, if it is known.
     fn init(&self) -> Result<Option<Init>> {
         let has_systemd = self.has_any(&SYSTEMD)?;
         if has_systemd && self.starts_systemd()? {
@@ -204,7 +206,8 @@ impl Installing<'_> {
         })
     }
 
-    /// Whether `/sbin/init` is systemd, a script that ends in it, or missing: then the kernel's command line names the init.
+    /// Whether `/sbin/init` is systemd or a script that starts it. If it is missing, the kernel's command line names the
+    /// init, and systemd is assumed.
     fn starts_systemd(&self) -> Result<bool> {
         let init = RelativePath::parse("sbin/init")
             .map_err(|error| Error::Internal { detail: format!("sbin/init: {error}") })?;
@@ -237,7 +240,7 @@ impl Installing<'_> {
         Ok(work::kind_of(self.operation, &self.volume, &path)?.is_some())
     }
 
-    /// The path without links on the way; its last name may not be there.
+    /// The path with links resolved, except in its last name, which may not exist.
     fn resolved(&self, path: &str) -> Result<Option<RelativePath>> {
         let internal = |error: &dyn std::fmt::Display| Error::Internal { detail: format!("{path}: {error}") };
         let path = RelativePath::parse(path).map_err(|error| internal(&error))?;
@@ -246,7 +249,7 @@ impl Installing<'_> {
         parent.map(|parent| parent.join(name).map_err(|error| internal(&error))).transpose()
     }
 
-    /// The place for a new file: its directory is made if it is not there, and what has the name is removed.
+    /// The path for a new file. Its directory is made if needed, and an old file of that name is removed.
     fn place(&self, path: &str) -> Result<RelativePath> {
         let (operation, volume) = (self.operation, self.volume);
         if let Some((directory, _)) = path.rsplit_once('/') {

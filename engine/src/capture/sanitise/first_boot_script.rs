@@ -1,17 +1,17 @@
 //! The script that makes host keys at the first boot: which keys, of which kind, for which server.
 //!
-//! It runs under any POSIX shell. A key gets its name when it is whole and on the medium, so that a power cut leaves no
-//! half of one that would be taken for a key; what a cut interrupted is done again by the next boot.
+//! It runs under any POSIX shell. A key gets its name when it is complete and durable, so that a power cut leaves no
+//! partial key. After a power cut the next boot runs the script again.
 
 use crate::formats::base64;
 use crate::shell::quoted;
 
-/// Up to here a private key shows of which kind it is.
+/// So many first bytes of a private key show its kind.
 pub(super) const START_LEN_BYTES: usize = 512;
-/// The magic of a key in OpenSSH's own format; its public half, which begins with the kind, follows.
+/// The magic of a key in OpenSSH's own format. The public key, which begins with the kind, follows.
 const OPENSSH_MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// Up to what makes a key.
+/// The script up to the function that makes a key.
 const SCRIPT_START: &str = "#!/bin/sh
 # Makes the SSH host keys of this unit, once. The keys of the captured unit were removed.
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -35,7 +35,7 @@ make() {
 
 ";
 
-/// Behind the keys, before what is removed.
+/// The script between the keys and the removal.
 const SCRIPT_END: &str = "
 if [ -n \"$failed\" ]; then
     echo \"replicator-host-keys: cannot make$failed; the next boot tries again\" >&2
@@ -49,14 +49,14 @@ sync
 pub(super) struct Wanted {
     /// From the root, without a leading slash.
     path: String,
-    /// As `-t` of ssh-keygen and dropbearkey takes it.
+    /// The argument `-t` of ssh-keygen and dropbearkey.
     kind: &'static str,
     is_dropbears: bool,
 }
 
 impl Wanted {
-    /// For the key at `path` whose content begins like this; `None` if no server of today takes such a key. The name
-    /// decides where the content does not show it.
+    /// For the key at `path` with this start of its content; `None` if no current server accepts such a key. If the
+    /// content does not show the kind, the name decides.
     pub(super) fn of(path: &str, content: &[u8]) -> Option<Self> {
         let lower = path.to_lowercase();
         let (is_dropbears, kind) = match of_content(content) {
@@ -72,7 +72,7 @@ impl Wanted {
     }
 }
 
-/// Which kind a name says.
+/// The kind of key that a name suggests.
 fn of_name(lower: &str) -> Option<&'static str> {
     match () {
         () if lower.contains("ed25519") => Some("ed25519"),
@@ -82,7 +82,7 @@ fn of_name(lower: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a private key is of dropbear's format, and which kind it is of; `None` if it is not known.
+/// Whether a private key has dropbear's format, and its kind; `None` if it is unknown.
 fn of_content(content: &[u8]) -> Option<(bool, Option<&'static str>)> {
     // Dropbear: the length of the kind's name, and the name.
     if let Some(rest) = content.strip_prefix(b"\0\0\0") {
@@ -106,13 +106,13 @@ fn of_content(content: &[u8]) -> Option<(bool, Option<&'static str>)> {
     of_algorithm(kind).map(|kind| (false, kind))
 }
 
-/// A string of ssh's encoding, and what is behind it.
+/// A string of ssh's encoding, and the rest.
 fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*len)).ok()?)
 }
 
-/// The kind that `-t` takes; `Some(None)` for one that no server takes any more.
+/// The argument for `-t`; `Some(None)` for a kind that no current server accepts.
 fn of_algorithm(name: &[u8]) -> Option<Option<&'static str>> {
     match name {
         b"ssh-ed25519" => Some(Some("ed25519")),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_content_says_the_kind_and_the_name_if_it_does_not() {
+    fn the_content_shows_the_kind_else_the_name_does() {
         assert_eq!(wanted("etc/ssh/ssh_host_ed25519_key", b"?"), Some((false, "ed25519")));
         assert_eq!(wanted("etc/dropbear/dropbear_ecdsa_host_key", &[]), Some((true, "ecdsa")));
         assert_eq!(wanted("etc/dropbear/dropbear_dss_host_key", &[]), None);

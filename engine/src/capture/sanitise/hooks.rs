@@ -1,4 +1,4 @@
-//! Programs on the drive that run before and after the rules.
+//! Runs programs from the drive before and after the rules.
 
 use super::super::work;
 use crate::context::Context;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A hook that runs longer is killed, and the capture fails.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Runs the program `name` in the drive's root on `volume`, if it is there. Anything but exit status 0 is a failure.
+/// Runs the program `name` in the drive's root on `volume`, if it exists. Any exit status other than 0 is an error.
 pub(super) fn run(
     context: &Context<'_>,
     operation: &Operation<'_>,
@@ -19,7 +19,7 @@ pub(super) fn run(
     volume: &dyn Volume,
 ) -> Result<()> {
     let path = work::in_root(name)?;
-    // A link that leads nowhere is a mistake of whoever made it, and no reason to leave the hook out.
+    // A dangling link is an error: the user wanted the hook to run.
     if work::kind_of(operation, &context.drive, &path)?.is_none() {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(super) fn run(
         Err(error) => return Err(Error::hal(format!("looking for the hook {name}"))(error)),
     };
     if work::kind_of(operation, &context.drive, &program)? != Some(FileKind::File) {
-        return Err(failed("it is no file".to_owned()));
+        return Err(failed("it is not a regular file".to_owned()));
     }
     operation.step(&format!("running the hook {name}"));
     let hook = Hook {

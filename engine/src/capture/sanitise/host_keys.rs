@@ -1,8 +1,7 @@
-//! SSH host keys of the golden unit: which there are, whether the captured system makes new ones, and what does if it does
-//! not.
+//! Finds the SSH host keys of the golden unit, removes them, and finds out whether the captured system makes new ones.
 //!
-//! A clone without host keys cannot be reached by ssh, so keys that are removed must come back. Systems differ in what
-//! makes them at first boot; what is known is looked for by its words in units and init scripts that are started.
+//! A clone without host keys cannot be reached by ssh, so it must make new keys. Systems do this in different ways; the
+//! known ones are recognised by words in the units and init scripts that are started at boot.
 
 use super::super::rootfs::resolve;
 use super::super::{tree, work};
@@ -13,7 +12,7 @@ use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, FileKind, ReadTree, RelativePath, WriteTree};
 use std::collections::BTreeSet;
 
-/// Where servers keep their keys by default, as directory and start and end of the name.
+/// The default places of keys: directory, start and end of the name.
 const DEFAULT_PLACES: [(&str, &str, &str); 4] = [
     ("etc/ssh", "ssh_host_", "key"),
     ("etc/dropbear", "dropbear_", "_host_key"),
@@ -21,7 +20,7 @@ const DEFAULT_PLACES: [(&str, &str, &str); 4] = [
     ("var/lib/ssh", "ssh_host_", "key"),
 ];
 
-/// Configuration files that name other places, and whether only `HostKey` lines do.
+/// Configuration files that name other places, and whether only their `HostKey` lines do.
 const CONFIGURATIONS: [(&str, bool); 5] = [
     ("etc/ssh/sshd_config", true),
     ("etc/ssh/sshd_config_readonly", true),
@@ -37,12 +36,12 @@ const CONFIGURATION_DIRECTORY: &str = "etc/ssh/sshd_config.d";
 const SERVERS: [&str; 5] =
     ["usr/sbin/sshd", "usr/bin/sshd", "usr/sbin/dropbear", "usr/bin/dropbear", "sbin/dropbear"];
 
-/// Longest configuration file, unit or script that is looked into.
+/// Longest configuration file, unit or script that is searched.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
-/// So many files are looked into at most.
+/// How many files are searched at most.
 const TEXTS_MAX: usize = 2000;
 
-/// Files and directories of what is started at boot.
+/// Files, and directories of files, that are started at boot.
 const STARTED: [&str; 12] = [
     "etc/init.d",
     "etc/rc.d",
@@ -57,7 +56,7 @@ const STARTED: [&str; 12] = [
     "etc/uci-defaults",
     "etc/cron.d",
 ];
-/// Directories of units; in them, what lies in `*.wants` and `*.requires` is started.
+/// Directories of units. The units in their `*.wants` and `*.requires` are started.
 const UNITS: [&str; 4] =
     ["etc/systemd/system", "lib/systemd/system", "usr/lib/systemd/system", "run/systemd/system"];
 /// Units that are started with the server.
@@ -71,7 +70,7 @@ const SERVER_UNITS: [&str; 8] = [
     "dropbear.service",
     "dropbear@.service",
 ];
-/// Words of what makes host keys.
+/// Words in scripts that make host keys.
 const MAKERS: [&str; 9] = [
     "ssh-keygen",
     "sshdgenkeys",
@@ -87,9 +86,9 @@ const MAKERS: [&str; 9] = [
 /// A private host key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::capture) struct HostKey {
-    /// Its path as the server knows it.
+    /// Its path in the server's configuration.
     pub(super) named: RelativePath,
-    /// Where it really is.
+    /// The same with links resolved.
     pub(in crate::capture) path: RelativePath,
 }
 
@@ -136,13 +135,13 @@ pub(in crate::capture) fn present(operation: &Operation<'_>, volume: &dyn ReadTr
     Ok(found)
 }
 
-/// Removes a key, what a link to it leads to, and what belongs to it.
+/// Removes a key, its link, its public key and its certificate.
 pub(super) fn remove(operation: &Operation<'_>, volume: &dyn WriteTree, key: &HostKey) -> Result<()> {
     for path in [&key.named, &key.path] {
         for ending in ["", ".pub", "-cert.pub"] {
             let name = [path.file_name().unwrap_or_default(), ending.as_bytes()].concat();
             let Some(path) = path.parent().and_then(|parent| parent.join(&name).ok()) else { continue };
-            // On the way to the named path there may be links.
+            // The named path may lead through links.
             let Some(path) = in_resolved_parent(operation, &volume, &path)? else { continue };
             if work::remove_if_there(operation, volume, &path)? {
                 operation.log(&format!("host key: remove /{path}"));
@@ -152,7 +151,7 @@ pub(super) fn remove(operation: &Operation<'_>, volume: &dyn WriteTree, key: &Ho
     Ok(())
 }
 
-/// Whether the key is not there any more.
+/// Whether the key was removed.
 pub(super) fn is_gone(operation: &Operation<'_>, volume: &dyn ReadTree, key: &HostKey) -> Result<bool> {
     Ok(work::kind_of(operation, volume, &key.path)?.is_none()
         || resolve(operation, volume, &key.named)?.is_none())
@@ -168,7 +167,7 @@ pub(super) fn has_server(operation: &Operation<'_>, volume: &dyn ReadTree) -> Re
     Ok(false)
 }
 
-/// Whether something that is started at boot is known to make host keys that are missing.
+/// Whether a known program that is started at boot makes missing host keys.
 pub(super) fn are_made_at_boot(operation: &Operation<'_>, volume: &dyn ReadTree) -> Result<bool> {
     if kind_at(operation, volume, &parse("usr/bin/cloud-init")?)?.is_some()
         && kind_at(operation, volume, &parse("etc/cloud/cloud-init.disabled")?)?.is_none()
@@ -214,7 +213,7 @@ pub(super) fn are_made_at_boot(operation: &Operation<'_>, volume: &dyn ReadTree)
     Ok(false)
 }
 
-/// Absolute paths in a text, without those in comments; of `HostKey` lines only, if asked for.
+/// Absolute paths in a text, except in comments; those of `HostKey` lines only, if `only_host_keys` is set.
 fn paths_in(text: &str, only_host_keys: bool) -> Vec<RelativePath> {
     let mut found = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
@@ -234,7 +233,7 @@ fn paths_in(text: &str, only_host_keys: bool) -> Vec<RelativePath> {
     found
 }
 
-/// The path behind the word `HostKey`: one word, or anything between quotes.
+/// The path after the word `HostKey`: one word, or the text between quotes.
 fn host_key_of(rest: &str) -> Option<RelativePath> {
     let value = rest.trim_start_matches(|character: char| character.is_whitespace() || character == '=');
     let path = match value.chars().next()? {
@@ -248,7 +247,7 @@ fn parse(path: &str) -> Result<RelativePath> {
     RelativePath::parse(path).map_err(|error| Error::Internal { detail: format!("{path}: {error}") })
 }
 
-/// The same name in the directory that its own leads to.
+/// The path with the links of its directory resolved.
 fn in_resolved_parent(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
@@ -271,7 +270,7 @@ fn kind_at(
     }
 }
 
-/// What is in a directory, which may be a link to one; nothing if it is none.
+/// The entries of a directory, or of the directory that a link leads to; none if it is no directory.
 fn listed(operation: &Operation<'_>, volume: &dyn ReadTree, directory: &str) -> Result<Vec<RelativePath>> {
     let Some(directory) = resolve(operation, volume, &parse(directory)?)? else { return Ok(Vec::new()) };
     if work::kind_of(operation, volume, &directory)? != Some(FileKind::Directory) {
@@ -293,7 +292,7 @@ pub(super) fn start_of(operation: &Operation<'_>, volume: &dyn ReadTree, key: &H
     Ok(start)
 }
 
-/// The text of a small regular file, links followed; `None` if it is none.
+/// The text of a small regular file, links followed; `None` for anything else.
 pub(super) fn text_of(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,

@@ -1,7 +1,7 @@
-//! Swap files: pages of the golden board's memory, which sanitising clears behind their headers.
+//! Clears swap files, which hold pages of the golden unit's memory.
 //!
-//! They are found by their content, whatever they are called (`/swapfile`, `/var/swap`). A cleared one keeps its length,
-//! its blocks and its header with UUID and label: `swapon` takes neither a hole nor a missing header.
+//! They are found by content, not by name (`/swapfile`, `/var/swap`). A cleared file keeps its length, its blocks and its
+//! header with UUID and label: `swapon` accepts neither holes nor a missing header.
 
 use super::super::tree;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::operation::Operation;
 use replicator_hal::{self as hal, FileKind, RelativePath, Volume, VolumeFile};
 use std::ops::Range;
 
-/// Clears every swap file of `volume` and names them.
+/// Clears every swap file of `volume` and returns their paths.
 pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<RelativePath>> {
     let mut cleared = Vec::new();
     let mut head = vec![0; HEAD_LEN_BYTES];
@@ -22,7 +22,7 @@ pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn Volume) -> Resul
         }
         let doing = || format!("looking for swap space in /{path}");
         let len_bytes = operation.retry(|| volume.metadata(path)).map_err(Error::hal(doing()))?.len_bytes;
-        // A swap file is whole pages.
+        // A swap file consists of whole pages.
         if len_bytes < LEN_MIN_BYTES || len_bytes % 4096 != 0 {
             return Ok(());
         }
@@ -55,8 +55,8 @@ fn clear(
     }
     let zeros = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     let mut progress = operation.progress("clearing a swap file", Some(len_bytes));
-    // ext keeps a list of blocks that were reserved and never written, and those are cleared beside it. Elsewhere memory
-    // may lie in them.
+    // ext records which blocks were allocated and never written, and those are cleared elsewhere. On other file systems
+    // such blocks may hold memory, so all is overwritten.
     let all = !volume.capabilities().file_system.is_ext();
     let mut at = header.page_len_bytes as u64;
     while let Some(data) = if all { Some(at..len_bytes) } else { next_data(operation, &mut *file, at)? } {
@@ -89,7 +89,7 @@ fn write_at(operation: &Operation<'_>, file: &mut dyn VolumeFile, at: u64, bytes
     hal::io::write_full(bytes, |done, rest| operation.retry(|| file.write_at(at + done, rest)))
 }
 
-/// What the report says about them.
+/// The line for the report.
 pub(super) fn note(cleared: &[RelativePath]) -> Option<String> {
     match cleared {
         [] => None,

@@ -202,7 +202,7 @@ fn without_sanitising_the_files_stay_as_they_are() {
     let before = names(&tree);
     bench.options.settings.capture.sanitise = false;
     let outcomes = capture(&bench);
-    assert_eq!(done(&outcomes[0]).notes, ["not sanitised, as the options say"]);
+    assert_eq!(done(&outcomes[0]).notes, ["not sanitised, because sanitise = false is set"]);
     assert_eq!(names(&tree), before);
     let entries = entries(&decode(Compression::Xz, &bench.read("sdimage.tar.xz")));
     assert!(entries.contains_key("var/log/syslog"));
@@ -255,7 +255,7 @@ fn a_plan_reads_only() {
     bench.options.skip_capture.insert("sata".into());
     let items = plan(&bench.context()).unwrap();
     let skips: Vec<_> = items.iter().map(|item: &Item| item.skip.as_deref()).collect();
-    assert_eq!(skips, [None, Some("no medium there"), Some("the options say so")]);
+    assert_eq!(skips, [None, Some("no medium inserted"), Some("an option excludes it")]);
     assert!(bench.root_names().is_empty());
     bench.media.remove(0);
     assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-NOTHING");

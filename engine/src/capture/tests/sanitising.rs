@@ -240,8 +240,8 @@ fn a_script_for_the_first_boot_is_added_for_every_init_system() {
     fs::create_dir_all(tree.join("etc/init.d")).unwrap();
     fs::write(tree.join("etc/init.d/rcS"), "#!/bin/sh\nmount -a\n/usr/bin/app &\n").unwrap();
     let End::Failed(error) = &capture(&bench)[0].end else { panic!() };
-    assert!(error.to_string().contains("no init system is known"), "{error}");
+    assert!(error.to_string().contains("the init system is unknown"), "{error}");
     let (bench, _) = with_host_keys(HostKeys::FirstBoot);
     let End::Failed(error) = &capture(&bench)[0].end else { panic!() };
-    assert!(error.to_string().contains("no init system is known"), "{error}");
+    assert!(error.to_string().contains("the init system is unknown"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! Tables by other people's code, `gptman` and `mbrman`: what these write is read here as they mean it, and they read what is
-//! written and grown here. So the reader is not only held to what its own writer makes.
+//! Tables by other people's code, `gptman` and `mbrman`: what these write is read here as they mean it, and they read
+//! what is written and grown here. So the reader is not only held to what its own writer makes.
 
 use super::*;
 use gptman::{GPT, GPTPartitionEntry};

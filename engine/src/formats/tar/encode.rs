@@ -1,7 +1,8 @@
 //! The header of an entry, as POSIX pax: a ustar header, with extended records for what does not fit into it.
 //!
-//! Sparse files are GNU's form 1.0, attributes `SCHILY.xattr.*`, inode flags `SCHILY.fflags`: what GNU tar, libarchive and star read. No owner
-//! names, no access or change times, nothing of the writing process: the same entry always gives the same bytes.
+//! Sparse files are GNU's form 1.0, attributes `SCHILY.xattr.*`, inode flags `SCHILY.fflags`: what GNU tar, libarchive
+//! and star read. No owner names, no access or change times, nothing of the writing process: the same entry always gives
+//! the same bytes.
 
 use super::attributes::record_key;
 use super::records::{push_record, timestamp_text};

@@ -2,7 +2,7 @@
 //!
 //! Mounts and loop devices go with the process, and an unfinished capture is taken up by the next run.
 
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use replicator_hal::linux::LinuxDevices;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -18,12 +18,12 @@ pub(crate) fn watch(devices: Arc<LinuxDevices>) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("interrupt".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            tell("replicator: interrupted; nothing that was begun is finished");
+            print("replicator: interrupted; nothing that was begun is finished");
             if let Err(error) = devices.end_write_protection() {
-                tell(format_args!("replicator: {error}"));
+                print(format_args!("replicator: {error}"));
             }
             if let Err(error) = emulate_default_handler(signal) {
-                tell(format_args!("replicator: {error}"));
+                print(format_args!("replicator: {error}"));
                 std::process::exit(128 + signal);
             }
         }

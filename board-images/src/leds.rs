@@ -3,7 +3,7 @@
 use crate::cli::LedAccess;
 use crate::usage::UsageError;
 use replicator_engine::profile::{self, LedLine, LedProfile, Profile};
-use replicator_hal::linux::{GpioLine, LedConfig, LedSource};
+use replicator_hal::linux::{LedConfig, LedSource};
 
 /// The LEDs of the board called `board`.
 ///
@@ -13,7 +13,7 @@ pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result
     match access {
         LedAccess::None => Ok(LedConfig::None),
         LedAccess::Class => Ok(LedConfig::Class { red: leds.red.names, green: leds.green.names }),
-        LedAccess::Gpio => match (line(leds.red), line(leds.green)) {
+        LedAccess::Gpio => match (leds.red.line, leds.green.line) {
             (Some(red), Some(green)) => Ok(LedConfig::Gpio { red, green }),
             _ => Err(UsageError::NoLedLines { board: board.to_owned() }),
         },
@@ -23,7 +23,7 @@ pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result
 /// The LEDs of the board with these `compatible` strings, by name and else by line; of a board that no profile knows,
 /// all names that any profile has.
 pub(crate) fn of_board(profiles: &[Profile], compatible: &[String]) -> LedConfig {
-    let source = |led: LedLine| LedSource { names: led.names.clone(), line: line(led) };
+    let source = |led: LedLine| LedSource { names: led.names, line: led.line };
     if let Ok(profile) = profile::choose(profiles, &[], compatible, None) {
         let leds = profile.leds_of(compatible);
         return LedConfig::Fallback { red: source(leds.red), green: source(leds.green) };
@@ -32,14 +32,15 @@ pub(crate) fn of_board(profiles: &[Profile], compatible: &[String]) -> LedConfig
     LedConfig::Class { red: all.red.names, green: all.green.names }
 }
 
-fn line(led: LedLine) -> Option<GpioLine> {
-    Some(GpioLine { chip: led.chip?, line: led.line?, active_low: led.active_low })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::profiles;
+    use replicator_hal::{GpioChip, GpioLine, LedName};
+
+    fn names(names: &[LedName]) -> Vec<&str> {
+        names.iter().map(LedName::as_str).collect()
+    }
 
     #[test]
     fn lines_are_those_of_the_very_board() {
@@ -48,7 +49,8 @@ mod tests {
             config(LedAccess::Gpio, "tsimx6", profile.leds_of(&[board.to_owned()]))
                 .map_err(|error| error.to_string())
         };
-        let low = |chip: &str, line| GpioLine { chip: chip.into(), line, active_low: true };
+        let low =
+            |chip: &str, line| GpioLine { chip: GpioChip::parse(chip).unwrap(), line, active_low: true };
         assert_eq!(
             leds("technologic,imx6q-ts7970").unwrap(),
             LedConfig::Gpio { red: low("209c000.gpio", 2), green: low("20a4000.gpio", 27) }
@@ -60,14 +62,14 @@ mod tests {
     fn a_board_that_no_profile_knows_has_leds_by_name() {
         let profiles = profiles::embedded().unwrap();
         let LedConfig::Class { red, green } = of_board(&profiles, &["some,board".into()]) else { panic!() };
-        assert!(red.contains(&"red:status".to_owned()) && red.contains(&"red-led".to_owned()));
-        assert!(green.contains(&"green:power".to_owned()));
+        assert!(names(&red).contains(&"red:status") && names(&red).contains(&"red-led"));
+        assert!(names(&green).contains(&"green:power"));
         let LedConfig::Fallback { red, .. } = of_board(&profiles, &["technologic,imx6q-ts7970".into()])
         else {
             panic!()
         };
         assert_eq!(red.line.map(|line| line.line), Some(2));
-        assert_eq!(red.names.first().map(String::as_str), Some("red:status"));
+        assert_eq!(red.names.first().map(LedName::as_str), Some("red:status"));
     }
 
     #[test]
@@ -75,7 +77,7 @@ mod tests {
         let profile = profiles::choose("ts7250v3").unwrap();
         let config = config(LedAccess::Class, "ts7250v3", profile.leds_of(&[])).unwrap();
         let LedConfig::Class { red, green } = config else { panic!("{config:?}") };
-        assert_eq!(red, ["red:indicator", "red:status", "red-led"]);
-        assert_eq!(green, ["green:power", "green-led"]);
+        assert_eq!(names(&red), ["red:indicator", "red:status", "red-led"]);
+        assert_eq!(names(&green), ["green:power", "green-led"]);
     }
 }

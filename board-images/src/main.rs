@@ -16,7 +16,7 @@ mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -39,13 +39,13 @@ fn main() -> ExitCode {
         // `print!` would panic where the reader has seen enough.
         Ok((exit, text)) => match std::io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                tell(format_args!("replicator: writing the output: {error}"));
+                print(format_args!("replicator: writing the output: {error}"));
                 ExitCode::FAILURE
             }
             _ => ExitCode::from(exit),
         },
         Err(error) => {
-            tell(format_args!("replicator: {error}"));
+            print(format_args!("replicator: {error}"));
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -8,7 +8,7 @@ use crate::usage::UsageError;
 use replicator_engine::boot::{self, Request};
 use replicator_engine::profile::BoardChoice;
 use replicator_engine::report::Report;
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use replicator_hal::linux::{
     KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig, LinuxDevices, LinuxSystem, isolate_mounts,
 };
@@ -53,7 +53,7 @@ fn deliver(report_file: Option<File>, report: &Report) -> u8 {
     let exit = exit_status(report.status);
     match report_file.map(|file| write_report(file, report)) {
         Some(Err(error)) => {
-            tell(format_args!("replicator: writing the report: {error}"));
+            print(format_args!("replicator: writing the report: {error}"));
             exit.max(EXIT_FAILURE)
         }
         Some(Ok(())) | None => exit,
@@ -71,22 +71,22 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     config.leds = leds;
     // Before any thread is started: threads keep the mount table of the one that starts them.
     let board = isolate_mounts(&needed_paths(args)).and_then(|kept| {
-        kept.iter().for_each(|mount| tell(format_args!("replicator: {mount}")));
+        kept.iter().for_each(|mount| print(format_args!("replicator: {mount}")));
         LinuxBoard::new(config)
     });
     match board {
         Ok(board) => {
             if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
-                tell(format_args!("replicator: signals are not watched: {error}"));
+                print(format_args!("replicator: signals are not watched: {error}"));
             }
             Some(board)
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            tell(format_args!("replicator: {error}; it has to be started by root"));
+            print(format_args!("replicator: {error}; it has to be started by root"));
             None
         }
         Err(error) => {
-            tell(format_args!("replicator: {error}"));
+            print(format_args!("replicator: {error}"));
             None
         }
     }
@@ -110,7 +110,7 @@ fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError
     }
     let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
-        tell(format_args!("replicator: {error}; LEDs are looked for by name"));
+        print(format_args!("replicator: {error}; LEDs are looked for by name"));
         Vec::new()
     });
     leds::config(args.leds, &profile.name, profile.leds_of(&compatible))

@@ -131,15 +131,16 @@ fn leds(profile: &Profile) -> String {
     let mut rows = Vec::new();
     for leds in &profile.leds {
         for (color, led) in [("green", &leds.green), ("red", &leds.red)] {
-            let LedLine { names, chip, line, active_low } = led;
-            let place = chip.as_ref().zip(*line);
-            let lit = match (place.is_some(), *active_low) {
-                (false, _) => "",
-                (true, true) => "low",
-                (true, false) => "high",
+            let LedLine { names, line } = led;
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let (place, lit) = match line {
+                None => ("none".into(), ""),
+                Some(line) => {
+                    let lit = if line.active_low { "low" } else { "high" };
+                    (format!("`{}` {}", line.chip, line.line), lit)
+                }
             };
-            let place = place.map_or("none".into(), |(chip, line)| format!("`{chip}` {line}"));
-            rows.push(vec![boards_of(&leds.only), color.into(), list(names), place, lit.into()]);
+            rows.push(vec![boards_of(&leds.only), color.into(), list(&names), place, lit.into()]);
         }
     }
     table("LEDs", &["boards", "LED", "names, in this order", "GPIO chip and line", "lit by"], &rows)

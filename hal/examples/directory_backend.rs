@@ -191,7 +191,8 @@ impl Target for Medium {
         let mut done = 0;
         while done < len_bytes {
             let len = zeros.len().min((len_bytes - done) as usize);
-            done += self.write_at(offset_bytes + done, &zeros[..len])? as u64;
+            io::write_target(self, offset_bytes + done, &zeros[..len])?;
+            done += len as u64;
         }
         Ok(())
     }

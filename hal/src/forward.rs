@@ -1,38 +1,14 @@
-//! Forwarding: a reference, `Box` or `Arc` of a part of a board is that part too, and a wrapper that changes one call lists
-//! only that one.
+//! Forwarding of calls: a reference, `Box` or `Arc` of a part of a board is that part too, and a wrapper that changes one
+//! call lists only that one.
 //!
 //! [`part!`] takes the definition of a HAL trait and makes all of it from the one list of its methods: the trait, the impls
-//! for pointers and a layer for wrappers. It takes no default bodies. So a method that is not forwarded, the
-//! usual fault of wrappers, does not compile.
+//! for pointers and a layer for wrappers. It takes no default bodies, so a method that is not forwarded, the usual
+//! mistake in wrappers, does not compile. A trait with supertraits, such as [`crate::Volume`], has a layer with the layers
+//! of these as supertraits.
 
-/// A wrapper over a part of a board. What it changes is an impl of the part's layer, such as [`crate::VolumeLayer`], in
-/// which every method goes to the part below unless it is written; [`Layered`] makes a part of it.
-///
-/// ```
-/// use replicator_hal::{BlockDevices, BlockDevicesLayer, DeviceName, Layer, Layered, Result, Source};
-/// use std::sync::Arc;
-///
-/// /// Devices of which nobody may look at one that is in use.
-/// struct Strict(Arc<dyn BlockDevices>);
-///
-/// impl Layer for Strict {
-///     type Below = dyn BlockDevices;
-///
-///     fn below(&self) -> &Self::Below {
-///         &*self.0
-///     }
-/// }
-///
-/// impl BlockDevicesLayer for Strict {
-///     fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>> {
-///         self.0.open_source(device)
-///     }
-/// }
-///
-/// fn strict(devices: Arc<dyn BlockDevices>) -> Arc<dyn BlockDevices> {
-///     Arc::new(Layered(Strict(devices)))
-/// }
-/// ```
+/// A wrapper over a part of a board. What it changes is in an impl of the part's layer, such as
+/// [`crate::BlockDevicesLayer`]: a method that is not written there calls the part below. [`Layered`] makes a part of the
+/// wrapper. The head of this crate has an example.
 pub trait Layer {
     /// The part of a board that is wrapped.
     type Below: ?Sized;
@@ -41,7 +17,7 @@ pub trait Layer {
     fn below(&self) -> &Self::Below;
 }
 
-/// A [`Layer`] over a part whose calls change it: a source, a target or a file.
+/// A [`Layer`] over a part whose methods take `&mut self`: a source, a target or a file.
 pub trait LayerMut: Layer {
     /// The part below.
     fn below_mut(&mut self) -> &mut Self::Below;
@@ -87,7 +63,7 @@ macro_rules! part {
         }
     };
     (@layers $name:ident $layer:ident ($below:ident $(+ $above:ident)*) ($($pointer:tt)+) [$($done:tt)*]) => {
-        #[doc = concat!("A [`Layer`](crate::Layer) over [`", stringify!($name), "`]: what is not written goes below.")]
+        #[doc = concat!("A [`Layer`](crate::Layer) over [`", stringify!($name), "`]: a method that is not written calls the part below.")]
         #[allow(missing_docs)]
         pub trait $layer: $crate::Layer<Below: $name> + $below $(+ $above)* {
             $( $crate::forward::part! { @below $name $done } )*

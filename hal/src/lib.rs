@@ -52,7 +52,7 @@
 #![warn(missing_docs)]
 // What mockall makes of a trait counts as code of this crate when the trait is defined by `part!`.
 #![cfg_attr(feature = "mock", allow(unreachable_pub))]
-// A terminal can go away, and these panic then: `host::tell` does not.
+// A terminal can go away, and these panic then: `host::print` does not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod block;
@@ -71,6 +71,7 @@ mod forward;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod io;
+mod led_place;
 mod led_state;
 mod leds;
 #[cfg(feature = "linux")]
@@ -98,6 +99,7 @@ pub use filesystem::{
 pub use firmware::{AreaKind, Argument, BootloaderArea, Firmware, FirmwareLayer, Updater, UpdaterProgram};
 pub use flags::InodeFlags;
 pub use forward::{Layer, LayerMut, Layered};
+pub use led_place::{GpioChip, GpioLine, InvalidLedPlace, LedName};
 pub use led_state::LedState;
 pub use leds::{Led, Leds, LedsLayer, Status, level};
 pub use path::{InvalidPath, RelativePath};

@@ -5,7 +5,7 @@
 
 use nix::sys::reboot::{RebootMode, reboot};
 use replicator_engine::options::After;
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -24,17 +24,17 @@ pub(super) fn act(after: After) {
         After::Reboot => ("reboot", RebootMode::RB_AUTOBOOT),
         After::Poweroff => ("poweroff", RebootMode::RB_POWER_OFF),
     };
-    tell(format_args!("replicator: {program} in {} s", SHOWN.as_secs()));
+    print(format_args!("replicator: {program} in {} s", SHOWN.as_secs()));
     thread::sleep(SHOWN);
     if std::env::var_os(OWN_INIT).is_none() {
         match Command::new(program).status() {
             Ok(status) if status.success() => thread::sleep(INIT_PATIENCE),
-            Ok(status) => tell(format_args!("replicator: {program}: {status}")),
-            Err(error) => tell(format_args!("replicator: {program}: {error}")),
+            Ok(status) => print(format_args!("replicator: {program}: {status}")),
+            Err(error) => print(format_args!("replicator: {program}: {error}")),
         }
     }
     nix::unistd::sync();
     // It only returns if it failed.
     let Err(errno) = reboot(mode);
-    tell(format_args!("replicator: {program}: {}", errno.desc()));
+    print(format_args!("replicator: {program}: {}", errno.desc()));
 }

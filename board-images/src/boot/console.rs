@@ -1,7 +1,7 @@
 //! The console: standard input and output of everything, and a shell for who asks for one.
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use std::fs::OpenOptions;
 use std::io::BufRead;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
     if !Path::new(SHELL).exists() {
         return;
     }
-    tell("Press Enter for a shell.");
+    print("Press Enter for a shell.");
     let started = thread::Builder::new().name("console".into()).spawn(move || {
         let mut line = String::new();
         // At its end somebody has hung up for good.
@@ -39,13 +39,13 @@ pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
             line.clear();
             match shell().spawn() {
                 Ok(child) => wait(child),
-                Err(error) => tell(format_args!("replicator: {SHELL}: {error}")),
+                Err(error) => print(format_args!("replicator: {SHELL}: {error}")),
             }
-            tell("Press Enter for a shell.");
+            print("Press Enter for a shell.");
         }
     });
     if let Err(error) = started {
-        tell(format_args!("replicator: no shell: {error}"));
+        print(format_args!("replicator: no shell: {error}"));
     }
 }
 

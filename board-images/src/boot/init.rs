@@ -8,7 +8,7 @@ use super::{after, all_profiles, console, led_config, modules, pseudo, stay, wat
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use replicator_hal::linux::KernelRoots;
 use replicator_hal::{Leds, Status};
 use std::path::Path;
@@ -30,8 +30,8 @@ type Awaited = Arc<Mutex<Vec<(Pid, Sender<()>)>>>;
 pub(crate) fn run() -> ! {
     let wrong = pseudo::mount_all();
     let opened = console::open();
-    tell(format_args!("replicator {} is init", env!("CARGO_PKG_VERSION")));
-    wrong.iter().for_each(|what| tell(format_args!("replicator: {what}")));
+    print(format_args!("replicator {} is init", env!("CARGO_PKG_VERSION")));
+    wrong.iter().for_each(|what| print(format_args!("replicator: {what}")));
     modules::load();
     let awaited = Awaited::default();
     match opened {
@@ -39,14 +39,14 @@ pub(crate) fn run() -> ! {
             let for_shell = Arc::clone(&awaited);
             console::offer_shell(move |child| await_end(&for_shell, &child));
         }
-        Err(error) => tell(format_args!("replicator: no console: {error}")),
+        Err(error) => print(format_args!("replicator: no console: {error}")),
     }
     let worker =
         Command::new("/proc/self/exe").arg("boot").env("PATH", PATH).env(after::OWN_INIT, "1").spawn();
     match worker {
         Ok(worker) => reap(&awaited, Some(pid(&worker))),
         Err(error) => {
-            tell(format_args!("replicator: starting the work: {error}"));
+            print(format_args!("replicator: starting the work: {error}"));
             take_over();
             reap(&awaited, None)
         }
@@ -78,7 +78,7 @@ fn reap(awaited: &Awaited, worker: Option<Pid>) -> ! {
             }
         };
         if worker == Some(ended) {
-            tell(format_args!("replicator: the work ended unexpectedly: {how}; FAILED"));
+            print(format_args!("replicator: the work ended unexpectedly: {how}; FAILED"));
             take_over();
         }
         let mut awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,10 +91,10 @@ fn take_over() {
     let boot_areas = unprotected_boot_areas(&KernelRoots::default().sys);
     let status = if boot_areas.is_empty() { Status::Failure } else { Status::Critical };
     for area in boot_areas {
-        tell(format_args!("replicator: {area} may hold half a bootloader: do not remove power; CRITICAL"));
+        print(format_args!("replicator: {area} may hold half a bootloader: do not remove power; CRITICAL"));
     }
     let config = led_config(&all_profiles().0);
-    match config.start(&KernelRoots::default(), |error| tell(format_args!("LED: {error}"))) {
+    match config.start(&KernelRoots::default(), |error| print(format_args!("LED: {error}"))) {
         Ok(leds) => {
             leds.show(status);
             let leds = Arc::new(leds);
@@ -105,10 +105,10 @@ fn take_over() {
                 stay()
             });
             if let Err(error) = kept {
-                tell(format_args!("replicator: the LEDs go dark: {error}"));
+                print(format_args!("replicator: the LEDs go dark: {error}"));
             }
         }
-        Err(error) => tell(format_args!("replicator: {error}")),
+        Err(error) => print(format_args!("replicator: {error}")),
     }
 }
 

@@ -20,7 +20,7 @@ use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
 use replicator_engine::profile::{self, BoardChoice, Profile};
 use replicator_engine::tuning::Tuning;
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig, LinuxSystem};
 use replicator_hal::{Status, System};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,16 +47,16 @@ pub(crate) fn run() -> ! {
     let board = match LinuxBoard::new(config) {
         Ok(board) => board,
         Err(error) => {
-            tell(format_args!("replicator: {error}"));
+            print(format_args!("replicator: {error}"));
             std::process::exit(1);
         }
     };
     watchdog::feed(Arc::clone(&board.leds));
     if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
-        tell(format_args!("replicator: signals are not watched: {error}"));
+        print(format_args!("replicator: signals are not watched: {error}"));
     }
     if let Some(error) = wrong {
-        tell(format_args!("replicator: {error}"));
+        print(format_args!("replicator: {error}"));
         board.board.leds.show(Status::Failure);
         stay();
     }
@@ -120,7 +120,7 @@ fn all_profiles() -> (Vec<Profile>, Option<String>) {
 fn led_config(profiles: &[Profile]) -> LedConfig {
     let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
-        tell(format_args!("replicator: {error}; LEDs are looked for by name"));
+        print(format_args!("replicator: {error}; LEDs are looked for by name"));
         Vec::new()
     });
     leds::of_board(profiles, &compatible)

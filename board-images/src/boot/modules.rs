@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use std::ffi::CString;
 use std::fs::File;
 use std::path::Path;
@@ -16,13 +16,13 @@ pub(super) fn load() {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
         Err(error) => {
-            tell(format_args!("replicator: {LIST}: {error}"));
+            print(format_args!("replicator: {LIST}: {error}"));
             return;
         }
     };
     for (path, parameters) in modules(&text) {
         if let Err(what) = load_one(Path::new(path), parameters) {
-            tell(format_args!("replicator: module {path}: {what}"));
+            print(format_args!("replicator: module {path}: {what}"));
         }
     }
 }

@@ -5,7 +5,7 @@
 //! the operator to see (a reset would start it anew), while a process in which nobody watches the lease any more, and a
 //! kernel that has stopped, are reset.
 
-use replicator_hal::host::tell;
+use replicator_hal::host::print;
 use replicator_hal::linux::LedThread;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -23,7 +23,7 @@ pub(super) fn feed(leds: Arc<LedThread>) {
         Ok(device) => device,
         Err(error) if error.kind() == ErrorKind::NotFound => return,
         Err(error) => {
-            tell(format_args!("replicator: {DEVICE}: {error}; it is left to whoever has it"));
+            print(format_args!("replicator: {DEVICE}: {error}; it is left to whoever has it"));
             return;
         }
     };
@@ -33,13 +33,13 @@ pub(super) fn feed(leds: Arc<LedThread>) {
             leds.shown();
             if let Err(error) = device.write_all(b"\n") {
                 if !std::mem::replace(&mut is_told, true) {
-                    tell(format_args!("replicator: feeding {DEVICE}: {error}"));
+                    print(format_args!("replicator: feeding {DEVICE}: {error}"));
                 }
             }
             thread::sleep(INTERVAL);
         }
     });
     if let Err(error) = started {
-        tell(format_args!("replicator: {DEVICE} is not fed: {error}"));
+        print(format_args!("replicator: {DEVICE} is not fed: {error}"));
     }
 }

@@ -1,6 +1,7 @@
 //! The LEDs of a board: where they are, for the backend that owns them.
 
 use super::{Profile, is_for};
+use replicator_hal::{GpioChip, GpioLine, InvalidLedPlace, LedName};
 use serde::Deserialize;
 
 /// The two LEDs of a board.
@@ -20,20 +21,44 @@ pub struct LedProfile {
 
 /// Where one LED is: by name in the LED class, else by GPIO line.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "LedText")]
 pub struct LedLine {
     /// Exact names below `/sys/class/leds`, the first that exists wins.
+    pub names: Vec<LedName>,
+    /// The line.
+    pub line: Option<GpioLine>,
+}
+
+/// An LED as a board file has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LedText {
     #[serde(default)]
-    pub names: Vec<String>,
-    /// GPIO chip: a device name such as `gpiochip2`, or its label.
+    names: Vec<String>,
     #[serde(default)]
-    pub chip: Option<String>,
-    /// Line on that chip.
+    chip: Option<String>,
     #[serde(default)]
-    pub line: Option<u32>,
-    /// Whether the LED is lit by a low level.
+    line: Option<u32>,
     #[serde(default)]
-    pub active_low: bool,
+    active_low: bool,
+}
+
+impl TryFrom<LedText> for LedLine {
+    type Error = String;
+
+    fn try_from(text: LedText) -> Result<Self, String> {
+        let failed = |error: InvalidLedPlace| error.to_string();
+        let names = text.names.into_iter().map(LedName::parse).collect::<Result<_, _>>().map_err(failed)?;
+        let line = match (text.chip, text.line) {
+            (Some(chip), Some(line)) => {
+                let chip = GpioChip::parse(chip).map_err(failed)?;
+                Some(GpioLine { chip, line, active_low: text.active_low })
+            }
+            (None, None) => None,
+            _ => return Err("an LED's chip and line go together".to_owned()),
+        };
+        Ok(Self { names, line })
+    }
 }
 
 impl LedProfile {
@@ -50,13 +75,6 @@ impl LedProfile {
             }
         }
         all
-    }
-
-    /// Why the parts do not fit together.
-    pub(super) fn fault(&self) -> Option<String> {
-        let halves =
-            [&self.green, &self.red].into_iter().any(|line| line.chip.is_some() != line.line.is_some());
-        halves.then(|| "an LED's chip and line go together".to_owned())
     }
 }
 
@@ -93,18 +111,19 @@ mod tests {
         let profile = with_leds();
         let line = |compatible: &str| {
             let leds = profile.leds_of(&[compatible.to_owned()]);
-            (leds.green.chip, leds.green.line, leds.green.active_low)
+            leds.green.line.map(|line| (line.chip.to_string(), line.line, line.active_low))
         };
-        assert_eq!(line("a,one"), (Some("gpio-a".into()), Some(3), true));
-        assert_eq!(line("a,two"), (Some("gpio-b".into()), Some(4), false));
+        assert_eq!(line("a,one"), Some(("gpio-a".into(), 3, true)));
+        assert_eq!(line("a,two"), Some(("gpio-b".into(), 4, false)));
     }
 
     #[test]
     fn on_an_unknown_board_leds_are_tried_by_name_only() {
         let leds = with_leds().leds_of(&[]);
-        assert_eq!(leds.green.names, ["green:power", "green-led"]);
-        assert_eq!(leds.red.names, ["red:status", "red-led", "red:"]);
-        assert_eq!((leds.green.chip, leds.green.line), (None, None));
+        let names = |line: &LedLine| line.names.iter().map(LedName::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&leds.green), ["green:power", "green-led"]);
+        assert_eq!(names(&leds.red), ["red:status", "red-led", "red:"]);
+        assert_eq!(leds.green.line, None);
     }
 
     #[test]
@@ -112,5 +131,17 @@ mod tests {
         let text = "name = \"x\"\n[[leds]]\ngreen = { line = 3 }";
         let error = Profile::parse(text, "x.toml").unwrap_err().to_string();
         assert!(error.contains("chip and line"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_leaves_its_directory_is_refused() {
+        for (led, reason) in [
+            ("names = [\"../red\"]", "\"../red\" is not the name of an LED"),
+            ("chip = \"/etc/shadow\", line = 3", "\"/etc/shadow\" is not the name of a GPIO chip"),
+        ] {
+            let text = format!("name = \"x\"\n[[leds]]\ngreen = {{ {led} }}");
+            let error = Profile::parse(&text, "x.toml").unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

@@ -220,8 +220,7 @@ impl Profile {
                 return bad(format!("medium {} needs a controller or a device", medium.name));
             }
         }
-        let fault = self.leds.iter().find_map(LedProfile::fault).or_else(|| firmware::fault(self));
-        fault.map_or(Ok(()), bad)
+        firmware::fault(self).map_or(Ok(()), bad)
     }
 
     /// Whether one of the board's `compatible` strings is one of the profile's, as a whole.

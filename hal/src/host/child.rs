@@ -42,18 +42,17 @@ pub(super) fn search_path() -> OsString {
 
 /// A program to run.
 #[derive(Debug, Clone)]
-pub struct Program {
+pub(crate) struct Program {
     program: PathBuf,
     arguments: Vec<OsString>,
     directory: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     timeout: Duration,
-    errors_apart: bool,
 }
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// It returned this status.
     Code(i32),
     /// This signal killed it.
@@ -62,72 +61,53 @@ pub enum Exit {
 
 /// What a program that ended by itself left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChildEnd {
+pub(crate) struct ChildEnd {
     /// How it ended.
-    pub exit: Exit,
-    /// What it printed; with the errors in between, unless [`Program::errors_apart`] was asked for.
-    pub output: String,
-    /// What it printed as errors, if they were kept apart.
-    pub errors: String,
-}
-
-impl ChildEnd {
-    /// The last line of the errors or the output that is not blank, for an error's detail.
-    pub fn last_line(&self) -> &str {
-        [&self.errors, &self.output]
-            .into_iter()
-            .find_map(|text| text.lines().rfind(|line| !line.trim().is_empty()))
-            .map_or("it printed nothing", str::trim)
-    }
+    pub(crate) exit: Exit,
+    /// What it printed on standard output and standard error, in the order of time.
+    pub(crate) output: String,
 }
 
 impl Program {
     /// `program` is a path, or a name that is looked up in `PATH`. It is killed after `timeout`.
     ///
     /// It gets nothing of our environment but `PATH`; and `LC_ALL=C`, so that its words can be told.
-    pub fn new(program: impl Into<PathBuf>, timeout: Duration) -> Self {
+    pub(crate) fn new(program: impl Into<PathBuf>, timeout: Duration) -> Self {
         Self {
             program: program.into(),
             arguments: Vec::new(),
             directory: None,
             environment: Vec::new(),
             timeout,
-            errors_apart: false,
         }
     }
 
     /// One more argument.
     #[must_use]
-    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// More arguments.
+    #[cfg(feature = "linux")]
     #[must_use]
-    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Its working directory.
     #[must_use]
-    pub fn directory(mut self, directory: impl AsRef<Path>) -> Self {
+    pub(crate) fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
     /// One more variable of its environment.
     #[must_use]
-    pub fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// Keeps standard error apart from standard output; otherwise both come in the order in which they were printed.
-    #[must_use]
-    pub fn errors_apart(mut self) -> Self {
-        self.errors_apart = true;
         self
     }
 
@@ -135,12 +115,11 @@ impl Program {
     ///
     /// # Errors
     /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is no error here.
-    pub fn run(&self) -> Result<ChildEnd> {
-        let (mut child, mut streams) = self.start()?;
+    pub(crate) fn run(&self) -> Result<ChildEnd> {
+        let (mut child, mut stream) = self.start()?;
         let started = Instant::now();
         let ended = loop {
-            drain(&mut streams, POLL_INTERVAL)
-                .map_err(|error| self.failed(error, "reading the output of"))?;
+            stream.wait(POLL_INTERVAL).map_err(|error| self.failed(error, "reading the output of"))?;
             if has_ended(&child).map_err(|errno| self.failed(errno.into(), "waiting for"))? {
                 break true;
             }
@@ -155,26 +134,18 @@ impl Program {
         } else {
             wait_briefly(&mut child).map_err(|error| self.failed(error, "waiting for"))?
         };
-        drain(&mut streams, Duration::ZERO).map_err(|error| self.failed(error, "reading the output of"))?;
-        let mut texts = streams.into_iter().map(|stream| stream.kept.into_text());
-        let (output, errors) = (texts.next().unwrap_or_default(), texts.next().unwrap_or_default());
+        stream.wait(Duration::ZERO).map_err(|error| self.failed(error, "reading the output of"))?;
+        let output = stream.kept.into_text();
         match status {
-            Some(status) if ended => Ok(ChildEnd { exit: exit_of(status), output, errors }),
-            status => Err(self.timed_out(status.is_none(), &output, &errors)),
+            Some(status) if ended => Ok(ChildEnd { exit: exit_of(status), output }),
+            status => Err(self.timed_out(status.is_none(), &output)),
         }
     }
 
-    fn start(&self) -> Result<(Child, Vec<Stream>)> {
+    fn start(&self) -> Result<(Child, Stream)> {
         let fail = |error: io::Error| self.failed(error, "starting");
         let (output, output_end) = pipe().map_err(fail)?;
-        let mut streams = vec![Stream::new(output)];
-        let errors_end = if self.errors_apart {
-            let (errors, errors_end) = pipe().map_err(fail)?;
-            streams.push(Stream::new(errors));
-            errors_end
-        } else {
-            output_end.try_clone().map_err(fail)?
-        };
+        let errors_end = output_end.try_clone().map_err(fail)?;
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -190,23 +161,27 @@ impl Program {
             command.current_dir(directory);
         }
         let child = spawn(&mut command).map_err(fail)?;
-        // `command` and with it our write ends go away here, so that the pipes end with the program.
-        Ok((child, streams))
+        // `command` is dropped here and closes our write ends, so that the pipe ends when the program does.
+        Ok((child, Stream::new(output)))
     }
 
     fn failed(&self, error: io::Error, operation: &str) -> Error {
         Error::caused_by(ErrorKind::ToolFailed, operation, self.program.display().to_string(), error)
     }
 
-    fn timed_out(&self, still_there: bool, output: &str, errors: &str) -> Error {
-        let end = ChildEnd { exit: Exit::Signal(9), output: output.to_owned(), errors: errors.to_owned() };
+    fn timed_out(&self, still_there: bool, output: &str) -> Error {
         let fate = if still_there { "does not end even when killed" } else { "was killed" };
-        let detail = format!("{fate} after {:?}; its last words: {}", self.timeout, end.last_line());
+        let detail = format!("{fate} after {:?}; its last words: {}", self.timeout, last_line(output));
         Error::new(ErrorKind::TimedOut, "running", self.program.display().to_string(), detail)
     }
 }
 
-/// One output pipe.
+/// The last line of an output that is not blank, for an error's detail.
+pub(crate) fn last_line(output: &str) -> &str {
+    output.lines().rfind(|line| !line.trim().is_empty()).map_or("it printed nothing", str::trim)
+}
+
+/// The pipe with the program's output.
 struct Stream {
     /// `None` once it has ended.
     pipe: Option<File>,
@@ -216,6 +191,19 @@ struct Stream {
 impl Stream {
     fn new(pipe: OwnedFd) -> Self {
         Self { pipe: Some(File::from(pipe)), kept: Kept::default() }
+    }
+
+    /// Waits up to `patience` for output and reads it.
+    fn wait(&mut self, patience: Duration) -> io::Result<()> {
+        let Some(pipe) = &self.pipe else {
+            std::thread::sleep(patience);
+            return Ok(());
+        };
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => self.drain(),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Reads what is there now; a pipe's worth at most, so that an endless writer cannot keep us here.
@@ -298,23 +286,6 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read_end, write_end))
 }
 
-/// Waits up to `patience` for output and reads it.
-fn drain(streams: &mut [Stream], patience: Duration) -> io::Result<()> {
-    let open: Vec<&File> = streams.iter().filter_map(|stream| stream.pipe.as_ref()).collect();
-    if open.is_empty() {
-        std::thread::sleep(patience);
-        return Ok(());
-    }
-    let mut polled: Vec<PollFd<'_>> =
-        open.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)).collect();
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
-    match poll(&mut polled, timeout) {
-        Ok(_) | Err(Errno::EINTR) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    streams.iter_mut().try_for_each(Stream::drain)
-}
-
 /// Whether the program has ended; it is left as a zombie.
 fn has_ended(child: &Child) -> nix::Result<bool> {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -372,8 +343,6 @@ mod tests {
         let end = shell("echo out; echo err >&2; exit 3", Duration::from_secs(20)).run().unwrap();
         assert_eq!(end.exit, Exit::Code(3));
         assert_eq!(end.output, "out\nerr\n");
-        let end = shell("echo out; echo err >&2", Duration::from_secs(20)).errors_apart().run().unwrap();
-        assert_eq!((end.output.as_str(), end.errors.as_str()), ("out\n", "err\n"));
         assert_eq!(shell("kill -TERM $$", Duration::from_secs(20)).run().unwrap().exit, Exit::Signal(15));
     }
 

@@ -32,7 +32,6 @@ pub struct HostFirmware {
     /// Who has an area open is kept as for any device.
     devices: HostDevices,
     registers: Mutex<BTreeMap<u64, u32>>,
-    programs: Mutex<Option<PathBuf>>,
     volumes: Arc<Volumes>,
 }
 
@@ -60,11 +59,6 @@ impl HostFirmware {
     /// Gives a register a value.
     pub fn set_register(&self, address: u64, value: u32) {
         lock(&self.registers).insert(address, value);
-    }
-
-    /// Where programs of the system are, instead of in `PATH`.
-    pub fn set_programs(&self, directory: PathBuf) {
-        *lock(&self.programs) = Some(directory);
     }
 }
 
@@ -105,8 +99,7 @@ impl Firmware for HostFirmware {
     }
 
     fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
-        let programs = lock(&self.programs).clone();
-        hook::run_updater(&self.volumes, updater, programs.map(PathBuf::into_os_string))
+        hook::run_updater(&self.volumes, updater)
     }
 }
 

@@ -6,14 +6,13 @@ use crate::{
     Argument, Error, ErrorKind, FileKind, Hook, HookEnd, RelativePath, Result, Updater, UpdaterProgram,
     VolumeId,
 };
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Runs `hook` to its end, with the volume it works on as its working directory and in `REPLICATOR_ROOT`.
 ///
 /// # Errors
 /// Those of [`crate::System::run_hook`].
-pub fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
+pub(crate) fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
     let path = program_file(volumes, hook.program_volume, &hook.program)?;
     let root = std::path::absolute(volumes.tree(hook.tree)?.root_path())
         .map_err(|error| Error::from_io(error, "starting", hook.program.to_string()))?;
@@ -24,15 +23,14 @@ pub fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
     to_its_end(&child)
 }
 
-/// Runs `updater` to its end, in the root directory. Programs of the system are looked for in `directories`, a list as in
-/// `PATH`; in `PATH` itself if nothing is said.
+/// Runs `updater` to its end, in the root directory. Programs of the system are looked for in `PATH`.
 ///
 /// # Errors
 /// Those of [`crate::Firmware::run_updater`].
-pub fn run_updater(volumes: &Volumes, updater: &Updater, directories: Option<OsString>) -> Result<HookEnd> {
+pub(crate) fn run_updater(volumes: &Volumes, updater: &Updater) -> Result<HookEnd> {
     let path = match &updater.program {
         UpdaterProgram::File { volume, path } => program_file(volumes, *volume, path)?,
-        UpdaterProgram::System(name) => system_program(name, directories)?,
+        UpdaterProgram::System(name) => system_program(name)?,
     };
     let mut child = Program::new(path, updater.timeout).directory("/");
     for argument in &updater.arguments {
@@ -76,13 +74,13 @@ fn regular_file(volumes: &Volumes, volume: VolumeId, path: &RelativePath) -> Res
 }
 
 /// The way to a program of the system.
-fn system_program(name: &str, directories: Option<OsString>) -> Result<PathBuf> {
+fn system_program(name: &str) -> Result<PathBuf> {
     if name.is_empty() || name.contains(['/', '\0']) {
         return Err(Error::new(ErrorKind::InvalidInput, "starting", name, "not the name of a program"));
     }
-    let directories = directories.unwrap_or_else(search_path);
-    let found =
-        std::env::split_paths(&directories).map(|directory| directory.join(name)).find(|path| path.is_file());
+    let found = std::env::split_paths(&search_path())
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file());
     found.ok_or_else(|| Error::new(ErrorKind::NotFound, "starting", name, "no such program on this system"))
 }
 

@@ -2,15 +2,15 @@
 //!
 //! [`Tree`] is the heart: all file operations of a volume, rooted in a directory. The Linux backend mounts and then
 //! uses the same tree, so what is tested here without root is what runs on a board; it shares the clock, the tasks, the
-//! records, the LEDs' state, hooks and [`child`] too. Real block devices, mounts, e2fsprogs and LEDs are not here.
+//! records, the LEDs' state, hooks and child processes too. Real block devices, mounts, e2fsprogs and LEDs are not here.
 
 mod board;
-pub mod child;
+pub(crate) mod child;
 mod clock;
 mod devices;
 mod file_systems;
 mod firmware;
-pub mod hook;
+pub(crate) mod hook;
 mod leds;
 mod records;
 mod system;
@@ -28,6 +28,6 @@ pub use leds::RecordingLeds;
 pub use records::FileRecords;
 pub use system::HostSystem;
 pub use tasks::ThreadTasks;
-pub use terminal::tell;
+pub use terminal::print;
 pub use tree::{Mount, Tree, TreeFile, TreeVolume};
 pub use volumes::Volumes;

@@ -1,19 +1,18 @@
-//! Words for whoever watches the terminal, where there is nobody to return an error to: destructors, signals, the first
-//! process of a system.
+//! Lines on the terminal from code that cannot return an error: destructors, signal handlers, the first process.
 //!
-//! `eprintln!` panics when the terminal is gone, and would keep from their work just those who clean up after it went.
+//! `eprintln!` panics when the terminal is closed, and then the code that cleans up would not run to its end.
 
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints a line to standard error. If that fails, nobody reads it anyway.
-pub fn tell(what: impl Display) {
-    tell_to(std::io::stderr().lock(), what);
+/// Prints a line to standard error. If that fails, the line is dropped.
+pub fn print(line: impl Display) {
+    print_to(std::io::stderr().lock(), line);
 }
 
-fn tell_to(mut terminal: impl Write, what: impl Display) {
-    // In one call, so that lines of several processes do not mix.
-    let _ = terminal.write_all(format!("{what}\n").as_bytes());
+fn print_to(mut terminal: impl Write, line: impl Display) {
+    // One call, so that lines of several processes do not mix.
+    let _ = terminal.write_all(format!("{line}\n").as_bytes());
 }
 
 #[cfg(test)]
@@ -23,14 +22,14 @@ mod tests {
     #[test]
     fn a_line_is_printed() {
         let mut terminal = Vec::new();
-        tell_to(&mut terminal, "on fire");
+        print_to(&mut terminal, "on fire");
         assert_eq!(terminal, b"on fire\n");
     }
 
     #[test]
-    fn a_terminal_that_is_gone_is_no_reason_to_stop() {
+    fn an_error_of_the_terminal_is_ignored() {
         let refused = std::fs::File::open("/dev/null").unwrap();
         assert!((&refused).write(b"x").is_err());
-        tell_to(&refused, "on fire");
+        print_to(&refused, "on fire");
     }
 }

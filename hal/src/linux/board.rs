@@ -3,7 +3,7 @@
 use super::devices::LinuxDevices;
 use super::file_systems::{FileSystemsConfig, LinuxFileSystems};
 use super::firmware::LinuxFirmware;
-use super::gpio_lines::{GpioLine, GpioLines};
+use super::gpio_lines::GpioLines;
 use super::led_class::LedClass;
 use super::led_fallback::{LedFallback, LedSource};
 use super::led_lines::{LedLines, NoLines};
@@ -12,7 +12,7 @@ use super::roots::KernelRoots;
 use super::system::LinuxSystem;
 use super::tools::Tools;
 use crate::host::{FileRecords, HostClock, ThreadTasks, Volumes};
-use crate::{Board, Error, Records, Result};
+use crate::{Board, Error, GpioLine, LedName, Records, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub enum LedConfig {
     /// By the LED class; for each LED the exact names it may have, in order of preference.
     Class {
         /// Names of the red one.
-        red: Vec<String>,
+        red: Vec<LedName>,
         /// Names of the green one.
-        green: Vec<String>,
+        green: Vec<LedName>,
     },
     /// By GPIO lines that no LED driver owns.
     Gpio {

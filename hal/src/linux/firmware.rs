@@ -33,6 +33,6 @@ impl Firmware for LinuxFirmware {
     }
 
     fn run_updater(&self, updater: &Updater) -> Result<HookEnd> {
-        hook::run_updater(&self.volumes, updater, None)
+        hook::run_updater(&self.volumes, updater)
     }
 }

@@ -3,7 +3,7 @@
 //! Which areas are open without it is kept in one place, so that a program that is told to end can put it back.
 
 use super::roots::attribute;
-use crate::host::tell;
+use crate::host::print;
 use crate::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -88,7 +88,7 @@ impl ForceReadOnly {
 impl Drop for ForceReadOnly {
     fn drop(&mut self) {
         if let Err(error) = self.restore() {
-            tell(error);
+            print(error);
         }
     }
 }

@@ -1,19 +1,8 @@
 //! LEDs on GPIO lines, by `gpio-cdev`: for kernels whose LED driver does not own the lines.
 
 use super::led_lines::LedLines;
-use crate::{Error, ErrorKind, Led, Result};
+use crate::{Error, ErrorKind, GpioLine, Led, Result};
 use gpio_cdev::{Chip, LineHandle, LineRequestFlags};
-
-/// Where an LED is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GpioLine {
-    /// The chip: a path such as `/dev/gpiochip0`, a name such as `gpiochip0`, or a label such as `209c000.gpio`.
-    pub chip: String,
-    /// The line's number on the chip.
-    pub line: u32,
-    /// Whether the LED is lit by a low level. The device tree's flag for this is not applied to a line used this way.
-    pub active_low: bool,
-}
 
 /// Both LEDs as GPIO lines.
 pub(super) struct GpioLines {
@@ -70,13 +59,13 @@ fn request(line: &GpioLine, on: bool) -> Result<LineHandle> {
 }
 
 fn find_chip(line: &GpioLine) -> Result<Chip> {
-    if line.chip.starts_with('/') {
-        return Chip::new(&line.chip).map_err(|error| chip_error(line, "opening", error));
+    if line.chip.is_path() {
+        return Chip::new(line.chip.as_str()).map_err(|error| chip_error(line, "opening", error));
     }
     let chips = gpio_cdev::chips().map_err(|error| chip_error(line, "listing", error))?;
     chips
         .filter_map(std::result::Result::ok)
-        .find(|chip| chip.name() == line.chip || chip.label() == line.chip)
+        .find(|chip| [chip.name(), chip.label()].contains(&line.chip.as_str()))
         .ok_or_else(|| line_error(line, "looking for", "there is no such chip"))
 }
 
@@ -95,11 +84,13 @@ fn object(line: &GpioLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GpioChip;
 
     #[test]
     fn an_absent_chip_is_named_in_the_error() {
         for chip in ["no-such-label", "/dev/no-such-chip"] {
-            let line = |number| GpioLine { chip: chip.to_owned(), line: number, active_low: true };
+            let line =
+                |number| GpioLine { chip: GpioChip::parse(chip).unwrap(), line: number, active_low: true };
             let error = GpioLines::new(line(3), line(4)).set(Led::Green, true).unwrap_err();
             assert!(error.to_string().contains(&format!("GPIO line 4 of {chip}")), "{error}");
         }

@@ -5,7 +5,7 @@
 
 use super::led_lines::LedLines;
 use super::roots::number;
-use crate::{Error, ErrorKind, Led, Result};
+use crate::{Error, ErrorKind, Led, LedName, Result};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(super) struct LedClass {
 }
 
 struct Lamp {
-    names: Vec<String>,
+    names: Vec<LedName>,
     found: Option<FoundLamp>,
 }
 
@@ -29,8 +29,8 @@ struct FoundLamp {
 
 impl LedClass {
     /// LEDs below `directory` (`/sys/class/leds`), by their possible names in order of preference.
-    pub(super) fn new(directory: PathBuf, red: &[String], green: &[String]) -> Self {
-        let lamp = |names: &[String]| Lamp { names: names.to_vec(), found: None };
+    pub(super) fn new(directory: PathBuf, red: &[LedName], green: &[LedName]) -> Self {
+        let lamp = |names: &[LedName]| Lamp { names: names.to_vec(), found: None };
         Self { directory, red: lamp(red), green: lamp(green) }
     }
 }
@@ -39,10 +39,9 @@ impl Lamp {
     /// Looked for again until it is there: the driver may be loaded late.
     fn find(&mut self, directory: &Path) -> Result<&FoundLamp> {
         if self.found.is_none() {
-            let plain = |name: &&String| !name.is_empty() && !name.contains('/') && !name.starts_with('.');
-            let path = self.names.iter().filter(plain).map(|name| directory.join(name));
-            let Some(path) = path.into_iter().find(|path| path.join("brightness").exists()) else {
-                let names = self.names.join(", ");
+            let mut paths = self.names.iter().map(|name| directory.join(name.as_str()));
+            let Some(path) = paths.find(|path| path.join("brightness").exists()) else {
+                let names = self.names.iter().map(LedName::as_str).collect::<Vec<_>>().join(", ");
                 return Err(Error::new(
                     ErrorKind::NotFound,
                     "looking for",
@@ -104,8 +103,8 @@ mod tests {
         directory
     }
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn names(names: &[&str]) -> Vec<LedName> {
+        names.iter().map(|name| LedName::parse(*name).unwrap()).collect()
     }
 
     fn read(directory: &tempfile::TempDir, path: &str) -> String {
@@ -136,7 +135,7 @@ mod tests {
     fn a_missing_led_is_an_error_until_it_appears() {
         let directory = leds(&[]);
         let mut lines =
-            LedClass::new(directory.path().to_owned(), &names(&["../red", "red:status"]), &names(&[]));
+            LedClass::new(directory.path().to_owned(), &names(&["red:indicator", "red:status"]), &names(&[]));
         assert_eq!(lines.set(Led::Red, true).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(lines.set(Led::Green, true).unwrap_err().kind(), ErrorKind::NotFound);
         let led = directory.path().join("red:status");

@@ -3,17 +3,17 @@
 //! Which way is open is found out again until one works: drivers are loaded late. Once a line is requested, the LED stays
 //! on it.
 
-use super::gpio_lines::{GpioLine, GpioLines};
+use super::gpio_lines::GpioLines;
 use super::led_class::LedClass;
 use super::led_lines::LedLines;
-use crate::{ErrorKind, Led, Result};
+use crate::{ErrorKind, GpioLine, Led, LedName, Result};
 use std::path::PathBuf;
 
 /// Where one LED may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedSource {
     /// The exact names it may have in the LED class, in order of preference.
-    pub names: Vec<String>,
+    pub names: Vec<LedName>,
     /// The line it hangs on, for kernels whose LED driver does not own it.
     pub line: Option<GpioLine>,
 }
@@ -62,10 +62,12 @@ impl LedLines for LedFallback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GpioChip;
 
     fn source(name: &str, chip: Option<&str>) -> LedSource {
-        let line = chip.map(|chip| GpioLine { chip: chip.into(), line: 3, active_low: false });
-        LedSource { names: vec![name.into()], line }
+        let line =
+            chip.map(|chip| GpioLine { chip: GpioChip::parse(chip).unwrap(), line: 3, active_low: false });
+        LedSource { names: vec![LedName::parse(name).unwrap()], line }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use super::ioctl;
 use super::roots::{KernelRoots, attribute, number};
-use crate::host::tell;
+use crate::host::print;
 use crate::{DeviceName, Error, ErrorKind, Result};
 use nix::libc::{self, c_int};
 use std::fs::{File, OpenOptions};
@@ -238,7 +238,7 @@ impl LoopDevice {
 impl Drop for LoopDevice {
     fn drop(&mut self) {
         if let Err(error) = self.detach() {
-            tell(error);
+            print(error);
         }
     }
 }

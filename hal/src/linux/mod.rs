@@ -60,7 +60,6 @@ pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};
 pub use devices::LinuxDevices;
 pub use file_systems::{FileSystemsConfig, LinuxFileSystems};
 pub use firmware::LinuxFirmware;
-pub use gpio_lines::GpioLine;
 pub use isolation::isolate_mounts;
 pub use led_fallback::LedSource;
 pub use leds::LedThread;

@@ -6,7 +6,7 @@
 
 use super::patience::Patience;
 use super::region_device::RegionDevice;
-use crate::host::{Mount, tell};
+use crate::host::{Mount, print};
 use crate::{Access, Error, ErrorKind, FileSystemKind, Result};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -63,7 +63,7 @@ impl Drop for MountPoint {
             return;
         }
         if let Err(error) = std::fs::remove_dir(&self.path) {
-            tell(Error::from_io(error, "removing", self.path.display().to_string()));
+            print(Error::from_io(error, "removing", self.path.display().to_string()));
         }
     }
 }
@@ -176,7 +176,7 @@ impl Mount for LinuxMount {
         let Some(mounted) = self.with_state(Option::take) else { return };
         // Whoever still has files open keeps them; a loop device goes with the last of them.
         if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            tell(mount_error(errno, "unmounting", self.object()));
+            print(mount_error(errno, "unmounting", self.object()));
         }
         drop(mounted);
     }

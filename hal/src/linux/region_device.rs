@@ -11,7 +11,7 @@ use super::roots::KernelRoots;
 use super::sysfs;
 use super::turn::Turn;
 use super::write_protection::{self, WriteProtection};
-use crate::host::{TreeFile, Volumes, tell};
+use crate::host::{TreeFile, Volumes, print};
 use crate::{Access, DeviceName, Error, ErrorKind, Holder, Region, Result};
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -201,7 +201,7 @@ impl RegionDevice {
 impl Drop for RegionDevice {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tell(error);
+            print(error);
         }
     }
 }

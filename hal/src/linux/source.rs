@@ -10,7 +10,7 @@ use super::node::{OpenMode, io_error, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::sysfs;
 use super::write_protection::{self, WriteProtection};
-use crate::host::tell;
+use crate::host::print;
 use crate::{DeviceName, Error, ErrorKind, Result, Source};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -140,7 +140,7 @@ impl Source for BlockSource {
 impl Drop for BlockSource {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            tell(error);
+            print(error);
         }
     }
 }

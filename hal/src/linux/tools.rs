@@ -3,7 +3,7 @@
 //! Each is run on a device node and its exit status is put into words. Which node serves a region is not decided here.
 
 use super::make_ext;
-use crate::host::child::{ChildEnd, Exit, Program};
+use crate::host::child::{ChildEnd, Exit, Program, last_line};
 use crate::{Error, ErrorKind, ExtShape, Format, Fsck, FsckOutcome, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl Tools {
         match e2fsck_outcome(end.exit) {
             Ok(outcome) => Ok(Fsck { outcome, output: end.output }),
             Err(ErrorKind::Corrupt) => {
-                let detail = format!("damage is left: {}", end.last_line());
+                let detail = format!("damage is left: {}", last_line(&end.output));
                 Err(Error::new(ErrorKind::Corrupt, "checking", node.display().to_string(), detail))
             }
             Err(_) => Err(tool_failed("checking", node, &end)),
@@ -157,7 +157,7 @@ fn tool_failed(operation: &str, node: &Path, end: &ChildEnd) -> Error {
         Exit::Code(code) => format!("exit status {code}"),
         Exit::Signal(signal) => format!("signal {signal}"),
     };
-    let detail = format!("{exit}: {}", end.last_line());
+    let detail = format!("{exit}: {}", last_line(&end.output));
     Error::new(ErrorKind::ToolFailed, operation, node.display().to_string(), detail)
 }
 

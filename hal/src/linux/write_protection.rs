@@ -11,7 +11,7 @@ use super::ioctl;
 use super::node::{OpenMode, open_node};
 use super::patience::Patience;
 use super::roots::{KernelRoots, attribute};
-use crate::host::tell;
+use crate::host::print;
 use crate::{DeviceName, Error, Result};
 use nix::libc;
 use rustix::fs::{FlockOperation, flock};
@@ -141,7 +141,7 @@ impl Record {
     /// Removed while it is locked, so that nobody takes it for one that was left behind.
     fn remove(self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tell(Error::from_io(error, "removing", self.path.display().to_string()));
+            print(Error::from_io(error, "removing", self.path.display().to_string()));
         }
     }
 }

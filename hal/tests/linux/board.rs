@@ -2,7 +2,7 @@
 
 use replicator_hal::contract::loop_media::{Bench, MIB};
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig};
-use replicator_hal::{Access, Compute, Hook, RelativePath, Status};
+use replicator_hal::{Access, Compute, Hook, LedName, RelativePath, Status};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -17,8 +17,8 @@ fn a_board_shows_its_status_and_keeps_records() {
     let mut config = LinuxBoardConfig::new(directory.path().join("logs"));
     config.roots = KernelRoots { sys: sys.clone(), ..KernelRoots::default() };
     config.leds = LedConfig::Class {
-        red: vec!["red:status".to_owned(), "red:indicator".to_owned()],
-        green: vec!["green:power".to_owned()],
+        red: ["red:status", "red:indicator"].map(|name| LedName::parse(name).unwrap()).to_vec(),
+        green: vec![LedName::parse("green:power").unwrap()],
     };
     let linux = LinuxBoard::new(config).unwrap();
     let board = linux.board;

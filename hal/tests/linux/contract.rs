@@ -5,7 +5,7 @@ use replicator_hal::contract::{NoMount, block, file_systems, leds, system, volum
 use replicator_hal::host::{Tree, TreeVolume, Volumes};
 use replicator_hal::linux::{KernelRoots, LedConfig, LedThread, LinuxSystem};
 use replicator_hal::{
-    Access, BlockDevices, DeviceName, FileSystems, Flavour, Leds, Region, Status, System, Volume,
+    Access, BlockDevices, DeviceName, FileSystems, Flavour, LedName, Leds, Region, Status, System, Volume,
 };
 use std::any::Any;
 use std::fs::File;
@@ -244,8 +244,10 @@ impl ClassLeds {
             std::fs::write(led.join("brightness"), "0").unwrap();
         }
         let roots = KernelRoots { sys: directory.path().to_owned(), ..KernelRoots::default() };
-        let config =
-            LedConfig::Class { red: vec!["red:status".to_owned()], green: vec!["green:power".to_owned()] };
+        let config = LedConfig::Class {
+            red: vec![LedName::parse("red:status").unwrap()],
+            green: vec![LedName::parse("green:power").unwrap()],
+        };
         // The directory goes while the thread may still be at work: that error is not the case's.
         Self(config.start(&roots, |error| eprintln!("{error}")).unwrap(), directory)
     }

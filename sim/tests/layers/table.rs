@@ -83,7 +83,7 @@ pub(crate) const CRATE_RULES: [CrateRules; 6] = [
             &["filesystem", "io", "system"],
             &["block", "led_state", "volume"],
             &["clock", "device_name", "ext_shape", "leds", "records"],
-            &["error", "file_system_kind", "flags", "forward", "path", "tasks"],
+            &["error", "file_system_kind", "flags", "forward", "led_place", "path", "tasks"],
         ],
     },
 ];

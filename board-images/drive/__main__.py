@@ -1,6 +1,6 @@
 """Builds the drive that a board boots: kernel, device trees, initramfs and boot script on one partition.
 
-Needs no root. What it makes is the same whenever it is made from the same inputs.
+Needs no root. The same inputs give the same drive, bit by bit.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from kernel import Kernel, KernelError, run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FETCHER = ROOT / "ci/fetch-packages"
-# The first day that FAT can say.
+# 1980-01-01, the earliest date in FAT.
 TIME_SECONDS = 315_532_800
 ALLOWED = "Kernel and modules: one of --kernel, --kernel-deb, --buildroot."
 
@@ -27,24 +27,24 @@ def arguments():
     parser = argparse.ArgumentParser(prog="ci/drive", description=__doc__, epilog=ALLOWED)
     parser.add_argument("board", choices=boards.names(), metavar="BOARD", help="one of " + ", ".join(boards.names()))
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--kernel", type=pathlib.Path, metavar="DIR", help="kernel, device trees, lib/modules")
+    source.add_argument("--kernel", type=pathlib.Path, metavar="DIR", help="directory with kernel, device trees, lib/modules")
     deb_help = "a Debian kernel package; `debian` fetches the board's"
     source.add_argument("--kernel-deb", metavar="FILE|debian", help=deb_help)
     source.add_argument("--buildroot", type=pathlib.Path, metavar="OUTPUT", help="Buildroot's output directory")
-    program_help = "the program (default: as ci/cross built it)"
+    program_help = "the replicator (default: the one that ci/cross built)"
     parser.add_argument("--replicator", type=pathlib.Path, metavar="FILE", help=program_help)
-    tools_help = "tree that has e2fsprogs (default: Debian's)"
+    tools_help = "directory tree with e2fsprogs (default: Debian's packages)"
     parser.add_argument("--tools", type=pathlib.Path, metavar="ROOT", help=tools_help)
-    parser.add_argument("--shell", action="store_true", help="with busybox for a shell on the console")
-    parser.add_argument("--module", action="append", default=[], metavar="NAME", help="one more kernel module")
-    parser.add_argument("--file", action="append", default=[], metavar="FILE=PATH", help="a file for the initramfs")
-    parser.add_argument("--drive-file", action="append", default=[], metavar="FILE=PATH", help="a file for the drive")
+    parser.add_argument("--shell", action="store_true", help="add busybox for a shell on the console")
+    parser.add_argument("--module", action="append", default=[], metavar="NAME", help="add a kernel module")
+    parser.add_argument("--file", action="append", default=[], metavar="FILE=PATH", help="add a file to the initramfs")
+    parser.add_argument("--drive-file", action="append", default=[], metavar="FILE=PATH", help="add a file to the drive")
     config_help = "replicator.toml (default: names the board)"
     parser.add_argument("--config", type=pathlib.Path, metavar="FILE", help=config_help)
-    parser.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
-    parser.add_argument("--compress", choices=sorted(initramfs.COMPRESSORS), default="gzip", help="of the initramfs")
-    parser.add_argument("--file-system", choices=boards.FILE_SYSTEMS, help="of the drive (default: what the board reads)")
-    parser.add_argument("--size-mib", type=int, metavar="N", help="size of the drive (default: what is needed)")
+    parser.add_argument("--append", default="", metavar="WORDS", help="append to the kernel command line")
+    parser.add_argument("--compress", choices=sorted(initramfs.COMPRESSORS), default="gzip", help="compression of the initramfs")
+    parser.add_argument("--file-system", choices=boards.FILE_SYSTEMS, help="file system of the drive (default: by board)")
+    parser.add_argument("--size-mib", type=int, metavar="N", help="size of the drive (default: as small as possible)")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR", help="default: target/drive/BOARD")
     return parser.parse_args()
 
@@ -75,7 +75,7 @@ def make_initramfs(wanted, board, kernel, time_seconds):
     archive = Archive(time_seconds)
     program = wanted.replicator or ROOT / "target/cross" / board.architecture / "replicator"
     if not program.is_file():
-        raise KernelError(f"{program} is missing: run ci/cross, or name one by --replicator")
+        raise KernelError(f"{program} is missing: run ci/cross build, or name a program with --replicator")
     if initramfs.linked_to(program)[1]:
         raise KernelError(f"{program} is not statically linked")
     tools = wanted.tools or ROOT / "target/cross/tools" / board.debian_architecture
@@ -87,19 +87,19 @@ def make_initramfs(wanted, board, kernel, time_seconds):
         initramfs.add_shell(archive, tools)
     files, missing = kernel.module_files(wanted.module, board.modules)
     if missing:
-        print(f"not in this kernel as modules, and not known to be built in: {', '.join(missing)}")
+        print(f"modules not found in this kernel (possibly built in): {', '.join(missing)}")
     initramfs.add_modules(archive, files)
     for source, place in map(pair, wanted.file):
         archive.file(place, source.read_bytes(), 0o755 if os.access(source, os.X_OK) else 0o644)
     packed, bare_len_bytes = initramfs.pack(archive, wanted.compress)
-    limit = f"{bare_len_bytes:,} of at most {initramfs.SIZE_MAX_BYTES:,} without modules"
+    limit = f"{bare_len_bytes:,} without modules, at most {initramfs.SIZE_MAX_BYTES:,}"
     print(f"initramfs: {len(packed):,} bytes; {limit}")
     print(f"modules: {len(files)}")
     return packed
 
 
 def kernel_file(board, kernel, output):
-    """The kernel as the board's bootloader wants it."""
+    """The kernel in the format of the board's bootloader."""
     path, name = kernel.image(board.kernel)
     made = output / board.kernel
     if board.kernel != "uImage" or name == "uImage":
@@ -133,11 +133,11 @@ def device_trees(board, kernel):
     for pattern in board.dtbs:
         matches = kernel.find(pattern)
         if not matches:
-            raise KernelError(f"no device tree {pattern} beside the kernel")
+            raise KernelError(f"the kernel's input has no device tree {pattern}")
         found += matches
     names = [path.name for path in found]
     if len(set(names)) < len(names):
-        raise KernelError(f"several device trees of one name among {', '.join(map(str, found))}")
+        raise KernelError(f"several device trees have the same name: {', '.join(map(str, found))}")
     return found
 
 
@@ -147,7 +147,7 @@ def main():
     output = wanted.output or ROOT / "target/drive" / board.name
     output.mkdir(parents=True, exist_ok=True)
     time_seconds = max(int(os.environ.get("SOURCE_DATE_EPOCH", TIME_SECONDS)), TIME_SECONDS)
-    # mkimage writes the time of day into its headers, unless told this one.
+    # Without this, mkimage writes the current time into its headers.
     os.environ["SOURCE_DATE_EPOCH"] = str(time_seconds)
     work = output / "work"
     work.mkdir(exist_ok=True)

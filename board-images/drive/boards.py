@@ -1,7 +1,7 @@
-"""What a drive for a board is made of: the table `[drive]` of the board's file, `board-images/boards/NAME.toml`.
+"""The table `[drive]` of a board file, `board-images/boards/NAME.toml`: the parts of a drive for this board.
 
-A board has one drive of its own name, or, with tables `[drive.variant.X]`, one drive `NAME-X` for each of them: the
-keys of a variant are added to those of `[drive]`. The rest of the file is the board's profile, which the replicator reads.
+A board has one drive with its own name, or, with tables `[drive.variant.X]`, one drive `NAME-X` for each variant; the keys
+of the variant are added to those of `[drive]`. The rest of the file is the board's profile, which the replicator reads.
 """
 
 import pathlib
@@ -12,13 +12,13 @@ DIRECTORY = pathlib.Path(__file__).parent.parent / "boards"
 TEMPLATES = pathlib.Path(__file__).parent / "scripts"
 
 ARCHITECTURES = {
-    # Ours: Debian's, mkimage's.
+    # Our name: the name in Debian, the name in mkimage.
     "armv5": ("armel", "arm"),
     "armv7": ("armhf", "arm"),
     "arm64": ("arm64", "arm64"),
     "x86-64": ("amd64", "x86_64"),
 }
-# Kernel file, and the command of U-Boot that starts it.
+# Kernel file, and the U-Boot command that starts it.
 KERNELS = {"zImage": "bootz", "uImage": "bootm", "Image": "booti", "bzImage": "zboot"}
 LOADERS = ("u-boot", "none")
 PARTITION_TABLES = ("mbr", "gpt")
@@ -26,40 +26,40 @@ FILE_SYSTEMS = ("ext4", "ext2", "fat32")
 
 
 class BoardError(Exception):
-    """A board without a drive, or a table `[drive]` with a mistake."""
+    """A board without a drive, or an error in a table `[drive]`."""
 
 
 @dataclass
 class Board:
-    """One drive. `loader = "none"` is a machine that gets kernel and initramfs by other means."""
+    """One drive. With `loader = "none"`, the machine gets kernel and initramfs by other means."""
 
-    # Of the drive, and of the replicator's profile.
+    # Name of the drive, and of the replicator's profile.
     name: str
     profile: str
     architecture: str
     kernel: str
-    # When the bootloader starts the drive, for people: it stands on the board's page.
+    # When the bootloader starts the drive; text for the board's page.
     starts: str
     loader: str = "u-boot"
     # Address of the uImage's content, for `kernel = "uImage"`.
     load_address: str = ""
-    # "raw", or "uboot" for old bootloaders that want a header around it.
+    # "raw", or "uboot" for old bootloaders that need a U-Boot header.
     initramfs: str = "raw"
-    # Source of the boot script, or the template in `scripts/` that it is made from; and its places on the drive.
+    # Source of the boot script, or a template in `scripts/`; and the paths of the script on the drive.
     boot_script: str = ""
     template: str = ""
     scripts: list = field(default_factory=list)
-    # What `@NAME@` in the source becomes, besides KERNEL, BOOT and APPEND, which follow from the rest.
+    # Values of `@NAME@` in the source. KERNEL, BOOT and APPEND are set automatically.
     values: dict = field(default_factory=dict)
-    # Patterns of the device trees that the script may ask for.
+    # Patterns of the device trees that the script may load.
     dtbs: list = field(default_factory=list)
-    # Files for /boot that are taken along if the kernel's input has them, such as an FPGA's bitstream.
+    # Files that are copied to /boot if the kernel's input has them, such as the bitstream of an FPGA.
     optional_files: list = field(default_factory=list)
     partition_table: str = "mbr"
     file_system: str = "ext4"
-    # Modules that the machine needs for drive, media and LEDs where the kernel has them as modules.
+    # Modules that the machine needs for drive, media and LEDs, if they are not built into the kernel.
     modules: list = field(default_factory=list)
-    # Debian package that brings a kernel for it.
+    # Debian package with a kernel for this board.
     debian_kernel: str = ""
 
     @property
@@ -71,7 +71,7 @@ class Board:
         return ARCHITECTURES[self.architecture][1]
 
     def script_text(self, append):
-        """The boot script's source, with this board's values in it, and `append` on the kernel's command line."""
+        """The source of the boot script with the values of this board, and with `append` on the kernel command line."""
         text, source = self.boot_script, "boot_script"
         if self.template:
             path = TEMPLATES / self.template
@@ -85,31 +85,31 @@ class Board:
             text = text.replace(f"@{name}@", value)
         left = sorted({word for word in text.split("@")[1::2] if word.isupper()})
         if left:
-            raise BoardError(f"{self.name}: values has no {', '.join(left)}, which {source} needs")
+            raise BoardError(f"{self.name}: {source} needs {', '.join(left)}, which [drive.values] lacks")
         return text
 
 
 def names(directory=DIRECTORY):
-    """The names of all drives that can be made."""
+    """The names of all drives that can be built."""
     return sorted(board.name for path in directory.glob("*.toml") for board in parse(path.stem, path.read_text()))
 
 
 def load(name, directory=DIRECTORY):
     """The drive called `name`.
 
-    Raises BoardError if there is none, or for what is wrong in its board's file.
+    Raises BoardError if there is none, or if its board file has an error.
     """
     for path in directory.glob("*.toml"):
-        # Only the file that the name belongs to: a mistake in another one must not matter.
+        # Read only the file of this name, so that an error in another file does not matter.
         if name == path.stem or name.startswith(f"{path.stem}-"):
             for board in parse(path.stem, path.read_text()):
                 if board.name == name:
                     return board
-    raise BoardError(f"no drive can be made for '{name}'; boards are {', '.join(names(directory))}")
+    raise BoardError(f"no drive can be made for '{name}'; known boards: {', '.join(names(directory))}")
 
 
 def parse(profile, text):
-    """The drives of a board's file: none without a table `[drive]`, and several with variants."""
+    """The drives of a board file: none without a table `[drive]`, several with variants."""
     try:
         drive = tomllib.loads(text).get("drive")
         if drive is None:
@@ -124,7 +124,7 @@ def parse(profile, text):
 
 
 def checked(board):
-    """The same board, or BoardError."""
+    """Returns the board, or raises BoardError if a value is wrong."""
     for key, allowed in [
         ("architecture", ARCHITECTURES),
         ("kernel", KERNELS),
@@ -137,7 +137,7 @@ def checked(board):
             value = getattr(board, key)
             raise BoardError(f"{board.name}: {key} is '{value}'; expected one of {', '.join(allowed)}")
     if (board.kernel == "uImage") != bool(board.load_address):
-        raise BoardError(f"{board.name}: load_address is for kernel = \"uImage\", and needed there")
+        raise BoardError(f"{board.name}: load_address is needed for kernel = \"uImage\", and allowed only there")
     sources = [source for source in (board.boot_script, board.template) if source]
     if board.loader == "none" and (sources or board.scripts):
         raise BoardError(f"{board.name}: loader = \"none\" runs no boot script")

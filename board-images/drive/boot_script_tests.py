@@ -1,6 +1,6 @@
-"""Runs the boot scripts of the real boards in Debian's U-Boot on an emulated machine, with the variables their own U-Boots
-set. That tells that a script can be read, which device tree it asks for and what the kernel would be told. Addresses and
-commands of the real boards cannot be tried there: what a script loads is a few bytes, and nothing is started.
+"""Runs the boot scripts of the real boards in Debian's U-Boot on an emulated machine, with the variables that the boards' own
+U-Boots set. This proves that U-Boot can parse a script, which device tree it loads, and the kernel command line. Addresses
+and commands of the real boards cannot be tested: a script loads only a few bytes, and no kernel is started.
 """
 
 import os
@@ -18,10 +18,10 @@ EMULATOR = "qemu-system-arm"
 TIME_SECONDS = 315_532_800
 PATIENCE_SECONDS = 300
 SCRIPT_ADDRESS = "0x44000000"
-# Of RAM that is free on the emulated machine; the boards' own are elsewhere.
+# Free RAM of the emulated machine; the real boards use other addresses.
 ADDRESSES = {"loadaddr": "0x42000000", "fdtaddr": "0x43000000", "fdt_addr_r": "0x43000000"}
 
-# Board, what its U-Boot has set, the device tree it has to ask for, and words for the kernel.
+# Board, variables that its U-Boot sets, expected device tree, expected words on the kernel command line.
 CASES = [
     ("tsimx6", {"model": "7970", "cpu": "q", "imx_type": "ts7970-q-2g"}, "imx6q-ts7970.dtb", "imx_type=ts7970-q-2g"),
     ("tsimx6", {"model": "4900", "cpu": "dl", "baseboardid": "2"}, "imx6dl-ts4900-2.dtb", "imx_type="),
@@ -39,12 +39,12 @@ CASES = [
     ("tsimx9", {"fdtfile": "imx93-ts9370.dtb", "console": "ttyLP0"}, "imx93-ts9370.dtb", "console=ttyLP0"),
     ("qemu-sabrelite", {}, "imx6q-sabrelite.dtb", "console=ttymxc1,115200"),
 ]
-# The only one that is there when it is asked for; all others fail to load, which ends in the script's last words.
+# The only device tree that exists. All others fail to load, and the script prints its error message.
 PRESENT = ["boot/imx6dl-ts4900-2.dtb"]
 
 
 def script(text, directory):
-    """A boot script as U-Boot reads it."""
+    """A boot script in the format of U-Boot."""
     source, made = directory / "source", directory / "made"
     source.write_text(text)
     command = ["mkimage", "-A", "arm", "-O", "linux", "-T", "script", "-C", "none", "-d", str(source), str(made)]
@@ -53,7 +53,7 @@ def script(text, directory):
 
 
 def console_of(directory):
-    """What U-Boot says while it runs all cases one after the other."""
+    """The console of U-Boot while it runs all cases one after the other."""
     files, lines = [(path, b"a device tree") for path in PRESENT], []
     for number, (name, variables, _, _) in enumerate(CASES):
         files.append((f"case{number}", script(boards.load(name).script_text("extra=1"), directory)))
@@ -75,18 +75,18 @@ def console_of(directory):
 
 @unittest.skipUnless(shutil.which(EMULATOR) and U_BOOT.exists(), "needs qemu-system-arm and u-boot-qemu")
 class BootScripts(unittest.TestCase):
-    def test_every_board_asks_for_its_device_tree_and_fails_in_words(self):
+    def test_every_script_loads_its_device_tree_and_reports_a_failure(self):
         os.environ["SOURCE_DATE_EPOCH"] = str(TIME_SECONDS)
         with tempfile.TemporaryDirectory() as directory:
             console = console_of(pathlib.Path(directory))
         self.assertIn("\nEND\n", console)
         self.assertNotIn("syntax error", console)
         for number, (name, variables, tree, words) in enumerate(CASES):
-            said = console.split(f"\nCASE {number}\n")[1].split("\nCASE ")[0]
+            printed = console.split(f"\nCASE {number}\n")[1].split("\nCASE ")[0]
             with self.subTest(board=name, **variables):
-                last = [line for line in said.splitlines() if line.startswith("Replicator: ")][-1]
+                last = [line for line in printed.splitlines() if line.startswith("Replicator: ")][-1]
                 self.assertIn(tree or "device tree or initramfs", last)
-                arguments = next(line for line in said.splitlines() if line.startswith("BOOTARGS"))
+                arguments = next(line for line in printed.splitlines() if line.startswith("BOOTARGS"))
                 self.assertIn(words, arguments)
 
 

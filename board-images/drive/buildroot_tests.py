@@ -1,6 +1,6 @@
-"""Holds the Buildroot package to the languages it is written in: Config.in to a parser of kconfig, replicator.mk to make.
+"""Checks the Buildroot package: Config.in with a kconfig parser, replicator.mk with make.
 
-No Buildroot is run. Its options and macros that the package names are stood in for by the least that they promise.
+Buildroot itself is not run. Minimal stand-ins define the options and macros of Buildroot that the package uses.
 """
 
 import pathlib
@@ -41,7 +41,7 @@ config BR2_PACKAGE_DOSFSTOOLS_FSCK_FAT
 	depends on BR2_PACKAGE_DOSFSTOOLS
 source "{tree}/Config.in"
 """
-# The options are read by make too. What is printed is what the infrastructure would take.
+# make reads the options too. It prints the values that the infrastructure would use.
 MACROS = """
 include config
 BR2_EXTERNAL_REPLICATOR_PATH := {tree}
@@ -69,7 +69,7 @@ class Package(unittest.TestCase):
         self.directory = pathlib.Path(directory.name)
 
     def configure(self, *wanted, rust="y"):
-        """The options that follow from those that are wanted; the parser must not complain."""
+        """The options that result from `wanted`; the parser must not print errors."""
         (self.directory / "Kconfig").write_text(OPTIONS.format(tree=TREE, rust=rust))
         (self.directory / "wanted").write_text("".join(f"{name}=y\n" for name in wanted))
         # As in Buildroot, options have no prefix.
@@ -84,7 +84,7 @@ class Package(unittest.TestCase):
         (self.directory / "Makefile").write_text(MACROS.format(tree=TREE, names=" ".join(NAMES)))
         command = ["make", "-n", "--no-print-directory", "--warn-undefined-variables", target]
         end = subprocess.run(command, cwd=self.directory, capture_output=True, text=True)
-        # What is not set has no variable.
+        # Options that are not set have no variable.
         undefined = [line for line in end.stderr.splitlines() if "'BR2_" not in line and "'ROOTFS_" not in line]
         self.assertEqual((end.returncode, undefined), (0, []), end.stderr)
         return end.stdout
@@ -93,19 +93,19 @@ class Package(unittest.TestCase):
         lines = (line for line in self.make("values").splitlines() if "=" in line)
         return {name: value.strip() for name, value in (line.split("=", 1) for line in lines)}
 
-    def test_the_option_brings_what_the_program_runs(self):
+    def test_the_option_selects_the_programs_that_the_replicator_runs(self):
         options = self.configure("BR2_PACKAGE_REPLICATOR")
         for name in ("HOST_RUSTC", "E2FSPROGS", "E2FSPROGS_RESIZE2FS", "DOSFSTOOLS", "DOSFSTOOLS_FSCK_FAT"):
             self.assertEqual(options.get(f"BR2_PACKAGE_{name}"), "y", name)
         self.assertNotIn("BR2_PACKAGE_REPLICATOR_INIT", options)
 
-    def test_it_is_not_offered_where_it_cannot_be_built(self):
+    def test_the_option_is_hidden_if_the_package_cannot_be_built(self):
         self.assertNotIn("BR2_PACKAGE_REPLICATOR", self.configure("BR2_PACKAGE_REPLICATOR", rust="n"))
         wanted = ("BR2_PACKAGE_REPLICATOR", "BR2_PACKAGE_REPLICATOR_INIT")
         self.assertNotIn("BR2_PACKAGE_REPLICATOR_INIT", self.configure(*wanted))
         self.assertIn("BR2_PACKAGE_REPLICATOR_INIT", self.configure(*wanted, "BR2_TARGET_ROOTFS_CPIO"))
 
-    def test_the_source_is_the_archive_that_is_made_of_this_tree(self):
+    def test_the_source_is_the_archive_of_this_tree(self):
         self.configure("BR2_PACKAGE_REPLICATOR")
         values = self.values()
         version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
@@ -117,7 +117,7 @@ class Package(unittest.TestCase):
             self.assertTrue((ROOT / name).is_file(), name)
         self.assertEqual(values["IS_CARGO_PACKAGE"], "y")
 
-    def test_cargo_builds_what_this_workspace_has_with_settings_that_it_knows(self):
+    def test_package_features_and_profile_are_those_of_the_workspace(self):
         self.configure("BR2_PACKAGE_REPLICATOR")
         values = self.values()
         manifest = tomllib.loads((ROOT / "board-images/Cargo.toml").read_text())
@@ -125,11 +125,11 @@ class Package(unittest.TestCase):
         self.assertEqual(wanted[1], manifest["package"]["name"])
         self.assertIn(wanted[2], manifest["features"])
         profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["boot"]
-        told = dict(pair.removeprefix("CARGO_PROFILE_RELEASE_").split("=") for pair in values["CARGO_ENV"].split())
+        given = dict(pair.removeprefix("CARGO_PROFILE_RELEASE_").split("=") for pair in values["CARGO_ENV"].split())
         for key in ("lto", "codegen-units", "strip"):
-            self.assertEqual(told[key.upper().replace("-", "_")], str(profile[key]), key)
+            self.assertEqual(given[key.upper().replace("-", "_")], str(profile[key]), key)
 
-    def test_the_program_is_installed_and_is_init_only_if_asked_for(self):
+    def test_the_program_is_installed_and_is_init_only_with_its_option(self):
         self.configure("BR2_PACKAGE_REPLICATOR")
         self.assertEqual(self.make("install").split(),
                          "install -D -m 0755 ./target/triple/release/replicator TARGET/usr/sbin/replicator".split())

@@ -1,7 +1,7 @@
-"""The archive that the kernel unpacks as its first file system.
+"""The cpio archive that the kernel unpacks as its initramfs.
 
-Written here and not by cpio(1), because that one archives what is on a disk, and device nodes on a disk take root. The
-format is "newc" of the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+cpio(1) is not used, because it archives files of a disk, and device nodes on a disk need root. The format is "newc" of the
+kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 """
 
 import stat
@@ -11,14 +11,14 @@ ALIGNMENT = 4
 
 
 class Archive:
-    """Collects entries; every parent directory is made by itself. All belong to root and have the same time."""
+    """Collects entries and adds their parent directories. All belong to root and have the same time."""
 
     def __init__(self, time_seconds):
         self.time_seconds = time_seconds
         self.entries = {}
 
     def directory(self, path, mode=0o755):
-        """Adds a directory, and those above it."""
+        """Adds a directory and its parents."""
         self._put(path, stat.S_IFDIR | mode, b"", (0, 0), replace=False)
 
     def file(self, path, content, mode=0o644):
@@ -30,7 +30,7 @@ class Archive:
         self._put(path, stat.S_IFLNK | 0o777, target.encode(), (0, 0))
 
     def character_device(self, path, major, minor, mode=0o600):
-        """Adds a node of a character device."""
+        """Adds a character device node."""
         self._put(path, stat.S_IFCHR | mode, b"", (major, minor))
 
     def without(self, prefix):
@@ -43,19 +43,19 @@ class Archive:
         path = path.strip("/")
         parts = path.split("/")
         if not path or any(part in ("", ".", "..") for part in parts):
-            raise ValueError(f"'{path}' is no path in an archive")
+            raise ValueError(f"'{path}' is not a valid path in an archive")
         for depth in range(1, len(parts)):
             parent = "/".join(parts[:depth])
             mode_of_parent = self.entries.setdefault(parent, (stat.S_IFDIR | 0o755, b"", (0, 0)))[0]
             if not stat.S_ISDIR(mode_of_parent):
-                raise ValueError(f"'{parent}' is no directory, and '{path}' is to be below it")
+                raise ValueError(f"'{path}' cannot be added: '{parent}' is not a directory")
         if path not in self.entries:
             self.entries[path] = (mode, content, device)
         elif replace:
-            raise ValueError(f"'{path}' is in the archive already")
+            raise ValueError(f"'{path}' is already in the archive")
 
     def bytes(self):
-        """The whole archive. The order is that of the names, so parents come before what is in them."""
+        """The whole archive, sorted by name, so that parents come before their children."""
         parts = []
         for number, (path, (mode, content, device)) in enumerate(sorted(self.entries.items()), start=1):
             parts.append(self._entry(number, path, mode, content, device))

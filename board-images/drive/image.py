@@ -1,4 +1,4 @@
-"""The drive: a partition table, one partition with the label REPLICATOR, and the files in it. Takes no root."""
+"""The drive: a partition table, one partition with the label REPLICATOR, and its files. Needs no root."""
 
 import hashlib
 import os
@@ -12,9 +12,9 @@ LABEL = "REPLICATOR"
 MIB = 1 << 20
 SECTOR_LEN_BYTES = 512
 PARTITION_START_BYTES = MIB
-# A GPT's copy at the end, rounded up to a MiB.
+# The backup GPT at the end, rounded up to a MiB.
 PARTITION_END_BYTES = MIB
-# Room to work on before the replicator grows the partition, and the least that is a FAT32 file system.
+# Free space before the replicator grows the partition; and the smallest size with a FAT32 file system.
 FREE_BYTES = 16 * MIB
 LEN_MIN_BYTES = 64 * MIB
 PARTITION_TYPES = {
@@ -28,7 +28,7 @@ PARTITION_TYPES = {
 
 
 def identity(directory):
-    """A UUID that follows from what is in a directory: the same drive built again is the same drive."""
+    """A UUID that is computed from the content of a directory, so that the same files give the same drive."""
     digest = hashlib.sha256()
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(directory)}\0{path.stat().st_size}\0".encode())
@@ -54,12 +54,12 @@ def build(image, directory, partition_table, file_system, len_bytes, time_second
         raise KernelError(f"{len_bytes} bytes are too few for a drive")
     for path in [directory, *directory.rglob("*")]:
         os.utime(path, (time_seconds, time_seconds))
-    # Afresh: what an older image had must not show through.
+    # Start with a new file, so that no data of an older image is left.
     image.unlink(missing_ok=True)
     with open(image, "wb") as file:
         file.truncate(len_bytes)
     partition(image, partition_table, file_system, partition_len_bytes, drive_id)
-    # Made beside, and copied in: mke2fs checks what is behind its end.
+    # Make the file system in a file of its own and copy it, because mke2fs checks the bytes after its end.
     content = image.with_suffix(".partition")
     content.unlink(missing_ok=True)
     try:
@@ -76,7 +76,7 @@ def build(image, directory, partition_table, file_system, len_bytes, time_second
 
 
 def partition(image, partition_table, file_system, len_bytes, drive_id):
-    """Writes the partition table. The partition is marked as the one to boot from, by which U-Boot finds it."""
+    """Writes the partition table. The partition is marked as bootable, because U-Boot searches for this mark."""
     label_id = f"0x{drive_id.hex[:8]}" if partition_table == "mbr" else str(drive_id)
     lines = [f"label: {'dos' if partition_table == 'mbr' else 'gpt'}", f"label-id: {label_id}"]
     entry = [
@@ -98,15 +98,15 @@ def partition(image, partition_table, file_system, len_bytes, drive_id):
 
 
 def make_ext(content, directory, file_system, drive_id, time_seconds):
-    """An ext file system that old bootloaders can read, all files root's."""
-    # Bootloaders of before 2018 know neither checksums nor 64-bit block numbers.
+    """An ext file system that old bootloaders can read; all files belong to root."""
+    # Bootloaders before 2018 support neither checksums nor 64-bit block numbers.
     features = "^metadata_csum,^64bit,^metadata_csum_seed,^orphan_file"
-    features = features if mke2fs_knows("orphan_file") else "^metadata_csum,^64bit"
+    features = features if mke2fs_has("orphan_file") else "^metadata_csum,^64bit"
     os.environ["E2FSPROGS_FAKE_TIME"] = str(time_seconds)
     command = ["mke2fs", "-q", "-F", "-t", file_system, "-O", features, "-L", LABEL, "-U", str(drive_id), "-m", "0"]
     command += ["-I", "256", "-b", "4096", "-E", f"hash_seed={drive_id},root_owner=0:0,lazy_itable_init=0", "-d"]
     run([*command, str(directory), str(content)])
-    # mke2fs takes owners and status times of the files it copies.
+    # mke2fs copies owners and status times of the files; set them to fixed values.
     script = content.with_suffix(".debugfs")
     lines = []
     for path in ["/", *(f"/{path.relative_to(directory)}" for path in sorted(directory.rglob("*")))]:
@@ -119,15 +119,15 @@ def make_ext(content, directory, file_system, drive_id, time_seconds):
         end = run(["debugfs", "-w", "-f", str(script), str(content)])
     finally:
         script.unlink()
-    # It ends with 0 whatever its commands come to.
-    complaints = [line for line in end.stderr.splitlines() if not line.startswith("debugfs ")]
-    if complaints:
-        raise KernelError(f"debugfs: {complaints[0]}")
+    # debugfs exits with 0 even if a command fails.
+    errors = [line for line in end.stderr.splitlines() if not line.startswith("debugfs ")]
+    if errors:
+        raise KernelError(f"debugfs: {errors[0]}")
     run(["e2fsck", "-fn", str(content)])
 
 
-def mke2fs_knows(feature):
-    """Whether this mke2fs has heard of a feature, and so could turn it on by itself."""
+def mke2fs_has(feature):
+    """Whether this mke2fs has a feature, and so may enable it by default."""
     return feature in pathlib.Path("/etc/mke2fs.conf").read_text() if os.path.exists("/etc/mke2fs.conf") else False
 
 
@@ -146,7 +146,7 @@ def make_fat(content, directory, drive_id, time_seconds):
 
 
 def stage(directory, files):
-    """Puts files, as pairs of path on the drive and content or path, into an empty directory."""
+    """Copies files to an empty directory. A file is a pair: path on the drive, and content or path of the source."""
     shutil.rmtree(directory, ignore_errors=True)
     for place, content in files:
         path = directory / place.strip("/")

@@ -1,4 +1,4 @@
-"""Where the kernel comes from: a directory, a Debian package, or what Buildroot has built."""
+"""The source of the kernel: a directory, a Debian package, or the output of Buildroot."""
 
 import gzip
 import lzma
@@ -6,12 +6,12 @@ import pathlib
 import shutil
 import subprocess
 
-# How kernels are called where they are installed, by what the board's table calls them.
+# File names of installed kernels, by the name in the board file.
 NAMES = {
     "zImage": ["zImage", "vmlinuz"],
     "bzImage": ["bzImage", "vmlinuz"],
     "Image": ["Image", "vmlinuz"],
-    # Made from a zImage if there is no ready one.
+    # If there is no uImage, it is made from a zImage.
     "uImage": ["uImage", "zImage", "vmlinuz"],
 }
 DECOMPRESSORS = {
@@ -23,7 +23,7 @@ DECOMPRESSORS = {
 
 
 class KernelError(Exception):
-    """Something that the drive needs is not there, or there twice."""
+    """Something that the drive needs is missing or ambiguous."""
 
 
 class Kernel:
@@ -31,7 +31,7 @@ class Kernel:
 
     def __init__(self, images, modules, work):
         self.images = images
-        # As modprobe prints paths.
+        # modprobe prints absolute paths.
         self.work = work.absolute()
         versions = sorted(path for path in modules.glob("*") if (path / "kernel").is_dir()) if modules else []
         if len(versions) > 1:
@@ -41,9 +41,9 @@ class Kernel:
 
     @classmethod
     def of_directory(cls, directory, work):
-        """`directory` has the kernel and device trees at any depth, and modules in `lib/modules` if there are any."""
+        """`directory` has the kernel and device trees at any depth, and modules, if any, in `lib/modules`."""
         if not directory.is_dir():
-            raise KernelError(f"{directory} is no directory")
+            raise KernelError(f"{directory} is not a directory")
         modules = [path for path in (directory / "lib/modules", directory / "usr/lib/modules") if path.is_dir()]
         return cls([directory], modules[0] if modules else None, work)
 
@@ -60,11 +60,11 @@ class Kernel:
         """Buildroot's output directory."""
         images, modules = output / "images", output / "target/lib/modules"
         if not images.is_dir():
-            raise KernelError(f"{images} is missing: is {output} an output directory of Buildroot that was built?")
+            raise KernelError(f"{images} is missing: {output} is not the output directory of a finished Buildroot build")
         return cls([images], modules if modules.is_dir() else None, work)
 
     def find(self, pattern):
-        """All files of a name, at any depth; the modules' own directories are not searched."""
+        """All files with a name, at any depth; module directories are not searched."""
         found = []
         for directory in self.images:
             for path in directory.rglob(pattern):
@@ -73,9 +73,9 @@ class Kernel:
         return sorted(found)
 
     def image(self, kind):
-        """The kernel of a kind, and the name in `NAMES` it was found under.
+        """The kernel of a kind, and its name in `NAMES`.
 
-        Raises KernelError if there is none, or if there are several that differ.
+        Raises KernelError if there is none, or if there are several different ones.
         """
         for name in NAMES[kind]:
             found = self.find(name) or self.find(f"{name}-*")
@@ -87,15 +87,15 @@ class Kernel:
         raise KernelError(f"no {' or '.join(NAMES[kind])} in {', '.join(map(str, self.images))}")
 
     def module_files(self, names, optional_names):
-        """Module files with all they depend on, in load order, as pairs of path in the root and content.
+        """Module files with their dependencies, in load order, as pairs of path in the root and content.
 
-        What is built in is left out. Raises KernelError for one of `names` that this kernel does not have; of
-        `optional_names`, those are returned as the second value.
+        Built-in modules are left out. Raises KernelError if the kernel lacks one of `names`. The second value lists
+        the missing ones of `optional_names`.
         """
         wanted = [(name, True) for name in names] + [(name, False) for name in optional_names]
         if self.modules is None:
             if names:
-                raise KernelError(f"no modules beside the kernel, but {', '.join(names)} asked for")
+                raise KernelError(f"the kernel's input has no modules, but --module names {', '.join(names)}")
             return [], list(optional_names)
         root = self._indexed()
         paths, missing = {}, []
@@ -116,7 +116,7 @@ class Kernel:
         return files, missing
 
     def _indexed(self):
-        """A root whose modules have their index; a package is unpacked without one, and inputs are not changed."""
+        """A root with an index of the modules. A package has no index, and inputs are not changed, so it is made here."""
         root = self.work / "modules"
         shutil.rmtree(root, ignore_errors=True)
         place = root / "lib/modules" / self.modules.name
@@ -130,14 +130,14 @@ class Kernel:
         return root
 
     def _show_depends(self, root, name):
-        # With a configuration of its own: the build machine's blacklists and options are not the board's.
+        # With an empty configuration: blacklists and options of the build machine do not apply to the board.
         command = ["modprobe", "-C", "/dev/null", "-d", root, "-S", self.modules.name, "--show-depends", name]
         end = run(command, check=False)
         return end.stdout.splitlines() if end.returncode == 0 else None
 
 
 def run(command, check=True):
-    """A program of the system's administrator directories, which are not in everybody's path."""
+    """Runs a program, also from /usr/sbin and /sbin, which are not in every user's PATH."""
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if program is None:
         raise KernelError(f"{command[0]} is not installed")

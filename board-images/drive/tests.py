@@ -1,4 +1,4 @@
-"""Holds what the builder makes to what other programs see in it."""
+"""Checks the output of the drive builder with independent programs."""
 
 import json
 import os
@@ -18,7 +18,7 @@ TIME_SECONDS = 315_532_800
 
 
 def output(*command, **options):
-    """What a program prints; a failure of it is one of the test."""
+    """The output of a program; if the program fails, the test fails."""
     environment = {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "TZ": "UTC", "LC_ALL": "C"}
     end = subprocess.run([str(word) for word in command], check=True, capture_output=True, env=environment, **options)
     return end.stdout
@@ -38,7 +38,7 @@ class WithDirectory(unittest.TestCase):
 
 
 class Cpio(WithDirectory):
-    def test_what_is_put_in_is_what_cpio_lists(self):
+    def test_cpio_lists_the_entries_that_were_added(self):
         archive = Archive(TIME_SECONDS)
         archive.file("a/b/program", b"12345", 0o755)
         archive.symlink("a/link", "b/program")
@@ -55,7 +55,7 @@ class Cpio(WithDirectory):
         output("cpio", "-id", "--quiet", "a/*", input=archive.bytes(), cwd=self.directory / "out")
         self.assertEqual((self.directory / "out/a/link").read_bytes(), b"12345")
 
-    def test_paths_that_leave_the_root_or_meet_others_are_refused(self):
+    def test_paths_that_leave_the_root_or_collide_are_refused(self):
         archive = Archive(TIME_SECONDS)
         archive.file("a", b"")
         for path in ["../b", "c/../d", "", "/", "e//f", "a", "a/b"]:
@@ -76,7 +76,7 @@ class Boards(WithDirectory):
                 self.assertIn(" extra=1", text)
                 loads_wrapped = "bootm" in words or board.initramfs == "uboot"
                 self.assertEqual(board.kernel == "uImage", "bootm" in words)
-                # The length of a raw initramfs has to be said; one in a wrapper knows it.
+                # U-Boot needs the length of a raw initramfs; a U-Boot header contains it.
                 if not loads_wrapped:
                     self.assertIn(":${filesize} ", text)
 
@@ -96,10 +96,10 @@ class Boards(WithDirectory):
         self.put("boards/broken.toml", b"[drive]\nkernel = 3\n")
         self.assertEqual(boards.load("newboard", directory).kernel, "zImage")
 
-    def test_what_is_wrong_in_a_table_is_an_error_that_names_it(self):
+    def test_an_error_in_a_table_is_reported_with_its_key(self):
         good = '[drive]\nstarts = "x"\narchitecture = "armv7"\nkernel = "zImage"\ntemplate = "distro.cmd"\nscripts = ["boot.scr"]\n'
         boards.parse("x", good)
-        for wrong, told in [
+        for wrong, message in [
             (good + "kernal = 1", "kernal"),
             (good.replace("zImage", "vmlinux"), "kernel is 'vmlinux'"),
             (good.replace("zImage", "uImage"), "load_address"),
@@ -112,10 +112,10 @@ class Boards(WithDirectory):
             ("drive = 3", "x.toml"),
             ("kernel = ", "x.toml"),
         ]:
-            with self.subTest(wrong), self.assertRaisesRegex(boards.BoardError, told):
+            with self.subTest(wrong), self.assertRaisesRegex(boards.BoardError, message):
                 boards.parse("x", wrong)
-        for values, told in [("", "CONSOLE"), ('[drive.values]\nNAME = "a"', "no @NAME@")]:
-            with self.subTest(values), self.assertRaisesRegex(boards.BoardError, told):
+        for values, message in [("", "CONSOLE"), ('[drive.values]\nNAME = "a"', "no @NAME@")]:
+            with self.subTest(values), self.assertRaisesRegex(boards.BoardError, message):
                 boards.parse("x", good + values)[0].script_text("")
         with self.assertRaisesRegex(boards.BoardError, "no template absent"):
             boards.parse("x", good.replace("distro", "absent"))[0].script_text("")
@@ -141,7 +141,7 @@ class Modules(WithDirectory):
         self.put("in/lib/modules/1.2.3/modules.order", b"")
         self.kernel = Kernel.of_directory(self.directory / "in", self.directory / "work")
 
-    def test_come_with_what_they_need_in_load_order_uncompressed(self):
+    def test_modules_and_their_dependencies_are_listed_in_load_order_uncompressed(self):
         files, missing = self.kernel.module_files(["high"], ["inside", "absent", "low"])
         names = [place.rsplit("/", 1)[1] for place, _ in files]
         self.assertEqual(sorted(names), ["high.ko", "low.ko", "soft.ko"])
@@ -154,7 +154,7 @@ class Modules(WithDirectory):
         self.assertEqual(listed, ["/" + place for place, _ in files])
         self.assertEqual(sorted(f"/{place}" for place in archive.entries if ".ko" in place), sorted(listed))
 
-    def test_one_that_was_asked_for_and_is_not_there_is_an_error(self):
+    def test_a_missing_module_that_was_requested_is_an_error(self):
         with self.assertRaisesRegex(KernelError, "no module absent"):
             self.kernel.module_files(["absent"], [])
 
@@ -163,7 +163,7 @@ class Modules(WithDirectory):
         self.kernel.module_files(["high"], [])
         self.assertEqual(sorted(self.directory.glob("in/**/*")), before)
 
-    def test_are_found_from_a_relative_path_too(self):
+    def test_modules_are_found_from_a_relative_path(self):
         work = pathlib.Path(os.path.relpath(self.directory / "work"))
         kernel = Kernel.of_directory(self.directory / "in", work)
         self.assertEqual([place for place, _ in kernel.module_files(["low"], [])[0]], ["lib/modules/1.2.3/kernel/z/low.ko"])
@@ -175,26 +175,26 @@ class Modules(WithDirectory):
 
 
 class Inputs(WithDirectory):
-    def test_a_kernel_is_found_by_its_names_and_two_that_differ_are_refused(self):
+    def test_a_kernel_is_found_by_its_names_and_two_different_ones_are_refused(self):
         vmlinuz = self.put("boot/vmlinuz-6.1", b"kernel")
-        self.put("lib/modules/zImage", b"a module's directory is no place for a kernel")
+        self.put("lib/modules/zImage", b"a kernel in a module directory is ignored")
         kernel = Kernel.of_directory(self.directory, self.directory)
         self.assertEqual(kernel.image("zImage"), (vmlinuz, "vmlinuz"))
         self.put("boot/vmlinuz-6.2", b"other")
         with self.assertRaisesRegex(KernelError, "several kernels"):
             kernel.image("zImage")
-        image_file = self.put("zImage", b"the one of its proper name")
+        image_file = self.put("zImage", b"the kernel with the exact name")
         self.assertEqual(kernel.image("zImage"), (image_file, "zImage"))
         with self.assertRaisesRegex(KernelError, "no bzImage or vmlinuz"):
             Kernel.of_directory(self.put("empty/x", b"").parent, self.directory).image("bzImage")
 
-    def test_what_is_no_output_of_buildroot_is_told(self):
+    def test_a_directory_that_is_not_a_buildroot_output_is_refused(self):
         with self.assertRaisesRegex(KernelError, "images is missing"):
             Kernel.of_buildroot(self.directory, self.directory)
 
 
 class Initramfs(WithDirectory):
-    def test_programs_run_with_the_libraries_that_came_along(self):
+    def test_programs_run_with_the_libraries_of_the_archive(self):
         archive = Archive(TIME_SECONDS)
         initramfs.add_programs(archive, pathlib.Path("/"))
         root = self.directory / "root"
@@ -203,7 +203,7 @@ class Initramfs(WithDirectory):
         loader = next(path for path in root.rglob("ld-linux*"))
         libraries = ":".join({str(path.parent) for path in root.rglob("*.so*")})
         for program, words in [("mke2fs", ["-V"]), ("e2fsck", ["-V"]), ("fsck.fat", ["--help"])]:
-            # Only what is in the archive: --inhibit-cache leaves the host's cache of libraries out.
+            # Only libraries of the archive: --inhibit-cache ignores the library cache of the host.
             command = [loader, "--inhibit-cache", "--library-path", libraries, root / "sbin" / program, *words]
             listing = [*command[:4], "--list", command[4]]
             for line in output(*listing).decode().splitlines():
@@ -211,7 +211,7 @@ class Initramfs(WithDirectory):
                     self.assertIn(str(root), line)
             self.assertEqual(subprocess.run(list(map(str, command)), capture_output=True).returncode, 0, program)
 
-    def test_too_large_is_an_error_and_modules_do_not_count(self):
+    def test_a_large_initramfs_is_an_error_and_modules_do_not_count(self):
         noise = random.Random(1).randbytes(initramfs.SIZE_MAX_BYTES)
         archive = Archive(TIME_SECONDS)
         archive.file("lib/modules/1/large.ko", noise)
@@ -242,7 +242,7 @@ class Drive(WithDirectory):
     def table(self, drive):
         return json.loads(output("sfdisk", "-J", drive))["partitiontable"]
 
-    def test_mbr_with_ext4_is_what_old_bootloaders_read(self):
+    def test_mbr_with_ext4_has_only_features_of_old_bootloaders(self):
         drive = self.build("a.img", "mbr", "ext4")
         table = self.table(drive)
         self.assertEqual(table["label"], "dos")
@@ -261,13 +261,13 @@ class Drive(WithDirectory):
             self.assertEqual(output("debugfs", "-R", f"cat /{name}", content), put)
             self.assertRegex(output("debugfs", "-R", f"stat /{name}", content).decode(), r"User: +0 +Group: +0 ")
 
-    def test_gpt_is_marked_for_the_bootloader(self):
+    def test_the_partition_of_a_gpt_is_marked_as_bootable(self):
         table = self.table(self.build("a.img", "gpt", "ext4"))
         self.assertEqual(table["label"], "gpt")
         (partition,) = table["partitions"]
         self.assertEqual((partition["name"], partition["attrs"]), ("REPLICATOR", "LegacyBIOSBootable"))
 
-    def test_fat32_is_fat32_with_the_label_and_the_files(self):
+    def test_fat32_has_the_label_and_the_files(self):
         drive = self.build("a.img", "mbr", "fat32")
         self.assertEqual(self.table(drive)["partitions"][0]["type"], "c")
         content = self.content(drive)
@@ -277,7 +277,7 @@ class Drive(WithDirectory):
         kernel = output("mtype", "-i", content, "::/boot/kernel")
         self.assertEqual(kernel, (self.directory / "files/boot/kernel").read_bytes())
 
-    def test_the_same_files_make_the_same_drive_and_others_another(self):
+    def test_the_same_files_give_the_same_drive_and_other_files_another_one(self):
         for table, file_system in [("mbr", "ext4"), ("gpt", "ext2"), ("mbr", "fat32")]:
             with self.subTest(file_system):
                 first = self.build("a.img", table, file_system).read_bytes()
@@ -295,14 +295,14 @@ class Drive(WithDirectory):
         with self.assertRaisesRegex(KernelError, "too few"):
             self.build("a.img", "mbr", "ext4", 2)
 
-    def test_the_size_that_is_proposed_is_enough(self):
+    def test_the_default_size_is_sufficient(self):
         self.put("files/large", random.Random(3).randbytes(100 << 20))
         len_mib = image.least_len_bytes(self.directory / "files") // image.MIB
         self.build("a.img", "gpt", "ext4", len_mib)
 
 
 class Tools(unittest.TestCase):
-    def test_a_failing_tool_is_an_error_with_its_words(self):
+    def test_a_failing_tool_is_an_error_with_its_message(self):
         with self.assertRaisesRegex(KernelError, "sfdisk: exit .*nonexistent"):
             run(["sfdisk", "-d", "/nonexistent"])
         with self.assertRaisesRegex(KernelError, "no-such-tool is not installed"):

@@ -5,15 +5,15 @@
 ################################################################################
 
 REPLICATOR_VERSION = 0.1.0
-# A file and not "local": only what is downloaded gets the crates it needs.
+# "file" and not "local", because Buildroot vendors crates only for downloaded sources.
 REPLICATOR_SITE = $(call qstrip,$(BR2_PACKAGE_REPLICATOR_SOURCE_DIRECTORY))
 REPLICATOR_SITE_METHOD = file
 REPLICATOR_SOURCE = replicator-$(REPLICATOR_VERSION).tar.gz
 REPLICATOR_LICENSE = MIT or Apache-2.0
 REPLICATOR_LICENSE_FILES = LICENSE-MIT LICENSE-APACHE
 
-# The infrastructure builds with --release; these are the settings of [profile.boot] in Cargo.toml, but for the levels of
-# single packages, which the environment cannot say: one for all that leaves the codecs fast enough.
+# The infrastructure builds with --release. These are the settings of [profile.boot] in Cargo.toml, except for the levels of
+# single packages, which environment variables cannot set: one level for all, with which the codecs are still fast enough.
 REPLICATOR_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_OPT_LEVEL=s \
 	CARGO_PROFILE_RELEASE_LTO=fat \
@@ -27,7 +27,7 @@ define REPLICATOR_INSTALL_TARGET_CMDS
 		$(TARGET_DIR)/usr/sbin/replicator
 endef
 
-# After Buildroot's own /init of the cpio, which starts an init system.
+# Replaces the /init of Buildroot's cpio archive, which starts an init system.
 define REPLICATOR_INIT
 	ln -sf usr/sbin/replicator $(TARGET_DIR)/init
 endef

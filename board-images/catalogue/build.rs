@@ -1,4 +1,4 @@
-//! Embeds every file `../boards/*.toml`: a new board is a new file, and named nowhere else.
+//! Embeds every file `../boards/*.toml`, so that a new board is one new file and no list changes.
 
 use std::fmt::Write as _;
 use std::path::Path;

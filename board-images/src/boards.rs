@@ -1,4 +1,4 @@
-//! `replicator boards`: the profiles in words.
+//! `replicator boards`: prints the profiles.
 
 use crate::cli::BoardsArgs;
 use crate::profiles;
@@ -27,7 +27,7 @@ fn describe(profile: &Profile) -> String {
     text
 }
 
-/// Which firmware files a board takes, and where they go, in a line each.
+/// One line per firmware file of a board: its name and its destination.
 fn firmware(profile: &Profile) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(bootloader) = &profile.bootloader {
@@ -50,11 +50,7 @@ fn firmware(profile: &Profile) -> Vec<String> {
         if !micro.board_revisions.is_empty() {
             line.push_str(&format!("; board revision {}", micro.board_revisions.join(", ")));
         }
-        line.push_str(if micro.reboots {
-            "; resets the board"
-        } else {
-            "; in force from the next reboot on"
-        });
+        line.push_str(if micro.reboots { "; resets the board" } else { "; takes effect at the next reboot" });
         if !micro.only.is_empty() {
             line.push_str(&format!("; only {}", micro.only.join(", ")));
         }
@@ -67,7 +63,7 @@ fn firmware(profile: &Profile) -> Vec<String> {
     lines
 }
 
-/// Where a medium is found and what it gets, in one line.
+/// Where a medium is found, and how a tarball is written to it, in one line.
 fn place(medium: &MediumProfile) -> String {
     let mut parts = vec![format!("{:?}", medium.kind).to_lowercase()];
     match (&medium.controller, &medium.device) {

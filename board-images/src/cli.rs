@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and nothing of what is done with it.
+//! The command line: subcommands and options. Other modules run them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -14,18 +14,18 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "Exit status:
   0  success: something was done, and all of it is verified
   1  failure
-  2  usage: nothing was looked at or changed
+  2  usage error: nothing was read or changed
   3  critical: the board may not boot";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The whole sequence on this board, then the LEDs for ever; started by init. As the first process it is init
+    /// Run the whole sequence on this board and keep the LEDs going; started by init, or as init itself
     Boot,
-    /// One run on named devices: capture if the drive holds no image, else write and verify
+    /// Run once on named devices: capture if the drive holds no image, else write and verify
     Run(RunArgs),
-    /// What a run would do, and what it would refuse; nothing is changed
+    /// Print what a run would do and refuse; change nothing
     Plan(RunArgs),
-    /// The board profiles that are built in, or the check of a profile file
+    /// Print the built-in board profiles, or check a profile file
     Boards(BoardsArgs),
 }
 
@@ -35,12 +35,12 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) board: String,
 
-    /// The drive: a partition, or a block device that is one file system
+    /// The drive: a partition, or a block device with a file system and no partition table
     #[arg(long, value_name = "DEVICE")]
     pub(crate) drive: PathBuf,
 
-    /// A medium and its block device, as `sd=/dev/mmcblk1`; repeat it for more. Replaces the search by the profile: only
-    /// the media named exist
+    /// A medium and its block device, as `sd=/dev/mmcblk1`; can be repeated. Only these media are used; the profile does
+    /// not search for others
     #[arg(long, value_name = "NAME=DEVICE", value_parser = parse_named_medium)]
     pub(crate) media: Vec<NamedMedium>,
 
@@ -48,30 +48,30 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "/tmp/logs")]
     pub(crate) log_dir: PathBuf,
 
-    /// How the LEDs are reached
+    /// How to drive the LEDs
     #[arg(long, value_enum, default_value_t = LedAccess::None)]
     pub(crate) leds: LedAccess,
 
-    /// Further file for the report
+    /// Write the report to this file too
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BoardsArgs {
-    /// Check this profile and print what it says
+    /// Check this profile and print it
     #[arg(long, value_name = "FILE")]
     pub(crate) check: Option<PathBuf>,
 }
 
-/// How the LEDs are reached.
+/// How to drive the LEDs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LedAccess {
     /// Not at all
     None,
-    /// By name, through the kernel's LED class
+    /// By name, through the LED class of the kernel
     Class,
-    /// By GPIO chip and line, where the kernel's LED driver does not own the line
+    /// By GPIO chip and line, if no LED driver of the kernel owns the line
     Gpio,
 }
 

@@ -1,6 +1,6 @@
-//! What is left to do when a run is interrupted by a signal: give back the media that are set read-only in the kernel.
+//! Clean-up when a signal interrupts a run: clears the write protection that the run set in the kernel.
 //!
-//! Mounts and loop devices go with the process, and an unfinished capture is taken up by the next run.
+//! Mounts and loop devices end with the process, and the next run continues an unfinished capture.
 
 use replicator_hal::host::print;
 use replicator_hal::linux::LinuxDevices;
@@ -10,15 +10,15 @@ use signal_hook::low_level::emulate_default_handler;
 use std::io;
 use std::sync::Arc;
 
-/// Starts the thread that waits for a signal, and then ends the process as the signal would have.
+/// Starts a thread that waits for a signal, cleans up, and then ends the process by that signal.
 ///
 /// # Errors
-/// If no handler or no thread can be had.
+/// If the handler or the thread cannot be created.
 pub(crate) fn watch(devices: Arc<LinuxDevices>) -> io::Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     std::thread::Builder::new().name("interrupt".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            print("replicator: interrupted; nothing that was begun is finished");
+            print("replicator: interrupted by a signal; the run is not finished");
             if let Err(error) = devices.end_write_protection() {
                 print(format_args!("replicator: {error}"));
             }

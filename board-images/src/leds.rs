@@ -1,4 +1,4 @@
-//! From a profile's LEDs to the backend's.
+//! Converts the LEDs of a profile to the configuration of the backend.
 
 use crate::cli::LedAccess;
 use crate::usage::UsageError;
@@ -8,7 +8,7 @@ use replicator_hal::linux::{LedConfig, LedSource};
 /// The LEDs of the board called `board`.
 ///
 /// # Errors
-/// If they are to be reached by GPIO and the profile gives no line for this board.
+/// If they are driven by GPIO and the profile has no line for this board.
 pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result<LedConfig, UsageError> {
     match access {
         LedAccess::None => Ok(LedConfig::None),
@@ -20,8 +20,8 @@ pub(crate) fn config(access: LedAccess, board: &str, leds: LedProfile) -> Result
     }
 }
 
-/// The LEDs of the board with these `compatible` strings, by name and else by line; of a board that no profile knows,
-/// all names that any profile has.
+/// The LEDs of the board with these `compatible` strings, by name or else by line. If no profile matches the board, the LED
+/// names of all profiles.
 pub(crate) fn of_board(profiles: &[Profile], compatible: &[String]) -> LedConfig {
     let source = |led: LedLine| LedSource { names: led.names, line: led.line };
     if let Ok(profile) = profile::choose(profiles, &[], compatible, None) {
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_of_the_very_board() {
+    fn gpio_lines_depend_on_the_compatible_string() {
         let profile = profiles::choose("tsimx6").unwrap();
         let leds = |board: &str| {
             config(LedAccess::Gpio, "tsimx6", profile.leds_of(&[board.to_owned()]))
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_no_profile_knows_has_leds_by_name() {
+    fn an_unknown_board_uses_the_led_names_of_all_profiles() {
         let profiles = profiles::embedded().unwrap();
         let LedConfig::Class { red, green } = of_board(&profiles, &["some,board".into()]) else { panic!() };
         assert!(names(&red).contains(&"red:status") && names(&red).contains(&"red-led"));

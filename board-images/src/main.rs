@@ -1,7 +1,7 @@
-//! The boot binary of the replicator: reads the command line, wires the engine to this system, and turns the result into
-//! an exit status. What a run does is the engine's matter, how it reaches the system the HAL's.
+//! The boot binary of the replicator: parses the command line, connects the engine to the Linux backend of the HAL, and
+//! converts the result to an exit status. The engine decides what a run does; the HAL accesses the system.
 
-// A terminal can go away, and these panic then.
+// These macros panic when the terminal is closed.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod boards;
@@ -20,11 +20,11 @@ use replicator_hal::host::print;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// The command line cannot be taken.
+/// Exit status of a usage error.
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // The kernel hands its first process whatever words it does not know itself.
+    // The kernel passes unknown words of its command line to process 1, so they are not parsed.
     if std::process::id() == 1 {
         boot::init();
     }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Command::Boards(args) => boards::text(args).map(|text| (0, text)),
     };
     match result {
-        // `print!` would panic where the reader has seen enough.
+        // `print!` would panic when the reader has closed the pipe.
         Ok((exit, text)) => match std::io::stdout().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 print(format_args!("replicator: writing the output: {error}"));

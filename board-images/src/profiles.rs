@@ -6,13 +6,13 @@ use replicator_engine::profile::Profile;
 use std::io::Read;
 use std::path::Path;
 
-/// A longer file is no profile.
+/// Longer files are refused.
 const FILE_LIMIT_BYTES: u64 = 256 << 10;
 
 /// All built-in profiles.
 ///
 /// # Errors
-/// If one is wrong; the tests of this module see to it that none is.
+/// If one is wrong; the tests of this module check that none is.
 pub(crate) fn embedded() -> Result<Vec<Profile>, UsageError> {
     BOARDS.iter().map(|(name, text)| Ok(Profile::parse(text, name)?)).collect()
 }
@@ -79,14 +79,14 @@ mod tests {
         for ((name, text), profile) in BOARDS.iter().zip(embedded().unwrap()) {
             assert_eq!(*name, profile.name);
             assert!(!profile.products.is_empty() && !profile.media.is_empty(), "{name}");
-            // A PC has no device tree, and `generic` is for whatever runs already: it has no drive that boots it.
+            // A PC has no device tree. `generic` is for a running system and has no bootable drive.
             let has_device_tree = text.contains("\n[drive]") && !text.contains("architecture = \"x86-64\"");
             assert_eq!(!profile.matches.is_empty(), has_device_tree, "{name}");
         }
     }
 
     #[test]
-    fn no_board_fits_two_profiles() {
+    fn no_board_matches_two_profiles() {
         let mut seen = BTreeSet::new();
         for compatible in embedded().unwrap().into_iter().flat_map(|profile| profile.matches) {
             assert!(seen.insert(compatible.clone()), "{compatible}");
@@ -122,9 +122,9 @@ mod tests {
         }
     }
 
-    /// Two media on one controller, or with one fallback device, would be the same medium twice.
+    /// Two media with the same controller, or with the same fallback device, would be one medium with two names.
     #[test]
-    fn media_of_a_board_are_told_apart() {
+    fn media_of_a_board_are_distinct() {
         for profile in embedded().unwrap() {
             for (index, medium) in profile.media.iter().enumerate() {
                 for other in &profile.media[..index] {
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// Files, places and limits of the eight boards, as their vendor's scripts and U-Boot configurations have them.
+    /// Files, offsets and limits of the eight boards, from the scripts and U-Boot configurations of their vendor.
     #[test]
     fn every_board_has_its_bootloader_in_its_place() {
         let bootloader = |name: &str| {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_board_is_answered_with_the_known_ones() {
+    fn the_error_for_an_unknown_board_lists_the_known_ones() {
         let error = choose("tsimx8").unwrap_err().to_string();
         assert!(
             error.contains("tsimx8") && error.contains("ts7100, ") && error.contains("generic"),

@@ -1,4 +1,4 @@
-//! From the command line to what the engine is asked for.
+//! Converts the command line to a request for the engine.
 
 use crate::cli::RunArgs;
 use crate::profiles;
@@ -11,7 +11,7 @@ use replicator_hal::DeviceName;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What `args` ask for. `resolve` gives the kernel's name of the block device at a path.
+/// The request of `args`. `resolve` returns the kernel's name of the block device at a path.
 pub(crate) fn request(
     args: &RunArgs,
     resolve: impl Fn(&Path) -> Result<DeviceName, String>,
@@ -32,7 +32,7 @@ pub(crate) fn request(
     })
 }
 
-/// The media of the command line; `None` if the profile is to find them.
+/// The media of the command line; `None` if the profile searches for them.
 fn named_media(
     profile: &Profile,
     args: &RunArgs,
@@ -74,7 +74,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn ask(arguments: &[&str]) -> Result<Request, String> {
+    fn parse(arguments: &[&str]) -> Result<Request, String> {
         let line = ["replicator", "run", "--drive", "/dev/drive"].iter().chain(arguments);
         let Command::Run(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
         let resolve = |path: &Path| match path.strip_prefix("/dev") {
@@ -86,18 +86,18 @@ mod tests {
 
     #[test]
     fn media_of_the_command_line_replace_discovery() {
-        let named = ask(&["--board", "tsimx6", "--media", "emmc=/dev/loop0"]).unwrap();
+        let named = parse(&["--board", "tsimx6", "--media", "emmc=/dev/loop0"]).unwrap();
         assert_eq!(named.drive, DriveChoice::Named(DeviceName::parse("drive").unwrap()));
         assert_eq!(
             named.media,
             Some(BTreeMap::from([("emmc".to_owned(), DeviceName::parse("loop0").unwrap())]))
         );
-        assert_eq!(ask(&["--board", "tsimx6"]).unwrap().media, None);
+        assert_eq!(parse(&["--board", "tsimx6"]).unwrap().media, None);
     }
 
     #[test]
-    fn mistakes_are_answered_with_what_would_be_right() {
-        let error = |arguments: &[&str]| ask(arguments).unwrap_err();
+    fn errors_state_the_correct_usage() {
+        let error = |arguments: &[&str]| parse(arguments).unwrap_err();
         assert!(error(&["--board", "generic"]).contains("--media sd=/dev/"));
         let unknown = error(&["--board", "ts7180", "--media", "sata=/dev/loop0"]);
         assert!(unknown.contains("no medium sata; it has sd, emmc"), "{unknown}");

@@ -1,4 +1,4 @@
-//! `replicator run` and `replicator plan`: wires the engine to this system and reports how it ended.
+//! `replicator run` and `replicator plan`: runs the engine on this system and reports the result.
 
 use crate::cli::{LedAccess, RunArgs};
 use crate::interrupt;
@@ -32,14 +32,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, UsageError> {
     let Some(board) = board(args, leds) else { return Ok(EXIT_FAILURE) };
     let report = catch_unwind(AssertUnwindSafe(|| boot::run(&board.board, &request)));
     let Ok(report) = report else {
-        // The panic's message is on the console already. Mounts go with this process.
+        // The panic message is already on the console. Mounts end with this process.
         board.board.leds.show(Status::Failure);
         return Ok(EXIT_FAILURE);
     };
     Ok(deliver(report_file, &report))
 }
 
-/// What a run would do; returns the exit status and the plan in words.
+/// Plans a run; returns the exit status and the text of the plan.
 pub(crate) fn plan(args: &RunArgs) -> Result<(u8, String), UsageError> {
     let request = resolve(args)?;
     let report_file = args.report.as_deref().map(create_report).transpose()?;
@@ -65,11 +65,11 @@ fn resolve(args: &RunArgs) -> Result<Request, UsageError> {
     request::request(args, |path| devices.by_path(path).map_err(|error| error.to_string()))
 }
 
-/// The board this runs on, with a mount table of its own; `None` and a line on the console if that cannot be had.
+/// The board of this process in a mount namespace of its own. If it cannot be made, prints the error and returns `None`.
 fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     let mut config = LinuxBoardConfig::new(&args.log_dir);
     config.leds = leds;
-    // Before any thread is started: threads keep the mount table of the one that starts them.
+    // Before any thread is started: a thread inherits the mount namespace of the thread that starts it.
     let board = isolate_mounts(&needed_paths(args)).and_then(|kept| {
         kept.iter().for_each(|mount| print(format_args!("replicator: {mount}")));
         LinuxBoard::new(config)
@@ -77,12 +77,12 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     match board {
         Ok(board) => {
             if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
-                print(format_args!("replicator: signals are not watched: {error}"));
+                print(format_args!("replicator: no signal handler: {error}"));
             }
             Some(board)
         }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            print(format_args!("replicator: {error}; it has to be started by root"));
+            print(format_args!("replicator: {error}; run it as root"));
             None
         }
         Err(error) => {
@@ -92,7 +92,7 @@ fn board(args: &RunArgs, leds: LedConfig) -> Option<LinuxBoard> {
     }
 }
 
-/// What the run uses beside the devices that it is given: its logs, its report, itself, and the programs it starts.
+/// Paths that a run needs besides its devices: logs, report, its own program, and the programs that it starts.
 fn needed_paths(args: &RunArgs) -> Vec<PathBuf> {
     let mut needed = vec![std::env::temp_dir(), args.log_dir.clone()];
     needed.extend(args.report.clone());
@@ -110,7 +110,7 @@ fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError
     }
     let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
-        print(format_args!("replicator: {error}; LEDs are looked for by name"));
+        print(format_args!("replicator: {error}; searching for LEDs by name"));
         Vec::new()
     });
     leds::config(args.leds, &profile.name, profile.leds_of(&compatible))
@@ -124,12 +124,12 @@ fn exit_status(status: Status) -> u8 {
     }
 }
 
-/// The plan in words; what would be refused comes last.
+/// The text of the plan; refusals come last.
 fn plan_text(report: &Report) -> String {
     report.plan_lines().join("\n") + "\n"
 }
 
-/// Opens the report file early: a run of an hour must not end with a mistyped path.
+/// Opens the report file before the run, so that a mistyped path is an error at the start and not after an hour.
 fn create_report(path: &Path) -> Result<File, UsageError> {
     let wrong = |detail: String| UsageError::ReportFile { path: path.to_owned(), detail };
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device()) {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_goes_into_files_only() {
+    fn a_report_is_written_to_files_only() {
         let directory = tempfile::tempdir().unwrap();
         assert!(create_report(&directory.path().join("no/such/report.json")).is_err());
         let path = directory.path().join("report.json");

@@ -1,13 +1,13 @@
-//! What is wrong with a command line: nothing was looked at or changed yet, and the exit status is 2.
+//! Usage errors: nothing was read or changed, and the exit status is 2.
 
 use replicator_engine::profile::ProfileError;
 use std::path::PathBuf;
 
-/// Why a command line cannot be taken.
+/// Why a command line is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
     #[error(
-        "no board profile is called {wanted:?}, and there is no such file; the profiles are {}",
+        "{wanted:?} is neither a built-in profile nor a file; built-in profiles: {}",
         known.join(", ")
     )]
     UnknownBoard { wanted: String, known: Vec<String> },
@@ -24,7 +24,7 @@ pub(crate) enum UsageError {
     #[error("--media: {0} is named twice")]
     NamedTwice(String),
 
-    #[error("profile {board} finds no media by itself: name them, as in --media {example}=/dev/...")]
+    #[error("profile {board} does not search for media: name them, such as --media {example}=/dev/...")]
     NoMedia { board: String, example: String },
 
     #[error("{option} {}: {detail}", path.display())]
@@ -33,6 +33,6 @@ pub(crate) enum UsageError {
     #[error("--report {}: {detail}", path.display())]
     ReportFile { path: PathBuf, detail: String },
 
-    #[error("--leds gpio: profile {board} gives no GPIO lines for this system; use --leds class or none")]
+    #[error("--leds gpio: profile {board} has no GPIO lines for this system; use --leds class or none")]
     NoLedLines { board: String },
 }

@@ -1,12 +1,12 @@
 //! The board files `board-images/boards/NAME.toml` as text.
 //!
-//! Found by the build, so that there is no list of boards. They have a crate of their own because two programs carry them:
-//! the replicator, and the simulator, whose scenarios run the profiles that ship. What is in them is read elsewhere: the
-//! profile by `replicator_engine::profile`, the table `[drive]` by the builder of drives.
+//! The build script finds them, so there is no list of boards. They are in a crate of their own, because two programs embed
+//! them: the replicator, and the simulator, whose scenarios use the shipped profiles. Other code parses them: the profile is
+//! parsed by `replicator_engine::profile`, the table `[drive]` by the drive builder.
 
 include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
-/// The text of a board's file.
+/// The text of a board file.
 pub fn text(name: &str) -> Option<&'static str> {
     BOARDS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }

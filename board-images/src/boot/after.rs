@@ -1,6 +1,6 @@
-//! What the board does once a run has succeeded: wait for the operator, switch off, or start anew.
+//! What the board does after a success: wait for the operator, power off, or reboot.
 //!
-//! After a failure it always waits: nobody would see the LEDs of a board that is off, and a critical one must not lose
+//! After a failure it always waits, because the LEDs of a board that is off show nothing, and a critical board must not lose
 //! power.
 
 use nix::sys::reboot::{RebootMode, reboot};
@@ -10,14 +10,14 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-/// Set by this program's own init: nobody else stops services, and there are none.
+/// Environment variable, set when this program is also init: there are no services to stop.
 pub(super) const OWN_INIT: &str = "REPLICATOR_INIT";
-/// So long the success is shown first.
+/// The LEDs show success for this time first.
 const SHOWN: Duration = Duration::from_secs(10);
-/// An init that has not stopped the system by then will not.
+/// Time limit for an init to stop the system.
 const INIT_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Does what the drive asked for. Returns if that is to wait, or if it failed.
+/// Reboots or powers off as the drive requests. Returns for `After::Wait`, or if it failed.
 pub(super) fn act(after: After) {
     let (program, mode) = match after {
         After::Wait => return,
@@ -34,7 +34,7 @@ pub(super) fn act(after: After) {
         }
     }
     nix::unistd::sync();
-    // It only returns if it failed.
+    // reboot(2) returns only if it failed.
     let Err(errno) = reboot(mode);
     print(format_args!("replicator: {program}: {}", errno.desc()));
 }

@@ -1,4 +1,4 @@
-//! The console: standard input and output of everything, and a shell for who asks for one.
+//! The console: standard input and output of all processes, and a shell on request.
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use replicator_hal::host::print;
@@ -10,13 +10,13 @@ use std::thread;
 
 const CONSOLE: &str = "/dev/console";
 const SHELL: &str = "/bin/sh";
-/// Gives the shell a terminal of its own, so that Ctrl-C reaches what runs in it.
+/// Gives the shell a controlling terminal, so that Ctrl-C works.
 const SETSID: [&str; 2] = ["/bin/setsid", "/usr/bin/setsid"];
 
-/// Makes the console standard input and output: whoever started us may not have had one.
+/// Makes the console standard input and output; the parent process may have none.
 ///
 /// # Errors
-/// If there is none; all is silent then.
+/// If there is no console; then nothing is printed.
 pub(super) fn open() -> std::io::Result<()> {
     let console = OpenOptions::new().read(true).write(true).open(CONSOLE)?;
     dup2_stdin(&console)?;
@@ -25,8 +25,8 @@ pub(super) fn open() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Starts a shell each time somebody presses Enter, where the image has one. `wait` waits for the end of a process: that
-/// is init's to do, because it is the one who is told.
+/// Starts a shell each time Enter is pressed, if the image has one. `wait` waits for the end of a process: only init can do
+/// that, because it reaps all processes.
 pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
     if !Path::new(SHELL).exists() {
         return;
@@ -34,7 +34,7 @@ pub(super) fn offer_shell(wait: impl Fn(Child) + Send + 'static) {
     print("Press Enter for a shell.");
     let started = thread::Builder::new().name("console".into()).spawn(move || {
         let mut line = String::new();
-        // At its end somebody has hung up for good.
+        // End of file means that the terminal was closed.
         while matches!(std::io::stdin().lock().read_line(&mut line), Ok(read) if read > 0) {
             line.clear();
             match shell().spawn() {

@@ -1,8 +1,8 @@
-//! The first process of a system that consists of the replicator: mounts what the kernel offers, loads modules, starts
-//! `replicator boot`, and reaps.
+//! Process 1 of an initramfs with the replicator: mounts the pseudo file systems, loads modules, starts `replicator boot`, and
+//! reaps processes.
 //!
-//! The work is a process of its own, so that its end, however it comes, finds somebody who still shows the failure: the
-//! kernel panics if its first process ends, and picks the largest when memory runs out.
+//! The run is a separate process, so that process 1 can still show the failure when the run ends unexpectedly: the kernel
+//! panics if process 1 ends, and kills the largest process when memory runs out.
 
 use super::{after, all_profiles, console, led_config, modules, pseudo, stay, watchdog};
 use nix::errno::Errno;
@@ -18,19 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Programs of the initramfs are found here.
+/// Directories of the programs in the initramfs.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// Pause where there is no child to wait for.
+/// Pause when there is no child to wait for.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Processes whose end somebody waits for.
+/// Processes for which a thread waits.
 type Awaited = Arc<Mutex<Vec<(Pid, Sender<()>)>>>;
 
-/// Is init.
+/// Runs as init.
 pub(crate) fn run() -> ! {
     let wrong = pseudo::mount_all();
     let opened = console::open();
-    print(format_args!("replicator {} is init", env!("CARGO_PKG_VERSION")));
+    print(format_args!("replicator {} runs as init", env!("CARGO_PKG_VERSION")));
     wrong.iter().for_each(|what| print(format_args!("replicator: {what}")));
     modules::load();
     let awaited = Awaited::default();
@@ -46,7 +46,7 @@ pub(crate) fn run() -> ! {
     match worker {
         Ok(worker) => reap(&awaited, Some(pid(&worker))),
         Err(error) => {
-            print(format_args!("replicator: starting the work: {error}"));
+            print(format_args!("replicator: starting the run: {error}"));
             take_over();
             reap(&awaited, None)
         }
@@ -61,11 +61,11 @@ fn pid(child: &Child) -> Pid {
 fn await_end(awaited: &Awaited, child: &Child) {
     let (sender, ended) = channel();
     awaited.lock().unwrap_or_else(PoisonError::into_inner).push((pid(child), sender));
-    // An error would mean that nobody reaps any more.
+    // `recv` fails only if the reaping loop has ended.
     let _ = ended.recv();
 }
 
-/// Waits for every process that ends, for ever; `worker` must not.
+/// Reaps every process that ends, and never returns. `worker` must not end.
 fn reap(awaited: &Awaited, worker: Option<Pid>) -> ! {
     loop {
         let (ended, how) = match wait() {
@@ -78,7 +78,7 @@ fn reap(awaited: &Awaited, worker: Option<Pid>) -> ! {
             }
         };
         if worker == Some(ended) {
-            print(format_args!("replicator: the work ended unexpectedly: {how}; FAILED"));
+            print(format_args!("replicator: the run ended unexpectedly: {how}; FAILED"));
             take_over();
         }
         let mut awaited = awaited.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,12 +86,14 @@ fn reap(awaited: &Awaited, worker: Option<Pid>) -> ! {
     }
 }
 
-/// Shows what the worker can no longer show, and feeds the watchdog in its place.
+/// Shows the failure instead of the worker, and feeds the watchdog.
 fn take_over() {
     let boot_areas = unprotected_boot_areas(&KernelRoots::default().sys);
     let status = if boot_areas.is_empty() { Status::Failure } else { Status::Critical };
     for area in boot_areas {
-        print(format_args!("replicator: {area} may hold half a bootloader: do not remove power; CRITICAL"));
+        print(format_args!(
+            "replicator: {area} may hold an incomplete bootloader: do not remove power; CRITICAL"
+        ));
     }
     let config = led_config(&all_profiles().0);
     match config.start(&KernelRoots::default(), |error| print(format_args!("LED: {error}"))) {
@@ -99,20 +101,20 @@ fn take_over() {
             leds.show(status);
             let leds = Arc::new(leds);
             watchdog::feed(Arc::clone(&leds));
-            // Dropping it would end the pattern.
+            // If it is dropped, the LED pattern ends.
             let kept = thread::Builder::new().name("keeper".into()).spawn(move || {
                 let _leds = leds;
                 stay()
             });
             if let Err(error) = kept {
-                print(format_args!("replicator: the LEDs go dark: {error}"));
+                print(format_args!("replicator: the LEDs stay off: {error}"));
             }
         }
         Err(error) => print(format_args!("replicator: {error}")),
     }
 }
 
-/// Boot areas whose write protection is off: whoever switched it off did not come to switch it on again.
+/// Boot areas whose write protection is off: the worker lifted it and ended before it restored it.
 fn unprotected_boot_areas(sys: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(sys.join("class/block")) else { return Vec::new() };
     let mut areas: Vec<String> = entries
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_boot_area_without_protection_is_found() {
+    fn a_boot_area_without_write_protection_is_found() {
         let sys = tempfile::tempdir().unwrap();
         for (name, force_ro) in [("mmcblk0", "0\n"), ("mmcblk0boot0", "0\n"), ("mmcblk0boot1", "1\n")] {
             let device = sys.path().join("class/block").join(name);

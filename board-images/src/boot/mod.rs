@@ -1,7 +1,7 @@
-//! `replicator boot`: the whole sequence on the board that this is, and the LEDs for ever after.
+//! `replicator boot`: runs the whole sequence on this board, and then keeps the LEDs going.
 //!
-//! It is started by an init that is there, or by this program's own (`init`). It never returns by itself: the LEDs go
-//! dark with the process. What a run does is the engine's matter.
+//! It is started by the init of the system, or by this program as init (`init`). It never returns, because the LEDs go off
+//! with the process. The engine decides what a run does.
 
 mod after;
 mod console;
@@ -29,17 +29,17 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Profiles that the initramfs brings beside the built-in ones; one of the same name replaces it.
+/// Further profiles in the initramfs; one with the name of a built-in profile replaces it.
 const PROFILES: &str = "/etc/replicator/boards";
 /// `replicator.board=NAME`, for systems without a device tree.
 const BOARD_PARAMETER: &str = "replicator.board=";
 const LOGS: &str = "/tmp/logs";
-/// Where the drive is mounted; hooks and people on the console find it there.
+/// Mount point of the drive, for hooks and for users on the console.
 const MOUNT_POINT: &str = "/mnt/usb";
 
-/// Boots, and stays.
+/// Runs the sequence and never returns.
 pub(crate) fn run() -> ! {
-    // Wrong profiles must not keep the LEDs dark: the built-in ones are right by test.
+    // A wrong profile must not keep the LEDs off; tests check the built-in ones.
     let (profiles, wrong) = all_profiles();
     let mut config = LinuxBoardConfig::new(LOGS);
     config.drive_mount_point = Some(MOUNT_POINT.into());
@@ -53,7 +53,7 @@ pub(crate) fn run() -> ! {
     };
     watchdog::feed(Arc::clone(&board.leds));
     if let Err(error) = interrupt::watch(Arc::clone(&board.devices)) {
-        print(format_args!("replicator: signals are not watched: {error}"));
+        print(format_args!("replicator: no signal handler: {error}"));
     }
     if let Some(error) = wrong {
         print(format_args!("replicator: {error}"));
@@ -62,23 +62,23 @@ pub(crate) fn run() -> ! {
     }
     let request = request(profiles, named_board(&*board.board.system).as_deref());
     match catch_unwind(AssertUnwindSafe(|| boot::run(&board.board, &request))) {
-        // The drive, its logs and its images are out of use by now.
+        // The drive is no longer in use here.
         Ok(report) if report.status == Status::Success => after::act(report.after),
         Ok(_) => {}
-        // The panic's message is on the console already.
+        // The panic message is already on the console.
         Err(_) => board.board.leds.show(Status::Failure),
     }
     stay();
 }
 
-/// The LED thread does the rest.
+/// Waits for ever; the LED thread keeps running.
 fn stay() -> ! {
     loop {
         thread::sleep(Duration::from_secs(3600));
     }
 }
 
-/// The board that the kernel's command line names, on a system that has no device tree to tell it.
+/// The board that the kernel command line names, on a system without a device tree.
 fn named_board(system: &dyn System) -> Option<String> {
     if !matches!(system.compatible().as_deref(), Ok([])) {
         return None;
@@ -101,7 +101,7 @@ fn request(profiles: Vec<Profile>, named: Option<&str>) -> Request {
     }
 }
 
-/// The profiles of the initramfs, then the built-in ones; and what is wrong with the former.
+/// The profiles of the initramfs, then the built-in ones; and the error of the former, if any.
 fn all_profiles() -> (Vec<Profile>, Option<String>) {
     let mut wrong = None;
     let mut usable = |profiles: Result<Vec<Profile>, UsageError>| {
@@ -115,12 +115,12 @@ fn all_profiles() -> (Vec<Profile>, Option<String>) {
     (profile::joined(&embedded, &own).into_iter().cloned().collect(), wrong)
 }
 
-/// The LEDs of the board that this is; of an unknown one those that any profile knows by name, so that a wrong board
-/// can be told from a dead one.
+/// The LEDs of this board. For an unknown board, the LED names of all profiles, so that the failure of an unknown board is
+/// visible.
 fn led_config(profiles: &[Profile]) -> LedConfig {
     let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
-        print(format_args!("replicator: {error}; LEDs are looked for by name"));
+        print(format_args!("replicator: {error}; searching for LEDs by name"));
         Vec::new()
     });
     leds::of_board(profiles, &compatible)

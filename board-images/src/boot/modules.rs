@@ -1,4 +1,4 @@
-//! Kernel modules that the initramfs brings: loaded in the order of a list, because there is no modprobe.
+//! Kernel modules of the initramfs: loaded in the order of a list, because there is no modprobe.
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
@@ -7,10 +7,10 @@ use std::ffi::CString;
 use std::fs::File;
 use std::path::Path;
 
-/// One module per line, `/path/to/module.ko parameter=value ...`, each after those that it needs; `#` begins a comment.
+/// One module per line, `/path/to/module.ko parameter=value ...`, after its dependencies; `#` begins a comment.
 const LIST: &str = "/etc/replicator/modules";
 
-/// Loads what is listed. What cannot be loaded is told, and may be missed by nobody.
+/// Loads the listed modules. A module that cannot be loaded is reported and skipped; it may not be needed.
 pub(super) fn load() {
     let text = match std::fs::read_to_string(LIST) {
         Ok(text) => text,

@@ -1,4 +1,4 @@
-//! The kernel's own file systems, and a place for files of the moment: what an init mounts before anything else.
+//! The pseudo file systems and tmpfs that an init mounts first.
 
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -19,12 +19,12 @@ fn all() -> [Pseudo; 5] {
         entry("sysfs", "/sys", strict, ""),
         entry("devtmpfs", "/dev", MsFlags::MS_NOSUID, "mode=0755"),
         entry("tmpfs", "/run", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=0755"),
-        // Hooks are run from there by some.
+        // Without noexec: some hooks run programs from there.
         entry("tmpfs", "/tmp", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=1777"),
     ]
 }
 
-/// Mounts them where they are not mounted yet. Gives what went wrong; the console may not be there yet.
+/// Mounts them if they are not mounted yet. Returns the errors, because there may be no console yet.
 pub(super) fn mount_all() -> Vec<String> {
     let mut wrong = Vec::new();
     for pseudo in all() {
@@ -50,13 +50,13 @@ fn mount_one(pseudo: &Pseudo) -> Result<(), String> {
     }
     let source = Some(pseudo.kind);
     match mount(source, pseudo.point, source, pseudo.flags, Some(pseudo.options)) {
-        // The kernel may have done it by itself.
+        // The kernel may have mounted it.
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(errno) => Err(errno.desc().to_owned()),
     }
 }
 
-/// Without /proc nothing is known to be mounted; it is the first.
+/// Returns false without /proc, which is therefore the first in the list.
 fn is_mounted(point: &str) -> bool {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     table.lines().any(|line| line.split(' ').nth(1) == Some(point))

@@ -1,4 +1,4 @@
-//! The drive: as `ci/qemu` has built it, grown to a stick's size, and what is on it after a run.
+//! The drive: built by `ci/qemu`, enlarged to the size of a USB stick; and its content after a run.
 
 use super::media::{self, MIB, Mounted};
 use super::stage::{Stage, copy};
@@ -7,7 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 const LEN_BYTES: u64 = 768 * MIB;
-/// What is on a drive before its first run.
+/// Files on a drive before its first run.
 const FIRST_FILES: [&str; 3] = ["boot", "lost+found", "replicator.toml"];
 
 /// A drive's image.
@@ -17,7 +17,7 @@ pub(crate) struct Drive {
 }
 
 impl Drive {
-    /// A fresh one, whose partition does not fill it yet.
+    /// A new drive, whose partition does not fill it yet.
     pub(crate) fn new(stage: &Stage, name: &str) -> Self {
         let file = stage.path(name);
         copy(&stage.drive_file("drive.img"), &file);
@@ -25,7 +25,7 @@ impl Drive {
         Self { file }
     }
 
-    /// A copy as it is now.
+    /// A copy of its current state.
     pub(crate) fn copy(&self, stage: &Stage, name: &str) -> Self {
         let file = stage.path(name);
         copy(&self.file, &file);
@@ -47,7 +47,7 @@ impl Drive {
         mounted.end();
     }
 
-    /// Changes files in its root; not in FAT.
+    /// Changes files in its root; not for FAT.
     #[track_caller]
     pub(crate) fn change(&self, change: impl FnOnce(&Path)) {
         let mounted = Mounted::read_write(&self.file);
@@ -55,7 +55,7 @@ impl Drive {
         mounted.end();
     }
 
-    /// Names in its root, beside those that it began with.
+    /// Names in its root, without those of a new drive.
     #[track_caller]
     pub(crate) fn names(&self) -> Vec<String> {
         let mounted = Mounted::read_only(&self.file);
@@ -68,7 +68,7 @@ impl Drive {
         names
     }
 
-    /// Fails unless a medium begins with a disk image on the drive, byte for byte.
+    /// Fails unless the first bytes of a medium are those of a disk image on the drive.
     #[track_caller]
     pub(crate) fn compare(&self, image: &str, medium: &Path) {
         let mounted = Mounted::read_only(&self.file);
@@ -77,8 +77,8 @@ impl Drive {
         mounted.end();
     }
 
-    /// Fails unless a medium that is larger than a GPT image on the drive holds all that lies between the image's tables, and
-    /// tables that fit its own length.
+    /// For a medium that is larger than a GPT image on the drive: fails unless the bytes between the tables are those of the
+    /// image, and the tables fit the length of the medium.
     #[track_caller]
     pub(crate) fn compare_on_larger(&self, image: &str, medium: &Path) {
         let mounted = Mounted::read_only(&self.file);
@@ -90,7 +90,7 @@ impl Drive {
         media::check(medium);
     }
 
-    /// Fails unless its file system is sound, fills the drive, and every image on it is whole and fits its sidecars.
+    /// Fails unless its file system is clean and fills the drive, and every image on it is complete and matches its sidecars.
     #[track_caller]
     pub(crate) fn check(&self) {
         media::check(&self.file);

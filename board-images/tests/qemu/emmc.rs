@@ -1,5 +1,5 @@
-//! The bootloader in a boot area of an eMMC, on QEMU's virt machine of a newer emulator: the area's write protection is
-//! off for as long as it is written, and on again; it stays on where there is nothing to write.
+//! The bootloader in a boot area of an eMMC, on the virt machine of a newer QEMU: the write protection of the area is off only
+//! while it is written; it stays on if nothing is written.
 
 use super::drive::Drive;
 use super::machine::{Board, Bus, Kind};
@@ -14,9 +14,9 @@ const BOOT_AREA_LEN_BYTES: usize = MIB as usize;
 const BOOTLOADER_LEN_BYTES: usize = 900_123;
 
 #[test]
-fn emmc_gets_its_bootloader_and_its_protection_back() {
+fn emmc_bootloader_is_written_and_its_write_protection_restored() {
     let Some(stage) = Stage::new("emmc", Kind::VirtArm64Newer) else { return };
-    // Both boot areas come first in the emulator's file; whatever was in them is not zeros.
+    // Both boot areas come first in QEMU's file; they are filled with random data.
     let emmc = stage.path("emmc.img");
     media::blank(&emmc, 66 * MIB);
     shell(
@@ -41,14 +41,14 @@ fn emmc_gets_its_bootloader_and_its_protection_back() {
         "more than the bootloader's blocks was written, of {BOOT_AREA_LEN_BYTES} bytes in each area"
     );
 
-    // What is there already is left alone.
+    // An identical bootloader is not written again.
     let text = run::finish(&stage, &mut board.switch_on("again"), Status::Success);
     assert!(text.contains("nothing was written"), "{text}");
     assert!(!protection(&text).contains(&"0"), "{text}");
     assert!(fs::read(&emmc).unwrap() == after, "the eMMC was changed");
 }
 
-/// What the boot area's protection was, one after the other; fails unless it was on at first and is on at last.
+/// The states of the write protection in order; fails unless it is on at the beginning and at the end.
 #[track_caller]
 fn protection(text: &str) -> Vec<&str> {
     let states: Vec<_> = text.lines().filter_map(|line| line.trim().strip_prefix("force_ro is ")).collect();

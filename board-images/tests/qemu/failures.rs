@@ -1,5 +1,5 @@
-//! What must end in the failure pattern, with nothing on the media that a board would boot: images that are cut short or
-//! too large, a drive of another board, no drive.
+//! Runs that must show failure and leave no medium bootable: truncated images, an image that is too large, a drive for another
+//! board, no drive.
 
 use super::devices::fingerprint;
 use super::drive::Drive;
@@ -15,11 +15,11 @@ use std::time::Duration;
 
 /// An SD card's size is a power of two.
 const MEDIUM_LEN_BYTES: u64 = 64 * MIB;
-/// By then, after a success, a board would have rebooted; the LEDs have been watched for as long as it waits.
+/// By then the board would have rebooted after a success; the LEDs were recorded during its waiting time.
 const REBOOT_MARGIN: Duration = Duration::from_secs(5);
 
 #[test]
-fn what_cannot_be_done_is_told_and_leaves_nothing_that_boots() {
+fn failures_are_reported_and_leave_no_medium_bootable() {
     let Some(stage) = Stage::new("failures", Kind::VirtArm64) else { return };
     let [sd, sata, nvme] = ["sd.img", "sata.img", "nvme.img"].map(|name| stage.path(name));
     for medium in [&sd, &sata, &nvme] {
@@ -31,8 +31,8 @@ fn what_cannot_be_done_is_told_and_leaves_nothing_that_boots() {
         disks.extend(drive.map(|drive| (Bus::Usb, drive.file.as_path())));
         Board::new(&stage, disks).switch_on(boot)
     };
-    let prints = || [&sd, &sata, &nvme].map(|medium| fingerprint(medium));
-    let before = prints();
+    let fingerprints = || [&sd, &sata, &nvme].map(|medium| fingerprint(medium));
+    let before = fingerprints();
 
     let text = run::finish(&stage, &mut on(None, "no-drive"), Status::Failure);
     assert!(text.contains("no drive was found on USB"), "{text}");
@@ -45,26 +45,26 @@ fn what_cannot_be_done_is_told_and_leaves_nothing_that_boots() {
     let text = run::finish(&stage, &mut on(Some(&other), "wrong-board"), Status::Failure);
     assert!(text.contains("tsimx6"), "{text}");
     assert_eq!(fingerprint(&other.file), untouched, "a drive of another board was changed");
-    assert_eq!(prints(), before, "a medium was changed");
+    assert_eq!(fingerprints(), before, "a medium was changed");
 
-    // After a success.
+    // This setting applies only to a success.
     drive.put("replicator.toml", b"after = \"reboot\"\n");
     let mut machine = on(Some(&drive), "bad-images");
     let text = run::finish(&stage, &mut machine, Status::Failure);
     for medium in ["sd: FAILED", "sata: FAILED", "nvme: FAILED"] {
         let line = text.lines().find(|line| line.contains(medium));
-        stage.tell(line.unwrap_or_else(|| panic!("no {medium} in {text}")));
+        stage.print(line.unwrap_or_else(|| panic!("no {medium} in {text}")));
     }
     sleep(REBOOT_MARGIN);
     machine.assert_still_on();
     drop(machine);
-    // The tarball was decoded, and the large image measured, before anything was erased.
-    let after = prints();
+    // The tarball was decoded, and the length of the large image was known, before anything was erased.
+    let after = fingerprints();
     assert_eq!([after[0], after[2]], [before[0], before[2]], "SD card or NVMe disk was changed");
     assert!(after[1] == before[1] || !media::has_partition_table(&sata), "the SATA disk looks bootable");
 }
 
-/// A tarball and a disk image that end too early, and a disk image that is larger than its medium.
+/// A truncated tarball, a truncated disk image, and a disk image that is larger than its medium.
 fn images(drive: &Drive) {
     drive.change(|root: &Path| {
         shell(

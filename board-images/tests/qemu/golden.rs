@@ -1,4 +1,4 @@
-//! The golden board: a small Debian with an init, as other people's tools make it, and how its clones are judged.
+//! The golden unit: a small Debian with an init, made by independent tools; and the check of its clones.
 
 use super::devices::fingerprint;
 use super::media::{self, MIB, Mounted};
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// SD cards of this emulator have sizes that are powers of two.
 pub(crate) const LEN_BYTES: u64 = 256 * MIB;
-/// What a clone says once it has found all of its files right.
+/// Printed by a clone when the checksums of all its files are right.
 pub(crate) const MARKER: &str = "CLONE IS UP: every file is right";
-/// In every file that no clone may have.
+/// The content of every file that no clone may have.
 const SECRET: &str = "golden-secret-4711-never-on-a-clone";
 
 const INITTAB: &str = "id:2:initdefault:\nsi::sysinit:/etc/init.d/rcS\n";
@@ -75,7 +75,7 @@ impl Golden {
         let mounted = Mounted::read_only(clone);
         let found = tree::read(&mounted.path);
         mounted.end();
-        let differences = tree::differences(&sanitised(self.tree.clone()), &settled(found));
+        let differences = tree::differences(&sanitised(self.tree.clone()), &comparable(found));
         assert_eq!(differences, Vec::<String>::new());
         assert!(!media::holds(clone, SECRET), "a secret is on the clone");
     }
@@ -87,7 +87,7 @@ fn furnish(root: &Path) {
         fs::write(root.join(path), text).unwrap();
         fs::set_permissions(root.join(path), fs::Permissions::from_mode(mode)).unwrap();
     };
-    // Ballast that would only take time.
+    // Large files that only take time.
     for path in ["usr/share/locale", "usr/share/doc", "usr/share/man"] {
         fs::remove_dir_all(root.join(path)).unwrap();
     }
@@ -97,7 +97,7 @@ fn furnish(root: &Path) {
     write("usr/local/zoo/a file\nof two lines", "x", 0o4751);
     fs::hard_link(root.join("etc/hostname"), root.join("usr/local/zoo/hard link")).unwrap();
     symlink("/no/such/place", root.join("usr/local/zoo/symlink")).unwrap();
-    // Past the end of 32-bit time, with nanoseconds, far owners, a hole, attributes, a device and a pipe.
+    // A time beyond 32 bits with nanoseconds, large owner numbers, a hole, attributes, a device and a pipe.
     shell(
         r#"cd "$1"
         touch -d '2040-02-03 04:05:06.123456789Z' 'a file
@@ -128,19 +128,19 @@ find bin sbin lib usr etc -type f ! -path etc/machine-id ! -path 'etc/ssh/*' ! -
 mv golden.md5 etc/golden.md5
 "#;
 
-/// What sanitising leaves of a tree.
+/// The tree after sanitising.
 fn sanitised(mut tree: Tree) -> Tree {
     for path in ["etc/ssh/ssh_host_rsa_key", "var/log/syslog", "root/.bash_history"] {
         assert!(tree.remove(Path::new(path)).is_some(), "{path}");
     }
-    settled(tree)
+    comparable(tree)
 }
 
-/// What a capture adds: first-boot markers, checksums, the image's version.
+/// Files that a capture adds: first-boot markers, checksums, the version of the image.
 const MADE: [&str; 4] = ["firstboot", "ssh_regenkeys", "md5sums.txt", "root.version-cust"];
 
-/// Without what a capture changes or makes.
-fn settled(mut tree: Tree) -> Tree {
+/// Without the files and attributes that a capture changes or adds.
+fn comparable(mut tree: Tree) -> Tree {
     tree.retain(|path, _| !MADE.iter().any(|name| path == Path::new(name)));
     for path in ["", "etc/machine-id", "etc/ssh", "var/log", "root", "tmp", "var/tmp", "run", "var/backups"] {
         if let Some(entry) = tree.get_mut(Path::new(path)) {

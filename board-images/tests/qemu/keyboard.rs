@@ -1,29 +1,29 @@
-//! Somebody at the board's console: types, asks the shell, and reads its answers in the console's file.
+//! A user at the console of the board: types keys, runs commands in the shell, and reads their output from the console log.
 
 use super::machine::Machine;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-/// What the shell of the initramfs says when it waits for a command.
+/// The prompt of the shell in the initramfs.
 const PROMPT: &str = "/ # ";
-/// What is said once the console offers a shell.
+/// Printed when the console offers a shell.
 const OFFER: &str = "Press Enter for a shell.";
 
 /// The keyboard at a console.
 pub(crate) struct Keyboard {
     stream: UnixStream,
-    questions: usize,
+    commands: usize,
 }
 
 impl Keyboard {
-    /// At the other end is the console. What it says is read here only so that it never waits: QEMU keeps it in a file.
+    /// Connects to the console. Its output is read and dropped, so that it never blocks; QEMU logs it to a file.
     pub(crate) fn new(stream: UnixStream) -> Self {
-        let mut said = stream.try_clone().unwrap();
+        let mut output = stream.try_clone().unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while matches!(said.read(&mut buffer), Ok(len_bytes) if len_bytes > 0) {}
+            while matches!(output.read(&mut buffer), Ok(len_bytes) if len_bytes > 0) {}
         });
-        Self { stream, questions: 0 }
+        Self { stream, commands: 0 }
     }
 
     /// Presses these keys.
@@ -33,7 +33,7 @@ impl Keyboard {
 }
 
 impl Machine {
-    /// Waits until a shell is offered for the `number`-th time, asks for it, and waits for its prompt.
+    /// Waits until a shell is offered for the `number`-th time, presses Enter, and waits for the prompt.
     #[track_caller]
     pub(crate) fn open_shell(&mut self, number: usize) {
         self.wait_until(OFFER, |text| (text.matches(OFFER).count() >= number).then_some(()));
@@ -42,7 +42,7 @@ impl Machine {
         self.wait_for_prompt(prompts);
     }
 
-    /// Interrupts what runs in the shell, by Ctrl-C.
+    /// Interrupts the command in the shell with Ctrl-C.
     #[track_caller]
     pub(crate) fn interrupt(&mut self) {
         let prompts = self.text().matches(PROMPT).count();
@@ -50,12 +50,12 @@ impl Machine {
         self.wait_for_prompt(prompts);
     }
 
-    /// What the shell answers to a command.
+    /// Runs a command in the shell and returns its output.
     #[track_caller]
-    pub(crate) fn ask(&mut self, command: &str) -> String {
-        self.keyboard.questions += 1;
-        let [begin, end] = ["BEGIN", "END"].map(|word| format!("{word}-{}", self.keyboard.questions));
-        // Put together by the shell: the echo of what is typed has neither of them.
+    pub(crate) fn run_command(&mut self, command: &str) -> String {
+        self.keyboard.commands += 1;
+        let [begin, end] = ["BEGIN", "END"].map(|word| format!("{word}-{}", self.keyboard.commands));
+        // The shell joins the words, so that the echo of the typed line contains neither of them.
         let quoted = |word: &str| word.replace('-', "\"-\"");
         self.keyboard.press(&format!("echo {}; {command}; echo {}\n", quoted(&begin), quoted(&end)));
         self.wait_until(&end, |text| {

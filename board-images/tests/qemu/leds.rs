@@ -1,30 +1,30 @@
-//! From edges on GPIO lines to what the operator sees, by comparison with the table of the HAL.
+//! Converts edges of GPIO lines to LED patterns, and compares them with the table of the HAL.
 
 use super::qtest::Edge;
 use replicator_hal::{Led, Status, level};
 use std::time::{Duration, Instant};
 
-/// Period that fits every pattern; edges of the table lie on whole milliseconds.
+/// A common multiple of the periods of all patterns. The edges of the table are at whole milliseconds.
 const TABLE: Duration = Duration::from_secs(12);
-/// So many times longer or shorter than in the table a typical phase may be: the emulated board shares a busy machine.
-/// Phases of different patterns differ by a factor of four.
+/// A typical phase may be longer or shorter than in the table by this factor, because the emulated board runs on a busy
+/// machine. Phases of different patterns differ by a factor of four.
 const TOLERANCE: f64 = 1.7;
-/// Whole phases of either level that make a pattern.
+/// Complete phases of each level that are needed to recognise a pattern.
 const PHASES_MIN: usize = 2;
 
-/// Which lines the LEDs hang on.
+/// The GPIO lines of the LEDs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wiring {
     pub(crate) red: u32,
     pub(crate) green: u32,
 }
 
-/// What one LED did in a time: whole phases of light and of darkness, or one level all the time.
+/// The levels of one LED in an interval: complete phases of on and off, or one constant level.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wave {
     /// The level at the beginning.
     pub(crate) first: bool,
-    /// Lengths of the whole phases, in milliseconds.
+    /// Lengths of the complete phases, in milliseconds.
     pub(crate) lit_ms: Vec<u64>,
     pub(crate) dark_ms: Vec<u64>,
     /// Number of changes.
@@ -32,7 +32,7 @@ pub(crate) struct Wave {
 }
 
 impl Wave {
-    /// Of a line, between two moments.
+    /// The wave of a line between two moments.
     pub(crate) fn of(edges: &[Edge], line: u32, from: Instant, until: Instant) -> Self {
         let mine = || edges.iter().filter(|edge| edge.line == line);
         let first = mine().take_while(|edge| edge.at < from).last().is_some_and(|edge| edge.high);
@@ -45,7 +45,7 @@ impl Wave {
         wave
     }
 
-    /// Of the table.
+    /// The wave of the table.
     fn of_table(status: Status, led: Led) -> Self {
         let at = |ms: u64| level(status, led, Duration::from_millis(ms));
         let start = Instant::now();
@@ -74,7 +74,7 @@ fn median(values: &[u64]) -> u64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(0)
 }
 
-/// Both LEDs in a time.
+/// Both LEDs in an interval.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pattern {
     pub(crate) red: Wave,
@@ -82,13 +82,13 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// Of both lines, between two moments.
+    /// The pattern of both lines between two moments.
     pub(crate) fn of(edges: &[Edge], wiring: Wiring, from: Instant, until: Instant) -> Self {
         let wave = |line| Wave::of(edges, line, from, until);
         Self { red: wave(wiring.red), green: wave(wiring.green) }
     }
 
-    /// The status that it shows; `None` if it is none of the table.
+    /// The status that it shows; `None` if the pattern is not in the table.
     pub(crate) fn status(&self) -> Option<Status> {
         let all = [Status::Running, Status::Success, Status::Failure, Status::Critical];
         all.into_iter().find(|status| {
@@ -115,7 +115,7 @@ impl std::fmt::Display for Pattern {
 mod tests {
     use super::*;
 
-    /// The table's own edges, stretched.
+    /// The edges of the table, with all times multiplied by `stretch`.
     fn edges(status: Status, start: Instant, stretch: f64) -> Vec<Edge> {
         let mut edges = Vec::new();
         for (line, led) in [(0, Led::Red), (1, Led::Green)] {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_is_told_from_the_others_early_and_late() {
+    fn every_status_is_recognised_also_if_early_or_late() {
         let start = Instant::now();
         for status in [Status::Running, Status::Success, Status::Failure, Status::Critical] {
             for stretch in [0.9, 1.0, 1.3] {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_table_is_no_status() {
+    fn a_pattern_that_is_not_in_the_table_is_no_status() {
         let start = Instant::now();
         assert_eq!(decoded(&[], start), None);
         let mut swapped = edges(Status::Success, start, 1.0);

@@ -1,5 +1,4 @@
-//! An emulated board: QEMU with its disks, its console in a file, its monitor and its LED lines. What is typed on the
-//! console is `keyboard`'s.
+//! An emulated board: QEMU with disks, a console log, a monitor and LED lines. Input to the console is in `keyboard`.
 
 use super::keyboard::Keyboard;
 use super::leds::{Pattern, Wiring};
@@ -13,23 +12,23 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// For whatever an emulated board on a busy machine may take to say the next thing that is waited for.
-const PATIENCE: Duration = Duration::from_secs(420);
+/// Time limit for the next expected event of an emulated board on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_secs(420);
 const POLL: Duration = Duration::from_millis(50);
 
-/// The boards that are emulated.
+/// The emulated boards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Q35,
     VirtArm64,
-    /// With a newer emulator, which has an eMMC.
+    /// With a newer QEMU, which has an eMMC.
     VirtArm64Newer,
     VirtArmv7,
     Sabrelite,
 }
 
 impl Kind {
-    /// Name of the table that the drive is made by.
+    /// Name of the drive for this board.
     pub(crate) fn table(self) -> &'static str {
         match self {
             Self::Q35 => "qemu-q35",
@@ -66,8 +65,8 @@ impl Kind {
         }
     }
 
-    /// Without high memory a 32-bit kernel can reach PCI; without ACPI the LEDs are on the PL061. No hardware
-    /// virtualisation, wherever it is run.
+    /// Without high memory, a 32-bit kernel can use PCI; without ACPI, the LEDs are on the PL061. Hardware virtualisation is
+    /// never used.
     pub(crate) fn machine(self) -> &'static [&'static str] {
         match self {
             Self::Q35 => &["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "512"],
@@ -81,7 +80,7 @@ impl Kind {
         }
     }
 
-    /// Idling would stop the timers of the sabrelite for seconds.
+    /// `nohlt`, because an idle processor would stop the timers of the sabrelite for seconds.
     fn command_line(self) -> &'static str {
         match self {
             Self::Q35 => "console=ttyS0 replicator.board=qemu-q35",
@@ -90,7 +89,7 @@ impl Kind {
         }
     }
 
-    /// Which lines of the GPIO controller the LEDs hang on; as the profile says.
+    /// The lines of the GPIO controller with the LEDs, as in the profile.
     pub(crate) fn wiring(self) -> Option<Wiring> {
         match self {
             Self::Q35 => None,
@@ -100,7 +99,7 @@ impl Kind {
     }
 }
 
-/// What a disk is attached by.
+/// The bus of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bus {
     Usb,
@@ -134,7 +133,7 @@ impl Bus {
     }
 }
 
-/// How a board comes to its kernel.
+/// How a board loads its kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Start {
     /// The emulator loads kernel and initramfs.
@@ -143,17 +142,17 @@ pub(crate) enum Start {
     Bootloader,
 }
 
-/// What a board is made of, before it is switched on.
+/// The parts of a board, before it is switched on.
 pub(crate) struct Board<'a> {
     pub(crate) stage: &'a Stage,
     pub(crate) start: Start,
-    /// Disks by bus; the file's name is the serial number where the disk has one.
+    /// Disks by bus; the file name is the serial number, if the disk has one.
     pub(crate) disks: Vec<(Bus, &'a Path)>,
-    /// Replaces the machine's own.
+    /// Replaces the device tree of the machine.
     pub(crate) device_tree: Option<&'a Path>,
-    /// Whether it has one, on its PCI bus. It resets the board unless it is fed.
+    /// Whether the board has a watchdog on its PCI bus, which resets the board if it is not fed.
     pub(crate) watchdog: bool,
-    /// More words for the kernel's command line.
+    /// More words for the kernel command line.
     pub(crate) words: &'a str,
 }
 
@@ -163,7 +162,7 @@ impl<'a> Board<'a> {
         Self { stage, start: Start::Direct, disks, device_tree: None, watchdog: false, words: "" }
     }
 
-    /// Switches it on; `boot` names the console's file.
+    /// Switches the board on; `boot` is the name of its console log.
     pub(crate) fn switch_on(&self, boot: &str) -> Machine {
         Machine::start(self, boot)
     }
@@ -181,7 +180,7 @@ impl<'a> Board<'a> {
         add("-qtest-log", "none".into());
         for (index, (bus, file)) in self.disks.iter().enumerate() {
             let file_name = file.file_stem().unwrap().to_string_lossy();
-            // What the guest has written is in the file even if the emulator is killed, flushed or not.
+            // All data that the guest has written is in the file, flushed or not, even if QEMU is killed.
             add("-drive", format!("if=none,id=disk{index},format=raw,cache=unsafe,file={}", file.display()));
             for device in bus.devices(kind, index, &file_name) {
                 add("-device", device);
@@ -198,7 +197,7 @@ impl<'a> Board<'a> {
                 add("-append", line.trim().to_owned());
             }
             Start::Bootloader => {
-                // Where the i.MX6 of this board would have put it, and its entry.
+                // The address to which the boot ROM of the i.MX6 would load it, and its entry point.
                 let loader = self.stage.debian("u-boot/usr/lib/u-boot/mx6qsabrelite/u-boot-dtb.imx");
                 add("-device", format!("loader,file={},addr=0x177ff400,force-raw=on", loader.display()));
                 add("-device", "loader,addr=0x17800000,cpu-num=0".into());
@@ -213,7 +212,7 @@ impl<'a> Board<'a> {
     }
 }
 
-/// A board that runs; killed, as if the power went, when it is dropped.
+/// A running board. On drop it is killed, like in a power cut.
 pub(crate) struct Machine {
     child: Child,
     console: PathBuf,
@@ -242,22 +241,22 @@ impl Machine {
         };
         let recorder = controller.map(|path| Recorder::start(qtest, &path));
         qmp.command("cont", &json!({}));
-        board.stage.tell(&format!("{boot}: switched on"));
+        board.stage.print(&format!("{boot}: switched on"));
         Self { child, console, keyboard, qmp, wiring: kind.wiring(), recorder }
     }
 
-    /// What the console has said so far.
+    /// The console output so far.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.console).unwrap()).into_owned()
     }
 
-    /// Waits until the console has said `wanted`, and returns the whole line.
+    /// Waits until the console has printed `wanted`, and returns the whole line.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, wanted: &str) -> String {
         self.wait_until(wanted, |text| text.lines().find(|line| line.contains(wanted)).map(str::to_owned))
     }
 
-    /// Waits until `found` finds on the console what it looks for, which `what` describes.
+    /// Waits until `found` returns a value for the console output; `what` describes it in errors.
     #[track_caller]
     pub(crate) fn wait_until<T>(&mut self, what: &str, found: impl Fn(&str) -> Option<T>) -> T {
         let started = Instant::now();
@@ -269,12 +268,12 @@ impl Machine {
             }
             assert!(ended.is_none(), "QEMU ended: {ended:?}; no {what:?} in\n{text}");
             assert!(!text.contains("Kernel panic"), "{text}");
-            assert!(started.elapsed() < PATIENCE, "no {what:?} in time:\n{text}");
+            assert!(started.elapsed() < TIME_LIMIT, "no {what:?} in time:\n{text}");
             sleep(POLL);
         }
     }
 
-    /// Where its LEDs are; `None` for a board without.
+    /// The lines of its LEDs; `None` for a board without LEDs.
     pub(crate) fn wiring(&self) -> Option<Wiring> {
         self.wiring
     }
@@ -284,26 +283,26 @@ impl Machine {
         self.recorder.as_ref().map(Recorder::edges).unwrap_or_default()
     }
 
-    /// What the LEDs show between two moments; `None` for a board without.
+    /// The LED pattern between two moments; `None` for a board without LEDs.
     pub(crate) fn pattern(&self, from: Instant, until: Instant) -> Option<Pattern> {
         self.wiring.map(|wiring| Pattern::of(&self.edges(), wiring, from, until))
     }
 
-    /// What the LEDs show from now on, for so long.
+    /// Records the LEDs for this time and returns the pattern.
     pub(crate) fn watch(&self, time: Duration) -> Option<Pattern> {
         let from = Instant::now();
         sleep(time);
         self.pattern(from, Instant::now())
     }
 
-    /// Pulls the drive.
-    pub(crate) fn pull_drive(&mut self) {
+    /// Unplugs the drive.
+    pub(crate) fn unplug_drive(&mut self) {
         self.qmp.command("device_del", &json!({ "id": "stick" }));
     }
 
-    /// Lets a disk, by its place among the board's, stand still, or go on.
+    /// Stalls a disk, given by its index among the disks of the board, or lets it continue.
     pub(crate) fn stall(&mut self, index: usize, stalls: bool) {
-        // A byte a second; the first is free.
+        // One byte per second.
         let rate = u64::from(stalls);
         let mut limits = json!({ "device": format!("disk{index}") });
         for name in ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"] {
@@ -312,7 +311,7 @@ impl Machine {
         self.qmp.command("block_set_io_throttle", &limits);
     }
 
-    /// Fails if the board was reset or switched off, or if its watchdog has bitten.
+    /// Fails if the board was reset or switched off, or if its watchdog has timed out.
     #[track_caller]
     pub(crate) fn assert_still_on(&mut self) {
         let ends = ["RESET", "SHUTDOWN", "WATCHDOG"];
@@ -322,14 +321,13 @@ impl Machine {
         assert_eq!(self.child.try_wait().unwrap(), None, "QEMU ended");
     }
 
-    /// Waits for the board to reset itself or to switch itself off; returns how, in QEMU's words, and whether its watchdog
-    /// did it.
+    /// Waits until the board resets or switches off; returns the reason that QEMU reports, and whether the watchdog caused it.
     #[track_caller]
     pub(crate) fn wait_for_end(mut self) -> (String, bool) {
-        assert!(self.qmp.wait_for("SHUTDOWN", PATIENCE), "still on:\n{}", self.text());
+        assert!(self.qmp.wait_for("SHUTDOWN", TIME_LIMIT), "still on:\n{}", self.text());
         let started = Instant::now();
         while self.child.try_wait().unwrap().is_none() {
-            assert!(started.elapsed() < PATIENCE, "QEMU does not end:\n{}", self.text());
+            assert!(started.elapsed() < TIME_LIMIT, "QEMU does not end:\n{}", self.text());
             sleep(POLL);
         }
         let events = self.qmp.events();
@@ -340,7 +338,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -351,7 +349,7 @@ fn connect(path: &Path) -> UnixStream {
     loop {
         match UnixStream::connect(path) {
             Ok(stream) => return stream,
-            Err(error) => assert!(started.elapsed() < PATIENCE, "{}: {error}", path.display()),
+            Err(error) => assert!(started.elapsed() < TIME_LIMIT, "{}: {error}", path.display()),
         }
         sleep(POLL);
     }

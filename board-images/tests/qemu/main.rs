@@ -1,13 +1,13 @@
-//! The boot binary on emulated boards: QEMU with Debian's kernels, our initramfs, a drive on USB and real disk controllers.
+//! The boot binary on emulated boards: QEMU with Debian's kernels, our initramfs, a drive on USB and standard disk controllers.
 //!
-//! A golden root file system is captured from one medium, written to blank ones, and the clone boots. Power is cut by
-//! killing QEMU, the drive is pulled by its monitor, LEDs are read from outside at the GPIO controller. What is left on
-//! drive and media is judged by other people's tools on the host. Emulation is in software only.
+//! A golden root file system is captured from one medium and written to blank ones, and the clone boots. Power is cut by
+//! killing QEMU, the drive is unplugged through its monitor, the LEDs are read at the GPIO controller. Independent tools on the
+//! host check drive and media afterwards. Emulation is in software only.
 //!
-//! `ci/qemu` puts what is needed into `target/qemu` and runs this; by itself, the test says what is missing and passes,
-//! unless `REPLICATOR_QEMU=required` is set; with `later` it is skipped anywhere. Consoles are kept in `target/qemu/logs`.
+//! `ci/qemu` prepares `target/qemu` and runs this test. Without it, the test prints what is missing and passes, unless
+//! `REPLICATOR_QEMU=required` is set; with `later` it is always skipped. Console logs are in `target/qemu/logs`.
 
-// Helpers of a test are tests: what goes wrong in them is to be seen at once.
+// Helpers are test code: a panic in them is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod console;

@@ -1,4 +1,4 @@
-//! Images of media and what other people's tools say of them.
+//! Images of media, and checks of them by independent tools.
 
 use super::tools::{run, shell};
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ pub(crate) fn blank(path: &Path, len_bytes: u64) {
     File::create(path).unwrap().set_len(len_bytes).unwrap();
 }
 
-/// Where a partition lies, by sfdisk: start and length in bytes.
+/// Start and length of a partition in bytes, read by sfdisk.
 #[track_caller]
 pub(crate) fn partition(image: &Path, number: usize) -> (u64, u64) {
     let text = run("sfdisk", ["--json".as_ref(), image.as_os_str()]);
@@ -30,26 +30,25 @@ pub(crate) fn make_ext4(image: &Path, label: &str) {
     run("mke2fs", ["-q", "-F", "-t", "ext4", "-L", label, "-E", &offset, &file, &blocks]);
 }
 
-/// Makes a medium of two partitions, which can only be captured as a disk image.
+/// Makes a medium with two partitions, which can only be captured as a disk image.
 pub(crate) fn two_partitions(image: &Path) {
     blank(image, 64 * MIB);
     super::tools::partition(image, "label: gpt\nstart=1MiB, size=24MiB\nstart=25MiB, size=30MiB");
     make_ext4(image, "two");
 }
 
-/// Fails unless partition table and file system of the first partition are in order. A journal to replay is none of
-/// its business.
+/// Fails unless the partition table and the file system of the first partition are valid. A dirty journal is allowed.
 #[track_caller]
 pub(crate) fn check(image: &Path) {
     run("sfdisk", ["--verify".as_ref(), image.as_os_str()]);
     let label = run("sfdisk", ["--json".as_ref(), image.as_os_str()]);
     if label.contains("\"gpt\"") {
-        let verdict = run("sgdisk", ["-v".as_ref(), image.as_os_str()]);
-        assert!(verdict.contains("No problems found"), "{}: {verdict}", image.display());
+        let result = run("sgdisk", ["-v".as_ref(), image.as_os_str()]);
+        assert!(result.contains("No problems found"), "{}: {result}", image.display());
     }
     let (start, len) = partition(image, 1);
     if is_fat(image) {
-        // Its checker knows no offset.
+        // fsck.vfat has no option for an offset.
         let content = image.with_extension("partition");
         let [skip, count] = [start, len].map(|bytes| (bytes / 512).to_string());
         let copy = "dd if=\"$1\" of=\"$2\" bs=512 skip=\"$3\" count=\"$4\" conv=sparse status=none";
@@ -69,12 +68,12 @@ pub(crate) fn is_fat(image: &Path) -> bool {
     run("blkid", words).trim() == "vfat"
 }
 
-/// The first partition of an image, as mtools want to be told of it.
+/// The first partition of an image in the syntax of mtools.
 pub(crate) fn for_mtools(image: &Path) -> String {
     format!("{}@@{}", image.display(), partition(image, 1).0)
 }
 
-/// Whether this is a medium that a board might try to boot from: it has a partition table.
+/// Whether a board might try to boot from this medium: it has a partition table.
 pub(crate) fn has_partition_table(image: &Path) -> bool {
     let text = shell("sfdisk --json \"$1\" 2>/dev/null || true", [image]);
     text.contains("\"partitions\"")
@@ -86,22 +85,22 @@ pub(crate) fn holds(image: &Path, secret: &str) -> bool {
     shell(line, [image.as_os_str(), secret.as_ref()]).contains("found")
 }
 
-/// The files of the first partition of an image, mounted on this machine; unmounted at the end.
+/// The files of the first partition of an image, mounted on this machine; unmounted on drop.
 pub(crate) struct Mounted {
-    /// Where.
+    /// The mount point.
     pub(crate) path: PathBuf,
-    /// Not mounted but copied out, and removed at the end: this machine's kernel may know no FAT.
+    /// The files are copied and not mounted, and removed at the end: the kernel of this machine may not support FAT.
     is_copy: bool,
 }
 
 impl Mounted {
-    /// To look at; not even a journal is replayed.
+    /// Read-only, without a replay of the journal.
     #[track_caller]
     pub(crate) fn read_only(image: &Path) -> Self {
         if is_fat(image) { Self::copied(image) } else { Self::new(image, "ro,noload") }
     }
 
-    /// To change it.
+    /// Read-write.
     #[track_caller]
     pub(crate) fn read_write(image: &Path) -> Self {
         Self::new(image, "rw")
@@ -130,7 +129,7 @@ impl Mounted {
         path
     }
 
-    /// Unmounts it; a failure counts.
+    /// Unmounts it; panics if that fails.
     #[track_caller]
     pub(crate) fn end(self) {
         if self.is_copy {
@@ -144,7 +143,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Only after a failure, which must not be hidden. A copy goes with the stage.
+        // Reached only after a failure, which must not be hidden. A copy is removed with the stage.
         if !self.is_copy {
             let _ = std::process::Command::new("umount").arg(&self.path).status();
         }

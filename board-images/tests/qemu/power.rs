@@ -1,5 +1,5 @@
-//! QEMU's virt machine with a 64-bit and a 32-bit processor, LEDs as GPIO lines: a clone is made although the power goes and
-//! the drive is pulled at the worst of times.
+//! QEMU's virt machine with a 64-bit and a 32-bit processor, LEDs on GPIO lines: a clone is made in spite of power cuts and an
+//! unplugged drive during capture and write.
 
 use super::drive::Drive;
 use super::golden::{self, Golden, MARKER};
@@ -10,16 +10,16 @@ use super::stage::Stage;
 use replicator_hal::Status;
 
 #[test]
-fn arm64_clones_through_power_cuts_and_a_pulled_drive() {
-    clones_all_the_same("arm64-power", Kind::VirtArm64);
+fn arm64_clones_after_power_cuts_and_an_unplugged_drive() {
+    clones_after_interruptions("arm64-power", Kind::VirtArm64);
 }
 
 #[test]
-fn armv7_clones_through_power_cuts_and_a_pulled_drive() {
-    clones_all_the_same("armv7", Kind::VirtArmv7);
+fn armv7_clones_after_power_cuts_and_an_unplugged_drive() {
+    clones_after_interruptions("armv7", Kind::VirtArmv7);
 }
 
-fn clones_all_the_same(name: &'static str, kind: Kind) {
+fn clones_after_interruptions(name: &'static str, kind: Kind) {
     let Some(stage) = Stage::new(name, kind) else { return };
     let golden = Golden::new(&stage, "golden-nvme.img");
     let drive = Drive::new(&stage, "drive.img");
@@ -38,13 +38,13 @@ fn clones_all_the_same(name: &'static str, kind: Kind) {
     drop(machine);
     no_image("power cut while compressing");
 
-    let mut machine = on("capture-pulled");
+    let mut machine = on("capture-unplugged");
     machine.wait_for("nvme: compressing");
-    machine.pull_drive();
+    machine.unplug_drive();
     let text = run::finish(&stage, &mut machine, Status::Failure);
-    stage.tell(text.lines().rfind(|line| line.contains("FAILED")).unwrap());
+    stage.print(text.lines().rfind(|line| line.contains("FAILED")).unwrap());
     drop(machine);
-    no_image("drive pulled while compressing");
+    no_image("drive unplugged while compressing");
 
     run::finish(&stage, &mut on("capture"), Status::Success);
     drive.check();
@@ -54,7 +54,7 @@ fn clones_all_the_same(name: &'static str, kind: Kind) {
         names.contains(&"nvmeimage.tar.xz".to_owned()) && !names.contains(&".capture".to_owned()),
         "{names:?}"
     );
-    stage.tell(&format!("captured: {}", names.join(" ")));
+    stage.print(&format!("captured: {}", names.join(" ")));
     write(&stage, &golden, &drive);
 }
 

@@ -1,5 +1,5 @@
-//! x86-64: drive on USB, in FAT32; SD card and SATA disk behind PCI controllers; a watchdog. No GPIO, so no LED is seen; no
-//! device tree, so the kernel's command line names the board. After a success it does what the drive asks for.
+//! x86-64: a FAT32 drive on USB; SD card and SATA disk behind PCI controllers; a watchdog. The machine has no GPIO, so LEDs are
+//! not checked, and no device tree, so the kernel command line names the board. After a success it reboots or powers off.
 
 use super::devices::fingerprint;
 use super::drive::Drive;
@@ -9,7 +9,7 @@ use super::media::{self, MIB};
 use super::stage::Stage;
 use std::path::Path;
 
-/// What a capture leaves on the drive.
+/// Files on the drive after a capture.
 const CAPTURED: [&str; 8] = [
     "sataimage.dd.md5",
     "sataimage.dd.xz",
@@ -32,7 +32,7 @@ fn q35_captures_writes_and_the_clone_boots() {
     let on = |sd: &Path, sata: &Path, boot: &str| {
         let disks = vec![(Bus::Usb, drive.file.as_path()), (Bus::Sd, sd), (Bus::Sata, sata)];
         let mut board = Board::new(&stage, disks);
-        // Shorter than the run and what is shown after it.
+        // A timeout shorter than the run and the time after it.
         board.words = "rdinit=/short-watchdog";
         board.watchdog = true;
         board.switch_on(boot)
@@ -51,7 +51,7 @@ fn q35_captures_writes_and_the_clone_boots() {
     media::blank(&sd, golden::LEN_BYTES);
     media::blank(&sata, 100 * MIB);
     drive.put("replicator.toml", b"board = \"qemu-q35\"\nafter = \"poweroff\"\n");
-    // Every SD card of the emulator is the same unit by its CID.
+    // All SD cards of QEMU have the same CID, so they count as one unit.
     drive.put("IR_WRITE_BACK", b"");
     let before = fingerprint(&drive.file);
     let mut write = on(&sd, &sata, "write");

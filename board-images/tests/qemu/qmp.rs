@@ -1,4 +1,4 @@
-//! QEMU's monitor: pulls devices, finds objects, lets a machine begin, and hears what becomes of it.
+//! QEMU's monitor: unplugs devices, finds objects, starts a machine, and receives its events.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 /// A connection to the monitor.
 pub(crate) struct Qmp {
-    /// What the monitor says; its end is the machine's.
-    said: Receiver<Value>,
+    /// Messages of the monitor; closed when the machine ends.
+    messages: Receiver<Value>,
     writer: UnixStream,
-    /// What has happened so far.
+    /// Events so far.
     events: Vec<Event>,
 }
 
-/// Something that happened to the machine.
+/// An event of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// QEMU's name for it, such as `SHUTDOWN`.
@@ -25,10 +25,10 @@ pub(crate) struct Event {
 }
 
 impl Qmp {
-    /// Greets the monitor at the other end.
+    /// Connects to the monitor.
     pub(crate) fn new(stream: UnixStream) -> Self {
         let reader = BufReader::new(stream.try_clone().unwrap());
-        let (sender, said) = channel();
+        let (sender, messages) = channel();
         std::thread::spawn(move || {
             for line in reader.lines().map_while(Result::ok) {
                 let value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
@@ -37,20 +37,20 @@ impl Qmp {
                 }
             }
         });
-        let mut qmp = Self { said, writer: stream, events: Vec::new() };
-        let greeting = qmp.said.recv().unwrap();
+        let mut qmp = Self { messages, writer: stream, events: Vec::new() };
+        let greeting = qmp.messages.recv().unwrap();
         assert!(greeting["QMP"].is_object(), "{greeting}");
         qmp.command("qmp_capabilities", &json!({}));
         qmp
     }
 
-    /// One command and what it returns.
+    /// Runs a command and returns its result.
     #[track_caller]
     pub(crate) fn command(&mut self, name: &str, arguments: &Value) -> Value {
         let line = json!({ "execute": name, "arguments": arguments }).to_string();
         self.writer.write_all(line.as_bytes()).unwrap();
         loop {
-            let answer = self.said.recv().unwrap();
+            let answer = self.messages.recv().unwrap();
             assert!(answer["error"].is_null(), "{name} {arguments}: {answer}");
             if !answer["return"].is_null() {
                 return answer["return"].clone();
@@ -59,34 +59,34 @@ impl Qmp {
         }
     }
 
-    /// What happened up to now.
+    /// Events so far.
     pub(crate) fn events(&mut self) -> &[Event] {
-        while let Ok(said) = self.said.try_recv() {
-            self.keep(&said);
+        while let Ok(message) = self.messages.try_recv() {
+            self.keep(&message);
         }
         &self.events
     }
 
-    /// Waits until `wanted` has happened, for so long at most; whether it has.
-    pub(crate) fn wait_for(&mut self, wanted: &str, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    /// Waits for the event `wanted`, up to the time limit; returns whether it came.
+    pub(crate) fn wait_for(&mut self, wanted: &str, time_limit: Duration) -> bool {
+        let deadline = Instant::now() + time_limit;
         while !self.events.iter().any(|event| event.name == wanted) {
-            match self.said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(said) => self.keep(&said),
+            match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(message) => self.keep(&message),
                 Err(_) => return false,
             }
         }
         true
     }
 
-    fn keep(&mut self, said: &Value) {
-        let Some(name) = said["event"].as_str() else { return };
-        let data = &said["data"];
+    fn keep(&mut self, message: &Value) {
+        let Some(name) = message["event"].as_str() else { return };
+        let data = &message["data"];
         let why = data["reason"].as_str().or(data["action"].as_str()).unwrap_or_default();
         self.events.push(Event { name: name.to_owned(), why: why.to_owned() });
     }
 
-    /// Path of the only object of a type among those that the machine has made for itself, or of a child of its SoC.
+    /// Path of the only child of `parent` in the object tree whose name and type are `wanted`.
     #[track_caller]
     pub(crate) fn path_of(&mut self, parent: &str, wanted: impl Fn(&str, &str) -> bool) -> String {
         let children = self.command("qom-list", &json!({ "path": parent }));
@@ -95,6 +95,6 @@ impl Qmp {
             let (name, kind) = (text(child, "name"), text(child, "type"));
             wanted(&name, &kind).then(|| format!("{parent}/{name}"))
         });
-        found.next().unwrap_or_else(|| panic!("nothing of the kind in {parent}: {children}"))
+        found.next().unwrap_or_else(|| panic!("no such object in {parent}: {children}"))
     }
 }

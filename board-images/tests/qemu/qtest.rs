@@ -1,4 +1,4 @@
-//! The lines that leave a GPIO controller, as QEMU's test interface reports them: every change, as it happens.
+//! The output lines of a GPIO controller: QEMU's test interface reports every change when it happens.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,23 +8,23 @@ use std::time::Instant;
 /// A change of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Edge {
-    /// When it was seen.
+    /// When the change was reported.
     pub(crate) at: Instant,
-    /// Which line of the controller.
+    /// The number of the line.
     pub(crate) line: u32,
-    /// The level from then on.
+    /// The new level.
     pub(crate) high: bool,
 }
 
 /// Records the edges of one controller.
 pub(crate) struct Recorder {
     edges: Arc<Mutex<Vec<Edge>>>,
-    // Closed with the recorder.
+    // Closed on drop.
     _stream: UnixStream,
 }
 
 impl Recorder {
-    /// Begins to record the outputs of the controller at `path` in QEMU's object tree. Levels are low at first.
+    /// Starts to record the outputs of the controller at `path` in QEMU's object tree. All levels are low at first.
     pub(crate) fn start(mut stream: UnixStream, path: &str) -> Self {
         stream.write_all(format!("irq_intercept_out {path}\n").as_bytes()).unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -49,7 +49,7 @@ impl Recorder {
     }
 }
 
-/// `IRQ raise 3`, `IRQ lower 3`.
+/// Parses `IRQ raise 3` and `IRQ lower 3`.
 fn parse(text: &str, at: Instant) -> Option<Edge> {
     let (direction, line) = text.strip_prefix("IRQ ")?.split_once(' ')?;
     let high = match direction {
@@ -61,7 +61,7 @@ fn parse(text: &str, at: Instant) -> Option<Edge> {
 }
 
 #[test]
-fn edges_are_read_as_qemu_writes_them() {
+fn edges_are_parsed_from_the_output_of_qemu() {
     let now = Instant::now();
     assert_eq!(parse("IRQ raise 12", now), Some(Edge { at: now, line: 12, high: true }));
     assert_eq!(parse("IRQ lower 0", now), Some(Edge { at: now, line: 0, high: false }));

@@ -1,4 +1,4 @@
-//! Where a test plays: what `ci/qemu` has prepared, a directory of its own, one test at a time.
+//! The environment of a test: the files that `ci/qemu` prepared, and a directory of its own. One test runs at a time.
 
 use super::machine::Kind;
 use super::tools;
@@ -8,9 +8,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// An emulated board keeps both cores busy.
+/// An emulated board uses all cores.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-/// What the test calls besides what the test on real devices needs.
+/// Programs that the test needs in addition to those of the test on real devices.
 const PROGRAMS: [&str; 7] =
     ["qemu-system-x86_64", "qemu-system-arm", "qemu-system-aarch64", "fdtput", "fdtget", "sgdisk", "debugfs"];
 
@@ -25,14 +25,14 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A stage for the test `name`, or `None` and a line that says why this system has none.
+    /// A stage for the test `name`. If this system cannot run it, prints the reason and returns `None`.
     pub(crate) fn new(name: &'static str, kind: Kind) -> Option<Self> {
         if std::env::var("REPLICATOR_QEMU").as_deref() == Ok("later") {
-            skip("has its own turn later");
+            skip("tested separately");
             return None;
         }
         if matches!(kind, Kind::VirtArm64Newer) && prepared("newer/absent").exists() {
-            tell_skipped("no package mirror had an emulator with an eMMC");
+            print_skipped("no package mirror had a QEMU with an eMMC");
             return None;
         }
         if let Some(obstacle) = obstacle(kind) {
@@ -44,7 +44,7 @@ impl Stage {
         std::fs::create_dir_all(prepared("logs")).unwrap();
         let directory = tempfile::Builder::new().prefix(name).tempdir_in(prepared("work")).unwrap();
         let stage = Self { name, kind, directory, started: Instant::now(), _turn: turn };
-        stage.tell("begins");
+        stage.print("begins");
         Some(stage)
     }
 
@@ -53,23 +53,23 @@ impl Stage {
         self.directory.path().join(name)
     }
 
-    /// Where the console of a boot is kept.
+    /// The console log of a boot.
     pub(crate) fn console(&self, boot: &str) -> PathBuf {
         prepared("logs").join(format!("{}-{boot}.log", self.name))
     }
 
-    /// What `ci/qemu` has made for this kind of board.
+    /// A file that `ci/qemu` made for this kind of board.
     pub(crate) fn drive_file(&self, name: &str) -> PathBuf {
         prepared("drive").join(self.kind.table()).join(name)
     }
 
-    /// What `ci/qemu` has of Debian for this kind of board.
+    /// A file of Debian that `ci/qemu` fetched for this kind of board.
     pub(crate) fn debian(&self, name: &str) -> PathBuf {
         prepared("debian").join(self.kind.debian_architecture()).join(name)
     }
 
-    /// A line for who watches.
-    pub(crate) fn tell(&self, what: &str) {
+    /// Prints a line with the time.
+    pub(crate) fn print(&self, what: &str) {
         let seconds = self.started.elapsed().as_secs();
         let line = format!("[{seconds:4} s] {}: {what}\n", self.name);
         std::io::stderr().write_all(line.as_bytes()).unwrap();
@@ -78,11 +78,11 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.tell(if std::thread::panicking() { "FAILED" } else { "ends" });
+        self.print(if std::thread::panicking() { "FAILED" } else { "ends" });
     }
 }
 
-/// A place in `target/qemu`.
+/// A path in `target/qemu`.
 pub(crate) fn prepared(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/qemu").join(name)
 }
@@ -102,14 +102,14 @@ fn obstacle(kind: Kind) -> Option<String> {
     (!drive.exists()).then(|| format!("{} is missing; `ci/qemu` makes it", drive.display()))
 }
 
-/// Says that a test is skipped; fails it where it must not be.
+/// Reports that a test is skipped; fails if the test is required.
 fn skip(why: &str) {
     assert_ne!(std::env::var("REPLICATOR_QEMU").as_deref(), Ok("required"), "cannot run: {why}");
-    tell_skipped(why);
+    print_skipped(why);
 }
 
-fn tell_skipped(why: &str) {
-    // Past the test harness, which shows nothing of a test that passes.
+fn print_skipped(why: &str) {
+    // Directly to standard error, because the test harness hides the output of a test that passes.
     std::io::stderr().write_all(format!("skipped: QEMU: {why}\n").as_bytes()).unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! QEMU's virt machine with a 64-bit processor: drive on USB; SD card, SATA and NVMe disk; LEDs of the kernel's own LED
-//! driver on the PL061, as a device tree describes them.
+//! QEMU's virt machine with a 64-bit processor: drive on USB; SD card, SATA and NVMe disk; LEDs by the LED driver of the kernel
+//! on the PL061, described in a device tree.
 
 use super::drive::Drive;
 use super::golden::{self, Golden, MARKER};
@@ -26,9 +26,9 @@ fn arm64_clones_to_every_kind_of_medium() {
     run::finish(&stage, &mut board(media).switch_on("capture"), Status::Success);
     drive.check();
     golden.assert_untouched();
-    stage.tell(&format!("captured: {}", drive.names().join(" ")));
+    stage.print(&format!("captured: {}", drive.names().join(" ")));
 
-    // One tarball for two media. Every SD card of the emulator is the same unit by its CID.
+    // One tarball for two media. All SD cards of QEMU have the same CID, so they count as one unit.
     drive.change(|root| {
         std::os::unix::fs::symlink("sdimage.tar.xz", root.join("nvmeimage.tar.xz")).unwrap();
         std::fs::write(root.join("IR_WRITE_BACK"), "").unwrap();
@@ -53,7 +53,7 @@ fn arm64_clones_to_every_kind_of_medium() {
     clone.switch_on("clone").wait_for(MARKER);
 }
 
-/// The machine's own device tree, with the LEDs on lines of its PL061.
+/// The device tree of the machine, with the LEDs added on lines of its PL061.
 pub(crate) fn device_tree_with_leds(stage: &Stage) -> PathBuf {
     let tree = stage.path("leds.dtb");
     let mut words: Vec<String> = stage.kind.machine().iter().map(|word| (*word).to_owned()).collect();
@@ -72,7 +72,7 @@ pub(crate) fn device_tree_with_leds(stage: &Stage) -> PathBuf {
         put(&["-c", path(&tree), node]);
         put(&["-t", "s", path(&tree), node, "label", label]);
         put(&["-t", "x", path(&tree), node, "gpios", phandle.trim(), &format!("{line:x}"), "0"]);
-        // What a board may do until somebody takes the LED over.
+        // The state of the LED before a program sets it.
         put(&["-t", "s", path(&tree), node, "default-state", "off"]);
     }
     tree

@@ -1,4 +1,4 @@
-//! A capture that is cut: what is on the drive, which way the next boot takes, and where it comes to.
+//! Power cuts in a capture: what is on the drive, whether the next boot captures or writes, and its result.
 
 use super::copy::copy;
 use super::devices::Medium;
@@ -9,20 +9,20 @@ use super::replicator::{Board, make_drive};
 use super::simulated;
 use super::stage::Stage;
 use super::tools::run;
-use super::workers::{chosen, side_by_side};
-use super::{tell, timed};
+use super::workers::{chosen, in_parallel};
+use super::{print, timed};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const DRIVE_LEN_BYTES: u64 = 96 << 20;
-/// So many distinct moments are kept at most.
+/// Most distinct cuts that are kept.
 const CUTS_MAX: usize = 150;
-/// So many distinct ones are followed to the end.
+/// Distinct cuts that are followed by a boot to its end.
 const BOOTS: usize = 14;
-/// So many runs are killed.
+/// Runs that are killed.
 const KILLS: u64 = 3;
 
-/// What every boot after a cut is held to.
+/// The undisturbed result, with which every boot after a cut is compared.
 struct Undisturbed<'a> {
     golden: &'a Golden,
     fingerprints: [u128; 2],
@@ -30,7 +30,7 @@ struct Undisturbed<'a> {
 }
 
 #[test]
-fn a_capture_that_is_cut_anywhere_is_finished_by_the_next_boot() {
+fn after_any_power_cut_the_next_boot_completes_the_capture() {
     let Some(stage) = Stage::in_memory() else { return };
     let golden = Golden::new(&stage);
     let fingerprints = golden.fingerprints();
@@ -45,31 +45,34 @@ fn a_capture_that_is_cut_anywhere_is_finished_by_the_next_boot() {
     let board = Board { stage: &stage, drive: &drive, media: golden.media() };
     let ((cuts, moments), seconds) = timed(|| recorder::record(&board, &stage, CUTS_MAX));
     drop(drive);
-    tell(&format!("capture: {moments} moments in {seconds} s; {requests} requests undisturbed"));
+    print(&format!("capture: {moments} cuts in {seconds} s; {requests} requests in an undisturbed run"));
 
     let distinct: Vec<&Cut> = cuts.iter().collect();
     let (classes, seconds) =
-        timed(|| side_by_side(&stage, &distinct, |part, cut| look(part, &undisturbed, cut)));
+        timed(|| in_parallel(&stage, &distinct, |part, cut| inspect(part, &undisturbed, cut)));
     let seen = count(&classes);
-    tell(&format!("capture: looked at {} distinct in {seconds} s", distinct.len()));
-    seen.iter().for_each(|(class, count)| tell(&format!("capture: {count} x {class}")));
-    assert!(distinct.len() >= 12 && seen.len() >= 5, "too few kinds of moments were met");
-    assert!(seen.keys().any(|class| class.session && class.images == 1), "no cut came between the media");
+    print(&format!("capture: checked {} distinct cuts in {seconds} s", distinct.len()));
+    seen.iter().for_each(|(class, count)| print(&format!("capture: {count} x {class}")));
+    assert!(distinct.len() >= 12 && seen.len() >= 5, "too few kinds of cuts were recorded");
+    assert!(
+        seen.keys().any(|class| class.session && class.images == 1),
+        "no cut was recorded between the media"
+    );
     assert!(classes.last().expect("the end").is_complete(), "the end of the run was not durable");
     let ((), seconds) = timed(|| simulated::assert_known(&classes));
-    tell(&format!("capture: the simulation knows all of them; asked for {seconds} s"));
+    print(&format!("capture: the simulation leaves all of these classes; simulated in {seconds} s"));
 
     let followed = chosen(&distinct, &classes, BOOTS);
     let (ends, seconds) = timed(|| {
-        side_by_side(&stage, &followed, |part, cut| {
+        in_parallel(&stage, &followed, |part, cut| {
             let drive = Medium::attach(&cut.files[0]);
-            let class = drive::look(part, &drive.file);
+            let class = drive::inspect(part, &drive.file);
             finish(part, &undisturbed, &drive, &class, &cut.to_string());
         })
     });
-    tell(&format!("capture: followed {} in {seconds} s", ends.len()));
+    print(&format!("capture: {} cuts followed by a boot in {seconds} s", ends.len()));
     let (killed, seconds) = timed(|| kill(&stage, &undisturbed, &blank, requests));
-    tell(&format!("capture: killed {killed} in {seconds} s"));
+    print(&format!("capture: {killed} runs killed in {seconds} s"));
     assert!(killed >= 2, "runs ended before they were killed");
     assert_eq!(golden.fingerprints(), fingerprints, "a golden medium was changed");
 }
@@ -88,12 +91,12 @@ fn count(classes: &[Class]) -> BTreeMap<&Class, usize> {
     counts
 }
 
-fn look(part: &Stage, undisturbed: &Undisturbed<'_>, cut: &Cut) -> Class {
+fn inspect(part: &Stage, undisturbed: &Undisturbed<'_>, cut: &Cut) -> Class {
     assert_eq!(cut.fingerprints[1..], undisturbed.fingerprints, "a golden medium was changed");
-    drive::look(part, &cut.files[0])
+    drive::inspect(part, &cut.files[0])
 }
 
-/// Runs that are killed: once more from what had reached the drive, and from what the kernel wrote to it afterwards.
+/// Kills runs. The next boot starts from the drive as it was at the kill, and from the drive after the kernel's write-back.
 fn kill(stage: &Stage, undisturbed: &Undisturbed<'_>, blank: &Path, requests: u64) -> usize {
     let mut killed = 0;
     for number in 1..=KILLS {
@@ -107,20 +110,20 @@ fn kill(stage: &Stage, undisturbed: &Undisturbed<'_>, blank: &Path, requests: u6
         assert_eq!(cut.fingerprints[1..], undisturbed.fingerprints, "a golden medium was changed");
         drive.flush();
         for (drive, what) in [(drive, "the device"), (Medium::attach(&cut.files[0]), "its copy")] {
-            let class = drive::look(&part, &drive.file);
+            let class = drive::inspect(&part, &drive.file);
             finish(&part, undisturbed, &drive, &class, &format!("{what} at {cut}"));
         }
     }
     killed
 }
 
-/// Boots from a drive, and holds the boot to what it was and to what it must come to.
+/// Boots from a drive and checks the mode and the result of the boot.
 fn finish(part: &Stage, undisturbed: &Undisturbed<'_>, drive: &Medium, class: &Class, what: &str) {
     let golden = undisturbed.golden.again(part);
     let end = Board { stage: part, drive, media: golden.media() }.run();
     assert_eq!(golden.fingerprints(), undisturbed.fingerprints, "{what}: a golden medium was changed");
     if class.is_complete() {
-        // Nothing is left to capture: the images would be written, but never back to where they came from.
+        // Nothing is left to capture. The images would be written, but not back to their golden unit.
         end.assert_failure("R-WRITEBACK");
     } else {
         assert_eq!(end.report["mode"], "capture", "{what}: {class:?}");

@@ -7,10 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
-/// What counts as one piece of data.
+/// Unit in which data is copied and hashed.
 const BLOCK_LEN_BYTES: usize = 4096;
 
-/// Copies a medium's file with its holes, and gives the fingerprint of what was copied.
+/// Copies the file of a medium with its holes; returns the fingerprint of the copy.
 pub(crate) fn copy(from: &Path, to: &Path) -> u128 {
     let copied = File::create(to).unwrap();
     let (len_bytes, fingerprint) = blocks(from, |offset, block| copied.write_all_at(block, offset).unwrap());
@@ -18,12 +18,12 @@ pub(crate) fn copy(from: &Path, to: &Path) -> u128 {
     fingerprint
 }
 
-/// Fingerprint of a medium's file: equal ones hold equal bytes, whatever their holes are.
+/// Fingerprint of the file of a medium. It depends on the bytes and not on the holes.
 pub(crate) fn fingerprint(file: &Path) -> u128 {
     blocks(file, |_, _| {}).1
 }
 
-/// Gives every block that is not all zeros to `each`. Returns the file's length and its fingerprint.
+/// Calls `each` for every block that is not all zeros. Returns length and fingerprint of the file.
 fn blocks(path: &Path, mut each: impl FnMut(u64, &[u8])) -> (u64, u128) {
     let file = File::open(path).unwrap();
     let len_bytes = file.metadata().unwrap().len();
@@ -32,7 +32,7 @@ fn blocks(path: &Path, mut each: impl FnMut(u64, &[u8])) -> (u64, u128) {
     let mut buffer = vec![0; 64 * BLOCK_LEN_BYTES];
     let mut offset = 0;
     while let Some(start) = next_data(&file, offset) {
-        // Data begins at a block wherever the file system says it does.
+        // Round down to a block, because file systems report other starts of data.
         offset = start - start % BLOCK_LEN_BYTES as u64;
         let wanted = buffer.len().min((len_bytes - offset) as usize);
         file.read_exact_at(&mut buffer[..wanted], offset).unwrap();
@@ -52,12 +52,12 @@ fn next_data(file: &File, offset: u64) -> Option<u64> {
     match lseek(file, offset as i64, Whence::SeekData) {
         Ok(data) => Some(data as u64),
         Err(Errno::ENXIO) => None,
-        Err(error) => panic!("looking for data: {error}"),
+        Err(error) => panic!("SEEK_DATA: {error}"),
     }
 }
 
 #[test]
-fn copies_are_equal_and_every_byte_counts() {
+fn copies_are_equal_and_the_fingerprint_depends_on_every_byte() {
     let directory = tempfile::tempdir().unwrap();
     let [from, to] = ["from", "to"].map(|name| directory.path().join(name));
     let file = File::create(&from).unwrap();

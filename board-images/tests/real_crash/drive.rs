@@ -1,4 +1,4 @@
-//! A drive as a PC finds it after a power cut: what kind of state it is in, and whether anything on it lies.
+//! A drive as a PC finds it after a power cut: its class of state, and whether a file on it is wrong.
 
 use super::copy::copy;
 use super::devices::{Medium, Mount};
@@ -9,23 +9,23 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-/// The images that a finished capture leaves, with what lies beside each.
+/// The images of a complete capture, each with its sidecars and record.
 const IMAGES: [(&str, [&str; 3]); 2] = [
     ("sdimage.tar.xz", ["sdimage.tar.md5", "sdimage.tar.xz.md5", "sdimage.source"]),
     ("emmcimage.dd.xz", ["emmcimage.dd.md5", "emmcimage.dd.xz.md5", "emmcimage.source"]),
 ];
 
-/// What is on a drive, as far as the next boot asks.
+/// The state of a drive, as far as it matters to the next boot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Class {
-    /// An unfinished session: no boot may write.
+    /// There is an unfinished session: no boot may write.
     pub(crate) session: bool,
-    /// The session says which unit it is of.
+    /// The session has the record of its unit.
     record: bool,
     /// There are working files.
     work: bool,
-    /// There are sidecars or records whose image is missing.
-    beforehand: bool,
+    /// There are sidecars or records without their image.
+    sidecars_only: bool,
     /// Images with valid names.
     pub(crate) images: usize,
 }
@@ -36,7 +36,7 @@ impl fmt::Display for Class {
             (self.session, "session, "),
             (self.record, "record, "),
             (self.work, "working files, "),
-            (self.beforehand, "sidecars beforehand, "),
+            (self.sidecars_only, "sidecars without image, "),
         ] {
             f.write_str(if is_there { what } else { "" })?;
         }
@@ -45,7 +45,7 @@ impl fmt::Display for Class {
 }
 
 impl Class {
-    /// By the paths of all files on the drive.
+    /// The class of a drive with files at these paths.
     pub(crate) fn of(paths: &BTreeSet<String>) -> Self {
         let has = |path: &str| paths.contains(path);
         let is_work = |path: &str| path.starts_with(".capture/") && path != ".capture/session.toml";
@@ -53,24 +53,24 @@ impl Class {
             session: has(".capture"),
             record: has(".capture/session.toml"),
             work: paths.iter().any(|path| is_work(path)),
-            beforehand: IMAGES
+            sidecars_only: IMAGES
                 .iter()
                 .any(|(image, beside)| !has(image) && beside.iter().any(|name| has(name))),
             images: IMAGES.iter().filter(|(image, _)| has(image)).count(),
         }
     }
 
-    /// Every image is there and the session is over.
+    /// All images exist, and the session is removed.
     pub(crate) fn is_complete(&self) -> bool {
         !self.session && self.images == IMAGES.len()
     }
 }
 
-/// Looks at a copy of the drive as a PC would: mounts it, which replays its journal. Fails if its file system is damaged,
-/// or if an image with a valid name is not whole or has not all of its sidecars.
+/// Inspects a copy of the drive like a PC: mounts it, which replays the journal. Fails if the file system is damaged, or if an
+/// image with a valid name is incomplete or lacks a sidecar.
 #[track_caller]
-pub(crate) fn look(stage: &Stage, file: &Path) -> Class {
-    let copied = stage.path("looked-at");
+pub(crate) fn inspect(stage: &Stage, file: &Path) -> Class {
+    let copied = stage.path("inspected");
     copy(file, &copied);
     let drive = Medium::attach(&copied);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
@@ -84,7 +84,7 @@ pub(crate) fn look(stage: &Stage, file: &Path) -> Class {
     }
     for (image, beside) in IMAGES.iter().filter(|(image, _)| paths.contains(*image)) {
         for name in beside {
-            assert!(paths.contains(*name), "{image} is there without {name}: {paths:?}");
+            assert!(paths.contains(*name), "{image} exists without {name}: {paths:?}");
         }
         shell(
             "cd \"$1\"; xz -t \"$2\"; md5sum -c --quiet --strict \"$2.md5\"
@@ -97,7 +97,7 @@ pub(crate) fn look(stage: &Stage, file: &Path) -> Class {
     let class = Class::of(&paths);
     assert!(
         class.session || class.images == 0 || class.is_complete(),
-        "a PC would take this for a finished capture: {paths:?}"
+        "a user would treat this as a complete capture: {paths:?}"
     );
     class
 }

@@ -1,4 +1,4 @@
-//! The board that is captured, small, and what its images must hold.
+//! A small golden unit, and the expected content of its images.
 
 use super::copy::fingerprint;
 use super::devices::{Medium, Mount};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const MIB: u64 = 1 << 20;
 const SD_LEN_BYTES: u64 = 20 * MIB;
 const EMMC_LEN_BYTES: u64 = 24 * MIB;
-/// Before it, the eMMC holds a bootloader and a boot partition.
+/// The eMMC has a bootloader and a boot partition before it.
 const EMMC_ROOT_START_BYTES: u64 = 6 * MIB;
 /// All golden files are older than this, in seconds.
 const OLD_SECONDS: i64 = 1_600_000_000;
@@ -40,7 +40,7 @@ impl Golden {
         Self { sd, emmc }
     }
 
-    /// By the names of a board.
+    /// The media with the names of the board profile.
     pub(crate) fn media(&self) -> Vec<(&'static str, &Medium)> {
         vec![("sd", &self.sd), ("emmc", &self.emmc)]
     }
@@ -52,7 +52,7 @@ impl Golden {
         })
     }
 
-    /// The same unit for somebody else at the same time: devices of their own over the same files.
+    /// The same unit for a parallel worker: other loop devices of the same files.
     pub(crate) fn again(&self, stage: &Stage) -> Self {
         let again = |medium: &Medium, name: &str| {
             let link = stage.path(name);
@@ -80,20 +80,19 @@ fn make_root(stage: &Stage, medium: &mut Medium, number: u32, files: u32) {
     medium.flush();
 }
 
-/// What a drive's images hold after decompression.
+/// The content of the images on a drive after decompression.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Images {
-    /// Unpacked by GNU tar.
+    /// The SD image, unpacked by GNU tar.
     pub(crate) sd: Tree,
     /// Root file system of the eMMC.
     pub(crate) emmc: Tree,
-    /// Everything before it.
+    /// Fingerprint of all bytes before it.
     emmc_start: u128,
 }
 
 impl Images {
-    /// Reads the images on a drive by other people's tools. Fails unless exactly the images are there, with sidecars that
-    /// are right.
+    /// Reads the images on a drive with independent tools. Fails if an image is missing, a sidecar is wrong, or a session is left.
     #[track_caller]
     pub(crate) fn read(stage: &Stage, drive: &Medium) -> Self {
         let mount = Mount::read_only(&drive.device, &stage.path("drive-files"));
@@ -125,7 +124,7 @@ impl Images {
     }
 }
 
-/// The root file system of an eMMC, which must be clean, and a fingerprint of all before it.
+/// The root file system of an eMMC, which must be clean, and a fingerprint of all bytes before it.
 #[track_caller]
 pub(crate) fn read_disk(stage: &Stage, mut medium: Medium) -> (Tree, u128) {
     let start = stage.path("start-of-disk");
@@ -145,7 +144,8 @@ pub(crate) fn read_partition(stage: &Stage, partition: &Path) -> Tree {
     without_new_times(tree::read(&mount.path))
 }
 
-/// What sanitising makes or touches has the time of its capture, and two of its files say it.
+/// Clears times and contents that depend on the time of the capture: files that sanitising adds or changes have that time, and
+/// two of them contain it.
 fn without_new_times(mut tree: Tree) -> Tree {
     for name in ["root.version-cust", "md5sums.txt"] {
         tree.get_mut(Path::new(name)).expect("a sanitised tree").content = None;

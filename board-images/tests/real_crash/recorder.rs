@@ -1,9 +1,9 @@
 //! Copies of media at many moments of a run, as a power cut at that moment would leave them.
 //!
-//! A moment is taken whenever the kernel has written something since the last one, and now and then. All processes of the run are stopped,
-//! and the files behind the loop devices are copied; a copy counts if the devices were idle from its begin to its end, so
-//! that it holds the writes in the order in which they came. Then the kernel is made to write back more, each time in
-//! another way, and the copy is taken again.
+//! A copy is taken when the kernel has written something since the last one, and after a pause. All processes of the run are
+//! stopped, and the files behind the loop devices are copied. A copy is valid if the devices were idle all the time, so that
+//! it holds the writes in their order. Then the kernel is made to write back more data, each time in another way, and the
+//! copy is taken again.
 
 use super::copy::copy;
 use super::devices::Medium;
@@ -20,28 +20,28 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// A moment is taken after so long at the latest.
+/// A copy is taken after this time at the latest.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// What of the run had reached the media when the power went.
+/// The data that had reached the media before the power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Survival {
-    /// What the kernel had written back by itself or been told to.
+    /// Data that the kernel had written back by itself or on request.
     Synced,
-    /// The second half of what the page cache has of the devices, too: not in the order in which it was written.
+    /// Also the second half of the page cache of the devices: not in the order of the writes.
     Half,
-    /// The drive's journal, too: names whose data may be missing.
+    /// Also the journal of the drive: names whose data may be missing.
     Names,
     /// Everything.
     All,
 }
 
-/// A moment of a run.
+/// A power cut at one moment of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Cut {
-    /// What survived.
+    /// The data that survived.
     pub(crate) survival: Survival,
-    /// Requests that the devices had completed, since the run began.
+    /// Requests that the devices had completed since the start of the run.
     pub(crate) requests: u64,
     /// Copies of the drive and the media, in the board's order.
     pub(crate) files: Vec<PathBuf>,
@@ -55,49 +55,49 @@ impl fmt::Display for Cut {
     }
 }
 
-/// Runs the board to the end and gives the moments that left something else than those before, at most `cuts_max`, and how
-/// many were taken in all. The last one is after the run's end. Fails if the run fails.
+/// Runs the board to the end. Returns the distinct cuts, at most `cuts_max`, and the number of all. The last one is after the end
+/// of the run. Fails if the run fails.
 #[track_caller]
 pub(crate) fn record(board: &Board<'_>, stage: &Stage, cuts_max: usize) -> (Vec<Cut>, usize) {
     let devices = devices(board);
     let before = requests(&devices);
     let mut child = board.begin();
     let (mut cuts, mut known, mut count) = (Vec::new(), BTreeSet::new(), 0);
-    let (mut seen, mut thawed) = (before, Instant::now());
+    let (mut seen, mut resumed) = (before, Instant::now());
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        let is_new = requests(&devices) != seen || thawed.elapsed() > PAUSE_MAX;
+        let is_new = requests(&devices) != seen || resumed.elapsed() > PAUSE_MAX;
         if !is_new || cuts.len() >= cuts_max {
             std::thread::sleep(Duration::from_micros(200));
             continue;
         }
-        let frozen = Frozen::new(&child);
+        let stopped = Stopped::new(&child);
         let further = [Survival::Half, Survival::Names, Survival::All][count % 3];
         for survival in [Survival::Synced, further] {
             write_back(&child, board, survival);
             let directory = stage.path(&format!("cut-{}", cuts.len()));
-            let Some(cut) = moment(&devices, &directory, survival, before) else { continue };
+            let Some(cut) = copy_all(&devices, &directory, survival, before) else { continue };
             count += 1;
             if known.insert(cut.fingerprints.clone()) {
                 cuts.push(cut);
             }
         }
-        drop(frozen);
-        (seen, thawed) = (requests(&devices), Instant::now());
+        drop(stopped);
+        (seen, resumed) = (requests(&devices), Instant::now());
     };
     let console = fs::read_to_string(board.stage.path("console")).unwrap();
     assert!(status.success(), "{status}: {console}");
     board.assert_nothing_left();
-    // Power goes at the very end: what was a success has to be one still.
+    // A cut right after the end: a success must be durable.
     let end =
-        moment(&devices, &stage.path("cut-at-the-end"), Survival::Synced, before).expect("idle devices");
+        copy_all(&devices, &stage.path("cut-at-the-end"), Survival::Synced, before).expect("idle devices");
     cuts.push(end);
     (cuts, count + 1)
 }
 
-/// Runs the board to the end, undisturbed, and gives how many requests its devices completed. Fails if the run fails.
+/// Runs the board to the end and returns the number of requests of its devices. Fails if the run fails.
 #[track_caller]
 pub(crate) fn undisturbed(board: &Board<'_>) -> u64 {
     let before = requests(&devices(board));
@@ -105,8 +105,8 @@ pub(crate) fn undisturbed(board: &Board<'_>) -> u64 {
     requests(&devices(board)) - before
 }
 
-/// Runs the board until its devices completed so many requests, and ends it as a power cut would. Gives what had reached
-/// the media; `None` if the run ended before. What the kernel still held when the run died is written to the devices.
+/// Kills the run when its devices have completed this number of requests. Returns the data that had reached the media; `None` if
+/// the run ended before. The kernel writes its dirty pages to the devices afterwards.
 pub(crate) fn kill_at(board: &Board<'_>, stage: &Stage, wanted_requests: u64) -> Option<Cut> {
     let devices = devices(board);
     let before = requests(&devices);
@@ -117,9 +117,9 @@ pub(crate) fn kill_at(board: &Board<'_>, stage: &Stage, wanted_requests: u64) ->
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    let frozen = Frozen::new(&child);
-    let cut = moment(&devices, &stage.path("cut-killed"), Survival::Synced, before);
-    frozen.kill();
+    let stopped = Stopped::new(&child);
+    let cut = copy_all(&devices, &stage.path("cut-killed"), Survival::Synced, before);
+    stopped.kill();
     child.wait().unwrap();
     board.wait_until_free();
     devices.iter().for_each(|device| device.allow_writes());
@@ -147,8 +147,8 @@ fn statistics(device: &Medium) -> Vec<u64> {
     fields
 }
 
-/// The files behind the devices as they are now; `None` if the devices are not idle for long enough to be copied.
-fn moment(devices: &[&Medium], directory: &Path, survival: Survival, requests_before: u64) -> Option<Cut> {
+/// Copies the files behind the devices; `None` if the devices are not idle long enough.
+fn copy_all(devices: &[&Medium], directory: &Path, survival: Survival, requests_before: u64) -> Option<Cut> {
     fs::create_dir_all(directory).unwrap();
     let files: Vec<PathBuf> = (0..devices.len()).map(|number| directory.join(number.to_string())).collect();
     for _ in 0..20 {
@@ -165,13 +165,13 @@ fn moment(devices: &[&Medium], directory: &Path, survival: Survival, requests_be
     None
 }
 
-/// Makes the kernel write back what would survive, beyond what it has written already.
+/// Makes the kernel write back the data that is to survive.
 fn write_back(child: &Child, board: &Board<'_>, survival: Survival) {
     let root = mount_point(child, &board.drive.number()).map(|root| File::open(root).unwrap());
     match survival {
         Survival::Synced => {}
         Survival::Half => devices(board).iter().for_each(|device| write_back_half(device)),
-        // Syncing a directory commits the journal, and leaves data that has no place yet in memory.
+        // Syncing a directory commits the journal. Data with delayed allocation stays in memory.
         Survival::Names => root.iter().for_each(|root| root.sync_all().unwrap()),
         Survival::All => {
             root.iter().for_each(|root| syncfs(root.as_fd()).unwrap());
@@ -180,14 +180,14 @@ fn write_back(child: &Child, board: &Board<'_>, survival: Survival) {
     }
 }
 
-/// Dirty pages are written before they are given up, see posix_fadvise(2).
+/// Dirty pages are written before they are dropped, see posix_fadvise(2).
 fn write_back_half(device: &Medium) {
     let half = i64::try_from(fs::metadata(&device.file).unwrap().len() / 2).unwrap();
     let opened = File::open(&device.device).unwrap();
     posix_fadvise(&opened, half, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
 }
 
-/// Where the run has mounted the device with this number, as seen from here: its mounts are its own.
+/// The mount point of the device with this number in the mount namespace of the run, as a path of this process.
 fn mount_point(child: &Child, number: &str) -> Option<PathBuf> {
     let process = PathBuf::from(format!("/proc/{}", child.id()));
     let mounts = fs::read_to_string(process.join("mountinfo")).unwrap();
@@ -197,31 +197,31 @@ fn mount_point(child: &Child, number: &str) -> Option<PathBuf> {
 }
 
 /// A run and its helpers, stopped until dropped.
-struct Frozen(BTreeSet<i32>);
+struct Stopped(BTreeSet<i32>);
 
-impl Frozen {
+impl Stopped {
     fn new(child: &Child) -> Self {
         let first = i32::try_from(child.id()).unwrap();
-        let mut stopped = BTreeSet::from([first]);
+        let mut pids = BTreeSet::from([first]);
         signal(first, Signal::SIGSTOP);
         // Stopped processes start no others, so this ends.
         loop {
             let children: Vec<i32> = processes()
-                .filter(|(pid, parent)| stopped.contains(parent) && !stopped.contains(pid))
+                .filter(|(pid, parent)| pids.contains(parent) && !pids.contains(pid))
                 .map(|(pid, _)| pid)
                 .collect();
             if children.is_empty() {
                 break;
             }
             children.iter().for_each(|pid| signal(*pid, Signal::SIGSTOP));
-            stopped.extend(children);
+            pids.extend(children);
         }
-        let frozen = Self(stopped);
-        frozen.wait();
-        frozen
+        let stopped = Self(pids);
+        stopped.wait();
+        stopped
     }
 
-    /// Waits until no thread runs; one that is inside of the kernel comes back when its call is done.
+    /// Waits until no thread runs; a thread in a system call stops when the call returns.
     fn wait(&self) {
         let started = Instant::now();
         while self.0.iter().any(|pid| is_running(*pid)) && started.elapsed() < Duration::from_millis(100) {
@@ -234,13 +234,13 @@ impl Frozen {
     }
 }
 
-impl Drop for Frozen {
+impl Drop for Stopped {
     fn drop(&mut self) {
         self.0.iter().for_each(|pid| signal(*pid, Signal::SIGCONT));
     }
 }
 
-/// A process that is gone needs no signal.
+/// Sends a signal; a process that has ended is ignored.
 fn signal(pid: i32, signal: Signal) {
     match kill(Pid::from_raw(pid), signal) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}

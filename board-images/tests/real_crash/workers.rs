@@ -1,4 +1,4 @@
-//! Many states at once, because a boot waits for the kernel most of its time; and which states are worth a boot.
+//! Checks several cuts in parallel, because a boot mostly waits for the kernel; and chooses the cuts to boot from.
 
 use super::recorder::Cut;
 use super::stage::Stage;
@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// More than there are cores on a small machine: they wait for syncs and helpers.
+/// More than the cores of a small machine, because workers wait for syncs and tools.
 const WORKERS: usize = 4;
 
-/// Does `work` for every cut on a part of the stage. Results come in the order of the cuts.
-pub(crate) fn side_by_side<R: Send>(
+/// Runs `work` for every cut on a part of the stage. Results are in the order of the cuts.
+pub(crate) fn in_parallel<R: Send>(
     stage: &Stage,
     cuts: &[&Cut],
     work: impl Fn(&Stage, &Cut) -> R + Sync,
@@ -26,9 +26,9 @@ pub(crate) fn side_by_side<R: Send>(
                 own_mounts();
                 let part = stage.part(&format!("worker-{worker}"));
                 while let Some((number, cut)) = take(next, cuts) {
-                    let told = Told(cut);
+                    let name = NameOnPanic(cut);
                     let result = work(&part, cut);
-                    drop(told);
+                    drop(name);
                     results.lock().unwrap().insert(number, result);
                 }
             });
@@ -37,8 +37,8 @@ pub(crate) fn side_by_side<R: Send>(
     results.into_inner().unwrap().into_values().collect()
 }
 
-/// Gives this thread a mount table of its own: a run takes all mounts that it sees along into its own table, and would
-/// hold what another worker has mounted.
+/// Gives this thread its own mount namespace: a run copies all visible mounts into its namespace, and would keep the mounts of
+/// another worker busy.
 fn own_mounts() {
     unshare(CloneFlags::CLONE_NEWNS).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
@@ -49,25 +49,25 @@ fn take<'a>(next: &AtomicUsize, cuts: &[&'a Cut]) -> Option<(usize, &'a Cut)> {
     cuts.get(number).map(|cut| (number, *cut))
 }
 
-/// Says which cut it was when a check fails.
-struct Told<'a>(&'a Cut);
+/// Prints the cut when a check fails.
+struct NameOnPanic<'a>(&'a Cut);
 
-impl Drop for Told<'_> {
+impl Drop for NameOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("that was {}", self.0);
+            eprintln!("failed at {}", self.0);
         }
     }
 }
 
-/// At most `count` cuts: of every class some, and those spread over the run.
+/// At most `count` cuts: some of every class, spread over the run.
 pub(crate) fn chosen<'a, C: Ord>(cuts: &[&'a Cut], classes: &[C], count: usize) -> Vec<&'a Cut> {
     let mut by_class: BTreeMap<&C, Vec<usize>> = BTreeMap::new();
     for (number, class) in classes.iter().enumerate() {
         by_class.entry(class).or_default().push(number);
     }
     let mut chosen: Vec<usize> = Vec::new();
-    // The golden ratio's multiples are spread evenly, however many of them are taken.
+    // Multiples of the golden ratio are evenly distributed for any count.
     for members in by_class.values_mut() {
         members.sort_by_key(|number| (*number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }

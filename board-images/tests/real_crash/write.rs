@@ -1,4 +1,4 @@
-//! A write that is cut: no medium looks bootable before it is whole, and the next boot writes it.
+//! Power cuts in a write: no medium looks bootable before it is complete, and the next boot writes it.
 
 use super::copy::{copy, fingerprint};
 use super::devices::Medium;
@@ -7,35 +7,35 @@ use super::recorder::{self, Cut};
 use super::replicator::{Board, make_drive};
 use super::stage::Stage;
 use super::tools::{partition, run};
-use super::workers::{chosen, side_by_side};
-use super::{tell, timed};
+use super::workers::{chosen, in_parallel};
+use super::{print, timed};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DRIVE_LEN_BYTES: u64 = 96 << 20;
 const MEDIUM_LEN_BYTES: u64 = 40 << 20;
-/// So many distinct moments are kept at most.
+/// Most distinct cuts that are kept.
 const CUTS_MAX: usize = 150;
-/// So many distinct ones are followed to the end.
+/// Distinct cuts that are followed by a boot to its end.
 const BOOTS: usize = 14;
-/// So many runs are killed.
+/// Runs that are killed.
 const KILLS: u64 = 3;
 
-/// What a medium looks like to whoever boots from it.
+/// The state of a medium for a board that boots from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Looks {
-    /// Not one byte has changed.
+enum State {
+    /// No byte has changed.
     Old,
-    /// Nothing to boot from.
+    /// No partition table.
     NotBootable,
-    /// The image, and whole.
+    /// The complete image.
     New,
 }
 
-/// What is written, and over what.
-struct Story {
-    /// The file behind the drive, with a tarball for the SD card and a disk image for the eMMC.
+/// The images to write, and the old content of the media.
+struct Fixture {
+    /// The file of the drive, with a tarball for the SD card and a disk image for the eMMC.
     drive: PathBuf,
     drive_fingerprint: u128,
     images: Images,
@@ -46,7 +46,7 @@ struct Story {
     old_fingerprints: [u128; 2],
 }
 
-impl Story {
+impl Fixture {
     fn new(stage: &Stage) -> Self {
         let golden = Golden::new(stage);
         let drive = make_drive(&stage.path("captured"), DRIVE_LEN_BYTES);
@@ -67,7 +67,7 @@ impl Story {
         Self { drive_fingerprint: fingerprint(&kept), drive: kept, images, disk, old, old_fingerprints }
     }
 
-    /// Drive and media as they are before the write.
+    /// Drive and media in their state before the write.
     fn begin(&self, stage: &Stage) -> [Medium; 3] {
         [(&self.drive, "drive"), (&self.old[0], "sd"), (&self.old[1], "emmc")].map(|(kept, name)| {
             copy(kept, &stage.path(name));
@@ -75,22 +75,22 @@ impl Story {
         })
     }
 
-    /// What a medium looks like. Fails if it looks bootable and is not whole.
-    fn looks(&self, part: &Stage, cut: &Cut, number: usize) -> Looks {
+    /// The state of a medium. Fails if it looks bootable and is incomplete.
+    fn state(&self, part: &Stage, cut: &Cut, number: usize) -> State {
         if cut.fingerprints[number] == self.old_fingerprints[number - 1] {
-            return Looks::Old;
+            return State::Old;
         }
         let file = &cut.files[number];
         if !has_partitions(file) {
-            return Looks::NotBootable;
+            return State::NotBootable;
         }
-        let copied = part.path("looked-at");
+        let copied = part.path("inspected");
         copy(file, &copied);
         self.assert_written(part, &mut Medium::attach(&copied), number, &cut.to_string());
-        Looks::New
+        State::New
     }
 
-    /// Fails unless a medium is what its image says.
+    /// Fails unless a medium has the content of its image.
     fn assert_written(&self, part: &Stage, medium: &mut Medium, number: usize, what: &str) {
         if number == 2 {
             let len = std::fs::metadata(&self.disk).unwrap().len().to_string();
@@ -106,7 +106,7 @@ impl Story {
         assert!(differences.is_empty(), "{what}: the card differs:\n{}", differences.join("\n"));
     }
 
-    /// Writes to media in whatever state, and checks what comes of it.
+    /// Writes to media in any state, and checks the result.
     fn finish(&self, part: &Stage, mut media: [Medium; 3], what: &str) {
         let end = with_board(part, &media, |board| board.run());
         assert_eq!(end.report["mode"], "write", "{what}");
@@ -118,73 +118,74 @@ impl Story {
     }
 }
 
-/// Whether anything finds a partition table.
+/// Whether sfdisk finds a partition table.
 fn has_partitions(file: &Path) -> bool {
     let found = Command::new("sfdisk").arg("--dump").arg(file).output().unwrap();
     found.status.success()
 }
 
 #[test]
-fn a_write_that_is_cut_anywhere_never_leaves_half_a_system() {
+fn no_power_cut_in_a_write_leaves_a_bootable_incomplete_medium() {
     let Some(stage) = Stage::in_memory() else { return };
-    let story = Story::new(&stage);
-    let requests = with_board(&stage, &story.begin(&stage), recorder::undisturbed);
+    let fixture = Fixture::new(&stage);
+    let requests = with_board(&stage, &fixture.begin(&stage), recorder::undisturbed);
     let record = |board: &Board<'_>| recorder::record(board, &stage, CUTS_MAX);
-    let ((cuts, moments), seconds) = timed(|| with_board(&stage, &story.begin(&stage), record));
-    tell(&format!("write: {moments} moments in {seconds} s; {requests} requests undisturbed"));
+    let ((cuts, moments), seconds) = timed(|| with_board(&stage, &fixture.begin(&stage), record));
+    print(&format!("write: {moments} cuts in {seconds} s; {requests} requests in an undisturbed run"));
 
     let distinct: Vec<&Cut> = cuts.iter().collect();
-    let (classes, seconds) = timed(|| side_by_side(&stage, &distinct, |part, cut| look(part, &story, cut)));
-    let mut seen: BTreeMap<[Looks; 2], usize> = BTreeMap::new();
+    let (classes, seconds) =
+        timed(|| in_parallel(&stage, &distinct, |part, cut| inspect(part, &fixture, cut)));
+    let mut seen: BTreeMap<[State; 2], usize> = BTreeMap::new();
     for class in &classes {
         *seen.entry(*class).or_default() += 1;
     }
-    tell(&format!("write: looked at {} distinct in {seconds} s: {seen:?}", distinct.len()));
-    assert!(distinct.len() >= 6, "too few moments were met");
+    print(&format!("write: checked {} distinct cuts in {seconds} s: {seen:?}", distinct.len()));
+    assert!(distinct.len() >= 6, "too few cuts were recorded");
     for number in [0, 1] {
-        let is_erased = classes.iter().any(|class| class[number] == Looks::NotBootable);
-        assert!(is_erased, "no cut came while a medium was written");
+        let is_erased = classes.iter().any(|class| class[number] == State::NotBootable);
+        assert!(is_erased, "no cut was recorded while a medium was written");
     }
-    assert_eq!(classes.last(), Some(&[Looks::New; 2]), "the end of the run was not durable");
+    assert_eq!(classes.last(), Some(&[State::New; 2]), "the end of the run was not durable");
 
     let followed = chosen(&distinct, &classes, BOOTS);
     let (ends, seconds) = timed(|| {
-        side_by_side(&stage, &followed, |part, cut| {
+        in_parallel(&stage, &followed, |part, cut| {
             let media = [0, 1, 2].map(|number| Medium::attach(&cut.files[number]));
-            story.finish(part, media, &cut.to_string());
+            fixture.finish(part, media, &cut.to_string());
         })
     });
-    tell(&format!("write: followed {} in {seconds} s", ends.len()));
-    let (killed, seconds) = timed(|| kill(&stage, &story, requests));
-    tell(&format!("write: killed {killed} in {seconds} s"));
+    print(&format!("write: {} cuts followed by a boot in {seconds} s", ends.len()));
+    let (killed, seconds) = timed(|| kill(&stage, &fixture, requests));
+    print(&format!("write: {killed} runs killed in {seconds} s"));
     assert!(killed >= 2, "runs ended before they were killed");
 }
 
-/// Does something with a board of these: drive, SD card, eMMC.
+/// Runs `work` with a board of drive, SD card and eMMC.
 fn with_board<R>(stage: &Stage, media: &[Medium; 3], work: impl FnOnce(&Board<'_>) -> R) -> R {
     let [drive, sd, emmc] = media;
     work(&Board { stage, drive, media: vec![("sd", sd), ("emmc", emmc)] })
 }
 
-fn look(part: &Stage, story: &Story, cut: &Cut) -> [Looks; 2] {
-    assert_eq!(cut.fingerprints[0], story.drive_fingerprint, "the drive was changed");
-    [story.looks(part, cut, 1), story.looks(part, cut, 2)]
+fn inspect(part: &Stage, fixture: &Fixture, cut: &Cut) -> [State; 2] {
+    assert_eq!(cut.fingerprints[0], fixture.drive_fingerprint, "the drive was changed");
+    [fixture.state(part, cut, 1), fixture.state(part, cut, 2)]
 }
 
-/// Runs that are killed: once more from what had reached the media, and from what the kernel wrote to them afterwards.
-fn kill(stage: &Stage, story: &Story, requests: u64) -> usize {
+/// Kills runs. The next boot starts from the media after the kernel's write-back, and from the media as they were at the kill.
+fn kill(stage: &Stage, fixture: &Fixture, requests: u64) -> usize {
     let mut killed = 0;
     for number in 1..=KILLS {
         let part = stage.part("killed");
-        let media = story.begin(&part);
+        let media = fixture.begin(&part);
         let wanted = requests * number / (KILLS + 1);
         let kill = |board: &Board<'_>| recorder::kill_at(board, &part, wanted);
         let Some(cut) = with_board(&part, &media, kill) else { continue };
         killed += 1;
-        look(&part, story, &cut);
-        story.finish(&part, media, &format!("the devices at {cut}"));
+        inspect(&part, fixture, &cut);
+        fixture.finish(&part, media, &format!("the devices at {cut}"));
         let media = [0, 1, 2].map(|number| Medium::attach(&cut.files[number]));
-        story.finish(&part, media, &cut.to_string());
+        fixture.finish(&part, media, &cut.to_string());
     }
     killed
 }

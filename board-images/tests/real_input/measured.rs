@@ -104,7 +104,7 @@ fn names_of_one_file_are_counted_before_anything_is_erased() {
         });
         assert_eq!(links, most, "{flavour}");
         workshop.pack_with_python(&script(most + 1));
-        let words = [format!("has {} names, of which a file keeps {most}", most + 1)];
+        let words = [format!("has {} names, but a file can have {most}", most + 1)];
         workshop.assert_refused(flavour, &medium, "R-CANNOTHOLD", &[&words[0]]);
     }
 }

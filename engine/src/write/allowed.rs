@@ -1,16 +1,16 @@
-//! Which rules of a write the drive's owner switched off.
+//! Which checks of a write the drive's settings switch off.
 
 use crate::error::{Error, Result};
 use crate::options::Options;
 
-/// What is allowed beyond the rules of a write.
+/// What the settings allow in spite of these checks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Allowed {
     /// A medium may be written from images that were captured from it.
     pub write_back: bool,
     /// An image may hold anything that can be decoded: `[write] any_content`.
     pub any_content: bool,
-    /// A clone need not find its root: `[write] any_root`.
+    /// A clone may be unable to find its root: `[write] any_root`.
     pub any_root: bool,
 }
 
@@ -24,9 +24,10 @@ impl Allowed {
         }
     }
 
-    /// What becomes of an image whose content was found unfit: a refusal, or with `any_content` a note in the result.
+    /// Handles an image with unfit content: returns the refusal, or with `any_content` adds a note to the result.
     ///
-    /// Only for what can still be written as it is. What cannot be decoded, or has no room, stays an error.
+    /// Only for an image that can be written as it is. An image that cannot be decoded, or does not fit, is always
+    /// refused.
     ///
     /// # Errors
     /// `refusal`.

@@ -1,5 +1,5 @@
-//! Decoding a disk image once before anything is erased: for a length that is not announced, for the sidecars, and to see
-//! whether what the medium has no room for holds nothing.
+//! Decodes a whole disk image before anything is erased: to find a length that is not announced, to check the sidecars,
+//! and to check that the part that does not fit on the medium holds no data.
 
 use super::image::Image;
 use super::places::Places;
@@ -10,27 +10,27 @@ use crate::verify::{Announced, Expected, ImageReader};
 use replicator_hal::ReadTree;
 use std::ops::Range;
 
-/// How much of an image's end is kept: the second copy of a GPT, trailers of containers.
+/// How much of an image's end is kept in memory: the second copy of a GPT, trailers of containers.
 pub(super) const TAIL_LEN_BYTES: usize = 128 * 1024;
 
-/// What is looked at while an image passes by, and what was seen.
+/// What is examined while an image is decoded, and what was found.
 pub(super) struct Watch {
     /// Decoding ends with a refusal as soon as the image is longer than this.
     limit_bytes: u64,
-    /// Behind this, everything has to be zeros, ...
+    /// All bytes behind this must be zeros, ...
     room_bytes: u64,
-    /// ... but for these.
+    /// ... except these.
     spared: Vec<Range<u64>>,
     places: Places,
     tail: Vec<u8>,
     len_bytes: u64,
 }
 
-/// What was seen.
+/// What was found.
 pub(super) struct Seen {
     /// Length of the image.
     pub(super) len_bytes: u64,
-    /// What begins in its partitions.
+    /// The file systems in its partitions.
     pub(super) places: Places,
     /// The last [`TAIL_LEN_BYTES`], or all of a shorter image.
     pub(super) tail: Vec<u8>,
@@ -49,12 +49,12 @@ impl Watch {
         }
     }
 
-    /// What lies behind `room_bytes` must be zeros, but for `spared`.
+    /// All bytes behind `room_bytes` must be zeros, except `spared`.
     pub(super) fn room(self, room_bytes: u64, spared: Vec<Range<u64>>) -> Self {
         Self { room_bytes, spared, ..self }
     }
 
-    /// Looks at these places.
+    /// Examines these places.
     pub(super) fn places(self, places: Places) -> Self {
         Self { places, ..self }
     }
@@ -82,7 +82,7 @@ impl Watch {
     }
 }
 
-/// A medium that is too small for data, not for zeros.
+/// The refusal of an image whose data does not fit on the medium.
 pub(super) fn no_room(name: &str, room_bytes: u64, at_bytes: u64) -> Error {
     let what = format!(
         "{name} holds more than the {:#} of the medium, and data at byte {at_bytes}, behind its partitions",
@@ -112,11 +112,11 @@ pub(super) fn first_data(
         .find(|at| !spared.iter().any(|range| range.contains(at)))
 }
 
-/// Decodes everything, for the length, the sidecars and what `watch` asks for.
+/// Decodes the whole image, for its length, its sidecars and `watch`.
 ///
 /// # Errors
-/// `ImageTooLarge` as soon as it is clear: a few bytes can decode to more than anybody wants to wait for; `Digest`; errors
-/// of the drive and the codec.
+/// `ImageTooLarge` as soon as the image is too long, because a few bytes can decode to very many; `Digest`; errors of the
+/// drive and the codec.
 pub(super) fn decode_whole(
     operation: &Operation<'_>,
     drive: &dyn ReadTree,

@@ -1,9 +1,9 @@
-//! Whether a disk image looks like one, all of it is there, and how it fits the medium: before anything is erased.
+//! Checks before anything is erased that a file is a disk image, that it is complete, and that it fits the medium.
 //!
-//! Looked at are the image's first bytes (table or file system), its length, the superblocks of its partitions and the chain
-//! of logical ones. Of xz data with one large block and of zstd data whose length is known, what lies behind the first
-//! [`FRONT_LEN_BYTES`] is looked at while it is written, before the start is. An image that is longer than the medium is
-//! decoded whole, because only that shows whether what does not fit holds nothing.
+//! It examines the image's first bytes (table or file system), its length, the superblocks of its partitions and the
+//! chain of logical partitions. Of xz data with one large block and of zstd data with a known length, partitions behind
+//! the first [`FRONT_LEN_BYTES`] are examined during the write, before the start is written. An image that is longer than
+//! the medium is decoded whole, because only that shows whether the surplus holds data.
 
 use super::allowed::Allowed;
 use super::decode_whole::{Seen, TAIL_LEN_BYTES, Watch, decode_whole, first_data, no_room};
@@ -21,30 +21,30 @@ use replicator_hal::{BlockDevice, ReadTree, signature};
 use std::io::{self, Read};
 use std::ops::Range;
 
-/// So much of an image's start is decoded to judge it: the tables, and the superblock of a partition at 1 MiB.
+/// How much of an image's start is decoded: the tables, and the superblock of a partition at 1 MiB.
 const HEAD_LEN_BYTES: usize = (1 << 20) + signature::HEAD_LEN_BYTES;
 
-/// So much of an image is decoded for what lies in its partitions, if single stretches cannot be had.
+/// How much of an image is decoded to examine its partitions, if the format has no random access.
 const FRONT_LEN_BYTES: u64 = 64 << 20;
 
-/// An image that does not announce its length may be so many times as long as its medium, if the rest is zeros.
+/// An image of unknown length may be this many times as long as its medium, if the surplus is zeros.
 const LONGEST_TIMES: u64 = 8;
 
-/// What is known of a disk image.
+/// The facts of a disk image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DiskFacts {
     /// Its decoded length.
     pub(super) len_bytes: u64,
-    /// What is written otherwise than it is in the image, in this order.
+    /// Changes to the image when it is written, in this order.
     pub(super) patches: Vec<Patch>,
-    /// The parts of what the medium has no room for that are not zeros: the second copy of a GPT, a builder's metadata.
+    /// Ranges that may hold data although they do not fit on the medium: the second copy of a GPT, a builder's metadata.
     pub(super) spared: Vec<Range<u64>>,
-    /// What is to be looked at while the image is written, because it could not be seen before.
+    /// Places to examine during the write, because they could not be read before.
     pub(super) unseen: Option<Places>,
 }
 
-/// Checks the image, of which `announced_bytes` is the decoded length if the file tells it, against the medium. What
-/// belongs into the result is added to `notes`.
+/// Checks the image against the medium. `announced_bytes` is the decoded length, if the file has it. Remarks for the
+/// result are added to `notes`.
 ///
 /// # Errors
 /// `NoDiskImage`, `CutImage`, `SectorSize`, `ImageTooLarge`, `WrongContent`; errors of the drive and the codec.
@@ -76,7 +76,7 @@ pub(super) fn check_disk(
     }
 }
 
-/// An image with the medium that it is for.
+/// An image and its medium.
 struct Look<'a> {
     operation: &'a Operation<'a>,
     drive: &'a dyn ReadTree,
@@ -90,15 +90,15 @@ struct Look<'a> {
 struct Parts {
     head: Vec<u8>,
     seen: Seen,
-    /// The image's own bytes, where they can be had without decoding.
+    /// Whether the image is not compressed.
     is_plain: bool,
 }
 
-type Judged<T> = std::result::Result<T, Unfit>;
+type Checked<T> = std::result::Result<T, Unfit>;
 
 impl Look<'_> {
-    /// The facts with their notes, or what is wrong with the content.
-    fn facts(&self) -> Result<Judged<(DiskFacts, Vec<String>)>> {
+    /// The facts with their notes, or why the content is unfit.
+    fn facts(&self) -> Result<Checked<(DiskFacts, Vec<String>)>> {
         let head = self.head()?;
         let shown = match disk_look::by_head(&head, self.device.sector_len_bytes) {
             Ok(shown) => shown,
@@ -106,7 +106,7 @@ impl Look<'_> {
         };
         let too_large = self.check_room(&shown);
         if let Some(len_bytes) = self.announced_bytes {
-            // What is cut is wrong for every medium: that is said first.
+            // A cut image is wrong for every medium, so this error comes first.
             if let Err(unfit) = self.check_length(&shown, &head, len_bytes) {
                 return Ok(Err(unfit));
             }
@@ -116,7 +116,7 @@ impl Look<'_> {
         if let Err(unfit) = self.check_length(&shown, &parts.head, parts.seen.len_bytes) {
             return Ok(Err(unfit));
         }
-        Ok(self.judge(&shown, &parts))
+        Ok(self.examine(&shown, &parts))
     }
 
     /// The first bytes of the image, decoded.
@@ -127,7 +127,7 @@ impl Look<'_> {
         Ok(head)
     }
 
-    /// Whether what is shown has room on the medium at all, whatever follows it in the image.
+    /// Whether the partitions fit on the medium, whatever follows them in the image.
     fn check_room(&self, shown: &Shown) -> Result<()> {
         let (room, device) = (self.device.len_bytes, &self.device.name);
         let Shown::Table(extent) = shown else { return Ok(()) };
@@ -142,11 +142,11 @@ impl Look<'_> {
         }
     }
 
-    /// Whether all that is shown lies in an image of this length; `head` are its first bytes.
-    fn check_length(&self, shown: &Shown, head: &[u8], len_bytes: u64) -> Judged<()> {
+    /// Whether an image of this length holds everything that its tables show. `head` are its first bytes.
+    fn check_length(&self, shown: &Shown, head: &[u8], len_bytes: u64) -> Checked<()> {
         let cut = disk_look::all_there(shown, len_bytes);
         let Shown::Table(extent) = shown else { return cut };
-        // Read in sectors of another length, the table may fit.
+        // The table may be right for sectors of another length.
         let own = self.device.sector_len_bytes;
         for other in [512, 4096].into_iter().filter(|other| *other != own) {
             let Some(rescaled) = disk_look::rescaled(extent, own, other) else { continue };
@@ -161,12 +161,12 @@ impl Look<'_> {
         cut
     }
 
-    /// Reads what is needed to judge the image; decodes all of it if there is no other way.
+    /// Reads the parts of the image that the checks need. It decodes the whole image if there is no other way.
     fn parts(&self, head: Vec<u8>, shown: &Shown) -> Result<Parts> {
         let room = self.device.len_bytes;
         let is_plain = self.image.name.compression == Compression::None;
         let places = self.places(shown);
-        // What may be left out: only if all that is shown has room.
+        // The end may be left out only if the tables and partitions fit.
         let may_be_longer = disk_look::least_bytes(shown) <= room;
         let too_long = |len_bytes: u64| {
             let what = format!(
@@ -198,8 +198,8 @@ impl Look<'_> {
         Ok(Parts { head, seen, is_plain })
     }
 
-    /// Where data may be that a smaller medium needs no room for: the second copy of a GPT is made anew, metadata of the
-    /// image's builder is for others.
+    /// Ranges of data that a smaller medium does not need: the second copy of a GPT is written again for it, and the
+    /// metadata of the image's builder is not used.
     fn spared(&self, shown: &Shown) -> Vec<Range<u64>> {
         let backup = match shown {
             Shown::Table(Extent { backup, .. }) => backup.clone(),
@@ -209,7 +209,7 @@ impl Look<'_> {
         backup.into_iter().chain(metadata).collect()
     }
 
-    /// What is to be looked at inside of the partitions.
+    /// The places to examine in the partitions.
     fn places(&self, shown: &Shown) -> Places {
         match shown {
             Shown::Table(extent) => Places::of(extent, self.device.sector_len_bytes),
@@ -217,7 +217,7 @@ impl Look<'_> {
         }
     }
 
-    /// What can be seen without decoding everything.
+    /// Examines the places, as far as possible without decoding everything.
     fn look_inside(&self, len_bytes: u64, mut places: Places) -> Result<Seen> {
         let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let mut tail = Vec::new();
@@ -244,7 +244,7 @@ impl Look<'_> {
         Ok(Seen { len_bytes, places, tail })
     }
 
-    /// Decodes the image as far as it is worth.
+    /// Decodes the first [`FRONT_LEN_BYTES`] of the image, as far as places lie there.
     fn look_at_front(&self, reader: &mut ImageReader<'_>, places: &mut Places) -> Result<()> {
         let mut content = reader.look()?;
         let mut buffer = vec![0; self.operation.tuning.chunk_len_bytes];
@@ -260,7 +260,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Whether what an image that is not compressed has behind the medium's end is nothing.
+    /// Checks that an uncompressed image holds no data behind the medium's end.
     fn check_plain_end(&self, len_bytes: u64, spared: &[Range<u64>]) -> Result<()> {
         let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let mut at = self.device.len_bytes;
@@ -282,7 +282,7 @@ impl Look<'_> {
         reader.close()
     }
 
-    /// So many bytes, or fewer at the end.
+    /// Reads `len` bytes, or fewer at the end.
     fn read(&self, file: &mut dyn ReadAt, start: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let done = file.read_full_at(start, &mut bytes).map_err(Error::io(self.name.as_str()))?;
@@ -290,22 +290,22 @@ impl Look<'_> {
         Ok(bytes)
     }
 
-    /// Everything that is left to be said once all is read.
-    fn judge(&self, shown: &Shown, parts: &Parts) -> Judged<(DiskFacts, Vec<String>)> {
+    /// The checks that need all parts.
+    fn examine(&self, shown: &Shown, parts: &Parts) -> Checked<(DiskFacts, Vec<String>)> {
         let len_bytes = parts.seen.len_bytes;
         let mut notes = Vec::new();
         if parts.is_plain {
             disk_look::by_tail(&parts.seen.tail)?;
         }
         let places = &parts.seen.places;
-        // All of it is looked at again: a chain of partitions is followed from its start.
+        // All places are examined again, because a chain of partitions is followed from its start.
         let unseen = (!places.is_complete()).then(|| self.places(shown));
         let mut facts = DiskFacts { len_bytes, patches: Vec::new(), spared: self.spared(shown), unseen };
         match shown {
             Shown::FileSystem(found) => {
                 notes.push(format!("the image is one {} file system without a partition table", found.kind));
             }
-            _ => notes.extend(places.judge(len_bytes, self.device.len_bytes)?),
+            _ => notes.extend(places.check(len_bytes, self.device.len_bytes)?),
         }
         let is_gpt = matches!(shown, Shown::Table(Extent { scheme: Scheme::Gpt, .. }) | Shown::DamagedGpt(_));
         if is_gpt {
@@ -320,15 +320,15 @@ impl Look<'_> {
         if len_bytes > self.device.len_bytes {
             let more = len_bytes - self.device.len_bytes;
             notes.push(format!(
-                "the last {:#} of the image are unused and have no room on the medium: left out",
+                "the last {:#} of the image are unused and do not fit on the medium: left out",
                 Size(more)
             ));
         }
         Ok((facts, notes))
     }
 
-    /// Writes the image as it is, if that is allowed: by the drive's owner, or because a capture has found the medium like
-    /// that, whose record lies beside the image and whose length the image has.
+    /// Accepts an unfit image to be written as it is, if the settings allow it, or if it was captured from such a medium:
+    /// the record beside it has the same length.
     fn as_it_is(&self, unfit: Unfit, allowed: Allowed, notes: &mut Vec<String>) -> Result<DiskFacts> {
         let room = self.device.len_bytes;
         let (kind, what) = (unfit.kind, unfit.what.clone());
@@ -360,7 +360,7 @@ impl Look<'_> {
     }
 }
 
-/// Whether a known file system begins at one of the partitions, as far as `head` shows them.
+/// Whether a known file system begins at one of the partitions that lie in `head`.
 fn starts_known(extent: &Extent, head: &[u8]) -> bool {
     let starts = extent.partitions.iter().filter_map(|(_, range)| usize::try_from(range.start).ok());
     starts.filter_map(|start| head.get(start..)).any(|bytes| signature::by_head(bytes).is_some())

@@ -1,8 +1,8 @@
-//! Writing a disk image: everything but its start, verify, then the start, verify again.
+//! Writes a disk image: everything but its start, verify, then the start, verify again.
 //!
-//! What is decoded is hashed while it is written; the medium is read back past the caches and compared by hashes of
-//! extents. The start of the image holds the partition table and is held back, so that a medium that was not verified does
-//! not look bootable. Of an image whose GPT is moved, what is written and read back is the changed table.
+//! The decoded data is hashed during the write. The medium is read back past the caches and compared by hashes of
+//! extents. The start of the image, which holds the partition table, is written last, so that an unverified medium does
+//! not look bootable. If the GPT is moved, the changed table is written and read back.
 
 use super::fitted;
 use super::preflight::Checked;
@@ -14,11 +14,11 @@ use crate::table;
 use crate::verify::{Announced, Expected, Extents, ImageReader, Kept, Verified, Written};
 use replicator_hal::{self as hal, ReadTree, Target};
 
-/// What was written, and what is still held back.
+/// What was written, and the start that is not written yet.
 struct Body {
     written: Written,
     held_back: Vec<u8>,
-    /// What was found in the image's partitions.
+    /// Remarks about the image's partitions.
     notes: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn write(
     let (body, image) = write_body(operation, drive, checked, target)?;
     let label = operation.label();
     operation.step("flushing");
-    // What is in the kernel's cache reaches the medium in any order, and this must be last.
+    // The kernel writes its cache in any order, and the start must be written last.
     target.sync().map_err(Error::hal(format!("flushing {label}")))?;
     table::reserve_at(operation, target, 0, body.held_back.len(), label)?;
     let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
@@ -45,7 +45,7 @@ pub(super) fn write(
     Ok(Done::written(&image, kept, bypass, body.notes))
 }
 
-/// Writes all but the start, and verifies the image while it goes by.
+/// Writes all but the start, and verifies the image at the same time.
 fn write_body(
     operation: &Operation<'_>,
     drive: &dyn ReadTree,
@@ -97,8 +97,8 @@ fn write_body(
     let mut notes = Vec::new();
     if let Some(mut places) = unseen {
         places.end(len_bytes);
-        let judged = places.judge(len_bytes, target.len_bytes());
-        notes = judged.map_err(|unfit| Error::Verify {
+        let checked_places = places.check(len_bytes, target.len_bytes());
+        notes = checked_places.map_err(|unfit| Error::Verify {
             part: FaultyPart::Image,
             what: file_name,
             offset_bytes: None,
@@ -114,15 +114,16 @@ fn write_body(
     Ok((Body { written: extents.finish(), held_back, notes }, image))
 }
 
-/// Writes the held-back start, each part verified before the next: the first sector last. Before it is there no
-/// partition table is seen, and one sector is written whole or not at all, so no cut leaves a table without the rest.
+/// Writes the held-back start, each part verified before the next: the first sector last. Without it there is no
+/// partition table, and a sector is written completely or not at all, so no power cut leaves a table without the rest.
 ///
-/// It takes the proofs that the image is what it must be and that the medium kept the rest of it. What it returns is the
-/// proof that the start was kept, too.
+/// It takes the proofs that the image is verified and that the medium holds the rest of it. It returns the proof that the
+/// medium holds the start, too.
 ///
-/// A fake card may have answered for what was written last, the end of the image, from its write-back cache. That cache
-/// holds most of the start by then, so the end is read once more before the first sector is written. Of a card that wraps
-/// around the start damages what shares its cells: its place was reserved before the comparison, so that this shows there.
+/// A fake card may have returned the end of the image, which was written last, from its write-back cache. By now that
+/// cache holds most of the start, so the end is read once more before the first sector is written. On a card that wraps
+/// around, the start would overwrite other data of the image. The placeholder at the start was written before the
+/// comparison, so the comparison finds such a card.
 fn commit(
     operation: &Operation<'_>,
     checked: &Checked,

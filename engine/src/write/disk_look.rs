@@ -1,4 +1,4 @@
-//! What the bytes of a disk image tell against writing it. Pure: bytes in, a reason out.
+//! Finds reasons in the bytes of a disk image not to write it. Pure functions, without I/O.
 
 use crate::error::{Error, Refusal};
 use crate::formats::FormatError;
@@ -13,7 +13,7 @@ use std::ops::Range;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unfit {
     pub(super) kind: Refusal,
-    /// What is wrong, to follow the image's name.
+    /// What is wrong; the text follows the image's name.
     pub(super) what: String,
 }
 
@@ -32,9 +32,9 @@ impl Unfit {
     }
 }
 
-/// What an image is that begins with `head`: a table, or a file system over the whole medium.
+/// What an image that begins with `head` holds: a table, or a file system over the whole medium.
 ///
-/// A GPT whose front is damaged is returned as that: its end may help.
+/// A GPT with a damaged front is not an error here: its backup may be intact.
 pub(super) fn by_head(head: &[u8], sector_len_bytes: u32) -> Result<Shown, Unfit> {
     if head.is_empty() {
         return Err(Unfit::new(Refusal::WrongContent, "holds nothing"));
@@ -48,7 +48,7 @@ pub(super) fn by_head(head: &[u8], sector_len_bytes: u32) -> Result<Shown, Unfit
     }
     let nothing = |what: &str| Err(Unfit::new(Refusal::NoDiskImage, what));
     let shown = partition::shown(head, sector_len_bytes)
-        .map_err(|error| Unfit::new(Refusal::NoDiskImage, format!("cannot be judged: {error}")))?;
+        .map_err(|error| Unfit::new(Refusal::NoDiskImage, format!("cannot be checked: {error}")))?;
     match shown {
         Shown::OtherSectors(found) => Err(other_sectors(found, sector_len_bytes)),
         Shown::EmptyTable => match foreign::program(head) {
@@ -69,7 +69,7 @@ pub(super) fn by_head(head: &[u8], sector_len_bytes: u32) -> Result<Shown, Unfit
     }
 }
 
-/// A table for other sectors than the medium has.
+/// The error for a table with a sector length other than the medium's.
 pub(super) fn other_sectors(found: u32, sector_len_bytes: u32) -> Unfit {
     let what = format!(
         "has a partition table for sectors of {found} bytes, but those of the medium have {sector_len_bytes}"
@@ -77,12 +77,12 @@ pub(super) fn other_sectors(found: u32, sector_len_bytes: u32) -> Unfit {
     Unfit::new(Refusal::SectorSize, what)
 }
 
-/// Whether the last bytes show a container.
+/// Whether the last bytes are those of a container.
 pub(super) fn by_tail(tail: &[u8]) -> Result<(), Unfit> {
     foreign::by_tail(tail).map_or(Ok(()), |found| Err(Unfit::foreign(found)))
 }
 
-/// Whether all that is shown lies in an image of `len_bytes`.
+/// Whether an image of `len_bytes` holds everything that its tables show.
 pub(super) fn all_there(shown: &Shown, len_bytes: u64) -> Result<(), Unfit> {
     let cut = |what: String| Err(Unfit::new(Refusal::CutImage, format!("{what}: it was cut off")));
     match shown {
@@ -123,7 +123,7 @@ pub(super) fn all_there(shown: &Shown, len_bytes: u64) -> Result<(), Unfit> {
     }
 }
 
-/// How many bytes a medium needs at least for what is shown.
+/// How many bytes a medium must have at least.
 pub(super) fn least_bytes(shown: &Shown) -> u64 {
     match shown {
         Shown::FileSystem(found) => found.len_bytes.unwrap_or(u64::MAX),
@@ -136,7 +136,7 @@ pub(super) fn least_bytes(shown: &Shown) -> u64 {
     }
 }
 
-/// Whether the file system that begins in a partition fits into it; if it does no harm, only as a note.
+/// Whether the file system in a partition fits into it. Where the difference is harmless, the result is a note.
 pub(super) fn inside(
     number: u32,
     range: &Range<u64>,
@@ -150,7 +150,7 @@ pub(super) fn inside(
     let what =
         format!("partition {number} has {:#}, but its {kind} file system {:#}", Size(room), Size(*len_bytes));
     match kind {
-        // Such are mounted all the same.
+        // The kernel mounts these anyway.
         FileSystemKind::Vfat | FileSystemKind::Exfat | FileSystemKind::Iso9660 | FileSystemKind::Swap => {
             Ok(Some(format!("in the image, {what}")))
         }
@@ -166,7 +166,7 @@ pub(super) fn rescaled(extent: &Extent, from: u32, to: u32) -> Option<Extent> {
     (extent.scheme == Scheme::Mbr).then(|| Extent { partitions: partitions.collect(), ..extent.clone() })
 }
 
-/// A refusal for a table that cannot be made to fit.
+/// The refusal of a table that cannot be changed to fit.
 pub(super) fn unfit_table(error: &FormatError) -> Unfit {
     match error {
         FormatError::Unsupported { what, .. } => {
@@ -176,15 +176,15 @@ pub(super) fn unfit_table(error: &FormatError) -> Unfit {
     }
 }
 
-/// What is written otherwise than it is in the image.
+/// Remarks about changes to the GPT.
 pub(super) fn fit_notes(fit: &Fit) -> Vec<String> {
     let mut notes = Vec::new();
     match fit.damaged {
         Some(GptCopy::Front) => {
-            notes.push("the GPT of the image is damaged and was made anew from its backup".to_owned());
+            notes.push("the GPT of the image is damaged and was made again from its backup".to_owned());
         }
         Some(GptCopy::End) => {
-            notes.push("the GPT's backup is damaged in the image and was made anew".to_owned())
+            notes.push("the GPT's backup is damaged in the image and was made again".to_owned())
         }
         None => {}
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_ends_inside_of_the_image() {
+    fn an_image_that_ends_before_its_partitions_is_cut() {
         let cut = |shown: &Shown, len_bytes| {
             all_there(shown, len_bytes).is_err_and(|unfit| unfit.kind == Refusal::CutImage)
         };

@@ -1,9 +1,9 @@
-//! Extracting a tarball into a fresh file system, and noting what must be there afterwards.
+//! Extracts a tarball into a new file system, and lists what must be there afterwards.
 //!
 //! Owners come first, then modes, attributes and times, because the kernel clears setuid and capabilities when the owner
-//! changes. Directories get theirs last, deepest first, because extracting into them changes their times, and after them
-//! come inode flags, because nothing can be changed in what is immutable. Where an entry
-//! goes is decided by [`tar_tree`], without asking the volume: no path that it is asked for has a symlink in it.
+//! changes. Directories get tsuccessors last, deepest first, because extracting into them changes tsuccessor times. Inode
+//! flags come after that, because an immutable file cannot be changed. [`tar_tree`] decides where an entry goes, without
+//! the volume: the paths that the volume gets have no symlinks.
 
 use super::tar_limits::Needs;
 use super::tar_times;
@@ -20,19 +20,19 @@ use std::io::Read;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
-/// A directory that the archive does not mention, but puts files into.
+/// Mode of a directory that the archive uses but does not list.
 const IMPLIED_DIRECTORY_MODE: u32 = 0o755;
 
-/// What came out of an archive.
+/// The result of an extraction.
 pub(super) struct Extracted {
     /// All that must be there.
     pub(super) manifest: Manifest,
-    /// What was left out or passed over, a line each.
+    /// What was left out or ignored, a line each.
     pub(super) notes: Vec<String>,
 }
 
 /// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`. `names` are those that the check of the
-/// archive found. What is dated beyond what the file system keeps gets the nearest time that it does.
+/// archive found. A time outside of the range of the file system is replaced by the nearest one in it.
 ///
 /// # Errors
 /// Errors of the archive and of the medium.
@@ -73,7 +73,7 @@ struct Extraction<'a> {
     medium_len_bytes: u64,
     needs: Needs,
     manifest: Manifest,
-    /// The further names of files with hard links, by the name that stands for the file in the manifest.
+    /// The other names of files with hard links, by the name that the manifest has for the file.
     other_names: BTreeMap<RelativePath, BTreeSet<RelativePath>>,
     buffer: Vec<u8>,
 }
@@ -99,7 +99,7 @@ impl Extraction<'_> {
         }
         if place.keeps_link {
             self.operation.log(&format!(
-                "/{} is a link to /{}, and stays one: the archive's directory of that name goes there",
+                "/{} is a link to /{} and is kept: the archive's directory of that name is extracted there",
                 printable::line(&entry.path.to_string()),
                 printable::line(&place.path.to_string()),
             ));
@@ -159,25 +159,24 @@ impl Extraction<'_> {
         }
     }
 
-    /// Takes a name that was removed out of the manifest. If the file has other names, the first of them stands for it
-    /// from now on.
+    /// Removes a name from the manifest. If the file has other names, the first of them takes its place.
     fn forget(&mut self, path: &RelativePath) {
-        let Some(gone) = self.manifest.remove(path) else { return };
-        if let EntryKind::HardLink { existing } = &gone.entry.kind {
+        let Some(removed) = self.manifest.remove(path) else { return };
+        if let EntryKind::HardLink { existing } = &removed.entry.kind {
             if let Some(names) = self.other_names.get_mut(existing) {
                 names.remove(path);
             }
             return;
         }
         let mut names = self.other_names.remove(path).unwrap_or_default();
-        let Some(heir) = names.pop_first() else { return };
+        let Some(successor) = names.pop_first() else { return };
         for name in &names {
             if let Some(other) = self.manifest.get_mut(name) {
-                other.entry.kind = EntryKind::HardLink { existing: heir.clone() };
+                other.entry.kind = EntryKind::HardLink { existing: successor.clone() };
             }
         }
-        self.manifest.insert(heir.clone(), gone);
-        self.other_names.insert(heir, names);
+        self.manifest.insert(successor.clone(), removed);
+        self.other_names.insert(successor, names);
     }
 
     fn directory(&mut self, path: &RelativePath) -> Result<()> {
@@ -202,7 +201,7 @@ impl Extraction<'_> {
         data: &[Range<u64>],
         reader: &mut Reader<&mut dyn Read>,
     ) -> Result<u128> {
-        // Nobody may read it before its owner and mode are set.
+        // Private until its owner and mode are set.
         let mut file = self.create(path, |volume| volume.create_new(path, 0o600))?;
         let mut hash = Xxh3::new();
         while let Some((offset_bytes, len)) =
@@ -224,9 +223,9 @@ impl Extraction<'_> {
 
     fn hard_link(&mut self, path: &RelativePath, target: RelativePath) -> Result<()> {
         self.create(path, |volume| volume.hard_link(&target, path))?;
-        // Only now, because what was replaced may have been the name that stood for the file.
+        // Looked up only now: the replaced name may have been the one in the manifest.
         let Some(known) = self.manifest.get(&target) else {
-            return Err(Error::Internal { detail: format!("{target} is in no manifest") });
+            return Err(Error::Internal { detail: format!("{target} is not in the manifest") });
         };
         let first = match &known.entry.kind {
             EntryKind::HardLink { existing } => existing.clone(),
@@ -248,7 +247,7 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// Directories last, the deepest first.
+    /// Sets the attributes of directories, the deepest first.
     fn finish_directories(&self) -> Result<()> {
         for (path, expected) in self.manifest.iter().rev() {
             if expected.entry.kind == EntryKind::Directory {
@@ -259,8 +258,8 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// Inode flags last of all: nothing can be made in an immutable directory. What the new file system does not have,
-    /// or the kernel does not let set, is left out and reported.
+    /// Sets inode flags after everything else, because no file can be made in an immutable directory. Flags that the file
+    /// system or the kernel refuses are left out and reported.
     fn set_flags(&mut self, remarks: &mut Remarks) -> Result<()> {
         let volume = self.volume;
         let label = self.operation.label();
@@ -275,7 +274,7 @@ impl Extraction<'_> {
                     let flags = expected.entry.flags.with(flags);
                     match volume.set_flags(path, flags) {
                         Ok(()) => expected.entry.flags = flags,
-                        Err(error) if is_not_taken(error.kind()) => {}
+                        Err(error) if is_refusal_of_flags(error.kind()) => {}
                         Err(error) => {
                             return Err(Error::hal(format!("extracting {path} to {label}"))(error));
                         }
@@ -283,7 +282,7 @@ impl Extraction<'_> {
                 }
             }
             if expected.entry.flags != wanted {
-                remarks.left_out("inode flags that the new file system does not take", || {
+                remarks.left_out("inode flags that the new file system does not support", || {
                     printable::line(&path.to_string()).into_owned()
                 });
             }
@@ -297,18 +296,18 @@ impl Extraction<'_> {
     }
 }
 
-/// Whether flags were refused, and nothing else went wrong.
-fn is_not_taken(kind: ErrorKind) -> bool {
+/// Whether this error means that the flags were refused.
+fn is_refusal_of_flags(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unsupported | ErrorKind::PermissionDenied | ErrorKind::InvalidInput)
 }
 
-/// An entry that can go nowhere, as [`tar_tree`] says.
+/// The error for an entry for which [`tar_tree`] finds no place.
 pub(super) fn cannot_be_extracted(name: &str, path: &RelativePath, why: &str) -> Error {
     let detail = format!("entry \"{}\" {why}", printable::line(&path.to_string()));
     Error::format(name)(FormatError::Damaged { format: "tar", detail })
 }
 
-/// A directory that the archive puts something into, but does not mention: with the time of what made it necessary.
+/// A directory that the archive uses but does not list. It gets the time of the entry that needs it.
 pub(super) fn implied_directory(path: &RelativePath, modified: Timestamp) -> Entry {
     Entry {
         path: path.clone(),

@@ -1,12 +1,12 @@
-//! Writing an image that was found to fit its medium with changes: other bytes in some places, and less of its end.
+//! Changes an image during the write so that it fits its medium: other bytes in some places, and a shorter end.
 
 use super::decode_whole::{first_data, no_room};
 use super::disk_check::DiskFacts;
 use crate::error::Result;
 use crate::formats::partition::Patch;
 
-/// How much of `chunk`, which lies at `offset_bytes` of the image, is for a medium of `medium_len_bytes`. The rest must be
-/// what it was when the image was checked: nothing.
+/// How much of `chunk`, which lies at `offset_bytes` of the image, is written to a medium of `medium_len_bytes`. The rest
+/// must hold no data, as when the image was checked.
 ///
 /// # Errors
 /// `ImageTooLarge`.
@@ -29,7 +29,8 @@ pub(super) fn keep(
     }
 }
 
-/// Puts those bytes of the patches into `chunk`, which lies at `offset_bytes`, that belong there; the last one counts.
+/// Copies the bytes of the patches that lie in `chunk`, which begins at `offset_bytes`, into it. Where patches overlap,
+/// the last one is used.
 pub(super) fn overlay(patches: &[Patch], offset_bytes: u64, chunk: &mut [u8]) {
     let end_bytes = offset_bytes + chunk.len() as u64;
     for patch in patches {
@@ -44,7 +45,7 @@ pub(super) fn overlay(patches: &[Patch], offset_bytes: u64, chunk: &mut [u8]) {
     }
 }
 
-/// Those parts of the patches that lie behind the image, which ends at `end_bytes`.
+/// The parts of the patches behind the end of the image, which is at `end_bytes`.
 pub(super) fn behind(patches: &[Patch], end_bytes: u64) -> impl Iterator<Item = (u64, &[u8])> {
     patches.iter().filter_map(move |patch| {
         let skipped = usize::try_from(end_bytes.saturating_sub(patch.offset_bytes)).ok()?;
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_lie_over_the_image_whatever_its_chunks_are_and_the_rest_behind_it() {
+    fn patches_are_applied_for_every_length_of_chunks_and_also_behind_the_image() {
         let patches = [patch(4, b"aaaa"), patch(6, b"bbbb"), patch(14, b"cccc")];
         let expected = b"....aabbbb....cc";
         for chunk_len in 1..=16 {
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(keep(&disk, "x", 60, &chunk, 79).unwrap_err().code(), "R-TOOLARGE");
         chunk[35] = 1; // The first byte after it.
         assert_eq!(keep(&disk, "x", 60, &chunk, 80).unwrap_err().code(), "R-TOOLARGE");
-        // An image that was found to have room, and has none.
+        // The check found that the image fits, and now it does not.
         let disk = DiskFacts { len_bytes: 80, ..DiskFacts::default() };
         assert_eq!(keep(&disk, "x", 60, &[0; 21], 80).unwrap_err().code(), "R-TOOLARGE");
     }

@@ -1,15 +1,15 @@
-//! A bootloader in the gap before the first partition that a tarball's table erases: reported, not refused.
+//! Reports a bootloader in the gap before the partition, which writing a tarball erases. It is no reason to refuse.
 //!
-//! Looked at only where the profile says that the board starts from there. What cannot be read is no obstacle: it is
-//! written next.
+//! The gap is read only if the profile states that the board boots from there. A read error is ignored, because the gap
+//! is written next.
 
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
 use replicator_hal::{Target, io};
 
-/// Up to here a GPT's header and entries lie.
+/// The end of a GPT's header and entries.
 const TABLE_LEN_BYTES: u64 = 34 * 512;
-/// So much is read at once.
+/// How much is read at once.
 const PIECE_LEN: usize = 64 << 10;
 
 /// A line for the report if bytes before `end_bytes`, which are about to be erased, are not zeros.
@@ -37,7 +37,7 @@ pub(super) fn note(
         };
         if piece[..read].iter().any(|byte| *byte != 0) {
             return Some(
-                "the bytes before the partition were erased, from which this board starts by its profile: write the \
+                "the bytes before the partition were erased, and this board boots from there by its profile: write the \
                  bootloader again, or write a disk image instead of a tarball"
                     .to_owned(),
             );

@@ -1,4 +1,4 @@
-//! Whether a medium is the one that an image was captured from.
+//! Finds out whether a medium is the one that an image was captured from.
 
 use super::allowed::Allowed;
 use super::image::Image;
@@ -7,11 +7,11 @@ use crate::operation::Operation;
 use replicator_hal::BlockDevice;
 use std::collections::BTreeSet;
 
-/// Finds on a medium what tells it from its clones, in the form in which the record of an image has it. Captures know how.
+/// Finds the marks of a medium, as the record of an image has them. `capture` implements it.
 pub(crate) type MarksOn<'a> = dyn Fn(&Operation<'_>, &BlockDevice) -> BTreeSet<String> + Sync + 'a;
 
-/// Refuses to write an image back to its own medium: one with the same serial number; or, for an image of a medium without
-/// one, one with files that only the golden medium has.
+/// Refuses to write an image back to the medium that it was captured from: one with the same serial number, or, if that
+/// medium had none, one with the same marks.
 ///
 /// # Errors
 /// `WriteBack`.

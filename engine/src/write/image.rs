@@ -1,6 +1,6 @@
-//! An image file on the drive: where it really is, what its sidecars say, how it is opened.
+//! An image file on the drive: its path, its sidecars, how it is opened.
 //!
-//! Where sidecars and the record of the captured unit are looked up is in [`crate::sidecars`].
+//! [`crate::sidecars`] finds sidecars and the record of the captured medium.
 
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::Compression;
@@ -25,7 +25,7 @@ pub(crate) struct Image {
     pub content: Vec<ExpectedDigest>,
     /// Digests of the file itself.
     pub file: Vec<ExpectedDigest>,
-    /// Where metadata of its builder begins that is no part of the image; the preflight finds it.
+    /// Where metadata of its builder begins, which is not part of the image; the pre-flight finds it.
     pub metadata_bytes: Option<u64>,
     /// The record of the capture that made it, if one lies beside it.
     pub captured_from: Option<SourceRecord>,
@@ -62,7 +62,7 @@ impl Image {
         })
     }
 
-    /// Where it is: compressed data without what its builder put behind it.
+    /// The source for a reader: compressed data without the builder's metadata behind it.
     pub(crate) fn source(&self) -> Source<'_> {
         let is_compressed = self.name.compression != Compression::None;
         Source {
@@ -107,7 +107,7 @@ fn source_record(lookup: &Sidecars<'_>, name: &ImageName) -> Result<Option<Sourc
         let text = text::decode(&text)
             .map_err(|error| Error::refused(Refusal::BadSidecar, format!("{name}: {error}")))?;
         let Some(record) = SourceRecord::parse(text.as_bytes()) else {
-            let what = format!("{name} is no record of a captured medium");
+            let what = format!("{name} is not a record of a captured medium");
             return Err(Error::refused(Refusal::BadSidecar, what));
         };
         return Ok(Some(record));

@@ -1,4 +1,4 @@
-//! A medium that is being written: opened exclusively, closed whatever happens, and never left half-blessed.
+//! Opens a medium for writing: exclusively, always closed again, and made unbootable if the write fails.
 
 use super::preflight::{Checked, check_unchanged};
 use crate::error::{Error, Result};
@@ -6,12 +6,12 @@ use crate::media::same_device;
 use crate::operation::Operation;
 use replicator_hal::Target;
 
-/// Where a partition table is looked for first, in sectors of any size.
+/// The first sectors, of any size, where a partition table begins.
 const FIRST_SECTORS_LEN_BYTES: u64 = 4096;
 
-/// Opens the medium for `work`, after making sure that it is still the one that was checked: a card may have been
-/// swapped. If `work` fails, the ends of the medium are erased, so that no half-written one looks bootable. The first
-/// error counts; a close that fails after success is a failure.
+/// Opens the medium for `work`, after checking that it is still the one of the pre-flight: a card may have been swapped.
+/// If `work` fails, the ends of the medium are erased, so that a partly written medium does not look bootable. The first
+/// error is returned; a failed close after success is an error, too.
 ///
 /// # Errors
 /// `MediumUnfit`; those of `work` and of the medium.
@@ -28,7 +28,7 @@ pub(super) fn with_target<T>(
         .devices
         .open_target(device)
         .map_err(Error::hal(format!("opening {label} ({device}) to write it")))?;
-    // A name can change hands between the look and the opening. What is open now keeps its name until it is closed.
+    // The name may have moved to another device before the open. An open device keeps its name until it is closed.
     let is_ours = same_device(operation, label, &checked.device);
     let result = is_ours.and_then(|_| {
         work(&mut *target).inspect_err(|_| {
@@ -58,9 +58,10 @@ pub(super) fn wipe_ends(operation: &Operation<'_>, target: &mut dyn Target) -> R
     erase_ends(operation, target)
 }
 
-/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures). Every range is tried, also
-/// after an error, and the first sectors come alone: a bad sector elsewhere must not save an old table. Each is durable
-/// before the next, because the others may be parts of old partitions: a cut must not leave an old table with less.
+/// Zeroes the start (partition table, boot code) and the end (backup GPT, stale signatures). It tries every range, also
+/// after an error, and the first sectors separately: a bad sector elsewhere must not protect an old table. Each range is
+/// durable before the next, because the later ones may lie in old partitions: after a power cut an old table must not
+/// point to erased data.
 fn erase_ends(operation: &Operation<'_>, target: &mut dyn Target) -> Result<()> {
     let len_bytes = target.len_bytes();
     let wiped = operation.tuning.wiped_len_bytes.min(len_bytes);

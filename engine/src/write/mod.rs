@@ -1,6 +1,6 @@
-//! Writing images from the drive to the board's media: pre-flight for all, then each medium as a job of its own.
+//! Writes images from the drive to the board's media: pre-flight for all, then one job per medium.
 //!
-//! What happens to one medium never changes what happens to another. The drive stays read-only throughout.
+//! A failure of one medium does not affect the others. The drive stays read-only.
 
 mod allowed;
 mod decode_whole;
@@ -56,7 +56,7 @@ pub(crate) struct Item {
 pub(crate) struct Checking {
     /// The item.
     pub item: Item,
-    /// What is known of its image and medium, or why it cannot be written.
+    /// The facts of its image and medium, or why it cannot be written.
     pub checked: Result<Checked>,
     /// How long the check took.
     pub elapsed: Duration,
@@ -73,7 +73,7 @@ pub(crate) fn plan(media: &[Medium], drive_names: &[Vec<u8>]) -> Vec<Item> {
         .collect()
 }
 
-/// Checks every image and its medium; nothing is written. `marks_on` is how golden media are recognised.
+/// Checks every image and its medium; nothing is written. `marks_on` recognises golden media.
 pub(crate) fn check(context: &Context<'_>, items: Vec<Item>, marks_on: &MarksOn<'_>) -> Vec<Checking> {
     let results = jobs::run(context.board, context.tuning, &items, |operation, item| {
         let image = Image::locate(operation, &context.drive, &item.image)?;
@@ -108,7 +108,7 @@ impl Item {
 }
 
 impl Checking {
-    /// What the pre-flight showed, as a line.
+    /// The result of the pre-flight, as a line.
     pub(crate) fn line(&self) -> String {
         let name = &self.item.image;
         match &self.checked {
@@ -133,7 +133,7 @@ impl Checking {
         }
     }
 
-    /// The job that writes the medium. If its check failed, or nothing is begun because of `stop`, what became of it.
+    /// The job that writes the medium; its outcome instead if its check failed or if `stop` gives a reason to skip it.
     pub(crate) fn begin<'a>(self, context: &Context<'a>, stop: Option<&str>) -> Begun<'a> {
         let Self { item, checked, elapsed } = self;
         let end = match (checked, stop) {
@@ -152,7 +152,7 @@ impl Checking {
     }
 }
 
-/// A medium that is written.
+/// The job that writes one medium.
 struct MediumJob<'a> {
     drive: &'a dyn Volume,
     item: Item,
@@ -210,7 +210,7 @@ fn write_one(
         })?,
         Packing::Tar => tarball::write(operation, drive, checked, &item.medium.profile)?,
     };
-    // The work is done and verified; a kernel that keeps an old partition table only delays what comes after.
+    // The medium is verified. If the kernel keeps the old partition table, only later users of the medium are affected.
     if let Err(error) = operation.board.devices.reread_partitions(&checked.device.name) {
         operation.log(&error.to_string());
     }

@@ -1,5 +1,5 @@
-//! The `etc/passwd` and `etc/group` of the root file system in an archive, wherever in it they come: they say who the
-//! users and groups are that its ACLs only name.
+//! Collects `etc/passwd` and `etc/group` of the root file system in an archive, at any position in it. They give the
+//! numbers of the users and groups that ACLs only name.
 
 use super::tar_tree::{self, Shape};
 use crate::error::{Error, Result};
@@ -9,19 +9,19 @@ use replicator_hal::RelativePath;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// Longer ones are no lists of a small system's users.
+/// A longer file is not a list of a small system's users.
 const FILE_LEN_MAX_BYTES: u64 = 1 << 20;
-/// So many files of these names are kept; a system has a backup or two beside them.
+/// How many files of these names are kept; a system has a few copies of them.
 const FILES_MAX: usize = 32;
 
-/// Content of all files with these names, by path. The last entry of a path holds, as in extraction.
+/// Content of all files with these names, by path. Of several entries for a path the last is used, as in extraction.
 #[derive(Debug, Default)]
 pub(super) struct NameFiles {
     files: BTreeMap<RelativePath, Vec<u8>>,
 }
 
 impl NameFiles {
-    /// Takes the file that `reader` is at, if it may be one of them; `path` is where it goes.
+    /// Takes the file at which `reader` is, if it may be one of them. `path` is where it is extracted.
     ///
     /// # Errors
     /// Those of reading.
@@ -51,7 +51,7 @@ impl NameFiles {
         Ok(())
     }
 
-    /// The numbers of the names that `reader` met, if there are any.
+    /// The numbers of the names that `reader` found in the archive.
     ///
     /// # Errors
     /// `Unsupported` for a name that is in neither file, before anything is erased.

@@ -1,7 +1,7 @@
-//! What begins in the partitions of a disk image: file systems, and the chain of logical partitions, record by record.
+//! Examines the partitions of a disk image: their file systems, and the chain of logical partitions, record by record.
 //!
-//! The bytes come in order, from a decoder, or in pieces that are asked for. A record names further places, which
-//! usually lie behind it; a place that has passed by before it was known is not looked at.
+//! The bytes come in order, from a decoder, or in single reads. A record names further places, which usually lie behind
+//! it. A place that was decoded before its record is not examined.
 
 use super::disk_look::{self, Unfit};
 use crate::error::Refusal;
@@ -10,9 +10,9 @@ use crate::size::Size;
 use replicator_hal::{FileSystem, signature};
 use std::ops::Range;
 
-/// More partitions than this are not looked at: the kernel has no names for more logical ones, a GPT usually no entries.
+/// How many partitions are examined at most: the kernel has no names for more logical ones, and a GPT usually no entries.
 const PARTITIONS_MAX: usize = 160;
-/// What of an extended boot record is looked at.
+/// Length of an extended boot record.
 const RECORD_LEN_BYTES: usize = 512;
 
 /// Places in an image, and what was found at them.
@@ -25,11 +25,11 @@ pub(super) struct Places {
     found: Vec<Found>,
     /// The records of the chain, as far as it was followed.
     records: Vec<u64>,
-    /// What is wrong with the chain.
+    /// An error of the chain.
     broken: Option<String>,
 }
 
-/// Bytes that have not all been seen.
+/// A range of bytes that was not completely read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     start_bytes: u64,
@@ -47,7 +47,7 @@ enum What {
     Record,
 }
 
-/// A partition whose start was seen.
+/// A partition whose start was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Found {
     number: u32,
@@ -83,7 +83,7 @@ impl Places {
 
     fn want_partition(&mut self, number: u32, range: Range<u64>) {
         if self.wanted.len() + self.found.len() < PARTITIONS_MAX {
-            // What follows a small partition is not its own.
+            // A small partition ends before a whole head does.
             let len = (range.end.saturating_sub(range.start)).min(signature::HEAD_LEN_BYTES as u64) as usize;
             let what = What::Partition(number, range.clone());
             self.wanted.push(Place { start_bytes: range.start, len, bytes: Vec::new(), what });
@@ -104,18 +104,18 @@ impl Places {
         }
     }
 
-    /// Whether all that is known of was seen.
+    /// Whether all known places were read.
     pub(super) fn is_complete(&self) -> bool {
         self.wanted.is_empty()
     }
 
-    /// Bytes that are wanted next; `None` if all were seen.
+    /// The range to read next; `None` if all places were read.
     pub(super) fn next(&self) -> Option<(u64, usize)> {
         let first = self.wanted.iter().min_by_key(|place| place.start_bytes)?;
         Some((first.missing_bytes(), first.len - first.bytes.len()))
     }
 
-    /// Whether something is wanted that ends at or before `limit_bytes`, and begins at or behind `position_bytes`.
+    /// Whether a place is missing that ends at or before `limit_bytes` and begins at or behind `position_bytes`.
     pub(super) fn wants_within(&self, position_bytes: u64, limit_bytes: u64) -> bool {
         let mut wanted = self.wanted.iter();
         wanted.any(|place| place.missing_bytes() >= position_bytes && place.end_bytes() <= limit_bytes)
@@ -124,7 +124,7 @@ impl Places {
     /// Takes bytes of the image that lie at `start_bytes`.
     pub(super) fn pass(&mut self, start_bytes: u64, chunk: &[u8]) {
         let end_bytes = start_bytes + chunk.len() as u64;
-        // What a record names may lie in the same bytes.
+        // A place that a record names may lie in the same bytes.
         let mut index = 0;
         while let Some(place) = self.wanted.get_mut(index) {
             let part = place.missing_bytes()..place.end_bytes().min(end_bytes);
@@ -135,7 +135,7 @@ impl Places {
             }
             if place.bytes.len() == place.len {
                 let place = self.wanted.swap_remove(index);
-                self.settle(place);
+                self.finish_place(place);
                 index = 0;
             } else {
                 index += 1;
@@ -143,16 +143,16 @@ impl Places {
         }
     }
 
-    /// The image ends at `len_bytes`: what begins before and ends behind it is as complete as it gets.
+    /// The image ends at `len_bytes`: a place that crosses the end gets no more bytes.
     pub(super) fn end(&mut self, len_bytes: u64) {
         let at_the_end = |place: &Place| place.start_bytes < len_bytes && place.missing_bytes() >= len_bytes;
         while let Some(index) = self.wanted.iter().position(at_the_end) {
             let place = self.wanted.swap_remove(index);
-            self.settle(place);
+            self.finish_place(place);
         }
     }
 
-    fn settle(&mut self, place: Place) {
+    fn finish_place(&mut self, place: Place) {
         let Place { start_bytes, bytes, what, .. } = place;
         match what {
             What::Partition(number, range) => {
@@ -176,9 +176,9 @@ impl Places {
         }
     }
 
-    /// What is wrong with an image of `len_bytes` for a medium of `room_bytes`, as far as it was seen; what does no harm
-    /// only as notes.
-    pub(super) fn judge(&self, len_bytes: u64, room_bytes: u64) -> Result<Vec<String>, Unfit> {
+    /// Checks an image of `len_bytes` for a medium of `room_bytes`, as far as it was read. Harmless anomalies are
+    /// returned as notes.
+    pub(super) fn check(&self, len_bytes: u64, room_bytes: u64) -> Result<Vec<String>, Unfit> {
         let wanted = self.wanted.iter().map(|place| (place.start_bytes, &place.what));
         for (start_bytes, what) in wanted {
             if *what == What::Record && start_bytes >= len_bytes {
@@ -271,8 +271,8 @@ mod tests {
         (image, extent)
     }
 
-    /// What is said, whatever the chunks are; by seeking it is the same.
-    fn judged(image: &[u8], extent: &Extent) -> Result<Vec<String>, Unfit> {
+    /// The result of the check, which must be the same for all lengths of chunks and for single reads.
+    fn checked(image: &[u8], extent: &Extent) -> Result<Vec<String>, Unfit> {
         let mut by_seeking = Places::of(extent, 512);
         while let Some((at, len)) = by_seeking.next() {
             let start = (at as usize).min(image.len());
@@ -283,14 +283,14 @@ mod tests {
             by_seeking.pass(at, bytes);
         }
         by_seeking.end(image.len() as u64);
-        let found = by_seeking.judge(image.len() as u64, 6 * MIB);
+        let found = by_seeking.check(image.len() as u64, 6 * MIB);
         for chunk_len in [SECTOR as usize, 4096 + 1, image.len()] {
             let mut places = Places::of(extent, 512);
             for (index, chunk) in image.chunks(chunk_len).enumerate() {
                 places.pass((index * chunk_len) as u64, chunk);
             }
             places.end(image.len() as u64);
-            assert_eq!(places.judge(image.len() as u64, 6 * MIB), found, "{chunk_len}");
+            assert_eq!(places.check(image.len() as u64, 6 * MIB), found, "{chunk_len}");
         }
         found
     }
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn the_chain_of_logical_partitions_is_followed() {
         let (image, extent) = image();
-        assert_eq!(judged(&image, &extent), Ok(Vec::new()));
+        assert_eq!(checked(&image, &extent), Ok(Vec::new()));
         type Change = fn(&mut Vec<u8>);
         let table: [(&str, Change, &str); 6] = [
             (
@@ -327,14 +327,14 @@ mod tests {
         for (what, change, expected) in table {
             let mut changed = image.clone();
             change(&mut changed);
-            let unfit = judged(&changed, &extent).unwrap_err();
+            let unfit = checked(&changed, &extent).unwrap_err();
             assert_eq!(unfit.kind, Refusal::CutImage, "{what}");
             assert!(unfit.what.contains(expected), "{what}: {}", unfit.what);
         }
         // No logical partition was made yet.
-        assert_eq!(judged(&vec![0; 6 << 20], &extent), Ok(Vec::new()));
+        assert_eq!(checked(&vec![0; 6 << 20], &extent), Ok(Vec::new()));
         let mut places = Places::of(&extent, 512);
         places.pass(0, &image);
-        assert_eq!(places.judge(6 * MIB, 5 * MIB - 1).unwrap_err().kind, Refusal::ImageTooLarge);
+        assert_eq!(places.check(6 * MIB, 5 * MIB - 1).unwrap_err().kind, Refusal::ImageTooLarge);
     }
 }

@@ -1,9 +1,9 @@
-//! What can be known of an image and its medium before the first destructive byte.
+//! Checks an image and its medium before anything is erased.
 //!
-//! A disk image is checked as far as its structure goes: index, sizes, first bytes, the sidecar of the file. Its content
-//! is checked while it is written, and its start is held back until then. A tarball is decoded whole, also one that a
-//! capture made: only that tells whether the file system of this medium can hold it. So is any image whose decoded length
-//! is not written down in it.
+//! Of a disk image the structure is checked: index, sizes, first bytes, the sidecar of the file. Its content is checked
+//! during the write, before its start is written. A tarball is decoded whole, also one that a capture made: only that
+//! shows whether the file system of this medium can hold it. An image that does not have its decoded length in it is
+//! decoded whole, too.
 
 use super::allowed::Allowed;
 use super::disk_check::{DiskFacts, check_disk};
@@ -25,7 +25,7 @@ use crate::verify::ImageReader;
 use replicator_hal::{BlockDevice, ReadTree};
 use sha2::{Digest as _, Sha256};
 
-/// Bytes that sniffing looks at: the magic of a tar lies at 257.
+/// How many first bytes are examined: the magic of a tar is at 257.
 const SNIFFED_LEN_BYTES: usize = 512;
 
 /// An image that may be written to its medium.
@@ -37,13 +37,13 @@ pub(crate) struct Checked {
     pub device: BlockDevice,
     /// Decoded length, once known.
     pub content_len_bytes: Option<u64>,
-    /// What decoding a tarball showed.
+    /// The facts of a tarball.
     pub tar: Option<TarFacts>,
-    /// What is known of a disk image.
+    /// The facts of a disk image.
     pub disk: DiskFacts,
-    /// What a tarball's file system and partition will be called.
+    /// The names of a tarball's file system and partition.
     pub root: Option<RootPlan>,
-    /// What the check found that belongs into the result.
+    /// Remarks for the result.
     pub notes: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn check(
     if let Some(found) = behind.filter(|_| is_apart || image.name.packing() == Packing::Disk) {
         image.metadata_bytes = found.start_bytes;
         notes.push(match is_apart {
-            true => format!("passed over {} behind the compressed data", found.what),
+            true => format!("ignored {} behind the compressed data", found.what),
             false => format!("{} lies behind the image", found.what),
         });
     }
@@ -101,11 +101,14 @@ pub(super) fn check(
     Ok(Checked { image, device, content_len_bytes, tar, root, disk, notes })
 }
 
-/// Looks at the device again, so that what is checked is what is there now.
+/// Reads the device's properties again: it may have changed since the plan.
 fn check_medium(operation: &Operation<'_>, medium: &Medium, image: &str) -> Result<BlockDevice> {
     let label = medium.name();
     let Some(planned) = &medium.device else {
-        return Err(Error::refused(Refusal::MediumAbsent, format!("{image} is there, but no {label}")));
+        return Err(Error::refused(
+            Refusal::MediumAbsent,
+            format!("found {image}, but this board has no {label} medium inserted"),
+        ));
     };
     let device = check_unchanged(operation, label, planned)?;
     Ok(device)
@@ -135,7 +138,8 @@ pub(super) fn check_unchanged(
     Ok(device)
 }
 
-/// The file must be what its name says, and so must what is in it; a disk image is looked at more closely later.
+/// The file's format must be that of its name, and so must the format of its content. A disk image is checked in detail
+/// later.
 fn check_first_bytes(operation: &Operation<'_>, drive: &dyn ReadTree, image: &Image) -> Result<()> {
     let name = image.name.to_string();
     let wrong = |detail: &str| Err(Error::refused(Refusal::WrongContent, format!("{name} {detail}")));
@@ -159,7 +163,7 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn ReadTree, image: &Im
             let found = found.unwrap_or_default();
             return wrong(&format!("is not compressed with {}{found}", image.name.compression));
         }
-        // It is decoded once, for all that is asked of it.
+        // The head of a disk image is decoded later, once for all checks.
         _ if image.name.packing() == Packing::Disk => outer,
         Some(_) => {
             let inner = reader.first_bytes(SNIFFED_LEN_BYTES)?;
@@ -175,9 +179,9 @@ fn check_first_bytes(operation: &Operation<'_>, drive: &dyn ReadTree, image: &Im
     }
 }
 
-/// Where a tarball goes, if a partition for it can be made on the device at all.
+/// The destination of a tarball, if a partition for it can be made on the device.
 fn destination(name: &str, medium: &Medium, device: &BlockDevice) -> Result<Destination> {
-    // Where a partition lies does not depend on what it is called.
+    // The position of a partition does not depend on its names.
     let identity = Identity::fresh(medium.profile.file_system.scheme(), [0; 32]);
     let layout = partition::single_partition(&identity, device.len_bytes, device.sector_len_bytes).map_err(
         |error| Error::refused(Refusal::ImageTooLarge, format!("{name} on {}: {error}", device.name)),
@@ -190,7 +194,7 @@ fn destination(name: &str, medium: &Medium, device: &BlockDevice) -> Result<Dest
     })
 }
 
-/// What the clone will be called, and whether it finds its root by that.
+/// The names that the clone gets. Refuses if it would not find its root by them.
 fn root_plan(
     operation: &Operation<'_>,
     context: &Context<'_>,
@@ -203,9 +207,7 @@ fn root_plan(
     let name = image.name.to_string();
     let record = image.captured_from.as_ref();
     if record.is_some_and(|record| record.root.is_some()) && !facts.is_recorded {
-        notes.push(
-            "the record beside it is of another image, and its UUIDs and labels are not used".to_owned(),
-        );
+        notes.push("the record beside it is for another image: its UUIDs and labels are not used".to_owned());
     }
     let record = record.filter(|_| facts.is_recorded);
     let question = Question {

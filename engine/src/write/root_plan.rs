@@ -1,13 +1,13 @@
-//! What the file system and the partition of a tarball will be called, so that the clone finds its root; and whether it
-//! can.
+//! Decides the names of the file system and partition for a tarball, so that the clone finds its root, and refuses if it
+//! cannot.
 //!
 //! - Our own tarball gets the names of the golden medium, out of its record: table and partition number too, on the board
 //!   that it was captured on.
 //! - Any other gets those by which its own files name their root: `/etc/fstab` first, then the files that boards boot by.
 //!
-//! A clone that provably does not find its root is refused before anything is erased, unless `[write] any_root` says
-//! otherwise: a UUID, label or partition that it will not have. What only may go wrong is told: kernel names of other
-//! partitions, other file systems that fstab wants.
+//! A clone that certainly would not find its root, because it will not have the UUID, label or partition, is refused
+//! before anything is erased, unless `[write] any_root` is set. Possible problems are only reported: kernel names of
+//! other partitions, other file systems that fstab needs.
 
 use crate::error::{Error, Refusal};
 use crate::formats::partition::{DiskId, Guid, Identity, Scheme};
@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// Longest label of an ext file system.
 const LABEL_LEN_MAX_BYTES: usize = 16;
 
-/// What a new root file system will be called.
+/// The names of a new root file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RootPlan {
     /// Disk and partition.
@@ -30,11 +30,11 @@ pub(crate) struct RootPlan {
     pub uuid: Option<Uuid>,
     /// Its label.
     pub label: Option<String>,
-    /// What a new identity is made of, for a medium that must not have the same as another one.
+    /// Randomness for a new identity, for a medium that must not have the same as another one.
     pub random: [u8; 32],
 }
 
-/// What is known of a tarball and its medium.
+/// The facts of a tarball and its medium.
 pub(super) struct Question<'a> {
     /// The image, for messages.
     pub(super) image: &'a str,
@@ -42,22 +42,22 @@ pub(super) struct Question<'a> {
     pub(super) record: Option<&'a RootRecord>,
     /// Whether it was captured on this board.
     pub(super) same_board: bool,
-    /// By which names the files in the archive call file systems, fstab first.
+    /// The names of file systems in the files of the archive, fstab first.
     pub(super) references: &'a [Reference],
-    /// The table that the profile wants.
+    /// The table of the profile.
     pub(super) scheme: Scheme,
-    /// What new names are made of.
+    /// Randomness for new names.
     pub(super) random: [u8; 32],
 }
 
-/// An answer, with what is worth knowing and what stands against it.
+/// The plan, with notes and a refusal.
 pub(super) struct Answer {
     pub(super) plan: RootPlan,
     pub(super) notes: Vec<String>,
     pub(super) refusal: Option<Error>,
 }
 
-/// Decides.
+/// Decides the names.
 pub(super) fn decide(question: &Question<'_>) -> Answer {
     let mut notes = Vec::new();
     let random = question.random;
@@ -67,10 +67,10 @@ pub(super) fn decide(question: &Question<'_>) -> Answer {
         Some(record) => of_record(question, record, &mut plan, &mut notes),
         None => of_references(question.references, &mut plan),
     };
-    // The golden medium's files are right about its own number.
+    // The golden medium's files are right about its own partition number.
     let golden = question.record.and_then(RootRecord::identity);
     if question.record.is_none() || golden.is_some_and(|golden| golden.number != plan.identity.number) {
-        notes.extend(told(question.references, &plan));
+        notes.extend(possible_problems(question.references, &plan));
     }
     let refusal = (!problems.is_empty()).then(|| {
         let what = format!("{}: {}; the clone would not find its root", question.image, problems.join("; "));
@@ -79,8 +79,8 @@ pub(super) fn decide(question: &Question<'_>) -> Answer {
     Answer { plan, notes, refusal }
 }
 
-/// The golden medium's names. Its own files are right about them, or it would not boot either; so only what the clone
-/// has otherwise can go wrong.
+/// Takes the golden medium's names. Its own files are right about them, or it would not boot. So only names that the
+/// clone cannot have are a problem.
 fn of_record(
     question: &Question<'_>,
     record: &RootRecord,
@@ -114,14 +114,14 @@ fn of_record(
     problems.into_iter().collect()
 }
 
-/// The names that the archive's files ask for; what stays unmet is returned.
+/// Takes the names that the archive's files use. Returns those that the clone cannot have.
 fn of_references(references: &[Reference], plan: &mut RootPlan) -> Vec<String> {
     let roots: Vec<&Reference> =
         references.iter().filter(|found| !matches!(found.role, Role::Other(_))).collect();
     let mut has_partuuid = false;
     for reference in &roots {
         match &reference.spec {
-            // Zeros mean that there is none.
+            // Zeros mean that there is no UUID.
             Spec::Uuid(text) if plan.uuid.is_none() => {
                 plan.uuid = Uuid::parse(text).filter(|uuid| uuid.0 != [0; 16]);
             }
@@ -134,7 +134,7 @@ fn of_references(references: &[Reference], plan: &mut RootPlan) -> Vec<String> {
     let is_unmet = |reference: &Reference| plan.answers(&reference.spec) == Some(false);
     let mut problems: Vec<String> = Vec::new();
     for reference in roots.iter().filter(|reference| is_unmet(reference)) {
-        // Of several ways to boot one is enough.
+        // Of several boot entries one is enough.
         let mut others = roots.iter().filter(|other| other.file == reference.file);
         if reference.role == Role::Menu && others.any(|other| plan.answers(&other.spec) == Some(true)) {
             continue;
@@ -148,14 +148,14 @@ fn of_references(references: &[Reference], plan: &mut RootPlan) -> Vec<String> {
 }
 
 impl RootPlan {
-    /// Whether `spec` finds this root; `None` if names do not tell.
+    /// Whether `spec` finds this root; `None` if that does not depend on names.
     fn answers(&self, spec: &Spec) -> Option<bool> {
         let same =
             |text: &str, ours: Option<String>| ours.is_some_and(|ours| ours.eq_ignore_ascii_case(text));
         match spec {
             Spec::Uuid(text) => Some(same(text, self.uuid.map(|uuid| uuid.to_string()))),
             Spec::Label(text) => Some(self.label.as_ref() == Some(text)),
-            // The kernel counts on from another partition: PARTUUID=...-01/PARTNROFF=1.
+            // The kernel counts from another partition: PARTUUID=...-01/PARTNROFF=1.
             Spec::PartUuid(text) if text.contains('/') => None,
             Spec::PartUuid(text) => Some(same(text, self.identity.partuuid())),
             Spec::PartLabel(text) => Some(match &self.identity.disk {
@@ -166,11 +166,11 @@ impl RootPlan {
         }
     }
 
-    /// The UUID that the new file system gets: the one that it has to have, else a new one (version 4). It is always
-    /// known, so that a file system that was there before is not taken for the new one.
+    /// The UUID of the new file system: the required one, else a new one (version 4). It is always known, so that an old
+    /// file system cannot be mistaken for the new one.
     pub(super) fn file_system_uuid(&self) -> Uuid {
         self.uuid.unwrap_or_else(|| {
-            // Not the bytes themselves: disk and partition are named after them.
+            // A hash, because disk and partition are named after the bytes themselves.
             let mut bytes = xxh3_128(&self.random).to_be_bytes();
             bytes[6] = bytes[6] & 0x0F | 0x40;
             bytes[8] = bytes[8] & 0x3F | 0x80;
@@ -178,7 +178,7 @@ impl RootPlan {
         })
     }
 
-    /// Takes the signature or GUID of a `PARTUUID`, if the table can have it.
+    /// Sets the signature or GUID of a `PARTUUID`, if the table can have it. Returns whether it can.
     fn take_partuuid(&mut self, text: &str) -> bool {
         let number = self.identity.number;
         match &mut self.identity.disk {
@@ -198,7 +198,7 @@ impl RootPlan {
         true
     }
 
-    /// Takes the name of a partition, if the table has names.
+    /// Sets the name of the partition, if the table has names.
     fn take_part_label(&mut self, text: &str) {
         if let DiskId::Gpt { name, .. } = &mut self.identity.disk {
             if text.encode_utf16().count() <= 36 {
@@ -207,7 +207,7 @@ impl RootPlan {
         }
     }
 
-    /// The identities that no two media of a unit may share.
+    /// Whether the two have an identity in common that two media of a unit must not share.
     pub(super) fn clashes_with(&self, other: &Self) -> bool {
         let same_uuid = self.uuid.is_some() && self.uuid == other.uuid;
         let same_disk = match (&self.identity.disk, &other.identity.disk) {
@@ -223,7 +223,7 @@ impl RootPlan {
         same_uuid || same_disk
     }
 
-    /// Gives up every name that another medium has; number, type and table stay.
+    /// Replaces every name by a new one; number, type and table stay.
     pub(super) fn rename(&mut self) {
         let mut new = Identity::fresh(self.identity.scheme(), self.random);
         match (&self.identity.disk, &mut new.disk) {
@@ -238,7 +238,7 @@ impl RootPlan {
     }
 }
 
-/// Why a name finds nothing.
+/// Why a name would find nothing.
 fn unmet(reference: &Reference, plan: &RootPlan) -> String {
     let has = match &reference.spec {
         Spec::Uuid(_) => plan.uuid.map_or("a new UUID".to_owned(), |uuid| format!("UUID {uuid}")),
@@ -259,8 +259,8 @@ fn unmet(reference: &Reference, plan: &RootPlan) -> String {
     format!("/{} names the root {}, and the clone will have {has}", reference.file, reference.spec)
 }
 
-/// What may go wrong, or makes a system wait for what is not there.
-fn told(references: &[Reference], plan: &RootPlan) -> Vec<String> {
+/// What may go wrong at boot, or makes a system wait for a missing file system.
+fn possible_problems(references: &[Reference], plan: &RootPlan) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for reference in references {
         let (file, spec) = (&reference.file, &reference.spec);
@@ -268,7 +268,7 @@ fn told(references: &[Reference], plan: &RootPlan) -> Vec<String> {
             matches!(spec, Spec::Partition { number, .. } if *number != plan.identity.number);
         let note = match &reference.role {
             Role::Other(at) if plan.answers(spec) == Some(false) || is_partition(spec) => {
-                format!("/{file} wants {spec} at {at}, which is not on this medium")
+                format!("/{file} mounts {spec} at {at}, which is not on this medium")
             }
             Role::Root | Role::Menu if is_other_partition => {
                 format!("/{file} names the root {spec}, and the clone has partition {}", plan.identity.number)
@@ -278,7 +278,7 @@ fn told(references: &[Reference], plan: &RootPlan) -> Vec<String> {
             }
             _ => match reference.kind.as_deref() {
                 Some(kind) if !matches!(kind, "auto" | "ext2" | "ext3" | "ext4" | "rootfs") => {
-                    format!("/{file} says that the root is {kind}, and the clone has ext")
+                    format!("/{file} has {kind} as the type of the root, and the clone has ext")
                 }
                 _ => continue,
             },
@@ -294,14 +294,14 @@ fn is_partition(spec: &Spec) -> bool {
     matches!(spec, Spec::Partition { .. })
 }
 
-/// LVM, LUKS, RAID, UBI: a tarball becomes none of them.
+/// Whether this is a device of LVM, LUKS, RAID or UBI, which a clone of a tarball does not have.
 fn is_device_of_a_layer(spec: &Spec) -> bool {
     const LAYERS: [&str; 4] = ["/dev/mapper/", "/dev/md", "ubi", "/dev/ubi"];
     matches!(spec, Spec::Other(name) if LAYERS.iter().any(|layer| name.starts_with(layer)))
 }
 
 fn fits_label(text: &str) -> bool {
-    // What cannot be read back as it was written: blanks at the end, and what was no UTF-8 on the golden medium.
+    // Blanks at the end, and text that was no UTF-8 on the golden medium, cannot be read back as written.
     let is_whole = text.trim_end() == text && !text.contains(['\0', char::REPLACEMENT_CHARACTER]);
     !text.is_empty() && text.len() <= LABEL_LEN_MAX_BYTES && is_whole
 }
@@ -347,14 +347,14 @@ mod tests {
     fn gpt(number: u32) -> Identity {
         let Identity { disk: DiskId::Gpt { disk, kind, .. }, .. } = Identity::fresh(Scheme::Gpt, [9; 32])
         else {
-            unreachable!("a GPT was asked for");
+            unreachable!("a new identity for a GPT is one of a GPT");
         };
         let partition = Guid::parse(GUID).unwrap();
         Identity { disk: DiskId::Gpt { disk, partition, kind, name: "golden".into() }, number }
     }
 
     #[test]
-    fn a_foreign_tarball_gets_the_names_that_its_files_ask_for() {
+    fn a_foreign_tarball_gets_the_names_in_its_files() {
         let uuid = format!("UUID={UUID} / ext4\n");
         for scheme in [Scheme::Mbr, Scheme::Gpt] {
             let answer = foreign(scheme, &uuid);
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_provably_cannot_be_had_is_refused() {
+    fn names_that_the_clone_cannot_have_are_refused() {
         let guid = format!("PARTUUID={GUID} / ext4");
         for (scheme, fstab, words) in [
             (Scheme::Mbr, "PARTUUID=5eed5eed-02 / ext4", "partition 1 in an MBR"),
@@ -392,17 +392,17 @@ mod tests {
             let refusal = refused(&foreign(scheme, fstab));
             assert!(refusal.starts_with("R-ROOT ") && refusal.contains(words), "{fstab}: {refusal:?}");
         }
-        // Two files that ask for different ones.
+        // Two files with different names.
         let files = [("etc/fstab", "LABEL=a / ext4"), ("boot/cmdline.txt", "root=LABEL=b")];
         let refusal = refused(&ask(None, false, Scheme::Mbr, &files));
         assert!(refusal.contains("/boot/cmdline.txt names the root LABEL=b"), "{refusal}");
-        // Of a menu one way is enough.
+        // Of a menu one entry is enough.
         let menu = [("boot/grub/grub.cfg", "linux root=LABEL=a\nlinux root=LABEL=b\n")];
         assert_eq!(refused(&ask(None, false, Scheme::Mbr, &menu)), "");
     }
 
     #[test]
-    fn what_only_may_go_wrong_is_noted() {
+    fn possible_problems_are_noted() {
         let fstab = "/dev/mmcblk0p2 / btrfs\nLABEL=data /data ext4\n";
         let answer = foreign(Scheme::Mbr, fstab);
         assert_eq!(refused(&answer), "");
@@ -419,7 +419,7 @@ mod tests {
         let files = [("etc/fstab", fstab.as_str()), ("boot/cmdline.txt", "root=PARTUUID=5eed5eed-03")];
         let label = Some("golden".to_owned());
         let record = RootRecord::new(Uuid::parse(UUID), label.clone(), Some(&mbr(0x5eed_5eed, 3)));
-        // The same board: table and number too, whatever the profile says.
+        // The same board: also table and number, although the profile has others.
         for scheme in [Scheme::Mbr, Scheme::Gpt] {
             let answer = ask(Some(&record), true, scheme, &files);
             assert_eq!(refused(&answer), "");
@@ -427,16 +427,16 @@ mod tests {
             assert_eq!((answer.plan.identity, answer.plan.uuid, answer.plan.label), expected);
             assert!(answer.notes.join("\n").contains("an MBR and partition 3 as on the golden medium"));
         }
-        // Another board with another table: UUID and label can be had, the PARTUUID cannot.
+        // Another board with another table: it can have UUID and label, but not the PARTUUID.
         let other = ask(Some(&record), false, Scheme::Gpt, &files);
         assert_eq!((other.plan.identity.number, other.plan.uuid), (1, Uuid::parse(UUID)));
         let refusal = refused(&other);
         assert!(refusal.starts_with("R-ROOT ") && refusal.contains("PARTUUID=5eed5eed-03"), "{refusal}");
-        // There a kernel name may be another partition's.
+        // There a kernel name may be that of another partition.
         let other = ask(Some(&record), false, Scheme::Gpt, &[("etc/fstab", "/dev/mmcblk0p3 / ext4")]);
         assert_eq!(refused(&other), "");
         assert!(other.notes.join("\n").contains("the clone has partition 1"), "{:?}", other.notes);
-        // What the golden files say of other media is not this clone's matter.
+        // References of the golden files to other media are ignored.
         let stale = ask(Some(&record), true, Scheme::Mbr, &[("etc/fstab", "LABEL=elsewhere / ext4")]);
         assert_eq!(refused(&stale), "");
     }

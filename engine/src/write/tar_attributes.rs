@@ -1,30 +1,31 @@
-//! Where ext puts the attributes of a file: behind its inode, in a block of its own, or in inodes of their own.
+//! Computes where ext stores the attributes of a file: behind its inode, in an attribute block, or in separate inodes.
 
 use crate::formats::tar::Entry;
 use replicator_hal::{EXT_INODE_LEN_BYTES, Xattr};
 
-/// Bytes behind an inode of 256 that attributes can have: 128 and 32 are the inode's, four each a mark and an end.
+/// Bytes behind an inode of 256 bytes for attributes: without 128 and 32 of the inode, and four each for a magic and an
+/// end.
 const INSIDE_LEN_BYTES: u64 = EXT_INODE_LEN_BYTES - 128 - 32 - 8;
 /// Head and end of a block of attributes.
 const BLOCK_FRAME_LEN_BYTES: u64 = 32 + 4;
-/// An attribute without its name and value.
+/// Length of an attribute without its name and value.
 const ATTRIBUTE_LEN_BYTES: u64 = 16;
-/// The kernel puts larger values into inodes at once: a block without its head and one small attribute.
+/// The kernel stores a value in an inode if it is longer than a block without this: the head and one small attribute.
 const LARGE_VALUE_FRAME_LEN_BYTES: u64 = 56;
 
-/// What the attributes of one file take beside its inode.
+/// The space that the attributes of one file take outside of its inode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Outside {
-    /// A block of attributes, which files with the same ones share.
+    /// Whether they take an attribute block, which files with the same attributes share.
     pub(super) block: bool,
-    /// Values with an inode of their own.
+    /// The number of values in separate inodes.
     pub(super) inodes: u64,
-    /// Blocks of those.
+    /// The blocks of those.
     pub(super) blocks: u64,
 }
 
-/// What the attributes of `entry` take with blocks of `block_len_bytes`; `None` if they do not fit. `large`: values may
-/// have inodes of their own.
+/// The space for the attributes of `entry` with blocks of `block_len_bytes`; `None` if they do not fit. If `large`,
+/// values may be in separate inodes.
 pub(super) fn outside(entry: &Entry, block_len_bytes: u64, large: bool) -> Option<Outside> {
     let mut inside_left = INSIDE_LEN_BYTES;
     let mut block_left = block_len_bytes - BLOCK_FRAME_LEN_BYTES;
@@ -55,7 +56,7 @@ pub(super) fn outside(entry: &Entry, block_len_bytes: u64, large: bool) -> Optio
     Some(outside)
 }
 
-/// Length of what is stored of a name: the namespace is a number. `None` for one that ext does not have.
+/// The stored length of a name: the namespace is stored as a number. `None` for a namespace that ext does not have.
 pub(super) fn stored_name_len(xattr: &Xattr) -> Option<u64> {
     let name = &xattr.name[..];
     if matches!(name, b"system.posix_acl_access" | b"system.posix_acl_default") {

@@ -1,5 +1,5 @@
-//! Decoding a tarball once before anything is erased: every entry must be one that can be restored, all of it must fit,
-//! and its content must match the sidecars.
+//! Decodes a whole tarball before anything is erased: it must be possible to restore every entry, all of it must fit, and
+//! the content must match the sidecars.
 
 use super::allowed::Allowed;
 use super::extract::{cannot_be_extracted, implied_directory};
@@ -22,26 +22,26 @@ use replicator_hal::{ExtShape, Flavour, ReadTree};
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// What is known of a tarball before it is extracted.
+/// The facts of a tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TarFacts {
-    /// The archive itself: the pass that extracts must see the same.
+    /// The proof of the archive: the pass that extracts must read the same bytes.
     pub archive: Verified,
-    /// Bytes of file data, or somewhat more.
+    /// Bytes of file data, at most.
     pub data_len_bytes: u64,
     /// The shape of a file system that has room for all of it.
     pub shape: ExtShape,
-    /// What is told in the result.
+    /// Remarks for the result.
     pub notes: Vec<String>,
-    /// Users and groups that its ACLs only name.
+    /// Numbers of the users and groups that its ACLs only name.
     pub names: Names,
-    /// By which names its files call file systems.
+    /// The names of file systems in its files.
     pub references: Vec<Reference>,
-    /// Whether the record beside it is of this very archive.
+    /// Whether the record beside it is for this archive.
     pub is_recorded: bool,
 }
 
-/// The partition that a tarball is to be extracted to.
+/// The partition to which a tarball will be extracted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Destination {
     /// Length of its medium.
@@ -57,7 +57,7 @@ pub(super) struct Destination {
 /// Decodes the whole archive without keeping it.
 ///
 /// # Errors
-/// Whatever is wrong with the archive; `NoRootfs`; `ImageTooLarge` if it does not fit; `CannotHold`; `Digest`.
+/// Errors of the archive; `NoRootfs`; `ImageTooLarge` if it does not fit; `CannotHold`; `Digest`.
 pub(super) fn check_tar(
     operation: &Operation<'_>,
     drive: &dyn ReadTree,
@@ -104,12 +104,12 @@ pub(super) fn check_tar(
     })
 }
 
-/// What the record says that the md5 of its image is.
+/// The md5 of the image in the record.
 fn recorded_md5(image: &Image) -> Option<&str> {
     image.captured_from.as_ref()?.image_md5.as_deref()
 }
 
-/// Whether the record is of this archive.
+/// Whether the record is for this archive.
 fn is_recorded(image: &Image, archive: &Verified) -> bool {
     let found = archive.digest(Algorithm::Md5);
     found.is_some_and(|found| recorded_md5(image).is_some_and(|recorded| recorded == found.to_string()))
@@ -144,19 +144,19 @@ fn count(
         name_files.add(&entry, place.path, &mut reader).map_err(Error::format(name))?;
         if root_names::is_of_interest(&entry.path) {
             let content = small_content(&entry, &mut reader).map_err(Error::format(name))?;
-            // The last entry of a name is the one that stays.
+            // Of several entries of a name the last one stays.
             boot_files.insert(entry.path.to_string(), content);
         }
     }
     let names = name_files.resolve(name, &tree, &reader)?;
     let read = |(path, content): (&String, &Vec<u8>)| root_names::read(path, content);
-    // fstab counts first, then the files by their names.
+    // fstab first, then the files by their names.
     let (fstab, others): (Vec<_>, Vec<_>) =
         boot_files.iter().partition(|(path, _)| *path == root_names::FSTAB);
     Ok((needs, room, tree, names, fstab.into_iter().chain(others).flat_map(read).collect()))
 }
 
-/// The data of a file that is short enough to be of interest; nothing for all else.
+/// The data of a short file; empty for everything else.
 fn small_content<R: Read>(
     entry: &Entry,
     reader: &mut Reader<R>,

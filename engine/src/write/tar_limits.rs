@@ -1,5 +1,5 @@
-//! What an archive may ask for, judged entry by entry, before anything is erased wherever it is decoded before: what no
-//! Linux file system can hold is refused, and so is what would take too much memory until it is verified.
+//! Limits of an archive, checked for each entry before anything is erased. An entry that no Linux file system can hold is
+//! refused, and so are entries that take too much memory until they are verified.
 
 use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
@@ -9,15 +9,15 @@ use crate::size::Size;
 use crate::tuning::Tuning;
 use replicator_hal::{NodeKind, RelativePath, Xattr};
 
-/// Space a file system takes per entry beside its data: an inode, and its part of a directory.
+/// Space that an entry takes in a file system beside its data: an inode, and its part of a directory.
 const ENTRY_LEN_BYTES: u64 = 256;
-/// Memory that an entry takes in the manifest beside what it holds: the two values, room that the tree's nodes leave
-/// empty, and what an allocator adds to each piece.
+/// Memory that an entry takes in the manifest beside its variable parts: the two values, empty space in the tree's nodes,
+/// and the overhead of the allocator.
 const ENTRY_MEMORY_BYTES: u64 = 320;
 /// The same for one attribute.
 const XATTR_MEMORY_BYTES: u64 = 64;
 
-/// Longest path and symlink text that system calls take: PATH_MAX without its NUL.
+/// Longest path and symlink text of system calls: PATH_MAX without its NUL.
 const PATH_LEN_MAX: usize = 4095;
 /// Longest name in a directory, and of an attribute (NAME_MAX, XATTR_NAME_MAX).
 const NAME_LEN_MAX: usize = 255;
@@ -25,8 +25,8 @@ const NAME_LEN_MAX: usize = 255;
 const XATTR_LEN_MAX: usize = 64 << 10;
 /// Largest file of ext4 with blocks of 4 KiB.
 const FILE_LEN_MAX_BYTES: u64 = 16 << 40;
-/// Largest numbers of a device: 12 and 20 bits in the kernel and in ext4 (`include/linux/kdev_t.h`). What is more is cut
-/// off without a word.
+/// Largest numbers of a device: 12 and 20 bits in the kernel and in ext4 (`include/linux/kdev_t.h`). Higher bits are
+/// dropped silently.
 const MAJOR_MAX: u32 = (1 << 12) - 1;
 const MINOR_MAX: u32 = (1 << 20) - 1;
 
@@ -97,7 +97,7 @@ fn memory_bytes(entry: &Entry) -> u64 {
     let held_bytes = match &entry.kind {
         EntryKind::File { data, .. } => data.len() * size_of::<std::ops::Range<u64>>(),
         EntryKind::Symlink { text } => text.len(),
-        // The names are held by both sides.
+        // Two lists hold the names.
         EntryKind::HardLink { existing } => 3 * entry.path.as_bytes().len() + 3 * existing.as_bytes().len(),
         EntryKind::Directory | EntryKind::Node(_) => 0,
     };
@@ -136,12 +136,12 @@ fn impossible(entry: &Entry) -> Option<&'static str> {
     if entry.xattrs.iter().any(is_too_large) {
         return Some("an attribute that is too large");
     }
-    // xattr(7): user attributes are for regular files and directories only.
-    // Those that an archive repeats with a hard link are of its first name, and judged there.
+    // xattr(7): user attributes are for regular files and directories only. An archive may repeat attributes with a hard
+    // link; they are checked with the first name.
     let may_have_user =
         matches!(entry.kind, EntryKind::File { .. } | EntryKind::Directory | EntryKind::HardLink { .. });
     if !may_have_user && entry.xattrs.iter().any(|xattr| xattr.name.starts_with(b"user.")) {
-        return Some("a user attribute on something else than a file or directory");
+        return Some("a user attribute on something other than a file or directory");
     }
     None
 }

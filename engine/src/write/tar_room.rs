@@ -1,8 +1,8 @@
-//! What the files of an archive take in an ext file system, and the shape that has room for them.
+//! Computes the space that the files of an archive take in an ext file system, and a shape with room for them.
 //!
-//! Everything is counted before anything is erased: inodes, blocks, directories, attributes, links. The shape that comes
-//! out of it is the usual one wherever the files fit into that; else it has more inodes, a smaller journal, or other
-//! blocks. Counts are the most that the kernel takes, so what is let through is never out of space.
+//! Inodes, blocks, directories, attributes and links are counted before anything is erased. If the files fit into the
+//! usual shape, it is used; otherwise the shape has more inodes, a smaller journal, or another block size. The counts are
+//! upper limits of what the kernel needs, so an accepted archive never runs out of space.
 
 use super::tar_attributes::{outside, stored_name_len};
 use super::tar_tree::Shape;
@@ -20,24 +20,24 @@ const BLOCK_LENS_BYTES: [u32; 2] = [4096, 1024];
 const SHORT_LINK_LEN: usize = 60;
 /// Inodes that a new file system has in use.
 const RESERVED_INODES: u64 = 11;
-/// Names that share one block of attributes: half of what the kernel allows, because it forgets some.
+/// Files that share one attribute block: half of what the kernel allows, because its cache does not find all.
 const SHARERS_OF_ATTRIBUTES: u64 = 512;
-/// Names of one file: what ext2 and ext3, and what ext4 keep.
+/// Names of one file on ext2 and ext3, and on ext4.
 const NAMES_MAX: [u64; 2] = [32_000, 65_000];
-/// Directories in one directory of ext2 and ext3: each is a further name of it, beside its own two.
+/// Directories in one directory of ext2 and ext3: each adds a link to it, beside its own two.
 const SUBDIRECTORIES_MAX: u64 = 32_000 - 2;
 
-/// What one entry takes beside its inode, with blocks of each size.
+/// The space that one entry takes beside its inode, for each block size.
 #[derive(Debug, Clone, Copy, Default)]
 struct Held {
     blocks: [u64; 2],
-    /// Its set of attributes with a block of their own.
+    /// Its set of attributes, if that needs an attribute block.
     attributes: Option<u64>,
     /// Inodes of large attributes.
     inodes: u64,
 }
 
-/// Takes the entries of an archive one after the other.
+/// Counts the entries of an archive one after the other.
 #[derive(Debug)]
 pub(super) struct Counter {
     flavour: Flavour,
@@ -50,13 +50,13 @@ pub(super) struct Counter {
 /// Why there is no shape for an archive, in words that follow its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoShape {
-    /// Whatever the length of the medium.
+    /// A medium of any length is too small.
     Never(String),
     /// A larger medium has room.
     TooSmall(String),
 }
 
-/// What all files take.
+/// The space that all files take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Room {
     flavour: Flavour,
@@ -75,7 +75,7 @@ impl Counter {
         Self { flavour, held: Vec::new(), obstacles: [None, None], large_attributes: false, root }
     }
 
-    /// Takes one more entry, and gives it a number.
+    /// Counts one more entry, and returns its number.
     ///
     /// # Errors
     /// Why no file system of the flavour holds it, in words that follow the entry's name.
@@ -83,7 +83,7 @@ impl Counter {
         let mut held = Held::default();
         if let Some(xattr) = entry.xattrs.iter().find(|xattr| stored_name_len(xattr).is_none()) {
             let name = String::from_utf8_lossy(&xattr.name).into_owned();
-            return Err(format!("has the attribute {}, which ext does not keep", printable::line(&name)));
+            return Err(format!("has the attribute {}, which ext cannot keep", printable::line(&name)));
         }
         for (at, block_len_bytes) in BLOCK_LENS_BYTES.into_iter().enumerate() {
             let block_len_bytes = u64::from(block_len_bytes);
@@ -130,7 +130,7 @@ impl Counter {
         Ok(self.held.len() - 1)
     }
 
-    /// Adds up what is left of the entries in the finished tree.
+    /// Adds up the entries that remain in the finished tree.
     ///
     /// # Errors
     /// Why no file system of the flavour holds them, in words.
@@ -156,7 +156,7 @@ impl Counter {
             if is_directory {
                 directories.entry(path.clone()).or_default();
             }
-            // Directories that are only implied have no number.
+            // A directory without an entry has no number.
             let names = number.and_then(|number| names_of.get_mut(number));
             let is_first = names.is_none_or(|names| {
                 *names += 1;
@@ -180,7 +180,7 @@ impl Counter {
                 room.large_directories[at] |= is_large;
             }
         }
-        // Where space is short, files are in more pieces than they would have to be.
+        // If space is short, files are fragmented.
         room.blocks = room.blocks.map(|blocks| blocks + 16 + blocks / 256);
         Ok(room)
     }
@@ -196,7 +196,7 @@ impl Counter {
             let found = tree.files().find(|(.., found)| *found == Some(number));
             let path = found.map(|(path, ..)| shown(path)).unwrap_or_default();
             return Err(format!(
-                "{path} has {} names, of which a file keeps {names_max}",
+                "{path} has {} names, but a file can have {names_max}",
                 names_of.get(number).copied().unwrap_or_default()
             ));
         }
@@ -205,7 +205,7 @@ impl Counter {
         };
         if let Some((path, directory)) = directories.iter().find(|(_, directory)| is_too_wide(directory)) {
             return Err(format!(
-                "{} holds {} directories, of which a directory keeps {SUBDIRECTORIES_MAX}",
+                "{} holds {} directories, but a directory can hold {SUBDIRECTORIES_MAX}",
                 shown(path),
                 directory.subdirectories
             ));
@@ -247,7 +247,7 @@ impl Room {
                 obstacle => obstacle.as_deref(),
             };
             if let Some(obstacle) = obstacle {
-                // Larger blocks hold more: what they do not is told.
+                // Larger blocks can hold more, so their obstacle is the one to report.
                 if at == 0 || never.is_none() {
                     never = Some(obstacle.to_owned());
                 }
@@ -270,11 +270,11 @@ impl Room {
         })
     }
 
-    /// The usual shape if the files fit into that, else the one that is least unlike it.
+    /// The usual shape if the files fit into it, else the most similar one.
     fn tightest_that_fits(&self, usual: ExtShape, len_bytes: u64, blocks: u64) -> Result<ExtShape, String> {
         let needed = self.inodes + RESERVED_INODES;
         let shapes = [
-            // A clone is to have inodes left.
+            // A clone needs free inodes.
             ExtShape { inodes: usual.inodes.max(needed + needed / 4), ..usual },
             ExtShape { inodes: needed + needed / 64 + 16, ..usual },
             ExtShape {
@@ -302,7 +302,7 @@ impl Room {
     }
 }
 
-/// What is in one directory.
+/// The content of one directory.
 #[derive(Debug, Default)]
 struct Directory {
     names_len_bytes: u64,
@@ -312,12 +312,12 @@ struct Directory {
 impl Directory {
     /// The most blocks that it takes, and whether its index needs a third level.
     fn blocks(&self, block_len_bytes: u64) -> (u64, bool) {
-        // A checksum stands at the end of each block, and the names of itself and its parent in the first.
+        // Each block ends with a checksum, and the first has the names `.` and `..`.
         let usable = block_len_bytes - 12;
         if self.names_len_bytes + 24 <= usable {
             return (1, false);
         }
-        // A block that is full is split into two halves.
+        // A full block is split into two halves.
         let leaves = (2 * self.names_len_bytes).div_ceil(usable).max(2);
         let of_root = block_len_bytes / 8 - 5;
         let of_node = block_len_bytes / 8 - 2;
@@ -326,14 +326,14 @@ impl Directory {
     }
 }
 
-/// Blocks of a file and of the map of where they are.
+/// Blocks of a file and of its block map.
 fn file_blocks(flavour: Flavour, data: &[Range<u64>], block_len_bytes: u64) -> u64 {
     let (mut blocks, mut extents, mut pointers) = (0, 0, 0);
     // An extent ends with its group of blocks.
     let of_group = (8 * block_len_bytes).min(32_768);
     let mut end_block = 0;
     for range in data {
-        // Two stretches may meet in one block.
+        // Two extents may share a block.
         let start = (range.start / block_len_bytes).max(end_block);
         end_block = range.end.div_ceil(block_len_bytes).max(end_block);
         let here = end_block - start;
@@ -345,7 +345,7 @@ fn file_blocks(flavour: Flavour, data: &[Range<u64>], block_len_bytes: u64) -> u
         // No file has more pointers than one of its length without holes.
         return blocks + pointer_blocks(end_block, block_len_bytes).min(pointers);
     }
-    // Four extents fit into the inode, and each block of the map has a head of one.
+    // Four extents fit into the inode. Each block of the map has a head of the size of one.
     let of_map = block_len_bytes / 12 - 2;
     let mut map = if extents > 4 { extents.div_ceil(of_map) } else { 0 };
     if map > 4 {
@@ -361,7 +361,7 @@ fn file_len_max_bytes(flavour: Flavour, block_len_bytes: u64) -> u64 {
     }
     let pointers = block_len_bytes / 4;
     let mapped = 12 + pointers + pointers.pow(2) + pointers.pow(3);
-    // Without `huge_file` what a file takes is counted in 32 bits of 512 bytes, its map included.
+    // Without `huge_file` the kernel counts the space of a file, its map included, in units of 512 bytes with 32 bits.
     let map = 3 + 2 * pointers + pointers.pow(2);
     let counted = (u64::from(u32::MAX) / (block_len_bytes / 512)).saturating_sub(map);
     mapped.min(counted) * block_len_bytes

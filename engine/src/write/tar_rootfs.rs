@@ -1,4 +1,4 @@
-//! Whether a tarball holds a root file system, by the test that a capture has; and if not, what it looks like instead.
+//! Finds out whether a tarball holds a root file system, by the same test as a capture, and if not, the likely cause.
 //!
 //! A tarball that was packed one directory too high extracts without an error, and the clone does not boot.
 
@@ -7,13 +7,13 @@ use crate::error::{Error, Refusal, Result};
 use crate::printable;
 use replicator_hal::RelativePath;
 
-/// How many names of the root are told.
-const NAMES_TOLD_MAX: usize = 6;
+/// How many names in the root a message has.
+const NAMES_SHOWN_MAX: usize = 6;
 
 /// `None` if the tree of the tarball `name` is a root file system, else the refusal.
 ///
 /// # Errors
-/// If a path cannot be made, which is a defect.
+/// Internal errors.
 pub(super) fn refusal(name: &str, tree: &Shape) -> Result<Option<Error>> {
     if is_rootfs(tree, &RelativePath::root())? {
         return Ok(None);
@@ -38,7 +38,7 @@ fn cause(tree: &Shape) -> Result<String> {
         (Some(only), None) => return Ok(format!("there is only one file in it, {}", shown(only))),
         _ => {}
     }
-    // The directories on the way down while each is alone.
+    // Goes down while a directory holds one directory and nothing else.
     let mut top = RelativePath::root();
     while let Some(next) = only_directory(tree, &top) {
         top = next;
@@ -54,14 +54,14 @@ fn cause(tree: &Shape) -> Result<String> {
             return Ok(format!("there is one below {shown}/; pack it with \"tar -C {shown} ... .\""));
         }
     }
-    let mut told: Vec<String> = names.iter().take(NAMES_TOLD_MAX).map(|(path, _)| shown(path)).collect();
-    if names.len() > NAMES_TOLD_MAX {
-        told.push(format!("{} more", names.len() - NAMES_TOLD_MAX));
+    let mut list: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|(path, _)| shown(path)).collect();
+    if names.len() > NAMES_SHOWN_MAX {
+        list.push(format!("{} more", names.len() - NAMES_SHOWN_MAX));
     }
-    Ok(format!("there are {} in it", told.join(", ")))
+    Ok(format!("there are {} in it", list.join(", ")))
 }
 
-/// What is in `directory`, and whether each is a directory itself.
+/// The names in `directory`, and whether each is a directory.
 fn names_in(tree: &Shape, directory: &RelativePath) -> Vec<(RelativePath, bool)> {
     let is_in = |path: &RelativePath| path.parent().is_some_and(|parent| parent == *directory);
     tree.paths().filter(|(path, _)| is_in(path)).map(|(path, kind)| (path.clone(), kind)).collect()
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_file_system_is_known_by_what_a_capture_knows_it_by() {
+    fn a_root_file_system_is_recognised_as_in_a_capture() {
         for rootfs in [
             "etc/ usr/",
             "etc/hostname bin/sh",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_likely_cause_is_told() {
+    fn the_refusal_has_the_likely_cause() {
         for (entries, cause) in [
             ("", "there are no files in it"),
             ("etc/ boot/", "there are no files in it"),
@@ -125,8 +125,8 @@ mod tests {
             ("etc>nowhere usr/a b", "there are b, etc, usr in it"),
             ("etc>etc usr/a b", "there are b, etc, usr in it"),
         ] {
-            let told = why(entries).unwrap_or_else(|| panic!("{entries}"));
-            assert!(told.contains(cause), "{entries}: {told}");
+            let text = why(entries).unwrap_or_else(|| panic!("{entries}"));
+            assert!(text.contains(cause), "{entries}: {text}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Times that the new file system cannot keep: set to the nearest one that it can, and told.
+//! Replaces times that the new file system cannot keep by the nearest possible ones, and reports it.
 //!
-//! The kernel does the same without a word, and what is read back then differs from the archive through no fault of the
-//! medium. Inodes of 256 bytes keep 34 bits of seconds, whatever the flavour. Only the kernel's own driver for ext2, where
-//! that and not the one for ext4 serves it, ends with 32 bits: that is seen when the times are read back.
+//! The kernel does the same silently, and then the times that are read back differ from the archive although the medium
+//! is good. Inodes of 256 bytes keep 34 bits of seconds in every flavour. Only the kernel's own driver for ext2, if it is
+//! used instead of the one for ext4, keeps 32 bits; that is found when the times are read back.
 
 use crate::printable;
 use replicator_hal::{RelativePath, Timestamp};
@@ -12,7 +12,7 @@ const FIRST: i64 = i32::MIN as i64;
 /// 2446-05-10.
 const LAST: i64 = FIRST + (1 << 34) - 1;
 
-/// The nearest time that is kept. The first and the last second are kept without their fractions, as by the kernel.
+/// The nearest time that is kept. The first and the last second are kept without fractions, as in the kernel.
 pub(super) fn nearest(time: Timestamp) -> Timestamp {
     match time.seconds {
         seconds if seconds <= FIRST => Timestamp { seconds: FIRST, nanos: 0 },
@@ -21,7 +21,7 @@ pub(super) fn nearest(time: Timestamp) -> Timestamp {
     }
 }
 
-/// The times of an archive that are not kept.
+/// Counts the times of an archive that are not kept.
 #[derive(Debug, Default)]
 pub(super) struct OutOfRange {
     count: u64,
@@ -29,7 +29,7 @@ pub(super) struct OutOfRange {
 }
 
 impl OutOfRange {
-    /// Looks at one more time.
+    /// Checks one more time.
     pub(super) fn see(&mut self, path: &RelativePath, time: Timestamp) {
         if nearest(time) != time {
             self.count += 1;
@@ -37,7 +37,7 @@ impl OutOfRange {
         }
     }
 
-    /// What is told.
+    /// The note for the result.
     pub(super) fn note(&self) -> Option<String> {
         let first = self.first.as_ref()?;
         let shown = printable::line(&first.to_string()).into_owned();

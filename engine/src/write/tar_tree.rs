@@ -1,14 +1,14 @@
-//! Where an entry of an archive goes in the tree that the entries before it make.
+//! Decides where an entry of an archive goes in the tree that the entries before it make.
 //!
-//! A directory entry that meets a symlink to a directory keeps the link (`lib -> usr/lib`, later `lib/`, as in an overlay
-//! on a merged-usr root), and what lies below it goes where the link leads: so do dpkg, busybox and
-//! `tar --keep-directory-symlink`. The link's directory keeps its own owner, mode and time. A link that leads to nothing
-//! yet gets its directory made, so that the order of the entries does not matter. All other entries replace what has
-//! their name, but never a directory that holds something.
+//! If a directory entry has the name of a symlink to a directory, the link is kept (`lib -> usr/lib`, later `lib/`, as in
+//! an overlay on a merged-usr root), and entries below it go to the target, as with dpkg, busybox and `tar
+//! --keep-directory-symlink`. The target keeps its own owner, mode and time. If the target does not exist yet, it is
+//! made, so that the order of the entries does not matter. Any other entry replaces an entry of its name, except a
+//! directory that is not empty.
 //!
-//! Links are followed in the tree of the archive alone and stop at its root, so a path that comes out of here has no
-//! link in it. The pass that checks an archive and the pass that extracts it ask the same questions here: what cannot be
-//! extracted is known before anything is erased.
+//! Links are followed inside of the archive's tree only and cannot leave its root, so the resulting paths have no links.
+//! Checking and extracting an archive both use this module, so an archive that cannot be extracted is refused before
+//! anything is erased.
 
 use crate::formats::tar::{Entry, EntryKind};
 use crate::printable;
@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// How many symlinks one path may go through: the kernel's own limit (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// What has a name in the tree.
+/// What is at a path of the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum There<'a> {
     /// A directory.
@@ -30,9 +30,9 @@ pub(super) enum There<'a> {
     Other,
 }
 
-/// The tree as far as it was made.
+/// The tree made so far.
 pub(super) trait Tree {
-    /// What is at `path`, which has no links on its way.
+    /// What is at `path`, which has no links in its directories.
     fn at(&self, path: &RelativePath) -> Option<There<'_>>;
 
     /// Any name below a directory.
@@ -42,9 +42,9 @@ pub(super) trait Tree {
 /// Where an entry goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Directories that have to be made first, the outermost first.
+    /// Directories to make first, the outermost first.
     pub(super) missing: Vec<RelativePath>,
-    /// The path without links on its way.
+    /// The path, without links in its directories.
     pub(super) path: RelativePath,
     /// The entry is a directory and `path` is a link to one, which stays as it is.
     pub(super) keeps_link: bool,
@@ -53,7 +53,7 @@ pub(super) struct Place {
 /// Where `entry` goes.
 ///
 /// # Errors
-/// Why it can go nowhere, in words that follow the entry's name.
+/// Why there is no place for it, as a text that follows the entry's name.
 pub(super) fn place(tree: &impl Tree, entry: &Entry) -> Result<Place, String> {
     let (Some(parent), Some(name)) = (entry.path.parent(), entry.path.file_name()) else {
         return Ok(Place { missing: Vec::new(), path: RelativePath::root(), keeps_link: false });
@@ -64,7 +64,7 @@ pub(super) fn place(tree: &impl Tree, entry: &Entry) -> Result<Place, String> {
     let here = Place { missing, path, keeps_link: false };
     match (tree.at(&here.path), &entry.kind) {
         (Some(There::Link(_)), EntryKind::Directory) => Ok(match follow(tree, &here.path) {
-            // Nothing says yet what the link's directory is like but this entry.
+            // The target does not exist yet, so this entry makes it.
             Ok(mut end) if end.missing.last() == Some(&end.path) => {
                 end.missing.pop();
                 end
@@ -81,7 +81,7 @@ pub(super) fn place(tree: &impl Tree, entry: &Entry) -> Result<Place, String> {
     }
 }
 
-/// The path without links of the file that a hard link is a further name of.
+/// The resolved path of the file that a hard link names.
 ///
 /// # Errors
 /// As [`place`].
@@ -98,7 +98,7 @@ pub(super) fn linked(tree: &impl Tree, existing: &RelativePath) -> Result<Relati
     }
 }
 
-/// Where the file is that `path` leads to, through links; `None` if there is none.
+/// The resolved path of the file at `path`; `None` if there is none.
 pub(super) fn file_at(tree: &impl Tree, path: &RelativePath) -> Option<RelativePath> {
     let mut parent = follow(tree, &path.parent()?).ok()?;
     let mut name = path.file_name()?.to_vec();
@@ -117,7 +117,7 @@ pub(super) fn file_at(tree: &impl Tree, path: &RelativePath) -> Option<RelativeP
     None
 }
 
-/// The directory that `path` leads to, following links also at its end.
+/// The directory at `path`, with all links followed.
 fn follow(tree: &impl Tree, path: &RelativePath) -> Result<Place, String> {
     follow_from(tree, RelativePath::root(), path.as_bytes())
 }
@@ -141,12 +141,12 @@ fn follow_from(tree: &impl Tree, start: RelativePath, text: &[u8]) -> Result<Pla
         match tree.at(&here) {
             Some(There::Directory) => {}
             Some(There::Other) => {
-                return Err(format!("lies below {}, which is no directory", shown(&here)));
+                return Err(format!("lies below {}, which is not a directory", shown(&here)));
             }
             Some(There::Link(text)) => {
                 links += 1;
                 if links > LINKS_MAX {
-                    return Err(format!("lies below {}, a link that leads round in circles", shown(&here)));
+                    return Err(format!("lies below {}, which is part of a loop of links", shown(&here)));
                 }
                 if text.starts_with(b"/") {
                     end.path = RelativePath::root();
@@ -164,7 +164,7 @@ fn follow_from(tree: &impl Tree, start: RelativePath, text: &[u8]) -> Result<Pla
     Ok(end)
 }
 
-/// Whether `path` is a directory or leads to one.
+/// Whether `path` is a directory or a link to one.
 pub(super) fn leads_to_directory(tree: &impl Tree, path: &RelativePath) -> bool {
     follow(tree, path).is_ok_and(|end| end.missing.is_empty())
 }
@@ -212,10 +212,10 @@ impl Tree for Manifest {
     }
 }
 
-/// A tree of which only the kinds are kept.
+/// A tree that has only the kinds of its entries.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    /// What is at each path, and the number of the entry that made it; a directory that no entry mentions has none.
+    /// What is at each path, and the number of the entry that made it; a directory without an entry has none.
     kinds: BTreeMap<RelativePath, (Kind, Option<usize>)>,
 }
 
@@ -227,7 +227,7 @@ enum Kind {
 }
 
 impl Shape {
-    /// Takes the next entry, and gives where it goes.
+    /// Adds the next entry, and returns where it goes.
     ///
     /// # Errors
     /// As [`place`] and [`linked`].
@@ -272,7 +272,7 @@ impl Shape {
         self.files().map(|(path, is_directory, _)| (path, is_directory))
     }
 
-    /// The same with the number of what is there: the names of one file share theirs.
+    /// The same with the number of each; all names of one file have the same number.
     pub(super) fn files(&self) -> impl Iterator<Item = (&RelativePath, bool, Option<usize>)> {
         self.kinds.iter().map(|(path, (kind, number))| (path, matches!(kind, Kind::Directory), *number))
     }
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The tree that entries make: `+` before directories that none of them mentions; or why the last cannot be placed.
+    /// The tree that entries make, with `+` before directories that no entry lists; or why the last entry has no place.
     fn made(entries: &str) -> Result<String, String> {
         let mut shape = Shape::default();
         let mut implied = std::collections::BTreeSet::new();
@@ -330,7 +330,7 @@ mod tests {
             ("usr/ usr/lib/ lib>../../usr/lib lib/ lib/x", "lib>../../usr/lib usr/ usr/lib/ usr/lib/x"),
             ("usr/ usr/lib/ a>lib lib>usr/./lib/ a/ a/x", "a>lib lib>usr/./lib/ usr/ usr/lib/ usr/lib/x"),
             ("r>/ r/ r/x/", "r>/ x/"),
-            // The link first: its directory is made, and gets what the archive says of it.
+            // The link first: its target is made, and gets the attributes of its entry.
             ("lib>usr/lib lib/ usr/ usr/lib/ usr/lib/x", "lib>usr/lib usr/ usr/lib/ usr/lib/x"),
             ("lib>usr/lib lib/x usr/lib/y", "lib>usr/lib +usr/ +usr/lib/ usr/lib/x usr/lib/y"),
             ("lib>usr/lib lib/", "lib>usr/lib +usr/ usr/lib/"),
@@ -355,7 +355,7 @@ mod tests {
         for (entries, why) in [
             ("lib/modules/ lib>usr/lib", "would replace a directory that holds \"lib/modules\""),
             ("d/x d", "would replace a directory that holds"),
-            ("f f/x", "lies below \"f\", which is no directory"),
+            ("f f/x", "lies below \"f\", which is not a directory"),
             ("f l>f l/x", "lies below \"f\""),
             ("l>l l/x", "round in circles"),
             ("a>b b>a a/x", "round in circles"),
@@ -363,8 +363,8 @@ mod tests {
             ("d/ h=d", "is a hard link to \"d\""),
             ("l>no h=l/f", "is a hard link to \"l/f\""),
         ] {
-            let told = made(entries).unwrap_err();
-            assert!(told.contains(why), "{entries}: {told}");
+            let error = made(entries).unwrap_err();
+            assert!(error.contains(why), "{entries}: {error}");
         }
     }
 

@@ -1,7 +1,7 @@
-//! Writing a tarball: a fresh file system, the files, verify every one, and the partition table last.
+//! Writes a tarball: makes a file system, extracts the files, verifies each, and writes the partition table last.
 //!
-//! The file system is made where the partition will be, before any partition table says so: a medium that was not
-//! verified does not look bootable.
+//! The file system is made where the partition will be, before there is a partition table, so that an unverified medium
+//! does not look bootable.
 
 use super::extract::{Extracted, extract};
 use super::gap_note;
@@ -20,7 +20,7 @@ use replicator_hal::{Access, CacheBypass, Format, Holder, ReadTree, Region, Uuid
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
-/// A medium is either open as a target or used as a file system, never both: it is opened for each step that needs it.
+/// A medium is either open as a target or mounted, never both, so it is opened again for each step that needs it.
 ///
 /// # Errors
 /// Errors of drive, archive and medium; `Verify`.
@@ -31,7 +31,7 @@ pub(super) fn write(
     medium: &MediumProfile,
 ) -> Result<Done> {
     let (Some(facts), Some(root)) = (&checked.tar, &checked.root) else {
-        return Err(Error::Internal { detail: "a tarball that was not checked".into() });
+        return Err(Error::Internal { detail: "the tarball was not checked".into() });
     };
     let label = operation.label();
     let layout = partition::single_partition(
@@ -50,7 +50,7 @@ pub(super) fn write(
         wipe_ends(operation, target).map(|()| note)
     })?;
     operation.step("making the file system");
-    // Between two openings the name may have gone to another medium.
+    // While the device was closed, its name may have moved to another medium.
     check_unchanged(operation, label, &checked.device)?;
     let format = Format {
         flavour: medium.file_system.flavour(),
@@ -81,14 +81,14 @@ pub(super) fn write(
         notes.push("file times kept to the second".to_owned());
     }
     if times.end_in_2038() {
-        notes.push("file times after 2038-01-19, which ext2 does not keep, set to that day".to_owned());
+        notes.push("file times after 2038-01-19, which ext2 cannot keep, set to that day".to_owned());
     }
     // Files are read back through a mount: direct reads of the device do not apply to them.
     Ok(Done::written(&archive, kept, CacheBypass::Dropped, notes))
 }
 
-/// Writes the partition table, which makes the medium look bootable. It takes the proofs that the archive is what it must
-/// be and that the medium kept its files.
+/// Writes the partition table, which makes the medium look bootable. It takes the proofs that the archive is verified and
+/// that the medium holds its files.
 fn commit(
     operation: &Operation<'_>,
     checked: &Checked,
@@ -103,8 +103,7 @@ fn commit(
     Ok(kept)
 }
 
-/// The file system has to be the new one, and to be found by what it is called. The table is compared byte by byte when
-/// it is written.
+/// Checks that the medium has the new file system, with its names. The table is compared byte by byte when it is written.
 fn check_names(operation: &Operation<'_>, region: &Region, root: &RootPlan) -> Result<()> {
     let label = operation.label();
     let found = operation
@@ -127,8 +126,8 @@ fn check_names(operation: &Operation<'_>, region: &Region, root: &RootPlan) -> R
     })
 }
 
-/// Runs `work` on the mounted region, and unmounts whatever happens. The first error counts; an unmount that fails
-/// after success is a failure.
+/// Runs `work` on the mounted region and unmounts it, also after an error. The first error is returned; a failed unmount
+/// after success is an error, too.
 fn mounted<T>(
     operation: &Operation<'_>,
     region: &Region,

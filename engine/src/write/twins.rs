@@ -1,7 +1,8 @@
-//! Media of one unit that would have the same names: a system that asks for its root by UUID finds one of two.
+//! Finds media of one unit that would have the same names: a system that mounts its root by UUID could find the wrong
+//! one.
 //!
-//! The first in the order of the profile keeps them; every further one that is written gets new ones. Media that are not
-//! written now, and disk images, are told of only.
+//! The first medium in the order of the profile keeps the names; each further tarball gets new ones. For media that are
+//! not written now, and for disk images, there is only a note.
 
 use super::Checking;
 use super::preflight::Checked;
@@ -11,7 +12,7 @@ use crate::names::Packing;
 use crate::operation::Operation;
 use replicator_hal::{Holder, Region, Uuid};
 
-/// Gives media new names where two would clash, with a note in the result.
+/// Gives a medium new names if it would have those of another one, with a note in the result.
 pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checking], media: &[Medium]) {
     for index in 0..checked.len() {
         let (before, rest) = checked.split_at_mut(index);
@@ -35,7 +36,7 @@ pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checki
             if has_file_system(operation, medium, uuid) {
                 this.notes.push(format!(
                     "{} has a file system with the same UUID {uuid} and is not written now: with both in the board, \
-                     either may be taken for the root",
+                     the system may mount either as its root",
                     medium.name()
                 ));
             }
@@ -43,7 +44,7 @@ pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checki
     }
 }
 
-/// Keeps `this` apart from `other`, which keeps its names.
+/// Gives `this` new names if it has those of `other`. Returns a note.
 fn apart(this: &mut Checked, label: &str, other: &Checked, other_label: &str) -> Option<String> {
     let same_file = this.image.path == other.image.path;
     match (&mut this.root, &other.root) {
@@ -53,7 +54,7 @@ fn apart(this: &mut Checked, label: &str, other: &Checked, other_label: &str) ->
                 this.image.name.packing() == Packing::Disk && other.image.name.packing() == Packing::Disk;
             (same_file && are_disks).then(|| {
                 format!(
-                    "{other_label} gets the same image: with both in the board, UUIDs, labels and PARTUUIDs are there \
+                    "{other_label} gets the same image: with both in the board, UUIDs, labels and PARTUUIDs exist \
                      twice"
                 )
             })
@@ -83,7 +84,7 @@ fn names_apart(
     ))
 }
 
-/// Whether a partition of the medium has a file system with this UUID. What cannot be read has none.
+/// Whether a partition of the medium has a file system with this UUID. An unreadable one counts as having none.
 fn has_file_system(operation: &Operation<'_>, medium: &Medium, uuid: Uuid) -> bool {
     let Some(device) = &medium.device else { return false };
     device.partitions.iter().any(|partition| {
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_labels_of_two_tarballs_are_noted_and_those_of_one_are_not_had() {
+    fn equal_labels_of_two_tarballs_are_noted_and_those_of_one_tarball_are_dropped() {
         let first = plan(Scheme::Gpt, Some([7; 16]), Some("rootfs"), 1);
         let mut second = plan(Scheme::Gpt, Some([8; 16]), Some("rootfs"), 2);
         let before = second.clone();
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_of_a_disk_is_one_mediums_only() {
+    fn no_two_media_have_the_same_disk_signature() {
         let first = plan(Scheme::Mbr, None, None, 1);
         let mut second = first.clone();
         second.random = [2; 32];

@@ -224,7 +224,7 @@ impl<R: Read> Reader<R> {
             return Err(damaged(format!("a single zero block before byte {offset_bytes} is no end mark")));
         }
         if self.blocks.drain()? {
-            self.remarks.say("passed over the index of files that pixz put behind the archive");
+            self.remarks.say("ignored the index of files that pixz put behind the archive");
         }
         Ok(())
     }

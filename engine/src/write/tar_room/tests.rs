@@ -35,7 +35,7 @@ impl Made {
 }
 
 #[test]
-fn names_of_one_file_are_one_inode_and_what_is_replaced_is_none() {
+fn names_of_one_file_are_one_inode_and_a_replaced_file_is_none() {
     let mut made = Made::new(Flavour::Ext4);
     made.file("a", 5000).file("d/b", 1).file("a", 1).add("d/e", EntryKind::Directory);
     made.add("h", EntryKind::HardLink { existing: RelativePath::parse("a").unwrap() });
@@ -81,7 +81,7 @@ fn few_large_files_get_the_usual_shape_and_a_full_medium_a_small_journal() {
     assert!(of(252 * MIB).is_err());
 }
 
-/// What no medium of any length holds.
+/// The obstacle for a medium of any length.
 fn never(shape: Result<ExtShape, NoShape>) -> String {
     match shape.unwrap_err() {
         NoShape::Never(why) => why,
@@ -90,7 +90,7 @@ fn never(shape: Result<ExtShape, NoShape>) -> String {
 }
 
 #[test]
-fn what_a_flavour_cannot_hold_is_told_with_its_name() {
+fn what_a_flavour_cannot_hold_is_reported_with_its_name() {
     let xattr = |len| vec![Xattr { name: "user.a".into(), value: vec![1; len] }];
     let attributes = |flavour| {
         let mut made = Made::new(flavour);

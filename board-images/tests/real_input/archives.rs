@@ -1,4 +1,4 @@
-//! A drive with one archive on it that another tool made, and a medium to write it to.
+//! A drive with one archive of another tool, and a medium to write it to.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 
-/// Drive, medium, and a place for the tree to be packed.
+/// Drive, medium, and a directory for the tree to pack.
 pub(crate) struct Bench<'a> {
     stage: &'a Stage,
     drive: Medium,
@@ -29,15 +29,15 @@ impl<'a> Bench<'a> {
         Self { stage, drive, medium: Medium::used(&stage.path("medium"), len_bytes) }
     }
 
-    /// A new directory for the tree to be packed.
+    /// A new directory for the tree to pack.
     pub(crate) fn root(&self) -> PathBuf {
         let root = self.stage.path("root");
         fs::create_dir(&root).unwrap();
         root
     }
 
-    /// Makes the file `name` the only image on the drive: by a shell line that gets `arguments` as `$1` and on, and behind
-    /// them the path of the file to be made.
+    /// Makes the file `name` the only image on the drive with a shell line. It gets `arguments` as `$1`, `$2`, ... and then the
+    /// path of the new file.
     #[track_caller]
     pub(crate) fn pack(&self, name: &str, line: &str, arguments: &[&Path]) {
         let mount = Mount::new(&self.drive.device, &self.stage.path("drive-files"));
@@ -51,14 +51,14 @@ impl<'a> Bench<'a> {
         Board { stage: self.stage, drive: &self.drive, media: vec![("sd", &self.medium)] }
     }
 
-    /// Looks at the tree on the medium, which no check of a file system finds anything wrong with.
+    /// Checks the file system on the medium with e2fsck, and calls `inspect` with its tree.
     #[track_caller]
-    pub(crate) fn with_written<T>(&mut self, look: impl FnOnce(&Path) -> T) -> T {
+    pub(crate) fn with_written<T>(&mut self, inspect: impl FnOnce(&Path) -> T) -> T {
         self.medium.show_partitions();
         let partition = self.medium.partition(1);
         run("e2fsck", ["-fn".as_ref(), partition.as_os_str()]);
-        let seen = look(&Mount::read_only(&partition, &self.stage.path("written")).path);
+        let result = inspect(&Mount::read_only(&partition, &self.stage.path("written")).path);
         self.medium.hide_partitions();
-        seen
+        result
     }
 }

@@ -1,4 +1,4 @@
-//! A golden board is captured, and other media become its clones.
+//! A golden unit is captured, and other media become its clones.
 
 use super::devices::{Medium, Mount, fingerprint};
 use super::replicator::{Board, make_drive};
@@ -16,7 +16,7 @@ const SD_LEN_BYTES: u64 = 640 * MIB;
 const EMMC_LEN_BYTES: u64 = 700 * MIB;
 const EMMC_ROOT_START_BYTES: u64 = 40 * MIB;
 
-/// One partition from 4 MiB to the end, as tarballs are written too.
+/// One partition from 4 MiB to the end, which is also the layout of a written tarball.
 const SINGLE: &str = "label: dos\nlabel-id: 0x5eed5eed\nstart=4MiB, type=83, bootable";
 /// A boot partition and a root file system.
 const DOUBLE: &str =
@@ -87,7 +87,7 @@ fn golden_emmc(stage: &Stage, tarball: &Path, elsewhere: &Path) -> Medium {
     run("mcopy", ["-i".as_ref(), boot.as_os_str(), kernel.as_os_str(), "::zImage".as_ref()]);
     run("mkfs.ext4", ["-q".as_ref(), "-Lgolden-emmc".as_ref(), emmc.partition(2).as_os_str()]);
     populate(stage, &emmc.partition(2), tarball, |root| {
-        // A log directory on "another disk": the link's text is a path of this host too.
+        // The log directory is a symlink to "another disk"; its target exists on this host too.
         fs::remove_dir_all(root.join("var/log")).unwrap();
         symlink(elsewhere, root.join("var/log")).unwrap();
     });
@@ -104,7 +104,7 @@ fn populate(stage: &Stage, partition: &Path, tarball: &Path, extra: impl FnOnce(
     secrets::plant_deleted(&mount.path);
 }
 
-/// The image files, judged by other people's tools.
+/// Checks the image files with independent tools.
 fn check_images(stage: &Stage, drive: &Medium) {
     let mount = Mount::read_only(&drive.device, &stage.path("drive-files"));
     let mut names: Vec<_> = fs::read_dir(&mount.path)
@@ -132,9 +132,9 @@ fn check_images(stage: &Stage, drive: &Medium) {
             [mount.path.as_os_str(), format!("{image}.xz.md5").as_ref()],
         );
         let unpacked = shell("xz -dc \"$1\" | md5sum", [&packed]);
-        let promised = fs::read_to_string(mount.path.join(format!("{image}.md5"))).unwrap();
-        assert_eq!(promised.split_whitespace().next(), unpacked.split_whitespace().next(), "{image}");
-        assert_eq!(promised.split_whitespace().nth(1), Some(image));
+        let expected = fs::read_to_string(mount.path.join(format!("{image}.md5"))).unwrap();
+        assert_eq!(expected.split_whitespace().next(), unpacked.split_whitespace().next(), "{image}");
+        assert_eq!(expected.split_whitespace().nth(1), Some(image));
         assert_no_secrets(&packed);
     }
     check_tarball(stage, &mount.path.join("sdimage.tar.xz"));
@@ -148,7 +148,7 @@ fn assert_no_secrets(packed: &Path) {
     assert_eq!(found, 0, "secrets in {}", packed.display());
 }
 
-/// GNU tar lists it without a word of complaint, and restores xattrs and holes from it.
+/// GNU tar lists the tarball without a warning, and restores xattrs and holes from it.
 fn check_tarball(stage: &Stage, packed: &Path) {
     let listing = shell("xz -dc \"$1\" | tar --numeric-owner -tvf - 2>&1", [packed]);
     assert!(!listing.contains("tar: "), "{listing}");
@@ -166,7 +166,7 @@ fn check_tarball(stage: &Stage, packed: &Path) {
     fs::remove_dir_all(root).unwrap();
 }
 
-/// The file system in the image is clean, and the rest of the image is the medium's.
+/// The image has the length of the medium, and its file system is clean.
 fn check_disk_image(stage: &Stage, packed: &Path) {
     let image = stage.path("emmc-unpacked");
     shell("xz -dc \"$1\" > \"$2\"", [packed, &image]);
@@ -230,7 +230,7 @@ fn compare_roots(stage: &Stage, golden: &Path, clone: &Path) {
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }
 
-/// Takes out of both trees what sanitising is known to change, and checks that it did. The list is this test's own.
+/// Checks the changes that sanitising makes, and removes them from both trees. The list is independent of the rules.
 fn sanitised(wanted: &mut Tree, found: &mut Tree) {
     for name in ["firstboot", "ssh_regenkeys", "root.version-cust", "md5sums.txt"] {
         assert!(found.remove(Path::new(name)).is_some(), "/{name} is missing");

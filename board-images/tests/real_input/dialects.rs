@@ -1,4 +1,4 @@
-//! Archives as other tools write them: what they say is kept, or reported, or refused before the medium is touched.
+//! Archives of other tools: their metadata is kept, or reported, or the archive is refused before the medium is changed.
 
 use super::archives::Bench;
 use super::rootfs;
@@ -14,7 +14,7 @@ fn small_root(bench: &Bench<'_>) -> std::path::PathBuf {
 }
 
 #[test]
-fn an_archive_of_pixz_is_written_with_its_index_passed_over() {
+fn an_archive_of_pixz_is_written_and_its_index_skipped() {
     let Some(stage) = Stage::new() else { return };
     let mut bench = Bench::new(&stage);
     let root = small_root(&bench);
@@ -25,7 +25,7 @@ fn an_archive_of_pixz_is_written_with_its_index_passed_over() {
     bench.with_written(|written| {
         shell("cmp \"$1\" \"$2\"", [root.join("usr/ballast"), written.join("usr/ballast")])
     });
-    // The same index behind another archive is no index of it.
+    // The same index after another archive is not an index of that archive.
     bench.pack(
         "sdimage.tar",
         "tar -C \"$1\" -Ipixz -cf - . | xz -dc > \"$2\"; tar -C \"$1\" -cf - --exclude=usr . | cat - <(tail -c 200 \"$2\") > \"$2.new\"; mv \"$2.new\" \"$2\"",
@@ -35,7 +35,7 @@ fn an_archive_of_pixz_is_written_with_its_index_passed_over() {
 }
 
 #[test]
-fn metadata_of_openwrt_is_passed_over_and_reported() {
+fn metadata_of_openwrt_is_skipped_and_reported() {
     let Some(stage) = Stage::new() else { return };
     let bench = Bench::new(&stage);
     let image = stage.path("image");
@@ -51,7 +51,7 @@ fn metadata_of_openwrt_is_passed_over_and_reported() {
         ("sdimage.dd.zst", "zstd -q -c"),
         ("sdimage.img", "cat"),
     ] {
-        // The digest is that of the file as it was downloaded.
+        // The digest is that of the downloaded file.
         let line = format!(
             "{packer} \"$1\" > \"$2\" && {metadata} >> \"$2\" && cd \"${{2%/*}}\" && sha256sum {name} > {name}.sha256"
         );
@@ -62,18 +62,18 @@ fn metadata_of_openwrt_is_passed_over_and_reported() {
         bench.medium.flush();
         shell("cmp -n 16777216 \"$1\" \"$2\"", [&image, &bench.medium.file]);
     }
-    // A medium that has room for the image alone.
+    // A medium with room for the image only.
     let exact = Bench::with_medium(&stage, 16 << 20);
     exact.pack("sdimage.img", &format!("cat \"$1\" > \"$2\" && {metadata} >> \"$2\""), &[&image]);
     exact.board().run().assert_success();
     exact.medium.flush();
     shell("cmp \"$1\" \"$2\"", [&image, &exact.medium.file]);
-    // Unknown data is reported, with where it begins.
+    // Unknown data is reported with its offset.
     bench.pack("sdimage.dd.xz", "xz -c -0 \"$1\" > \"$2\" && printf unknown >> \"$2\"", &[&image]);
     let run = bench.board().run();
     run.assert_failure("F-TRAILING");
     assert!(run.console.contains("truncate -s"), "{}", run.console);
-    // With one byte of the compressed data missing the image is cut off, whatever follows.
+    // If one byte of the compressed data is missing, the image is truncated, whatever follows.
     bench.pack(
         "sdimage.dd.gz",
         &format!("gzip -c \"$1\" | head -c -1 > \"$2\" && {metadata} >> \"$2\""),
@@ -84,7 +84,7 @@ fn metadata_of_openwrt_is_passed_over_and_reported() {
 }
 
 #[test]
-fn acls_by_name_get_the_numbers_of_the_archives_own_users() {
+fn acls_by_name_get_the_numbers_of_users_in_the_archive() {
     let Some(stage) = Stage::new() else { return };
     let mut bench = Bench::new(&stage);
     let root = small_root(&bench);
@@ -95,7 +95,7 @@ fn acls_by_name_get_the_numbers_of_the_archives_own_users() {
     fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\ngames:x:1105:60::/usr/games:/bin/false\n")
         .unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\nadm:x:1204:\n").unwrap();
-    // The files that know the names come last.
+    // The files with the names come last in the archive.
     let line = "tar --acls -C \"$1\" -cf \"$2\" ./var ./usr ./bin ./etc";
     bench.pack("sdimage.tar", line, &[&root]);
     bench.board().run().assert_success();
@@ -106,7 +106,7 @@ fn acls_by_name_get_the_numbers_of_the_archives_own_users() {
         assert!(found.lines().any(|found| found == wanted), "{wanted} is not in {found}");
     }
 
-    // With --xattrs the numbers are in the archive, too, and hold.
+    // With --xattrs the archive has the numbers too, and they are used.
     fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
     bench.pack("sdimage.tar", "tar --acls --xattrs -C \"$1\" -cf \"$2\" .", &[&root]);
     bench.board().run().assert_success();

@@ -1,16 +1,16 @@
-//! Directories that ext4 encrypts (fscrypt) are in no tarball: the medium becomes a disk image, and the result says why.
-//! Where their key is not in the kernel, neither rules nor the search for private keys fail at what they cannot read.
+//! A tarball cannot hold directories that ext4 encrypts (fscrypt): the medium becomes a disk image, and the result states the
+//! reason. If the kernel lacks the key, neither the rules nor the search for private keys fail.
 
 use super::tools::run;
 use super::workshop::{MIB, Workshop, python};
 use std::fs;
 use std::path::Path;
 
-/// Linux refuses files of encrypted directories without their key by this error.
+/// Error of Linux for files in encrypted directories without the key.
 const ENOKEY: i32 = 126;
 
-/// Adds a key of zeros to the file system that is mounted at the first argument, and encrypts the empty directories at the
-/// others (`FS_IOC_ADD_ENCRYPTION_KEY`, `FS_IOC_SET_ENCRYPTION_POLICY` of linux/fscrypt.h).
+/// Adds a key of zeros to the file system that is mounted at the first argument, and encrypts the empty directories of the
+/// other arguments (`FS_IOC_ADD_ENCRYPTION_KEY`, `FS_IOC_SET_ENCRYPTION_POLICY` of linux/fscrypt.h).
 const ENCRYPT: &str = r"
 import fcntl, os, struct, sys
 mount = os.open(sys.argv[1], os.O_RDONLY)
@@ -35,9 +35,9 @@ fn encrypt(root: &Path, names: &[&str]) {
 }
 
 #[test]
-fn encrypted_directories_make_a_disk_image_and_stop_nothing() {
+fn a_medium_with_encrypted_directories_becomes_a_disk_image() {
     let Some(workshop) = Workshop::new(128 * MIB) else { return };
-    // What nothing removes; what a rule empties; what a rule removes files of by their names.
+    // A directory that no rule names; one that a rule empties; one in which a rule removes files by name.
     let names = ["home/user/vault", "var/log/closed", "etc/ssh"];
     let mut golden = workshop.golden(64 * MIB, &["-Oencrypt", "-b4096"], |root| {
         encrypt(root, &names);
@@ -59,7 +59,7 @@ fn encrypted_directories_make_a_disk_image_and_stop_nothing() {
     }
     assert!(!workshop.has_tarball());
 
-    // The clone opens with the key of the golden medium.
+    // The key of the golden medium opens the clone.
     let mut medium = workshop.used(64 * MIB);
     workshop.run("ext4", &medium).assert_success();
     let locked = |root: &Path| {
@@ -81,7 +81,7 @@ fn encrypted_directories_make_a_disk_image_and_stop_nothing() {
     run_e2fsck(&golden.partition(1));
 }
 
-/// Adds the key alone.
+/// Only adds the key.
 fn encrypt_again(root: &Path) {
     python(ENCRYPT, &[root.to_owned()]);
 }

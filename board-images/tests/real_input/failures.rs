@@ -1,4 +1,4 @@
-//! Runs that must fail, and what they must leave alone.
+//! Runs that must fail, and the data that they must not change.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -25,7 +25,7 @@ fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
     golden
 }
 
-/// A drive with what `fill` puts into its root.
+/// A drive whose root is filled by `fill`.
 fn drive_with(stage: &Stage, fill: impl FnOnce(&Path)) -> Medium {
     let drive = make_drive(&stage.path("drive"), 128 * MIB);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
@@ -34,7 +34,7 @@ fn drive_with(stage: &Stage, fill: impl FnOnce(&Path)) -> Medium {
     drive
 }
 
-/// 8 MiB that look like a disk.
+/// A disk image of 8 MiB.
 fn disk_image(stage: &Stage) -> std::path::PathBuf {
     let image = stage.path("image");
     shell("head -c 8M /dev/urandom > \"$1\"", [&image]);
@@ -51,7 +51,7 @@ fn assert_plan(name: &str, plan: &str) {
 }
 
 #[test]
-fn plans_say_what_would_be_done_and_change_nothing() {
+fn a_plan_prints_the_actions_and_changes_nothing() {
     let Some(stage) = Stage::new() else { return };
     let image = disk_image(&stage);
     let golden = golden(&stage, MIB);
@@ -78,7 +78,7 @@ fn plans_say_what_would_be_done_and_change_nothing() {
 }
 
 #[test]
-fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
+fn an_image_that_the_pre_flight_refuses_never_changes_the_medium() {
     let Some(stage) = Stage::new() else { return };
     let image = disk_image(&stage);
     let cases: [(&str, &str, &str); 7] = [
@@ -98,9 +98,9 @@ fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
              xz -0 -c \"$1/x\" > \"$1/sdimage.dd.xz\"; rm \"$1/x\"",
             "R-TOOLARGE",
         ),
-        ("not what its name says", "gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", "R-CONTENT"),
+        ("content that does not match the name", "gzip -c \"$2\" > \"$1/sdimage.dd.xz\"", "R-CONTENT"),
         (
-            "a sidecar of nonsense",
+            "a sidecar that cannot be parsed",
             "cp \"$2\" \"$1/sdimage.dd\"; echo hello > \"$1/sdimage.dd.md5\"",
             "R-SIDECAR",
         ),
@@ -125,7 +125,7 @@ fn images_that_can_be_known_to_be_bad_never_touch_the_medium() {
 }
 
 #[test]
-fn a_wrong_checksum_never_ends_in_a_medium_that_looks_bootable() {
+fn a_wrong_checksum_never_leaves_a_medium_that_looks_bootable() {
     let Some(stage) = Stage::new() else { return };
     let image = disk_image(&stage);
     for make in [
@@ -179,7 +179,7 @@ fn a_full_drive_stays_usable_and_the_next_run_finishes() {
     let before = golden.fingerprint();
     let drive = make_drive(&stage.path("drive"), 256 * MIB);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
-    // Leaves about 30 MiB: enough to begin, too little for the working image and the packed one.
+    // Leaves about 30 MiB: enough to start, too little for the working image and the packed one.
     shell(
         "fallocate -l \"$(($(stat -f -c '%a * %S' \"$1\") - 30 * 1048576))\" \"$1/holiday.mp4\"",
         [&files.path],
@@ -195,7 +195,7 @@ fn a_full_drive_stays_usable_and_the_next_run_finishes() {
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
     for entry in fs::read_dir(&files.path).unwrap() {
         let name = entry.unwrap().file_name();
-        assert!(!name.to_string_lossy().contains("image"), "{name:?} is half done");
+        assert!(!name.to_string_lossy().contains("image"), "{name:?} is incomplete");
     }
     fs::remove_file(files.path.join("holiday.mp4")).unwrap();
     drop(files);
@@ -205,7 +205,7 @@ fn a_full_drive_stays_usable_and_the_next_run_finishes() {
 }
 
 #[test]
-fn a_killed_capture_is_finished_by_the_next_run() {
+fn the_next_run_completes_a_killed_capture() {
     let Some(stage) = Stage::new() else { return };
     let golden = golden(&stage, 16 * MIB);
     let before = golden.fingerprint();
@@ -222,7 +222,7 @@ fn a_killed_capture_is_finished_by_the_next_run() {
         assert_eq!(golden.fingerprint(), before);
     }
     assert!(cut > 0, "every run ended before it was killed");
-    // Had the last of them finished, the next would write its image back; that is another test's matter.
+    // If the last run finished, the next one would write its image back; another test covers that.
     if !is_captured(&stage, &drive) {
         board.run().assert_success();
     }
@@ -236,15 +236,15 @@ fn a_terminated_run_leaves_nothing_mounted() {
     assert_interrupted_run_ends_clean(&stage, |board| board.begin(), Signal::SIGTERM);
 }
 
-/// As when a network connection breaks: the terminal takes nothing any more, and then comes the signal.
+/// As when a network connection breaks: writes to the terminal fail, then the run gets SIGHUP.
 #[test]
-fn a_run_whose_terminal_goes_away_leaves_nothing_mounted() {
+fn a_run_whose_terminal_is_closed_leaves_nothing_mounted() {
     let Some(stage) = Stage::new() else { return };
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     assert_interrupted_run_ends_clean(&stage, |board| board.begin_on(full()), Signal::SIGHUP);
 }
 
-/// Asserts that a capture which gets `signal` ends by itself, and gives back all it held.
+/// Asserts that a capture which gets `signal` ends and releases its devices.
 fn assert_interrupted_run_ends_clean(stage: &Stage, begin: impl FnOnce(&Board<'_>) -> Child, signal: Signal) {
     let golden = golden(stage, 16 * MIB);
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
@@ -265,7 +265,10 @@ fn assert_interrupted_run_ends_clean(stage: &Stage, begin: impl FnOnce(&Board<'_
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
-    assert!(ended.is_some_and(|status| status.signal().is_some()), "{status}, by itself: {ended:?}");
+    assert!(
+        ended.is_some_and(|status| status.signal().is_some()),
+        "{status}, ended by the signal: {ended:?}"
+    );
     board.wait_until_free();
     let read_only = shell("blockdev --getro \"$1\"", [&golden.device]);
     assert_eq!(read_only.trim(), "0", "the golden medium stays write-protected");
@@ -280,7 +283,7 @@ fn assert_captured(stage: &Stage, drive: &Medium) {
     let files = Mount::read_only(&drive.device, &stage.path("drive-files"));
     shell("cd \"$1\" && xz -t sdimage.tar.xz && md5sum -c --strict sdimage.tar.xz.md5", [&files.path]);
     let sum = shell("xz -dc \"$1/sdimage.tar.xz\" | tee >(tar -t > /dev/null) | md5sum", [&files.path]);
-    let promised = fs::read_to_string(files.path.join("sdimage.tar.md5")).unwrap();
-    assert_eq!(promised.split_whitespace().next(), sum.split_whitespace().next());
-    assert!(!files.path.join(".capture").exists(), "the session is not over");
+    let expected = fs::read_to_string(files.path.join("sdimage.tar.md5")).unwrap();
+    assert_eq!(expected.split_whitespace().next(), sum.split_whitespace().next());
+    assert!(!files.path.join(".capture").exists(), "the session still exists");
 }

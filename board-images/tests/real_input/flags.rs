@@ -1,4 +1,4 @@
-//! Inode flags: they never stop sanitising, and come back with a tarball.
+//! Inode flags do not stop sanitising, and a tarball restores them.
 
 use super::archives::Bench;
 use super::devices::{Medium, Mount};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 
-/// Flags and paths as lsattr shows them, without how ext4 stores a file.
+/// Flags and paths from lsattr, without the flags that describe how ext4 stores a file.
 fn flags(root: &Path) -> Vec<String> {
     let listed = shell("cd \"$1\" && lsattr -aR . 2>/dev/null | grep '^[^.]' | sort -k2 -u", [root]);
     let own = |line: &str| {
@@ -27,7 +27,7 @@ fn unlock(root: &Path) {
 }
 
 #[test]
-fn locked_files_are_sanitised_and_flags_come_back() {
+fn immutable_files_are_sanitised_and_flags_are_restored() {
     let Some(stage) = Stage::new() else { return };
     let mut golden =
         Medium::partitioned(&stage.path("golden-medium"), 64 * MIB, "label: dos\nstart=4MiB, type=83");
@@ -46,7 +46,7 @@ fn locked_files_are_sanitised_and_flags_come_back() {
     ] {
         fs::write(root.join(name), "SECRET or not").unwrap();
     }
-    // Logs that may only grow, a machine ID that is immutable, closed directories, and the root itself.
+    // Append-only logs, an immutable machine id, immutable directories, and an immutable root.
     shell(
         "cd \"$1\" && chattr +dA usr/dumpless && chattr +i etc/machine-id etc/resolv.conf usr/closed/deep/file \
          usr/closed/deep usr/closed var/log/closed/old.log && chattr +a var/log/auth.log var/log/closed var/log && chattr +i .",
@@ -79,7 +79,7 @@ fn locked_files_are_sanitised_and_flags_come_back() {
 fn flags_of_bsdtar_are_kept_and_those_of_other_systems_reported() {
     let Some(stage) = Stage::new() else { return };
     let mut bench = Bench::new(&stage);
-    // On ext4, whatever this host's own file system is.
+    // On ext4, independent of the file system of this host.
     let source = Medium::blank(&stage.path("source-medium"), 32 * MIB);
     run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), source.device.as_os_str()]);
     let mount = Mount::new(&source.device, &stage.path("source"));
@@ -96,7 +96,7 @@ fn flags_of_bsdtar_are_kept_and_those_of_other_systems_reported() {
     bench.board().run().assert_success();
     assert_eq!(bench.with_written(flags), wanted);
 
-    // The same names with one that only other systems have.
+    // The same archive with a flag that only other systems have.
     bench.pack(
         "sdimage.tar",
         "bsdtar --fflags -C \"$1\" -cf - --exclude ./lost+found . | sed 's/SCHILY.fflags=sync/SCHILY.fflags=uchg/' > \"$2\"",

@@ -1,4 +1,4 @@
-//! Images that no replicator made: what people pack with the tools they have.
+//! Images that were packed with common tools and not by the replicator.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 
-/// The packers, and the extension of each.
+/// Compressors and their extensions.
 const PACKERS: [(&str, &str); 5] =
     [("xz -0", ".xz"), ("gzip -1", ".gz"), ("bzip2 -1", ".bz2"), ("zstd -q -1", ".zst"), ("cat", "")];
 
@@ -29,7 +29,7 @@ fn golden(stage: &Stage) -> Medium {
 }
 
 #[test]
-fn tarballs_of_gnu_tar_are_written_whole() {
+fn tarballs_of_gnu_tar_are_written_completely() {
     let Some(stage) = Stage::new() else { return };
     let golden = golden(&stage);
     for (packer, extension) in PACKERS {
@@ -37,7 +37,7 @@ fn tarballs_of_gnu_tar_are_written_whole() {
         let files = Mount::new(&drive.device, &stage.path("drive-files"));
         let mount = Mount::read_only(&golden.partition(1), &stage.path("golden"));
         let image = files.path.join(format!("emmcimage.tar{extension}"));
-        // POSIX.1-2001 headers keep nanoseconds; sparse members are the hard ones.
+        // POSIX.1-2001 headers keep nanoseconds; sparse members are the most complex ones.
         let line = format!(
             "tar --format=posix --sparse --numeric-owner --xattrs --xattrs-include='*' --acls \
              --exclude=./lost+found -C \"$1\" -cf - . | {packer} > \"$2\""
@@ -58,7 +58,7 @@ fn tarballs_of_gnu_tar_are_written_whole() {
 }
 
 #[test]
-fn disk_images_of_any_packer_are_written_whole() {
+fn disk_images_of_any_compressor_are_written_completely() {
     let Some(stage) = Stage::new() else { return };
     let golden = golden(&stage);
     golden.flush();
@@ -80,7 +80,7 @@ fn disk_images_of_any_packer_are_written_whole() {
     }
 }
 
-/// The medium begins with the bytes of the image.
+/// Asserts that the medium starts with the bytes of the image.
 fn assert_same_start(image: &Path, medium: &Medium) {
     medium.flush();
     shell("cmp -n \"$(stat -c %s \"$1\")\" \"$1\" \"$2\"", [image, &medium.file]);

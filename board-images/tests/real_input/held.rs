@@ -1,4 +1,4 @@
-//! Media that something else holds, media that a run holds, and what a run that was killed leaves of its hold.
+//! Media that another program uses, media that a run uses, and the write protection that a killed run leaves.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-/// A medium with one partition, shown by the kernel, that holds a small root file system and `ballast_len_bytes` that do
-/// not compress.
+/// A medium with one partition, visible to the kernel, with a small root file system and `ballast_len_bytes` of incompressible
+/// data.
 fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
     let golden = Medium::partitioned(
         &stage.path("golden-medium"),
@@ -25,7 +25,7 @@ fn golden(stage: &Stage, ballast_len_bytes: u64) -> Medium {
     golden
 }
 
-/// A program that holds something from the first line that it prints until it is dropped.
+/// A program that uses a device from its first line of output until it is dropped.
 struct Holder(Child);
 
 impl Holder {
@@ -85,12 +85,12 @@ fn fill_drive(stage: &Stage, drive: &Medium, image: Option<&str>) {
 }
 
 #[test]
-fn what_something_else_holds_is_neither_captured_nor_written() {
+fn a_medium_in_use_is_neither_captured_nor_written() {
     let Some(stage) = Stage::new() else { return };
     let golden = golden(&stage, 0);
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
-    // What holds it, the code of the refusal, and how it is called. What shows beforehand is refused before anything.
+    // The user of the device, the code, and the text of the message. A mount is found and refused before the run begins.
     let holders = [
         ("mount -o ro $1p1 /mnt", "R-BUSY", "mounted at /mnt in the mount namespace of process"),
         ("exec 3<>$1", "E-BUSY", "has it open for writing"),
@@ -121,8 +121,8 @@ fn begin_reading(board: &Board<'_>, source: &Medium) -> Child {
     let mut child = board.begin();
     let started = Instant::now();
     while !is_read_only(&source.device) {
-        assert!(started.elapsed() < Duration::from_secs(30), "it does not begin");
-        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        assert!(started.elapsed() < Duration::from_secs(30), "the run does not begin");
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended");
         std::thread::sleep(Duration::from_millis(5));
     }
     child
@@ -133,37 +133,37 @@ fn is_read_only(device: &Path) -> bool {
 }
 
 #[test]
-fn a_run_keeps_busy_what_it_works_on_and_nothing_else() {
+fn a_run_locks_its_drive_and_media_and_nothing_else() {
     let Some(stage) = Stage::new() else { return };
     let golden = golden(&stage, 8 * MIB);
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
-    // Mounted when the run begins, as the next board's medium on a bench is.
+    // Mounted when the run begins, like another medium on a bench.
     let foreign = Medium::blank(&stage.path("foreign"), 32 * MIB);
     run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), foreign.device.as_os_str()]);
     let mounted = Mount::new(&foreign.device, &stage.path("foreign-files"));
     let mut child = begin_reading(&board, &golden);
-    // It stands still while the others try.
+    // The run is stopped while others try to use its devices.
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
     drop(mounted);
     foreign.assert_free();
 
-    // Neither the drive nor the medium is anybody else's meanwhile.
+    // No other run can use the medium meanwhile.
     let other_drive = make_drive(&stage.path("other-drive"), 512 * MIB);
     let part = stage.part("second");
     let same_medium = Board { stage: &part, drive: &other_drive, media: vec![("sd", &golden)] };
     let (report, exit, console) = second_run(&same_medium);
     assert_eq!(exit, Some(1), "{console}");
     assert!(report.contains("E-BUSY") && console.contains("(replicator)"), "{console}");
-    // It waits for the drive, as for any that is not there yet.
+    // A run with the same drive waits for it, as for a drive that is not plugged in yet.
     let same_drive = Board { stage: &part, drive: &drive, media: vec![("sd", &foreign)] };
     let mut waiting = same_drive.begin();
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(waiting.try_wait().unwrap(), None, "it did not wait");
     waiting.kill().unwrap();
     waiting.wait().unwrap();
-    assert_eq!(names_on(&stage, &other_drive), [".capture"], "the capture that was refused");
+    assert_eq!(names_on(&stage, &other_drive), [".capture"], "files of the refused capture");
 
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     let status = child.wait().unwrap();
@@ -171,7 +171,7 @@ fn a_run_keeps_busy_what_it_works_on_and_nothing_else() {
     board.wait_until_free();
 }
 
-/// The report, the exit status and the console of a run that begins while another works.
+/// Report, exit status and console of a run that starts while another one runs.
 fn second_run(board: &Board<'_>) -> (String, Option<i32>, String) {
     let mut child = board.begin();
     let status = child.wait().unwrap();
@@ -190,9 +190,9 @@ fn the_next_run_clears_the_write_protection_that_a_killed_one_left() {
         child.kill().unwrap();
         child.wait().unwrap();
         board.wait_until_free();
-        assert!(is_read_only(&golden.device), "the test needs a flag that stays");
+        assert!(is_read_only(&golden.device), "the test needs the flag to stay set");
     };
-    // The capture is taken up again, on a drive and a medium that both may be read-only.
+    // The next run continues the capture, although drive and medium may both be read-only.
     kill_while_it_reads();
     let (exit, plan) = board.plan();
     assert_eq!(exit, 0, "{plan}");
@@ -206,7 +206,7 @@ fn the_next_run_clears_the_write_protection_that_a_killed_one_left() {
     fill_drive(&stage, &drive, Some("sdimage.tar"));
     board.run().assert_success();
 
-    // What somebody else made read-only stays so, and the message says what to do.
+    // A device that was set read-only by someone else stays read-only, and the message contains the remedy.
     run("blockdev", ["--setro".as_ref(), golden.device.as_os_str()]);
     let refused = board.run();
     refused.assert_failure("R-READONLY");
@@ -216,14 +216,14 @@ fn the_next_run_clears_the_write_protection_that_a_killed_one_left() {
 }
 
 #[test]
-fn of_two_runs_that_begin_at_once_with_one_drive_one_works_alone() {
+fn of_two_runs_that_start_together_with_one_drive_only_one_succeeds() {
     let Some(stage) = Stage::new() else { return };
     let first = golden(&stage, MIB);
     let part = stage.part("other");
     let second = golden(&part, MIB);
     for round in 0..8 {
         let drive = make_drive(&stage.path(&format!("drive-{round}")), 128 * MIB);
-        // Of different names, so that what one captured is nothing for the other.
+        // With different medium names, so that the image of one is not for the other.
         let boards = [
             Board { stage: &stage, drive: &drive, media: vec![("sd", &first)] },
             Board { stage: &part, drive: &drive, media: vec![("emmc", &second)] },
@@ -241,7 +241,7 @@ fn of_two_runs_that_begin_at_once_with_one_drive_one_works_alone() {
         let image = ["sdimage.tar.xz", "emmcimage.tar.xz"][winner];
         assert!(consoles[winner].contains(image), "{}", consoles[winner]);
         let loser = &consoles[1 - winner];
-        // It waited for the drive and found the other's image, or was told that the drive is held.
+        // It waited for the drive and found the other image, or reported that the drive is busy.
         let is_clear = loser.contains(&format!("{image} is there")) || loser.contains("busy");
         assert!(is_clear, "round {round}: {loser}");
         let names = names_on(&stage, &drive);

@@ -1,5 +1,5 @@
-//! Host keys that come back: the script that a capture adds is really run, as each init system would, by two shells, with
-//! the tools of OpenSSH and of dropbear, and with the power cut before, in and after each of its commands.
+//! New host keys at first boot: the script that a capture adds is run as each init system would run it, by two shells, with the
+//! tools of OpenSSH and of dropbear, and with a power cut before, during and after each of its commands.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -12,27 +12,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const MIB: u64 = 1 << 20;
-/// What a unit or an init script of the capture is called, somewhere in the name.
+/// Part of the names of the unit or init script that a capture adds.
 const OURS: &str = "replicator-host-keys";
 
-/// A system that is captured, and how it starts what the capture adds.
+/// A system that is captured, and how it starts the added script.
 struct System {
-    /// Files with their text, executable.
+    /// Executable files with their text.
     init: &'static [(&'static str, &'static str)],
     /// Program and arguments with which the system runs the script.
     start: &'static [&'static str],
-    /// What `/bin/sh` is.
+    /// The program of `/bin/sh`.
     shell: &'static str,
-    /// What makes keys.
+    /// The programs that make keys.
     tools: &'static [&'static str],
-    /// Private keys, by the `-t` of their kind.
+    /// Private keys with the `-t` option of their kind.
     keys: &'static [(&'static str, &'static str)],
 }
 
 const OPENSSH_KEYS: [(&str, &str); 3] = [
     ("etc/ssh/ssh_host_ed25519_key", "ed25519"),
     ("etc/ssh/ssh_host_ecdsa_key", "ecdsa"),
-    // Only the configuration names it, and only its content shows the kind.
+    // Only the configuration names this key, and only its content shows the kind.
     ("data/host's key", "ed25519"),
 ];
 const DROPBEAR_KEYS: [(&str, &str); 2] = [
@@ -85,7 +85,7 @@ const SYSTEMS: [System; 6] = [
         keys: &[OPENSSH_KEYS[0], DROPBEAR_KEYS[0]],
     },
     System {
-        // As much of OpenRC as its scripts need.
+        // The part of OpenRC that its scripts need.
         init: &[("sbin/openrc-run", "#!/bin/sh\n. \"$1\"\n\"$2\"\n")],
         start: &["/etc/runlevels/boot/replicator-host-keys", "start"],
         shell: "dash",
@@ -100,8 +100,8 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Puts a program of this host into the tree, with the libraries that it needs.
-fn bring(root: &Path, program: &str, to: &str) {
+/// Copies a program of this host and its libraries to the tree.
+fn copy_program(root: &Path, program: &str, to: &str) {
     shell(
         "program=$(command -v \"$2\"); mkdir -p \"$1/$(dirname \"$3\")\"; cp -L \"$program\" \"$1/$3\"; \
          ldd \"$program\" | grep -o '/[^ ]*' | while read -r library; do mkdir -p \"$1$(dirname \"$library\")\"; \
@@ -131,7 +131,7 @@ fn make_key(root: &Path, (name, kind): (&str, &str)) {
     }
 }
 
-/// The public half of a key, if the key is whole and of its kind.
+/// The public key, if the private key is complete and of its kind.
 fn public(root: &Path, (name, kind): (&str, &str)) -> Option<String> {
     let mut command = Command::new(if name.contains("dropbear") { "dropbearkey" } else { "ssh-keygen" });
     let output = command.arg("-y").arg("-f").arg(root.join(name)).stdin(Stdio::null()).output().unwrap();
@@ -141,7 +141,7 @@ fn public(root: &Path, (name, kind): (&str, &str)) -> Option<String> {
     Some(line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
-/// The golden system, captured; gives the tarball.
+/// Captures the golden system; returns the tarball.
 fn capture(stage: &Stage, system: &System) -> PathBuf {
     let mut golden =
         Medium::partitioned(&stage.path("golden-medium"), 64 * MIB, "label: dos\nstart=4MiB, type=83");
@@ -150,16 +150,16 @@ fn capture(stage: &Stage, system: &System) -> PathBuf {
     let root = &mount.path;
     rootfs::small(root, 1000);
     fs::remove_file(root.join("bin/sh")).unwrap();
-    bring(root, "busybox", "bin/busybox");
+    copy_program(root, "busybox", "bin/busybox");
     for name in ["mkdir", "rm", "mv", "sync", "cat", "dirname", "find", "touch", "sleep", "kill"] {
         symlink("busybox", root.join("bin").join(name)).unwrap();
     }
     match system.shell {
         "busybox" => symlink("busybox", root.join("bin/sh")).unwrap(),
-        shell => bring(root, shell, "bin/sh"),
+        shell => copy_program(root, shell, "bin/sh"),
     }
     for tool in system.tools {
-        bring(root, tool, &format!("usr/bin/{tool}"));
+        copy_program(root, tool, &format!("usr/bin/{tool}"));
     }
     write(&root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
     write(&root.join("usr/sbin/sshd"), "");
@@ -199,7 +199,7 @@ fn capture(stage: &Stage, system: &System) -> PathBuf {
     tarball
 }
 
-/// A unit's file system, as it is before its first boot.
+/// The file system of a clone before its first boot.
 fn clone(stage: &Stage, tarball: &Path) -> PathBuf {
     let root = stage.path("clone");
     drop(fs::remove_dir_all(&root));
@@ -208,7 +208,7 @@ fn clone(stage: &Stage, tarball: &Path) -> PathBuf {
     root
 }
 
-/// Starts what the capture added as the system would, if it is still there. Gives whether that ended well.
+/// Starts the added script as the system would, if it still exists. Returns whether it succeeded.
 fn boot(root: &Path, system: &System, cut: Option<usize>) -> bool {
     let starter = root.join(
         system
@@ -218,7 +218,7 @@ fn boot(root: &Path, system: &System, cut: Option<usize>) -> bool {
             .unwrap_or(&system.start[0])
             .trim_start_matches('/'),
     );
-    // A unit whose program is gone is not started, and neither is an init script.
+    // A unit or an init script whose program is removed is not started.
     if starter.symlink_metadata().is_err() {
         return true;
     }
@@ -237,19 +237,24 @@ fn boot(root: &Path, system: &System, cut: Option<usize>) -> bool {
     output.status.success()
 }
 
-/// Names of what the capture added.
+/// Names of the files that the capture added.
 fn ours(root: &Path) -> String {
     shell("cd \"$1\" && find . -name \"*$2*\"", [root, Path::new(OURS)])
 }
 
-/// All keys are there, whole, new, with their public halves, and what made them is gone.
+/// Asserts that all keys exist, are complete and new, have public keys, and that the added files are removed.
 #[track_caller]
 fn assert_made(stage: &Stage, root: &Path, system: &System, what: &str) {
     assert_eq!(ours(root), "", "{what}");
     for key in system.keys {
         let made = public(root, *key);
-        assert!(made.is_some(), "{what}: {} is no key", key.0);
-        assert_ne!(made, public(&stage.path("as-it-was"), *key), "{what}: {} is the golden unit's", key.0);
+        assert!(made.is_some(), "{what}: {} is not a key", key.0);
+        assert_ne!(
+            made,
+            public(&stage.path("as-it-was"), *key),
+            "{what}: {} is the key of the golden unit",
+            key.0
+        );
         let private = root.join(key.0);
         assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o7777, 0o600, "{what}: {}", key.0);
         let beside = root.join(format!("{}.pub", key.0));
@@ -262,7 +267,7 @@ fn assert_made(stage: &Stage, root: &Path, system: &System, what: &str) {
 }
 
 #[test]
-fn every_init_system_makes_keys_once_and_removes_what_made_them() {
+fn every_init_system_makes_keys_once_and_removes_the_script() {
     for (index, system) in SYSTEMS.iter().enumerate() {
         let Some(stage) = Stage::new() else { return };
         let tarball = capture(&stage, system);
@@ -278,7 +283,7 @@ fn every_init_system_makes_keys_once_and_removes_what_made_them() {
         let again: Vec<_> = system.keys.iter().map(|key| fs::read(root.join(key.0)).unwrap()).collect();
         assert_eq!(made, again);
 
-        // Keys that were put there stay, and an empty file is no key.
+        // Keys that exist already stay, and an empty file is not a key.
         let root = clone(&stage, &tarball);
         let (first, second) = (system.keys[0], system.keys.get(1));
         make_key(&root, first);
@@ -291,7 +296,7 @@ fn every_init_system_makes_keys_once_and_removes_what_made_them() {
         assert_eq!(fs::read(root.join(first.0)).unwrap(), own);
         assert_made(&stage, &root, system, &format!("system {index}, with a key"));
 
-        // Without a tool nothing is made, that is reported, and the next boot tries again.
+        // Without a tool no key is made, this is reported, and the next boot tries again.
         let root = clone(&stage, &tarball);
         for tool in system.tools {
             fs::rename(root.join("usr/bin").join(tool), root.join("usr/bin").join(format!("no-{tool}")))
@@ -308,8 +313,8 @@ fn every_init_system_makes_keys_once_and_removes_what_made_them() {
     }
 }
 
-/// Stands before a program of the system: counts calls, and cuts the power before, in, or after call number `$CUT / 3`.
-/// What was not synced by then is empty afterwards, as ext4 leaves it.
+/// Wrapper of a program of the system: counts calls, and cuts the power before, during or after call number `$CUT / 3`.
+/// Files that were not synced are empty afterwards, as on ext4.
 const CUTTING: &str = r#"#!/bin/busybox sh
 name=${0##*/}
 count=$(($(cat /tmp/count 2>/dev/null || echo 0) + 1))
@@ -343,7 +348,7 @@ exit $status
 "#;
 
 #[test]
-fn a_power_cut_anywhere_leaves_no_half_key_and_the_next_boot_does_it_again() {
+fn no_power_cut_leaves_an_incomplete_key_and_the_next_boot_repeats_the_work() {
     for system in [&SYSTEMS[4], &SYSTEMS[2]] {
         let Some(stage) = Stage::new() else { return };
         let tarball = capture(&stage, system);
@@ -355,7 +360,7 @@ fn a_power_cut_anywhere_leaves_no_half_key_and_the_next_boot_does_it_again() {
             }
             fs::write(root.join("tmp/synced"), "").unwrap();
             let ended_well = boot(&root, system, Some(cut));
-            // No key of a name that counts may be broken, not even before the next boot.
+            // A key under its final name is never incomplete, not even before the next boot.
             for key in system.keys {
                 let path = root.join(key.0);
                 assert!(!path.exists() || public(&root, *key).is_some(), "cut {cut}: {} is broken", key.0);
@@ -370,30 +375,30 @@ fn a_power_cut_anywhere_leaves_no_half_key_and_the_next_boot_does_it_again() {
             }
             cuts += 1;
         }
-        // Directory, old names, key, sync, new name for each of two keys, then the script itself.
+        // Directory, old names, key, sync and new name for each of two keys, then the script itself.
         assert!(cuts >= 3 * (5 * system.keys.len() + 2), "{cuts} cuts");
     }
 }
 
 #[test]
-fn systemd_takes_the_unit() {
+fn systemd_accepts_the_unit() {
     let Some(stage) = Stage::new() else { return };
     let tarball = capture(&stage, &SYSTEMS[0]);
     let root = clone(&stage, &tarball);
     let name = format!("{OURS}.service");
     let wanted = root.join("etc/systemd/system/multi-user.target.wants").join(&name);
     assert!(fs::canonicalize(&wanted).unwrap().ends_with(format!("etc/systemd/system/{name}")));
-    // The script has to be where the unit says, for whom the tool is run on this host's units.
+    // systemd-analyze searches the script on this host, so the unit gets its path here.
     let unit = root.join("etc/systemd/system").join(&name);
     let text = fs::read_to_string(&unit)
         .unwrap()
         .replace("/etc/replicator-host-keys", &root.join("etc/replicator-host-keys").display().to_string());
     fs::write(&unit, text).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();
-    let said =
+    let printed =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !said.contains(OURS), "{said}");
-    // And it does find what is wrong.
+    assert!(output.status.success() && !printed.contains(OURS), "{printed}");
+    // And it reports an error in the unit.
     let broken = fs::read_to_string(&unit).unwrap().replace("ExecStart=", "ExecStrat=");
     fs::write(&unit, broken).unwrap();
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().unwrap();

@@ -1,5 +1,5 @@
-//! Disk images that are none, that broke off, or that were made for another medium: refused before anything is erased, or
-//! made to fit.
+//! Files that are not disk images, truncated disk images, and disk images for another medium: refused before anything is erased,
+//! or adapted to the medium.
 
 use super::devices::Medium;
 use super::devices::Mount;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 
-/// A stage with images to take as they are, to cut and to pack: `mbr`, `gpt`, `ext4`, `fat`, each of 32 MiB.
+/// A stage with images of 32 MiB that tests use as they are, truncate or pack: `mbr`, `gpt`, `ext4`, `fat`.
 struct Images {
     stage: Stage,
     drive: Medium,
@@ -24,7 +24,7 @@ impl Images {
             let len = if name == "file-system" { 20 * MIB } else { 32 * MIB };
             std::fs::File::create(at(name)).unwrap().set_len(len).unwrap();
         }
-        // Something in it that is not zeros, from its start to its end.
+        // Fill it with data other than zeros.
         shell(
             "mkfs.ext4 -q -F \"$1\" && mkfs.ext4 -q -F \"$2\" && mkfs.vfat \"$3\"",
             [at("file-system"), at("ext4"), at("fat")],
@@ -44,7 +44,7 @@ impl Images {
         Some(Self { stage, drive })
     }
 
-    /// Puts an image onto the drive: what `line` writes to `$1`, with the stage as working directory.
+    /// Puts an image on the drive. The shell line writes it to `$1`; its working directory is the stage.
     fn put(&self, name: &str, line: &str, settings: &str) {
         let files = Mount::new(&self.drive.device, &self.stage.path("drive-files"));
         shell("rm -f \"$1\"/*image* \"$1\"/replicator.toml", [&files.path]);
@@ -67,7 +67,7 @@ impl Images {
 }
 
 #[test]
-fn what_is_no_whole_disk_image_never_touches_the_medium() {
+fn a_file_that_is_not_a_complete_disk_image_never_changes_the_medium() {
     let Some(images) = Images::new() else { return };
     let medium = Medium::used(&images.path("medium"), 40 * MIB);
     let before = medium.fingerprint();
@@ -110,7 +110,7 @@ fn what_is_no_whole_disk_image_never_touches_the_medium() {
             "R-NOIMAGE",
             "without any partition",
         ),
-        // Cut: by a byte, in the middle, right behind the table; before and after compression.
+        // Truncated by one byte, in the middle, right after the table; before and after compression.
         ("sdimage.dd", "head -c 25165823 mbr > \"$1\"", "R-CUT", "partition 2 ends at byte 25165824"),
         ("sdimage.dd", "head -c 9M mbr > \"$1\"", "R-CUT", "partition 2"),
         ("sdimage.dd", "head -c 512 mbr > \"$1\"", "R-CUT", "partition 2"),
@@ -145,7 +145,7 @@ fn what_is_no_whole_disk_image_never_touches_the_medium() {
         assert!(run.console.contains(words), "{line}: {words:?} is not in {}", run.console);
         assert_eq!(medium.fingerprint(), before, "{line}");
     }
-    // All the same, if the owner says so.
+    // Written with any_content.
     images.put("sdimage.dd", "zip -q x.zip mbr; mv x.zip \"$1\"", "[write]\nany_content = true\n");
     let run = images.write(&medium);
     run.assert_success();
@@ -153,7 +153,7 @@ fn what_is_no_whole_disk_image_never_touches_the_medium() {
     assert!(std::fs::read(&medium.file).unwrap().starts_with(b"PK\x03\x04"));
 }
 
-/// `image` lies on the medium from its first byte on.
+/// Asserts that the medium starts with the bytes of `image`.
 #[track_caller]
 fn assert_holds(image: &Path, medium: &Medium) {
     medium.flush();
@@ -165,8 +165,8 @@ fn assert_holds(image: &Path, medium: &Medium) {
 fn images_without_a_table_and_hybrids_are_disk_images() {
     let Some(images) = Images::new() else { return };
     let medium = Medium::used(&images.path("medium"), 40 * MIB);
-    // What xorriso makes of an ISO image for USB sticks: a file system over all of it, of which the first entry of a table
-    // is the whole and the second a part.
+    // An ISO image of xorriso for USB sticks: one file system over the whole image, which is also the first partition of a
+    // table; the second partition is a part of it.
     let hybrid = "truncate -s 32M hybrid; printf '0,65536,17,*\\n4,100,ef\\n' > entries; \
         printf '\\x01CD001\\x01' | dd of=hybrid bs=1 seek=32768 conv=notrunc status=none; \
         printf '\\x00\\x40\\0\\0' | dd of=hybrid bs=1 seek=32848 conv=notrunc status=none; \
@@ -188,12 +188,12 @@ fn images_without_a_table_and_hybrids_are_disk_images() {
     }
 }
 
-/// The tables are at home, the file system is whole, and nothing is left of an older table.
+/// Asserts that both tables are in their places, the file system is complete, and no older table is left.
 #[track_caller]
 fn assert_gpt(images: &Images, medium: &mut Medium) {
     medium.flush();
-    let verdict = run("sgdisk", ["-v".as_ref(), medium.file.as_os_str()]);
-    assert!(verdict.contains("No problems found"), "{verdict}");
+    let result = run("sgdisk", ["-v".as_ref(), medium.file.as_os_str()]);
+    assert!(result.contains("No problems found"), "{result}");
     assert_eq!(shell("grep -abo 'EFI PART' \"$1\" | wc -l", [&medium.file]).trim(), "2");
     let parts = |file: &Path| shell("sfdisk --dump \"$1\" | grep -o 'start=.*'", [file]);
     assert_eq!(parts(&medium.file), parts(&images.path("gpt")));
@@ -207,7 +207,7 @@ fn assert_gpt(images: &Images, medium: &mut Medium) {
 }
 
 #[test]
-fn a_gpt_is_at_home_on_every_medium() {
+fn a_gpt_fits_every_medium() {
     let Some(images) = Images::new() else { return };
     for (name, line) in [
         ("sdimage.dd.xz", "xz -0 --block-size=4MiB < gpt > \"$1\""),
@@ -233,7 +233,7 @@ fn a_gpt_is_at_home_on_every_medium() {
         let medium = Medium::blank(&images.path("medium"), 24 * MIB);
         images.write(&medium).assert_failure("R-TOOLARGE");
     }
-    // Either copy of the image's table may be damaged.
+    // One copy of the GPT in the image may be damaged.
     for at in [512 + 56, 32 * MIB - 512 + 56] {
         let line = format!("cp gpt \"$1\"; printf X | dd of=\"$1\" bs=1 seek={at} conv=notrunc status=none");
         images.put("sdimage.dd", &line, "");
@@ -246,7 +246,7 @@ fn a_gpt_is_at_home_on_every_medium() {
 }
 
 #[test]
-fn zeros_behind_the_partitions_need_no_room() {
+fn zeros_after_the_partitions_need_no_room() {
     let Some(images) = Images::new() else { return };
     let lines = [
         ("sdimage.dd.xz", "xz -0"),
@@ -282,7 +282,7 @@ fn a_table_for_other_sectors_is_refused() {
     let Some(images) = Images::new() else { return };
     let large = Medium::with_sectors(&images.path("large-sectors"), 40 * MIB, 4096);
     let small = Medium::used(&images.path("small-sectors"), 40 * MIB);
-    // The same images, for media with large sectors.
+    // The same images for media with large sectors.
     for (label, name) in [("dos", "mbr4k"), ("gpt", "gpt4k")] {
         let made = Medium::with_sectors(&images.path(name), 32 * MIB, 4096);
         partition(&made.device, &format!("label: {label}\nstart=1MiB, size=24MiB, type=L"));
@@ -316,7 +316,7 @@ fn a_table_for_other_sectors_is_refused() {
 }
 
 #[test]
-fn a_blank_medium_that_was_captured_is_written_to_the_next() {
+fn a_captured_blank_medium_is_written_to_the_next_unit() {
     let Some(images) = Images::new() else { return };
     images.put("x", "true", "");
     let golden = Medium::blank(&images.path("golden"), 24 * MIB);

@@ -1,5 +1,5 @@
-//! What lies inside of the partitions of an image, logical ones too: a broken copy is refused before anything is erased,
-//! however the image is packed; where only decoding all of it would show that, the medium gets no table.
+//! File systems inside of the partitions of an image, also of logical ones: a truncated one is refused before anything is erased,
+//! with any compression. If only decoding the whole image can show it, the medium gets no partition table.
 
 use super::archives::Bench;
 use super::stage::Stage;
@@ -13,11 +13,11 @@ const PACKERS: [(&str, &str); 6] = [
     ("sdimage.dd.xz", "xz -0"),
     ("sdimage.dd.gz", "gzip -1"),
     ("sdimage.dd.zst", "zstd -q -1"),
-    // With its length in the header, because it is no pipe.
+    // With the length in the header, because the input is not a pipe.
     ("sdimage.dd.zst", "sh -c 'cat > pipe && zstd -q -1 -f pipe -o whole && cat whole'"),
 ];
 
-/// An image of `len` with this table, and an ext4 of 20 MiB at `start`.
+/// An image of `len` with this table and an ext4 file system of 20 MiB at `start`.
 fn image(stage: &Stage, name: &str, len: &str, table: &str, start: &str) -> PathBuf {
     let path = stage.path(name);
     shell("rm -f \"$1\" && truncate -s \"$2\" \"$1\"", [path.to_str().unwrap(), len]);
@@ -32,7 +32,7 @@ fn image(stage: &Stage, name: &str, len: &str, table: &str, start: &str) -> Path
 const LOGICAL: &str = "label: dos\nstart=1MiB, size=1MiB, type=c\nstart=2MiB, size=26MiB, type=5\nstart=4MiB, size=20MiB, type=83\nstart=25MiB, size=2MiB, type=83";
 
 #[test]
-fn a_broken_copy_is_refused_however_it_is_packed() {
+fn a_truncated_file_system_is_refused_with_any_compression() {
     let Some(stage) = Stage::new() else { return };
     let bench = Bench::new(&stage);
     let before = bench.medium.fingerprint();
@@ -45,7 +45,7 @@ fn a_broken_copy_is_refused_however_it_is_packed() {
     );
     let logical = image(&stage, "logical", "32M", LOGICAL, "4");
     shell("printf 'size=16MiB' | sfdisk -q -N 5 \"$1\"", [&logical]);
-    // The second logical partition becomes 16 MiB long, and leaves both its container and the image.
+    // The second logical partition becomes 16 MiB long, longer than its container and the image.
     let past = image(&stage, "past", "32M", LOGICAL, "4");
     let record = shell("sfdisk -d \"$1\" | sed -n 's/.*start= *\\([0-9]*\\).*/\\1/p' | tail -1", [&past]);
     assert_eq!(record.trim(), (25 * 2048).to_string());
@@ -76,7 +76,7 @@ fn a_broken_copy_is_refused_however_it_is_packed() {
 }
 
 #[test]
-fn logical_partitions_are_written_whole() {
+fn logical_partitions_are_written_completely() {
     let Some(stage) = Stage::new() else { return };
     let bench = Bench::new(&stage);
     let logical = image(&stage, "logical", "32M", LOGICAL, "4");
@@ -89,7 +89,7 @@ fn logical_partitions_are_written_whole() {
 }
 
 #[test]
-fn what_only_decoding_shows_leaves_no_table() {
+fn an_error_that_only_decoding_shows_leaves_no_table() {
     let Some(stage) = Stage::new() else { return };
     let bench = Bench::with_medium(&stage, 160 << 20);
     let far = image(
@@ -106,7 +106,7 @@ fn what_only_decoding_shows_leaves_no_table() {
     assert!(failed.console.contains("partition 2 has 16.0 MiB (16777216 bytes)"), "{}", failed.console);
     bench.medium.flush();
     shell("cmp -n 1048576 \"$1\" /dev/zero", [&bench.medium.file]);
-    // All is well with it if the partition has room.
+    // The image is valid if the partition is large enough.
     shell("printf 'size=20MiB' | sfdisk -q -N 2 \"$1\"", [&far]);
     bench.pack("sdimage.dd.zst", line, &[&far]);
     bench.board().run().assert_success();

@@ -1,21 +1,21 @@
-//! Whatever is in a tarball: a medium is refused before it is touched, or it has room for all of it. Made-up archives are
-//! written to media of ever closer lengths, down to the least that is taken.
+//! A tarball either fits on a medium, or it is refused before the medium is changed. Generated archives are written to media of
+//! different lengths, to find the smallest accepted one.
 
 use super::devices::Medium;
 use super::workshop::{MIB, Workshop};
 use std::fs::File;
 use std::io::Read;
 
-/// Which archives are made up: a number each, from the environment or this one on.
+/// First seed of the generated archives, unless the environment sets another one.
 const FIRST_SEED: u64 = 1;
-/// How many: one for each flavour.
+/// Number of seeds: one per flavour.
 const SEEDS: u64 = 4;
-/// How close lengths come.
+/// Precision of the search for the smallest length.
 const STEP_BYTES: u64 = 128 << 10;
 const FLAVOURS: [&str; 4] = ["ext4", "ext4compat", "ext3", "ext2"];
 
-/// Entries by chance. Each seed prefers something: tiny files, long names, distinct attributes, holes, links, large files.
-const MADE_UP: &str = r"
+/// Random entries. Each seed prefers one kind: tiny files, long names, distinct attributes, holes, links, large files.
+const GENERATOR: &str = r"
 import random
 r = random.Random(seed)
 taste = seed % 6
@@ -62,9 +62,9 @@ fn start(medium: &Medium) -> Vec<u8> {
     start
 }
 
-/// Writes to a medium of this length: blocks of the file system and those that are still free, if that was taken.
+/// Writes to a medium of this length. If it is accepted, returns all and free blocks of the file system.
 #[track_caller]
-fn taken_by(workshop: &Workshop, flavour: &str, len_bytes: u64) -> Option<[u64; 2]> {
+fn written_to(workshop: &Workshop, flavour: &str, len_bytes: u64) -> Option<[u64; 2]> {
     let mut medium = workshop.used(len_bytes);
     let before = start(&medium);
     let run = workshop.run(flavour, &medium);
@@ -75,32 +75,32 @@ fn taken_by(workshop: &Workshop, flavour: &str, len_bytes: u64) -> Option<[u64; 
         }));
     }
     run.assert_failure("R-TOOLARGE");
-    assert!(before == start(&medium), "the medium was touched: {}", run.console);
+    assert!(before == start(&medium), "the medium was changed: {}", run.console);
     None
 }
 
 #[test]
-fn what_is_taken_has_room_down_to_the_least_medium() {
+fn an_accepted_medium_has_room_down_to_the_smallest_one() {
     let Some(workshop) = Workshop::new(384 * MIB) else { return };
     let first: u64 = std::env::var("REPLICATOR_SEED").map_or(FIRST_SEED, |text| text.parse().unwrap());
     for seed in first..first + SEEDS {
         workshop.clear("");
-        workshop.pack_with_python(&format!("seed = {seed}\n{MADE_UP}"));
+        workshop.pack_with_python(&format!("seed = {seed}\n{GENERATOR}"));
         let flavour = FLAVOURS[(seed % 4) as usize];
         let (mut refused, mut taken) = (5 * MIB, 192 * MIB);
-        assert_eq!(taken_by(&workshop, flavour, refused), None, "seed {seed}");
-        let mut room = taken_by(&workshop, flavour, taken).unwrap();
+        assert_eq!(written_to(&workshop, flavour, refused), None, "seed {seed}");
+        let mut room = written_to(&workshop, flavour, taken).unwrap();
         while taken - refused > STEP_BYTES {
             let middle = (refused + (taken - refused) / 2) / STEP_BYTES * STEP_BYTES;
             println!("seed {seed}, {flavour}: {middle} bytes");
-            match taken_by(&workshop, flavour, middle) {
+            match written_to(&workshop, flavour, middle) {
                 Some(found) => (taken, room) = (middle, found),
                 None => refused = middle,
             }
         }
         let [blocks, free] = room;
         println!("seed {seed}, {flavour}: {taken} bytes are the least, {free} of {blocks} blocks are free");
-        // What is counted is the most that can be taken, and not far from what is.
+        // The estimate is an upper bound, and close to the real size.
         assert!(free < 512 + blocks / 20, "seed {seed}: {free} of {blocks} blocks are free");
     }
 }

@@ -1,12 +1,12 @@
 //! The real binary on real block devices with a real Debian root file system.
 //!
-//! Media and drive are loop devices. What comes out is judged by other people's tools (tar, xz, e2fsck, md5sum, sfdisk)
-//! and by a tree walker of this test's own, never by code of the replicator. Needs root; says so and passes where it
-//! cannot run, unless `REPLICATOR_REAL_INPUT=required` is set; with `later` it is skipped anywhere.
+//! Media and drive are loop devices. Independent tools (tar, xz, e2fsck, md5sum, sfdisk) and a tree walker of this test check the
+//! results, never code of the replicator. The test needs root. If it cannot run, it prints the reason and passes, unless
+//! `REPLICATOR_REAL_INPUT=required` is set; with `later` it is always skipped.
 //!
-//! The root file system comes from debootstrap once, and is kept in `$REPLICATOR_CACHE` or next to the build's output.
+//! debootstrap makes the root file system once; it is kept in `$REPLICATOR_CACHE` or in the build directory.
 
-// Helpers of a test are tests: what goes wrong in them is to be seen at once.
+// Helpers are test code: a panic in them is a failed test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod archives;
@@ -21,7 +21,6 @@ mod host_keys;
 mod images;
 mod images_inside;
 mod least_size;
-mod looked_into;
 mod measured;
 mod mke2fs_conf;
 mod no_rootfs;
@@ -30,6 +29,7 @@ mod read_only_root;
 mod remains;
 mod root_names;
 mod secrets;
+mod several_file_systems;
 mod tar_times;
 mod workshop;
 mod zoo;

@@ -1,4 +1,4 @@
-//! The file system made for a tarball has room for all of it, or the tarball is refused before anything is erased.
+//! The file system that is made for a tarball has room for it, or the tarball is refused before anything is erased.
 
 use super::devices::Medium;
 use super::tree;
@@ -7,15 +7,14 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-/// What of a capture comes back as it was: sanitising has nothing to do there.
+/// The tree below `usr`, which sanitising does not change.
 fn kept(root: &Path) -> tree::Tree {
     let mut tree = tree::read(root);
     tree.retain(|path, _| path.starts_with("usr"));
     tree
 }
 
-/// Captures a golden medium and writes it to media of the same length, as each of these flavours. The golden medium comes
-/// back.
+/// Captures a golden medium and writes it to media of the same length with each of these flavours. Returns the golden medium.
 #[track_caller]
 fn clone_to_same_size(
     workshop: &Workshop,
@@ -39,7 +38,7 @@ fn clone_to_same_size(
         let differences = tree::differences(&wanted, &found);
         assert!(differences.is_empty(), "{flavour}: {}", differences.join("\n"));
     }
-    // A medium that takes over its device would be taken for it.
+    // A medium with the same loop device would be recognised as the golden one.
     golden
 }
 
@@ -68,14 +67,14 @@ fn full_media_are_written_to_media_of_their_size() {
     for (len_bytes, mkfs) in [(60 * MIB, &["-m0"][..]), (60 * MIB, &["-b4096", "-m1"]), (100 * MIB, &["-m5"])]
     {
         clone_to_same_size(&workshop, len_bytes, &["ext4compat", "ext4"], mkfs, |root| {
-            // Until there is no room for one byte more.
+            // Until not one more byte fits.
             for number in 0_u32.. {
                 let chunk = (number + 1).to_le_bytes().repeat(64 << 10);
                 let mut file = fs::File::create(root.join(format!("usr/{number}"))).unwrap();
                 let written = file.write_all(&chunk).and_then(|()| file.sync_all());
                 if let Err(error) = written {
                     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "{error}");
-                    // A little is needed by what sanitising adds.
+                    // Sanitising needs a little space for the files that it adds.
                     for last in [number - 1, number] {
                         fs::remove_file(root.join(format!("usr/{last}"))).unwrap();
                     }
@@ -119,19 +118,19 @@ fn directories_of_ext3_are_counted_before_anything_is_erased() {
     workshop.run("ext3", &medium).assert_success();
     workshop.pack_with_python(&script(31_999));
     workshop.assert_refused("ext3", &medium, "R-CANNOTHOLD", &["\"usr\" holds 31999 directories"]);
-    // What ext4 has no bound for.
+    // ext4 has no such limit.
     workshop.run("ext4compat", &medium).assert_success();
 }
 
 #[test]
-fn long_names_and_large_attributes_get_a_file_system_that_keeps_them() {
+fn long_names_and_large_attributes_get_a_file_system_that_can_store_them() {
     let Some(workshop) = Workshop::new(128 * MIB) else { return };
     let fill = |root: &Path| {
         let long = "n".repeat(255);
         let mut deep = root.join("usr");
         for _ in 0..10 {
             deep.push(&long);
-            // Longer than system calls take at once.
+            // Longer than the limit of a system call.
             fs::create_dir(&deep).unwrap();
         }
         fs::write(deep.join("file"), "deep").unwrap();

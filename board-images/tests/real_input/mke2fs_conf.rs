@@ -1,12 +1,12 @@
-//! What the host's mke2fs.conf(5) says is not in the file systems that are made.
+//! The mke2fs.conf(5) of the host has no effect on the new file systems.
 
 use super::devices::Medium;
 use super::tools::{run, shell};
 use super::workshop::{MIB, Workshop};
 use std::fs;
 
-/// A configuration that no board of the last ten years reads.
-const HOSTILE: &str = "[defaults]
+/// A configuration whose file systems no board of the last ten years can read.
+const INCOMPATIBLE: &str = "[defaults]
     base_features = sparse_super2,ext_attr,filetype,bigalloc,inline_data,casefold
     default_mntopts = journal_data
     enable_periodic_fsck = 1
@@ -34,12 +34,12 @@ const HOSTILE: &str = "[defaults]
     }
 ";
 
-/// What of a file system its configuration could have chosen.
+/// The properties of a file system that the configuration can change.
 fn facts(medium: &mut Medium) -> String {
     medium.show_partitions();
     let device = medium.partition(1);
     run("e2fsck", ["-fn".as_ref(), device.as_os_str()]);
-    // Without what differs by its nature: times, identities, and what was written.
+    // Without values that always differ: times, UUIDs, and the amount of data.
     let facts = shell(
         "dumpe2fs -h \"$1\" | grep -Ev '^(Filesystem UUID|Directory Hash Seed|Last|Filesystem created|Lifetime writes|Mount count|\
          Journal (sequence|start|checksum)|Checksum:)'",
@@ -50,11 +50,11 @@ fn facts(medium: &mut Medium) -> String {
 }
 
 #[test]
-fn a_hosts_mke2fs_conf_does_not_show() {
+fn the_mke2fs_conf_of_the_host_has_no_effect() {
     let Some(workshop) = Workshop::new(64 * MIB) else { return };
     let conf = workshop.stage.path("mke2fs.conf");
-    fs::write(&conf, HOSTILE).unwrap();
-    // It is read, and would show.
+    fs::write(&conf, INCOMPATIBLE).unwrap();
+    // Check first that mke2fs reads this configuration.
     let probe = workshop.stage.path("probe");
     shell(
         "truncate -s 32M \"$1\" && MKE2FS_CONFIG=\"$2\" mke2fs -q -F -t ext3 \"$1\" && dumpe2fs -h \"$1\" 2>/dev/null | grep extent",

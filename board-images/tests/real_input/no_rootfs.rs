@@ -1,5 +1,4 @@
-//! Tarballs that hold no root file system are refused before anything is erased, with the likely cause; `any_content`
-//! writes them.
+//! Tarballs without a root file system are refused before anything is erased, with the likely cause; `any_content` writes them.
 
 use super::rootfs;
 use super::workshop::{MIB, Workshop};
@@ -8,7 +7,7 @@ use std::path::Path;
 
 const ANY_CONTENT: &str = "[write]\nany_content = true\n";
 
-/// The likely cause, how such an archive is packed, and a file that it then leaves on a medium.
+/// The likely cause, the command that packs such an archive, and a file of it on the medium.
 const CASES: [(&str, &str, &str); 6] = [
     (
         "all of it is below tree/; pack it with \"tar -C tree ... .\"",
@@ -26,7 +25,7 @@ const CASES: [(&str, &str, &str); 6] = [
     ("there are boot in it", "tar -C \"$1\" -cJf \"$2\" boot", "boot/zImage"),
 ];
 
-/// A directory with a root file system in it, one directory too deep, and other things that are packed by mistake.
+/// A directory with a root file system one level too deep, and other content that is packed by mistake.
 fn mistakes(top: &Path) {
     rootfs::small(&top.join("tree"), 100_000);
     fs::write(top.join("sdimage.dd"), "an image in a tarball").unwrap();
@@ -37,7 +36,7 @@ fn mistakes(top: &Path) {
 }
 
 #[test]
-fn tarballs_without_a_root_file_system_are_refused_unless_anything_is_allowed() {
+fn tarballs_without_a_root_file_system_are_refused_without_any_content() {
     let Some(workshop) = Workshop::new(64 * MIB) else { return };
     let top = workshop.stage.path("packed-by-mistake");
     mistakes(&top);
@@ -59,14 +58,14 @@ fn tarballs_without_a_root_file_system_are_refused_unless_anything_is_allowed() 
         assert!(run.console.contains(note) && run.report.to_string().contains(note), "{}", run.console);
         workshop.with_written(&mut medium, |root, _| assert!(root.join(file).is_file(), "{file}"));
     }
-    // The same files packed as the advice says.
+    // The same files packed as the advice states.
     workshop.clear("");
     workshop.pack("sdimage.tar.xz", "tar -C \"$1/tree\" -cJf \"$2\" .", &[&top]);
     workshop.run("ext4", &medium).assert_success();
 }
 
 #[test]
-fn a_tarball_of_nothing_is_refused_whatever_is_allowed() {
+fn an_empty_tarball_is_refused_also_with_any_content() {
     let Some(workshop) = Workshop::new(64 * MIB) else { return };
     let medium = workshop.used(64 * MIB);
     for settings in ["", ANY_CONTENT] {

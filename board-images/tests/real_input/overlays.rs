@@ -1,4 +1,4 @@
-//! Tarballs that somebody added to: overlays on a root file system with merged usr.
+//! Tarballs with an added overlay, of a root file system with merged /usr.
 
 use super::archives::Bench;
 use super::rootfs;
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 #[test]
-fn an_overlay_goes_through_the_links_of_a_merged_usr() {
+fn an_overlay_follows_the_links_of_a_merged_usr() {
     let Some(stage) = Stage::new() else { return };
     let mut bench = Bench::new(&stage);
     let root = bench.root();
@@ -33,7 +33,7 @@ fn an_overlay_goes_through_the_links_of_a_merged_usr() {
         }
     });
 
-    // The other way round a directory with files would have to make room for the link.
+    // In the other order, the link would replace a directory with files.
     bench.pack(
         "sdimage.tar",
         "tar -C \"$2\" -cf \"$3\" ./lib && tar -C \"$1\" -rf \"$3\" .",
@@ -43,5 +43,5 @@ fn an_overlay_goes_through_the_links_of_a_merged_usr() {
     let run = bench.board().run();
     run.assert_failure("F-DAMAGED");
     assert!(run.console.contains("entry \"lib\" would replace a directory that holds"), "{}", run.console);
-    assert_eq!(bench.medium.fingerprint(), before, "the medium was touched");
+    assert_eq!(bench.medium.fingerprint(), before, "the medium was changed");
 }

@@ -1,5 +1,5 @@
-//! A read-only root file system (squashfs) under an overlay on a data partition: what is kept in the overlay is
-//! sanitised, and gone from the image and from the drive.
+//! A read-only root file system (squashfs) with an overlay on a data partition: files in the overlay are sanitised, and their
+//! bytes are neither in the image nor on the drive.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 
-/// What the upper directories of an overlay hold after some use: names below the root, contents.
+/// Files in the upper directories of an overlay after some use: paths below the root, and contents.
 fn fill(upper: impl Fn(&str) -> std::path::PathBuf) {
     let secret = secrets::text(30_000);
     for name in [
@@ -30,8 +30,8 @@ fn fill(upper: impl Fn(&str) -> std::path::PathBuf) {
     }
 }
 
-/// Captures a medium with a squashfs that has `fstab` and a data partition that `plant` fills; what must stay is asked for
-/// by `kept`, paths on the data partition.
+/// Captures a medium with a squashfs that has `fstab`, and a data partition that `plant` fills. `kept` lists paths on the data
+/// partition that must stay.
 fn capture(fstab: &str, plant: impl FnOnce(&Path), kept: &[&str]) {
     let Some(stage) = Stage::new() else { return };
     let root = stage.path("root");
@@ -54,7 +54,10 @@ fn capture(fstab: &str, plant: impl FnOnce(&Path), kept: &[&str]) {
     secrets::plant_deleted(&mount.path);
     drop(mount);
     golden.flush();
-    assert!(secrets::count(fs::File::open(&golden.file).unwrap()) > 5000, "there is nothing to be found");
+    assert!(
+        secrets::count(fs::File::open(&golden.file).unwrap()) > 5000,
+        "the golden medium has too few secrets"
+    );
     golden.hide_partitions();
 
     let drive = make_drive(&stage.path("drive"), 256 * MIB);
@@ -105,7 +108,7 @@ fn overlays_by_fstab_are_sanitised() {
 }
 
 #[test]
-fn one_overlay_over_all_that_an_initial_system_mounts_is_sanitised() {
+fn an_overlay_that_an_initramfs_mounts_over_the_root_is_sanitised() {
     capture(
         "# nothing: the initial RAM disk mounts it\n",
         |data| {

@@ -1,4 +1,4 @@
-//! No byte of what was removed stays: not in the image, and not in the drive's free blocks.
+//! No byte of a removed file is left in the image or in the free blocks of the drive.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, make_drive};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
-/// A root file system whose removed files went through the journal, and more in free blocks and inodes.
+/// A root file system with removed files in its journal, in free blocks and in free inodes.
 fn make_rootfs(device: &Path, root: &Path) {
     run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), device.as_os_str()]);
     run("tune2fs", ["-o".as_ref(), "journal_data".as_ref(), device.as_os_str()]);
@@ -33,8 +33,8 @@ fn fill_with_secrets(path: &Path, len_bytes: u64) {
     file.sync_all().unwrap();
 }
 
-/// Writes secrets where a reserved block of `name` lies, as the kernel swaps: past the file system, which still takes the
-/// block for one that was never written.
+/// Writes secrets to a reserved block of `name` on the device, as the kernel does when it swaps. The file system still marks the
+/// block as unwritten.
 fn write_below_a_file(device: &Path, name: &str) {
     let extents = run("debugfs", ["-R".as_ref(), format!("ex {name}").as_ref(), device.as_os_str()]);
     let unwritten = extents.lines().find(|line| line.contains("Uninit")).expect("a reserved extent");
@@ -51,7 +51,7 @@ fn write_below_a_file(device: &Path, name: &str) {
     file.sync_all().unwrap();
 }
 
-/// The only image on the drive, decoded.
+/// The decoded image, the only one on the drive.
 fn decoded(stage: &Stage, drive: &Medium, name: &str) -> PathBuf {
     let files = Mount::read_only(&drive.device, &stage.path("drive-files"));
     let image = stage.path("decoded");
@@ -86,7 +86,7 @@ fn every_kind_of_partition_is_cleared_in_the_image_and_on_the_drive() {
     let swap = golden.partition(3);
     shell("mkswap -q -L memory -U 01234567-89ab-cdef-0123-456789abcdef \"$1\"", [&swap]);
     fill_with_secrets(&swap, 40 * MIB);
-    // A data partition of a board whose plug was pulled: its journal has to be replayed.
+    // A data partition after a power cut: its journal must be replayed.
     let data = golden.partition(4);
     run("mkfs.ext4", ["-q".as_ref(), "-F".as_ref(), "-Ldata".as_ref(), data.as_os_str()]);
     let copy = stage.path("dirty");
@@ -99,7 +99,10 @@ fn every_kind_of_partition_is_cleared_in_the_image_and_on_the_drive() {
     }
     shell("dd if=\"$2\" of=\"$1\" bs=1M oflag=direct conv=notrunc status=none", [&data, &copy]);
     golden.flush();
-    assert!(secrets::count(File::open(&golden.file).unwrap()) > 5000, "there is nothing to be found");
+    assert!(
+        secrets::count(File::open(&golden.file).unwrap()) > 5000,
+        "the golden medium has too few secrets"
+    );
     golden.hide_partitions();
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
@@ -210,7 +213,7 @@ fn a_hibernated_system_is_not_cloned() {
 }
 
 #[test]
-fn what_a_killed_or_failed_capture_left_is_overwritten() {
+fn the_files_of_a_killed_or_failed_capture_are_overwritten() {
     let Some(stage) = Stage::new() else { return };
     let mut golden =
         Medium::partitioned(&stage.path("golden-medium"), 160 * MIB, "label: dos\nstart=4MiB, type=83");
@@ -220,7 +223,7 @@ fn what_a_killed_or_failed_capture_left_is_overwritten() {
         shell("head -c 60M /dev/urandom > \"$1\"", [mounted.path.join("usr/ballast")]);
     }
     golden.hide_partitions();
-    // Room for a part of the working image; for all of it, but not for the packed one beside it.
+    // Room for a part of the working image; then for all of it, but not for the packed image.
     for len in [40 * MIB, 112 * MIB] {
         let drive = make_drive(&stage.path("drive"), len);
         let end = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] }.run();
@@ -232,7 +235,7 @@ fn what_a_killed_or_failed_capture_left_is_overwritten() {
     let drive = make_drive(&stage.path("drive"), 400 * MIB);
     let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
     let mut child = board.begin();
-    // Past the copy, before the image is finished.
+    // After the copy, before the image is complete.
     for _ in 0..600 {
         if fs::read_to_string(stage.path("console")).unwrap().contains("checking the file system") {
             break;

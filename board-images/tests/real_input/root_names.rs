@@ -1,5 +1,5 @@
-//! Clones of tarballs find their root by the names in their own files, and no bootloader before the first partition is
-//! lost without a word. Names are read with blkid, sfdisk and sgdisk.
+//! Clones of tarballs find their root by the names in their own files, and a lost bootloader before the first partition is
+//! reported. Names are read with blkid, sfdisk and sgdisk.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
@@ -55,7 +55,7 @@ impl Bench {
         medium
     }
 
-    /// Puts a tarball that somebody else made onto the drive.
+    /// Puts a tarball of another tool on the drive.
     fn put_tarball(&self, name: &str, fstab: &str, settings: &str) {
         self.empty_drive();
         let tree = self.stage.path("tree");
@@ -78,7 +78,7 @@ impl Bench {
     }
 }
 
-/// What the one partition of a medium and its file system are called.
+/// The names of the only partition of a medium and of its file system.
 #[derive(Debug, PartialEq)]
 struct Names {
     number: u32,
@@ -132,7 +132,7 @@ impl Names {
 }
 
 #[test]
-fn an_own_tarball_becomes_what_the_golden_medium_was_called() {
+fn a_captured_tarball_gets_the_names_of_the_golden_medium() {
     let Some(bench) = Bench::new() else { return };
     let gpt = format!("label: gpt\nstart=4MiB, type=L, uuid={GUID}, name=golden");
     for (board, table, number, part_uuid) in [
@@ -157,7 +157,7 @@ fn an_own_tarball_becomes_what_the_golden_medium_was_called() {
 }
 
 #[test]
-fn the_record_of_another_tarball_gives_no_names() {
+fn the_record_of_another_tarball_is_ignored() {
     let Some(bench) = Bench::new() else { return };
     let golden = bench.golden(MBR, 1, &format!("UUID={UUID} / ext4\n"));
     bench.run(MBR_BOARD, &[("sd", &golden)]).assert_success();
@@ -182,7 +182,7 @@ fn the_record_of_another_tarball_gives_no_names() {
 }
 
 #[test]
-fn a_foreign_tarball_gets_the_names_that_its_fstab_wants() {
+fn a_foreign_tarball_gets_the_names_in_its_fstab() {
     let Some(bench) = Bench::new() else { return };
     let guid = format!("PARTUUID={GUID}");
     let uuid = format!("UUID={UUID}");
@@ -228,7 +228,7 @@ fn a_clone_that_cannot_find_its_root_is_refused_before_erasing() {
 }
 
 #[test]
-fn two_media_of_one_tarball_share_no_name() {
+fn two_media_of_one_tarball_get_different_names() {
     let Some(bench) = Bench::new() else { return };
     for (board, spec) in [(MBR_BOARD, "PARTUUID=0badcafe-01".to_owned()), (GPT_BOARD, format!("UUID={UUID}"))]
     {
@@ -259,12 +259,12 @@ fn bytes_at(file: &Path, offset_bytes: u64, len_bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_bootloader_in_the_gap_is_kept_or_noted() {
+fn a_bootloader_in_the_gap_is_kept_or_reported() {
     let Some(bench) = Bench::new() else { return };
     let fstab = format!("UUID={UUID} / ext4\n");
     let golden = bench.golden(MBR, 1, &fstab);
     let bootloader = plant_bootloader(&golden);
-    // Where it may be what the board starts from.
+    // The board may boot from it.
     let run = bench.run("generic", &[("sd", &golden)]);
     run.assert_success();
     assert!(run.console.contains("the gap before partition 1 holds data"), "{}", run.console);
@@ -274,7 +274,7 @@ fn a_bootloader_in_the_gap_is_kept_or_noted() {
     clone.flush();
     assert_eq!(bytes_at(&clone.file, 8 << 10, bootloader.len()), bootloader);
     assert!(names(&bench.stage, &mut clone).finds_root());
-    // Where the board starts from elsewhere.
+    // The board boots from elsewhere.
     bench.empty_drive();
     let run = bench.run(MBR_BOARD, &[("sd", &golden)]);
     run.assert_success();

@@ -1,9 +1,9 @@
-//! What must not be cloned: files with known bytes, some of them deleted before the capture.
+//! Files with known bytes that must not be cloned; some are deleted before the capture.
 
 use std::fs;
 use std::path::Path;
 
-/// All of them begin like this.
+/// Every secret starts with this text.
 const MARK: &str = "SECRET-OF-THE-GOLDEN-BOARD";
 
 /// Files that sanitising removes or empties.
@@ -27,7 +27,7 @@ pub(crate) fn plant(root: &Path) {
     for (index, name) in FILES.iter().enumerate() {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // D-Bus's machine id is often a symlink; here it is a file.
+        // The machine id of D-Bus is often a symlink; here it is a file.
         drop(fs::remove_file(&path));
         fs::write(path, format!("{MARK}-{index}\n").repeat(600)).unwrap();
     }
@@ -50,7 +50,7 @@ pub(crate) fn text(len_bytes: usize) -> Vec<u8> {
     format!("{MARK}-TEXT\n").into_bytes().into_iter().cycle().take(len_bytes).collect()
 }
 
-/// How often a secret is in `reader`'s bytes.
+/// The number of secrets in the bytes of `reader`.
 pub(crate) fn count(mut reader: impl std::io::Read) -> usize {
     let finder = memchr::memmem::Finder::new(MARK);
     let overlap = MARK.len() - 1;

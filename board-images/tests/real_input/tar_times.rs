@@ -1,5 +1,5 @@
-//! Times and owners that no ext file system keeps. Times are set to the nearest that it does, and the result says so; owners
-//! are refused. Neither is held against the medium.
+//! Times and owners that ext cannot store. A time is set to the nearest possible one, and the result reports it; an owner is
+//! refused. The error never names the medium as the cause.
 
 use super::workshop::{MIB, Workshop};
 use std::fs;
@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 const FIRST: i64 = i32::MIN as i64;
 const LAST: i64 = FIRST + (1 << 34) - 1;
 
-/// Times in archives, and what becomes of them.
+/// Times in archives, and the times that are set.
 const TIMES: [(i64, i64); 9] = [
     (0, 0),
     (-1, -1),
@@ -19,7 +19,7 @@ const TIMES: [(i64, i64); 9] = [
     ((1 << 31) + 5, (1 << 31) + 5),
     ((1 << 32) + 5, (1 << 32) + 5),
     (LAST, LAST),
-    // The year 2779, which clocks without a battery have been seen to show.
+    // The year 2779, which real clocks without a battery have shown.
     (25_531_200_000, LAST),
 ];
 
@@ -57,7 +57,7 @@ fn times_out_of_range_are_set_to_the_nearest_and_reported() {
 }
 
 #[test]
-fn times_that_no_clock_shows_blame_the_archive() {
+fn impossible_times_are_an_error_of_the_archive() {
     let Some(workshop) = Workshop::new(64 * MIB) else { return };
     let medium = workshop.used(64 * MIB);
     for time in ["2**63 - 1", "-2**63", "2**70", "-2**70", "1e30"] {
@@ -74,7 +74,7 @@ fn times_that_no_clock_shows_blame_the_archive() {
 }
 
 #[test]
-fn owners_that_linux_does_not_have_are_refused_with_the_name_of_their_entry() {
+fn owners_that_linux_does_not_support_are_refused_with_their_entry() {
     let Some(workshop) = Workshop::new(64 * MIB) else { return };
     let medium = workshop.used(64 * MIB);
     let long = "usr/".to_owned() + &"n".repeat(200);
@@ -84,7 +84,7 @@ fn owners_that_linux_does_not_have_are_refused_with_the_name_of_their_entry() {
         (&*long, "uid", 4_294_967_296),
         (&*long, "gid", 1 << 50),
     ] {
-        // As a record of pax, and in the header as GNU tar has it.
+        // As a pax record, and in a GNU tar header.
         for format in ["PAX_FORMAT", "GNU_FORMAT"] {
             workshop.clear("");
             workshop.pack_with_python(&format!("t.format = tarfile.{format}\nadd('{path}', {field}={id})"));

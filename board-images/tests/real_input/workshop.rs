@@ -1,4 +1,4 @@
-//! A board that makes tarballs into the file system that a test asks for, and media of any size.
+//! A board that writes tarballs to a chosen file system, and media of any size.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
@@ -20,7 +20,8 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// `None`, and a line that says why, where it cannot be had. All of it is in memory: what is tried here are many runs.
+    /// If this system cannot run the tests, prints the reason and returns `None`. Everything is in memory, because there are many
+    /// runs.
     pub(crate) fn new(drive_len_bytes: u64) -> Option<Self> {
         let stage = Stage::in_memory()?;
         let drive = make_drive(&stage.path("drive"), drive_len_bytes);
@@ -31,23 +32,22 @@ impl Workshop {
         Mount::new(&self.drive.device, &self.stage.path("drive-files"))
     }
 
-    /// Empties the drive, and leaves these settings on it.
+    /// Removes all files from the drive, and writes these settings to it.
     pub(crate) fn clear(&self, settings: &str) {
         let files = self.drive_files();
         shell("find \"$1\" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -r {} +", [&files.path]);
         fs::write(files.path.join("replicator.toml"), settings).unwrap();
     }
 
-    /// Puts a tarball onto the drive that a shell line makes: it gets `arguments` as `$1` and on, and the path of the file
-    /// behind them.
+    /// Puts a tarball on the drive with a shell line. It gets `arguments` as `$1`, `$2`, ... and then the path of the new file.
     #[track_caller]
     pub(crate) fn pack(&self, name: &str, line: &str, arguments: &[&Path]) {
         let files = self.drive_files();
         shell(line, arguments.iter().copied().chain([files.path.join(name).as_path()]));
     }
 
-    /// Puts a plain tarball onto the drive, `sdimage.tar`, that holds a root file system and what a Python script adds to
-    /// the archive `t`: `add(name, type=b"0", data=b"", **fields)` is there for it.
+    /// Puts an uncompressed tarball `sdimage.tar` on the drive, with a root file system and the entries that a Python script adds to
+    /// the archive `t` with `add(name, type=b"0", data=b"", **fields)`.
     #[track_caller]
     pub(crate) fn pack_with_python(&self, script: &str) {
         const HEAD: &str = "import tarfile, io, sys\n\
@@ -63,8 +63,8 @@ impl Workshop {
         run("python3", ["-c".as_ref(), script.as_ref(), files.path.join("sdimage.tar").as_os_str()]);
     }
 
-    /// A golden medium: one partition with a file system by these options of mkfs, and what `fill` adds to a small root
-    /// file system.
+    /// A golden medium: one partition with a file system made with these options of mkfs, and a small root file system to which
+    /// `fill` adds files.
     pub(crate) fn golden(&self, len_bytes: u64, mkfs: &[&str], fill: impl FnOnce(&Path)) -> Medium {
         let mut golden = Medium::partitioned(
             &self.stage.path("golden-medium"),
@@ -87,19 +87,19 @@ impl Workshop {
         Medium::used(&self.stage.path("medium"), len_bytes)
     }
 
-    /// Runs as a board that makes this flavour.
+    /// Runs as a board with this flavour of ext.
     #[track_caller]
     pub(crate) fn run(&self, flavour: &str, medium: &Medium) -> Run {
         self.board(medium).run_as(&self.profile(flavour))
     }
 
-    /// The same where `conf` is the host's mke2fs.conf(5).
+    /// The same with `conf` as mke2fs.conf(5) of the host.
     #[track_caller]
     pub(crate) fn run_with_mke2fs_conf(&self, flavour: &str, medium: &Medium, conf: &Path) -> Run {
         self.board(medium).run_with_mke2fs_conf(&self.profile(flavour), conf)
     }
 
-    /// The file of a board that makes this flavour.
+    /// The board file with this flavour of ext.
     fn profile(&self, flavour: &str) -> String {
         let file = self.stage.path("bench.toml");
         let medium = "[[medium]]\nname = \"sd\"\nkind = \"any\"\n";
@@ -114,13 +114,13 @@ impl Workshop {
         Board { stage: &self.stage, drive: &self.drive, media: vec![("sd", medium)] }
     }
 
-    /// Runs, and fails unless that ends in a refusal with this code, in these words, before the medium is touched.
+    /// Runs, and fails unless the run is refused with this code and these words before the medium is changed.
     #[track_caller]
     pub(crate) fn assert_refused(&self, flavour: &str, medium: &Medium, code: &str, words: &[&str]) {
         let before = medium.fingerprint();
         let run = self.run(flavour, medium);
         run.assert_failure(code);
-        assert_eq!(medium.fingerprint(), before, "the medium was touched: {}", run.console);
+        assert_eq!(medium.fingerprint(), before, "the medium was changed: {}", run.console);
         for wanted in words {
             assert!(run.console.contains(wanted), "{wanted:?} is not in {}", run.console);
         }
@@ -131,9 +131,9 @@ impl Workshop {
         self.drive_files().path.join("sdimage.tar.xz").exists()
     }
 
-    /// Looks at the tree on a written medium, whose file system has nothing wrong with it, and at its features.
+    /// Checks the file system on a written medium with e2fsck, and calls `inspect` with its tree and its features.
     #[track_caller]
-    pub(crate) fn with_written<T>(&self, medium: &mut Medium, look: impl FnOnce(&Path, &str) -> T) -> T {
+    pub(crate) fn with_written<T>(&self, medium: &mut Medium, inspect: impl FnOnce(&Path, &str) -> T) -> T {
         medium.show_partitions();
         let partition = medium.partition(1);
         run("e2fsck", ["-fn".as_ref(), partition.as_os_str()]);
@@ -145,14 +145,14 @@ impl Workshop {
         } else {
             Mount::without_journal(&partition, &at)
         };
-        let seen = look(&mount.path, features.trim());
+        let result = inspect(&mount.path, features.trim());
         drop(mount);
         medium.hide_partitions();
-        seen
+        result
     }
 }
 
-/// A Python program with these arguments; what it prints.
+/// Runs a Python program with these arguments; returns its output.
 #[track_caller]
 pub(crate) fn python(script: &str, arguments: &[PathBuf]) -> String {
     let output = Command::new("python3").args(["-c", script]).args(arguments).output().unwrap();

@@ -1,4 +1,4 @@
-//! One of everything that a file system can hold and a careless copy loses.
+//! One file with each kind of metadata that a simple copy loses.
 
 use super::tools::run;
 use super::tree::path_of_bytes;

@@ -1,5 +1,5 @@
-//! Captures of media that hold more than one ext4 root file system: slots, data partitions, btrfs, XFS, what is encrypted,
-//! what is damaged, what is full. Either no secret is in the image, or there is no image.
+//! Captures of media with other content than one ext4 root file system: slots, data partitions, btrfs, XFS, encrypted, damaged and
+//! full file systems. Either the image contains no secret, or there is no image.
 
 use super::devices::{Medium, Mount};
 use super::replicator::{Board, Run, make_drive};
@@ -21,7 +21,7 @@ fn make(program: &str, options: &[&str], device: &Path) {
     run(program, options.collect::<Vec<&std::ffi::OsStr>>());
 }
 
-/// A root file system with secrets, small ones among them, and deleted ones.
+/// A root file system with secrets, also small and deleted ones.
 fn fill(root: &Path) {
     rootfs::small(root, MIB);
     secrets::plant(root);
@@ -29,7 +29,7 @@ fn fill(root: &Path) {
     secrets::plant_deleted(root);
 }
 
-/// Captures `golden` as `emmc` on a new drive with these options; the drive comes back too.
+/// Captures `golden` as `emmc` to a new drive with these options; returns the run and the drive.
 fn capture(stage: &Stage, golden: &mut Medium, options: &str) -> (Run, Medium) {
     let drive = make_drive(&stage.path("drive"), 384 * MIB);
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
@@ -53,7 +53,7 @@ fn image(stage: &Stage, drive: &Medium) -> PathBuf {
     image
 }
 
-/// Neither in the image nor anywhere in the bytes of the drive.
+/// Asserts that neither the image nor the bytes of the drive contain a secret.
 #[track_caller]
 fn assert_no_secret(image: &Path, drive: &Medium) {
     assert_eq!(secrets::count(fs::File::open(image).unwrap()), 0, "a secret is in the image");
@@ -159,7 +159,7 @@ fn btrfs_is_sanitised_with_its_subvolumes_or_refused() {
     make("btrfs", &["check", "--readonly", "--check-data-csum"], &clone.partition(1));
     drop((clone, drive));
 
-    // A snapshot that cannot be written keeps what is removed elsewhere.
+    // A read-only snapshot keeps the files that are removed elsewhere.
     golden.show_partitions();
     let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
     let (from, to) = (mount.path.join("@"), mount.path.join("@before"));
@@ -190,7 +190,7 @@ fn xfs_is_sanitised_or_refused() {
 }
 
 #[test]
-fn what_cannot_be_looked_into_is_refused_and_captured_on_request() {
+fn a_file_system_that_cannot_be_inspected_is_refused_and_captured_on_request() {
     let Some(stage) = Stage::new() else { return };
     let overwrite = |medium: &Medium, at: u64, bytes: &[u8]| {
         let mut device = fs::OpenOptions::new().write(true).open(medium.partition(1)).unwrap();
@@ -211,7 +211,7 @@ fn what_cannot_be_looked_into_is_refused_and_captured_on_request() {
         ("head -c 300000 /dev/urandom > \"$1\"", b"", "none can be read"),
     ];
     for (line, damage, word) in cases {
-        // One that needs no second group for a backup, and one whose second group is there.
+        // A file system with one block group, without a backup superblock, and one with a second group.
         let mut golden = medium(&stage, 260 * MIB, "label: dos\nstart=4MiB, type=83");
         shell(line, [golden.partition(1)]);
         match damage {
@@ -232,7 +232,7 @@ fn what_cannot_be_looked_into_is_refused_and_captured_on_request() {
 }
 
 #[test]
-fn a_full_root_file_system_is_sanitised_or_said_to_be_full() {
+fn a_full_root_file_system_is_sanitised_or_reported_as_full() {
     let Some(stage) = Stage::new() else { return };
     for has_logs in [true, false] {
         let mut golden = medium(&stage, 48 * MIB, "label: dos\nstart=4MiB, type=83");
@@ -241,7 +241,7 @@ fn a_full_root_file_system_is_sanitised_or_said_to_be_full() {
         rootfs::small(&mount.path, MIB);
         let file = if has_logs { "var/log/everything" } else { "usr/everything" };
         shell("cat /dev/zero > \"$1\" 2>/dev/null || true; sync -f \"$1\"", [mount.path.join(file)]);
-        // The last blocks, one file after the other.
+        // Fill the last blocks, one file after the other.
         shell(
             "i=0; while [ $i -lt 400 ] && echo x > \"$1/f$i\"; do i=$((i+1)); done 2>/dev/null; true",
             [mount.path.join("root")],

@@ -1,20 +1,20 @@
-//! Block devices: finding them, reading a source, writing and verifying a target.
+//! Block devices: listing them, reading a source, writing and verifying a target.
 //!
-//! A source has no `write`, so that no code path can change the medium it captures. A target is exclusive and is read
-//! back only after [`Target::begin_verify`], because verification through a page cache lies. Partition tables are bytes
-//! to this module; who reads and makes them is the engine.
+//! A source has no `write`, so no code path can change the medium that is captured. A target is exclusive, and is read
+//! back only after [`Target::begin_verify`], because reads through the page cache show what was written and not what
+//! the medium contains. This module does not interpret partition tables; the engine reads and makes them.
 //!
-//! A device is open as a source, open as a target, or used as a file system ([`crate::FileSystems`]): one of them, and once.
-//! The second to come is `Busy`, and so is the first if something else on the system holds the device, where the kernel
-//! can tell: a mount in any mount namespace, swap, a mapping, another program's claim. What only looks
-//! ([`BlockDevices::list`], [`BlockDevices::open_shared`], [`crate::FileSystems::identify`]) is allowed at any time.
+//! A device is used in one way at a time: as a source, as a target, or by [`crate::FileSystems`]. A second use is
+//! `Busy`. So is the first, if something else on the system uses the device and the kernel shows it: a mount in any
+//! mount namespace, swap, a device mapping, an exclusive open of another program. [`BlockDevices::list`],
+//! [`BlockDevices::open_shared`] and [`crate::FileSystems::identify`] only read and are allowed at any time.
 
 use crate::LayerMut;
 use crate::{DeviceName, Result};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a device is attached by.
+/// How a device is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DeviceKind {
@@ -26,11 +26,11 @@ pub enum DeviceKind {
     Sata,
     /// A disk on NVMe.
     Nvme,
-    /// Anything on USB.
+    /// Any device on USB.
     Usb,
     /// A loop device.
     Loop,
-    /// Anything else.
+    /// Any other device.
     Other,
 }
 
@@ -48,36 +48,36 @@ impl fmt::Display for DeviceKind {
     }
 }
 
-/// A whole block device as found on the board.
+/// A whole block device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDevice {
     /// The kernel's name.
     pub name: DeviceName,
-    /// What it is attached by.
+    /// How it is attached.
     pub kind: DeviceKind,
     /// Path of the device below its controller, such as `soc/2100000.bus/2194000.mmc/mmc_host/mmc0/mmc0:1234`.
     pub controller_path: String,
-    /// What tells this very unit from all others of its model: CID or serial number. `None` if the device has none.
+    /// Identifies this unit among all others of its model: CID or serial number. `None` if the device has none.
     pub identity: Option<String>,
     /// Capacity; 0 if the slot is empty.
     pub len_bytes: u64,
     /// Logical sector size.
     pub sector_len_bytes: u32,
-    /// Whether the medium can be taken out.
+    /// Whether the medium can be removed.
     pub removable: bool,
-    /// Whether the device refuses writes. Write protection that a run left behind when it was killed does not count:
-    /// opening the device takes it back.
+    /// Whether the device refuses writes. Write protection that a killed run left behind does not count: the next open
+    /// removes it.
     pub read_only: bool,
     /// Whether the device has eMMC boot areas.
     pub has_boot_areas: bool,
-    /// What holds the device or one of its partitions: a mount point, swap, a mapping. `None` if nothing is known to; only
-    /// opening it exclusively proves that nothing does.
+    /// What uses the device or one of its partitions: a mount point, swap, a device mapping. `None` if no use is known.
+    /// Only an exclusive open proves that there is none.
     pub in_use: Option<String>,
-    /// The partitions that the kernel knows, by number.
+    /// The partitions in the kernel's table, by number.
     pub partitions: Vec<Partition>,
 }
 
-/// A partition as the kernel sees it.
+/// A partition in the kernel's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// The kernel's name.
@@ -90,13 +90,13 @@ pub struct Partition {
     pub len_bytes: u64,
 }
 
-/// How a target's read-back got past the caches. No host can see past a cache inside of the device itself.
+/// How the caches were bypassed before a target was read back. A host cannot bypass a cache inside the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CacheBypass {
-    /// Reads go to the device and not through the page cache (O_DIRECT).
+    /// Reads bypass the page cache (O_DIRECT).
     Direct,
-    /// The page cache was written out and dropped (flush, BLKFLSBUF, fadvise) before reading.
+    /// The page cache was written out and dropped (fsync, BLKFLSBUF, fadvise) before the reads.
     Dropped,
 }
 
@@ -113,36 +113,36 @@ crate::forward::part! {
 /// The board's block devices.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait BlockDevices: Send + Sync {
-    /// All whole block devices, in no particular order. RAM disks, boot areas and devices that are no media are left out.
+    /// All whole block devices, in no particular order, without RAM disks, boot areas and devices that are not media.
     ///
     /// # Errors
     /// If the kernel's list cannot be read.
     fn list(&self) -> Result<Vec<BlockDevice>>;
 
-    /// Opens a device or partition for reading, exclusively, and sets it read-only in the kernel for as long as it is
-    /// open: nothing changes it from here to [`Source::close`]. A whole device is claimed with all of its partitions.
+    /// Opens a device or partition for reading, exclusively, and sets it read-only in the kernel while it is open:
+    /// nothing changes it until [`Source::close`]. A whole device is claimed with all of its partitions.
     ///
     /// # Errors
-    /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is no block device; `Busy` if it or a part of it is
-    /// mounted, held or open for writing anywhere on the system, or is a source or target already; the detail says by what,
-    /// as far as that can be known.
+    /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is not a block device; `Busy` if it or a part of
+    /// it is mounted, claimed or open for writing anywhere on the system, or is already a source or target. The detail
+    /// names the user if it can be found.
     fn open_source(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
 
-    /// Opens a device for a look beside those who use it, the replicator itself included: no claim, no write protection.
-    /// Only what nobody changes may be believed, such as the partition table of a drive that is mounted.
+    /// Opens a device for reading while others may use it, this program included: no claim, no write protection. The
+    /// result is reliable only for bytes that nobody changes, such as the partition table of a mounted drive.
     ///
     /// # Errors
-    /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is no block device.
+    /// `NotFound`; `DeviceGone` for an empty slot; `WrongDevice` if it is not a block device.
     fn open_shared(&self, device: &DeviceName) -> Result<Box<dyn Source>>;
 
-    /// Opens a whole device for writing, exclusively. Never creates a file. As long as the target is open, nothing on the
-    /// device can be mounted, formatted, checked or grown.
+    /// Opens a whole device for writing, exclusively. Never creates a file. While the target is open, no file system on
+    /// the device can be mounted, formatted, checked or grown.
     ///
     /// # Errors
     /// As [`BlockDevices::open_source`]; `ReadOnly`.
     fn open_target(&self, device: &DeviceName) -> Result<Box<dyn Target>>;
 
-    /// Makes the kernel read the device's partition table again, after it was written.
+    /// Makes the kernel read the device's partition table again.
     ///
     /// # Errors
     /// `Busy` if a partition is in use.
@@ -153,7 +153,7 @@ pointers (& Box Arc);
 }
 
 crate::forward::part! {
-/// A medium that is captured: it can only be read.
+/// A medium that is captured. It can only be read.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Source: Send {
     /// Capacity in bytes.
@@ -162,13 +162,13 @@ pub trait Source: Send {
     /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end.
     ///
     /// # Errors
-    /// `Io` for an unreadable sector: a retry gives the same bytes or the same error. `DeviceGone`.
+    /// `Io` for an unreadable sector: a retry returns the same bytes or the same error. `DeviceGone`.
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize>;
 
-    /// Ends the use of the source. Dropping does the same, but cannot tell of errors.
+    /// Ends the use of the source. Dropping it does the same, but cannot report errors.
     ///
     /// # Errors
-    /// If the kernel reports one on close or cannot restore the read-write flag.
+    /// If the kernel reports an error on close, or cannot restore the read-write flag.
     fn close(&mut self) -> Result<()>;
 }
 layer SourceLayer: LayerMut + Send;
@@ -176,7 +176,7 @@ pointers (mut Box);
 }
 
 crate::forward::part! {
-/// A medium that is written: exclusive, never created, verified past the caches.
+/// A medium that is written: opened exclusively, never created, and verified past the caches.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Target: Send {
     /// Capacity in bytes.
@@ -185,7 +185,7 @@ pub trait Target: Send {
     /// Writes at `offset_bytes`; may be short. Offset and length need no alignment.
     ///
     /// # Errors
-    /// `NoSpace` past the end of the device (nothing beyond it is ever written); `Io`; `DeviceGone`.
+    /// `NoSpace` past the end of the device; nothing is written there. `Io`; `DeviceGone`.
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize>;
 
     /// Makes the range read as zeros.
@@ -194,27 +194,27 @@ pub trait Target: Send {
     /// As [`Target::write_at`].
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()>;
 
-    /// Brings everything written so far onto the medium.
+    /// Writes everything to the medium (fsync).
     ///
     /// # Errors
-    /// `Io`: what was written since the last successful `sync` counts as lost, for good.
+    /// `Io`: what was written since the last successful `sync` counts as lost, also after a later successful `sync`.
     fn sync(&mut self) -> Result<()>;
 
-    /// Makes the reads that follow come from the medium and not from a cache of the host. Includes a [`Target::sync`].
-    /// Writing ends this state.
+    /// Makes the following reads come from the medium and not from a cache of the host. Includes a [`Target::sync`]. A
+    /// write ends this state.
     ///
     /// # Errors
-    /// If no way past the caches works: the target then cannot be verified.
+    /// If the caches cannot be bypassed. The target can then not be verified.
     fn begin_verify(&mut self) -> Result<CacheBypass>;
 
-    /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end. Says something about the medium only
+    /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end. Proves something about the medium only
     /// after [`Target::begin_verify`].
     ///
     /// # Errors
     /// As [`Source::read_at`].
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize>;
 
-    /// Syncs and ends the use of the target. Dropping closes it too, but cannot tell of errors.
+    /// Syncs and ends the use of the target. Dropping it closes it too, but cannot report errors.
     ///
     /// # Errors
     /// As [`Target::sync`].

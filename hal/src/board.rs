@@ -1,22 +1,22 @@
-//! All of a board in one value.
+//! A board: one object for each part.
 
 use crate::{BlockDevices, Clock, FileSystems, Firmware, Leds, Records, System, Tasks};
 use std::sync::Arc;
 
-/// Everything the engine may use. Cheap to clone; every task may hold one.
+/// All parts of a board. Cheap to clone; each task may have one.
 #[derive(Clone)]
 pub struct Board {
     /// Media and the drive.
     pub devices: Arc<dyn BlockDevices>,
-    /// File systems on them.
+    /// The file systems on them.
     pub file_systems: Arc<dyn FileSystems>,
     /// The two LEDs.
     pub leds: Arc<dyn Leds>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Parallel work.
+    /// Parallel tasks.
     pub tasks: Arc<dyn Tasks>,
-    /// Which board it is.
+    /// The running system.
     pub system: Arc<dyn System>,
     /// Bootloader, microcontroller, FPGA.
     pub firmware: Arc<dyn Firmware>,

@@ -1,10 +1,10 @@
-//! Time: a monotonic clock to wait by, a wall clock for stamps. No decision is ever made on the wall clock, because a
-//! board without a battery believes it is 1970.
+//! Time: a monotonic clock for waiting, and a wall clock for timestamps. No decision depends on the wall clock, because
+//! it starts in 1970 on a board without a battery.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A point in wall-clock time, as files carry it.
+/// A point in wall-clock time, as in the metadata of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Seconds since 1970-01-01 00:00:00 UTC; may be negative.
@@ -17,13 +17,13 @@ crate::forward::part! {
 /// The board's clock.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Clock: Send + Sync {
-    /// Time since some fixed point; never goes back.
+    /// Time since a fixed point; never decreases.
     fn monotonic(&self) -> Duration;
 
-    /// What the board believes the time is.
+    /// The time of the board's clock, which may be wrong.
     fn wall(&self) -> Timestamp;
 
-    /// Waits; never less than `duration`.
+    /// Waits for at least `duration`.
     fn sleep(&self, duration: Duration);
 }
 layer ClockLayer: Send + Sync;

@@ -1,6 +1,6 @@
-//! The kernel's names of devices, parsed where they come in: from sysfs, a command line, a scenario.
+//! The kernel's names of devices, parsed at the input: from sysfs, a command line, a scenario.
 //!
-//! A [`DeviceName`] is one plain name, so no backend has to check again before it makes a path below `/dev` of it.
+//! A [`DeviceName`] is one plain name, so a backend can join it to `/dev` without another check.
 
 use crate::{Error, ErrorKind};
 use std::fmt;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceName(String);
 
-/// Why text is not a [`DeviceName`].
+/// Why text is not a valid [`DeviceName`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the name of a device: {reason}")]
 pub struct InvalidDeviceName {
@@ -22,7 +22,7 @@ impl DeviceName {
     /// A device called `name`, without `/dev/`.
     ///
     /// # Errors
-    /// If `name` is empty, `.`, `..`, or holds a slash or a NUL byte.
+    /// If `name` is empty, `.`, `..`, or contains a slash or a NUL byte.
     pub fn parse(name: impl Into<String>) -> Result<Self, InvalidDeviceName> {
         let name = name.into();
         let reason = match name.as_str() {
@@ -35,8 +35,8 @@ impl DeviceName {
         Err(InvalidDeviceName { text: name, reason })
     }
 
-    /// The name that the kernel gives to a partition of this device: with a `p` between if the device's name ends in a
-    /// digit (`disk_name` in the kernel's `block/partitions/core.c`).
+    /// The kernel's name of a partition of this device. A `p` is inserted if the device's name ends in a digit
+    /// (`disk_name` in the kernel's `block/partitions/core.c`).
     #[must_use]
     pub fn partition(&self, number: u32) -> Self {
         let between = if self.0.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };

@@ -1,32 +1,32 @@
-//! One error for every backend: a kind to react to, and words for the log.
+//! The error type of every backend: a kind for the caller, and text for the log.
 //!
-//! Lives here so that the engine can decide by [`ErrorKind`] alone, whatever kernel or tool is behind it. What a backend
-//! knows beyond that is kept as the error's source. Not here: errors of formats and of the engine's own decisions.
+//! The engine decides by [`ErrorKind`] alone, whatever kernel or tool is below. An error of the kernel or of a library
+//! is kept as the source. Errors of formats and of the engine's own decisions are not here.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a HAL call returns.
+/// The result of a HAL call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, as far as a caller can react to it.
+/// The kind of an error: as much as a caller can react to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No such file, device or partition.
     NotFound,
-    /// The name is taken; nothing was changed.
+    /// The name exists already; nothing was changed.
     AlreadyExists,
     /// A path component is not a directory.
     NotADirectory,
-    /// A file was asked for, a directory is there.
+    /// The path is a directory, and the call needs a file.
     IsADirectory,
     /// The directory still holds entries.
     DirectoryNotEmpty,
-    /// A symlink stands where the call does not follow one, or links form a loop.
+    /// The path contains a symlink and the call does not follow it, or links form a loop.
     SymlinkInPath,
-    /// The kernel or the backend does not allow it.
+    /// The kernel or the backend does not permit it.
     PermissionDenied,
     /// The file system or the device is read-only.
     ReadOnly,
@@ -34,29 +34,29 @@ pub enum ErrorKind {
     NoSpace,
     /// The file would be larger than its file system can hold.
     FileTooLarge,
-    /// Something else holds it: a mount, another opener, open files.
+    /// In use: mounted, open elsewhere, or with open files.
     Busy,
-    /// The medium did not do what was asked (EIO).
+    /// The device reported an error (EIO).
     Io,
-    /// The device is gone, or its slot is empty.
+    /// The device was removed, or its slot is empty.
     DeviceGone,
     /// Not a block device, or not of the right kind.
     WrongDevice,
-    /// An offset or length outside of the object.
+    /// An offset or length outside the object.
     OutOfRange,
-    /// Interrupted; trying again is right.
+    /// Interrupted; the caller may try again.
     Interrupted,
-    /// Did not end in the time it was given.
+    /// The call did not end within its time limit.
     TimedOut,
-    /// The caller's arguments make no sense.
+    /// The arguments are invalid.
     InvalidInput,
     /// This backend, kernel or file system cannot do it.
     Unsupported,
-    /// The file system is damaged beyond what the call can mend.
+    /// The file system is damaged, and the call cannot repair it.
     Corrupt,
-    /// A helper program is missing or ended with a failure.
+    /// A helper program is missing or failed.
     ToolFailed,
-    /// Anything else; the detail tells.
+    /// Any other error; see the detail.
     Other,
 }
 
@@ -118,10 +118,10 @@ impl ErrorKind {
     }
 }
 
-/// What a backend could not do.
+/// An error of a backend.
 ///
-/// Displays as one line: the operation, the object, the reason. The line says everything that a person needs;
-/// [`StdError::source`] is for programs that know what a backend puts there, and does not count when errors are compared.
+/// It is displayed as one line: the operation, the object, the reason. The line has all that an operator needs.
+/// [`StdError::source`] is for programs; it is ignored when errors are compared.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
@@ -160,7 +160,8 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// An error of `kind`: `operation` is a gerund ("reading"), `object` what it was done to, `detail` the reason.
+    /// Creates an error of `kind`. `operation` is a gerund ("reading"), `object` is what it was applied to, `detail` is
+    /// the reason.
     pub fn new(
         kind: ErrorKind,
         operation: impl Into<String>,
@@ -170,7 +171,7 @@ impl Error {
         Self { kind, operation: operation.into(), object: object.into(), detail: detail.into(), source: None }
     }
 
-    /// An error whose reason is another error's text; that error is its source.
+    /// Creates an error whose detail is the text of `source`, and which keeps `source`.
     pub fn caused_by(
         kind: ErrorKind,
         operation: impl Into<String>,
@@ -180,14 +181,14 @@ impl Error {
         Self::new(kind, operation, object, source.to_string()).with_source(source)
     }
 
-    /// The same error with this source.
+    /// Sets the source.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// Wraps an operating system error; an [`Error`] inside of it is taken out unchanged.
+    /// Converts an operating system error. An [`Error`] inside it is returned unchanged.
     pub fn from_io(error: std::io::Error, operation: impl Into<String>, object: impl Into<String>) -> Self {
         match error.downcast::<Error>() {
             Ok(inner) => inner,
@@ -208,23 +209,23 @@ impl Error {
         }
     }
 
-    /// What went wrong.
+    /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What was being done, as a gerund.
+    /// The operation that failed, as a gerund.
     pub fn operation(&self) -> &str {
         &self.operation
     }
 
-    /// What it was done to.
+    /// The object of the operation.
     pub fn object(&self) -> &str {
         &self.object
     }
 }
 
-/// Lets a HAL error travel through `Read` and `Write`; [`Error::from_io`] takes it out again.
+/// A HAL error can pass through `Read` and `Write` inside an `io::Error`; [`Error::from_io`] takes it out again.
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind {
@@ -241,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_survives_the_way_through_io() {
+    fn an_error_that_passes_through_io_is_unchanged() {
         let error = Error::from_io(std::io::Error::from_raw_os_error(28), "writing", "sd.img");
         let back = Error::from_io(std::io::Error::from(error.clone()), "copying", "something else");
         assert_eq!(back, error);
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_kept_and_does_not_count_when_errors_are_compared() {
+    fn the_source_is_kept_and_ignored_when_errors_are_compared() {
         let plain = Error::new(ErrorKind::Io, "reading", "sda", "no such name");
         assert!(plain.source().is_none());
         let error = plain.clone().with_source(std::fmt::Error);

@@ -1,36 +1,37 @@
-//! The shape of an ext file system: what is decided when it is made, and how much room that leaves.
+//! The shape of an ext file system, and how much room a file system of that shape has for files.
 //!
-//! The sums are those of mke2fs, so that it can be said before anything is erased whether files will fit.
+//! The calculation is that of mke2fs. With it the engine checks before it erases anything whether the files will fit.
 
 use crate::Flavour;
 
-/// Bytes of an inode in every file system that is made here: 128 would end times in 2038 and lose fractions of seconds.
+/// Length of an inode in every file system that is made here. With 128 bytes, times would end in 2038 and have whole
+/// seconds only.
 pub const EXT_INODE_LEN_BYTES: u64 = 256;
-/// The fewest blocks of a journal.
+/// Smallest length of a journal.
 pub const EXT_JOURNAL_BLOCKS_MIN: u64 = 1024;
 
 /// Inodes that a new file system has in use: ten are reserved, the eleventh is `lost+found`.
 const INODES_OF_ITS_OWN: u64 = 11;
-/// From here on blocks of 4 KiB: with the small ones that mke2fs chooses by itself up to 512 MiB, a later growing takes
-/// minutes on a board and U-Boot reads files slowly.
+/// File systems of at least this length have blocks of 4 KiB. mke2fs itself chooses small blocks up to 512 MiB; with
+/// these, growing the file system later takes minutes on a board, and U-Boot reads files slowly.
 const LARGE_BLOCKS_FROM_BYTES: u64 = 64 << 20;
-/// Bytes of a medium for each inode, with large and with small blocks: what mke2fs.conf(5) has said since 2008.
+/// Bytes of a medium for each inode, with large and with small blocks: the defaults in mke2fs.conf(5) since 2008.
 const INODE_RATIO_BYTES: [u64; 2] = [16 << 10, 4 << 10];
-/// Blocks of a last group beside its own tables, below which mke2fs gives it up.
+/// mke2fs drops a last group that has fewer blocks than this beside its own tables.
 const LAST_GROUP_BLOCKS_MIN: u64 = 50;
-/// How long `lost+found` is made.
+/// Length of a new `lost+found`.
 const LOST_AND_FOUND_LEN_BYTES: u64 = 16 << 10;
-/// Inodes of a group are a multiple of this: then every block of the table is full, whatever the block size.
+/// The inodes of a group are a multiple of this, so that every block of the table is full at any block size.
 const INODES_STEP: u64 = 16;
 
-/// What is decided when an ext file system is made.
+/// The parameters with which an ext file system is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtShape {
     /// Bytes of a block: 1024, 2048 or 4096.
     pub block_len_bytes: u32,
-    /// How many inodes there are at least, those of the file system itself included.
+    /// Smallest number of inodes, including those of the file system itself.
     pub inodes: u64,
-    /// Blocks of the journal; without meaning for ext2.
+    /// Blocks of the journal; ignored for ext2.
     pub journal_blocks: u64,
     /// Attributes may take more than a block (`ea_inode`): for ext4 only, from Linux 4.13 on.
     pub large_attributes: bool,
@@ -38,37 +39,37 @@ pub struct ExtShape {
     pub large_directories: bool,
 }
 
-/// What a new file system has for files.
+/// The space of a new file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtRoom {
-    /// Inodes that exist, those of the file system itself included.
+    /// All inodes, including those of the file system itself.
     pub inodes: u64,
-    /// Inodes that are free.
+    /// Free inodes.
     pub free_inodes: u64,
     /// Blocks of the file system.
     pub blocks: u64,
-    /// Blocks that are free. The kernel gives away a few less, see [`ExtRoom::usable_blocks`].
+    /// Free blocks. The kernel lets root fill slightly fewer, see [`ExtRoom::usable_blocks`].
     pub free_blocks: u64,
-    /// Blocks that the kernel keeps back from everybody while it is mounted.
+    /// Blocks that the kernel reserves while the file system is mounted, for root too.
     pub kept_back_blocks: u64,
 }
 
 impl ExtRoom {
-    /// Blocks that can be filled by root.
+    /// Blocks that root can fill.
     pub fn usable_blocks(&self) -> u64 {
         self.free_blocks.saturating_sub(self.kept_back_blocks)
     }
 }
 
 impl ExtShape {
-    /// The shape for a file system of `len_bytes` of which nothing more is known, on sectors of `sector_len_bytes`.
+    /// The default shape for a file system of `len_bytes` on sectors of `sector_len_bytes`.
     pub fn usual(flavour: Flavour, len_bytes: u64, sector_len_bytes: u32) -> Self {
         // A block is never smaller than a sector.
         let is_large = len_bytes >= LARGE_BLOCKS_FROM_BYTES || sector_len_bytes > 1024;
         Self::with_blocks_of(flavour, len_bytes, if is_large { 4096 } else { 1024 })
     }
 
-    /// The usual shape with this block size.
+    /// The default shape with this block size.
     pub fn with_blocks_of(flavour: Flavour, len_bytes: u64, block_len_bytes: u32) -> Self {
         let ratio_bytes = INODE_RATIO_BYTES[usize::from(block_len_bytes < 4096)];
         let blocks = len_bytes / u64::from(block_len_bytes);
@@ -81,13 +82,13 @@ impl ExtShape {
         }
     }
 
-    /// What a file system of this shape and `len_bytes` has for files; `None` if it cannot be made.
+    /// The room of a file system of this shape and `len_bytes`; `None` if mke2fs cannot make it.
     pub fn room(&self, flavour: Flavour, len_bytes: u64) -> Option<ExtRoom> {
         let tables = self.tables(flavour, len_bytes)?;
         let block = u64::from(self.block_len_bytes);
         let is_journalled = flavour != Flavour::Ext2;
         if is_journalled {
-            // mke2fs refuses a journal of more than half of what is free.
+            // mke2fs refuses a journal that is longer than half of the free space.
             let half = tables.blocks.checked_sub(tables.used)? / 2;
             if tables.blocks < 2048 || !(EXT_JOURNAL_BLOCKS_MIN..=half).contains(&self.journal_blocks) {
                 return None;
@@ -96,13 +97,13 @@ impl ExtShape {
         let journal = match flavour {
             Flavour::Ext2 => 0,
             Flavour::Ext3 => self.journal_blocks + pointer_blocks(self.journal_blocks, block),
-            // Four extents of 32,768 blocks fit into its inode.
+            // The inode of the journal has room for four extents of 32,768 blocks.
             Flavour::Ext4 | Flavour::Ext4Compat => {
                 self.journal_blocks + u64::from(self.journal_blocks > 65_536)
             }
         };
         let lost_and_found = (LOST_AND_FOUND_LEN_BYTES / block).min(12);
-        // The root directory, and the map of the blocks that are set apart for growing.
+        // The root directory, and the map of the blocks that are reserved for growing.
         let others = 2;
         let used = tables.used + journal + lost_and_found + others;
         let inodes = tables.inodes();
@@ -115,14 +116,15 @@ impl ExtShape {
         })
     }
 
-    /// The number of inodes that mke2fs has to be asked for; `None` if the file system cannot be made.
+    /// The number of inodes to pass to mke2fs; `None` if it cannot make the file system.
     pub fn inodes_to_make(&self, flavour: Flavour, len_bytes: u64) -> Option<u64> {
         self.tables(flavour, len_bytes).map(|tables| tables.inodes())
     }
 
     fn tables(&self, flavour: Flavour, len_bytes: u64) -> Option<Tables> {
         let mut inodes = self.inodes;
-        // mke2fs begins with the number that it is told, which is rounded up here; that may change the groups.
+        // mke2fs starts with the given number of inodes, which is rounded up here; that can change the number of
+        // groups.
         for _ in 0..4 {
             let tables = self.tables_for(flavour, len_bytes, inodes)?;
             if tables.inodes() == inodes {
@@ -172,7 +174,7 @@ impl ExtShape {
     }
 }
 
-/// What the tables of a file system take.
+/// The space that the tables of a file system take.
 struct Tables {
     blocks: u64,
     groups: u64,
@@ -186,7 +188,8 @@ impl Tables {
     }
 }
 
-/// As `ext2fs_default_journal_size` in libext2fs: blocks of the file system below which, and blocks of the journal.
+/// Default length of a journal, as in `ext2fs_default_journal_size` of libext2fs: for a file system of fewer blocks
+/// than the first number, the second number of blocks.
 const JOURNALS: [(u64, u64); 7] = [
     (32_768, 1024),
     (262_144, 4096),
@@ -201,7 +204,7 @@ fn usual_journal_blocks(blocks: u64) -> u64 {
     JOURNALS.iter().find(|(below, _)| blocks < *below).map_or(262_144, |(_, journal)| *journal)
 }
 
-/// Blocks set apart so that the file system can grow a thousandfold.
+/// Blocks reserved so that the file system can grow to 1024 times its size.
 fn set_apart_blocks(
     blocks: u64,
     first_block: u64,
@@ -227,7 +230,7 @@ fn has_backup(group: u64) -> bool {
     group < 2 || [3, 5, 7].into_iter().any(is_power_of)
 }
 
-/// Blocks of pointers of a file of so many data blocks without holes, where there are no extents.
+/// Number of pointer blocks of a file with this many data blocks, without holes and without extents.
 pub fn pointer_blocks(data_blocks: u64, block_len_bytes: u64) -> u64 {
     let of_block = block_len_bytes / 4;
     let mut left = data_blocks.saturating_sub(12);
@@ -240,7 +243,7 @@ pub fn pointer_blocks(data_blocks: u64, block_len_bytes: u64) -> u64 {
         reach *= of_block;
         let here = left.min(reach);
         left -= here;
-        // Each level above has a block for so many of the level below.
+        // Each higher level has one block for this many blocks of the level below.
         let mut blocks = here;
         let mut level = reach;
         while level > 1 {
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_has_no_room() {
+    fn a_shape_that_cannot_be_made_has_no_room() {
         let usual = |len| ExtShape::usual(Flavour::Ext4, len, 512);
         assert_eq!(usual(1 << 20).room(Flavour::Ext4, 1 << 20), None, "no journal");
         let many = ExtShape { inodes: 1 << 20, ..usual(64 << 20) };

@@ -1,8 +1,8 @@
-//! The families of file systems that can be found, and the flavours that can be made.
+//! The kinds of file systems that can be identified, and the flavours that can be made.
 
 use std::fmt;
 
-/// A family of file systems.
+/// A kind of file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileSystemKind {
@@ -34,7 +34,7 @@ pub enum FileSystemKind {
     Squashfs,
     /// EROFS, read-only.
     Erofs,
-    /// UBI volumes, as flash images hold them.
+    /// UBI volumes, as in flash images.
     Ubi,
     /// UBIFS, the content of a UBI volume.
     Ubifs,
@@ -52,7 +52,7 @@ pub enum FileSystemKind {
     Lvm,
     /// A member of a Linux RAID (md).
     MdRaid,
-    /// Recognised, but none of the above.
+    /// Identified, but none of the above.
     Other(String),
 }
 
@@ -62,7 +62,7 @@ impl FileSystemKind {
         matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4)
     }
 
-    /// Whether it keeps owners, modes and symlinks: only such can hold a Linux root file system.
+    /// Whether it stores owners, modes and symlinks. Only such a file system can contain a Linux root file system.
     pub fn is_linux(&self) -> bool {
         match self {
             Self::Btrfs
@@ -78,7 +78,7 @@ impl FileSystemKind {
         }
     }
 
-    /// Whether its files cannot be changed in place: it is made whole from a tree.
+    /// Whether its files cannot be changed: the whole file system is made from a tree.
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Squashfs | Self::Erofs => true,
@@ -87,7 +87,7 @@ impl FileSystemKind {
         }
     }
 
-    /// Whether it holds other file systems, which cannot be seen from outside.
+    /// Whether it contains other file systems that cannot be identified from outside.
     pub fn is_container(&self) -> bool {
         match self {
             Self::Luks | Self::Lvm | Self::MdRaid | Self::Zfs | Self::Ubi => true,
@@ -128,14 +128,14 @@ impl fmt::Display for FileSystemKind {
     }
 }
 
-/// A file-system flavour as board profiles name it.
+/// A flavour of ext, as in board profiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flavour {
     /// ext2.
     Ext2,
     /// ext3.
     Ext3,
-    /// ext4 with the features that mkfs has set by default since e2fsprogs 1.43.
+    /// ext4 with the default features of mkfs since e2fsprogs 1.43.
     #[default]
     Ext4,
     /// ext4 without `metadata_csum` and `64bit`, for old boot loaders and kernels.

@@ -1,18 +1,19 @@
-//! File systems as a whole: what lies in a region, checking, making, growing, mounting it.
+//! Whole file systems: identifying, checking, making, growing and mounting the file system in a region.
 //!
-//! A [`Region`] is a stretch of bytes on a device or in a file, so that the same calls serve a partition, a medium whose
-//! partition table is not yet written, and a partition inside of an image file. The files inside are [`Volume`]'s.
+//! A [`Region`] is a range of bytes on a device or in a file. So the same calls serve a partition, a medium whose
+//! partition table is not yet written, and a partition inside an image file. The files of a mounted file system are in
+//! [`Volume`].
 //!
-//! A device is open as a source ([`crate::Source`]), open as a target ([`crate::Target`]), or used as a file system: the
-//! second to come is `Busy`.
-//! Looking ([`FileSystems::identify`], [`FileSystems::used_map`]) is no use, and is allowed at any time.
+//! A device is used in one way at a time: open as a source ([`crate::Source`]), open as a target ([`crate::Target`]),
+//! or by a call on its file system. A second use is `Busy`. [`FileSystems::identify`] and [`FileSystems::used_map`]
+//! only read and are allowed at any time.
 
 use crate::{Access, DeviceName, ExtShape, FileSystemKind, Flavour, RelativePath, Result, Volume, VolumeId};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What holds a region's bytes.
+/// The object that contains a region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A block device or partition.
@@ -26,12 +27,12 @@ pub enum Holder {
     },
 }
 
-/// A stretch of bytes that holds, or will hold, one file system.
+/// A range of bytes that contains, or will contain, one file system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Region {
-    /// What holds the bytes.
+    /// The device or file.
     pub holder: Holder,
-    /// Where the region starts in its holder.
+    /// Where the region starts in it.
     pub offset_bytes: u64,
     /// Its length.
     pub len_bytes: u64,
@@ -53,40 +54,40 @@ impl fmt::Display for Region {
 /// What [`FileSystems::identify`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSystem {
-    /// The family.
+    /// The kind.
     pub kind: FileSystemKind,
     /// The volume label, if there is one.
     pub label: Option<String>,
     /// The UUID or serial number in its usual text form.
     pub uuid: Option<String>,
-    /// How many bytes of the region the file system spans; `None` if it does not say.
+    /// Length of the file system in the region; `None` if its superblock does not have it.
     pub len_bytes: Option<u64>,
-    /// Whether it was not unmounted cleanly: a journal waits to be replayed, or a dirty mark is set. Until
-    /// [`FileSystems::fsck`], a read-only view of it may be old or inconsistent.
+    /// Whether it was not unmounted cleanly: its journal has to be replayed, or it is marked as dirty. Until
+    /// [`FileSystems::fsck`], its files may be old or inconsistent when it is mounted read-only.
     pub needs_recovery: bool,
 }
 
-/// How [`FileSystems::format`] makes a file system.
+/// Parameters of [`FileSystems::format`].
 ///
-/// Written as `Format { flavour, ..Format::default() }`, because what can be asked for grows.
+/// Write `Format { flavour, ..Format::default() }`: more fields may be added.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Format {
     /// The flavour.
     pub flavour: Flavour,
     /// The volume label; at most 16 bytes.
     pub label: Option<String>,
-    /// The UUID; a fresh one if it is left out.
+    /// The UUID; `None` for a random one.
     pub uuid: Option<Uuid>,
-    /// Its shape; `None` for the usual one of its length.
+    /// The shape; `None` for the default shape of its length.
     pub shape: Option<ExtShape>,
 }
 
-/// A UUID by its 16 bytes, in the order of its text form.
+/// The 16 bytes of a UUID, in the order of its text form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
 impl Uuid {
-    /// Reads the usual text form, in either case; `None` for anything else.
+    /// Parses the usual text form, in upper or lower case; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let groups: Vec<&str> = text.split('-').collect();
         if groups.iter().map(|group| group.len()).ne([8, 4, 4, 4, 12]) {
@@ -113,26 +114,27 @@ impl fmt::Display for Uuid {
     }
 }
 
-/// How a check ended. A file system that could not be repaired is an error.
+/// Result of a check that left the file system without errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FsckOutcome {
-    /// Nothing was wrong (exit 0).
+    /// No errors were found (exit status 0).
     Clean,
-    /// Something was wrong and is repaired (exit 1, 2 or 3 of e2fsck, see e2fsck(8)).
+    /// Errors were found and repaired (exit status 1, 2 or 3 of e2fsck, see e2fsck(8)).
     Repaired,
 }
 
 /// Result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fsck {
-    /// How it ended.
+    /// Whether there were errors.
     pub outcome: FsckOutcome,
-    /// What the tool printed, for the log.
+    /// Output of the tool, for the log.
     pub output: String,
 }
 
-/// Which bytes of a region its file system needs. All others may read as zeros: whatever they hold, no file shows it, no
-/// check misses it. That is more than free blocks: ranges can be as short as one free inode, or a removed name.
+/// The bytes of a region that its file system needs. All others may be replaced by zeros: no file contains them, and no
+/// check reads them. They are more than the free blocks: an unused range can be as short as one free inode or a removed
+/// name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedMap {
     /// Used ranges relative to the region's start: sorted, not overlapping, within the region.
@@ -140,68 +142,69 @@ pub struct UsedMap {
 }
 
 crate::forward::part! {
-/// What can be done to file systems as a whole. See the rule of the two uses of a device at [`BlockDevices::open_target`]
-/// and with each call that is `Busy` for it.
+/// Operations on whole file systems. Each call that is `Busy` for a device that is open as a target follows the rule at
+/// [`BlockDevices::open_target`].
 ///
 /// [`BlockDevices::open_target`]: crate::BlockDevices::open_target
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait FileSystems: Send + Sync {
-    /// Looks at the region's bytes only; nothing is mounted and nothing changes.
+    /// Identifies the file system by the bytes of the region. Mounts nothing and changes nothing.
     ///
-    /// `Ok(None)` if no known file system is there.
+    /// `Ok(None)` if there is no known file system.
     ///
     /// # Errors
     /// If the region cannot be read.
     fn identify(&self, region: &Region) -> Result<Option<FileSystem>>;
 
-    /// Checks the file system and repairs what can be repaired without asking.
+    /// Checks the file system, and repairs what can be repaired without asking the user.
     ///
     /// # Errors
-    /// `Corrupt` if damage is left; `ToolFailed` if the check itself failed; `TimedOut` if it took longer than the
-    /// backend allows; `Unsupported` if there is no tool for it; `Busy` if it is mounted or its device is open as a
-    /// target; `ReadOnly`.
+    /// `Corrupt` if errors are left; `ToolFailed` if the check itself failed; `TimedOut` if it took longer than the
+    /// backend allows; `Unsupported` if there is no tool for this kind; `Busy` if it is mounted or its device is open
+    /// as a target; `ReadOnly`.
     fn fsck(&self, region: &Region) -> Result<Fsck>;
 
-    /// Makes a new file system in the region. What was there is lost.
+    /// Makes a new file system in the region. Its old content is lost.
     ///
     /// # Errors
     /// `ToolFailed`; `NoSpace` if the region is too small; `Busy` if it is mounted or its device is open as a target;
     /// `ReadOnly`.
     fn format(&self, region: &Region, format: &Format) -> Result<()>;
 
-    /// Grows the unmounted file system until it fills the region. Its files stay.
+    /// Grows the unmounted file system until it fills the region. Its files are kept.
     ///
     /// # Errors
     /// `Unsupported` if this kind cannot grow; `Corrupt`; `ToolFailed`; `Busy` if it is mounted or its device is open as a
     /// target; `ReadOnly`.
     fn grow(&self, region: &Region) -> Result<()>;
 
-    /// The bytes that must be kept. `Ok(None)` if that cannot be proven, for example because the journal is dirty or swap
-    /// space holds a hibernated system: then every byte counts as used.
+    /// The bytes that must be kept. `Ok(None)` if that cannot be proven, for example if the journal is dirty or the
+    /// swap space contains a hibernated system: then every byte counts as used.
     ///
     /// # Errors
     /// If the region cannot be read.
     fn used_map(&self, region: &Region) -> Result<Option<UsedMap>>;
 
-    /// Whether this backend can mount file systems of this kind. A backend that cannot tell says yes: mounting tells.
+    /// Whether this backend can mount file systems of this kind. A backend that cannot find that out returns true; the
+    /// mount then fails.
     ///
     /// # Errors
-    /// If the system does not answer.
+    /// If the kernel's list cannot be read.
     fn can_mount(&self, kind: &FileSystemKind) -> Result<bool>;
 
     /// Mounts the region's file system.
     ///
     /// # Errors
     /// `Busy` if it is mounted already or its device is open as a target; `Corrupt`; `Unsupported` for an unknown file
-    /// system; `ReadOnly` if write access is asked for on a device that refuses it.
+    /// system; `ReadOnly` if `access` is read-write and the device is read-only.
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>>;
 
-    /// Mounts one subvolume of the region's btrfs, by its path from the top level; [`FileSystems::mount`] gives the top
-    /// level itself, in which subvolumes are directories.
+    /// Mounts one subvolume of the region's btrfs, by its path from the top level. [`FileSystems::mount`] mounts the
+    /// top level itself, in which subvolumes are directories.
     ///
     /// # Errors
-    /// As [`FileSystems::mount`]; `NotFound` if there is no such subvolume; `Unsupported` for other file systems and by
-    /// backends without btrfs.
+    /// As [`FileSystems::mount`]; `NotFound` if there is no such subvolume; `Unsupported` for other file systems, and
+    /// by backends without btrfs.
     fn mount_subvolume(
         &self,
         region: &Region,
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uuid_is_read_as_it_is_printed() {
+    fn a_printed_uuid_is_parsed_again() {
         let text = "01234567-89ab-cdef-0123-456789abcdef";
         let uuid = Uuid::parse(text).unwrap();
         assert_eq!((uuid.0[0], uuid.0[15], uuid.to_string().as_str()), (0x01, 0xef, text));

@@ -1,29 +1,29 @@
-//! What boots the board and what sits beside its processor: bootloader areas, registers that tell the board's revision,
-//! and the programs that update microcontrollers and FPGAs.
+//! Firmware of the board: bootloader areas, registers with the board's revision, and the programs that update
+//! microcontrollers and FPGAs.
 //!
-//! A bootloader area is no medium: it is not in [`crate::BlockDevices::list`], and it is written through a target of its
-//! own, because its write protection has to be lifted and must come back whatever happens. Which file belongs where is a
-//! board's profile's matter.
+//! A bootloader area is not a medium: [`crate::BlockDevices::list`] does not return it. It has an open call of its own,
+//! because its write protection is removed for the time of the write and must be set again in all cases. The board's
+//! profile states which file belongs to which area.
 
 use crate::{Access, DeviceName, HookEnd, RelativePath, Result, Target, VolumeId};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Flash that the processor's boot ROM reads a bootloader from.
+/// Flash from which the processor's boot ROM reads a bootloader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootloaderArea {
     /// The kernel's name, such as `mmcblk0boot0` or `mtdblock0`.
     pub name: DeviceName,
-    /// What kind of area it is.
+    /// Its kind.
     pub kind: AreaKind,
     /// Path of the device below its controller, as [`crate::BlockDevice::controller_path`].
     pub controller_path: String,
-    /// Its name in the device tree or the partition table of the flash, where it has one.
+    /// Its name in the device tree or in the partition table of the flash, if it has one.
     pub label: Option<String>,
     /// Capacity.
     pub len_bytes: u64,
-    /// Whether it refuses writes in a way that opening it does not lift.
+    /// Whether it is write-protected in a way that opening it does not remove.
     pub read_only: bool,
 }
 
@@ -41,18 +41,18 @@ pub enum AreaKind {
     Flash,
 }
 
-/// A program that updates a microcontroller or an FPGA.
+/// A program that updates the firmware of a microcontroller or FPGA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Updater {
     /// The program.
     pub program: UpdaterProgram,
     /// Its arguments.
     pub arguments: Vec<Argument>,
-    /// It is killed after this time.
+    /// The program is killed after this time.
     pub timeout: Duration,
 }
 
-/// Where an updater comes from.
+/// Where the program is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpdaterProgram {
     /// A file on a mounted volume; must be resolved, not a symlink.
@@ -62,7 +62,7 @@ pub enum UpdaterProgram {
         /// The file.
         path: RelativePath,
     },
-    /// A program of the running system, by its name alone.
+    /// A program of the running system, by its name without a directory.
     System(String),
 }
 
@@ -80,7 +80,7 @@ pub enum Argument {
     },
 }
 
-/// The command as people write it.
+/// The command line, for logs.
 impl fmt::Display for Updater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.program {
@@ -104,26 +104,27 @@ pub trait Firmware: Send + Sync {
     /// If the kernel's list cannot be read.
     fn bootloader_areas(&self) -> Result<Vec<BootloaderArea>>;
 
-    /// Opens an area, exclusively. For writing, its write protection is lifted (`force_ro` of an eMMC's boot area), and is
-    /// back when the target is closed or dropped, and when the program is interrupted. For reading it stays as it is, and
-    /// the target refuses writes with `ReadOnly`.
+    /// Opens an area exclusively. For `ReadWrite` its write protection is removed (`force_ro` of an eMMC's boot area);
+    /// it is set again when the target is closed or dropped, and when the program is interrupted. For `ReadOnly` the
+    /// write protection stays, and the target refuses writes with `ReadOnly`.
     ///
     /// # Errors
-    /// `NotFound`; `WrongDevice` if it is no bootloader area; `Busy`; `ReadOnly` if its protection cannot be lifted.
+    /// `NotFound`; `WrongDevice` if it is not a bootloader area; `Busy`; `ReadOnly` if its protection cannot be
+    /// removed.
     fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>>;
 
     /// Reads a 32-bit register at a physical address.
     ///
     /// # Errors
-    /// `InvalidInput` for an address that is no multiple of 4; `Unsupported` where registers cannot be read.
+    /// `InvalidInput` for an address that is not a multiple of 4; `Unsupported` if registers cannot be read.
     fn register(&self, address: u64) -> Result<u32>;
 
-    /// Runs an updater to its end, with no way to ask anybody anything.
+    /// Runs an updater to its end, without a terminal and without input.
     ///
     /// # Errors
-    /// As [`crate::System::run_hook`]: `NotFound` if the program or a file is not there or a volume is not mounted;
-    /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is no error, and no proof
-    /// that anything was updated.
+    /// As [`crate::System::run_hook`]: `NotFound` if the program or a file does not exist or a volume is not mounted;
+    /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is not an error, and
+    /// does not prove that anything was updated.
     fn run_updater(&self, updater: &Updater) -> Result<HookEnd>;
 }
 layer FirmwareLayer: Send + Sync;

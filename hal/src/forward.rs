@@ -23,7 +23,7 @@ pub trait LayerMut: Layer {
     fn below_mut(&mut self) -> &mut Self::Below;
 }
 
-/// The part of a board that a layer makes of the part below it.
+/// A [`Layer`] as the part of a board that it wraps.
 #[derive(Debug, Clone, Copy)]
 pub struct Layered<L>(pub L);
 
@@ -41,7 +41,7 @@ macro_rules! part {
         $crate::forward::part! { @layers $name $layer ($below $(+ $above)*) ($($pointer)+) [] $($body)* }
     };
 
-    // One method after the other, brought into one form: receiver, name, arguments, result.
+    // Brings each method into one form: receiver, name, arguments, result.
     (
         @layers $name:ident $layer:ident $above:tt $pointers:tt [$($done:tt)*]
         $(#[$meta:meta])* fn $method:ident(&self $(, $arg:ident: $kind:ty)* $(,)?) $(-> $result:ty)?;

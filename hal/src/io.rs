@@ -1,13 +1,14 @@
-//! Whole reads and writes over calls that may be short or interrupted.
+//! Whole reads and writes with calls that may be short or interrupted.
 //!
-//! Every backend may do less than it was asked for, as the kernel may. These helpers go on until all is done, and are
-//! the only place where `Interrupted` is retried. Retrying a medium's errors is a decision and lives in the engine.
+//! A backend may read or write less than requested, as the kernel may. These helpers repeat the call until all is done.
+//! They are the only place where `Interrupted` is retried; whether an error of a medium is retried is decided in the
+//! engine.
 
 use crate::{Error, ErrorKind, Result, Source, Target, VolumeFile};
 
-/// Fills as much of `buffer` as there is, calling `read(offset_in_buffer, rest)` until the end or a full buffer.
+/// Fills `buffer` by calling `read(offset_in_buffer, rest)` until it is full or the end is reached.
 ///
-/// Returns how many bytes were read; less than the buffer only at the end.
+/// Returns the number of bytes read, which is less than the buffer only at the end.
 ///
 /// # Errors
 /// The first error of `read` other than `Interrupted`.
@@ -24,16 +25,16 @@ pub fn read_full(buffer: &mut [u8], mut read: impl FnMut(u64, &mut [u8]) -> Resu
     Ok(done)
 }
 
-/// Writes all of `data`, calling `write(offset_in_data, rest)` until nothing is left.
+/// Writes all of `data` by calling `write(offset_in_data, rest)` until nothing is left.
 ///
 /// # Errors
-/// The first error of `write` other than `Interrupted`; `NoSpace` if it takes nothing.
+/// The first error of `write` other than `Interrupted`; `NoSpace` if it returns `Ok(0)`.
 pub fn write_full(data: &[u8], mut write: impl FnMut(u64, &[u8]) -> Result<usize>) -> Result<()> {
     let mut done = 0;
     while done < data.len() {
         match write(done as u64, &data[done..]) {
             Ok(0) => {
-                return Err(Error::new(ErrorKind::NoSpace, "writing", "", "the target takes no more bytes"));
+                return Err(Error::new(ErrorKind::NoSpace, "writing", "", "no more bytes can be written"));
             }
             Ok(len) => done += len,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_takes_nothing_is_full() {
+    fn a_write_of_zero_bytes_means_no_space() {
         let error = write_full(b"abc", |_, _| Ok(0)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoSpace);
     }

@@ -1,7 +1,7 @@
-//! Where an LED is, parsed where it comes in: from a board file or a command line.
+//! Where an LED is, parsed at the input: from a board file or a command line.
 //!
-//! A [`LedName`] is one plain name, so no backend has to check again before it makes a path below `/sys/class/leds` of
-//! it. A [`GpioChip`] that is a path is one below `/dev`.
+//! A [`LedName`] is one plain name, so a backend can join it to `/sys/class/leds` without another check. A [`GpioChip`]
+//! that is a path is below `/dev`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ pub struct GpioLine {
     pub active_low: bool,
 }
 
-/// Why text is not a [`LedName`] or a [`GpioChip`].
+/// Why text is not a valid [`LedName`] or [`GpioChip`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not the name of {object}: {reason}")]
 pub struct InvalidLedPlace {
@@ -38,7 +38,7 @@ impl LedName {
     /// An LED called `name`.
     ///
     /// # Errors
-    /// If `name` is empty, starts with a dot, or holds a slash or a NUL byte.
+    /// If `name` is empty, starts with a dot, or contains a slash or a NUL byte.
     pub fn parse(name: impl Into<String>) -> Result<Self, InvalidLedPlace> {
         let name = name.into();
         let reason = match name.as_str() {
@@ -61,7 +61,7 @@ impl GpioChip {
     /// The chip with this path, name or label.
     ///
     /// # Errors
-    /// If `chip` is empty, holds a NUL byte, or is a path that leaves `/dev`.
+    /// If `chip` is empty, contains a NUL byte, or is a path outside `/dev`.
     pub fn parse(chip: impl Into<String>) -> Result<Self, InvalidLedPlace> {
         let chip = chip.into();
         let is_outside = |path: &str| {

@@ -1,16 +1,16 @@
-//! What the LEDs show, as a state machine that every backend runs: which status since when, and until when it is good
-//! without progress. Pure: time comes from the caller. When a lamp is lit is [`crate::level`]'s matter.
+//! The state machine of the LEDs, which every backend uses: the status, when it began, and when its lease ends. Pure:
+//! the caller passes the time. [`crate::level`] computes when an LED is lit.
 
 use crate::Status;
 use std::time::Duration;
 
-/// What is shown since when.
+/// The status that is shown, and since when.
 ///
-/// A running status has no lease before the first [`LedState::renew`]; a backend or an engine that wants one from the
-/// start renews at the start.
+/// A running status has no lease before the first [`LedState::renew`]. A backend or an engine that needs a lease from
+/// the start calls `renew` at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedState {
-    /// The worst that was asked for.
+    /// The worst status that was requested.
     asked: Option<Status>,
     shown: Option<(Status, Duration)>,
     at_risk: bool,
@@ -24,7 +24,7 @@ impl LedState {
         self.shown
     }
 
-    /// When the lease runs out; `None` where there is none.
+    /// When the lease ends; `None` if there is none.
     pub fn lease_end(&self) -> Option<Duration> {
         self.lease_end.filter(|_| self.is_running())
     }
@@ -34,22 +34,22 @@ impl LedState {
         self.lease_expired
     }
 
-    /// Lets time pass up to `now`: a running status whose lease has run out becomes a worse one at the end of the lease.
+    /// Sets the time to `now`. A running status whose lease has ended becomes a worse one, at the end of the lease.
     pub fn advance(&mut self, now: Duration) {
         let Some(end) = self.lease_end().filter(|end| *end <= now) else { return };
         self.lease_expired = true;
         self.settle(end);
     }
 
-    /// See [`crate::Leds::show`]. A status replaces only what is less severe, so that showing one again does not start its
-    /// blinking anew.
+    /// See [`crate::Leds::show`]. A status replaces only a less severe one; the same status again does not restart its
+    /// blinking.
     pub fn show(&mut self, status: Status, now: Duration) {
         self.advance(now);
         self.asked = worst(self.asked, Some(status));
         self.settle(now);
     }
 
-    /// See [`crate::Leds::renew`]. It takes effect only while running, or before anything is shown.
+    /// See [`crate::Leds::renew`]. It has an effect only while running, or before a status is shown.
     pub fn renew(&mut self, lease: Duration, now: Duration) {
         self.advance(now);
         self.lease_end = now.checked_add(lease);
@@ -66,7 +66,8 @@ impl LedState {
         self.shown.is_some_and(|(status, _)| status == Status::Running)
     }
 
-    /// Shows the worst of what was asked for and what a lost lease means; whatever failed, the risk makes it critical.
+    /// Shows the worst of the requested status and of what an expired lease means. With the board at risk, a failure is
+    /// critical.
     fn settle(&mut self, at: Duration) {
         let status =
             worst(self.asked, self.lease_expired.then_some(Status::Failure)).map(|status| match status {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_after_the_end_is_too_late_even_if_nobody_looked() {
+    fn a_renewal_after_the_end_of_the_lease_is_too_late() {
         let mut state = running(100);
         state.renew(ms(10_000), ms(100));
         assert_eq!(state.shown(), Some((Status::Failure, ms(100))));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_without_anything_shown_waits_for_it() {
+    fn a_lease_before_the_first_status_starts_with_it() {
         let mut state = LedState::default();
         state.renew(ms(100), ms(0));
         state.advance(ms(500));

@@ -1,21 +1,21 @@
-//! The two LEDs: the engine says a status, every backend renders it by the same pure function.
+//! The two LEDs. The engine sets a status; every backend renders it by the same pure function.
 //!
-//! Rendering lives under the HAL and not in the engine, so that the light goes on whatever the engine waits for, and so
-//! that it can tell a hung operation: progress renews a lease, and a running status without a lease becomes failure, or
-//! critical while the board may not boot.
+//! Rendering is below the HAL and not in the engine, so that the LEDs blink whatever the engine waits for, and so that
+//! a hung operation is detected. Progress renews a lease; a running status without a lease becomes failure, or critical
+//! while the board may not boot.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the operator is told.
+/// What the LEDs show to the operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Work goes on; do not remove anything.
+    /// Work is in progress; do not remove anything.
     Running,
-    /// Something was done and all of it is verified.
+    /// Everything was done and verified.
     Success,
-    /// Something failed; it is safe to unplug.
+    /// Something failed; it is safe to remove power.
     Failure,
     /// Do not remove power: the board may not boot.
     Critical,
@@ -41,7 +41,7 @@ pub enum Led {
     Green,
 }
 
-/// Whether `led` is lit, `since` after `status` was shown first.
+/// Whether `led` is lit, `since` after `status` was first shown.
 ///
 /// | status | red | green |
 /// |---|---|---|
@@ -62,21 +62,22 @@ pub fn level(status: Status, led: Led, since: Duration) -> bool {
 }
 
 crate::forward::part! {
-/// The board's LEDs. No call fails: an LED error is the backend's to note, and never stops the work.
+/// The board's LEDs. No call fails: the backend logs an error of an LED, and the work goes on.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Leds: Send + Sync {
-    /// Shows `status` from now on. A terminal status is never replaced by a better one.
+    /// Shows `status` from now on. A terminal status is never replaced by a less severe one.
     fn show(&self, status: Status);
 
-    /// Tells of progress: the running status is good for another `lease`. If it runs out, the LEDs show failure, or
-    /// critical while the board is at risk, and [`Leds::lease_expired`] stays true, even if the operation ends after all.
+    /// Reports progress: the running status is valid for another `lease`. When the lease ends, the LEDs show failure,
+    /// or critical while the board is at risk, and [`Leds::lease_expired`] stays true, even if the operation completes
+    /// later.
     fn renew(&self, lease: Duration);
 
-    /// Says whether the board may not boot if power goes now, such as while its bootloader is written. Nothing is shown of
-    /// it but what a failure or a lease that has run out means: critical as long as it is so, and failure otherwise.
+    /// Sets whether the board may not boot if power is removed now, for example while its bootloader is written. It
+    /// changes only what a failure or an expired lease shows: critical while it is set, else failure.
     fn set_at_risk(&self, at_risk: bool);
 
-    /// Whether a lease ever ran out.
+    /// Whether a lease ever ended without progress.
     fn lease_expired(&self) -> bool;
 }
 layer LedsLayer: Send + Sync;
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edges_are_where_the_table_says() {
+    fn edges_are_as_in_the_table() {
         let at = |status, led, ms| level(status, led, Duration::from_millis(ms));
         for (status, led, on) in [
             (Status::Running, Led::Red, vec![0, 500, 99_999]),

@@ -1,13 +1,13 @@
-//! The hardware abstraction layer of the replicator: the only way from the engine to the world.
+//! The hardware abstraction layer of the replicator. All access of the engine to the board goes through it.
 //!
-//! A backend on a directory of files, complete and held to the contract, is `examples/directory_backend.rs`. What it takes
-//! to wrap one that is there:
+//! A complete small backend is in `examples/directory_backend.rs`; it passes the contract suite. This is a wrapper over
+//! an existing backend:
 //!
 //! ```
 //! use replicator_hal::{BlockDevice, BlockDevices, BlockDevicesLayer, Layer, Layered, Result};
 //! use std::sync::Arc;
 //!
-//! /// Devices without those that can be taken out.
+//! /// Only devices that cannot be removed.
 //! struct Soldered(Arc<dyn BlockDevices>);
 //!
 //! impl Layer for Soldered {
@@ -31,28 +31,28 @@
 //! }
 //! ```
 //!
-//! The engine sees a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the system it runs on, its
-//! firmware and the records it leaves. Each is one small object-safe trait in a file of its own, so that a backend can be written from
-//! these pages alone and each trait can be mocked alone (feature `mock`).
+//! The engine gets a [`Board`]: block devices, file systems, LEDs, a clock, tasks, the running system, firmware and
+//! records. Each part is one small object-safe trait in a file of its own. So a backend can be written from this
+//! documentation alone, and each trait can be mocked alone (feature `mock`).
 //!
-//! What lives here: the traits, the types they speak, one error type, and helpers that every caller needs (whole reads
-//! and writes over short ones). Backends for real hosts live behind features: `host` (files as disks, directories as
-//! volumes, no root) and `linux` (`/dev`, mounts, e2fsprogs, LEDs). The suite that every backend must pass is behind
-//! `contract`. What does not live here: any decision about images, formats or order of steps.
+//! This crate contains the traits, their types, one error type, and helpers that every caller needs (whole reads and
+//! writes over short ones). The backends for real hosts have features: `host` (files as disks, directories as volumes,
+//! no root needed) and `linux` (`/dev`, mounts, e2fsprogs, LEDs). The suite that every backend must pass has the
+//! feature `contract`. Decisions about images, formats and the order of steps are in the engine.
 //!
 //! # Rules for every backend
 //!
-//! * Every method may block; none may panic on what the world does. Errors carry an [`ErrorKind`] the engine can react
-//!   to, and text that names the operation and the object.
-//! * `sync` is not `flush`: when it returns `Ok`, the data is on the medium as far as the kernel can tell. After a
-//!   failed `sync` the data counts as lost, whatever a later `sync` says.
-//! * Reads and writes may be short; only `Ok(0)` from a read means the end. See [`io`].
-//! * Nothing is ever created under `/dev`, and no path leaves the volume it was given to.
+//! * Every method may block. No method panics, whatever the hardware or the kernel does. An error has an [`ErrorKind`] for
+//!   the engine, and text that names the operation and the object.
+//! * After a successful `sync` the data is on the medium as far as the kernel can know; that is more than a `flush`. After
+//!   a failed `sync` the data counts as lost, whatever a later `sync` returns.
+//! * Reads and writes may be short. Only `Ok(0)` from a read means the end. See [`io`].
+//! * A backend never creates a file under `/dev`, and no path leaves its volume.
 
 #![warn(missing_docs)]
-// What mockall makes of a trait counts as code of this crate when the trait is defined by `part!`.
+// In a trait that `part!` defines, the code that mockall generates counts as code of this crate.
 #![cfg_attr(feature = "mock", allow(unreachable_pub))]
-// A terminal can go away, and these panic then: `host::print` does not.
+// These macros panic when the terminal is closed. `host::print` ignores the error instead.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod block;

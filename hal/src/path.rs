@@ -1,11 +1,11 @@
 //! A path inside a volume that cannot leave it.
 //!
-//! Names are bytes, as in every Linux file system. A [`RelativePath`] never holds an empty component, `.`, `..` or a
-//! NUL byte, so no backend has to check again. Following symlinks is not decided here: see [`crate::ReadTree::resolve`].
+//! Names are bytes, as in every Linux file system. A [`RelativePath`] never contains an empty component, `.`, `..` or a
+//! NUL byte, so no backend has to check again. It does not resolve symlinks: see [`crate::ReadTree::resolve`].
 
 use std::fmt;
 
-/// Why bytes are not a [`RelativePath`].
+/// Why bytes are not a valid [`RelativePath`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a path inside a volume: {reason}")]
 pub struct InvalidPath {
@@ -25,10 +25,10 @@ impl RelativePath {
         Self::default()
     }
 
-    /// Takes `bytes` as a path below the root: leading and doubled slashes and `.` components are dropped.
+    /// Parses `bytes` as a path below the root. Leading and repeated slashes and `.` components are dropped.
     ///
     /// # Errors
-    /// If a component is `..` or holds a NUL byte.
+    /// If a component is `..` or contains a NUL byte.
     pub fn parse(bytes: impl AsRef<[u8]>) -> Result<Self, InvalidPath> {
         let mut path = Self::root();
         for component in bytes.as_ref().split(|byte| *byte == b'/') {
@@ -43,7 +43,7 @@ impl RelativePath {
     /// This path with one more component.
     ///
     /// # Errors
-    /// If `name` is empty, `.`, `..`, or holds a slash or a NUL byte.
+    /// If `name` is empty, `.`, `..`, or contains a slash or a NUL byte.
     pub fn join(&self, name: impl AsRef<[u8]>) -> Result<Self, InvalidPath> {
         let name = name.as_ref();
         let reason = if name.is_empty() {
@@ -51,7 +51,7 @@ impl RelativePath {
         } else if name == b".." {
             "'..' may leave the volume"
         } else if name == b"." {
-            "'.' is no name"
+            "'.' is not a name"
         } else if name.contains(&b'/') {
             "a name with a slash"
         } else if name.contains(&0) {
@@ -67,7 +67,7 @@ impl RelativePath {
         Err(InvalidPath { reason })
     }
 
-    /// This path followed by all of `tail`.
+    /// This path followed by `tail`.
     #[must_use]
     pub fn join_path(&self, tail: &RelativePath) -> Self {
         if self.is_root() {
@@ -123,7 +123,7 @@ impl fmt::Display for RelativePath {
         if self.is_root() {
             return f.write_str("/");
         }
-        // Names come from outside: control bytes must not reach a terminal as they are.
+        // Names come from outside: control characters must not reach a terminal.
         for chunk in self.bytes.utf8_chunks() {
             for character in chunk.valid().chars() {
                 if character.is_control() {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn display_shows_odd_names_without_harm() {
+    fn control_characters_are_escaped_for_display() {
         let path = RelativePath::parse(b"a\x1b[31m/\xff\n").unwrap();
         assert_eq!(path.to_string(), "a\\u{1b}[31m/\\xff\\n");
     }

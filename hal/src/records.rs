@@ -1,5 +1,5 @@
-//! What a run leaves for people: console lines, a log per operation, the report. No call fails: a full log disk is no
-//! reason to stop a capture. The backend says so once on the console.
+//! What a run leaves for people: console lines, one log per operation, and the report. No call fails: a capture goes on
+//! when the log disk is full. The backend reports that once on the console.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ crate::forward::part! {
 /// Console, logs and report.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Records: Send + Sync {
-    /// A line for the console that stays.
+    /// Prints a line on the console.
     fn console(&self, line: &str);
 
-    /// A progress line for the console; a terminal may overwrite it with the next.
+    /// Prints a progress line on the console; a terminal may overwrite it with the next one.
     fn progress(&self, line: &str);
 
-    /// A line for the log of one operation, such as `sd-capture`. Names hold letters, digits, `-` and `_` only.
+    /// Appends a line to the log of one operation, such as `sd-capture`. Names consist of letters, digits, `-` and `_`.
     fn log(&self, operation: &str, line: &str);
 
-    /// The machine-readable report of the whole run; replaces an earlier one.
+    /// Writes the machine-readable report of the whole run; it replaces an earlier one.
     fn report(&self, json: &str);
 }
 layer RecordsLayer: Send + Sync;

@@ -1,4 +1,4 @@
-//! The system the engine runs on: which board it is, and programs that a drive brings along.
+//! The system on which the engine runs: which board it is, and the hooks on a drive.
 
 use crate::{RelativePath, Result, VolumeId};
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::time::Duration;
 /// A program on the drive that runs before or after sanitising.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// Volume that holds the program.
+    /// Volume with the program.
     pub program_volume: VolumeId,
     /// The program.
     pub program: RelativePath,
-    /// Volume it works on: its working directory, and `REPLICATOR_ROOT` in its environment.
+    /// Volume on which it works: its working directory, and `REPLICATOR_ROOT` in its environment.
     pub tree: VolumeId,
-    /// Further environment, name and value.
+    /// More environment variables, name and value.
     pub environment: Vec<(String, String)>,
-    /// It is killed after this time.
+    /// The program is killed after this time.
     pub timeout: Duration,
 }
 
@@ -24,12 +24,12 @@ pub struct Hook {
 pub struct HookEnd {
     /// Exit status; `None` if a signal ended it.
     pub exit_status: Option<i32>,
-    /// What it printed, for the log; of much output the middle is left out, see [`HookEnd::OUTPUT_LEN_MAX_BYTES`].
+    /// Its output, for the log. The middle of a long output is left out, see [`HookEnd::OUTPUT_LEN_MAX_BYTES`].
     pub output: String,
 }
 
 impl HookEnd {
-    /// No output is longer, whatever the program prints.
+    /// Longest output that is returned, whatever the program prints.
     pub const OUTPUT_LEN_MAX_BYTES: usize = 512 * 1024;
 }
 
@@ -37,10 +37,10 @@ crate::forward::part! {
 /// The system.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait System: Send + Sync {
-    /// The `compatible` strings of the device tree, most specific first; empty where there is no device tree.
+    /// The `compatible` strings of the device tree, most specific first; empty without a device tree.
     ///
     /// # Errors
-    /// If the device tree is there and cannot be read.
+    /// If there is a device tree and it cannot be read.
     fn compatible(&self) -> Result<Vec<String>>;
 
     /// The kernel's command line.
@@ -52,8 +52,8 @@ pub trait System: Send + Sync {
     /// Runs a hook to its end.
     ///
     /// # Errors
-    /// `NotFound` if the program is not there or a volume is not mounted; `ToolFailed` if it cannot be started; `TimedOut`
-    /// if it had to be killed. An exit status is no error.
+    /// `NotFound` if the program does not exist or a volume is not mounted; `ToolFailed` if it cannot be started;
+    /// `TimedOut` if it had to be killed. An exit status is not an error.
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd>;
 }
 layer SystemLayer: Send + Sync;

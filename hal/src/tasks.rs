@@ -1,45 +1,46 @@
-//! Structured concurrency: run these jobs to the end, in parallel.
+//! Structured concurrency: runs jobs in parallel and waits for all of them.
 //!
-//! Tasks are the only concurrency in which HAL calls are made; between them, HAL calls are the only points where a
-//! simulated board switches. Compute threads that make no HAL call are the engine's own matter, up to [`Compute`].
+//! Only tasks make HAL calls concurrently, and a simulated board switches between tasks only at a HAL call. Compute
+//! threads that make no HAL call belong to the engine, which limits them by [`Compute`].
 
 /// One job.
 pub struct Task<'a> {
     /// Name for logs and traces, such as a medium's.
     pub name: String,
-    /// What it does.
+    /// The job.
     pub body: Box<dyn FnOnce() + Send + 'a>,
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskEnd {
-    /// It returned.
+    /// The job returned.
     Finished,
-    /// It panicked with this message. The run is a failure.
+    /// The job panicked with this message. The run is a failure.
     Panicked(String),
 }
 
-/// How much computing a task may do beside its HAL calls.
+/// How many threads a task may use for computing, beside its HAL calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compute {
-    /// Everything in the task's own thread, so that the order of HAL calls depends on nothing else.
+    /// Everything runs in the task's own thread, so that nothing else affects the order of HAL calls.
     Inline,
-    /// Up to this many worker threads in all; at least 1.
+    /// Up to this many worker threads in total; at least 1.
     Threads(usize),
 }
 
-/// The board's way to run tasks.
+/// Runs tasks on the board.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Tasks: Send + Sync {
-    /// Runs all tasks in parallel and returns when every one has ended, with their ends in the same order.
+    /// Runs all tasks in parallel, and returns when all have ended, with their results in the same order.
     fn run<'a>(&self, tasks: Vec<Task<'a>>) -> Vec<TaskEnd>;
 
-    /// How much computing the engine may do in worker threads.
+    /// How many threads the engine may use for computing.
     fn compute(&self) -> Compute;
 }
 
-/// By hand, because a task's lifetime is a parameter of the method; there is no layer: nothing wraps tasks.
+/// Written by hand, because the lifetime of a task is a parameter of the method. There is no layer, because no wrapper
+/// needs one.
 macro_rules! pointers {
     ($($pointer:ty),+) => {
         $(

@@ -1,4 +1,4 @@
-//! All parts of the host backend, put together.
+//! The host backend as a board.
 
 use super::{
     FileRecords, HostClock, HostDevices, HostFileSystems, HostFirmware, HostSystem, RecordingLeds,
@@ -8,7 +8,7 @@ use crate::Board;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A board made of files and directories. Register devices and file systems, then take the [`Board`].
+/// A board of files and directories. Register devices and file systems, then take the [`Board`].
 pub struct HostBoard {
     /// Disk images.
     pub devices: Arc<HostDevices>,
@@ -16,7 +16,7 @@ pub struct HostBoard {
     pub file_systems: Arc<HostFileSystems>,
     /// Bootloader areas, registers and updaters.
     pub firmware: Arc<HostFirmware>,
-    /// What would have been shown.
+    /// The LEDs, which record what they would show.
     pub leds: Arc<RecordingLeds>,
     /// Console and logs.
     pub records: Arc<FileRecords>,
@@ -25,7 +25,7 @@ pub struct HostBoard {
 }
 
 impl HostBoard {
-    /// A board that keeps its new file systems and its logs below `directory`.
+    /// A board that puts its new file systems and its logs below `directory`.
     pub fn new(directory: &Path) -> Self {
         let (devices, volumes) = (Arc::new(HostDevices::default()), Arc::new(Volumes::default()));
         let clock = Arc::new(HostClock::new());
@@ -44,7 +44,7 @@ impl HostBoard {
         }
     }
 
-    /// The board as the engine sees it, with these `compatible` strings and this kernel command line.
+    /// The board for the engine, with these `compatible` strings and this kernel command line.
     pub fn board(&self, compatible: &[&str], kernel_command_line: &str) -> Board {
         Board {
             devices: self.devices.clone(),

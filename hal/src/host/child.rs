@@ -1,7 +1,8 @@
-//! Running a program to its end: no shell, a time limit, bounded output, nothing left behind.
+//! Runs a program to its end: without a shell, with a time limit and bounded output, and without leaving processes
+//! behind.
 //!
-//! Used for hooks and for file-system tools. The output pipe is always drained, so that a chatty program never blocks;
-//! of long output the beginning and the end are kept.
+//! Hooks, updaters and file-system tools are run this way. The output pipe is always drained, so a program with much
+//! output never blocks. Of a long output the beginning and the end are kept.
 
 use crate::{Error, ErrorKind, Result};
 use nix::errno::Errno;
@@ -20,22 +21,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How much of the beginning, and how much of the end, of a stream is kept.
+/// Bytes that are kept of the beginning, and of the end, of an output.
 const KEPT_LEN_BYTES: usize = 32 * 1024;
 
-// A control character becomes at most six bytes, as one of 8 bits does: `\u{9b}`.
+// A control character becomes at most six bytes, also an 8-bit one: `\u{9b}`.
 const _: () = assert!(2 * KEPT_LEN_BYTES * 6 + 100 < crate::HookEnd::OUTPUT_LEN_MAX_BYTES);
 
-/// Between two looks at whether the program has ended.
+/// Interval between checks whether the program has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a killed program may take to go; one that waits for a dead device may never.
+/// Time for a killed program to end. A program that waits for a removed device may never end.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
-/// Where programs are looked for if the environment does not say.
+/// Where programs are searched for if there is no `PATH`.
 const DEFAULT_SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where programs of the system are looked for, as in `PATH`.
+/// Where programs of the system are searched for, as in `PATH`.
 pub(super) fn search_path() -> OsString {
     std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_SEARCH_PATH.into())
 }
@@ -53,25 +54,25 @@ pub(crate) struct Program {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// It returned this status.
+    /// It ended with this status.
     Code(i32),
     /// This signal killed it.
     Signal(i32),
 }
 
-/// What a program that ended by itself left.
+/// The end of a program that was not killed by the time limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ChildEnd {
     /// How it ended.
     pub(crate) exit: Exit,
-    /// What it printed on standard output and standard error, in the order of time.
+    /// Its output on standard output and standard error, in order of time.
     pub(crate) output: String,
 }
 
 impl Program {
-    /// `program` is a path, or a name that is looked up in `PATH`. It is killed after `timeout`.
+    /// `program` is a path, or a name that is searched for in `PATH`. It is killed after `timeout`.
     ///
-    /// It gets nothing of our environment but `PATH`; and `LC_ALL=C`, so that its words can be told.
+    /// Its environment has only our `PATH`, and `LC_ALL=C` so that its output can be parsed.
     pub(crate) fn new(program: impl Into<PathBuf>, timeout: Duration) -> Self {
         Self {
             program: program.into(),
@@ -82,14 +83,14 @@ impl Program {
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[cfg(feature = "linux")]
     #[must_use]
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
@@ -97,24 +98,24 @@ impl Program {
         self
     }
 
-    /// Its working directory.
+    /// Sets the working directory.
     #[must_use]
     pub(crate) fn directory(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());
         self
     }
 
-    /// One more variable of its environment.
+    /// Adds a variable to the environment.
     #[must_use]
     pub(crate) fn environment(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Runs the program to its end, and kills what it leaves running in its process group.
+    /// Runs the program to its end, and kills all processes that are left in its process group.
     ///
     /// # Errors
-    /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is no error here.
+    /// `ToolFailed` if it cannot be started; `TimedOut` if it had to be killed. An exit status is not an error.
     pub(crate) fn run(&self) -> Result<ChildEnd> {
         let (mut child, mut stream) = self.start()?;
         let started = Instant::now();
@@ -127,7 +128,7 @@ impl Program {
                 break false;
             }
         };
-        // Before it is reaped: as long as it is a zombie, its process group cannot be anyone else's.
+        // Before the program is reaped: while it is a zombie, no other process group can have its number.
         kill_group(&child).map_err(|errno| self.failed(errno.into(), "killing"))?;
         let status = if ended {
             Some(child.wait().map_err(|error| self.failed(error, "waiting for"))?)
@@ -161,7 +162,7 @@ impl Program {
             command.current_dir(directory);
         }
         let child = spawn(&mut command).map_err(fail)?;
-        // `command` is dropped here and closes our write ends, so that the pipe ends when the program does.
+        // `command` is dropped here and closes our write ends, so that the pipe ends with the program.
         Ok((child, Stream::new(output)))
     }
 
@@ -171,7 +172,7 @@ impl Program {
 
     fn timed_out(&self, still_there: bool, output: &str) -> Error {
         let fate = if still_there { "does not end even when killed" } else { "was killed" };
-        let detail = format!("{fate} after {:?}; its last words: {}", self.timeout, last_line(output));
+        let detail = format!("{fate} after {:?}; its last output: {}", self.timeout, last_line(output));
         Error::new(ErrorKind::TimedOut, "running", self.program.display().to_string(), detail)
     }
 }
@@ -206,7 +207,8 @@ impl Stream {
         }
     }
 
-    /// Reads what is there now; a pipe's worth at most, so that an endless writer cannot keep us here.
+    /// Reads what is in the pipe; a bounded number of bytes, so that a program that never stops writing cannot block
+    /// us.
     fn drain(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
         for _ in 0..8 {
@@ -252,7 +254,7 @@ impl Kept {
     }
 }
 
-/// Control characters other than line feeds and tabs could do harm on the terminal that shows the log.
+/// Replaces control characters other than line feeds and tabs: they could control the terminal that shows the log.
 pub(super) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
@@ -265,8 +267,8 @@ pub(super) fn printable(text: &str) -> String {
     safe
 }
 
-/// Starts a program. One that was just written can be "busy" for a moment: another thread that forks at that time
-/// hands the writer's descriptor to its child until that child's exec.
+/// Starts a program. A program file that was just written can be "busy" for a moment, because a thread that forks at
+/// that time passes the writer's descriptor to its child until that child's exec.
 fn spawn(command: &mut Command) -> io::Result<Child> {
     for _ in 0..20 {
         match command.spawn() {
@@ -279,7 +281,7 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// A pipe whose read end does not block and whose ends no other program inherits.
+/// A pipe whose read end does not block. No other program inherits its ends.
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -298,7 +300,7 @@ fn has_ended(child: &Child) -> nix::Result<bool> {
 
 fn kill_group(child: &Child) -> nix::Result<()> {
     match killpg(pid_of(child), Signal::SIGKILL) {
-        // EPERM: all that is left belongs to somebody else, by setuid.
+        // EPERM: all that is left runs as another user, by setuid.
         Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -309,7 +311,7 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(child.id() as i32)
 }
 
-/// Reaps a killed program; `None` if it does not go.
+/// Reaps a killed program; `None` if it does not end.
 fn wait_briefly(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + KILL_GRACE;
     loop {
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_and_output_come_back() {
+    fn exit_status_and_output_are_returned() {
         let end = shell("echo out; echo err >&2; exit 3", Duration::from_secs(20)).run().unwrap();
         assert_eq!(end.exit, Exit::Code(3));
         assert_eq!(end.output, "out\nerr\n");
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_stays_behind_does_not_hold_us() {
+    fn a_child_that_stays_behind_does_not_block() {
         let started = Instant::now();
         let end = shell("sleep 100 & setsid sleep 3 & echo done", Duration::from_secs(50)).run().unwrap();
         assert_eq!((end.exit, end.output.as_str()), (Exit::Code(0), "done\n"));
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_ours_to_give() {
+    fn the_environment_holds_only_what_is_set() {
         let program = shell("env | sort", Duration::from_secs(20)).environment("REPLICATOR_ROOT", "/mnt");
         let output = program.run().unwrap().output;
         assert!(output.contains("REPLICATOR_ROOT=/mnt\n") && !output.contains("CARGO"), "{output}");

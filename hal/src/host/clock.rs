@@ -3,7 +3,7 @@
 use crate::{Clock, Timestamp};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The clock of the machine this runs on; its monotonic time begins when it is made.
+/// The clock of the machine. Its monotonic time starts when the value is created.
 #[derive(Debug, Clone, Copy)]
 pub struct HostClock {
     start: Instant,
@@ -40,7 +40,7 @@ fn timestamp(time: SystemTime) -> Timestamp {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => Timestamp { seconds: seconds(since), nanos: since.subsec_nanos() },
-        // Before 1970: the nanoseconds still count upwards from the second.
+        // Before 1970 the nanoseconds still count upwards from the second.
         Err(error) => match (seconds(error.duration()), error.duration().subsec_nanos()) {
             (before, 0) => Timestamp { seconds: -before, nanos: 0 },
             (before, nanos) => Timestamp { seconds: -before - 1, nanos: 1_000_000_000 - nanos },

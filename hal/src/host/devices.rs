@@ -1,7 +1,7 @@
 //! Regular files as block devices.
 //!
-//! A device is registered with the file that holds its bytes; the partitions the "kernel" knows are registered with it.
-//! Files never grow, and who may open what is kept in a table of this process only.
+//! A device is registered with the file that contains its bytes, and with the partitions that the "kernel" has read.
+//! Files never grow. Which devices are in use is known in this process only.
 
 mod handle;
 
@@ -20,23 +20,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A disk image as a device of the host backend.
 #[derive(Debug, Clone)]
 pub struct HostDevice {
-    /// Name.
+    /// The name.
     pub name: DeviceName,
-    /// The file that holds the bytes; a device without its file is an empty slot.
+    /// The file with the bytes. A device without its file is an empty slot.
     pub file: PathBuf,
-    /// What it is attached by.
+    /// How it is attached.
     pub kind: DeviceKind,
     /// See [`BlockDevice::controller_path`].
     pub controller_path: String,
     /// See [`BlockDevice::identity`].
     pub identity: Option<String>,
-    /// Whether the medium can be taken out.
+    /// Whether the medium can be removed.
     pub removable: bool,
-    /// Whether writing is refused.
+    /// Whether it refuses writes.
     pub read_only: bool,
     /// Whether it has eMMC boot areas.
     pub has_boot_areas: bool,
-    /// The partitions that the kernel is to know.
+    /// The partitions in the kernel's table.
     pub partitions: Vec<Partition>,
 }
 
@@ -69,7 +69,7 @@ struct Entry {
     uses: Uses,
 }
 
-/// What a device is used for now.
+/// The current use of a device.
 #[derive(Debug, Default)]
 struct Uses {
     source: bool,
@@ -77,17 +77,17 @@ struct Uses {
     mounts: usize,
 }
 
-/// One way of using a device.
+/// A way to use a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Source,
     Target,
     Mount,
-    /// Looking, which keeps nobody away.
+    /// Only reads; keeps no other use away.
     Look,
 }
 
-/// Keeps a device in use until dropped.
+/// Keeps a device in use until it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     table: Arc<Mutex<BTreeMap<DeviceName, Entry>>>,
@@ -113,15 +113,16 @@ fn lock(table: &Mutex<BTreeMap<DeviceName, Entry>>) -> MutexGuard<'_, BTreeMap<D
 }
 
 impl HostDevices {
-    /// Adds a device, or replaces the one of its name.
+    /// Adds a device. Replaces one of the same name.
     pub fn register(&self, device: HostDevice) {
         lock(&self.table).insert(device.name.clone(), Entry { device, uses: Uses::default() });
     }
 
-    /// Takes a device, or the device of a partition, for a file system on it. Those of different partitions may coexist.
+    /// Claims a device, or the device of a partition, for a file system on it. File systems on different partitions may
+    /// be mounted together.
     ///
     /// # Errors
-    /// `NotFound`; `Busy` if it is open as a target or source; `ReadOnly` if it is to be written and refuses writes.
+    /// `NotFound`; `Busy` if it is open as a target or source; `ReadOnly` for write access if it refuses writes.
     pub(super) fn claim_file_system(
         &self,
         name: &DeviceName,
@@ -131,13 +132,13 @@ impl HostDevices {
         let mut table = lock(&self.table);
         let (entry, _) = find(&mut table, name, operation)?;
         if entry.uses.target {
-            return Err(error(ErrorKind::Busy, operation, name, "it is open for writing"));
+            return Err(error(ErrorKind::Busy, operation, name, "it is open as a target"));
         }
         if writes && entry.device.read_only {
             return Err(error(ErrorKind::ReadOnly, operation, name, "the device refuses writes"));
         }
         if entry.uses.source {
-            return Err(error(ErrorKind::Busy, operation, name, "it is being captured"));
+            return Err(error(ErrorKind::Busy, operation, name, "it is open as a source"));
         }
         entry.uses.mounts += 1;
         Ok(self.claim(entry, Use::Mount))
@@ -154,15 +155,15 @@ fn error(kind: ErrorKind, operation: &str, name: &DeviceName, detail: &str) -> E
 
 fn refuse_if_used(uses: &Uses, name: &DeviceName) -> Result<()> {
     let used = match uses {
-        Uses { target: true, .. } => "it is open for writing",
+        Uses { target: true, .. } => "it is open as a target",
         Uses { mounts: 1.., .. } => "it is mounted",
-        Uses { source: true, .. } => "it is being captured",
+        Uses { source: true, .. } => "it is open as a source",
         Uses { .. } => return Ok(()),
     };
     Err(error(ErrorKind::Busy, "opening", name, used))
 }
 
-/// The device called `name`, or the one that has a partition of that name; and where that partition lies.
+/// The device called `name`, or the device with the partition `name` and the range of that partition.
 fn find<'a>(
     table: &'a mut BTreeMap<DeviceName, Entry>,
     name: &DeviceName,
@@ -182,7 +183,7 @@ fn find<'a>(
     Err(error(ErrorKind::NotFound, operation, name, "no such device"))
 }
 
-/// Opens the file behind a device and finds its length. Nothing is created, truncated or followed.
+/// Opens the file of a device and finds its length. Nothing is created or truncated, and no symlink is followed.
 fn open_file(device: &HostDevice, name: &DeviceName, writes: bool) -> Result<(File, u64)> {
     let operation = "opening";
     let opened = OpenOptions::new()
@@ -199,7 +200,7 @@ fn open_file(device: &HostDevice, name: &DeviceName, writes: bool) -> Result<(Fi
     };
     let status = file.metadata().map_err(|failed| Error::from_io(failed, operation, name.to_string()))?;
     if !status.is_file() {
-        return Err(error(ErrorKind::WrongDevice, operation, name, "it is no regular file"));
+        return Err(error(ErrorKind::WrongDevice, operation, name, "it is not a regular file"));
     }
     Ok((file, status.len()))
 }
@@ -263,7 +264,7 @@ impl BlockDevices for HostDevices {
         let (entry, range) = find(&mut table, name, "opening")?;
         let refuse = |kind, detail| Err(error(kind, "opening", name, detail));
         if range.is_some() {
-            return refuse(ErrorKind::WrongDevice, "only a whole device is written");
+            return refuse(ErrorKind::WrongDevice, "it is not a whole device");
         }
         if entry.device.read_only {
             return refuse(ErrorKind::ReadOnly, "the device refuses writes");
@@ -275,7 +276,7 @@ impl BlockDevices for HostDevices {
         Ok(Box::new(Handle::new(file, 0..len_bytes, name.clone(), claim)))
     }
 
-    /// Partitions are registered and not read, so there is nothing to read again.
+    /// Does nothing: partitions are registered, not read.
     fn reread_partitions(&self, name: &DeviceName) -> Result<()> {
         let mut table = lock(&self.table);
         let (entry, _) = find(&mut table, name, "reading the partitions of")?;

@@ -1,8 +1,8 @@
 //! Directories as file systems.
 //!
-//! A region is registered with the directory that stands for its file system; formatting an unregistered region makes a
-//! directory for it. The region's bytes have nothing to do with its files: copying a disk image copies no files. What
-//! names, modes and attributes are kept is up to the file system that the directory is on.
+//! A region is registered with the directory that stands for its file system. Formatting an unregistered region creates
+//! a directory for it. The bytes of the region are independent of its files: a copy of the disk image does not copy the
+//! files. The file system of the directory determines which names, modes and attributes can be stored.
 
 use super::devices::Claim;
 use super::{HostDevices, Mount, Tree, TreeVolume, Volumes};
@@ -18,13 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct HostFileSystems {
     devices: Arc<HostDevices>,
     volumes: Arc<Volumes>,
-    /// Where directories for newly formatted regions are made.
+    /// Where the directories of newly formatted regions are created.
     spare_directory: PathBuf,
     table: Arc<Mutex<Vec<Entry>>>,
 }
 
 struct Entry {
-    /// A region is told by where it starts: its length changes when a partition grows.
+    /// A region is identified by its start: its length changes when a partition grows.
     holder: Holder,
     offset_bytes: u64,
     directory: PathBuf,
@@ -43,7 +43,7 @@ fn lock(table: &Mutex<Vec<Entry>>) -> MutexGuard<'_, Vec<Entry>> {
 }
 
 impl HostFileSystems {
-    /// File systems on `devices`; mounted ones are in `volumes`. New ones are kept below `spare_directory`.
+    /// File systems on `devices`. Mounted ones are in `volumes`; new ones are created below `spare_directory`.
     pub fn new(
         devices: Arc<HostDevices>,
         volumes: Arc<Volumes>,
@@ -52,7 +52,7 @@ impl HostFileSystems {
         Self { devices, volumes, spare_directory: spare_directory.into(), table: Arc::default() }
     }
 
-    /// Lets `directory` stand for the file system in `region`. An earlier one of the region is forgotten.
+    /// Registers `directory` as the file system in `region`. Replaces an earlier one.
     pub fn register(&self, region: &Region, directory: impl Into<PathBuf>, file_system: FileSystem) {
         let mut table = lock(&self.table);
         table.retain(|entry| !entry.is(region));
@@ -65,7 +65,7 @@ impl HostFileSystems {
         });
     }
 
-    /// Acts on the entry of an unmounted file system.
+    /// Calls `act` with the entry of an unmounted file system.
     fn unmounted<T>(
         &self,
         region: &Region,
@@ -74,7 +74,7 @@ impl HostFileSystems {
     ) -> Result<T> {
         let mut table = lock(&self.table);
         let Some(entry) = table.iter_mut().find(|entry| entry.is(region)) else {
-            let detail = "no known file system is there";
+            let detail = "no known file system";
             return Err(Error::new(ErrorKind::Unsupported, operation, region.to_string(), detail));
         };
         if entry.mounted {
@@ -83,7 +83,7 @@ impl HostFileSystems {
         act(entry)
     }
 
-    /// Takes the device under a region; a file on a volume only has to be there.
+    /// Claims the device of a region. A file on a volume only has to exist.
     fn claim(&self, region: &Region, access: Access, operation: &str) -> Result<Option<Claim>> {
         match &region.holder {
             Holder::Device(name) => {
@@ -101,7 +101,7 @@ fn busy(region: &Region, operation: &str) -> Error {
     Error::new(ErrorKind::Busy, operation, region.to_string(), "it is mounted")
 }
 
-/// Unmounts by taking back the mark in the table.
+/// Unmounts by clearing the flag in the table.
 struct DirectoryMount {
     table: Arc<Mutex<Vec<Entry>>>,
     devices: Arc<HostDevices>,
@@ -112,7 +112,7 @@ struct DirectoryMount {
 impl Mount for DirectoryMount {
     fn remount(&self, access: Access) -> Result<()> {
         if let (Holder::Device(name), Access::ReadWrite) = (&self.region.holder, access) {
-            // Only to learn whether the device could be mounted that way; our own claim stays.
+            // Only to check whether the device could be mounted that way; the caller has the claim.
             drop(self.devices.claim_file_system(name, true, "remounting")?);
         }
         Ok(())
@@ -149,7 +149,7 @@ impl FileSystems for HostFileSystems {
     fn format(&self, region: &Region, format: &Format) -> Result<()> {
         let operation = "formatting";
         if format.shape.is_some_and(|shape| shape.room(format.flavour, region.len_bytes).is_none()) {
-            let detail = "there is no room for this shape";
+            let detail = "the region has no room for this shape";
             return Err(Error::new(ErrorKind::NoSpace, operation, region.to_string(), detail));
         }
         drop(self.claim(region, Access::ReadWrite, operation)?);
@@ -203,7 +203,7 @@ impl FileSystems for HostFileSystems {
         })
     }
 
-    /// Nothing is known of bytes that a directory does not have.
+    /// A directory has no bytes that could be unused.
     fn used_map(&self, _region: &Region) -> Result<Option<UsedMap>> {
         Ok(None)
     }
@@ -212,8 +212,8 @@ impl FileSystems for HostFileSystems {
         self.unmounted(region, "mounting", |entry| {
             let claim = self.claim(region, access, "mounting")?;
             let mut tree = Tree::new(&entry.directory, None)?.with_access(access)?;
-            // An ext file system is what the directory's own one can pass for. FAT it cannot: names that differ in case
-            // only are two files here, and to claim otherwise would be a lie.
+            // ext is emulated by the directory's own file system. FAT cannot be: names that differ only in case are two
+            // files here.
             if entry.file_system.kind.is_ext() {
                 tree = tree.with_kind(entry.file_system.kind.clone());
             }
@@ -229,7 +229,7 @@ impl FileSystems for HostFileSystems {
         })
     }
 
-    /// Every kind is a directory here.
+    /// Each kind is a directory.
     fn can_mount(&self, _kind: &FileSystemKind) -> Result<bool> {
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! Bootloader areas as regular files, registers as a table, and updaters that really run.
+//! Bootloader areas as regular files, registers as a table, and updaters that are run.
 
 use super::{HostDevice, HostDevices, Volumes, hook};
 use crate::{
@@ -12,24 +12,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A file as a bootloader area.
 #[derive(Debug, Clone)]
 pub struct HostArea {
-    /// Name.
+    /// The name.
     pub name: DeviceName,
-    /// The file that holds the bytes.
+    /// The file with the bytes.
     pub file: PathBuf,
-    /// What kind of area it is.
+    /// The kind of area.
     pub kind: AreaKind,
     /// Its name in the partition table of the flash.
     pub label: Option<String>,
 }
 
-/// Which areas are there, and whether each is protected.
+/// The areas, and whether each is write-protected.
 type Areas = Arc<Mutex<BTreeMap<DeviceName, (HostArea, bool)>>>;
 
-/// The firmware of a host: what it was told.
+/// The firmware of a host, as registered.
 #[derive(Debug, Default)]
 pub struct HostFirmware {
     areas: Areas,
-    /// Who has an area open is kept as for any device.
+    /// Keeps the exclusive use of an area, as for any device.
     devices: HostDevices,
     registers: Mutex<BTreeMap<u64, u32>>,
     volumes: Arc<Volumes>,
@@ -40,7 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl HostFirmware {
-    /// Nothing yet; updaters find their volumes in `volumes`.
+    /// No areas and no registers. Updaters find their volumes in `volumes`.
     pub fn new(volumes: Arc<Volumes>) -> Self {
         Self { volumes, ..Self::default() }
     }
@@ -51,12 +51,12 @@ impl HostFirmware {
         lock(&self.areas).insert(area.name.clone(), (area, true));
     }
 
-    /// Whether the area is write-protected now; `None` if there is no such area.
+    /// Whether the area is write-protected; `None` if there is no such area.
     pub fn is_protected(&self, area: &DeviceName) -> Option<bool> {
         lock(&self.areas).get(area).map(|(_, protected)| *protected)
     }
 
-    /// Gives a register a value.
+    /// Sets the value of a register.
     pub fn set_register(&self, address: u64, value: u32) {
         lock(&self.registers).insert(address, value);
     }
@@ -103,7 +103,7 @@ impl Firmware for HostFirmware {
     }
 }
 
-/// A target that protects its area again.
+/// A target that write-protects its area again when it is closed.
 struct AreaTarget {
     target: Box<dyn Target>,
     areas: Areas,

@@ -1,4 +1,4 @@
-//! Running programs that a drive brings along, and updaters of the system.
+//! Runs hooks from a drive, and updaters.
 
 use super::Volumes;
 use super::child::{Exit, Program, search_path};
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// Runs `hook` to its end, with the volume it works on as its working directory and in `REPLICATOR_ROOT`.
+/// Runs `hook` to its end. The volume on which it works is its working directory and is in `REPLICATOR_ROOT`.
 ///
 /// # Errors
 /// Those of [`crate::System::run_hook`].
@@ -23,7 +23,7 @@ pub(crate) fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
     to_its_end(&child)
 }
 
-/// Runs `updater` to its end, in the root directory. Programs of the system are looked for in `PATH`.
+/// Runs `updater` to its end, in the root directory. Programs of the system are searched for in `PATH`.
 ///
 /// # Errors
 /// Those of [`crate::Firmware::run_updater`].
@@ -51,7 +51,7 @@ fn to_its_end(program: &Program) -> Result<HookEnd> {
     Ok(HookEnd { exit_status, output: end.output })
 }
 
-/// The way to a program on a volume.
+/// The path of a program on a volume.
 fn program_file(volumes: &Volumes, volume: VolumeId, program: &RelativePath) -> Result<PathBuf> {
     regular_file(volumes, volume, program).map_err(|error| match error.kind() {
         ErrorKind::InvalidInput => {
@@ -62,7 +62,7 @@ fn program_file(volumes: &Volumes, volume: VolumeId, program: &RelativePath) -> 
     })
 }
 
-/// The way to a regular file on a volume: an absolute one, because the program's working directory is another.
+/// The path of a regular file on a volume. It is absolute, because the program has another working directory.
 fn regular_file(volumes: &Volumes, volume: VolumeId, path: &RelativePath) -> Result<PathBuf> {
     let tree = volumes.tree(volume)?;
     let file = tree.resolve(path)?;
@@ -73,7 +73,7 @@ fn regular_file(volumes: &Volumes, volume: VolumeId, path: &RelativePath) -> Res
         .map_err(|error| Error::from_io(error, "starting", path.to_string()))
 }
 
-/// The way to a program of the system.
+/// The path of a program of the system.
 fn system_program(name: &str) -> Result<PathBuf> {
     if name.is_empty() || name.contains(['/', '\0']) {
         return Err(Error::new(ErrorKind::InvalidInput, "starting", name, "not the name of a program"));
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_that_hangs_is_killed_and_one_that_is_no_program_fails() {
+    fn a_hook_that_hangs_is_killed_and_one_that_is_not_a_program_fails() {
         let error = run_script("#!/bin/sh\nsleep 100\n", Duration::from_millis(100)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
         let error = run_script("#!/nonexistent/interpreter\n", Duration::from_secs(5)).unwrap_err();

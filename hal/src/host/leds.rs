@@ -1,27 +1,27 @@
-//! LEDs that only keep a record of what they show.
+//! LEDs that only record what they would show.
 
 use crate::{Clock, LedState, Leds, Status};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// LEDs that keep what they were told, with the time.
+/// LEDs that record each status with its time.
 pub struct RecordingLeds {
     clock: Arc<dyn Clock>,
     state: Mutex<(LedState, Vec<(Duration, Status)>)>,
 }
 
 impl RecordingLeds {
-    /// LEDs that tell the time by `clock`.
+    /// LEDs with the time of `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
-    /// The status shown now; `None` before the first.
+    /// The current status; `None` before the first.
     pub fn shown(&self) -> Option<Status> {
         self.act(|_, _| {}).0.shown().map(|(status, _)| status)
     }
 
-    /// Every change of what is shown: when and to what.
+    /// Every change of the status, with its time.
     pub fn history(&self) -> Vec<(Duration, Status)> {
         self.act(|_, _| {}).1
     }

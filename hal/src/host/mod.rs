@@ -1,8 +1,9 @@
-//! The host backend: directories as volumes, files as disks, and everything a real host needs besides hardware.
+//! The host backend: directories as volumes, files as disks, and everything that a real host needs besides hardware.
 //!
-//! [`Tree`] is the heart: all file operations of a volume, rooted in a directory. The Linux backend mounts and then
-//! uses the same tree, so what is tested here without root is what runs on a board; it shares the clock, the tasks, the
-//! records, the LEDs' state, hooks and child processes too. Real block devices, mounts, e2fsprogs and LEDs are not here.
+//! [`Tree`] has all file operations of a volume, rooted in a directory. The Linux backend mounts and then uses the same
+//! tree, so the tests here, which need no root, test what runs on a board. The Linux backend also shares the clock, the
+//! tasks, the records, the LEDs' state, hooks and child processes. Real block devices, mounts, e2fsprogs and LEDs are
+//! in `linux`.
 
 mod board;
 pub(crate) mod child;

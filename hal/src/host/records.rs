@@ -1,7 +1,7 @@
 //! Records as files in a directory, and a console.
 //!
-//! One file per operation, replaced by the first line of a new run, and `report.json`, which is whole at any time. What
-//! cannot be written is said once on the console and then dropped.
+//! There is one file per operation, which the first line of a new run replaces, and `report.json`, which is replaced
+//! atomically. The first write that fails is reported on the console; later ones are ignored.
 
 use super::child::printable;
 use crate::Records;
@@ -21,7 +21,7 @@ pub struct FileRecords {
 
 struct State {
     console: Box<dyn Write + Send>,
-    /// Whether the console's last line is a progress line that the next one overwrites.
+    /// Whether the last line on the console is a progress line, which the next one overwrites.
     progress_shown: bool,
     /// Open logs; `None` for one that cannot be written.
     logs: BTreeMap<String, Option<File>>,
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl FileRecords {
-    /// Records in `directory`, which is made if it is not there. On a `terminal` progress lines overwrite each other.
+    /// Records in `directory`, which is created if needed. On a `terminal`, progress lines overwrite each other.
     pub fn new(directory: impl Into<PathBuf>, console: Box<dyn Write + Send>, terminal: bool) -> Self {
         let records = Self {
             directory: directory.into(),
@@ -57,7 +57,7 @@ impl FileRecords {
     }
 
     fn open_log(&self, operation: &str) -> io::Result<File> {
-        // The directory is often in /tmp, where others could have put a symlink.
+        // The directory is often in /tmp, where another user could have put a symlink.
         OpenOptions::new()
             .create(true)
             .write(true)
@@ -80,13 +80,13 @@ impl FileRecords {
 }
 
 impl State {
-    /// Console errors are dropped: there is no place left to tell of them.
+    /// Errors of the console are ignored: they cannot be reported anywhere.
     fn print(&mut self, line: &str, end: &str) {
         let start = if self.progress_shown { "\r\x1b[K" } else { "" };
         drop(write!(self.console, "{start}{}{end}", printable(line)).and_then(|()| self.console.flush()));
     }
 
-    /// Tells of the first trouble with files.
+    /// Reports the first error of a file.
     fn note(&mut self, result: io::Result<()>, operation: &str) {
         let Err(error) = result else { return };
         if !self.trouble_told {
@@ -97,7 +97,7 @@ impl State {
     }
 }
 
-/// Names hold letters, digits, `-` and `_`; anything else must not choose a file.
+/// Names consist of letters, digits, `-` and `_`. Another character must not select a file elsewhere.
 fn file_name(operation: &str) -> String {
     let safe = |character: char| {
         if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '_' }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_once_and_the_work_goes_on() {
+    fn the_first_error_is_reported_and_the_work_goes_on() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("not-a-directory");
         std::fs::write(&file, b"").unwrap();

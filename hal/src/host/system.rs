@@ -1,17 +1,17 @@
-//! A system that is told what it is.
+//! A system with given properties.
 
 use super::{Volumes, hook};
 use crate::{Hook, HookEnd, Result, System};
 use std::sync::Arc;
 
-/// A system with given answers; hooks really run.
+/// A system with given answers. Hooks are run.
 #[derive(Debug, Default)]
 pub struct HostSystem {
     /// See [`System::compatible`].
     pub compatible: Vec<String>,
     /// See [`System::kernel_command_line`].
     pub kernel_command_line: String,
-    /// Where the volumes of hooks are looked up.
+    /// Where hooks find their volumes.
     pub volumes: Arc<Volumes>,
 }
 

@@ -1,18 +1,18 @@
-//! Which volumes are mounted now: the way from a [`VolumeId`] to its tree.
+//! The mounted volumes: finds the tree of a [`VolumeId`].
 
 use super::Tree;
 use crate::{Error, ErrorKind, Result, VolumeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The mounted volumes of a backend. A volume is in it as long as its tree is alive and open.
+/// The mounted volumes of a backend. A volume is found while its tree exists and is open.
 #[derive(Debug, Default)]
 pub struct Volumes {
     trees: Mutex<(u64, BTreeMap<VolumeId, Weak<Tree>>)>,
 }
 
 impl Volumes {
-    /// Takes in a tree and names it. Numbers are never used again.
+    /// Adds a tree and returns its new id. Ids are never used again.
     pub fn add(&self, tree: Tree) -> (VolumeId, Arc<Tree>) {
         let tree = Arc::new(tree);
         let mut guard = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +27,7 @@ impl Volumes {
     /// The tree of a mounted volume.
     ///
     /// # Errors
-    /// `NotFound` if it is not, or no longer, mounted.
+    /// `NotFound` if it is not mounted.
     pub fn tree(&self, id: VolumeId) -> Result<Arc<Tree>> {
         let guard = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = guard.1.get(&id).and_then(Weak::upgrade).filter(|tree| tree.access().is_some());

@@ -3,7 +3,7 @@
 use super::{bare, le16, le32, text, uuid};
 use crate::{FileSystem, FileSystemKind};
 
-/// The families differ by their feature sets only; the borders are those of the kernel's drivers (`fs/ext2/ext2.h`, the
+/// The kinds differ by their feature sets only. The limits are those of the kernel's drivers (`fs/ext2/ext2.h`, the
 /// former `fs/ext3/ext3.h`). `superblock` is the KiB at 1024.
 pub(super) fn identify(superblock: &[u8]) -> Option<FileSystem> {
     const HAS_JOURNAL: u32 = 0x4;
@@ -39,8 +39,8 @@ pub(super) fn identify(superblock: &[u8]) -> Option<FileSystem> {
     })
 }
 
-/// Whether an ext file system has to be mended before it is written to: a journal to be replayed, inodes to be freed
-/// that were deleted while open; or, where no journal tells, a state that says mounted or damaged.
+/// Whether an ext file system must be repaired before it is written to: its journal has to be replayed, or inodes that
+/// were deleted while open have to be freed; without a journal, its state is not clean or has errors.
 fn needs_recovery(incompat: u32, ro_compat: u32, last_orphan: u32, state: u16) -> bool {
     const NEEDS_RECOVERY: u32 = 0x4;
     const ORPHANS_PRESENT: u32 = 0x1_0000;

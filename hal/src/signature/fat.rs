@@ -1,4 +1,4 @@
-//! FAT and exFAT. Their label is an entry of the root directory, which lies anywhere.
+//! FAT and exFAT. Their label is an entry of the root directory, which is not at a fixed place.
 
 use super::{bare, le16, le32, le64, text, utf16_text};
 use crate::{FileSystem, FileSystemKind};
@@ -14,14 +14,14 @@ pub(super) fn identify(head: &[u8]) -> Option<FileSystem> {
     fat_kind(head).map(|fat| identify_fat(head, fat))
 }
 
-/// Where the part of the root directory lies that [`label`] needs, relative to the region's start; `None` if `head` is
-/// neither FAT's nor exFAT's.
+/// The range of the root directory that [`label`] needs, relative to the region's start; `None` if `head` is neither
+/// FAT nor exFAT.
 pub fn root_directory(head: &[u8]) -> Option<Range<u64>> {
     if head.len() < 512 {
         return None;
     }
     let (at, len) = if head[3..11] == *b"EXFAT   " {
-        // Offsets are those of Microsoft's exFAT specification, section 3.1.
+        // Offsets are from Microsoft's exFAT specification, section 3.1.
         let (sector_shift, cluster_shift) = exfat_shifts(head);
         let cluster = u64::from(le32(head, 96)).saturating_sub(2);
         ((u64::from(le32(head, 88)) << sector_shift) + (cluster << cluster_shift), 1 << cluster_shift)
@@ -35,7 +35,7 @@ pub fn root_directory(head: &[u8]) -> Option<Range<u64>> {
         let after_fats = (u64::from(le16(head, 14)) + u64::from(head[16]) * fat_sectors) * sector;
         let cluster = u64::from(head[13]) * sector;
         match fat {
-            // A longer root directory is a chain of clusters; the label is made with the file system and stands first.
+            // A longer root directory is a chain of clusters. mkfs writes the label as the first entry.
             Fat::Fat32 => (after_fats + u64::from(le32(head, 44)).saturating_sub(2) * cluster, cluster),
             Fat::Fat16 => (after_fats, u64::from(le16(head, 17)) * 32),
         }
@@ -43,8 +43,8 @@ pub fn root_directory(head: &[u8]) -> Option<Range<u64>> {
     Some(at..at + len.min(ROOT_DIRECTORY_LEN_MAX_BYTES))
 }
 
-/// The label in the root directory of a file system of this kind. Windows changes this one only: it counts more than the
-/// boot sector's.
+/// The label in the root directory of a file system of this kind. Windows changes only this one, so it has priority
+/// over the label of the boot sector.
 pub fn label(kind: &FileSystemKind, root: &[u8]) -> Option<String> {
     // Section 7.3 of the exFAT specification.
     const EXFAT_VOLUME_LABEL: u8 = 0x83;
@@ -68,8 +68,8 @@ enum Fat {
     Fat32,
 }
 
-/// FAT has no magic number: a sane BIOS parameter block *and* the type string that every formatter writes are asked
-/// for, so that a boot loader's MBR is not taken for one.
+/// FAT has no magic number. Both a valid BIOS parameter block *and* the type string that every formatter writes are
+/// required, so that the MBR of a boot loader is not taken for FAT.
 fn fat_kind(head: &[u8]) -> Option<Fat> {
     let sector = le16(head, 11);
     let sane = le16(head, 510) == 0xaa55

@@ -1,9 +1,9 @@
-//! Which file system or container lies in a stretch of bytes, by its first bytes alone.
+//! Identifies the file system or container in a range of bytes by its first bytes.
 //!
-//! Pure: no device, no file. Backends use it for [`crate::FileSystems::identify`], the engine for images that it reads as
-//! a stream. Containers (LUKS, LVM, RAID) come before file systems: what is left of an older file system may show through
-//! them, while every formatter overwrites the header of a container. Which kernel driver or tool serves what was found is
-//! not decided here.
+//! Pure: no device, no file. Backends use it for [`crate::FileSystems::identify`], the engine uses it for images that
+//! it reads as a stream. Containers (LUKS, LVM, RAID) are tested before file systems: every formatter overwrites the
+//! header of a container, but a container may leave the signature of an older file system in place. This module does
+//! not choose a kernel driver or tool.
 
 mod ext;
 pub mod fat;
@@ -11,16 +11,17 @@ mod others;
 
 use crate::{FileSystem, FileSystemKind};
 
-/// How many bytes from the start of a region hold every signature of [`by_head`] but that of ZFS.
+/// This many bytes from the start of a region contain every signature of [`by_head`] but that of ZFS.
 pub const HEAD_LEN_BYTES: usize = 0x1_1000;
 
-/// How many bytes before the end of a region [`raid_by_tail`] needs; all of them, if there are fewer.
+/// [`raid_by_tail`] needs this many bytes before the end of a region, or all bytes of a shorter region.
 pub const TAIL_LEN_BYTES: usize = 128 * 1024;
 
-/// Names what begins with `head`: at best the first [`HEAD_LEN_BYTES`] of a region, but any length is taken, and what is
-/// missing counts as zeros. `None` if nothing known does.
+/// Identifies the content that begins with `head`, which should be the first [`HEAD_LEN_BYTES`] of a region. A shorter
+/// `head` is extended by zeros. `None` if the content is unknown.
 ///
-/// The label of FAT is that of the boot sector, and of exFAT none: see [`fat::root_directory`].
+/// The label of FAT is the one in the boot sector; exFAT has none there. See [`fat::root_directory`] for the other
+/// label.
 pub fn by_head(head: &[u8]) -> Option<FileSystem> {
     let mut padded = vec![0; HEAD_LEN_BYTES];
     let len = head.len().min(HEAD_LEN_BYTES);
@@ -32,11 +33,11 @@ pub fn by_head(head: &[u8]) -> Option<FileSystem> {
         .or_else(|| others::zfs(head))
 }
 
-/// Finds the member of a Linux RAID whose superblock is at the end (versions 0.90 and 1.0), by the last
-/// [`TAIL_LEN_BYTES`] of a region that is `len_bytes` long. Such a member begins with the file system that the RAID holds.
+/// Finds a member of a Linux RAID whose superblock is at the end (versions 0.90 and 1.0), by the last
+/// [`TAIL_LEN_BYTES`] of a region that is `len_bytes` long. Such a member begins with the file system inside the RAID.
 pub fn raid_by_tail(tail: &[u8], len_bytes: u64) -> Option<FileSystem> {
     let start = len_bytes.checked_sub(tail.len() as u64)?;
-    // Linux's Documentation/admin-guide/md.rst; md_p.h.
+    // See Linux's Documentation/admin-guide/md.rst and md_p.h.
     let old = (len_bytes & !0xffff).checked_sub(0x1_0000);
     let new = (len_bytes / 512).checked_sub(16).map(|sectors| (sectors & !7) * 512);
     [old, new].into_iter().flatten().find_map(|at| {
@@ -45,7 +46,7 @@ pub fn raid_by_tail(tail: &[u8], len_bytes: u64) -> Option<FileSystem> {
     })
 }
 
-/// A result that knows nothing but the kind.
+/// A result with nothing but the kind.
 fn bare(kind: FileSystemKind) -> FileSystem {
     FileSystem { kind, label: None, uuid: None, len_bytes: None, needs_recovery: false }
 }

@@ -1,12 +1,12 @@
-//! Everything but ext and FAT: containers, other Linux file systems, and what else media hold.
+//! Everything but ext and FAT: containers, other Linux file systems, and other content of media.
 //!
-//! Offsets are those of the on-disk structures in the kernel's sources and of the formats' specifications. Where a magic
-//! number is short, a version beside it must fit too.
+//! Offsets are from the on-disk structures in the kernel's sources and from the specifications of the formats. If a
+//! magic number is short, the version beside it is checked too.
 
 use super::{bare, be32, be64, le16, le32, le64, text, utf16_text, uuid};
 use crate::{FileSystem, FileSystemKind as Kind};
 
-/// Headers of containers, each in the first sectors.
+/// Containers, which have a header in the first sectors.
 pub(super) fn container(head: &[u8]) -> Option<FileSystem> {
     luks(head)
         .or_else(|| lvm(head))
@@ -35,7 +35,7 @@ fn has(head: &[u8], at: usize, magic: &[u8]) -> bool {
     head.get(at..).is_some_and(|bytes| bytes.starts_with(magic))
 }
 
-/// What is known by name only.
+/// File systems that are only reported by name.
 fn by_magic(head: &[u8]) -> Option<FileSystem> {
     let found = |kind| Some(bare(kind));
     let other = |name: &str| found(Kind::Other(name.to_owned()));
@@ -60,7 +60,7 @@ fn luks(head: &[u8]) -> Option<FileSystem> {
     Some(FileSystem { label, uuid: text(&head[168..208]), ..bare(Kind::Luks) })
 }
 
-/// The label is in one of the first four sectors; the physical volume's header follows where it says.
+/// The label is in one of the first four sectors. It has the offset of the physical volume's header.
 fn lvm(head: &[u8]) -> Option<FileSystem> {
     let at = (0..4)
         .map(|sector| sector * 512)
@@ -77,7 +77,7 @@ fn lvm(head: &[u8]) -> Option<FileSystem> {
     Some(FileSystem { uuid: Some(uuid), ..bare(Kind::Lvm) })
 }
 
-/// A superblock of Linux RAID (md), wherever it lies.
+/// A superblock of Linux RAID (md), at any place.
 pub(super) fn raid(superblock: &[u8]) -> Option<FileSystem> {
     const MAGIC: u32 = 0xa92b_4efc;
     if le32(superblock, 0) != MAGIC && be32(superblock, 0) != MAGIC {
@@ -94,7 +94,7 @@ pub(super) fn raid(superblock: &[u8]) -> Option<FileSystem> {
     }
 }
 
-/// bcache and its descendant share the place of their superblock.
+/// bcache and bcachefs have their superblock at the same place.
 fn bcache(head: &[u8]) -> Option<FileSystem> {
     const BCACHE: &[u8] = b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81";
     const BCACHEFS: &[u8] = b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef";
@@ -109,7 +109,7 @@ fn bcache(head: &[u8]) -> Option<FileSystem> {
     has(head, AT + 24, BCACHE).then(|| bare(Kind::Other("bcache".to_owned())))
 }
 
-/// At least four uberblocks in the first label of a pool's device, as other probers ask for.
+/// Requires at least four uberblocks in the first label of a pool's device, as other probers do.
 pub(super) fn zfs(head: &[u8]) -> Option<FileSystem> {
     const MAGIC: u64 = 0x00ba_b10c;
     const UBERBLOCKS_AT: usize = 128 * 1024;
@@ -145,7 +145,7 @@ fn btrfs(head: &[u8]) -> Option<FileSystem> {
     has(head, AT + 0x40, b"_BHRfS_M").then(|| FileSystem {
         label: text(&head[AT + 0x12b..AT + 0x22b]),
         uuid: uuid(&head[AT + 0x20..AT + 0x30]),
-        // The size of this device's share: the first field behind the number in its item.
+        // The size of this device's part of the file system: the first field after the number in its item.
         len_bytes: Some(le64(head, AT + 0xc9 + 8)),
         needs_recovery: le64(head, AT + 0x60) != 0,
         ..bare(Kind::Btrfs)
@@ -208,7 +208,7 @@ fn reiserfs(head: &[u8]) -> Option<FileSystem> {
     })
 }
 
-/// The first volume descriptor tells ISO 9660 from UDF.
+/// The first volume descriptor distinguishes ISO 9660 from UDF.
 fn optical(head: &[u8]) -> Option<FileSystem> {
     const AT: usize = 0x8000;
     if has(head, AT + 1, b"CD001") {
@@ -221,8 +221,8 @@ fn optical(head: &[u8]) -> Option<FileSystem> {
     has(head, AT + 1, b"BEA01").then(|| bare(Kind::Other("udf".to_owned())))
 }
 
-/// The signature ends the first page, and pages have several lengths. A hibernated system's image is one too; it needs
-/// recovery, because the next boot would go on with it.
+/// The signature is at the end of the first page, and there are several page sizes. The image of a hibernated system is
+/// swap too; it needs recovery, because the next boot would resume from it.
 fn swap(head: &[u8]) -> Option<FileSystem> {
     const SWAP: [&[u8]; 2] = [b"SWAPSPACE2", b"SWAP-SPACE"];
     const HIBERNATED: [&[u8]; 3] = [b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND"];

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A header with each signature, so that all code behind it is reached.
+/// A header with each signature, so that the code for each is run.
 fn seeds() -> Vec<(usize, &'static [u8])> {
     vec![
         (1024 + 0x38, &[0x53, 0xef]),
@@ -28,7 +28,7 @@ fn every_length_and_every_filling_is_survived() {
         for filling in [0, 0x20, 0xff] {
             let mut head = vec![filling; HEAD_LEN_BYTES];
             if filling == 0xff {
-                // What comes first would hide it.
+                // A signature that is tested earlier would hide it.
                 head[0x400..0x800].fill(0);
             }
             head[at..at + magic.len()].copy_from_slice(magic);

@@ -7,10 +7,10 @@ crate::forward::part! {
 /// An open regular file.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait VolumeFile: Send {
-    /// Length now.
+    /// The current length.
     ///
     /// # Errors
-    /// If the file system does not answer.
+    /// If the kernel cannot read it.
     fn len_bytes(&self) -> Result<u64>;
 
     /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end.
@@ -19,41 +19,41 @@ pub trait VolumeFile: Send {
     /// `Io`, `DeviceGone`.
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize>;
 
-    /// Writes at `offset_bytes`, growing the file; may be short. A gap before it becomes a hole.
+    /// Writes at `offset_bytes` and extends the file if needed; may be short. A gap before the data becomes a hole.
     ///
     /// # Errors
     /// `NoSpace`, `FileTooLarge`, `ReadOnly`, `Io`.
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize>;
 
-    /// Cuts or extends the file; what is new reads as zeros.
+    /// Truncates or extends the file. The extension reads as zeros.
     ///
     /// # Errors
     /// As [`VolumeFile::write_at`].
     fn set_len(&mut self, len_bytes: u64) -> Result<()>;
 
-    /// The next stretch at or after `offset_bytes` that may hold other bytes than zeros; `None` if only a hole follows.
-    /// A file system without holes gives the rest of the file.
+    /// The next extent at or after `offset_bytes` that may contain other bytes than zeros; `None` if only a hole
+    /// follows. A file system without holes returns the rest of the file.
     ///
     /// # Errors
     /// As [`VolumeFile::read_at`].
     fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>>;
 
-    /// Brings content and length onto the medium.
+    /// Writes content and length to the medium (fsync).
     ///
     /// # Errors
     /// `Io`: what was written since the last successful sync counts as lost.
     fn sync(&mut self) -> Result<()>;
 
-    /// Makes the reads that follow come from the medium and not from the page cache. Includes a [`VolumeFile::sync`].
+    /// Makes the following reads come from the medium and not from the page cache. Includes a [`VolumeFile::sync`].
     ///
     /// # Errors
     /// If the pages cannot be dropped.
     fn drop_cache(&mut self) -> Result<()>;
 
-    /// Closes the file. Dropping closes it too, but cannot tell of errors.
+    /// Closes the file. Dropping it closes it too, but cannot report errors.
     ///
     /// # Errors
-    /// If the kernel reports one.
+    /// If the kernel reports an error.
     fn close(&mut self) -> Result<()>;
 }
 layer VolumeFileLayer: LayerMut + Send;

@@ -1,11 +1,11 @@
-//! `MockVolume`: `mockall` cannot derive a mock of a trait with supertraits, so its calls are listed here. One that is
-//! missing does not compile.
+//! `MockVolume`. `mockall` cannot derive a mock of a trait with supertraits, so the methods are listed here. A missing
+//! method does not compile.
 
 use super::*;
 use crate::{InodeFlags, RelativePath, Timestamp};
 
 mockall::mock! {
-    /// A volume whose calls are set one by one.
+    /// A volume with expectations for each method.
     pub Volume {}
 
     impl ReadTree for Volume {

@@ -1,12 +1,12 @@
 //! A mounted volume: a rooted tree of files.
 //!
-//! Its calls are in three traits by what a caller needs, [`ReadTree`], [`WriteTree`] and [`SetAttributes`]; [`Volume`] is
-//! all of them, with the calls for the file system as a whole. [`VolumeFile`] is an open file.
+//! Its methods are in three traits by what a caller needs, [`ReadTree`], [`WriteTree`] and [`SetAttributes`].
+//! [`Volume`] is all of them, with the methods for the file system as a whole. [`VolumeFile`] is an open file.
 //!
-//! Paths cannot leave the root. No call follows a symlink, neither in the last component nor on the way: a symlink on
-//! the way is `SymlinkInPath`. Where following is needed, [`ReadTree::resolve`] does it once, inside of the root, and
-//! returns a path without links. A new name is durable after `sync_dir` of its directory, new content after `sync` of the
-//! file.
+//! Paths cannot leave the root. No method follows a symlink, neither in the last component nor in another one: a
+//! symlink in another component is the error `SymlinkInPath`. [`ReadTree::resolve`] follows all symlinks of a path,
+//! inside the root, and returns a path without links. A new name is durable after `sync_dir` of its directory, new
+//! content after `sync` of the file.
 
 mod attributes;
 mod file;
@@ -29,23 +29,23 @@ pub use write::{WriteTree, WriteTreeLayer};
 use crate::{FileSystemKind, Result};
 use std::sync::Arc;
 
-/// Names a mounted volume for as long as it is mounted.
+/// Identifies a mounted volume while it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VolumeId(pub u64);
 
 /// Whether a mounted volume may be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Not one byte of the region changes: a dirty journal is not replayed (`noload`).
+    /// No byte of the region changes: a dirty journal is not replayed (`noload`).
     ReadOnly,
     /// Reading and writing.
     ReadWrite,
 }
 
-/// What a volume's file system can hold.
+/// What the volume's file system can store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The family.
+    /// The kind.
     pub file_system: FileSystemKind,
     /// Symlinks, hard links, device nodes, owners and modes.
     pub unix: bool,
@@ -53,7 +53,7 @@ pub struct Capabilities {
     pub sparse: bool,
     /// Whether `A` and `a` are the same name.
     pub case_insensitive: bool,
-    /// Whether a rename over an existing name is old or new after a power cut, and nothing else.
+    /// Whether a rename over an existing name is atomic: after a power cut the old or the new file is there.
     pub atomic_replace: bool,
     /// Longest file.
     pub file_len_max_bytes: u64,
@@ -62,7 +62,7 @@ pub struct Capabilities {
 /// Free and total space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// What can still be written.
+    /// How much can still be written.
     pub free_bytes: u64,
     /// Size of the file system.
     pub total_bytes: u64,
@@ -88,19 +88,19 @@ crate::forward::part! {
 /// }
 /// ```
 pub trait Volume: WriteTree + SetAttributes {
-    /// Names this volume in a [`crate::Region`] or a [`crate::Hook`].
+    /// Identifies this volume in a [`crate::Region`] or a [`crate::Hook`].
     fn id(&self) -> VolumeId;
 
-    /// What the file system can hold.
+    /// What the file system can store.
     fn capabilities(&self) -> Capabilities;
 
     /// Free and total space.
     ///
     /// # Errors
-    /// If the file system does not answer.
+    /// If the kernel cannot read it.
     fn space(&self) -> Result<Space>;
 
-    /// Brings everything on the volume onto its medium.
+    /// Writes all changes to the medium (syncfs).
     ///
     /// # Errors
     /// As [`WriteTree::sync_dir`].
@@ -109,11 +109,11 @@ pub trait Volume: WriteTree + SetAttributes {
     /// Changes between read-only and read-write.
     ///
     /// # Errors
-    /// `Busy` if a file is open for writing; `ReadOnly` if the device refuses writes.
+    /// `Busy` if a file is open for writing; `ReadOnly` if the device is read-only.
     fn remount(&self, access: Access) -> Result<()>;
 
     /// Syncs and unmounts. After `Ok` every call on the volume fails with `NotFound`; after an error it can be tried
-    /// again. Dropping a mounted volume unmounts it as a last resort, without a word.
+    /// again. Dropping a mounted volume unmounts it too, but cannot report errors.
     ///
     /// # Errors
     /// `Busy` while files are open; `Io` if the last writes failed.

@@ -5,7 +5,7 @@ use crate::{InodeFlags, RelativePath, Result};
 use std::sync::Arc;
 
 crate::forward::part! {
-/// Reading a tree of files. A function that takes `&dyn ReadTree` cannot change anything.
+/// Reads a tree of files. A function that takes `&dyn ReadTree` cannot change anything.
 pub trait ReadTree: Send + Sync {
     /// The entries of a directory without `.` and `..`, in no particular order.
     ///
@@ -13,15 +13,15 @@ pub trait ReadTree: Send + Sync {
     /// `NotFound`, `NotADirectory`, `SymlinkInPath`.
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>>;
 
-    /// Metadata of the entry itself; a symlink is not followed.
+    /// Metadata of the entry itself; does not follow a symlink.
     ///
     /// # Errors
     /// `NotFound`, `SymlinkInPath`.
     fn metadata(&self, path: &RelativePath) -> Result<Metadata>;
 
-    /// Follows every symlink of `path` as if the volume were the root of the system, and gives the path that remains.
-    /// `..` in a link stops at the root. An absolute link that starts with the place where a Linux backend mounts the
-    /// volume is taken as relative to it.
+    /// Follows every symlink of `path` as if the volume were the root of the system, and returns the resulting path.
+    /// `..` in a link stops at the root. An absolute link that starts with the mount point of the drive is relative to
+    /// the volume.
     ///
     /// # Errors
     /// `NotFound` for a dangling link; `SymlinkInPath` for a loop.
@@ -30,7 +30,7 @@ pub trait ReadTree: Send + Sync {
     /// The text of a symlink.
     ///
     /// # Errors
-    /// `InvalidInput` if it is none.
+    /// `InvalidInput` if it is not a symlink.
     fn read_link(&self, path: &RelativePath) -> Result<Vec<u8>>;
 
     /// Opens a regular file for reading.
@@ -45,14 +45,14 @@ pub trait ReadTree: Send + Sync {
     /// As [`ReadTree::metadata`].
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>>;
 
-    /// Inode flags of the entry itself. Only files and directories have some, and not on every file system.
+    /// Inode flags of the entry itself. Only files and directories have flags, and not on every file system.
     ///
     /// # Errors
     /// As [`ReadTree::metadata`].
     fn flags(&self, path: &RelativePath) -> Result<InodeFlags>;
 
-    /// Why a copy of content and metadata would not be the same as the entry itself, in words that follow its name: it is
-    /// encrypted, signed or matched without regard to case by its own file system. `None` for everything else.
+    /// Why a copy of content and metadata would differ from the entry itself, as words that follow its name: its file
+    /// system encrypts it, signs it, or ignores case in it. `None` for everything else.
     ///
     /// # Errors
     /// As [`ReadTree::metadata`].

@@ -1,8 +1,8 @@
-//! What the calls of a volume take and return about one file.
+//! The types of the arguments and results of a volume's methods that describe one file.
 
 use crate::Timestamp;
 
-/// What a directory entry is.
+/// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FileKind {
     /// A regular file.
@@ -26,7 +26,7 @@ pub enum FileKind {
 pub struct DirectoryEntry {
     /// The name's bytes.
     pub name: Vec<u8>,
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
 }
 
@@ -39,14 +39,14 @@ pub struct Owner {
     pub gid: u32,
 }
 
-/// What is known of a file, directory or link itself (`lstat`).
+/// Metadata of a file, directory or link itself (`lstat`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// What it is.
+    /// Its type.
     pub kind: FileKind,
     /// Length in bytes; of a symlink, that of its target text.
     pub len_bytes: u64,
-    /// Space it takes; less than the length if it has holes.
+    /// Allocated space; less than the length if the file has holes.
     pub allocated_bytes: u64,
     /// Permission bits with setuid, setgid and sticky: the low 12 bits.
     pub mode: u32,
@@ -54,7 +54,7 @@ pub struct Metadata {
     pub owner: Owner,
     /// Last change of the content.
     pub modified: Timestamp,
-    /// Number that hard links share.
+    /// Inode number, which hard links share.
     pub inode: u64,
     /// Number of hard links.
     pub links: u64,
@@ -62,7 +62,7 @@ pub struct Metadata {
     pub device: (u32, u32),
 }
 
-/// A node without content.
+/// A node without content, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeKind {
     /// A character device.

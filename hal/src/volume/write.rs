@@ -5,7 +5,7 @@ use crate::{RelativePath, Result};
 use std::sync::Arc;
 
 crate::forward::part! {
-/// Creating, renaming and removing files, and making the names durable.
+/// Creates, renames and removes files, and makes their names durable.
 pub trait WriteTree: ReadTree {
     /// Opens an existing regular file for reading and writing.
     ///
@@ -31,7 +31,7 @@ pub trait WriteTree: ReadTree {
     /// As [`WriteTree::create_new`]; `Unsupported` if the file system has none.
     fn symlink(&self, path: &RelativePath, text: &[u8]) -> Result<()>;
 
-    /// Gives `existing` a second name. A symlink is linked itself, not followed.
+    /// Gives `existing` a second name. A symlink is linked itself.
     ///
     /// # Errors
     /// As [`WriteTree::symlink`].
@@ -43,13 +43,13 @@ pub trait WriteTree: ReadTree {
     /// As [`WriteTree::symlink`]; `PermissionDenied` without privileges.
     fn make_node(&self, path: &RelativePath, kind: NodeKind, mode: u32) -> Result<()>;
 
-    /// Renames within the volume, replacing a file at `to`.
+    /// Renames within the volume. Replaces a file at `to`.
     ///
     /// # Errors
     /// `NotFound`, `ReadOnly`, `IsADirectory`, `DirectoryNotEmpty`.
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()>;
 
-    /// Removes a name that is no directory; a symlink itself, not what it points to.
+    /// Removes a file, a symlink or a node, but not a directory.
     ///
     /// # Errors
     /// `NotFound`, `IsADirectory`, `ReadOnly`.

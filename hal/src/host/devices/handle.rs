@@ -1,4 +1,4 @@
-//! An open disk image: a window of a file that never grows.
+//! An open disk image: a range of a file that never grows.
 
 use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target};
 use nix::errno::Errno;
@@ -8,12 +8,12 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// How much is zeroed by one write where holes cannot be punched.
+/// Bytes that one write zeroes if holes cannot be punched.
 const ZEROS_LEN_BYTES: usize = 256 * 1024;
 
 /// A source or target over a file, with a claim `C` that keeps its device in use until it is closed.
 pub(super) struct Handle<C> {
-    /// The file and the claim on its device; `None` once closed.
+    /// The file, and the claim on its device; `None` once closed.
     open: Option<(File, C)>,
     window: Range<u64>,
     name: DeviceName,
@@ -72,7 +72,7 @@ impl<C> Handle<C> {
         self.file("syncing")?.sync_all().map_err(|error| self.failed(error, "syncing"))
     }
 
-    /// The claim goes after the file, so that nobody opens the device in between.
+    /// The claim is dropped after the file, so that nobody opens the device in between.
     fn close_file(&mut self) -> Result<()> {
         match self.open.take() {
             Some((file, _claim)) => nix::unistd::close(file).map_err(|errno| self.failed(errno, "closing")),
@@ -138,7 +138,7 @@ impl<C: Send> Target for Handle<C> {
     }
 
     fn begin_verify(&mut self) -> Result<CacheBypass> {
-        // Only clean pages can be dropped, hence the sync first.
+        // Only clean pages can be dropped, so sync first.
         self.sync_file()?;
         let file = self.file("dropping the cache of")?;
         posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-//! What is kept beside the content: kind, mode, owner, times, extended attributes.
+//! Attributes: kind, mode, owner, times, extended attributes.
 
 use super::file::MODE_MASK;
 use super::walk::{failed, file_kind};
@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 
-/// Unit of `st_blocks`, whatever the file system's own blocks are (inode(7)).
+/// Unit of `st_blocks`, whatever the block size of the file system is (inode(7)).
 const STATUS_BLOCK_LEN_BYTES: u64 = 512;
 
 impl Tree {
@@ -39,7 +39,7 @@ impl Tree {
         let root = self.writing(operation, path)?;
         self.needs_unix(&root, operation, path)?;
         if owner.uid == u32::MAX || owner.gid == u32::MAX {
-            let detail = "4294967295 is no user or group";
+            let detail = "4294967295 is not a user or group";
             return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
         }
         let place = self.place(&root, path, operation)?;
@@ -50,7 +50,7 @@ impl Tree {
 
     /// See [`crate::SetAttributes::set_mode`].
     ///
-    /// The C library does the call: by `fchmodat2` on kernels from 6.6, else through `/proc/self/fd`.
+    /// The C library makes the call: with `fchmodat2` on kernels from 6.6, else through `/proc/self/fd`.
     ///
     /// # Errors
     /// As there.
@@ -71,14 +71,15 @@ impl Tree {
     /// See [`crate::SetAttributes::set_modified`].
     ///
     /// # Errors
-    /// As there; `OutOfRange` for more than a second of nanoseconds.
+    /// As there; `OutOfRange` for 1,000,000,000 nanoseconds or more.
     pub fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
         let operation = "setting the time of";
         let root = self.writing(operation, path)?;
-        let time = time_spec(modified)
-            .ok_or_else(|| Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "no time"))?;
+        let time = time_spec(modified).ok_or_else(|| {
+            Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "not a valid time")
+        })?;
         let place = self.place(&root, path, operation)?;
-        // By rustix, because the plain `utimensat` of a 32-bit host ends with the year 2038.
+        // With rustix, because the plain `utimensat` of a 32-bit host ends in the year 2038.
         let times = Timestamps { last_access: time, last_modification: time };
         utimensat(&place, place.name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| failed(io::Error::from(errno), operation, path))
@@ -101,7 +102,7 @@ impl Tree {
         };
         let mut found = Vec::new();
         for name in names {
-            // Gone since it was listed, or a name without a value such as a security module's.
+            // Removed since it was listed, or a name without a value, such as one of a security module.
             if let Some(value) = xattr::get(&proc_path, &name).map_err(fail)? {
                 found.push(Xattr { name: name.into_vec(), value });
             }
@@ -119,7 +120,8 @@ impl Tree {
         let root = self.writing(operation, path)?;
         let place = self.place(&root, path, operation)?;
         match xattr::set(place.proc_path(), OsStr::from_bytes(&xattr.name), &xattr.value) {
-            // Longer than any file system holds, see xattr(7); the kernel asks that before it looks for the file.
+            // Longer than any file system stores, see xattr(7). The kernel checks the length before it looks up the
+            // file.
             Err(error) if error.raw_os_error() == Some(nix::libc::E2BIG) => {
                 self.metadata(path)?;
                 Err(Error::caused_by(ErrorKind::NoSpace, operation, path.to_string(), error))
@@ -128,12 +130,12 @@ impl Tree {
         }
     }
 
-    /// Whether the file system keeps owners and modes.
+    /// Whether the file system stores owners and modes.
     pub(super) fn holds_modes(&self, root: &OpenRoot<'_>) -> bool {
         self.capabilities_by(root).unix
     }
 
-    /// Refuses what FAT cannot hold.
+    /// Refuses what FAT cannot store.
     pub(super) fn needs_unix(&self, root: &OpenRoot<'_>, operation: &str, path: &RelativePath) -> Result<()> {
         if self.holds_modes(root) {
             return Ok(());
@@ -157,7 +159,7 @@ fn metadata_of(status: &std::fs::Metadata) -> Metadata {
         owner: Owner { uid: status.uid(), gid: status.gid() },
         modified: Timestamp {
             seconds: status.mtime(),
-            // Below a billion by definition; 0 if a kernel ever said otherwise.
+            // Below a billion by definition. If a kernel returns more, 0.
             nanos: u32::try_from(status.mtime_nsec()).unwrap_or(0),
         },
         inode: status.ino(),

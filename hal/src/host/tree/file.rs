@@ -15,10 +15,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The permission bits that a mode may have: nine, setuid, setgid, sticky.
+/// The permission bits of a mode: nine, setuid, setgid, sticky.
 pub(super) const MODE_MASK: u32 = 0o7777;
 
-/// How many files of a tree are open.
+/// Counts the open files of a tree.
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles {
     all: AtomicUsize,
@@ -35,7 +35,7 @@ impl OpenFiles {
     }
 }
 
-/// One count in [`OpenFiles`], given back when dropped.
+/// One count in [`OpenFiles`]; dropping it decrements.
 #[derive(Debug)]
 struct OpenCount {
     open_files: Arc<OpenFiles>,
@@ -64,7 +64,7 @@ impl Drop for OpenCount {
 /// An open regular file of a [`Tree`].
 #[derive(Debug)]
 pub struct TreeFile {
-    /// The file, and the count that keeps its volume busy; dropped in this order. `None` once closed.
+    /// The file, and the count that keeps its volume busy, dropped in this order; `None` once closed.
     open: Option<(File, OpenCount)>,
     path: RelativePath,
 }
@@ -81,8 +81,8 @@ impl Tree {
             Access::ReadWrite => (self.writing(operation, path)?, OFlag::O_RDWR),
         };
         let place = self.place(&root, path, operation)?;
-        // Before opening, because the mere opening of a device can do things; after it too, because the name may have
-        // been given to something else in between. O_NONBLOCK so that a fifo in that gap cannot hang us.
+        // Checked before the open, because opening a device can have side effects; and after it, because the name may
+        // have been replaced in between. With O_NONBLOCK a fifo in that gap cannot block the open.
         let status = place.status().map_err(|error| failed(error, operation, path))?;
         check_regular(file_kind(status.file_type()), operation, path)?;
         let flags = mode
@@ -116,7 +116,7 @@ impl Tree {
         let file = openat(&place, place.name, flags, Mode::from_bits_truncate(0o600))
             .map(File::from)
             .map_err(|errno| failed(errno, operation, path))?;
-        // The umask takes bits from what open is given; chmod's mode is exact. FAT has no modes to be exact about.
+        // The umask clears bits of the mode that open gets; the mode of chmod is exact. FAT has no modes.
         if self.holds_modes(&root) {
             if let Err(errno) = fchmod(&file, Mode::from_bits_truncate(mode & MODE_MASK)) {
                 return Err(undo_create(&place, errno, path));
@@ -131,7 +131,7 @@ impl Tree {
     }
 }
 
-/// Takes back a file that could not get its mode; the error says so if even that fails.
+/// Removes a file whose mode could not be set. The error also reports if that failed.
 fn undo_create(place: &Place<'_>, errno: Errno, path: &RelativePath) -> Error {
     let error = failed(errno, "setting the mode of", path);
     match unlinkat(place, place.name, UnlinkatFlags::NoRemoveDir) {
@@ -149,15 +149,15 @@ fn check_regular(kind: FileKind, operation: &str, path: &RelativePath) -> Result
         FileKind::Directory => (ErrorKind::IsADirectory, "it is a directory"),
         FileKind::Symlink => (ErrorKind::SymlinkInPath, "it is a symlink"),
         FileKind::CharDevice | FileKind::BlockDevice => {
-            (ErrorKind::InvalidInput, "devices on a volume are never opened")
+            (ErrorKind::InvalidInput, "it is a device, which is never opened")
         }
-        FileKind::Fifo | FileKind::Socket => (ErrorKind::InvalidInput, "it is no regular file"),
+        FileKind::Fifo | FileKind::Socket => (ErrorKind::InvalidInput, "it is not a regular file"),
     };
     Err(Error::new(error, operation, path.to_string(), detail))
 }
 
 impl TreeFile {
-    /// The open file, for calls that this type does not offer, such as attaching a loop device.
+    /// The open file, for calls that this type does not have, such as attaching a loop device.
     ///
     /// # Errors
     /// `InvalidInput` once closed.
@@ -185,7 +185,7 @@ impl TreeFile {
     }
 }
 
-/// Where `whence` finds data or a hole; `None` past the last data.
+/// The next data or hole, by `whence`; `None` past the last data.
 fn seek(file: &File, offset_bytes: u64, whence: Whence) -> nix::Result<Option<u64>> {
     let Ok(offset) = i64::try_from(offset_bytes) else { return Ok(None) };
     match lseek64(file, offset, whence) {
@@ -239,7 +239,7 @@ impl VolumeFile for TreeFile {
         let start = match seek(file, offset_bytes, Whence::SeekData) {
             Ok(Some(start)) => start,
             Ok(None) => return Ok(None),
-            // A file system without the call has no holes that it could tell of.
+            // A file system without this call reports no holes.
             Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(Some(offset_bytes..len_bytes)),
             Err(errno) => return Err(self.failed(errno, operation)),
         };
@@ -254,7 +254,7 @@ impl VolumeFile for TreeFile {
     }
 
     fn drop_cache(&mut self) -> Result<()> {
-        // Only clean pages can be dropped, hence the sync first.
+        // Only clean pages can be dropped, so sync first.
         self.sync()?;
         let file = self.file("dropping the cache of")?;
         posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)

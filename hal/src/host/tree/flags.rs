@@ -53,7 +53,7 @@ impl Tree {
             return Ok(());
         }
         ioctl_setflags(&open, wanted).map_err(fail)?;
-        // Some file systems drop what they do not know without a word.
+        // Some file systems ignore unknown flags without an error.
         let after = ioctl_getflags(&open).map_err(fail)?;
         if InodeFlags::from_bits(after.bits()) == flags {
             return Ok(());
@@ -84,12 +84,17 @@ impl Tree {
     }
 }
 
-/// Whether the file system says that it has no such flag, or none at all.
+/// Whether the error means that the file system does not have such a flag, or no flags at all.
 fn has_none(errno: rustix::io::Errno) -> bool {
     let none = [Errno::ENOTTY, Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ENOSYS];
     none.contains(&Errno::from_raw(errno.raw_os_error()))
 }
 
 fn unsupported(operation: &str, path: &RelativePath) -> Error {
-    Error::new(ErrorKind::Unsupported, operation, path.to_string(), "the file system has no such flags there")
+    Error::new(
+        ErrorKind::Unsupported,
+        operation,
+        path.to_string(),
+        "the file system does not have such flags",
+    )
 }

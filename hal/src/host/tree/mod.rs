@@ -1,11 +1,11 @@
 //! A directory as a rooted tree of files.
 //!
-//! Every call opens the parent directory below the root without following a single symlink, then acts on the last
-//! name with an `*at` call that does not follow one either. What the directory is, a mount or a plain directory, is not
-//! known here; who mounts and unmounts is [`Mount`], see [`TreeVolume`].
+//! Every call opens the parent directory below the root without following a symlink, then works on the last name with
+//! an `*at` call that does not follow one either. A tree works the same on a mount and on a plain directory; mounting
+//! and unmounting is in [`Mount`], see [`TreeVolume`].
 //!
 //! `/proc` must be mounted: extended attributes and directory listings have no `*at` call that is safe on every
-//! supported kernel and on 32-bit hosts, and go through `/proc/self/fd/<directory>`.
+//! supported kernel and on 32-bit hosts. They go through `/proc/self/fd/<directory>`.
 
 mod attributes;
 mod file;
@@ -33,13 +33,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// exFAT's magic number (`linux/magic.h`), which libc does not name.
+/// exFAT's magic number (`linux/magic.h`), which is not in libc.
 const EXFAT_SUPER_MAGIC: FsType = FsType(0x2011_bab0);
 
 /// All file operations of a volume, rooted in one directory.
 ///
-/// Operations are the ones of [`crate::Volume`] under the same names; see there for their contract. A tree can be closed
-/// for an unmount: until [`Tree::reopen`] every call gives `NotFound`.
+/// The operations are those of [`crate::Volume`] under the same names; the contract is documented there. A tree can be
+/// closed for an unmount: until [`Tree::reopen`] every call returns `NotFound`.
 #[derive(Debug)]
 pub struct Tree {
     root_path: PathBuf,
@@ -49,7 +49,7 @@ pub struct Tree {
     open_files: Arc<OpenFiles>,
 }
 
-/// What an open tree holds.
+/// The state of an open tree.
 #[derive(Debug)]
 struct Root {
     directory: Arc<File>,
@@ -59,8 +59,8 @@ struct Root {
 impl Tree {
     /// The tree below the directory `root_path`, read-write as far as the kernel allows.
     ///
-    /// An absolute symlink that starts with `mount_point`, or with `/mnt/usb` where a drive is mounted by tradition, is
-    /// relative to the tree's root in [`Tree::resolve`]; all other absolute links begin at the root as they stand.
+    /// In [`Tree::resolve`], an absolute symlink that starts with `mount_point`, or with `/mnt/usb`, the traditional
+    /// mount point of a drive, is relative to the tree's root. Every other absolute link starts at the root unchanged.
     ///
     /// # Errors
     /// If the directory cannot be opened.
@@ -76,14 +76,15 @@ impl Tree {
         })
     }
 
-    /// Names the file system; without this it is told by the kernel's magic number, which is one for all of ext.
+    /// Sets the kind of the file system. Otherwise it is derived from the kernel's magic number, which is the same for
+    /// all kinds of ext.
     #[must_use]
     pub fn with_kind(mut self, kind: FileSystemKind) -> Self {
         self.kind = Some(kind);
         self
     }
 
-    /// Starts with this access; a read-only tree refuses every change itself, whatever the kernel would allow.
+    /// Sets the access at the start. A read-only tree refuses every change itself, whatever the kernel would allow.
     ///
     /// # Errors
     /// None for a tree without open files.
@@ -97,18 +98,18 @@ impl Tree {
         &self.root_path
     }
 
-    /// Where `path` is on this host. Only for programs that need a name: nothing stops symlinks on this way.
+    /// The path on this host. Only for programs that need a path: symlinks in it are followed.
     pub fn host_path(&self, path: &RelativePath) -> PathBuf {
         use std::os::unix::ffi::OsStrExt;
         self.root_path.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
     }
 
-    /// What the tree may be used for now; `None` while it is closed.
+    /// The current access; `None` while it is closed.
     pub fn access(&self) -> Option<Access> {
         self.read_root().as_ref().map(|root| root.access)
     }
 
-    /// Changes what the tree may be used for. The kernel's own flags are the caller's matter.
+    /// Changes the access. The caller changes the kernel's own flags.
     ///
     /// # Errors
     /// `Busy` if a file is open for writing and the tree would become read-only; `NotFound` if it is closed.
@@ -116,7 +117,7 @@ impl Tree {
         self.change_access(access, || Ok(()))
     }
 
-    /// As [`Tree::set_access`], with `act` in between the check and the change. No file is opened meanwhile.
+    /// As [`Tree::set_access`], and calls `act` between the check and the change. No file is opened meanwhile.
     pub(crate) fn change_access(&self, access: Access, act: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut guard = self.write_root();
         let Some(root) = guard.as_mut() else {
@@ -130,11 +131,11 @@ impl Tree {
         Ok(())
     }
 
-    /// Syncs, then lets go of the root, so that what is mounted there can be unmounted.
+    /// Syncs, then closes the root, so that the file system mounted there can be unmounted.
     ///
     /// # Errors
-    /// `Busy` while files are open; `NotFound` if it is closed already; `Io` if the last writes failed: the tree then
-    /// stays open, and a second call can succeed although the data is lost.
+    /// `Busy` while files are open; `NotFound` if it is closed already; `Io` if the last writes failed. The tree then
+    /// stays open, and a second call can succeed although data is lost.
     pub fn close(&self) -> Result<()> {
         let mut guard = self.write_root();
         let Some(root) = guard.as_ref() else {
@@ -160,12 +161,12 @@ impl Tree {
         Ok(())
     }
 
-    /// Lets go of the root without a sync and whatever is open.
+    /// Closes the root without a sync, even if files are open.
     pub(crate) fn abandon(&self) {
         *self.write_root() = None;
     }
 
-    /// See [`crate::Volume::capabilities`]. A closed tree of no given kind is one of an unknown kind.
+    /// See [`crate::Volume::capabilities`]. A closed tree whose kind was not set has an unknown kind.
     pub fn capabilities(&self) -> Capabilities {
         match self.reading("asking for the kind of", &RelativePath::root()) {
             Ok(root) => self.capabilities_by(&root),
@@ -192,7 +193,8 @@ impl Tree {
         // statfs and not statvfs: its fields are wide enough on 32-bit hosts too.
         let answer = statfs::fstatfs(&*guard.directory)
             .map_err(|errno| self.root_error(errno, "asking for the free space"))?;
-        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)] // The field's type differs between hosts.
+        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+        // The type of the field differs between hosts.
         let block_len_bytes = answer.block_size() as u64;
         Ok(Space {
             free_bytes: answer.blocks_available().saturating_mul(block_len_bytes),
@@ -203,7 +205,7 @@ impl Tree {
     /// See [`crate::Volume::sync`].
     ///
     /// # Errors
-    /// As there. Kernels before 5.8 do not report failed writes here; [`TreeFile`]'s sync does on all.
+    /// As there. Kernels before 5.8 do not report failed writes here; [`TreeFile`]'s sync does on all kernels.
     pub fn sync(&self) -> Result<()> {
         let guard = self.reading("syncing", &RelativePath::root())?;
         nix::unistd::syncfs(&*guard.directory).map_err(|errno| self.root_error(errno, "syncing"))
@@ -217,7 +219,7 @@ impl Tree {
         self.root.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds the tree open for one operation.
+    /// Keeps the tree open for one operation.
     fn reading(&self, operation: &str, path: &RelativePath) -> Result<OpenRoot<'_>> {
         let guard = self.read_root();
         let Some((directory, access)) = guard.as_ref().map(|root| (root.directory.clone(), root.access))
@@ -232,7 +234,7 @@ impl Tree {
         Ok(OpenRoot { directory, access, _guard: guard })
     }
 
-    /// Holds the tree open for one operation that changes it.
+    /// Keeps the tree open for one operation that changes it.
     fn writing(&self, operation: &str, path: &RelativePath) -> Result<OpenRoot<'_>> {
         let open = self.reading(operation, path)?;
         if open.access == Access::ReadOnly {
@@ -265,15 +267,15 @@ impl Tree {
     }
 }
 
-/// A root that cannot be closed while this is held. An operation takes one and hands it on: a second one in the same
-/// thread could wait for ever behind an unmount.
+/// A root that cannot be closed while this value exists. An operation takes one and passes it on: taking a second one
+/// in the same thread could deadlock with an unmount.
 struct OpenRoot<'a> {
     directory: Arc<File>,
     access: Access,
     _guard: RwLockReadGuard<'a, Option<Root>>,
 }
 
-/// Opened for reading and not as a mere path, because `syncfs` needs that.
+/// Opened for reading and not with O_PATH, because `syncfs` needs that.
 fn open_root(path: &Path) -> Result<Arc<File>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     nix::fcntl::open(path, flags, Mode::empty())
@@ -285,7 +287,7 @@ fn unknown_kind() -> FileSystemKind {
     FileSystemKind::Other("unknown".to_owned())
 }
 
-/// The family by the kernel's magic number.
+/// The kind by the kernel's magic number.
 fn kind_of(answer: &Statfs) -> FileSystemKind {
     match answer.filesystem_type() {
         statfs::EXT4_SUPER_MAGIC => FileSystemKind::Ext4,
@@ -298,12 +300,12 @@ fn kind_of(answer: &Statfs) -> FileSystemKind {
     }
 }
 
-/// What a family can hold. The host file systems behind `Other` (tmpfs, overlay, btrfs, xfs) are all Unix ones.
+/// What a kind can store. The host file systems behind `Other` (tmpfs, overlay, btrfs, xfs) are all Unix file systems.
 fn capabilities_of(kind: FileSystemKind) -> Capabilities {
     let unix = !matches!(kind, FileSystemKind::Vfat | FileSystemKind::Exfat);
     let file_len_max_bytes = match kind {
         FileSystemKind::Vfat => u64::from(u32::MAX),
-        // With blocks of 4 KiB, see ext4's documentation and Documentation/filesystems/ext2.rst.
+        // With blocks of 4 KiB; see ext4's documentation and Documentation/filesystems/ext2.rst.
         FileSystemKind::Ext2 | FileSystemKind::Ext3 => 2 << 40,
         FileSystemKind::Ext4 => 16 << 40,
         _ => i64::MAX as u64,
@@ -312,7 +314,7 @@ fn capabilities_of(kind: FileSystemKind) -> Capabilities {
         unix,
         sparse: unix,
         case_insensitive: !unix,
-        // ext2 has no journal; neither FAT has one.
+        // ext2 and FAT have no journal.
         atomic_replace: unix && kind != FileSystemKind::Ext2,
         file_len_max_bytes,
         file_system: kind,

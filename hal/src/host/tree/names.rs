@@ -22,12 +22,12 @@ impl Tree {
         let fail = |error: io::Error| failed(error, operation, directory);
         let open = self.directory(&root, directory).map_err(fail)?;
         let mut entries = Vec::new();
-        // By std, because the plain readdir of a 32-bit host fails on large inode numbers.
+        // With std, because the plain readdir of a 32-bit host fails on large inode numbers.
         for entry in std::fs::read_dir(proc_path(&open)).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let kind = match entry.file_type() {
                 Ok(file_type) => file_kind(file_type),
-                // Removed since; on file systems that do not keep the kind with the name.
+                // Removed in the meantime, on a file system that does not store the type with the name.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(fail(error)),
             };
@@ -59,8 +59,8 @@ impl Tree {
         self.needs_unix(&root, operation, path)?;
         let place = self.named_place(&root, path, operation)?;
         if text.is_empty() {
-            // The kernel says ENOENT, which a caller would take for a missing directory.
-            let detail = "a symlink needs a text";
+            // The kernel returns ENOENT, which a caller would take for a missing directory.
+            let detail = "the text of a symlink cannot be empty";
             return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
         }
         symlinkat(text, &place, place.name).map_err(|errno| failed(errno, operation, path))
@@ -152,7 +152,7 @@ impl Tree {
             .map_err(|errno| failed(errno, operation, directory))
     }
 
-    /// Sets the mode of a name that was just made, past the umask. File systems without modes are left alone.
+    /// Sets the mode of a new name, without the umask. File systems without modes are skipped.
     fn exact_mode(&self, root: &OpenRoot<'_>, place: &super::walk::Place<'_>, mode: u32) -> nix::Result<()> {
         if !self.holds_modes(root) {
             return Ok(());

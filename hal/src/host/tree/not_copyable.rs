@@ -1,4 +1,4 @@
-//! What only the file system itself can keep of an entry: encryption, signatures, names without regard to case.
+//! What a copy of an entry cannot have: encryption, signatures, and names that ignore case.
 
 use super::Tree;
 use super::walk::failed;
@@ -39,9 +39,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(&place, place.name, flags, Mode::empty()).map_err(fail)?;
         match ioctl_getflags(&directory) {
-            Ok(flags) if flags.bits() & CASEFOLD != 0 => {
-                Ok(Some("matches names without regard to case (casefold)"))
-            }
+            Ok(flags) if flags.bits() & CASEFOLD != 0 => Ok(Some("ignores case in names (casefold)")),
             Ok(_) => Ok(None),
             // A file system without flags.
             Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),

@@ -1,7 +1,7 @@
-//! Following symlinks inside of the root.
+//! Following symlinks inside the root.
 //!
-//! The kernel can do this (`RESOLVE_IN_ROOT`), but does not tell which path remains, and the remaining path is what
-//! callers need: a sidecar stands beside the link or beside its target.
+//! The kernel can do this (`RESOLVE_IN_ROOT`), but does not return the resulting path. Callers need it: a sidecar is
+//! beside the link or beside its target.
 
 use super::walk::failed;
 use super::{OpenRoot, Tree};
@@ -13,16 +13,16 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// How many symlinks one path may go through: the kernel's own limit (`MAXSYMLINKS`, path_resolution(7)).
+/// The maximum number of symlinks in one path: the kernel's own limit (`MAXSYMLINKS`, path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
-/// Where a drive is mounted by tradition, and what links on it begin with.
+/// The traditional mount point of a drive. Links on drives start with it.
 const TRADITIONAL_MOUNT_POINT: &str = "/mnt/usb";
 
-/// The texts that an absolute link may begin with and still be relative to the volume.
+/// Prefixes of an absolute link that make it relative to the volume.
 pub(super) fn mount_point_texts(mount_point: Option<PathBuf>) -> Vec<Vec<u8>> {
     let mut texts = vec![TRADITIONAL_MOUNT_POINT.as_bytes().to_vec()];
-    // By components, so that a slash at the end of the mount point means nothing.
+    // By components, so that a slash at the end of the mount point is ignored.
     texts.extend(mount_point.map(|path| {
         let path: PathBuf = path.components().collect();
         path.into_os_string().into_vec()
@@ -30,7 +30,7 @@ pub(super) fn mount_point_texts(mount_point: Option<PathBuf>) -> Vec<Vec<u8>> {
     texts
 }
 
-/// The components of `text` below the longest of `mount_points` that it begins with.
+/// The components of `text` after the longest of `mount_points` with which it starts.
 fn link_components<'a>(text: &'a [u8], mount_points: &[Vec<u8>]) -> Vec<&'a [u8]> {
     let components = split(text);
     if !text.starts_with(b"/") {
@@ -45,7 +45,7 @@ fn link_components<'a>(text: &'a [u8], mount_points: &[Vec<u8>]) -> Vec<&'a [u8]
     components[skipped.unwrap_or(0)..].to_vec()
 }
 
-/// The components of a path; a `.` says that what is before it must be a directory, and so does a slash at the end.
+/// The components of a path. A `.`, or a slash at the end, requires that what is before it is a directory.
 fn split(text: &[u8]) -> Vec<&[u8]> {
     let mut components: Vec<_> = text.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
     if text.ends_with(b"/") {
@@ -66,7 +66,7 @@ impl Tree {
         let mut done = RelativePath::root();
         let mut links = 0;
         while let Some(name) = pending.pop_front() {
-            // Whatever is done when more is pending is a directory.
+            // A component that is followed by others must be a directory.
             if name == b"." {
                 continue;
             }

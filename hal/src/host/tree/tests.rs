@@ -1,4 +1,4 @@
-//! What only a tree over a real directory can show; the contract suite has the rest.
+//! Tests that need a tree over a real directory; the others are in the contract suite.
 
 use super::*;
 use crate::{FileKind, VolumeFile};
@@ -128,7 +128,7 @@ fn a_tree_of_kind_fat_has_names_and_content_only() {
 }
 
 mod against_the_kernel {
-    //! The kernel can follow links inside of a root too; it must end at the same file or at the same error.
+    //! The kernel can follow links inside a root too; both must end at the same file or with the same error.
 
     use super::*;
     use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -185,7 +185,7 @@ mod against_the_kernel {
             let (_directory, tree) = tree();
             for (at, made) in &entries {
                 let at = path(at);
-                // What has no parent or is there already is left out: any tree will do.
+                // An entry without a parent, or whose name exists, is left out: any tree will do.
                 let result = match made {
                     Made::Directory => tree.create_dir(&at, 0o755),
                     Made::File => tree.create_file(&at, 0o644).map(drop),

@@ -1,4 +1,4 @@
-//! A tree as a [`Volume`]: the tree's operations, and somebody who mounts and unmounts it.
+//! A tree as a [`Volume`]: the operations of the tree, and its mount.
 
 use super::Tree;
 use crate::{
@@ -7,15 +7,15 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// What a [`TreeVolume`] asks of whoever mounted its tree. The tree has seen to open files before any call.
+/// How the tree of a [`TreeVolume`] is mounted. The tree checks for open files before each call.
 pub trait Mount: Send + Sync {
-    /// Whether [`Mount::remount`] works while the tree's root is open. If not, the tree closes its root for it, which
+    /// Whether [`Mount::remount`] works while the tree's root is open. If not, the tree closes its root first, which
     /// needs all files closed.
     fn remounts_in_place(&self, _access: Access) -> bool {
         true
     }
 
-    /// Whether it is mounted: after a failed call it may not be.
+    /// Whether it is mounted. After a failed call it may not be.
     fn is_mounted(&self) -> bool {
         true
     }
@@ -26,13 +26,13 @@ pub trait Mount: Send + Sync {
     /// Those of [`Volume::remount`].
     fn remount(&self, access: Access) -> Result<()>;
 
-    /// Unmounts; the tree's root is synced and closed already. After an error the tree opens its root again.
+    /// Unmounts. The tree's root is synced and closed already. After an error the tree opens its root again.
     ///
     /// # Errors
     /// Those of [`Volume::unmount`].
     fn unmount(&self) -> Result<()>;
 
-    /// Last resort when a mounted volume is dropped and cannot be unmounted in order: open files, a failed sync.
+    /// Called when a mounted volume is dropped and cannot be unmounted, because of open files or a failed sync.
     fn abandon(&self);
 }
 
@@ -44,15 +44,15 @@ pub struct TreeVolume<M: Mount> {
 }
 
 impl<M: Mount> TreeVolume<M> {
-    /// A volume called `id` over a mounted `tree`. The tree may be shared with whoever has to look up files by `id`.
+    /// A volume with the id `id` over a mounted `tree`. The tree may be shared with code that finds files by `id`.
     pub fn new(id: VolumeId, tree: Arc<Tree>, mount: M) -> Self {
         Self { id, tree, mount }
     }
 }
 
 impl<M: Mount> TreeVolume<M> {
-    /// What is still mounted must stay usable. If it is not, or cannot be opened, calls say that the volume is gone,
-    /// which for this tree is true.
+    /// A tree that is still mounted must stay usable. If it is not mounted, or cannot be opened, its calls return
+    /// `NotFound`, which is then true.
     fn reopen_after_failure(&self, access: Access) {
         if !self.mount.is_mounted() || self.tree.reopen(access).is_err() {
             self.tree.abandon();
@@ -62,7 +62,7 @@ impl<M: Mount> TreeVolume<M> {
 
 impl<M: Mount> Drop for TreeVolume<M> {
     fn drop(&mut self) {
-        // Nobody is left to tell of an error, and a drop must not leave a mount behind.
+        // An error cannot be returned here, and a drop must not leave a mount behind.
         if self.tree.access().is_some() && self.unmount().is_err() {
             self.tree.abandon();
             self.mount.abandon();

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-/// Longest path that one system call takes, with its NUL (`PATH_MAX`).
+/// Longest path of a system call, with its NUL (`PATH_MAX`).
 const PATH_LEN_MAX_BYTES: usize = 4096;
 
 /// A name in an open directory. The last component of a path, or `.` for the root.
@@ -29,26 +29,27 @@ impl AsFd for Place<'_> {
 }
 
 impl Place<'_> {
-    /// A path for calls that only take paths. Of it, only the last component is looked up by name.
+    /// A path for calls that take only paths. Only its last component is looked up by name.
     pub(super) fn proc_path(&self) -> PathBuf {
         proc_path(&self.directory).join(std::ffi::OsStr::from_bytes(self.name))
     }
 
     /// Status of the entry itself.
     ///
-    /// By way of an open path and std, because the plain `fstatat` of a 32-bit host fails on files of 2 GiB and more.
+    /// Through an `O_PATH` descriptor and std, because the plain `fstatat` of a 32-bit host fails on files of 2 GiB and
+    /// more.
     pub(super) fn status(&self) -> io::Result<std::fs::Metadata> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         File::from(openat(&self.directory, self.name, flags, Mode::empty())?).metadata()
     }
 }
 
-/// Where an open directory is found in `/proc`.
+/// The path of an open directory in `/proc`.
 pub(super) fn proc_path(directory: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd()))
 }
 
-/// What kind of entry a status describes.
+/// The type of an entry, by its status.
 pub(super) fn file_kind(file_type: std::fs::FileType) -> FileKind {
     if file_type.is_file() {
         FileKind::File
@@ -83,7 +84,7 @@ impl Tree {
         Ok(Place { directory, name })
     }
 
-    /// As [`Tree::place`] for a name that is made, renamed or removed: the root has none.
+    /// As [`Tree::place`], for a name that is created, renamed or removed. The root has none.
     pub(super) fn named_place<'a>(
         &self,
         root: &OpenRoot<'_>,
@@ -91,7 +92,7 @@ impl Tree {
         operation: &str,
     ) -> Result<Place<'a>> {
         if path.is_root() {
-            let detail = "not possible with the root of a volume";
+            let detail = "not possible for the root of a volume";
             return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
         }
         self.place(root, path, operation)
@@ -113,16 +114,16 @@ impl Tree {
                 | ResolveFlag::RESOLVE_NO_XDEV,
         );
         match openat2(&*root.directory, path.as_bytes(), how) {
-            // Kernels before 5.6, and sandboxes that do not know the call.
+            // Kernels before 5.6, and sandboxes that do not have the call.
             Err(Errno::ENOSYS | Errno::EPERM) => step_by_step(root, path),
-            // A concurrent rename made the kernel unsure; see openat2(2).
+            // A concurrent rename prevented the check; see openat2(2).
             Err(Errno::EAGAIN) => step_by_step(root, path),
             other => Ok(other?),
         }
     }
 }
 
-/// The same as one `openat2`, one component at a time, and without a bound on the path's length.
+/// The same as one `openat2`, one component at a time, without a limit on the length of the path.
 fn step_by_step(root: &OpenRoot<'_>, path: &RelativePath) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let volume = root.directory.metadata()?.dev();

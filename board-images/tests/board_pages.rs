@@ -1,7 +1,7 @@
-//! The pages in `docs/boards` have the facts of the board files: the part of a page between the two markers is made from
-//! the board's file, and the table of the index from all of them. What stands outside of the markers is written by hand.
+//! The pages in `docs/boards` have the facts of the board files: the part of a page between the two markers is generated from the
+//! board file, and the table of the index from all board files. Text outside of the markers is written by hand.
 //!
-//! `INSTA_UPDATE=always cargo test -p replicator-boot --test board_pages` writes what is out of date, and a page for a new
+//! `INSTA_UPDATE=always cargo test -p replicator-boot --test board_pages` updates the generated parts, and adds a page for a new
 //! board.
 
 // Helpers are test code, but not inside of a test function.
@@ -13,11 +13,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const BEGIN: &str = "<!-- made from the board file";
+const BEGIN: &str = "<!-- generated from the board file";
 const END: &str = "<!-- end -->";
 const HOW: &str = "INSTA_UPDATE=always cargo test -p replicator-boot --test board_pages";
 
-/// A board file: the profile, and of the drive what is for people.
+/// A board file: the profile, and the keys of the drive that a page shows.
 struct Board {
     profile: Profile,
     drive: Option<Drive>,
@@ -54,7 +54,7 @@ fn boards() -> Vec<Board> {
     replicator_boards::BOARDS.iter().map(read).collect()
 }
 
-/// Whether it is a board that one can buy: it has a page.
+/// Whether this is a real board, which has a page.
 fn is_real(board: &Board) -> bool {
     board.drive.is_some() && !board.profile.name.starts_with("qemu-")
 }
@@ -85,7 +85,7 @@ fn boards_of(only: &[String]) -> String {
     if only.is_empty() { "all".into() } else { list(only) }
 }
 
-/// A section with a table; nothing without rows.
+/// A section with a table; empty without rows.
 fn table(title: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
@@ -118,12 +118,12 @@ fn media(profile: &Profile) -> String {
         "boards",
         "kind",
         "controller",
-        "else the device",
-        "a tarball becomes",
+        "fallback device",
+        "file system of a tarball",
         "rootfs partition",
     ];
-    let meaning = "The controller is a part of the path below `/sys/devices`; the device name counts only where no device \
-                   is found by it.\n\n";
+    let meaning = "The controller is a part of the path below `/sys/devices`; the fallback device is used only if no device \
+                   is found by the controller.\n\n";
     table("Media", &head, &rows) + meaning
 }
 
@@ -143,11 +143,11 @@ fn leds(profile: &Profile) -> String {
             rows.push(vec![boards_of(&leds.only), color.into(), list(&names), place, lit.into()]);
         }
     }
-    table("LEDs", &["boards", "LED", "names, in this order", "GPIO chip and line", "lit by"], &rows)
+    table("LEDs", &["boards", "LED", "names, in this order", "GPIO chip and line", "active level"], &rows)
 }
 
 fn drive(drive: &Drive) -> String {
-    let mut rows = vec![vec!["the bootloader starts it".into(), drive.starts.clone()]];
+    let mut rows = vec![vec!["the bootloader starts the drive".into(), drive.starts.clone()]];
     let mut row = |name: &str, value: String| {
         if !value.is_empty() {
             rows.push(vec![name.into(), value]);
@@ -165,7 +165,10 @@ fn drive(drive: &Drive) -> String {
     row("kernel", drive.kernel.as_ref().map(|kernel| format!("`{kernel}`{address}")).unwrap_or_default());
     row("device trees", list(&drive.dtbs));
     let table_kind = drive.partition_table.as_deref().unwrap_or("mbr");
-    row("made as", format!("{table_kind}, {}", drive.file_system.as_deref().unwrap_or("ext4")));
+    row(
+        "partition table, file system",
+        format!("{table_kind}, {}", drive.file_system.as_deref().unwrap_or("ext4")),
+    );
     table("The drive", &["what", "on this board"], &rows)
 }
 
@@ -186,7 +189,7 @@ fn firmware(profile: &Profile) -> String {
             ]
         };
         let head =
-            ["file", "where", "block of 512 bytes", "at most, bytes", "format", "`imx_type` is compared on"];
+            ["file", "where", "block of 512 bytes", "maximum, bytes", "format", "`imx_type` is compared on"];
         text += &table("Bootloader", &head, &files.iter().map(row).collect::<Vec<_>>());
     }
     if let Some(micro) = &profile.microcontroller {
@@ -195,9 +198,9 @@ fn firmware(profile: &Profile) -> String {
             revisions => format!("{}, revision {}", boards_of(&micro.only), revisions.join(", ")),
         };
         let then = if micro.reboots {
-            "the unit reboots at once; the next boot goes on"
+            "immediately: the unit reboots, and the next boot continues"
         } else {
-            "from the next reboot on"
+            "at the next reboot"
         };
         let row = vec![
             quoted(&micro.file),
@@ -206,7 +209,7 @@ fn firmware(profile: &Profile) -> String {
             micro.revision_min.to_string(),
             then.into(),
         ];
-        let head = ["file", "written by", "boards", "from its revision", "in force"];
+        let head = ["file", "written by", "boards", "from its revision", "takes effect"];
         text += &table("Microcontroller", &head, &[row]);
     }
     let fpga: Vec<Vec<String>> = profile
@@ -226,7 +229,7 @@ fn firmware(profile: &Profile) -> String {
     text
 }
 
-/// What stands between the markers of a board's page.
+/// The generated part of a board's page.
 fn facts(board: &Board) -> String {
     let Profile { name, products, matches, .. } = &board.profile;
     let mut text = format!(
@@ -244,7 +247,7 @@ fn facts(board: &Board) -> String {
     text + &firmware(&board.profile)
 }
 
-/// What stands between the markers of the index.
+/// The generated part of the index.
 fn index(boards: &[Board]) -> String {
     let mut text = String::from("| board | products | the bootloader starts the drive |\n|---|---|---|\n");
     for board in boards {
@@ -256,7 +259,7 @@ fn index(boards: &[Board]) -> String {
     text + "\n"
 }
 
-/// The page with its made part replaced.
+/// The page with its generated part replaced.
 fn with_part(page: &str, part: &str) -> String {
     let (before, rest) = page.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
@@ -266,13 +269,11 @@ fn with_part(page: &str, part: &str) -> String {
 /// A page for a board that has none.
 fn new_page(board: &Board) -> String {
     let title = board.profile.products.join(", ");
-    format!(
-        "# {title}\n\n{BEGIN}{END}\n\n## Worth knowing\n\n- \n\n## Tested\n\nNot at all on real hardware.\n"
-    )
+    format!("# {title}\n\n{BEGIN}{END}\n\n## Notes\n\n- \n\n## Tested\n\nNot tested on real hardware.\n")
 }
 
-/// Holds a file to what it has to be, or writes it.
-fn hold(path: &Path, page: &str, part: &str) {
+/// Asserts that a page is up to date, or updates it.
+fn check_or_update(path: &Path, page: &str, part: &str) {
     let wanted = with_part(page, part);
     if fs::read_to_string(path).is_ok_and(|there| there == wanted) {
         return;
@@ -290,15 +291,15 @@ fn every_board_has_a_page_with_the_facts_of_its_file() {
     for board in boards().iter().filter(|board| is_real(board)) {
         let path = pages().join(format!("{}.md", board.profile.name));
         let page = fs::read_to_string(&path).unwrap_or_else(|_| new_page(board));
-        hold(&path, &page, &facts(board));
+        check_or_update(&path, &page, &facts(board));
     }
 }
 
 #[test]
-fn the_index_has_every_board_and_every_page_has_one() {
+fn the_index_has_every_board_and_every_page_has_a_board() {
     let boards = boards();
     let path = pages().join("README.md");
-    hold(&path, &fs::read_to_string(&path).unwrap(), &index(&boards));
+    check_or_update(&path, &fs::read_to_string(&path).unwrap(), &index(&boards));
     let mut there: Vec<String> = fs::read_dir(pages())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -38,7 +38,7 @@ impl LedState {
     pub fn advance(&mut self, now: Duration) {
         let Some(end) = self.lease_end().filter(|end| *end <= now) else { return };
         self.lease_expired = true;
-        self.settle(end);
+        self.update(end);
     }
 
     /// See [`crate::Leds::show`]. A status replaces only a less severe one; the same status again does not restart its
@@ -46,7 +46,7 @@ impl LedState {
     pub fn show(&mut self, status: Status, now: Duration) {
         self.advance(now);
         self.asked = worst(self.asked, Some(status));
-        self.settle(now);
+        self.update(now);
     }
 
     /// See [`crate::Leds::renew`]. It has an effect only while running, or before a status is shown.
@@ -59,7 +59,7 @@ impl LedState {
     pub fn set_at_risk(&mut self, at_risk: bool, now: Duration) {
         self.advance(now);
         self.at_risk = at_risk;
-        self.settle(now);
+        self.update(now);
     }
 
     fn is_running(&self) -> bool {
@@ -68,7 +68,7 @@ impl LedState {
 
     /// Shows the worst of the requested status and of what an expired lease means. With the board at risk, a failure is
     /// critical.
-    fn settle(&mut self, at: Duration) {
+    fn update(&mut self, at: Duration) {
         let status =
             worst(self.asked, self.lease_expired.then_some(Status::Failure)).map(|status| match status {
                 Status::Failure if self.at_risk => Status::Critical,

@@ -25,7 +25,7 @@ struct State {
     progress_shown: bool,
     /// Open logs; `None` for one that cannot be written.
     logs: BTreeMap<String, Option<File>>,
-    trouble_told: bool,
+    is_error_reported: bool,
 }
 
 impl FileRecords {
@@ -38,7 +38,7 @@ impl FileRecords {
                 console,
                 progress_shown: false,
                 logs: BTreeMap::new(),
-                trouble_told: false,
+                is_error_reported: false,
             }),
         };
         let made = std::fs::create_dir_all(&records.directory);
@@ -89,8 +89,8 @@ impl State {
     /// Reports the first error of a file.
     fn note(&mut self, result: io::Result<()>, operation: &str) {
         let Err(error) = result else { return };
-        if !self.trouble_told {
-            self.trouble_told = true;
+        if !self.is_error_reported {
+            self.is_error_reported = true;
             self.print(&format!("logs are incomplete from here on: {operation}: {error}"), "\n");
             self.progress_shown = false;
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 /// All bootloader areas.
 ///
 /// # Errors
-/// If `/sys/block` cannot be read. An area that goes away meanwhile is left out.
+/// If `/sys/block` cannot be read. An area that is removed meanwhile is left out.
 pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BootloaderArea>> {
     let directory = roots.sys.join("block");
     let failed = |error| Error::from_io(error, "listing", directory.display().to_string());
@@ -22,7 +22,7 @@ pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BootloaderArea>> {
     Ok(areas)
 }
 
-/// What kind of area has this name; `None` for any other device.
+/// The kind of the area with this name; `None` for any other device.
 pub(super) fn kind(name: &str) -> Option<AreaKind> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some((device, area)) = name.strip_prefix("mmcblk").and_then(|rest| rest.split_once("boot")) {
@@ -38,7 +38,7 @@ pub(super) fn kind(name: &str) -> Option<AreaKind> {
 fn area(roots: &KernelRoots, name: &str, kind: AreaKind, path: &Path) -> Result<BootloaderArea> {
     let refuses = number(path, "ro") == Some(1);
     let read_only = match kind {
-        // `ro` shows `force_ro` there too; the lock holds until power goes.
+        // `ro` shows `force_ro` too; this lock lasts until power is removed.
         AreaKind::EmmcBoot { .. } => {
             number(path, "ro_lock_until_next_power_on") == Some(1)
                 || refuses && number(path, "force_ro") == Some(0)
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn boot_areas_and_flash_are_found_and_media_are_not() {
+    fn boot_areas_and_flash_are_listed_and_media_are_not() {
         let directory = tempfile::tempdir().unwrap();
         let roots = roots(directory.path());
         let emmc = "soc/2190000.mmc/mmc_host/mmc0/mmc0:0001/block";
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn without_sysfs_there_is_an_error_and_no_empty_list() {
+    fn without_sysfs_the_list_is_an_error_and_not_empty() {
         let directory = tempfile::tempdir().unwrap();
         let roots = KernelRoots { sys: directory.path().join("absent"), ..KernelRoots::default() };
         assert!(list(&roots).is_err());

@@ -1,4 +1,4 @@
-//! A whole [`Board`] of the Linux backend.
+//! The Linux backend as a [`Board`].
 
 use super::devices::LinuxDevices;
 use super::file_systems::{FileSystemsConfig, LinuxFileSystems};
@@ -19,23 +19,23 @@ use std::sync::Arc;
 /// Which LEDs show the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedConfig {
-    /// None.
+    /// No LEDs.
     None,
-    /// By the LED class; for each LED the exact names it may have, in order of preference.
+    /// In the LED class; for each LED its possible names, in order of preference.
     Class {
         /// Names of the red one.
         red: Vec<LedName>,
         /// Names of the green one.
         green: Vec<LedName>,
     },
-    /// By GPIO lines that no LED driver owns.
+    /// On GPIO lines that no LED driver uses.
     Gpio {
         /// The red one.
         red: GpioLine,
         /// The green one.
         green: GpioLine,
     },
-    /// By the LED class, and where that does not have them, by GPIO lines; each LED for itself.
+    /// In the LED class or, if an LED is not there, on a GPIO line.
     Fallback {
         /// The red one.
         red: LedSource,
@@ -45,7 +45,7 @@ pub enum LedConfig {
 }
 
 impl LedConfig {
-    /// Starts the thread that lights these LEDs. `note` is told of the first error of each.
+    /// Starts the thread that switches these LEDs. `note` is called with the first error of each LED.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -62,14 +62,14 @@ impl LedConfig {
     }
 }
 
-/// What a Linux board needs to be told.
+/// Parameters of a Linux board.
 #[derive(Debug, Clone)]
 pub struct LinuxBoardConfig {
-    /// Where the kernel shows itself.
+    /// Where `/dev`, `/sys` and `/proc` are.
     pub roots: KernelRoots,
-    /// Where the USB drive is mounted; `None` for a private directory.
+    /// The mount point of the USB drive; `None` for a private directory.
     pub drive_mount_point: Option<PathBuf>,
-    /// Where private mount points are made; see [`FileSystemsConfig::mount_base`].
+    /// Where private mount points are created; see [`FileSystemsConfig::mount_base`].
     pub mount_base: Option<PathBuf>,
     /// Where logs and the report go.
     pub log_dir: PathBuf,
@@ -93,11 +93,11 @@ impl LinuxBoardConfig {
     }
 }
 
-/// A board, and those of its parts that offer more than their traits.
+/// A board, with those of its parts that have more methods than their traits.
 pub struct LinuxBoard {
-    /// What the engine gets.
+    /// The board for the engine.
     pub board: Board,
-    /// The LEDs, which the board shares: they can be asked what they show.
+    /// The LEDs of the board, which also return what they show.
     pub leds: Arc<LedThread>,
     /// Looks up devices by path.
     pub devices: Arc<LinuxDevices>,
@@ -106,7 +106,7 @@ pub struct LinuxBoard {
 }
 
 impl LinuxBoard {
-    /// Puts a board together. Nothing is opened, mounted or lit yet.
+    /// Creates the board. It opens and mounts nothing and switches no LED yet.
     ///
     /// # Errors
     /// If the LED thread cannot be started.

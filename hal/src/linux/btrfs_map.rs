@@ -1,9 +1,9 @@
-//! What a btrfs on one device needs of its bytes, by its extent tree.
+//! The bytes that a btrfs on one device needs, by its extent tree.
 //!
-//! Read are the superblock, the chunks that say where logical addresses lie, and all extents. Everything that no extent
-//! holds is free: space that was never given to a chunk, and what was freed. A log to be replayed, several devices,
-//! checksums other than CRC-32C, or anything that does not fit means no answer. The format is that of the btrfs
-//! documentation, "On-disk format".
+//! This code reads the superblock, the chunks that map logical addresses, and all extents. All bytes outside the
+//! extents are free: space that was never allocated to a chunk, and space that was freed. The result is `None` if there
+//! is a log to be replayed, if there are several devices, if checksums are not CRC-32C, or if anything is inconsistent.
+//! The format is documented in "On-disk format" of the btrfs documentation.
 
 use super::btrfs_tree::{Chunks, Item, KEY_LEN_BYTES, Nodes};
 use super::byte_range::{ReadAt, le16, le32};
@@ -15,14 +15,14 @@ use std::ops::Range;
 
 const SUPERBLOCK_AT: u64 = 64 << 10;
 const SUPERBLOCK_LEN_BYTES: usize = 4096;
-/// Where its copies are, and how much each keeps for itself.
+/// Offsets of the superblock's copies, and the space that is reserved for each.
 const COPIES_AT: [u64; 2] = [64 << 20, 256 << 30];
 const COPY_LEN_BYTES: u64 = 64 << 10;
-/// Nothing is allocated before.
+/// Nothing is allocated before this offset.
 const RESERVED_LEN_BYTES: u64 = 1 << 20;
-/// Bounds the memory of the answer (64 MiB).
+/// Limits the memory of the result (64 MiB).
 const RANGES_MAX: usize = 4 << 20;
-/// All up to RAID1C34, and simple quotas. Not in the list: zones, the second extent tree, a tree of stripes.
+/// All features up to RAID1C34, and simple quotas; without zones, the second extent tree and the stripe tree.
 const INCOMPAT_KNOWN: u64 = 0xfff | 0x1_0000;
 
 const CHUNK_ITEM: u8 = 228;
@@ -40,7 +40,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     if superblock.add_system_chunks(&bytes, &mut chunks).is_none() {
         return Ok(None);
     }
-    // The system chunks hold the tree that names all others.
+    // The system chunks contain the chunk tree.
     let system = chunks.clone();
     let found = superblock.nodes(&system).walk(region, superblock.chunk_root, |item| match item.kind {
         CHUNK_ITEM => chunks.add(item.offset, item.data),
@@ -120,7 +120,7 @@ impl Superblock {
         Nodes { chunks, len_bytes: self.node_len_bytes }
     }
 
-    /// Length of the extent that an item of the extent tree is about; `None` if it is about something else.
+    /// Length of the extent of an item in the extent tree; `None` if the item is about something else.
     fn extent_len(&self, item: &Item<'_>) -> Option<u64> {
         match item.kind {
             EXTENT_ITEM => Some(item.offset),

@@ -1,4 +1,4 @@
-//! Trees of a btrfs: where logical addresses lie, and all items of a tree.
+//! The trees of a btrfs: the map of logical addresses, and all items of a tree.
 
 use super::byte_range::{ReadAt, le16, le32};
 use super::ext_checksum::crc32c;
@@ -13,15 +13,15 @@ const HEADER_LEN_BYTES: usize = 0x65;
 const ITEM_LEN_BYTES: usize = KEY_LEN_BYTES + 8;
 const POINTER_LEN_BYTES: usize = KEY_LEN_BYTES + 16;
 const LEVEL_MAX: u8 = 7;
-/// More nodes than the trees of the largest medium have; bounds the work that a hostile one can ask for.
+/// More nodes than the trees of the largest medium have. Limits the work that a crafted tree can cause.
 const NODES_MAX: usize = 1 << 20;
 
 const CHUNK_LEN_BYTES: usize = 48;
 const STRIPE_LEN_BYTES: usize = 32;
-/// RAID of every level. Not in the list: DUP, whose stripes are copies on one device.
+/// RAID of every level; without DUP, whose stripes are copies on one device.
 const RAID: u64 = 0x8 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400;
 
-/// Stretches of logical addresses, and where each copy of them begins.
+/// Extents of logical addresses, and where each copy of them begins.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chunks {
     by_start: BTreeMap<u64, (u64, Vec<u64>)>,
@@ -29,7 +29,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// Length of a chunk's item with its stripes.
+    /// Length of the item of a chunk with its stripes.
     pub(super) fn item_len_bytes(item: &[u8]) -> usize {
         CHUNK_LEN_BYTES + STRIPE_LEN_BYTES * usize::from(le16(item, 44))
     }
@@ -58,7 +58,7 @@ impl Chunks {
         self.devices.iter().all(|found| *found == device).then_some(())
     }
 
-    /// Where `len` bytes at a logical address lie, once for each copy; `None` if nowhere.
+    /// Where `len` bytes at a logical address are, once for each copy; `None` if nowhere.
     pub(super) fn places(&self, logical: u64, len: u64) -> Option<Vec<Range<u64>>> {
         let (start, (chunk_len, starts)) = self.by_start.range(..=logical).next_back()?;
         let at = logical - start;
@@ -82,8 +82,8 @@ pub(super) struct Nodes<'a> {
 }
 
 impl Nodes<'_> {
-    /// Calls `visit` for every item of the tree whose root is at this address and level. `None` if a node is not what it
-    /// should be, or `visit` says so.
+    /// Calls `visit` for every item of the tree whose root is at this address and level. `None` if a node is invalid,
+    /// or if `visit` returns `None`.
     pub(super) fn walk(
         &self,
         region: &mut dyn ReadAt,

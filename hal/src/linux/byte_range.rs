@@ -1,19 +1,20 @@
-//! Positioned reads within one region, for code that looks at file systems without mounting them.
+//! Positioned reads within one region, for code that reads file systems without mounting them.
 
 pub(super) use crate::signature::{le16, le32};
 use crate::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// The bytes of one region, read by position.
+/// The bytes of one region.
 pub(super) trait ReadAt {
     /// Length of the region.
     fn len_bytes(&self) -> u64;
 
-    /// Reads as much as there is of `buffer` at `offset_bytes` and returns how much that was; less only at the end.
+    /// Reads into `buffer` at `offset_bytes`. Returns the number of bytes, which is less than the buffer only at the
+    /// end.
     fn read_up_to(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize>;
 
-    /// Fills `buffer`; what lies past the end of the region reads as zeros.
+    /// Fills `buffer`. Bytes past the end of the region are zeros.
     fn read_padded(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<()> {
         let len = self.read_up_to(offset_bytes, buffer)?;
         buffer[len..].fill(0);
@@ -21,7 +22,7 @@ pub(super) trait ReadAt {
     }
 }
 
-/// A stretch of an open file or block device.
+/// A range of an open file or block device.
 pub(super) struct FileRange {
     file: File,
     name: String,
@@ -30,7 +31,7 @@ pub(super) struct FileRange {
 }
 
 impl FileRange {
-    /// The `len_bytes` bytes of `file` from `offset_bytes` on; `name` is for error messages.
+    /// The range of `len_bytes` bytes of `file` from `offset_bytes` on. `name` is for error messages.
     pub(super) fn new(file: File, name: String, offset_bytes: u64, len_bytes: u64) -> Self {
         Self { file, name, offset_bytes, len_bytes }
     }

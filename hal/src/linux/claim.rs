@@ -1,7 +1,7 @@
-//! Letting go of a device that was claimed by an exclusive open, so that the next one gets it at the first try.
+//! Releases a device that was claimed by an exclusive open, so that the next open succeeds at the first attempt.
 //!
-//! A thread that starts a program at that time hands the program a copy of every open descriptor until it is loaded, and
-//! with it the claim. How a claim is made is in `node`.
+//! A thread that starts a program at that time gives the child a copy of every open descriptor until its exec, and so a
+//! copy of the claim. How a claim is made is in `node`.
 
 use super::node::{OpenMode, open_node};
 use super::patience::Patience;
@@ -12,18 +12,18 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::time::Duration;
 
-/// For copies, and for udev, which locks a device while it looks at it.
+/// For copies of the descriptor, and for udev, which locks a device while it reads it.
 const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(1) };
 
-/// Closes a node that was open exclusively, and waits until the claim is gone with the last copy of the descriptor:
-/// mount(2) and the file-system tools ask for the device once only.
+/// Closes a node that was open exclusively, and waits until the last copy of the descriptor is closed and the claim
+/// with it: mount(2) and the file-system tools do not try a second time.
 ///
-/// A claim that stays is left to them; they will say that the device is busy.
+/// If a claim stays, these report that the device is busy.
 ///
 /// # Errors
-/// If the node cannot be opened once more.
-pub(super) fn let_go(roots: &KernelRoots, device: &DeviceName, claim: File) -> Result<()> {
-    // An advisory lock belongs to the open file, as the claim does; asking for one makes no claim.
+/// If the node cannot be opened again.
+pub(super) fn release(roots: &KernelRoots, device: &DeviceName, claim: File) -> Result<()> {
+    // An advisory lock belongs to the open file, as the claim does. Taking one makes no claim.
     let locked = lock_patiently(&claim);
     drop(claim);
     if locked {
@@ -48,7 +48,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn a_program_that_another_thread_starts_keeps_no_claim() {
+    fn a_program_that_another_thread_starts_holds_no_claim() {
         if !have_loop_devices("a_program_that_another_thread_starts_keeps_no_claim") {
             return;
         }
@@ -67,8 +67,8 @@ mod tests {
             }
             let still_claimed = (0..10_000).filter(|_| {
                 let claim = open_node(&roots, &device, OpenMode::Exclusive);
-                claim.and_then(|claim| let_go(&roots, &device, claim)).unwrap();
-                // Asked for once, as mount(2) does.
+                claim.and_then(|claim| release(&roots, &device, claim)).unwrap();
+                // One attempt, as in mount(2).
                 OpenOptions::new().read(true).custom_flags(libc::O_EXCL).open(&node).is_err()
             });
             let still_claimed = still_claimed.count();

@@ -1,4 +1,4 @@
-//! The board's block devices by `/dev` and `/sys`: the door to [`Source`] and [`Target`].
+//! The board's block devices, from `/dev` and `/sys`. Opens [`Source`]s and [`Target`]s.
 
 use super::areas;
 use super::force_ro::{ForceReadOnly, OpenAreas};
@@ -24,21 +24,21 @@ pub struct LinuxDevices {
     open_areas: Arc<OpenAreas>,
 }
 
-/// How long an interrupted program waits for a bootloader that is being written.
+/// How long an interrupted program waits until a bootloader is written.
 const AREA_PATIENCE: Duration = Duration::from_secs(30);
 
 impl LinuxDevices {
-    /// The devices that the kernel shows below `roots`.
+    /// The devices below `roots`.
     pub fn new(roots: KernelRoots) -> Self {
         Self { roots, protection: WriteProtection::default(), open_areas: Arc::default() }
     }
 
-    /// Puts write protection as it was, for a program that is about to end without closing what is open: sources become
-    /// writable, which the kernel would otherwise refuse until they are plugged in anew, and bootloader areas protected. A
-    /// bootloader that is being written is waited for, for a while.
+    /// Restores the write protection of all open devices, for a program that is about to end without closing them.
+    /// Sources become writable, which the kernel would otherwise refuse until they are plugged in again. Bootloader
+    /// areas become write-protected; one that is being written is waited for, for a limited time.
     ///
     /// # Errors
-    /// The first device for which it fails; the others are done.
+    /// The error of the first device for which it fails; the others are restored.
     pub fn end_write_protection(&self) -> Result<()> {
         let areas = self.open_areas.end(AREA_PATIENCE);
         self.protection.release_all(&self.roots).and(areas)
@@ -52,7 +52,7 @@ impl LinuxDevices {
         &self.protection
     }
 
-    /// Opens a bootloader area; for writing, with its protection lifted.
+    /// Opens a bootloader area. For writing its protection is removed.
     pub(super) fn open_bootloader_area(&self, area: &DeviceName, access: Access) -> Result<Box<dyn Target>> {
         let directory = self.roots.class_block(area);
         if areas::kind(area.as_str()).is_none() {
@@ -71,10 +71,10 @@ impl LinuxDevices {
         Ok(Box::new(BlockTarget::open(&self.roots, area, use_as)?))
     }
 
-    /// The kernel's name of the block device at `path`, which may be a symlink such as those in `/dev/disk/by-id`.
+    /// The kernel's name of the block device at `path`, which may be a symlink, such as one in `/dev/disk/by-id`.
     ///
     /// # Errors
-    /// `NotFound`; `WrongDevice` if it is no block device.
+    /// `NotFound`; `WrongDevice` if it is not a block device.
     pub fn by_path(&self, path: &Path) -> Result<DeviceName> {
         let object = path.display().to_string();
         let metadata =
@@ -88,7 +88,7 @@ impl LinuxDevices {
             .map_err(|error| Error::from_io(error, "looking up", object.as_str()))?;
         match directory.file_name().and_then(|name| name.to_str()) {
             Some(name) => Ok(DeviceName::parse(name)?),
-            None => Err(Error::new(ErrorKind::NotFound, "looking up", object, "the kernel gives it no name")),
+            None => Err(Error::new(ErrorKind::NotFound, "looking up", object, "it has no name in sysfs")),
         }
     }
 }
@@ -97,7 +97,7 @@ impl BlockDevices for LinuxDevices {
     fn list(&self) -> Result<Vec<BlockDevice>> {
         let mut devices = sysfs::list(&self.roots)?;
         for device in devices.iter_mut().filter(|device| device.read_only) {
-            // What a run that was killed left behind is taken back when the device is opened.
+            // Write protection that a killed run left behind is removed at the next open.
             device.read_only = !write_protection::is_left_behind(&self.roots, &device.name);
         }
         Ok(devices)
@@ -122,7 +122,7 @@ impl BlockDevices for LinuxDevices {
         let Err(error) = PATIENCE.while_busy(node::is_busy, || ioctl::reread_partitions(&file)) else {
             return Ok(());
         };
-        // A device that cannot have partitions (a loop device without partscan) has none to read again.
+        // A device that cannot have partitions (a loop device without partscan) has nothing to read again.
         if error.raw_os_error() == Some(libc::EINVAL)
             && sysfs::partitions(&self.roots.class_block(device)).is_empty()
         {

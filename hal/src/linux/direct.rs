@@ -1,4 +1,4 @@
-//! Reads that go to the device and not through the page cache: `O_DIRECT`, with buffers aligned as it demands.
+//! Reads that bypass the page cache: `O_DIRECT`, with buffers that are aligned as it requires.
 
 use std::fs::File;
 use std::io;
@@ -9,12 +9,12 @@ const ALIGNMENT_MIN_BYTES: usize = 4096;
 /// Longest single read.
 const BOUNCE_LEN_BYTES: usize = 1 << 20;
 
-/// A file opened with `O_DIRECT` and a buffer to read it by.
+/// A file opened with `O_DIRECT`, and a buffer for its reads.
 pub(super) struct DirectReader {
     file: File,
     alignment: usize,
     buffer: Vec<u8>,
-    /// Where in `buffer` the aligned part starts.
+    /// Offset of the aligned part in `buffer`.
     start: usize,
 }
 
@@ -28,7 +28,7 @@ impl DirectReader {
         Self { file, alignment, buffer, start }
     }
 
-    /// Reads at any offset; may be short. Nothing is kept: every call goes to the device.
+    /// Reads at any offset; may be short. Nothing is cached: every call reads from the device.
     pub(super) fn read_at(&mut self, offset_bytes: u64, target: &mut [u8]) -> io::Result<usize> {
         let skip = (offset_bytes % self.alignment as u64) as usize;
         let len = (skip + target.len()).next_multiple_of(self.alignment).min(BOUNCE_LEN_BYTES);
@@ -46,11 +46,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_offset_and_length_is_served() {
+    fn reads_of_any_offset_and_length_work() {
         let content: Vec<u8> = (0..3_000_001_u32).map(|index| (index % 251) as u8).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &content).unwrap();
-        // The bookkeeping is the same without the flag, which not every file system of a test host has.
+        // The offsets are computed in the same way without the flag, which not every file system of a test host
+        // supports.
         let mut reader = DirectReader::new(File::open(file.path()).unwrap(), 512);
         for (offset, len) in
             [(0, 10), (4095, 2), (1_048_000, 2_000_000), (2_999_990, 100), (3_000_001, 5), (9, 0)]

@@ -1,6 +1,6 @@
-//! What an exFAT file system needs of its bytes, by its allocation bitmap (Microsoft's specification, sections 3 and 7.1).
+//! The bytes that an exFAT file system needs, by its allocation bitmap (Microsoft's specification, sections 3 and 7.1).
 //!
-//! Clusters that the bitmap calls free hold nothing. The end of a file's last cluster is left as it is.
+//! Clusters that are free in the bitmap are unused. The rest of a file's last cluster is kept.
 
 use super::byte_range::{ReadAt, le16, le32};
 use super::ranges::{subtract, union};
@@ -8,7 +8,7 @@ use crate::signature::le64;
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
-/// A bitmap of a card of 2 TiB with clusters of 128 KiB.
+/// Length of the bitmap of a card of 2 TiB with clusters of 128 KiB.
 const BITMAP_LEN_MAX_BYTES: u64 = 2 << 20;
 const ALLOCATION_BITMAP: u8 = 0x81;
 /// Longest chain of the root directory that is searched.
@@ -39,7 +39,7 @@ impl Shape {
         let (sector_shift, cluster_shift) = (u32::from(boot[108]), u32::from(boot[109]));
         let sane = (9..=12).contains(&sector_shift)
             && sector_shift + cluster_shift <= 25
-            // TexFAT has two tables and bitmaps; nothing that Linux runs makes it.
+            // TexFAT has two tables and bitmaps. No program on Linux makes it.
             && boot[110] == 1
             && le16(boot, 510) == 0xaa55;
         if !sane {
@@ -65,7 +65,7 @@ impl Shape {
         Some(start..start + self.cluster_len_bytes)
     }
 
-    /// The allocation bitmap, found in the root directory.
+    /// The allocation bitmap, which an entry of the root directory describes.
     fn bitmap(&self, region: &mut dyn ReadAt) -> Result<Option<Vec<u8>>> {
         let wanted = u64::from(self.clusters).div_ceil(8);
         let mut directory = vec![0; self.cluster_len_bytes as usize];
@@ -108,7 +108,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn free_clusters_of_what_mkfs_makes_are_found_and_the_rest_is_kept() {
+    fn free_clusters_after_mkfs_are_found_and_the_others_are_kept() {
         if !have_tool("mkfs.exfat") || !have_tool("fsck.exfat") {
             return;
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_boot_sector_is_survived() {
+    fn a_crafted_boot_sector_does_not_panic() {
         let mut bytes = vec![0xff; 8192];
         bytes[3..11].copy_from_slice(b"EXFAT   ");
         for shifts in [[9, 3], [12, 13], [9, 255]] {

@@ -1,14 +1,14 @@
-//! Which bytes of an ext2, ext3 or ext4 file system are in use, by its block bitmaps.
+//! The bytes that an ext2, ext3 or ext4 file system uses, by its block bitmaps.
 //!
-//! The answer is exact or none: a block counts as free only if a checked bitmap says so and the free counts of its
-//! group agree. The layout is [`Layout`]'s.
+//! The result is exact or `None`: a block counts as free only if it is free in a bitmap with a valid checksum, and if
+//! the free count of its group is the same. The layout is in [`Layout`].
 
 use super::byte_range::ReadAt;
 use super::ext_layout::Layout;
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
-/// Bounds the memory of the answer (64 MiB). So fragmented a file system gains nothing by it.
+/// Limits the memory of the result (64 MiB). For a file system that is so fragmented the result would save nothing.
 const RANGES_MAX: usize = 4 << 20;
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
 
 /// The used bytes of the region; `None` if that cannot be proven.
 ///
-/// What lies outside of the file system counts as used, and so does the boot area in front of it.
+/// Bytes outside the file system count as used, and so does the boot area before it.
 ///
 /// # Errors
 /// If the region cannot be read.
@@ -29,7 +29,7 @@ pub(super) fn used_blocks(layout: &Layout, region: &mut dyn ReadAt) -> Result<Op
     let own_blocks = layout.own_blocks();
     let mut own = own_blocks.as_slice();
     let mut used = Used::default();
-    // The boot area, and block 0 where the first group starts at block 1.
+    // The boot area, and block 0 if the first group starts at block 1.
     used.add(0..1024.max(layout.first_block * layout.block_len_bytes));
     let mut bitmap = vec![0; layout.block_len_bytes as usize];
     for (number, group) in layout.groups.iter().enumerate() {
@@ -44,7 +44,7 @@ pub(super) fn used_blocks(layout: &Layout, region: &mut dyn ReadAt) -> Result<Op
         }
         let marked = bitmap.clone();
         own = mark_own_blocks(own, &blocks, layout.blocks_per_cluster, &mut bitmap);
-        // A written bitmap that leaves out the file system's own blocks is wrong about others as well.
+        // A bitmap on disk in which the file system's own blocks are free is wrong about other blocks too.
         if !group.bitmap_uninitialised && marked != bitmap {
             return Ok(None);
         }
@@ -58,7 +58,7 @@ pub(super) fn used_blocks(layout: &Layout, region: &mut dyn ReadAt) -> Result<Op
     Ok(Some(UsedMap { used: used.ranges }))
 }
 
-/// Sets the bits of those `own` blocks that lie in the group, and returns the ranges that later groups need.
+/// Sets the bits of the `own` blocks that are in the group. Returns the ranges that later groups need.
 fn mark_own_blocks<'a>(
     mut own: &'a [Range<u64>],
     blocks: &Range<u64>,
@@ -101,7 +101,7 @@ impl Used {
         }
     }
 
-    /// Adds what the bitmap of a group says, and returns its free clusters.
+    /// Adds the used blocks of a group by its bitmap. Returns the number of free clusters.
     fn add_group(&mut self, layout: &Layout, blocks: &Range<u64>, bitmap: &[u8]) -> u64 {
         let clusters = (blocks.end - blocks.start).div_ceil(layout.blocks_per_cluster);
         let mut free = 0;
@@ -142,7 +142,7 @@ mod tests {
             Some(line.split_whitespace().last().unwrap().parse().unwrap())
         };
         let block_len = field("Block size:").unwrap();
-        // Of a free cluster dumpe2fs prints the first block only.
+        // For a free cluster dumpe2fs prints only the first block.
         let unit = field("Cluster size:").unwrap_or(block_len) / block_len;
         let mut free = Used::default();
         for line in text.lines().filter_map(|line| line.strip_prefix("  Free blocks: ")) {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_behind_the_file_system_counts_as_used() {
+    fn bytes_behind_the_file_system_count_as_used() {
         if !have_tool("mke2fs") {
             return;
         }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn doubt_means_no_answer() {
+    fn an_inconsistent_file_system_has_no_map() {
         if !have_tool("mke2fs") {
             return;
         }
@@ -271,7 +271,7 @@ mod tests {
         let checksummed = &["-t", "ext4", "-b", "4096"][..];
         assert!(with(plain, 0, &[0]).is_some());
         assert!(with(checksummed, 0, &[0]).is_some());
-        // needs_recovery, an unknown feature, not cleanly unmounted, an orphan, longer than the region.
+        // needs_recovery, an unknown feature, not unmounted cleanly, an orphan, longer than the region.
         for (at, bytes) in [
             (1024 + 0x60, &[0x46, 0, 0, 0][..]),
             (1024 + 0x60, &[0x42, 0, 0, 0x10]),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_bitmap_is_not_believed() {
+    fn a_damaged_bitmap_is_not_used() {
         if !have_tool("mke2fs") || !have_tool("dumpe2fs") {
             return;
         }
@@ -302,7 +302,7 @@ mod tests {
             let line = text.lines().find(|line| line.contains("Block bitmap at ")).unwrap();
             let block: u64 = line.split_whitespace().nth(3).unwrap().trim_end_matches(',').parse().unwrap();
             let file = std::fs::File::options().write(true).open(image.path()).unwrap();
-            // Group 0 starts with the superblock: claiming it free must not go unnoticed.
+            // Group 0 starts with the superblock. A bitmap in which it is free must be detected.
             file.write_all_at(&[0], block * 4096).unwrap();
             assert!(used_map(&mut image.range()).unwrap().is_none(), "{options:?}");
         }

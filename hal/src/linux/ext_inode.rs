@@ -1,6 +1,6 @@
-//! Single inodes of an ext file system, and where their data lies.
+//! Single inodes of an ext file system, and where their data is.
 //!
-//! Like [`Layout`] it says `None` to everything doubtful: a checksum that does not fit, a block outside of the file
+//! As in [`Layout`], the result is `None` for everything inconsistent: a wrong checksum, a block outside the file
 //! system, a tree that does not end.
 
 use super::byte_range::{ReadAt, le16, le32};
@@ -9,9 +9,9 @@ use super::ext_layout::Layout;
 use crate::Result;
 use std::ops::Range;
 
-/// Length of the part of an inode that every ext file system has.
+/// Length of the part of an inode that is the same in every ext file system.
 const OLD_LEN_BYTES: usize = 128;
-/// Where the block map or the root of the extent tree is.
+/// Offset of the block map, or of the root of the extent tree.
 const MAP_AT: usize = 0x28;
 const MAP_LEN_BYTES: usize = 60;
 const FLAG_EXTENTS: u32 = 0x8_0000;
@@ -19,25 +19,25 @@ const FLAG_INLINE_DATA: u32 = 0x1000_0000;
 const EXTENT_MAGIC: u16 = 0xf30a;
 const EXTENT_ENTRY_LEN_BYTES: usize = 12;
 const EXTENT_DEPTH_MAX: u16 = 5;
-/// A longer extent is one whose blocks were allocated and never written.
+/// The length of an unwritten extent (allocated, never written) is greater than this.
 const EXTENT_WRITTEN_MAX: u64 = 32_768;
-/// More nodes than the trees of any sane file have; bounds the work that a hostile tree can ask for.
+/// More nodes than the trees of any valid file have. Limits the work that a crafted tree can cause.
 const NODES_MAX: usize = 1 << 16;
-/// Blocks that one inode may list without extents, which only a journal is asked for.
+/// Blocks that one inode may have without extents. Only a journal is read that way.
 const INDIRECT_BLOCKS_MAX: usize = 1 << 22;
 
-/// Successive blocks of a file that lie side by side.
+/// Blocks of a file that are contiguous on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// The first of them, counted within the file.
+    /// The first block, counted within the file.
     pub(super) logical: u64,
-    /// Where they are.
+    /// Its place on the device.
     pub(super) blocks: Range<u64>,
-    /// Allocated, but never written: they read as zeros, whatever they hold.
+    /// Allocated, but never written: they read as zeros, whatever is stored in them.
     pub(super) is_unwritten: bool,
 }
 
-/// An inode's bytes.
+/// The bytes of an inode.
 pub(super) struct Inode<'a> {
     layout: &'a Layout,
     number: u32,
@@ -45,12 +45,12 @@ pub(super) struct Inode<'a> {
 }
 
 impl<'a> Inode<'a> {
-    /// The inode `number`, whose bytes are these.
+    /// The inode `number` with these bytes.
     pub(super) fn new(layout: &'a Layout, number: u32, bytes: &'a [u8]) -> Self {
         Self { layout, number, bytes }
     }
 
-    /// Whether it is a regular file that has a name.
+    /// Whether it is a regular file with at least one name.
     pub(super) fn is_named_file(&self) -> bool {
         le16(self.bytes, 0) & 0xf000 == 0x8000 && le16(self.bytes, 0x1a) != 0
     }
@@ -61,7 +61,7 @@ impl<'a> Inode<'a> {
         flags & FLAG_EXTENTS != 0 && flags & FLAG_INLINE_DATA == 0
     }
 
-    /// Whether the tree has nodes outside of the inode, or a root with an unwritten extent.
+    /// Whether the tree has nodes outside the inode, or its root has an unwritten extent.
     pub(super) fn may_have_unwritten(&self) -> bool {
         let root = &self.bytes[MAP_AT..MAP_AT + MAP_LEN_BYTES];
         let lens = root.chunks_exact(EXTENT_ENTRY_LEN_BYTES).skip(1).take(usize::from(le16(root, 2)));
@@ -73,7 +73,7 @@ impl<'a> Inode<'a> {
         u64::from(le32(self.bytes, 0x6c)) << 32 | u64::from(le32(self.bytes, 4))
     }
 
-    /// Whether the checksum fits, where there is one.
+    /// Whether the checksum is correct, or there is none.
     pub(super) fn checksum_fits(&self) -> bool {
         let Some(seed) = self.checksum_seed() else { return true };
         let low_at = 0x7c;
@@ -92,13 +92,13 @@ impl<'a> Inode<'a> {
         crc == u32::from(le16(self.bytes, high_at)) << 16 | recorded_low
     }
 
-    /// What checksums of this inode and its extent blocks start from.
+    /// The seed of the checksums of this inode and its extent blocks.
     fn checksum_seed(&self) -> Option<u32> {
         let seed = self.layout.metadata_checksum_seed?;
         Some(crc32c(crc32c(seed, &self.number.to_le_bytes()), &self.bytes[0x64..0x68]))
     }
 
-    /// Where its data lies, in the order of the file.
+    /// Where its data is, in the order of the file.
     pub(super) fn extents(&self, region: &mut dyn ReadAt) -> Result<Option<Vec<Extent>>> {
         if self.has_extents() { self.extent_tree(region) } else { self.block_map(region) }
     }
@@ -161,14 +161,14 @@ impl<'a> Inode<'a> {
         (len > 0 && self.is_inside(&blocks)).then_some(Extent { logical, blocks, is_unwritten })
     }
 
-    /// The checksum stands behind the room for entries.
+    /// The checksum follows the space for entries.
     fn node_checksum_fits(&self, node: &[u8]) -> bool {
         let Some(seed) = self.checksum_seed() else { return true };
         let at = EXTENT_ENTRY_LEN_BYTES * (1 + usize::from(le16(node, 4)));
         node.get(..at).is_some_and(|covered| at + 4 <= node.len() && crc32c(seed, covered) == le32(node, at))
     }
 
-    /// The map of ext2 and ext3: twelve blocks, then blocks of block numbers, one, two and three deep.
+    /// The map of ext2 and ext3: twelve blocks, then blocks of block numbers with one, two and three levels.
     fn block_map(&self, region: &mut dyn ReadAt) -> Result<Option<Vec<Extent>>> {
         let block_len = self.layout.block_len_bytes;
         let blocks = self.len_bytes().div_ceil(block_len);

@@ -1,21 +1,21 @@
-//! Where an ext2, ext3 or ext4 file system keeps its own blocks: superblock, group descriptors, bitmaps, inode tables.
+//! Where an ext2, ext3 or ext4 file system has its own blocks: superblock, group descriptors, bitmaps, inode tables.
 //!
-//! Reads the superblock and the descriptors, checks them as far as they can be checked, and says `None` to everything
-//! doubtful. Offsets and rules are those of the kernel's documentation of ext4 (`Documentation/filesystems/ext4`).
+//! Reads the superblock and the descriptors, and checks them as far as possible. The result is `None` for everything
+//! inconsistent. Offsets and rules are from the kernel's documentation of ext4 (`Documentation/filesystems/ext4`).
 
 use super::byte_range::{ReadAt, le16, le32};
 use super::ext_checksum::{crc16, crc32c};
 use crate::Result;
 use std::ops::Range;
 
-/// More groups than the largest medium has; bounds the memory a hostile superblock can ask for.
+/// More groups than the largest medium has. Limits the memory that a crafted superblock can cause to be used.
 const GROUPS_MAX: u64 = 1 << 20;
 
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
 const INCOMPAT_CSUM_SEED: u32 = 0x2000;
-/// filetype, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold. Not
-/// in the list: a journal that needs recovery (0x4), a journal device (0x8), compression, dirdata.
+/// filetype, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, csum_seed, largedir, inline_data, encrypt, casefold;
+/// without a journal that needs recovery (0x4), a journal device (0x8), compression and dirdata.
 const INCOMPAT_KNOWN: u32 = 0x2
     | INCOMPAT_META_BG
     | 0x40
@@ -31,7 +31,7 @@ const RO_COMPAT_GDT_CSUM: u32 = 0x10;
 const RO_COMPAT_BIGALLOC: u32 = 0x200;
 const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 /// sparse_super, large_file, btree_dir, huge_file, gdt_csum, dir_nlink, extra_isize, quota, bigalloc, metadata_csum,
-/// readonly, project, verity. Not in the list: snapshots, replicas, shared blocks, orphans present.
+/// readonly, project, verity; without snapshots, replicas, shared blocks and orphans present.
 const RO_COMPAT_KNOWN: u32 =
     0x7 | 0x8 | 0x10 | 0x20 | 0x40 | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x8000;
 const COMPAT_HAS_JOURNAL: u32 = 0x4;
@@ -40,7 +40,7 @@ const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const GROUP_INODE_UNINIT: u16 = 0x1;
 const GROUP_BLOCK_UNINIT: u16 = 0x2;
 
-/// One block group's descriptor.
+/// The descriptor of one block group.
 pub(super) struct Group {
     /// Block of the block bitmap.
     pub(super) bitmap_block: u64,
@@ -48,11 +48,11 @@ pub(super) struct Group {
     pub(super) inode_bitmap_block: u64,
     /// First block of the inode table.
     pub(super) inode_table_block: u64,
-    /// Free blocks in the group; clusters with bigalloc.
+    /// Free blocks in the group; with bigalloc, free clusters.
     pub(super) free_count: u64,
     /// Free inodes in the group.
     pub(super) free_inodes: u64,
-    /// Whether the bitmap block was never written: only the file system's own blocks are in use.
+    /// Whether the block bitmap was never written: only the file system's own blocks are in use.
     pub(super) bitmap_uninitialised: bool,
     /// Whether the inode bitmap was never written: no inode is in use.
     pub(super) inodes_uninitialised: bool,
@@ -64,11 +64,11 @@ pub(super) struct Group {
 pub(super) struct Layout {
     /// Bytes in a block.
     pub(super) block_len_bytes: u64,
-    /// Blocks that one bit of a bitmap stands for.
+    /// Blocks for one bit of a bitmap.
     pub(super) blocks_per_cluster: u64,
     /// Blocks in a group.
     pub(super) blocks_per_group: u64,
-    /// First block of group 0: 1 where blocks are 1 KiB, else 0.
+    /// First block of group 0: 1 if blocks are 1 KiB, else 0.
     pub(super) first_block: u64,
     /// Blocks of the file system, counted from block 0.
     pub(super) blocks: u64,
@@ -78,9 +78,9 @@ pub(super) struct Layout {
     pub(super) inodes_per_group: u64,
     /// Bytes of an inode in the table.
     pub(super) inode_len_bytes: u64,
-    /// Inode of the journal; 0 if none lies inside of the file system.
+    /// Inode of the journal; 0 if there is none inside the file system.
     pub(super) journal_inode: u32,
-    /// What checksums of metadata start from, where there are any.
+    /// The seed of the checksums of metadata, if there are any.
     pub(super) metadata_checksum_seed: Option<u32>,
     inode_table_blocks: u64,
     reserved_descriptor_blocks: u64,
@@ -94,7 +94,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Reads the layout; `None` if it is no ext file system, or one whose bitmaps cannot be trusted.
+    /// Reads the layout; `None` if it is not ext, or if its bitmaps cannot be trusted.
     pub(super) fn read(region: &mut dyn ReadAt) -> Result<Option<Self>> {
         let mut superblock = [0; 1024];
         if region.read_up_to(1024, &mut superblock)? < superblock.len() {
@@ -133,12 +133,12 @@ impl Layout {
         let (compat, incompat, ro_compat) =
             (le32(superblock, 0x5c), le32(superblock, 0x60), le32(superblock, 0x64));
         let state = le16(superblock, 0x3a);
-        // Revision 0 has no feature fields, and no kernel of the last 20 years makes it.
+        // Revision 0 has no feature fields. No kernel of the last 20 years makes it.
         let trusted = le16(superblock, 0x38) == 0xef53
             && le32(superblock, 0x4c) == 1
             && incompat & !INCOMPAT_KNOWN == 0
             && ro_compat & !RO_COMPAT_KNOWN == 0
-            // Unmounted cleanly, no errors noted, no orphans to be freed by the next mount.
+            // Unmounted cleanly, without errors, and without orphans that the next mount would free.
             && state & 0x3 == 0x1
             && le32(superblock, 0xe8) == 0;
         let log_block_len = le32(superblock, 0x18);
@@ -214,7 +214,7 @@ impl Layout {
         (self.blocks - self.first_block).div_ceil(self.blocks_per_group)
     }
 
-    /// The blocks of group `number`; the last group may be shorter.
+    /// The blocks of group `number`. The last group may be shorter.
     pub(super) fn group_blocks(&self, number: u64) -> Range<u64> {
         let start = self.first_block + number * self.blocks_per_group;
         start..(start + self.blocks_per_group).min(self.blocks)
@@ -254,13 +254,13 @@ impl Layout {
         crc16(crc16(crc, &bytes[..0x1e]), if self.descriptor_wide { &bytes[0x20..] } else { &[] })
     }
 
-    /// Whether a bitmap is the one its descriptor was made for, as far as the file system keeps checksums of bitmaps.
+    /// Whether a bitmap has the checksum in its descriptor, if the file system has checksums of bitmaps.
     pub(super) fn bitmap_checksum_fits(&self, group: &Group, bitmap: &[u8]) -> bool {
         let len = (self.blocks_per_group / self.blocks_per_cluster / 8) as usize;
         self.checksum_fits(&bitmap[..len], group.bitmap_checksum)
     }
 
-    /// The same for the bitmap of inodes.
+    /// The same for the inode bitmap.
     pub(super) fn inode_bitmap_checksum_fits(&self, group: &Group, bitmap: &[u8]) -> bool {
         self.checksum_fits(&bitmap[..(self.inodes_per_group / 8) as usize], group.inode_bitmap_checksum)
     }
@@ -271,10 +271,10 @@ impl Layout {
         crc32c(seed, bytes) & mask == recorded
     }
 
-    /// Where block `index` of the group descriptors is.
+    /// The place of block `index` of the group descriptors.
     fn descriptor_block(&self, index: u64) -> u64 {
         if !self.meta_bg || index < self.first_meta_group {
-            // The superblock is in block 1 where blocks are 1 KiB, even if clusters start at block 0.
+            // The superblock is in block 1 if blocks are 1 KiB, even if clusters start at block 0.
             return u64::from(self.block_len_bytes == 1024) + 1 + index;
         }
         let group = index * self.descriptors_per_block;
@@ -296,7 +296,7 @@ impl Layout {
         }
     }
 
-    /// Blocks at the start of a group up to and with its superblock.
+    /// Number of blocks from the start of a group to the end of its superblock.
     fn superblock_blocks(&self, group: u64) -> u64 {
         if !self.has_superblock(group) {
             0
@@ -307,7 +307,7 @@ impl Layout {
         }
     }
 
-    /// Superblock and descriptors at the start of a group.
+    /// Number of blocks of the superblock and the descriptors at the start of a group.
     fn group_head(&self, group: u64) -> Range<u64> {
         let start = self.group_blocks(group).start;
         let in_meta_group = self.meta_bg && group / self.descriptors_per_block >= self.first_meta_group;
@@ -323,8 +323,8 @@ impl Layout {
         start..start + self.superblock_blocks(group) + descriptors
     }
 
-    /// All blocks that the file system keeps for itself outside of inodes: sorted, not overlapping, within the file
-    /// system. With flex_bg the tables of one group lie in another.
+    /// All blocks that the file system uses for itself, outside inodes: sorted, not overlapping, within the file
+    /// system. With flex_bg the tables of a group are in another group.
     pub(super) fn own_blocks(&self) -> Vec<Range<u64>> {
         let mut own = Vec::with_capacity(4 * self.groups.len());
         for (number, group) in self.groups.iter().enumerate() {
@@ -349,7 +349,7 @@ impl Layout {
 fn descriptor_len_bytes(superblock: &[u8; 1024]) -> usize {
     match (le32(superblock, 0x60) & INCOMPAT_64BIT != 0, le16(superblock, 0xfe)) {
         (false, _) => 32,
-        // A zero is refused with other lengths that are no power of two.
+        // A zero is refused together with other lengths that are not a power of two.
         (true, len) => usize::from(len).max(1),
     }
 }

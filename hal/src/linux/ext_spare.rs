@@ -1,8 +1,9 @@
-//! What of the used blocks of a clean ext file system holds nothing that anybody reads: free inodes, the body of the
-//! journal, blocks that a file has reserved and never written.
+//! Used blocks of a clean ext file system with content that nobody reads: free inodes, the body of the journal, blocks
+//! that a file has reserved and never written.
 //!
-//! All of it keeps old content: of files that were removed, of swapped memory, of the file system that was there before.
-//! It may read as zeros, and the file system stays clean for e2fsck. As with the bitmaps, doubt means no answer.
+//! All of these can have old content: of removed files, of swapped memory, of an earlier file system. They may be
+//! replaced by zeros, and e2fsck still finds the file system clean. As with the bitmaps, the result is `None` if
+//! anything is inconsistent.
 
 use super::byte_range::{ReadAt, le32};
 use super::ext_bitmap::used_blocks;
@@ -12,7 +13,7 @@ use super::ranges::{subtract, union};
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
-/// So much of an inode table is read at once, at least.
+/// At least this much of an inode table is read at once.
 const TABLE_PIECE_BYTES: u64 = 64 * 1024;
 const JOURNAL_MAGIC: u32 = 0xc03b_3998;
 
@@ -26,7 +27,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     Ok(Some(UsedMap { used: subtract(map.used, &spare) }))
 }
 
-/// What the inode tables say, as ranges of bytes.
+/// The result for the inode tables, as ranges of bytes.
 struct Inodes {
     free: Vec<Range<u64>>,
     unwritten: Vec<Range<u64>>,
@@ -58,14 +59,14 @@ impl Inodes {
         let own_bytes =
             own.iter().map(|own| own.start * layout.block_len_bytes..own.end * layout.block_len_bytes);
         let own_bytes: Vec<_> = own_bytes.collect();
-        // Blocks with two owners are damage that a check has to mend: then none of them is said to be empty.
+        // Blocks with two owners are damage that a check has to repair. Then no unwritten block counts as unused.
         if shared || subtract(found.unwritten.clone(), &own_bytes) != found.unwritten {
             found.unwritten.clear();
         }
         Ok(Some(found))
     }
 
-    /// Adds the free inodes of a group, and returns how many they are.
+    /// Adds the free inodes of a group. Returns their number.
     fn add_free(&mut self, layout: &Layout, group: &Group, bitmap: &[u8]) -> u64 {
         let table = group.inode_table_block * layout.block_len_bytes;
         let mut count = 0;
@@ -131,8 +132,8 @@ fn bytes_of(layout: &Layout, blocks: Range<u64>) -> Range<u64> {
     blocks.start * layout.block_len_bytes..blocks.end * layout.block_len_bytes
 }
 
-/// What lies behind the superblock of the journal, which has nothing to be replayed. Nothing if there is no journal or
-/// if it is on another device; `None` if it cannot be read.
+/// The journal without its superblock, if nothing has to be replayed. Empty if there is no journal or if it is on
+/// another device; `None` if it cannot be read.
 fn journal_body(layout: &Layout, region: &mut dyn ReadAt) -> Result<Option<Vec<Range<u64>>>> {
     let Some(index) = layout.journal_inode.checked_sub(1).map(u64::from) else { return Ok(Some(Vec::new())) };
     let group = layout.groups.get((index / layout.inodes_per_group) as usize);
@@ -149,7 +150,7 @@ fn journal_body(layout: &Layout, region: &mut dyn ReadAt) -> Result<Option<Vec<R
     let mut superblock = [0; 1024];
     region.read_padded(blocks.start * layout.block_len_bytes, &mut superblock)?;
     let be32 = |at| le32(&superblock, at).swap_bytes();
-    // Versions 1 and 2; the log is empty where it starts at block 0.
+    // Versions 1 and 2. The log is empty if it starts at block 0.
     let is_empty_log = be32(0) == JOURNAL_MAGIC
         && matches!(be32(4), 3 | 4)
         && u64::from(be32(0xc)) == layout.block_len_bytes

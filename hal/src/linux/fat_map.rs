@@ -1,23 +1,23 @@
-//! What a FAT12, FAT16 or FAT32 file system needs of its bytes, by its allocation table and directories.
+//! The bytes that a FAT12, FAT16 or FAT32 file system needs, by its allocation table and directories.
 //!
-//! A cluster that the table calls free holds nothing, nor does the end of a file's last cluster, a removed name in a
-//! directory, or what is behind the last entry of the table: Linux leaves the old content in all of them. Names and
-//! chains are Microsoft's FAT specification of 2005; what decides between FAT16 and FAT32 is what Linux asks
-//! (`fs/fat/inode.c`): whether the length in the old field is zero.
+//! Unused are the clusters that are free in the table, the rest of a file's last cluster, removed names in a directory,
+//! and the bytes after the last entry of the table: Linux leaves the old content in all of them. Names and chains are
+//! as in Microsoft's FAT specification of 2005. FAT16 and FAT32 are distinguished as in Linux (`fs/fat/inode.c`): by
+//! whether the length in the old field is zero.
 
 use super::byte_range::{ReadAt, le16, le32};
 use super::ranges::{subtract, union};
 use crate::{Result, UsedMap};
 use std::ops::Range;
 
-/// The table of the largest FAT16 file system is smaller, and that of a card with clusters of 32 KiB and 128 GiB.
+/// Larger than the table of the largest FAT16 file system, and than that of a card of 128 GiB with clusters of 32 KiB.
 const TABLE_LEN_MAX_BYTES: u64 = 16 << 20;
-/// Directories that are looked into; more are left as they are.
+/// This many directories are read; further ones are kept whole.
 const DIRECTORIES_MAX: usize = 1 << 20;
-/// Bounds the memory of the answer (64 MiB).
+/// Limits the memory of the result (64 MiB).
 const RANGES_MAX: usize = 4 << 20;
 const ENTRY_LEN_BYTES: usize = 32;
-/// No directory is longer, by the specification.
+/// Longest directory by the specification.
 const DIRECTORY_LEN_MAX_BYTES: u64 = 2 << 20;
 
 const DELETED: u8 = 0xe5;
@@ -34,7 +34,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let mut unused = vec![table.free(&shape), shape.behind_tables()];
     let mut contents =
         Contents { shape: &shape, table: &table, seen: vec![false; table.entries.len()], unused: Vec::new() };
-    // Chains that cross are damage that a check has to mend: then only what is free is said to be empty.
+    // Chains that cross are damage that a check has to repair. Then only free clusters count as unused.
     if contents.look(region)? {
         unused.push(contents.unused);
     }
@@ -49,14 +49,14 @@ enum Width {
     Fat32,
 }
 
-/// Where the parts of the file system are, in bytes.
+/// The byte ranges of the parts of the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shape {
     width: Width,
     tables_start: u64,
     table_len_bytes: u64,
     tables: u64,
-    /// The one table that counts where the others are not kept the same; `None` where all are.
+    /// The number of the active table if the tables are not mirrored; `None` if they are.
     active: Option<u64>,
     /// The root directory of FAT12 and FAT16.
     root: Range<u64>,
@@ -116,7 +116,7 @@ impl Shape {
         fits.then_some(shape)
     }
 
-    /// Length of the entries of one table, the two without a cluster included.
+    /// Length of the entries of one table, including the two entries without a cluster.
     fn entries_len_bytes(&self) -> u64 {
         let entries = u64::from(self.clusters) + 2;
         match self.width {
@@ -126,13 +126,13 @@ impl Shape {
         }
     }
 
-    /// What is behind the last entry of each table.
+    /// The bytes after the last entry of each table.
     fn behind_tables(&self) -> Vec<Range<u64>> {
         let table = |index| self.tables_start + index * self.table_len_bytes;
         (0..self.tables).map(|index| table(index) + self.entries_len_bytes()..table(index + 1)).collect()
     }
 
-    /// Where a cluster lies; `None` if there is none of this number.
+    /// The byte range of a cluster; `None` for an invalid number.
     fn cluster(&self, number: u32) -> Option<Range<u64>> {
         let index = number.checked_sub(2).filter(|index| *index < self.clusters)?;
         let start = self.data_start + u64::from(index) * self.cluster_len_bytes;
@@ -140,17 +140,17 @@ impl Shape {
     }
 }
 
-/// The allocation table: for each cluster the one that follows it.
+/// The allocation table: for each cluster the next one.
 struct Table {
-    /// From entry 0 on. Where two tables differ, an entry that is free in both is free.
+    /// From entry 0 on. If two tables differ, an entry counts as free only if it is free in both.
     entries: Vec<u32>,
     bad: u32,
-    /// Entries from this on end a chain.
+    /// Entries from this value on end a chain.
     end: u32,
 }
 
 impl Table {
-    /// Reads the tables; `None` if they are larger than can be held.
+    /// Reads the tables; `None` if they are too large for the memory limit.
     fn read(shape: &Shape, region: &mut dyn ReadAt) -> Result<Option<Self>> {
         let len = shape.entries_len_bytes();
         if len > TABLE_LEN_MAX_BYTES {
@@ -179,7 +179,7 @@ impl Table {
         Ok(Some(Self { entries, bad, end }))
     }
 
-    /// Clusters that nothing was allocated of. Nobody reads one that is marked as bad either.
+    /// Clusters that are not allocated. One that is marked as bad is not read either.
     fn free(&self, shape: &Shape) -> Vec<Range<u64>> {
         let is_free = |entry: u32| entry == 0 || entry == self.bad;
         let free = (2..).zip(&self.entries[2..]).filter(|(_, entry)| is_free(**entry));
@@ -187,17 +187,17 @@ impl Table {
     }
 }
 
-/// Goes through the directories.
+/// Walks through the directories.
 struct Contents<'a> {
     shape: &'a Shape,
     table: &'a Table,
-    /// Clusters that belong to a file or directory that was met.
+    /// Clusters that belong to a file or directory found so far.
     seen: Vec<bool>,
     unused: Vec<Range<u64>>,
 }
 
 impl Contents<'_> {
-    /// Whether all could be followed, and no cluster has two owners.
+    /// Whether all directories could be read, and no cluster has two owners.
     fn look(&mut self, region: &mut dyn ReadAt) -> Result<bool> {
         let mut unread = Vec::new();
         let root = if self.shape.width == Width::Fat32 {
@@ -230,8 +230,8 @@ impl Contents<'_> {
         Ok(true)
     }
 
-    /// Notes what of an entry and its clusters is unused, and returns the clusters of a directory. `None` if it makes no
-    /// sense.
+    /// Adds the unused bytes of an entry and its clusters. Returns the clusters of a directory. `None` if the entry is
+    /// invalid.
     fn entry(&mut self, at: u64, entry: &[u8]) -> Option<Option<Vec<Range<u64>>>> {
         if matches!(entry[0], 0 | DELETED) {
             if entry[1..].iter().any(|byte| *byte != 0) {
@@ -270,7 +270,7 @@ impl Contents<'_> {
         (self.unused.len() <= RANGES_MAX).then_some(())
     }
 
-    /// The clusters from `first` on; `None` if the chain leaves the table, goes in a circle or meets another one.
+    /// The clusters from `first` on; `None` if the chain leaves the table, has a cycle or meets another chain.
     fn chain(&mut self, first: u32) -> Option<Vec<Range<u64>>> {
         let mut clusters = Vec::new();
         let mut number = first;

@@ -1,4 +1,4 @@
-//! [`FileSystems`] of a Linux system: regions, tools and mounts brought together.
+//! The [`FileSystems`] of a Linux system: combines regions, tools and mounts.
 
 use super::byte_range::{FileRange, ReadAt, le32};
 use super::devices::LinuxDevices;
@@ -17,16 +17,17 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where volumes are mounted, and by which tools they are served.
+/// Where volumes are mounted, and the tools.
 #[derive(Debug, Clone)]
 pub struct FileSystemsConfig {
-    /// Where the kernel shows itself.
+    /// Where `/dev`, `/sys` and `/proc` are.
     pub roots: KernelRoots,
-    /// Where a USB drive is mounted, one at a time; `None` for a private directory like everything else.
+    /// The mount point of the USB drive, of which one can be mounted at a time; `None` for a private directory.
     pub drive_mount_point: Option<PathBuf>,
-    /// Where private mount points are made; `None` for `/run`, or the temporary directory where that is not writable.
+    /// Where private mount points are created; `None` for `/run`, or for the temporary directory if `/run` is not
+    /// writable.
     pub mount_base: Option<PathBuf>,
-    /// The programs.
+    /// The tools.
     pub tools: Tools,
 }
 
@@ -39,7 +40,7 @@ pub struct LinuxFileSystems {
     protection: WriteProtection,
 }
 
-/// Regions that are mounted or worked on: a file has no kernel lock that would keep two apart.
+/// Regions that are mounted or in use by a tool. For a region in a file there is no lock in the kernel.
 type Claims = Arc<Mutex<Vec<Region>>>;
 
 struct Claim {
@@ -57,7 +58,7 @@ impl Drop for Claim {
 }
 
 impl LinuxFileSystems {
-    /// File systems whose mounted volumes are found in `volumes`.
+    /// File systems whose mounted volumes are in `volumes`.
     pub fn new(config: FileSystemsConfig, volumes: Arc<Volumes>) -> Self {
         let mount_base = config.mount_base.clone().unwrap_or_else(|| {
             let run = Path::new("/run");
@@ -68,8 +69,8 @@ impl LinuxFileSystems {
         Self { config, mount_base, volumes, claims: Claims::default(), protection }
     }
 
-    /// The same, with the write protection of devices kept together with that of `devices`, so that
-    /// [`LinuxDevices::end_write_protection`] takes back both.
+    /// The same, sharing the list of write-protected devices with `devices`, so that
+    /// [`LinuxDevices::end_write_protection`] removes the protection of both.
     #[must_use]
     pub fn beside(mut self, devices: &LinuxDevices) -> Self {
         self.protection = devices.protection().clone();
@@ -93,14 +94,14 @@ impl LinuxFileSystems {
                 && region.offset_bytes < other.offset_bytes.saturating_add(other.len_bytes)
         };
         if claims.iter().any(overlaps) {
-            let detail = "it is mounted or being worked on";
+            let detail = "it is mounted or in use";
             return Err(Error::new(ErrorKind::Busy, operation, region.to_string(), detail));
         }
         claims.push(region.clone());
         Ok(Claim { claims: Arc::clone(&self.claims), region: region.clone() })
     }
 
-    /// Runs `act` on the node of the region's device.
+    /// Calls `act` with the node of the region's device.
     fn on_node<T>(
         &self,
         region: &Region,
@@ -120,12 +121,9 @@ impl LinuxFileSystems {
     fn identified(&self, region: &Region, operation: &str) -> Result<FileSystemKind> {
         match self.identify(region)? {
             Some(found) => Ok(found.kind),
-            None => Err(Error::new(
-                ErrorKind::Unsupported,
-                operation,
-                region.to_string(),
-                "no known file system is there",
-            )),
+            None => {
+                Err(Error::new(ErrorKind::Unsupported, operation, region.to_string(), "no known file system"))
+            }
         }
     }
 
@@ -163,7 +161,7 @@ impl FileSystems for LinuxFileSystems {
                 .map_err(|error| Error::from_io(error, "formatting", node.display().to_string()))?;
             tools.make(node, region.len_bytes, sector_len_bytes, format)
         })?;
-        // Where there is no room for a journal, mke2fs leaves it out and calls that a success.
+        // If there is no room for a journal, mke2fs omits it and reports success.
         let expected = match format.flavour {
             Flavour::Ext2 => FileSystemKind::Ext2,
             Flavour::Ext3 => FileSystemKind::Ext3,
@@ -177,7 +175,7 @@ impl FileSystems for LinuxFileSystems {
         if found.as_ref() == Some(&expected) && has_journal == (expected != FileSystemKind::Ext2) {
             return Ok(());
         }
-        let detail = format!("too small for {expected}: mke2fs made something else");
+        let detail = format!("too small for {expected}: mke2fs made another file system");
         Err(Error::new(ErrorKind::NoSpace, "formatting", region.to_string(), detail))
     }
 
@@ -223,7 +221,7 @@ impl LinuxFileSystems {
         let found = match superblock::identify(&mut bytes)? {
             Some(found) => found,
             None => {
-                let detail = "no known file system is there";
+                let detail = "no known file system";
                 return Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail));
             }
         };
@@ -231,20 +229,20 @@ impl LinuxFileSystems {
             Err(Error::new(ErrorKind::Unsupported, "mounting", region.to_string(), detail.to_owned()))
         };
         let options = match (&found.kind, subvolume) {
-            // The kernel would take the other devices from wherever it has seen them, the source included.
+            // The kernel would use the other devices wherever it has seen them, including the source.
             (FileSystemKind::Btrfs, _) if superblock::btrfs_devices(&mut bytes)? != 1 => {
                 return refused("this btrfs spans several devices");
             }
             (FileSystemKind::Btrfs, None) => "subvolid=5".to_owned(),
             (FileSystemKind::Btrfs, Some(path)) => match std::str::from_utf8(path.as_bytes()) {
                 Ok(path) if !path.contains([',', '\\']) => format!("subvol=/{path}"),
-                _ => return refused("the subvolume's name cannot be given to mount"),
+                _ => return refused("mount(2) does not accept the name of the subvolume"),
             },
             (_, None) => String::new(),
             (_, Some(_)) => return refused("it has no subvolumes"),
         };
         drop(bytes);
-        // FAT has nothing that the kernel would replay; the superblock of XFS does not say whether there is something.
+        // On FAT the kernel replays nothing. The superblock of XFS does not show whether there is something to replay.
         let dirty = found.kind == FileSystemKind::Xfs || found.needs_recovery && found.kind.is_linux();
         let kind = found.kind;
         let device = self.region_device(region, access)?;

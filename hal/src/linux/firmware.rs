@@ -1,4 +1,4 @@
-//! Bootloader areas by sysfs, registers by `/dev/mem`, updaters as programs.
+//! Bootloader areas in sysfs, registers through `/dev/mem`, and updaters as programs.
 
 use super::devices::LinuxDevices;
 use super::{areas, registers};
@@ -13,7 +13,7 @@ pub struct LinuxFirmware {
 }
 
 impl LinuxFirmware {
-    /// The firmware of the system that `devices` shows; updaters find their volumes in `volumes`.
+    /// The firmware of the system of `devices`. Updaters find their volumes in `volumes`.
     pub fn new(devices: Arc<LinuxDevices>, volumes: Arc<Volumes>) -> Self {
         Self { devices, volumes }
     }

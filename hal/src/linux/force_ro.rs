@@ -1,6 +1,6 @@
-//! The software write protection of eMMC boot areas (`force_ro`), lifted while one is written.
+//! The software write protection of eMMC boot areas (`force_ro`), which is removed while an area is written.
 //!
-//! Which areas are open without it is kept in one place, so that a program that is told to end can put it back.
+//! One list has all areas that are open without it, so that an interrupted program can set it again.
 
 use super::roots::attribute;
 use crate::host::print;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The areas that are open, each with its attribute, if it has one.
+/// The open areas, each with its attribute if it has one.
 #[derive(Debug, Default)]
 pub(super) struct OpenAreas {
     open: Mutex<BTreeMap<u64, Option<PathBuf>>>,
@@ -25,11 +25,11 @@ impl OpenAreas {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no area is open, for no longer than `patience`: half a bootloader is worse than a late end. Then
-    /// protects those that still are.
+    /// Waits until no area is open, but no longer than `patience`, because half a bootloader is worse than a late end.
+    /// Then protects the areas that are still open.
     ///
     /// # Errors
-    /// The first attribute that cannot be set; the others are.
+    /// The error of the first attribute that cannot be set; the others are set.
     pub(super) fn end(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         while !self.lock().is_empty() && Instant::now() < deadline {
@@ -41,21 +41,21 @@ impl OpenAreas {
     }
 }
 
-/// The protection of one area, lifted until this is dropped.
+/// The removed protection of one area, which is set again when this is dropped.
 pub(super) struct ForceReadOnly {
-    /// Its number among the open areas; `None` once it is protected again, or where that is not to be.
+    /// Its number among the open areas; `None` if it is protected again, or has no protection.
     number: Option<u64>,
     areas: Arc<OpenAreas>,
 }
 
 impl ForceReadOnly {
-    /// Lifts the protection of a bootloader area, if it is one that has it. It is set afterwards even if it was not
-    /// before: whoever left it off was a program that was killed.
+    /// Removes the protection of an eMMC boot area. It is set afterwards even if it was not set before, because then a
+    /// killed program left it off.
     pub(super) fn lift(path: PathBuf, areas: &Arc<OpenAreas>) -> Result<Self> {
         let directory = path.parent().unwrap_or(&path);
         let found = attribute(directory, "force_ro");
         let mut open = areas.lock();
-        // Whoever came second would protect the area under the first one's hands.
+        // A second writer would set the protection while the first still writes.
         if found.is_some() && open.values().flatten().any(|other| *other == path) {
             let object = path.display().to_string();
             return Err(Error::new(
@@ -68,7 +68,7 @@ impl ForceReadOnly {
         let number = open.keys().next_back().map_or(0, |last| last + 1);
         open.insert(number, found.is_some().then(|| path.clone()));
         drop(open);
-        // Made first, so that an error from here on puts it back.
+        // Created before the write, so that an error sets the protection again.
         let lifted = Self { number: Some(number), areas: Arc::clone(areas) };
         if found.is_some_and(|value| value != "0") {
             write_attribute(&path, "0")?;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_write_protection_of_a_boot_area_comes_back() {
+    fn the_write_protection_of_a_boot_area_is_set_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("force_ro");
         let areas = Arc::default();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_waits_for_who_writes_and_then_protects() {
+    fn an_interrupted_program_waits_for_the_writer_and_then_protects() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("force_ro");
         std::fs::write(&path, "1\n").unwrap();

@@ -1,4 +1,4 @@
-//! LEDs on GPIO lines, by `gpio-cdev`: for kernels whose LED driver does not own the lines.
+//! LEDs on GPIO lines, with `gpio-cdev`, for kernels whose LED driver does not use the lines.
 
 use super::led_lines::LedLines;
 use crate::{Error, ErrorKind, GpioLine, Led, Result};
@@ -6,23 +6,23 @@ use gpio_cdev::{Chip, LineHandle, LineRequestFlags};
 
 /// Both LEDs as GPIO lines.
 pub(super) struct GpioLines {
-    red: Lamp,
-    green: Lamp,
+    red: Place,
+    green: Place,
 }
 
-struct Lamp {
+struct Place {
     line: GpioLine,
-    /// Closing the handle would release the line.
+    /// Dropping the handle would release the line.
     handle: Option<LineHandle>,
 }
 
 impl GpioLines {
     pub(super) fn new(red: GpioLine, green: GpioLine) -> Self {
-        let lamp = |line| Lamp { line, handle: None };
-        Self { red: lamp(red), green: lamp(green) }
+        let place = |line| Place { line, handle: None };
+        Self { red: place(red), green: place(green) }
     }
 
-    /// The same line, whichever LED is asked for: for one LED that is known to hang on it.
+    /// The same line for both LEDs. For an LED whose line is known.
     pub(super) fn one(line: GpioLine) -> Self {
         Self::new(line.clone(), line)
     }
@@ -30,15 +30,15 @@ impl GpioLines {
 
 impl LedLines for GpioLines {
     fn set(&mut self, led: Led, on: bool) -> Result<()> {
-        let lamp = match led {
+        let place = match led {
             Led::Red => &mut self.red,
             Led::Green => &mut self.green,
         };
-        let failed = |error| chip_error(&lamp.line, "switching", error);
-        if let Some(handle) = &lamp.handle {
+        let failed = |error| chip_error(&place.line, "switching", error);
+        if let Some(handle) = &place.handle {
             return handle.set_value(u8::from(on)).map_err(failed);
         }
-        lamp.handle = Some(request(&lamp.line, on)?);
+        place.handle = Some(request(&place.line, on)?);
         Ok(())
     }
 }
@@ -49,7 +49,7 @@ fn request(line: &GpioLine, on: bool) -> Result<LineHandle> {
     let info = requested.info().map_err(failed)?;
     if info.is_kernel() {
         let owner = info.consumer().unwrap_or("the kernel");
-        return Err(line_error(line, "requesting", &format!("it belongs to {owner}")));
+        return Err(line_error(line, "requesting", &format!("it is in use by {owner}")));
     }
     let mut flags = LineRequestFlags::OUTPUT;
     if line.active_low {

@@ -1,5 +1,5 @@
-//! Who holds a device that the kernel says is busy, in words; and whether a program has it open for writing, which no
-//! exclusive open shows.
+//! Names what uses a device that the kernel reports as busy; and finds programs that have it open for writing, which an
+//! exclusive open does not show.
 
 use super::namespaces::{self, Process};
 use super::roots::{KernelRoots, attribute};
@@ -10,16 +10,16 @@ use nix::libc;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// For udev and for who has just written: both close a device soon.
+/// For udev and for a program that has just written: both close a device soon.
 const PATIENCE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Where nothing is found: all that can hold a device without a name in this system's tables.
+/// If nothing is found: all users of a device that this system's tables do not name.
 const UNKNOWN: &str = "it is held by something that does not show here: a mount in another mount namespace (a container), a \
     device-mapper target, a RAID or a program that opened it exclusively";
 
-/// The sysfs directories of what shares bytes with `device`: a whole device and its partitions, or a partition and its
-/// whole device; `device` itself first.
+/// The sysfs directories of all that shares bytes with `device`: a whole device and its partitions, or a partition and
+/// its whole device. `device` itself is the first.
 pub(super) fn family(roots: &KernelRoots, device: &DeviceName) -> Vec<PathBuf> {
     let link = roots.class_block(device);
     let own = std::fs::canonicalize(&link).unwrap_or(link);
@@ -42,7 +42,7 @@ fn numbers(family: &[PathBuf]) -> Vec<u64> {
     family.iter().filter_map(number).collect()
 }
 
-/// What holds `device`, as far as the kernel tells.
+/// What uses `device`, as far as the kernel shows it.
 pub(super) fn of(roots: &KernelRoots, device: &DeviceName) -> String {
     let family = family(roots, device);
     if let Ok(usage) = Usage::read(roots) {
@@ -56,18 +56,18 @@ pub(super) fn of(roots: &KernelRoots, device: &DeviceName) -> String {
     }
 }
 
-/// The loop device behind which `device` or a part of it lies: one does not claim what backs it.
+/// The loop device whose backing is `device` or a part of it. A loop device does not claim its backing.
 pub(super) fn behind_a_loop_device(roots: &KernelRoots, device: &DeviceName) -> Option<String> {
     let loops = LoopDevices::read(roots);
     family(roots, device).iter().find_map(|directory| loops.over(directory))
 }
 
-/// The error of a device that something else holds.
+/// The error for a device that is in use.
 pub(super) fn busy(roots: &KernelRoots, device: &DeviceName) -> Error {
     Error::new(ErrorKind::Busy, "opening", device.as_str(), of(roots, device))
 }
 
-/// Waits until no other program can write to `device`, for a while.
+/// Waits a limited time until no other program can write to `device`.
 ///
 /// # Errors
 /// `Busy`, with the program's name.

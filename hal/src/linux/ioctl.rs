@@ -1,8 +1,8 @@
-//! The block-device ioctls the backend needs, each as a safe function on an open file.
+//! The block-device ioctls of the backend, each as a safe function on an open file.
 //!
-//! Request numbers are those of `linux/fs.h`. Nothing here knows what the calls are for.
+//! Request numbers are from `linux/fs.h`. What the calls are used for is decided elsewhere.
 
-// Kernel calls that nix does not wrap; every block says why it is sound.
+// Kernel calls that are not in nix. Each block states why it is sound.
 #![allow(unsafe_code)]
 
 use nix::libc::{self, c_int};
@@ -20,7 +20,7 @@ mod raw {
     nix::ioctl_none_bad!(blkrrpart, request_code_none!(0x12, 95));
     nix::ioctl_none_bad!(blkflsbuf, request_code_none!(0x12, 97));
     nix::ioctl_read_bad!(blksszget, request_code_none!(0x12, 104), c_int);
-    // The number is made with the size of a `size_t`, but the kernel writes a u64 on every architecture.
+    // The request number contains the size of a `size_t`, but the kernel writes a u64 on every architecture.
     nix::ioctl_read_bad!(blkgetsize64, request_code_read!(0x12, 114, size_of::<usize>()), u64);
     nix::ioctl_write_ptr_bad!(blkzeroout, request_code_none!(0x12, 127), [u64; 2]);
 }
@@ -41,7 +41,7 @@ pub(super) fn sector_len_bytes(device: &File) -> io::Result<u32> {
     Ok(u32::try_from(len).unwrap_or(512).max(512))
 }
 
-/// Whether the kernel refuses writes to the device.
+/// Whether the device is read-only in the kernel.
 pub(super) fn is_read_only(device: &File) -> io::Result<bool> {
     let mut flag = 0;
     // SAFETY: the descriptor is open for the call, and BLKROGET writes one int.
@@ -49,7 +49,7 @@ pub(super) fn is_read_only(device: &File) -> io::Result<bool> {
     Ok(flag != 0)
 }
 
-/// Makes the kernel refuse writes to the device, or allow them again.
+/// Sets or clears the read-only flag of the device.
 pub(super) fn set_read_only(device: &File, read_only: bool) -> io::Result<()> {
     let flag = c_int::from(read_only);
     // SAFETY: the descriptor is open for the call, and BLKROSET reads one int.
@@ -57,7 +57,7 @@ pub(super) fn set_read_only(device: &File, read_only: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes out and drops the device's page cache (pages that another opener has mapped or made dirty again may stay).
+/// Writes out and drops the device's page cache. Pages that another opener has mapped or dirtied again may stay.
 pub(super) fn flush_buffers(device: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open for the call; BLKFLSBUF has no argument.
     unsafe { raw::blkflsbuf(device.as_raw_fd())? };
@@ -101,7 +101,7 @@ pub(super) fn drop_clean_pages(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes a file and tells what `close(2)` reported, which dropping a [`File`] does not.
+/// Closes a file and returns the error of `close(2)`, which dropping a [`File`] does not.
 pub(super) fn close_checked(file: File) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
     let descriptor = file.into_raw_fd();
@@ -111,6 +111,6 @@ pub(super) fn close_checked(file: File) -> io::Result<()> {
         return Ok(());
     }
     let error = io::Error::last_os_error();
-    // On Linux the descriptor is closed even if a signal came in between.
+    // On Linux the descriptor is closed even if a signal interrupts the call.
     if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }

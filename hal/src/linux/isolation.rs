@@ -1,8 +1,8 @@
-//! A mount table of the program's own, without the mounts that it does not need.
+//! A mount namespace for the program, without the mounts that it does not need.
 //!
-//! A new mount namespace begins with a copy of every mount, and a copy keeps a device busy after the user has unmounted it:
-//! the medium would look free and would not be. So what holds a device and is not part of the system that the program
-//! runs on, nor needed for its files, is let go of at once.
+//! A new mount namespace starts with a copy of every mount. A copy keeps a device busy after the user has unmounted it:
+//! the medium would look free without being free. So this code at once unmounts all copies that keep a device busy, are
+//! not part of the running system, and are not needed for the program's files.
 
 use super::usage::{Mount, mounts};
 use crate::{Error, ErrorKind, Result};
@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::path::{Path, PathBuf};
 
-/// File systems that hold no medium. What is not listed (disks, overlays of them, FUSE) may.
+/// File systems that use no medium. All others (disks, overlays of them, FUSE) may use one.
 const WITHOUT_MEDIUM: [&str; 32] = [
     "9p",
     "autofs",
@@ -46,7 +46,7 @@ const WITHOUT_MEDIUM: [&str; 32] = [
     "virtiofs",
 ];
 
-/// Where the parts of a system are mounted that are not on its root: programs, libraries and what hooks may use.
+/// Where parts of a system are mounted that are not on its root: programs, libraries and files for hooks.
 const SYSTEM: [&str; 15] = [
     "/",
     "/bin",
@@ -65,14 +65,15 @@ const SYSTEM: [&str; 15] = [
     "/gnu/store",
 ];
 
-/// Whatever is mounted in here belongs to the system.
+/// All mounts below these directories belong to the system.
 const SYSTEM_TREES: [&str; 3] = ["/etc", "/nix", "/usr"];
 
-/// Gives this thread, and all it starts later, a mount table of its own: what is mounted from then on is seen by nobody
-/// else and goes with the process, and nothing comes in from others. Call it first, while there is one thread.
+/// Gives this thread, and all threads and programs that it starts later, a mount namespace of its own. Mounts that are
+/// made from then on are visible nowhere else and end with the process; mounts of other namespaces do not appear in it.
+/// Call it first, while there is one thread.
 ///
-/// Only mounts of the system, and those on the way to `needed` (absolute paths), stay. Returns in words which others could
-/// not be let go of.
+/// Only mounts of the system, and those on the path to `needed` (absolute paths), stay. Returns a message for each
+/// other mount that could not be unmounted.
 ///
 /// # Errors
 /// `PermissionDenied` without root; `Unsupported` if the kernel has no mount namespaces.
@@ -88,15 +89,16 @@ pub fn isolate_mounts(needed: &[PathBuf]) -> Result<Vec<String>> {
     let needed: Vec<PathBuf> = needed.iter().map(|path| resolved(path)).collect();
     let table = std::fs::read("/proc/thread-self/mountinfo")
         .map_err(|error| Error::from_io(error, "reading", "the mount table"))?;
-    let (to_let_go, covered) = foreign(&mounts(&String::from_utf8_lossy(&table)), &needed);
+    let (to_unmount, covered) = foreign(&mounts(&String::from_utf8_lossy(&table)), &needed);
     let words = |what: &Mount, why: &str| {
         format!("{} at {} stays busy while this runs: {why}", what.source, what.point)
     };
-    let mut kept: Vec<String> = covered.iter().map(|covered| words(covered, "it is mounted over")).collect();
-    for mount in to_let_go {
-        // Whoever has files open on it keeps them.
+    let mut kept: Vec<String> =
+        covered.iter().map(|covered| words(covered, "another mount covers it")).collect();
+    for mount in to_unmount {
+        // Programs that have files open on it keep them.
         match umount2(mount.point.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            // It went with the one that it was mounted on.
+            // It was unmounted together with the one on which it was mounted.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             Err(errno) => kept.push(words(&mount, errno.desc())),
         }
@@ -104,7 +106,7 @@ pub fn isolate_mounts(needed: &[PathBuf]) -> Result<Vec<String>> {
     Ok(kept)
 }
 
-/// The path without links, as far as it is there.
+/// The path without symlinks, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let (Ok(found), Ok(rest)) = (std::fs::canonicalize(ancestor), path.strip_prefix(ancestor)) {
@@ -114,7 +116,7 @@ fn resolved(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// What is to be let go of, in the order of unmounting; and what should be, but is mounted over by something needed.
+/// The mounts to be unmounted, in this order; and those that should be, but are covered by a needed one.
 fn foreign(table: &[Mount], needed: &[PathBuf]) -> (Vec<Mount>, Vec<Mount>) {
     let is_needed = |mount: &Mount| {
         let point = Path::new(&mount.point);
@@ -122,7 +124,7 @@ fn foreign(table: &[Mount], needed: &[PathBuf]) -> (Vec<Mount>, Vec<Mount>) {
             || SYSTEM_TREES.iter().any(|tree| point.starts_with(tree))
             || needed.iter().any(|path| path.starts_with(point))
     };
-    // More of what is held anyway, such as a bind mount of the root disk.
+    // Another mount of a device that stays in use anyway, such as a bind mount of the root disk.
     let is_held_anyway = |mount: &Mount| {
         table.iter().filter(|other| is_needed(other)).any(|other| {
             other.number == mount.number || (other.source == mount.source && other.source.starts_with('/'))
@@ -132,7 +134,7 @@ fn foreign(table: &[Mount], needed: &[PathBuf]) -> (Vec<Mount>, Vec<Mount>) {
     let mut drop: Vec<bool> =
         table.iter().map(|mount| may_hold(mount) && !is_needed(mount) && !is_held_anyway(mount)).collect();
     let mut is_covered = vec![false; table.len()];
-    // What lies over one of them has to go first.
+    // A mount that covers one of them has to be unmounted first.
     for index in 0..table.len() {
         let covers = covers(table, index);
         if drop[index] && covers.iter().any(|over| is_needed(&table[*over]) || is_held_anyway(&table[*over]))
@@ -146,16 +148,16 @@ fn foreign(table: &[Mount], needed: &[PathBuf]) -> (Vec<Mount>, Vec<Mount>) {
     let chosen = |chosen: &[bool]| -> Vec<Mount> {
         table.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(mount, _)| mount.clone()).collect()
     };
-    let mut to_let_go = chosen(&drop);
-    to_let_go.reverse();
-    (to_let_go, chosen(&is_covered))
+    let mut to_unmount = chosen(&drop);
+    to_unmount.reverse();
+    (to_unmount, chosen(&is_covered))
 }
 
-/// The mounts through which the path of one leads, although it is not mounted on them: they hide it.
+/// The mounts that the path to a mount leads through although it is not mounted on them: they cover it.
 fn covers(table: &[Mount], index: usize) -> Vec<usize> {
     let mount = &table[index];
     let mut below = vec![mount.id];
-    // Up to the root: what it is mounted on, and so on.
+    // Up to the root, from each mount to the one on which it is mounted.
     while let Some(parent) =
         table.iter().find(|other| Some(&other.id) == below.last()).map(|found| found.parent)
     {
@@ -173,12 +175,12 @@ fn covers(table: &[Mount], index: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// Points to let go of, and those that are covered.
-    fn judged(table: &str, needed: &[&str]) -> (Vec<String>, Vec<String>) {
+    /// Mount points to unmount, and those that are covered.
+    fn selected(table: &str, needed: &[&str]) -> (Vec<String>, Vec<String>) {
         let needed: Vec<PathBuf> = needed.iter().map(PathBuf::from).collect();
-        let (to_let_go, covered) = foreign(&mounts(table), &needed);
+        let (to_unmount, covered) = foreign(&mounts(table), &needed);
         let points = |mounts: Vec<Mount>| mounts.into_iter().map(|mount| mount.point).collect();
-        (points(to_let_go), points(covered))
+        (points(to_unmount), points(covered))
     }
 
     const SYSTEM_TABLE: &str = "\
@@ -192,8 +194,8 @@ mod tests {
         27 20 0:30 / /net rw - nfs4 server:/export rw\n";
 
     #[test]
-    fn the_system_stays_and_media_go() {
-        assert_eq!(judged(SYSTEM_TABLE, &[]), (vec![], vec![]));
+    fn mounts_of_the_system_stay_and_those_of_media_are_unmounted() {
+        assert_eq!(selected(SYSTEM_TABLE, &[]), (vec![], vec![]));
         let table = SYSTEM_TABLE.to_owned()
             + "30 20 179:1 / /mnt rw - ext4 /dev/mmcblk0p1 rw\n\
                31 23 8:17 / /run/media/me/GOLDEN rw - vfat /dev/sdb1 rw\n\
@@ -201,32 +203,32 @@ mod tests {
                33 20 0:41 / /media/pool rw - btrfs /dev/sdc rw\n\
                34 24 179:2 /sub /home/me/bound rw - ext4 /dev/mmcblk0p2 rw\n";
         let expected = ["/home/me/bound", "/media/pool", "/srv/merged", "/run/media/me/GOLDEN", "/mnt"];
-        assert_eq!(judged(&table, &[]).0, expected);
+        assert_eq!(selected(&table, &[]).0, expected);
     }
 
     #[test]
-    fn what_leads_to_a_needed_path_stays() {
+    fn mounts_on_the_way_to_a_needed_path_stay() {
         let table = SYSTEM_TABLE.to_owned()
             + "30 20 179:1 / /mnt rw - ext4 /dev/mmcblk0p1 rw\n\
                31 30 179:2 / /mnt/logs rw - ext4 /dev/mmcblk0p2 rw\n\
                32 30 179:3 / /mnt/other rw - ext4 /dev/mmcblk0p3 rw\n";
-        assert_eq!(judged(&table, &["/mnt/logs/today"]), (vec!["/mnt/other".to_owned()], vec![]));
+        assert_eq!(selected(&table, &["/mnt/logs/today"]), (vec!["/mnt/other".to_owned()], vec![]));
     }
 
     #[test]
-    fn what_is_mounted_over_a_medium_goes_with_it_unless_it_is_needed() {
+    fn a_mount_over_a_medium_is_unmounted_with_it_unless_it_is_needed() {
         let table = SYSTEM_TABLE.to_owned()
             + "30 20 179:1 / /mnt rw - ext4 /dev/mmcblk0p1 rw\n\
                31 30 0:50 / /mnt rw - tmpfs tmpfs rw\n\
                40 20 179:2 / /a/b/c rw - ext4 /dev/mmcblk0p2 rw\n\
                41 20 0:51 / /a/b rw - tmpfs tmpfs rw\n";
-        let (to_let_go, covered) = judged(&table, &[]);
+        let (to_unmount, covered) = selected(&table, &[]);
         assert_eq!(
-            (to_let_go, covered),
+            (to_unmount, covered),
             (["/a/b", "/a/b/c", "/mnt", "/mnt"].map(str::to_owned).into(), vec![])
         );
-        let (to_let_go, covered) = judged(&table, &["/mnt/logs", "/a/b/logs"]);
-        // The medium at /mnt is on the way to what lies over it, as far as paths tell.
-        assert_eq!((to_let_go, covered), (vec![], vec!["/a/b/c".to_owned()]));
+        let (to_unmount, covered) = selected(&table, &["/mnt/logs", "/a/b/logs"]);
+        // By paths alone, the medium at /mnt is on the way to the mount that covers it.
+        assert_eq!((to_unmount, covered), (vec![], vec!["/a/b/c".to_owned()]));
     }
 }

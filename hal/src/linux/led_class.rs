@@ -1,7 +1,7 @@
-//! LEDs by the kernel's LED class, `/sys/class/leds`.
+//! LEDs in the kernel's LED class, `/sys/class/leds`.
 //!
-//! Names are exact: device trees expose things as LEDs that are none, such as the power switch of the USB port that the
-//! drive is plugged into.
+//! Names must match exactly, because device trees also contain other things as LEDs, such as the power switch of the
+//! USB port of the drive.
 
 use super::led_lines::LedLines;
 use super::roots::number;
@@ -10,34 +10,34 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// LEDs of the LED class, each by the first of its names that exists.
+/// LEDs of the LED class. Each is the first of its names that exists.
 pub(super) struct LedClass {
     directory: PathBuf,
-    red: Lamp,
-    green: Lamp,
+    red: Place,
+    green: Place,
 }
 
-struct Lamp {
+struct Place {
     names: Vec<LedName>,
-    found: Option<FoundLamp>,
+    found: Option<FoundLed>,
 }
 
-struct FoundLamp {
+struct FoundLed {
     path: PathBuf,
     max_brightness: u64,
 }
 
 impl LedClass {
-    /// LEDs below `directory` (`/sys/class/leds`), by their possible names in order of preference.
+    /// LEDs in `directory` (`/sys/class/leds`), with their possible names in order of preference.
     pub(super) fn new(directory: PathBuf, red: &[LedName], green: &[LedName]) -> Self {
-        let lamp = |names: &[LedName]| Lamp { names: names.to_vec(), found: None };
-        Self { directory, red: lamp(red), green: lamp(green) }
+        let place = |names: &[LedName]| Place { names: names.to_vec(), found: None };
+        Self { directory, red: place(red), green: place(green) }
     }
 }
 
-impl Lamp {
-    /// Looked for again until it is there: the driver may be loaded late.
-    fn find(&mut self, directory: &Path) -> Result<&FoundLamp> {
+impl Place {
+    /// Searches until it is found: the driver may be loaded late.
+    fn find(&mut self, directory: &Path) -> Result<&FoundLed> {
         if self.found.is_none() {
             let mut paths = self.names.iter().map(|name| directory.join(name.as_str()));
             let Some(path) = paths.find(|path| path.join("brightness").exists()) else {
@@ -49,31 +49,31 @@ impl Lamp {
                     format!("none of: {names}"),
                 ));
             };
-            // A trigger would go on switching it. Not every LED driver has triggers.
+            // A trigger would continue to switch it. Not every LED driver has triggers.
             if path.join("trigger").exists() {
                 write(&path.join("trigger"), "none")?;
             }
             let max_brightness = number(&path, "max_brightness").unwrap_or(1);
-            self.found = Some(FoundLamp { path, max_brightness });
+            self.found = Some(FoundLed { path, max_brightness });
         }
         self.found
             .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::NotFound, "looking for", "an LED", "it is gone"))
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, "looking for", "an LED", "it was removed"))
     }
 }
 
 impl LedLines for LedClass {
     fn set(&mut self, led: Led, on: bool) -> Result<()> {
-        let lamp = match led {
+        let place = match led {
             Led::Red => &mut self.red,
             Led::Green => &mut self.green,
         };
-        let found = lamp.find(&self.directory)?;
+        let found = place.find(&self.directory)?;
         let brightness = if on { found.max_brightness } else { 0 };
         let result = write(&found.path.join("brightness"), &brightness.to_string());
         if result.is_err() {
-            // Its driver may have been loaded anew.
-            lamp.found = None;
+            // Its driver may have been loaded again.
+            place.found = None;
         }
         result
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn read(directory: &tempfile::TempDir, path: &str) -> String {
-        // The fake attributes keep what a shorter value does not overwrite.
+        // The fake attributes keep the end of a longer old value.
         std::fs::read_to_string(directory.path().join(path)).unwrap()
     }
 

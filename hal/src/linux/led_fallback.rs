@@ -1,7 +1,6 @@
-//! LEDs by name where the kernel's LED driver has them, else by GPIO line; each LED for itself.
+//! LEDs in the LED class or, if they are not there, on GPIO lines; each LED separately.
 //!
-//! Which way is open is found out again until one works: drivers are loaded late. Once a line is requested, the LED stays
-//! on it.
+//! Both are tried until one works, because drivers are loaded late. Once a line is requested, the LED stays on it.
 
 use super::gpio_lines::GpioLines;
 use super::led_class::LedClass;
@@ -9,52 +8,52 @@ use super::led_lines::LedLines;
 use crate::{ErrorKind, GpioLine, Led, LedName, Result};
 use std::path::PathBuf;
 
-/// Where one LED may be.
+/// Where an LED may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedSource {
-    /// The exact names it may have in the LED class, in order of preference.
+    /// Its possible names in the LED class, in order of preference.
     pub names: Vec<LedName>,
-    /// The line it hangs on, for kernels whose LED driver does not own it.
+    /// Its GPIO line, for kernels whose LED driver does not use the line.
     pub line: Option<GpioLine>,
 }
 
-/// Both LEDs, whichever way they are reached.
+/// Both LEDs.
 pub(super) struct LedFallback {
     class: LedClass,
-    red: Option<Lamp>,
-    green: Option<Lamp>,
+    red: Option<Place>,
+    green: Option<Place>,
 }
 
-struct Lamp {
+struct Place {
     line: GpioLines,
-    /// The line is ours: the LED class cannot have it any more.
+    /// The line is requested: the LED class can no longer get it.
     is_used: bool,
 }
 
 impl LedFallback {
-    /// LEDs below `directory` (`/sys/class/leds`), or on GPIO lines.
+    /// LEDs in `directory` (`/sys/class/leds`), or on GPIO lines.
     pub(super) fn new(directory: PathBuf, red: LedSource, green: LedSource) -> Self {
         let class = LedClass::new(directory, &red.names, &green.names);
-        let lamp = |line| Lamp { line: GpioLines::one(line), is_used: false };
-        Self { class, red: red.line.map(lamp), green: green.line.map(lamp) }
+        let place = |line| Place { line: GpioLines::one(line), is_used: false };
+        Self { class, red: red.line.map(place), green: green.line.map(place) }
     }
 }
 
 impl LedLines for LedFallback {
     fn set(&mut self, led: Led, on: bool) -> Result<()> {
-        let lamp = match led {
+        let place = match led {
             Led::Red => &mut self.red,
             Led::Green => &mut self.green,
         };
-        let Some(lamp) = lamp else { return self.class.set(led, on) };
-        if !lamp.is_used {
+        let Some(place) = place else { return self.class.set(led, on) };
+        if !place.is_used {
             match self.class.set(led, on) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 result => return result,
             }
         }
-        lamp.line.set(led, on)?;
-        lamp.is_used = true;
+        place.line.set(led, on)?;
+        place.is_used = true;
         Ok(())
     }
 }
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn an_led_of_the_class_is_used_whatever_lines_there_are() {
+    fn an_led_of_the_class_is_preferred_to_a_line() {
         let directory = tempfile::tempdir().unwrap();
         let led = directory.path().join("red:status");
         std::fs::create_dir(&led).unwrap();
@@ -85,7 +84,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(led.join("brightness")).unwrap(), "1");
         let error = leds.set(Led::Green, true).unwrap_err().to_string();
         assert!(error.contains("GPIO line 3 of /dev/no-such-chip"), "{error}");
-        // Its driver comes late.
+        // The driver of this LED is loaded late.
         let led = directory.path().join("green:power");
         std::fs::create_dir(&led).unwrap();
         std::fs::write(led.join("brightness"), "0").unwrap();
@@ -93,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_line_the_error_names_what_was_looked_for() {
+    fn without_a_line_the_error_has_the_names() {
         let directory = tempfile::tempdir().unwrap();
         let mut leds =
             LedFallback::new(directory.path().to_owned(), source("red:status", None), source("x", None));

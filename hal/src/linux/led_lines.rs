@@ -1,17 +1,17 @@
-//! Two lamps that can be switched: what the LED thread needs of a backend.
+//! Switching the two LEDs: the interface between the LED thread and the ways to reach an LED.
 
 use crate::{Led, Result};
 
-/// A way to switch the two LEDs. A call may be slow, as some hang on an I2C expander; it is made by the LED thread only.
+/// Switches the two LEDs. A call may be slow, for example on an I2C expander. Only the LED thread calls it.
 pub(super) trait LedLines: Send {
     /// Switches one LED.
     ///
     /// # Errors
-    /// If there is no such LED, or it cannot be switched.
+    /// If the LED does not exist or cannot be switched.
     fn set(&mut self, led: Led, on: bool) -> Result<()>;
 }
 
-/// A board without LEDs, or one that is told not to use them.
+/// A board without LEDs, or one whose LEDs are not used.
 pub(super) struct NoLines;
 
 impl LedLines for NoLines {

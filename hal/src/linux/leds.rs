@@ -1,7 +1,7 @@
-//! The LED thread: it owns the lamps, sleeps from edge to edge, and watches the progress lease.
+//! The LED thread: it switches the LEDs, sleeps until the next edge, and watches the progress lease.
 //!
-//! Callers only leave a note, so that a slow or broken LED never holds up the work. Which lamps there are and how they
-//! are switched is [`LedLines`]'s; when they are lit is [`level`]'s.
+//! Callers only change a shared state, so a slow or broken LED never delays the work. [`LedLines`] switches the LEDs;
+//! [`level`] computes when they are lit.
 
 use super::led_lines::LedLines;
 use crate::{Error, Led, LedState, Leds, Status, level};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 /// Every pattern repeats within this time.
 const PATTERN_MAX: Duration = Duration::from_millis(2000);
-/// Sleep when nothing is to be done; a call wakes the thread at once.
+/// Sleep if there is nothing to do. A call wakes the thread at once.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The LEDs, rendered by a thread. Dropping ends the thread; the lamps stay as they are at that moment.
+/// The LEDs, switched by a thread. Dropping ends the thread; the LEDs stay as they are at that moment.
 pub struct LedThread {
     shared: Arc<Shared>,
 }
@@ -22,29 +22,29 @@ pub struct LedThread {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// What the times of the state count from.
+    /// The start of the times in the state.
     start: Instant,
 }
 
 #[derive(Default)]
 struct State {
-    /// Nothing is shown at first: the lamps stay as the kernel set them.
+    /// Nothing is shown at first: the LEDs stay as the kernel set them.
     leds: LedState,
     ended: bool,
 }
 
-/// How long the lamps stay as they are.
+/// How long the LEDs stay as they are.
 fn next_event(leds: &LedState, now: Duration) -> Duration {
     let Some((status, since)) = leds.shown() else { return IDLE };
     let edge = next_edge(status, now.saturating_sub(since));
     leds.lease_end().map_or(edge, |end| edge.min(end.saturating_sub(now)))
 }
 
-/// Time from `since` to the next change of either lamp.
+/// Time from `since` to the next change of either LED.
 fn next_edge(status: Status, since: Duration) -> Duration {
     let at = |time| [Led::Red, Led::Green].map(|led| level(status, led, time));
     let now = at(since);
-    // All edges lie on whole milliseconds.
+    // All edges are on whole milliseconds.
     let first = Duration::from_millis(since.as_millis() as u64 + 1);
     let mut time = first;
     while time < first + PATTERN_MAX {
@@ -57,7 +57,7 @@ fn next_edge(status: Status, since: Duration) -> Duration {
 }
 
 impl LedThread {
-    /// Starts the thread. `note` is told of the first error of each lamp.
+    /// Starts the thread. `note` is called with the first error of each LED.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -74,7 +74,7 @@ impl LedThread {
             .map(|_detached| Self { shared })
     }
 
-    /// The status that is shown now; `None` before the first.
+    /// The current status; `None` before the first.
     pub fn shown(&self) -> Option<Status> {
         self.shared.look(|leds, _| leds.shown().map(|(status, _)| status))
     }
@@ -85,8 +85,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `look` sees or does now. A lease that has run out is noted first, and not left to the thread's finding: a lamp
-    /// that hangs must not hide it.
+    /// Calls `look` with the state and the time. An expired lease is entered into the state first, and not only by the
+    /// thread, because the thread may be blocked by an LED.
     fn look<T>(&self, look: impl FnOnce(&mut LedState, Duration) -> T) -> T {
         let mut state = self.lock();
         let now = self.start.elapsed();
@@ -105,7 +105,7 @@ fn render(shared: &Shared, mut lines: Box<dyn LedLines>, note: impl Fn(&Error)) 
     const LEDS: [Led; 2] = [Led::Red, Led::Green];
     let mut wanted = None;
     let mut lit = [None; 2];
-    let mut told = [false; 2];
+    let mut reported = [false; 2];
     loop {
         let mut state = shared.lock();
         if state.ended {
@@ -121,18 +121,18 @@ fn render(shared: &Shared, mut lines: Box<dyn LedLines>, note: impl Fn(&Error)) 
             drop(shared.changed.wait_timeout(state, sleep));
             continue;
         };
-        // Switching can be slow: not under the lock.
+        // Not under the lock, because switching can be slow.
         drop(state);
         wanted = Some(levels);
         for (index, led) in LEDS.into_iter().enumerate() {
             if lit[index] == Some(levels[index]) {
                 continue;
             }
-            // One that fails is tried again at the next edge of either.
+            // An LED that fails is tried again at the next edge of either LED.
             let result = lines.set(led, levels[index]);
             lit[index] = result.is_ok().then_some(levels[index]);
             if let Err(error) = result {
-                if !std::mem::replace(&mut told[index], true) {
+                if !std::mem::replace(&mut reported[index], true) {
                     note(&error);
                 }
             }
@@ -160,7 +160,7 @@ impl Leds for LedThread {
 
 impl Drop for LedThread {
     fn drop(&mut self) {
-        // Not joined: a lamp that hangs must not hold up the end.
+        // Not joined: a blocked LED must not delay the end.
         self.shared.lock().ended = true;
         self.shared.changed.notify_all();
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lamp_that_comes_late_is_lit_all_the_same() {
+    fn an_led_whose_driver_is_loaded_late_is_lit() {
         struct Late(mpsc::Sender<Led>, u32);
         impl LedLines for Late {
             fn set(&mut self, led: Led, _on: bool) -> crate::Result<()> {
@@ -265,13 +265,13 @@ mod tests {
         }
         let (sender, lit) = mpsc::channel();
         let leds = LedThread::start(Box::new(Late(sender, 0)), |_| ()).unwrap();
-        // Red is steady: it has no edge of its own.
+        // Red is steady: it has no edges.
         leds.show(Status::Running);
         while lit.recv_timeout(Duration::from_secs(5)).unwrap() != Led::Red {}
     }
 
     #[test]
-    fn a_broken_or_hanging_lamp_holds_nobody_up_and_is_told_once() {
+    fn a_broken_or_blocked_led_delays_nothing_and_is_reported_once() {
         struct Broken;
         impl LedLines for Broken {
             fn set(&mut self, led: Led, _on: bool) -> crate::Result<()> {

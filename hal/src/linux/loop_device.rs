@@ -1,9 +1,10 @@
-//! Loop devices: a stretch of a file or device as a block device of its own.
+//! Loop devices: a range of a file or device as a block device.
 //!
-//! Made by the kernel's own calls, because `losetup` is not on every board. They are set to vanish with their last user,
-//! so that a crash leaves none behind; in the normal course [`LoopDevice::detach`] says whether it is really gone.
+//! They are created with the kernel's own calls, because not every board has `losetup`. The kernel removes them with
+//! their last user, so that a crash leaves none behind. In the normal case [`LoopDevice::detach`] checks that the
+//! device was removed.
 
-// The loop driver's ioctls and their argument; every block says why it is sound.
+// The ioctls of the loop driver and their argument. Each block states why it is sound.
 #![allow(unsafe_code)]
 
 use super::ioctl;
@@ -17,9 +18,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::time::{Duration, Instant};
 
-/// Another process can take the free number that the kernel named: how often to ask again.
+/// Another process can take the free number that the kernel returned. This many attempts are made.
 const ATTEMPTS: usize = 64;
-/// How long others (udev, automounters) may keep a detached device open.
+/// Time for others (udev, automounters) to close a detached device.
 const DETACH_PATIENCE: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -86,17 +87,17 @@ mod raw {
     nix::ioctl_none_bad!(loop_ctl_get_free, 0x4c82);
 }
 
-/// What a loop device is made of.
+/// The backing of a loop device.
 pub(super) struct Backing<'a> {
     /// The file or device, open for writing unless `read_only`.
     pub(super) file: BorrowedFd<'a>,
-    /// Where the stretch starts.
+    /// Start of the range.
     pub(super) offset_bytes: u64,
-    /// Its length.
+    /// Length of the range.
     pub(super) len_bytes: u64,
-    /// Sector size the device shall show.
+    /// Sector size of the loop device.
     pub(super) sector_len_bytes: u32,
-    /// Whether the device refuses writes for good.
+    /// Whether the device is read-only for its whole life.
     pub(super) read_only: bool,
 }
 
@@ -105,9 +106,9 @@ pub(super) struct Backing<'a> {
 pub(super) struct LoopDevice {
     roots: KernelRoots,
     device: DeviceName,
-    /// Open as long as it is attached by us.
+    /// Open while it is attached by us.
     node: Option<File>,
-    /// What sysfs shows of the backing, to tell ours from a later one under the same number.
+    /// The backing in sysfs, to distinguish our device from a later one with the same number.
     backing_shown: Option<String>,
     offset_bytes: u64,
 }
@@ -116,25 +117,25 @@ impl LoopDevice {
     /// Attaches a free loop device to `backing`.
     ///
     /// # Errors
-    /// `Unsupported` if the kernel has no loop devices; `Busy` if none can be got; what the kernel says otherwise.
+    /// `Unsupported` if the kernel has no loop devices; `Busy` if none is free; other errors of the kernel.
     pub(super) fn attach(roots: &KernelRoots, backing: &Backing<'_>) -> Result<Self> {
         let control = OpenOptions::new().read(true).write(true).open(roots.dev.join("loop-control"));
         let control = control.map_err(|error| {
-            let detail = format!("no loop devices here: {error}");
+            let detail = format!("the kernel has no loop devices: {error}");
             Error::new(ErrorKind::Unsupported, "attaching", "a loop device", detail).with_source(error)
         })?;
         for attempt in 0..ATTEMPTS {
             let number = free_number(&control).map_err(failed)?;
             let device = DeviceName::parse(format!("loop{number}"))?;
             let Some(node) = open_node(roots, &device).map_err(failed)? else {
-                // devtmpfs or udev may need a moment to make the node.
+                // devtmpfs or udev may need a moment to create the node.
                 std::thread::sleep(POLL_INTERVAL);
                 continue;
             };
             match configure(&node, backing) {
                 Ok(()) => return Self::attached(roots, device, node, backing),
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                    // Not all at the same pace: two processes must not chase each other.
+                    // With different pauses, so that two processes do not collide again and again.
                     std::thread::sleep(Duration::from_millis(
                         u64::from(std::process::id()) % 7 + attempt as u64,
                     ));
@@ -154,45 +155,45 @@ impl LoopDevice {
             backing_shown,
             offset_bytes: backing.offset_bytes,
         };
-        // An earlier user may have died with the flag set, and the kernel keeps it over detaching.
+        // An earlier user may have died with the flag set, and the kernel keeps the flag when it detaches.
         let checked = if backing.read_only { Ok(()) } else { attached.set_read_only(false) };
         let checked = checked.and_then(|()| attached.check_len(backing.len_bytes));
         match checked {
             Ok(()) => Ok(attached),
             Err(error) => {
-                // What made attaching fail counts more than a failure to undo it, which Drop prints.
+                // The error of attaching is more important than one of undoing it, which Drop prints.
                 drop(attached);
                 Err(error)
             }
         }
     }
 
-    /// A backing that is too short would make a shorter device without a word.
+    /// With a backing that is too short the kernel makes a shorter device without an error.
     fn check_len(&mut self, len_bytes: u64) -> Result<()> {
         let Some(node) = &self.node else { return Ok(()) };
         let shown = ioctl::len_bytes(node).map_err(|error| self.error(error, "measuring"))?;
         if shown == len_bytes {
             return Ok(());
         }
-        let detail = format!("{len_bytes} bytes were asked for, {shown} are there");
+        let detail = format!("requested {len_bytes} bytes, got {shown}");
         Err(Error::new(ErrorKind::OutOfRange, "attaching", self.device.as_str(), detail))
     }
 
-    /// The kernel's name of it.
+    /// The kernel's name.
     pub(super) fn device(&self) -> &DeviceName {
         &self.device
     }
 
-    /// Makes the device refuse writes, or take them again.
+    /// Sets or clears the read-only flag.
     pub(super) fn set_read_only(&self, read_only: bool) -> Result<()> {
         let Some(node) = &self.node else { return Ok(()) };
         ioctl::set_read_only(node, read_only).map_err(|error| self.error(error, "setting read-only"))
     }
 
-    /// Writes out and detaches, and waits until the device is gone.
+    /// Writes out and detaches, and waits until the device is removed.
     ///
     /// # Errors
-    /// `Io` if the last writes failed; `Busy` if somebody keeps it open.
+    /// `Io` if the last writes failed; `Busy` if another program has it open.
     pub(super) fn detach(&mut self) -> Result<()> {
         let Some(node) = self.node.take() else { return Ok(()) };
         let synced = node.sync_all().map_err(|error| self.error(error, "syncing"));
@@ -202,7 +203,7 @@ impl LoopDevice {
         let closed = ioctl::close_checked(node);
         let detached = writable.and(cleared.map_err(io::Error::from)).and(closed);
         let detached = match detached {
-            // Gone already: somebody else detached it, or it vanished with its last user.
+            // Detached already, by another program or with its last user.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
             other => other.map_err(|error| self.error(error, "detaching")),
         };
@@ -214,7 +215,7 @@ impl LoopDevice {
                     ErrorKind::Busy,
                     "detaching",
                     self.device.as_str(),
-                    "something keeps it open; it goes with its last user",
+                    "another program has it open; it is removed when that closes it",
                 ));
             }
             std::thread::sleep(POLL_INTERVAL);
@@ -247,8 +248,8 @@ fn failed(error: io::Error) -> Error {
     Error::from_io(error, "attaching", "a loop device")
 }
 
-/// The number (as in `st_rdev`) of the block device that backs the loop device `name`; `None` if a file does, or if that
-/// cannot be told.
+/// The number (as in `st_rdev`) of the block device that backs the loop device `name`; `None` if a file does, or if it
+/// cannot be found out.
 pub(super) fn backing_device(roots: &KernelRoots, name: &str) -> Option<u64> {
     let node = File::open(roots.node(&DeviceName::parse(name).ok()?)).ok()?;
     let mut info = LoopInfo::EMPTY;
@@ -262,7 +263,7 @@ fn free_number(control: &File) -> io::Result<c_int> {
     Ok(unsafe { raw::loop_ctl_get_free(control.as_raw_fd())? })
 }
 
-/// `None` if there is no such node yet. Never creates one.
+/// `None` if there is no such node yet. Never creates a node.
 fn open_node(roots: &KernelRoots, device: &DeviceName) -> io::Result<Option<File>> {
     match OpenOptions::new().read(true).write(true).open(roots.node(device)) {
         Ok(node) if node.metadata()?.file_type().is_block_device() => Ok(Some(node)),
@@ -285,7 +286,7 @@ fn configure(node: &File, backing: &Backing<'_>) -> io::Result<()> {
     // SAFETY: both descriptors are open for the call, and `config` has the layout of `struct loop_config`.
     let mut result = unsafe { raw::loop_configure(node.as_raw_fd(), &config) };
     if result == Err(nix::errno::Errno::EINVAL) {
-        // Direct I/O where the backing cannot do it, on some kernels; or no LOOP_CONFIGURE before 5.8.
+        // Some kernels refuse direct I/O if the backing does not support it; kernels before 5.8 have no LOOP_CONFIGURE.
         config.info = info;
         // SAFETY: as above.
         result = unsafe { raw::loop_configure(node.as_raw_fd(), &config) };
@@ -302,9 +303,9 @@ fn info(backing: &Backing<'_>, flags: u32) -> LoopInfo {
     LoopInfo { offset: backing.offset_bytes, size_limit: backing.len_bytes, flags, ..LoopInfo::EMPTY }
 }
 
-/// For kernels before 5.8. A device that is half configured is detached again.
+/// For kernels before 5.8. A device that could only be configured in part is detached again.
 fn configure_in_steps(node: &File, backing: &Backing<'_>, info: &LoopInfo) -> io::Result<()> {
-    // The driver takes read-only from how the node or the backing is open; BLKROSET covers the rest.
+    // The driver takes the read-only flag from how the node or the backing is open; BLKROSET sets it in other cases.
     // SAFETY: both descriptors are open for the call.
     unsafe { raw::loop_set_fd(node.as_raw_fd(), backing.file.as_raw_fd())? };
     let mut result = Ok(0);
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_of_a_file_becomes_a_device_and_goes_again() {
+    fn a_range_of_a_file_becomes_a_device_and_is_removed_again() {
         if !have_loop_devices("a_stretch_of_a_file_becomes_a_device_and_goes_again") {
             return;
         }
@@ -363,7 +364,7 @@ mod tests {
         let mut text = [0; 16];
         file.read_exact_at(&mut text, 4096 + 512).unwrap();
         assert_eq!(&text, b"through the loop");
-        // The flag does not outlive the device: whoever gets the number next can write.
+        // The flag does not stay after the device: the next user of the number can write.
         let again = LoopDevice::attach(&roots, &backing(&file, 8192)).unwrap();
         assert!(!ioctl::is_read_only(again.node.as_ref().unwrap()).unwrap());
     }
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_somebody_keeps_open_is_not_gone() {
+    fn a_device_that_another_program_has_open_is_not_removed() {
         if !have_loop_devices("a_device_that_somebody_keeps_open_is_not_gone") {
             return;
         }

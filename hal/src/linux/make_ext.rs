@@ -1,20 +1,22 @@
-//! What mke2fs(8) is told: the features whole, and every number that its configuration could choose.
+//! The arguments for mke2fs(8): all features, and every number that its configuration could choose.
 //!
-//! A file system that is made here is the same on every host, whatever its `/etc/mke2fs.conf` and whichever version of
-//! e2fsprogs: a boot loader of 2015 has to read what a host of 2030 made.
+//! A file system that is made here is the same on every host, whatever its `/etc/mke2fs.conf` and its version of
+//! e2fsprogs, because a boot loader of 2015 has to read a file system that a host of 2030 makes.
 
 use crate::{EXT_INODE_LEN_BYTES, ExtShape, Flavour};
 
-/// What every file system that is made has: all of it is known to Linux and U-Boot since long before extents.
+/// The features of every file system that is made. Linux and U-Boot have supported them since long before extents.
 const BASE_FEATURES: [&str; 6] =
     ["ext_attr", "resize_inode", "dir_index", "filetype", "sparse_super", "large_file"];
-/// What both kinds of ext4 have beside these and a journal. Linux reads it since 2.6.28; of U-Boot, `fs/ext4` since 2012.
+/// The features of both kinds of ext4, in addition to these and the journal. Linux supports them since 2.6.28, U-Boot
+/// (`fs/ext4`) since 2012.
 const EXT4_FEATURES: [&str; 5] = ["extent", "flex_bg", "huge_file", "dir_nlink", "extra_isize"];
-/// What ext4 alone has. U-Boot up to v2016.07 takes the descriptors of `64bit` for shorter ones and reads outside of the
-/// partition; U-Boot to this day does not keep the sums when it writes; Linux has the sums since 3.18.
+/// The features of ext4 only. U-Boot up to v2016.07 takes the descriptors of `64bit` for shorter ones and reads outside
+/// the partition. U-Boot still does not update the checksums when it writes. Linux supports the checksums since 3.18.
 const NEW_FEATURES: [&str; 2] = ["64bit", "metadata_csum"];
 
-/// Features are told whole: `none` first, so that nothing is added that a later mke2fs or its configuration turns on.
+/// The features are set completely: `none` is first, so that features of a later mke2fs or of its configuration are not
+/// added.
 fn features(flavour: Flavour, shape: &ExtShape) -> String {
     let mut features = vec!["none"];
     features.extend(BASE_FEATURES);
@@ -36,9 +38,9 @@ fn features(flavour: Flavour, shape: &ExtShape) -> String {
     features.join(",")
 }
 
-/// The arguments for a file system of this flavour and shape, with so many inodes, without its device.
+/// The arguments for a file system of this flavour and shape, with this number of inodes, without the device.
 pub(super) fn arguments(flavour: Flavour, shape: &ExtShape, inodes: u64) -> Vec<String> {
-    // Nothing may go on in the background after the first mount: what is verified is what stays.
+    // The kernel must not continue in the background after the first mount: what was verified must not change.
     let mut arguments: Vec<String> =
         ["-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", "-e", "continue", "-m", "5"]
             .map(str::to_owned)
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn flavours_have_exactly_the_features_that_are_written_down() {
+    fn flavours_have_exactly_the_listed_features() {
         if !have_tool("mke2fs") || !have_tool("dumpe2fs") {
             return;
         }
@@ -141,9 +143,9 @@ mod tests {
         assert!(found.contains("ea_inode") && found.contains("large_dir"), "{found}");
     }
 
-    /// Room is promised before anything is erased: it has to be what mke2fs then leaves.
+    /// The engine checks the room before anything is erased, so it must be what mke2fs leaves.
     #[test]
-    fn the_room_that_is_promised_is_there() {
+    fn the_computed_room_is_what_mke2fs_leaves() {
         if !have_tool("mke2fs") || !have_tool("dumpe2fs") {
             return;
         }

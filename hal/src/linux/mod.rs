@@ -1,9 +1,9 @@
 //! The Linux backend: real block devices, mounts, e2fsprogs, the LED class and GPIO lines.
 //!
-//! [`LinuxBoard`] puts it together. Files on mounted volumes, clock, tasks, records and hooks are those of
-//! [`crate::host`]. Everything that the kernel shows is found through [`KernelRoots`], so that tests can show another.
+//! [`LinuxBoard`] combines the parts. Files on mounted volumes, clock, tasks, records and hooks are those of
+//! [`crate::host`]. `/dev`, `/sys` and `/proc` are found through [`KernelRoots`], so that tests can replace them.
 //!
-//! `unsafe` is confined to `ioctl.rs`, `loop_device.rs` and `registers.rs`.
+//! `unsafe` is only in `ioctl.rs`, `loop_device.rs` and `registers.rs`.
 
 mod areas;
 mod board;
@@ -41,6 +41,7 @@ mod ranges;
 mod region_device;
 mod registers;
 mod roots;
+mod run_lock;
 mod source;
 mod superblock;
 mod swap_map;
@@ -50,7 +51,6 @@ mod target;
 #[cfg(test)]
 mod test_images;
 mod tools;
-mod turn;
 mod usage;
 mod used_map;
 mod write_protection;

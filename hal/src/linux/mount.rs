@@ -1,8 +1,7 @@
-//! Mounting and unmounting. The files of a mounted volume are [`crate::host::Tree`]'s.
+//! Mounting and unmounting. The files of a mounted volume are in [`crate::host::Tree`].
 //!
-//! A read-only mount leaves every byte alone: the kernel is told to refuse writes to the device, and a journal that would
-//! have to be replayed is not loaded. Mounts stay private to the process and what it starts, if it called
-//! [`super::isolate_mounts`].
+//! A read-only mount changes no byte: the device is set read-only in the kernel, and a journal that has to be replayed
+//! is not loaded. Mounts are private to the process and its children if it called [`super::isolate_mounts`].
 
 use super::patience::Patience;
 use super::region_device::RegionDevice;
@@ -16,14 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long others may hold a mount point.
+/// Time for others to release a mount point.
 const PATIENCE: Patience = Patience { total: Duration::from_secs(3), interval: Duration::from_millis(50) };
 
 /// Where a volume is mounted.
 #[derive(Debug)]
 pub(super) struct MountPoint {
     path: PathBuf,
-    /// Whether it was made for this mount and goes with it.
+    /// Whether it was created for this mount and is removed with it.
     ours: bool,
 }
 
@@ -38,14 +37,14 @@ impl MountPoint {
             let path = base.join(format!("replicator-{}-{number}", std::process::id()));
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path, ours: true }),
-                // Left by an earlier process of the same number.
+                // Left behind by an earlier process with the same number.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error, &path)),
             }
         }
     }
 
-    /// A fixed directory, which stays.
+    /// A given directory, which is kept.
     pub(super) fn fixed(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path)
             .map_err(|error| Error::from_io(error, "making", path.display().to_string()))?;
@@ -68,40 +67,40 @@ impl Drop for MountPoint {
     }
 }
 
-/// A mounted file system: what a volume needs to remount and unmount.
+/// A mounted file system, with what is needed to remount and unmount it.
 pub(super) struct LinuxMount {
     kind: FileSystemKind,
-    /// Options beside those that the kind has by itself; empty for none.
+    /// Options in addition to those of its kind; empty for none.
     options: String,
     path: PathBuf,
     state: Mutex<Option<Mounted>>,
 }
 
-// Fields are dropped in this order; unmounting comes before either.
+// Fields are dropped in this order; the unmount happens before.
 struct Mounted {
     device: RegionDevice,
     point: MountPoint,
-    /// Mounted without loading a journal that waits to be replayed, or with orphans that wait to be freed.
-    mending_put_off: bool,
-    /// Whatever must last as long as the mount.
+    /// Mounted without loading a journal that has to be replayed, or with orphans that have to be freed.
+    recovery_skipped: bool,
+    /// Kept as long as the mount.
     _claim: Box<dyn Send>,
 }
 
 impl LinuxMount {
-    /// Mounts the file system on `device` at `point`. `claim` is kept until it is unmounted.
+    /// Mounts the file system on `device` at `point`. `claim` is kept until the unmount.
     pub(super) fn new(
         kind: FileSystemKind,
         options: String,
         device: RegionDevice,
         point: MountPoint,
         access: Access,
-        needs_mending: bool,
+        needs_recovery: bool,
         claim: Box<dyn Send>,
     ) -> Result<Self> {
-        let mending_put_off = access == Access::ReadOnly && needs_mending;
-        do_mount(&kind, &options, &device, point.path(), access, mending_put_off)?;
+        let recovery_skipped = access == Access::ReadOnly && needs_recovery;
+        do_mount(&kind, &options, &device, point.path(), access, recovery_skipped)?;
         let path = point.path().to_owned();
-        let mounted = Mounted { device, point, mending_put_off, _claim: claim };
+        let mounted = Mounted { device, point, recovery_skipped, _claim: claim };
         Ok(Self { kind, options, path, state: Mutex::new(Some(mounted)) })
     }
 
@@ -117,10 +116,10 @@ impl LinuxMount {
         let source = mounted.device.node();
         if access == Access::ReadWrite {
             mounted.device.set_access(access)?;
-            if mounted.mending_put_off {
+            if mounted.recovery_skipped {
                 unmount_patiently(&self.path)?;
                 let result = do_mount(&self.kind, &self.options, &mounted.device, &self.path, access, false);
-                mounted.mending_put_off = false;
+                mounted.recovery_skipped = false;
                 return result;
             }
         }
@@ -128,7 +127,7 @@ impl LinuxMount {
         let nothing: Option<&str> = None;
         let result = patiently(|| mount(Some(&source), &self.path, nothing, flags, nothing))
             .map_err(|errno| mount_error(errno, "remounting", self.object()));
-        // The device takes writes exactly if the mount does, whichever way it went.
+        // In each case the device is writable exactly if the mount is.
         let writable = (access == Access::ReadWrite) == result.is_ok();
         let now = if writable { Access::ReadWrite } else { Access::ReadOnly };
         result.and(mounted.device.set_access(now))
@@ -137,9 +136,9 @@ impl LinuxMount {
 
 impl Mount for LinuxMount {
     fn remounts_in_place(&self, access: Access) -> bool {
-        // The kernel mends at mount time only. Written to without its journal, a file system is not safe from a power
-        // cut.
-        let skipped = self.with_state(|state| state.as_ref().is_some_and(|mounted| mounted.mending_put_off));
+        // The kernel repairs only at mount time. A file system that is written to without its journal is not safe in a
+        // power cut.
+        let skipped = self.with_state(|state| state.as_ref().is_some_and(|mounted| mounted.recovery_skipped));
         !(skipped && access == Access::ReadWrite)
     }
 
@@ -174,7 +173,7 @@ impl Mount for LinuxMount {
 
     fn abandon(&self) {
         let Some(mounted) = self.with_state(Option::take) else { return };
-        // Whoever still has files open keeps them; a loop device goes with the last of them.
+        // Programs that have files open keep them. A loop device is removed with the last of them.
         if let Err(errno) = umount2(&self.path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             print(mount_error(errno, "unmounting", self.object()));
         }
@@ -208,7 +207,7 @@ fn do_mount(
             Ok(()) => return Ok(()),
             Err(errno) => last = errno,
         }
-        // Only a missing driver or an option it does not know is a reason to try another way.
+        // Another way is tried only if the driver is missing or does not support an option.
         if !matches!(last, Errno::ENODEV | Errno::EINVAL) {
             break;
         }
@@ -216,18 +215,18 @@ fn do_mount(
     Err(mount_error(last, "mounting", object()))
 }
 
-/// Drivers and their options, in the order to be tried.
+/// Drivers and their options, in the order of the attempts.
 fn ways_to_mount(kind: &FileSystemKind, skip_journal: bool) -> Vec<(&'static str, &'static str)> {
     let journal = if skip_journal { "noload" } else { "" };
     match kind {
-        // Most kernels serve the older two by ext4's driver, not always under their own names.
+        // Most kernels use the driver of ext4 for ext2 and ext3, not always under their own names.
         FileSystemKind::Ext2 => vec![("ext2", ""), ("ext4", "")],
         FileSystemKind::Ext3 => vec![("ext3", journal), ("ext4", journal)],
         FileSystemKind::Ext4 => vec![("ext4", journal)],
-        // A kernel without the tables of its default character sets refuses them with EINVAL.
+        // A kernel without the tables of its default character sets returns EINVAL.
         FileSystemKind::Vfat => vec![("vfat", "utf8=1"), ("vfat", "utf8=1,iocharset=ascii"), ("vfat", "")],
         FileSystemKind::Exfat => vec![("exfat", "")],
-        // The second is the name of kernels before 5.9.
+        // The second name is for kernels before 5.9.
         FileSystemKind::Btrfs if skip_journal => {
             vec![("btrfs", "rescue=nologreplay"), ("btrfs", "nologreplay")]
         }
@@ -243,16 +242,16 @@ fn ways_to_mount(kind: &FileSystemKind, skip_journal: bool) -> Vec<(&'static str
     }
 }
 
-/// Whether the kernel has a driver for this kind, perhaps in a module that it loads for the question.
+/// Whether the kernel has a driver for this kind, perhaps in a module that it then loads.
 pub(super) fn can_mount(kind: &FileSystemKind) -> Result<bool> {
-    // The driver is looked up before the device, which is not there: nothing can come of it but an error.
+    // The kernel looks up the driver before the device, which does not exist. So the call can only fail.
     let missing = Path::new("/dev/replicator-no-such-device");
     for (driver, options) in ways_to_mount(kind, false) {
         match mount(Some(missing), "/", Some(driver), MsFlags::MS_RDONLY, Some(options)) {
             Err(Errno::ENODEV) => {}
             Err(Errno::EPERM | Errno::EACCES) => {
-                let detail = "it takes root to ask";
-                return Err(Error::new(ErrorKind::PermissionDenied, "asking for", driver, detail));
+                let detail = "only root can find that out";
+                return Err(Error::new(ErrorKind::PermissionDenied, "looking for", driver, detail));
             }
             _ => return Ok(true),
         }
@@ -264,7 +263,7 @@ fn mount_error(errno: Errno, operation: &str, object: String) -> Error {
     let (kind, detail) = match errno {
         Errno::ENODEV => (ErrorKind::Unsupported, "the kernel has no driver for this file system"),
         Errno::EINVAL | Errno::EUCLEAN | Errno::EBADMSG => (ErrorKind::Corrupt, "the kernel refuses it"),
-        Errno::EACCES | Errno::EROFS => (ErrorKind::ReadOnly, "the device refuses writes"),
+        Errno::EACCES | Errno::EROFS => (ErrorKind::ReadOnly, "the device is read-only"),
         errno => (ErrorKind::from_errno(errno as i32), errno.desc()),
     };
     Error::new(kind, operation, object, format!("{detail} ({errno:?})")).with_source(errno)
@@ -280,7 +279,7 @@ fn patiently(act: impl Fn() -> nix::Result<()>) -> nix::Result<()> {
     PATIENCE.while_busy(|errno| *errno == Errno::EBUSY, act)
 }
 
-/// Whether something is mounted at `path`: it is then on another device than its parent.
+/// Whether a file system is mounted at `path`: it is then on another device than its parent.
 pub(super) fn is_mount_point(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
@@ -301,7 +300,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_says_which_drivers_it_has() {
+    fn the_kernel_has_a_driver_or_not() {
         if !nix::unistd::geteuid().is_root() {
             let error = can_mount(&FileSystemKind::Ext4).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);

@@ -1,6 +1,6 @@
-//! Processes as `/proc` shows them: the mount tables of other mount namespaces, and who has a device open.
+//! Processes in `/proc`: the mount tables of other mount namespaces, and which processes have a device open.
 //!
-//! A process that ends meanwhile, or that may not be looked at, is passed over: what it holds the kernel still refuses.
+//! A process that ends meanwhile, or that may not be read, is skipped. The kernel still reports what it uses as busy.
 
 use super::roots::KernelRoots;
 use nix::libc;
@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A process, to be named in a message.
+/// A process, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     /// Its number.
@@ -29,7 +29,7 @@ impl std::fmt::Display for Process {
 pub(super) struct OtherTable {
     /// One process in it.
     pub(super) process: Process,
-    /// Whether the program that started this one is in it: its mounts are what its user sees.
+    /// Whether our parent process is in it: its mounts are those that the user sees.
     pub(super) is_of_parent: bool,
     /// Its `mountinfo`.
     pub(super) text: String,
@@ -73,7 +73,7 @@ pub(super) fn other_tables(roots: &KernelRoots) -> Vec<OtherTable> {
     tables
 }
 
-/// Another process that has one of `devices` (numbers as in `st_rdev`) open; only one that may write, if `writers_only`.
+/// Another process that has one of `devices` (numbers as in `st_rdev`) open. With `writers_only`, one that may write.
 pub(super) fn opener(roots: &KernelRoots, devices: &[u64], writers_only: bool) -> Option<Process> {
     let own = std::process::id();
     processes(&roots.proc).into_iter().filter(|(pid, _)| *pid != own).find_map(|(pid, directory)| {
@@ -87,7 +87,7 @@ pub(super) fn opener(roots: &KernelRoots, devices: &[u64], writers_only: bool) -
     })
 }
 
-/// Whether a descriptor is open for writing, by the flags that its `fdinfo` shows in octal.
+/// Whether a descriptor is open for writing, by the octal flags in its `fdinfo`.
 fn may_write(info: &Path) -> bool {
     let text = fs::read_to_string(info).unwrap_or_default();
     let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_of_an_open_file_are_read() {
+    fn flags_of_an_open_file_are_parsed() {
         let directory = tempfile::tempdir().unwrap();
         let info = directory.path().join("3");
         let is_writer = |text: &str| {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_is_named_once_and_ours_is_not() {
+    fn each_other_namespace_is_listed_once() {
         let directory = tempfile::tempdir().unwrap();
         let proc = directory.path();
         let process = |name: &str, namespace: &str| {

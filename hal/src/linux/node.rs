@@ -1,6 +1,6 @@
-//! Opening device nodes, and what everything that opens one shares: how it is opened, its length, the words of its errors.
+//! Opening device nodes, and what is common to all of them: the open flags, the length, the errors.
 //!
-//! Nothing is ever created under `/dev`: every open is without `O_CREAT`, and what is opened must be a block device.
+//! Nothing is ever created under `/dev`: no open has `O_CREAT`, and a node must be a block device.
 
 use super::holders;
 use super::ioctl;
@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// For who looks at a device that a writer has closed, and for copies of a claim that was let go.
+/// For programs that read a device after a writer has closed it, and for copies of a claim that was released.
 pub(super) const PATIENCE: Patience =
     Patience { total: Duration::from_secs(2), interval: Duration::from_millis(20) };
 
@@ -22,28 +22,28 @@ pub(super) const PATIENCE: Patience =
 pub(super) enum OpenMode {
     /// Reading.
     Read,
-    /// Reading, as the only one.
+    /// Reading, exclusively.
     ExclusiveRead,
-    /// Reading and writing, as the only one: fails while the device or a part of it is mounted or held.
+    /// Reading and writing, exclusively: fails while the device or a part of it is mounted or claimed.
     Exclusive,
 }
 
-/// The error of what is no block device.
+/// The error for a node that is not a block device.
 pub(super) fn not_a_block_device(object: &str) -> Error {
     Error::new(ErrorKind::WrongDevice, "opening", object, "not a block device")
 }
 
-/// Opens the node of `device`, which must be a block device with a medium in it.
+/// Opens the node of `device`, which must be a block device with a medium.
 pub(super) fn open_node(roots: &KernelRoots, device: &DeviceName, mode: OpenMode) -> Result<File> {
     let node = roots.node(device);
     let object = device.as_str();
-    // Looked at before opening, because opening a character device can act on it (a watchdog, a tape).
+    // Checked before the open, because opening a character device can have effects (a watchdog, a tape).
     let before = std::fs::metadata(&node).map_err(|error| Error::from_io(error, "opening", object))?;
     if !before.file_type().is_block_device() {
         return Err(not_a_block_device(object));
     }
     let file = open_patiently(&node, mode).map_err(|error| {
-        // The kernel looks at its write protection first, which the holder may have set.
+        // The kernel checks the write protection first, which the program that uses the device may have set.
         let is_held = || {
             mode == OpenMode::Exclusive && open(&node, OpenMode::ExclusiveRead).is_err_and(|e| is_busy(&e))
         };
@@ -65,16 +65,16 @@ fn open(node: &Path, mode: OpenMode) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(mode == OpenMode::Exclusive).custom_flags(exclusive).open(node)
 }
 
-/// Whether the kernel says that something else holds the device.
+/// Whether the kernel reports that the device is in use.
 pub(super) fn is_busy(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBUSY)
 }
 
-/// An error of opening: an empty slot and a write-protected card have numbers of their own there.
+/// Converts an error of open, in which an empty slot and a write-protected card have special numbers.
 fn open_error(error: std::io::Error, device: &DeviceName) -> Error {
     let kind = match error.raw_os_error() {
-        // ENXIO, ENODEV, ENOMEDIUM are `DeviceGone` anywhere. A write-protected device refuses with EROFS or EACCES;
-        // root is never refused for permissions.
+        // ENXIO, ENODEV and ENOMEDIUM are `DeviceGone` in every call. A write-protected device returns EROFS or EACCES;
+        // root never gets EACCES for permissions.
         Some(libc::EACCES) if nix::unistd::geteuid().is_root() => ErrorKind::ReadOnly,
         Some(errno) => ErrorKind::from_errno(errno),
         None => ErrorKind::Other,
@@ -94,7 +94,8 @@ pub(super) fn medium_len_bytes(file: &File, device: &DeviceName) -> Result<u64> 
     }
 }
 
-/// Wraps an error of reading or writing. A device that was pulled out answers EIO like a bad sector; only sysfs tells.
+/// Converts an error of a read or write. A device that was pulled out returns EIO like a bad sector; only sysfs shows
+/// the difference.
 pub(super) fn io_error(
     roots: &KernelRoots,
     device: &DeviceName,
@@ -104,13 +105,13 @@ pub(super) fn io_error(
 ) -> Error {
     let error = Error::from_io(error, operation, format!("{device} at {offset_bytes}"));
     if error.kind() == ErrorKind::Io && !roots.class_block(device).exists() {
-        let gone = Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device is gone");
+        let gone = Error::new(ErrorKind::DeviceGone, operation, device.as_str(), "the device was removed");
         return gone.with_source(error);
     }
     error
 }
 
-/// Why a device cannot be written that the kernel says is read-only, and what to do about it.
+/// Why a device that is read-only in the kernel cannot be written, and what to do about it.
 pub(super) fn refused(device: &DeviceName) -> Error {
     let detail = format!(
         "it is read-only in the kernel: open the write-protect switch of an SD card; otherwise \

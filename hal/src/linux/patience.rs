@@ -1,22 +1,22 @@
-//! Asking again for what others hold for a moment: udev, an automounter, or a program that another task starts, which has a
-//! copy of every open descriptor until it is loaded. How long is worth waiting is for the caller to know.
+//! Repeats a call while others use an object for a moment: udev, an automounter, or a child of another task, which has
+//! a copy of every open descriptor until its exec. The caller decides how long to wait.
 
 use std::time::{Duration, Instant};
 
-/// How long to ask, and how often.
+/// How long and how often to try.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// From the first attempt to the last.
+    /// Time from the first attempt to the last.
     pub(super) total: Duration,
-    /// Between two attempts.
+    /// Time between two attempts.
     pub(super) interval: Duration,
 }
 
 impl Patience {
-    /// Does `act` again as long as `is_busy` says so of its error, and patience lasts.
+    /// Repeats `act` while `is_busy` returns true for its error and the time is not over.
     ///
     /// # Errors
-    /// That of the last attempt.
+    /// The error of the last attempt.
     pub(super) fn while_busy<T, E>(
         self,
         is_busy: impl Fn(&E) -> bool,
@@ -41,7 +41,7 @@ mod tests {
     const PATIENCE: Patience =
         Patience { total: Duration::from_millis(20), interval: Duration::from_millis(1) };
 
-    /// How often it was tried, and what came of it, if each attempt ends like this.
+    /// The number of attempts and the result, if each attempt ends like this.
     fn tried(outcomes: &[Result<(), i32>]) -> (usize, Result<(), i32>) {
         let mut attempts = 0;
         let result = PATIENCE.while_busy(
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_busy_is_tried_again_and_not_for_ever() {
+    fn only_a_busy_object_is_tried_again_and_for_a_limited_time() {
         assert_eq!(tried(&[Err(16), Err(16), Ok(())]), (3, Ok(())));
         assert_eq!(tried(&[Err(16), Err(5)]), (2, Err(5)));
         let (attempts, result) = tried(&[Err(16)]);

@@ -1,8 +1,8 @@
-//! Lists of byte ranges: what is left of one without another, and several as one.
+//! Lists of byte ranges: the difference of two, and the union of several.
 
 use std::ops::Range;
 
-/// `ranges` without what `holes` cover. Both are sorted and not overlapping.
+/// `ranges` without the bytes in `holes`. Both are sorted and not overlapping.
 pub(super) fn subtract(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = Vec::with_capacity(ranges.len());
     let mut next = 0;
@@ -24,7 +24,7 @@ pub(super) fn subtract(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Ran
     left
 }
 
-/// All of the lists as one: sorted, joined.
+/// The union of the lists, sorted and joined.
 pub(super) fn union(lists: Vec<Vec<Range<u64>>>) -> Vec<Range<u64>> {
     let mut all: Vec<Range<u64>> = lists.into_iter().flatten().filter(|range| !range.is_empty()).collect();
     all.sort_by_key(|range| range.start);
@@ -55,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_byte_is_left_that_is_in_the_one_and_not_in_the_other(
+        fn the_difference_has_the_bytes_of_one_that_the_other_lacks(
             ranges in prop::collection::vec(1_u64..6, 0..12),
             holes in prop::collection::vec(1_u64..6, 0..12),
         ) {

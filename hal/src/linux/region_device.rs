@@ -1,15 +1,15 @@
-//! A region as a block device that mount(2) and the file-system tools can work on.
+//! A region as a block device for mount(2) and the file-system tools.
 //!
-//! A region that is exactly a kernel device or partition is used as that; any other goes through a loop device. Both end
-//! with a call that can fail.
+//! A region that is exactly a kernel device or partition is used directly. Any other region gets a loop device. Both
+//! end with a call that can fail.
 
-use super::claim::let_go;
+use super::claim::release;
 use super::ioctl;
 use super::loop_device::{Backing, LoopDevice};
 use super::node::{self, OpenMode, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
+use super::run_lock::RunLock;
 use super::sysfs;
-use super::turn::Turn;
 use super::write_protection::{self, WriteProtection};
 use crate::host::{TreeFile, Volumes, print};
 use crate::{Access, DeviceName, Error, ErrorKind, Holder, Region, Result};
@@ -22,12 +22,13 @@ pub(super) struct RegionDevice {
     roots: KernelRoots,
     device: DeviceName,
     attached: Option<Attached>,
-    /// Whether the kernel refused writes to a device used directly before we asked it to; `None` for any other and once
-    /// it is closed.
+    /// Whether a device that is used directly was read-only in the kernel before we set that; `None` for a loop device,
+    /// and once closed.
     read_only_before: Option<bool>,
     protection: WriteProtection,
-    /// Of a device used directly: keeps other runs away, which the kernel would mount it for, too.
-    turn: Option<Turn>,
+    /// The lock of a device that is used directly. It excludes other runs, for which the kernel would mount the device
+    /// too.
+    run_lock: Option<RunLock>,
 }
 
 struct Attached {
@@ -66,13 +67,13 @@ fn check_bounds(region: &Region, len_bytes: u64) -> Result<()> {
     Err(Error::new(ErrorKind::OutOfRange, "opening", region.to_string(), detail))
 }
 
-/// Opens a region's bytes for reading: a file and where the region starts in it.
+/// Opens a region for reading: a file, and the start of the region in it.
 pub(super) fn open_bytes(roots: &KernelRoots, volumes: &Volumes, region: &Region) -> Result<(File, u64)> {
     let failed = |error| Error::from_io(error, "opening", region.to_string());
     match &region.holder {
         Holder::Device(device) => {
-            // A partition has a page cache of its own: what was written through it is not seen through the whole
-            // device.
+            // A partition has a page cache of its own: the whole device does not show what was written through the
+            // partition.
             let exact = exact_device(roots, region)?;
             let offset_bytes = if exact.is_some() { 0 } else { region.offset_bytes };
             let file = open_node(roots, exact.as_ref().unwrap_or(device), OpenMode::Read)?;
@@ -89,10 +90,10 @@ pub(super) fn open_bytes(roots: &KernelRoots, volumes: &Volumes, region: &Region
 }
 
 impl RegionDevice {
-    /// Makes the region's device.
+    /// Creates the device of the region.
     ///
     /// # Errors
-    /// `Busy` if it is mounted or held; `ReadOnly` if writing is asked for and refused; `OutOfRange`.
+    /// `Busy` if it is mounted or in use; `ReadOnly` for write access if the device is read-only; `OutOfRange`.
     pub(super) fn open(
         roots: &KernelRoots,
         protection: &WriteProtection,
@@ -108,7 +109,7 @@ impl RegionDevice {
                 attached: None,
                 read_only_before,
                 protection,
-                turn: None,
+                run_lock: None,
             };
             opened.claim_directly(access)?;
             return Ok(opened);
@@ -117,14 +118,14 @@ impl RegionDevice {
         let device = attached.loop_device.device().clone();
         let attached = Some(attached);
         let opened =
-            Self { roots: roots.clone(), device, attached, read_only_before, protection, turn: None };
+            Self { roots: roots.clone(), device, attached, read_only_before, protection, run_lock: None };
         opened.set_access(access)?;
         Ok(opened)
     }
 
-    /// The exclusive open is only a question: mount(2) and the tools take the device for themselves.
+    /// The exclusive open is only a test: mount(2) and the tools claim the device themselves.
     fn claim_directly(&mut self, access: Access) -> Result<()> {
-        self.turn = Turn::take(&self.roots, &self.device)?;
+        self.run_lock = RunLock::take(&self.roots, &self.device)?;
         write_protection::recover(&self.roots, &self.device)?;
         let file = match open_node(&self.roots, &self.device, OpenMode::Exclusive) {
             Err(error) if error.kind() == ErrorKind::ReadOnly && access == Access::ReadOnly => {
@@ -142,7 +143,7 @@ impl RegionDevice {
             self.protection.protect(&self.roots, &self.device, &file)?;
         }
         self.read_only_before = Some(before);
-        let_go(&self.roots, &self.device, file)
+        release(&self.roots, &self.device, file)
     }
 
     /// The device's name.
@@ -155,10 +156,10 @@ impl RegionDevice {
         self.roots.node(&self.device)
     }
 
-    /// Makes the kernel refuse or take writes to the device.
+    /// Sets or clears the read-only flag of the device.
     ///
     /// # Errors
-    /// `ReadOnly` if it cannot take any.
+    /// `ReadOnly` if it cannot be written.
     pub(super) fn set_access(&self, access: Access) -> Result<()> {
         let read_only = access == Access::ReadOnly;
         if let Some(attached) = &self.attached {
@@ -179,7 +180,7 @@ impl RegionDevice {
         }
     }
 
-    /// Lets go of the device; what was written is on its medium after `Ok`.
+    /// Releases the device. After `Ok` all writes are on its medium.
     ///
     /// # Errors
     /// `Io` if the last writes failed; `Busy` if a loop device cannot be detached.
@@ -193,7 +194,7 @@ impl RegionDevice {
             Some(false) => self.set_access(Access::ReadWrite),
             Some(true) | None => Ok(()),
         };
-        self.turn = None;
+        self.run_lock = None;
         result
     }
 }
@@ -207,7 +208,7 @@ impl Drop for RegionDevice {
 }
 
 impl BackingFile {
-    /// A loop device's own flush reaches its backing file's cache only.
+    /// The flush of a loop device reaches only the cache of its backing file.
     fn sync(&mut self) -> Result<()> {
         use crate::VolumeFile;
         match self {
@@ -222,7 +223,7 @@ impl BackingFile {
 fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Access) -> Result<Attached> {
     let (backing, read_only, sector_len_bytes) = match &region.holder {
         Holder::Device(device) => {
-            // Exclusive as long as the loop device lives: nobody can mount what lies behind it.
+            // Exclusive while the loop device exists, so that nobody can mount its backing.
             let (file, protected) = match open_node(roots, device, OpenMode::Exclusive) {
                 Err(error) if error.kind() == ErrorKind::ReadOnly && access == Access::ReadOnly => {
                     (open_node(roots, device, OpenMode::ExclusiveRead)?, true)
@@ -239,12 +240,12 @@ fn attach(roots: &KernelRoots, volumes: &Volumes, region: &Region, access: Acces
         }
         Holder::File { volume, path } => {
             let tree = volumes.tree(*volume)?;
-            // Written to only if asked for; but a later remount needs it to be possible.
+            // Written to only for write access; but a later remount must be possible.
             let read_only = access == Access::ReadOnly && tree.access() == Some(Access::ReadOnly);
             let opened = if read_only { Access::ReadOnly } else { Access::ReadWrite };
             let file = tree.open_file(path, opened)?;
             check_bounds(region, crate::VolumeFile::len_bytes(&file)?)?;
-            // Images carry sectors of 512 bytes, the unit of their partition tables.
+            // Images have sectors of 512 bytes, the unit of their partition tables.
             (BackingFile::Image(file), read_only, 512)
         }
     };

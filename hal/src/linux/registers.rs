@@ -1,6 +1,6 @@
-//! Registers by their physical address, through `/dev/mem`.
+//! Registers at their physical addresses, through `/dev/mem`.
 
-// Mapping memory and reading a register of it; every block says why it is sound.
+// Maps memory and reads a register in it. Each block states why it is sound.
 #![allow(unsafe_code)]
 
 use super::roots::KernelRoots;
@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
 
-/// Pages are no smaller, and every page size is a multiple; a mapping starts at one.
+/// The smallest page size, of which every page size is a multiple. A mapping starts at a page.
 const PAGE_ALIGN_BYTES: u64 = 64 * 1024;
 
 /// Reads the 32-bit register at `address`.
@@ -26,7 +26,7 @@ pub(super) fn read(roots: &KernelRoots, address: u64) -> Result<u32> {
     }
     let failed = |error: io::Error| {
         let kind = match error.raw_os_error() {
-            // No such device, or a kernel that shows nothing of it (CONFIG_STRICT_DEVMEM).
+            // No such device, or a kernel that does not permit the access (CONFIG_STRICT_DEVMEM).
             Some(libc::ENOENT | libc::ENXIO | libc::EPERM | libc::EINVAL) => ErrorKind::Unsupported,
             Some(errno) => ErrorKind::from_errno(errno),
             None => ErrorKind::Other,
@@ -46,20 +46,20 @@ fn map_and_read(memory: &File, address: u64) -> io::Result<u32> {
     let start = address - address % PAGE_ALIGN_BYTES;
     let offset = libc::off_t::try_from(start).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let within = (address - start) as usize;
-    // The 4 KiB that hold the register, from the mapping's start on: no more than needed is mapped.
+    // The 4 KiB with the register, at the start of the mapping; no more is mapped.
     let len = (within / 4096 + 1) * 4096;
-    // SAFETY: the kernel chooses an unused place for a new mapping, which no other memory overlaps; the descriptor is
-    // open for the call.
+    // SAFETY: the kernel chooses an unused address range for a new mapping, which no other memory overlaps; the
+    // descriptor is open for the call.
     let mapped = unsafe {
         libc::mmap(ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, memory.as_raw_fd(), offset)
     };
     if mapped == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: `within + 4 <= len` because both the address and `len` are multiples of 4, the mapping is aligned to a page
-    // and readable, and lives until `munmap` below. Volatile, because a register is read for its effect.
+    // SAFETY: `within + 4 <= len` because both the address and `len` are multiples of 4; the mapping is page-aligned
+    // and readable, and exists until `munmap` below. Volatile, because a read of a register can have effects.
     let value = unsafe { ptr::read_volatile(mapped.cast::<u8>().add(within).cast::<u32>()) };
-    // SAFETY: this very mapping, made above, and nothing refers to it any more.
+    // SAFETY: this is the mapping from above, and nothing refers to it any more.
     if unsafe { libc::munmap(mapped, len) } != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -1,9 +1,9 @@
-//! Where the kernel shows itself: `/dev`, `/sys` and `/proc`, and `/run` beside them, or stand-ins for them in tests.
+//! The directories `/dev`, `/sys`, `/proc` and `/run`, or replacements in tests.
 
 use crate::DeviceName;
 use std::path::{Path, PathBuf};
 
-/// The three directories through which the backend sees devices.
+/// The directories in which the backend finds devices.
 #[derive(Debug, Clone)]
 pub struct KernelRoots {
     /// `/dev`.
@@ -12,7 +12,7 @@ pub struct KernelRoots {
     pub sys: PathBuf,
     /// `/proc`.
     pub proc: PathBuf,
-    /// `/run`: where a run leaves records for the next one.
+    /// `/run`, in which a run leaves records for the next one.
     pub run: PathBuf,
 }
 
@@ -23,19 +23,19 @@ impl Default for KernelRoots {
 }
 
 impl KernelRoots {
-    /// The device node of `device`.
+    /// The path of the node of `device`.
     pub(super) fn node(&self, device: &DeviceName) -> PathBuf {
         self.dev.join(device.as_str())
     }
 
-    /// The directory of a block device or partition under `/sys/class/block`.
+    /// The directory of a block device or partition in `/sys/class/block`.
     pub(super) fn class_block(&self, device: &DeviceName) -> PathBuf {
         self.sys.join("class/block").join(device.as_str())
     }
 }
 
-/// A small attribute file without the newline at its end; `None` if it is absent or cannot be read, which for
-/// attributes means that the device has no such property.
+/// The content of a small attribute file without the newline at its end; `None` if it does not exist or cannot be read,
+/// which for an attribute means that the device does not have the property.
 pub(super) fn attribute(directory: &Path, name: &str) -> Option<String> {
     let bytes = std::fs::read(directory.join(name)).ok()?;
     let text = String::from_utf8_lossy(&bytes);

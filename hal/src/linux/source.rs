@@ -1,9 +1,10 @@
-//! A block device that is captured: claimed, opened read-only, and set read-only in the kernel while it is open.
+//! A block device that is captured: claimed, opened read-only, and read-only in the kernel while it is open.
 //!
-//! The claim keeps mounts, mappings and other claims away, in every mount namespace; the flag keeps out programs that write
-//! to the device without asking. One that had it open for writing before is found and refused.
+//! The claim excludes mounts, mappings and other claims, in every mount namespace. The flag excludes programs that open
+//! the device for writing without a claim. A program that already had it open for writing is found, and the open is
+//! refused.
 
-use super::claim::let_go;
+use super::claim::release;
 use super::holders;
 use super::ioctl;
 use super::node::{OpenMode, io_error, medium_len_bytes, open_node};
@@ -20,24 +21,25 @@ pub(super) struct BlockSource {
     roots: KernelRoots,
     protection: WriteProtection,
     device: DeviceName,
-    /// The device first, then those of its partitions that are protected with it; empty once closed.
+    /// The device, then those of its partitions that are write-protected with it; empty once closed.
     open: Vec<(DeviceName, File)>,
     len_bytes: u64,
     use_as: UseAs,
 }
 
-/// What a source is opened for.
+/// The purpose of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UseAs {
-    /// Capturing it: nobody else may have it.
+    /// Capturing: exclusive.
     Medium,
-    /// A look beside those who use it.
+    /// Reading while others may use it.
     Shared,
 }
 
 impl BlockSource {
-    /// Opens `device`. As a medium it is claimed in the kernel, which refuses that while it or a part of it is mounted
-    /// anywhere, mapped, or claimed by another program; then nothing can be done to it until the source is closed.
+    /// Opens `device`. For a capture it is claimed in the kernel, which refuses that while the device or a part of it
+    /// is mounted anywhere, mapped, or claimed by another program. Then nobody else can claim it until the source is
+    /// closed.
     pub(super) fn open(
         roots: &KernelRoots,
         protection: &WriteProtection,
@@ -57,13 +59,13 @@ impl BlockSource {
             use_as,
         };
         if is_medium {
-            source.hold_still()?;
+            source.protect()?;
         }
         Ok(source)
     }
 
-    /// After this nothing changes the medium, and reads are of the medium and not of an old cache.
-    fn hold_still(&mut self) -> Result<()> {
+    /// After this nothing changes the medium, and reads show the medium and not an old cache.
+    fn protect(&mut self) -> Result<()> {
         if let Some(holder) = holders::behind_a_loop_device(&self.roots, &self.device) {
             return Err(Error::new(ErrorKind::Busy, "opening", self.device.as_str(), holder));
         }
@@ -71,14 +73,14 @@ impl BlockSource {
         for partition in sysfs::partitions(&self.roots.class_block(&self.device)) {
             match open_node(&self.roots, &partition.name, OpenMode::Read) {
                 Ok(file) => self.open.push((partition.name, file)),
-                // A `/dev` that is not the kernel's own need not have them; they are not read through their nodes then.
+                // A `/dev` that is not the kernel's own may not have them; then they are not read through their nodes.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        // What a program that is gone wrote through a partition's node may wait in that node's cache.
+        // What an ended program wrote through the node of a partition may still be in the cache of that node.
         self.flush()?;
-        // The flag of the whole device does not cover its partitions on older kernels.
+        // On older kernels the flag of the whole device does not apply to its partitions.
         for (device, file) in &self.open {
             self.protection.protect(&self.roots, device, file)?;
         }
@@ -106,7 +108,7 @@ impl Source for BlockSource {
             return Ok(0);
         }
         match file.read_at(buffer, offset_bytes) {
-            // The kernel reads nothing where a device was pulled out; that is no end of the medium.
+            // The kernel reads 0 bytes from a device that was pulled out; that is not the end of the medium.
             Ok(0) if !buffer.is_empty() => Err(Error::new(
                 ErrorKind::DeviceGone,
                 "reading",
@@ -125,7 +127,7 @@ impl Source for BlockSource {
             let released = self.protection.release(&device, &file);
             let is_claim = self.use_as == UseAs::Medium && device == self.device;
             let closed = if is_claim {
-                let_go(&self.roots, &device, file)
+                release(&self.roots, &device, file)
             } else {
                 ioctl::close_checked(file).map_err(|error| Error::from_io(error, "closing", device.as_str()))
             };

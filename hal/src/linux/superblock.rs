@@ -1,9 +1,9 @@
-//! Which file system lies in a region, by its bytes alone: [`crate::signature`] over what has to be read for it.
+//! Identifies the file system in a region: reads what [`crate::signature`] needs.
 
 use super::byte_range::ReadAt;
 use crate::{FileSystem, FileSystemKind, Result, signature};
 
-/// Names what lies in the region; `None` if nothing known does.
+/// Identifies the content of the region; `None` if it is unknown.
 ///
 /// # Errors
 /// If the region cannot be read.
@@ -31,7 +31,7 @@ pub(super) fn identify(region: &mut dyn ReadAt) -> Result<Option<FileSystem>> {
     }
 }
 
-/// How many devices the btrfs in the region spans.
+/// The number of devices of the btrfs in the region.
 pub(super) fn btrfs_devices(region: &mut dyn ReadAt) -> Result<u64> {
     let mut superblock = [0; 4096];
     region.read_padded(0x1_0000, &mut superblock)?;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ext_families_are_told_apart_by_their_features() {
+    fn kinds_of_ext_differ_by_their_features() {
         if !have_tool("mke2fs") {
             return;
         }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_has_to_mend_is_seen() {
+    fn a_file_system_that_needs_recovery_is_reported() {
         let with = |at: usize, byte: u8| {
             let mut bytes = vec![0; 2048];
             bytes[1024 + 0x38..1024 + 0x3b].copy_from_slice(&[0x53, 0xef, 0x1]);
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(found.len_bytes, Some(1 << 20));
     }
 
-    /// What blkid says of an image: type, label and UUID.
+    /// The output of blkid for an image: type, label and UUID.
     fn by_blkid(image: &Image) -> (String, Option<String>, Option<String>) {
         let output = image.run("blkid", &["-p", "-o", "export"]);
         let value = |name: &str| {
@@ -139,11 +139,11 @@ mod tests {
         (value("TYPE").unwrap_or_default(), value("LABEL"), value("UUID"))
     }
 
-    /// A program, its options, what blkid calls the result, and what it is here.
+    /// A program, its options, blkid's name of the result, and ours.
     type Made = (&'static str, &'static [&'static str], &'static str, FileSystemKind);
 
     #[test]
-    fn what_formatters_make_is_named_as_blkid_names_it() {
+    fn the_result_is_the_same_as_that_of_blkid() {
         let made: [Made; 11] = [
             ("mkfs.btrfs", &["-q", "-L", "rootfs"], "btrfs", FileSystemKind::Btrfs),
             ("mkfs.f2fs", &["-q", "-l", "rootfs"], "f2fs", FileSystemKind::F2fs),
@@ -177,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_named_before_what_shows_through_them() {
+    fn containers_have_priority_over_older_file_systems_in_them() {
         for version in ["luks1", "luks2"] {
             if !have_tool("cryptsetup") || !have_tool("blkid") {
                 continue;
             }
-            // The header lies where an older file system was.
+            // The header is where an older file system was.
             let image = Image::ext(64 << 20, &["-t", "ext4", "-L", "old"]);
             let key = Image::of(b"a key");
             let key = ["--key-file", key.path().to_str().unwrap()];
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raid_member_is_seen_at_both_ends() {
+    fn a_raid_member_is_identified_at_both_ends() {
         for (at, version) in [(0u64, 1u32), (4096, 1), ((64 << 20) - 65536, 0), ((64 << 20) - 8192, 1)] {
             if !have_tool("mke2fs") {
                 return;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_named_and_nothing_is_none() {
+    fn others_have_a_name_and_zeros_have_none() {
         for (at, magic, name) in [
             (0, &b"hsqs"[..], "squashfs"),
             (0, b"LUKS\xba\xbe", "LUKS"),
@@ -250,8 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_first_block_is_survived() {
-        // Every byte 0xff around the fields that are shifted, multiplied or used as lengths.
+    fn a_crafted_first_block_does_not_panic() {
+        // All bytes are 0xff around the fields that are shifted, multiplied or used as lengths.
         for magic_at_3 in [&b"EXFAT   "[..], b"MSDOS5.0"] {
             let mut bytes = vec![0xff; 8192];
             bytes[0] = 0xeb;

@@ -1,24 +1,24 @@
-//! What of a swap area must be kept: the page with its header, which holds UUID and label.
+//! The bytes that a swap area needs: the page of its header, with UUID and label.
 
 use super::byte_range::{ReadAt, le32};
 use crate::{Result, UsedMap};
 
-/// Page sizes of the kernels there are, in bytes.
+/// Page sizes of all kernels, in bytes.
 const PAGES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
 const SIGNATURE_LEN_BYTES: usize = 10;
 
-/// The header's page; `None` for the memory of a suspended system, which the next boot would need.
+/// The page of the header; `None` for the memory of a suspended system, which the next boot needs.
 pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let mut head = vec![0; PAGES[PAGES.len() - 1]];
     let len = region.read_up_to(0, &mut head)?;
     Ok(header_len_bytes(&head[..len]).map(|end| UsedMap { used: vec![0..end] }))
 }
 
-/// Length of the page whose end says that this is swap space with nothing to resume from.
+/// Length of the page at whose end the signature of swap space without a suspended system is.
 fn header_len_bytes(head: &[u8]) -> Option<u64> {
     let page = PAGES.into_iter().find(|page| {
         let signature = head.get(page - SIGNATURE_LEN_BYTES..*page);
-        // Version 0 has a bitmap of bad pages in place of the fields of version 1.
+        // Version 0 has a bitmap of bad pages instead of the fields of version 1.
         match signature {
             Some(b"SWAPSPACE2") => le32(head, 1024) == 1 || le32(head, 1024).swap_bytes() == 1,
             Some(b"SWAP-SPACE") => true,
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_header_of_what_mkswap_makes_is_kept() {
+    fn only_the_header_is_kept_after_mkswap() {
         if !have_tool("mkswap") {
             return;
         }
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suspended_system_is_not_swap_space_to_be_cleared() {
+    fn a_suspended_system_is_kept() {
         let mut bytes = vec![0; 65_536];
         bytes[1024] = 1;
         bytes[4086..4096].copy_from_slice(b"S1SUSPEND\0");

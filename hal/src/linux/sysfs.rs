@@ -1,8 +1,8 @@
-//! Which block devices the board has, as sysfs tells it.
+//! The board's block devices in sysfs.
 //!
-//! Whole devices that can be media: no RAM disks, no eMMC boot areas and no flash chips, no mappings over other devices, no loop device
-//! without a backing file. Names such as `sda` are not stable from boot to boot; the controller path is. What holds a
-//! device is [`super::usage`]'s matter.
+//! Only whole devices that can be media are listed: no RAM disks, no eMMC boot areas, no flash chips, no mappings over
+//! other devices, and no loop device without a backing. Names such as `sda` can change from boot to boot; the
+//! controller path does not. What uses a device is found in [`super::usage`].
 
 use super::roots::{KernelRoots, attribute, number};
 use super::usage::Usage;
@@ -10,13 +10,14 @@ use crate::{BlockDevice, DeviceKind, DeviceName, Error, Partition, Result};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// sysfs counts sizes and offsets in units of 512 bytes, whatever the sector size (`Documentation/ABI/stable/sysfs-block`).
+/// Sizes and offsets in sysfs are in units of 512 bytes, whatever the sector size
+/// (`Documentation/ABI/stable/sysfs-block`).
 pub(super) const SYSFS_UNIT_BYTES: u64 = 512;
 
-/// All whole block devices that can be media. `read_only` is what the kernel says, with what a run that was killed left.
+/// All whole block devices that can be media. `read_only` is the kernel's flag, even if a killed run left it behind.
 ///
 /// # Errors
-/// If `/sys/block` or the table of mounts cannot be read. A device that goes away meanwhile is left out.
+/// If `/sys/block` or the mount table cannot be read. A device that is removed meanwhile is left out.
 pub(super) fn list(roots: &KernelRoots) -> Result<Vec<BlockDevice>> {
     let directory = roots.sys.join("block");
     let failed = |error| Error::from_io(error, "listing", directory.display().to_string());
@@ -57,7 +58,7 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> Result
         sector_len_bytes: number(path, "queue/logical_block_size")
             .and_then(|len| u32::try_from(len).ok())
             .unwrap_or(512),
-        // The attribute is the RMB bit of SCSI only: 0 for SD cards and for most sticks.
+        // This attribute is the RMB bit of SCSI only: 0 for SD cards and for most USB sticks.
         removable: number(path, "removable") == Some(1) || matches!(kind, DeviceKind::Sd | DeviceKind::Usb),
         read_only: number(path, "ro") == Some(1),
         has_boot_areas: roots.sys.join("block").join(format!("{name}boot0")).exists(),
@@ -66,7 +67,7 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> Result
     })
 }
 
-/// By the buses on the way: the subsystem of a SCSI disk is "scsi" on SATA and on USB.
+/// By the buses on the path: the subsystem of a SCSI disk is "scsi" for SATA and for USB.
 fn kind(name: &str, path: &Path) -> DeviceKind {
     if name.starts_with("loop") {
         DeviceKind::Loop
@@ -90,7 +91,7 @@ pub(super) fn is_on_usb(path: &Path) -> bool {
     passes(path, "usb")
 }
 
-/// Whether a directory on the way is called `prefix` and a number.
+/// Whether the name of a directory on the path is `prefix` and a number.
 fn passes(path: &Path, prefix: &str) -> bool {
     path.components().any(|component| {
         let component = component.as_os_str().to_string_lossy();
@@ -100,7 +101,7 @@ fn passes(path: &Path, prefix: &str) -> bool {
     })
 }
 
-/// The path below `/sys/devices` without the block device itself.
+/// The path in `/sys/devices` without the block device itself.
 pub(super) fn controller_path(roots: &KernelRoots, path: &Path) -> String {
     let devices =
         std::fs::canonicalize(roots.sys.join("devices")).unwrap_or_else(|_| roots.sys.join("devices"));
@@ -110,7 +111,7 @@ pub(super) fn controller_path(roots: &KernelRoots, path: &Path) -> String {
     parent.display().to_string()
 }
 
-/// What tells this unit from its likes. The prefix keeps numbers of different origin apart.
+/// Identifies this unit. The prefix separates numbers of different origin.
 fn identity(kind: DeviceKind, path: &Path) -> Option<String> {
     match kind {
         DeviceKind::Sd | DeviceKind::Emmc => attribute(path, "device/cid").map(|cid| format!("mmc:{cid}")),
@@ -131,7 +132,7 @@ fn identity(kind: DeviceKind, path: &Path) -> Option<String> {
 }
 
 fn scsi_identity(path: &Path) -> Option<String> {
-    // Vital product data page 0x80: four bytes of head, then the serial number (SPC-4, 7.8.18).
+    // Vital product data page 0x80: a header of four bytes, then the serial number (SPC-4, 7.8.18).
     let page = std::fs::read(path.join("device/vpd_pg80")).unwrap_or_default();
     let serial = String::from_utf8_lossy(page.get(4..).unwrap_or_default());
     let serial = serial.trim_matches(|character: char| character.is_whitespace() || character == '\0');
@@ -142,7 +143,7 @@ fn scsi_identity(path: &Path) -> Option<String> {
     wwid.or_else(|| attribute(path, "device/serial").map(|serial| format!("serial:{serial}")))
 }
 
-/// The serial number of the USB device that the disk hangs on, with the unit number: a card reader has several.
+/// The serial number of the USB device of the disk, with the logical unit number: a card reader has several units.
 fn usb_identity(path: &Path) -> Option<String> {
     let usb = path.ancestors().find(|ancestor| ancestor.join("idVendor").exists())?;
     let serial = attribute(usb, "serial")?;

@@ -1,18 +1,18 @@
-//! Which board this is, as the kernel tells it; and the hooks.
+//! The running system: which board it is, and the hooks.
 
 use crate::host::{Volumes, hook};
 use crate::{Error, Hook, HookEnd, Result, System};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The system below a `/proc`.
+/// The system with this `/proc`.
 pub struct LinuxSystem {
     proc: PathBuf,
     volumes: Arc<Volumes>,
 }
 
 impl LinuxSystem {
-    /// The system that `proc` shows; hooks find their volumes in `volumes`.
+    /// The system with this `proc`. Hooks find their volumes in `volumes`.
     pub fn new(proc: PathBuf, volumes: Arc<Volumes>) -> Self {
         Self { proc, volumes }
     }
@@ -40,7 +40,7 @@ impl System for LinuxSystem {
     }
 }
 
-/// A device tree's string list: strings with a NUL after each.
+/// A string list of a device tree: strings with a NUL after each.
 fn strings(bytes: &[u8]) -> Vec<String> {
     bytes
         .split(|byte| *byte == 0)

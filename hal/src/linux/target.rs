@@ -1,4 +1,4 @@
-//! A block device that is written: exclusive, with little unwritten data in the page cache, read back past it.
+//! A block device that is written: exclusive, with few dirty pages in the page cache, and read back past it.
 
 use super::direct::DirectReader;
 use super::force_ro::ForceReadOnly;
@@ -15,10 +15,10 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// Write-back is started after each such stretch, and waited for one stretch later. A board with little memory
-/// would otherwise gather minutes of writes and then stand still in one call.
+/// Write-back of each window of this length is started when it is full, and waited for one window later. A board with
+/// little memory would otherwise collect minutes of writes and then block in one call.
 const WINDOW_LEN_BYTES: u64 = 16 << 20;
-/// Longest stretch zeroed by one ioctl, which cannot be interrupted.
+/// Longest range for one zeroing ioctl, which cannot be interrupted.
 const ZERO_STEP_BYTES: u64 = 64 << 20;
 
 /// An open target.
@@ -28,22 +28,22 @@ pub(super) struct BlockTarget {
     file: Option<File>,
     len_bytes: u64,
     sector_len_bytes: u32,
-    /// Written since the last window was closed.
+    /// The range written since the last window ended.
     window: Range<u64>,
     window_written_bytes: u64,
-    /// The window before, whose write-back is under way.
+    /// The previous window, whose write-back is in progress.
     under_way: Option<Range<u64>>,
-    /// After a failed write-back the kernel forgets which pages are lost: no later sync can make up for it.
+    /// After a failed write-back the kernel does not keep which pages are lost, so a later sync proves nothing.
     sync_failed: bool,
     verifying: Verifying,
     use_as: UseAs,
 }
 
-/// What a target is opened for.
+/// The purpose of a target.
 pub(super) enum UseAs {
     /// Writing a medium.
     Medium,
-    /// Writing a bootloader area, whose protection is back when the target ends.
+    /// Writing a bootloader area, which is write-protected again at the end.
     Area(ForceReadOnly),
     /// Reading a bootloader area.
     AreaToLookAt,
@@ -99,7 +99,7 @@ impl BlockTarget {
         self.file.as_ref().ok_or_else(|| closed(&self.device, operation))
     }
 
-    fn refuse_if_to_look_at(&self, operation: &str) -> Result<()> {
+    fn refuse_if_read_only(&self, operation: &str) -> Result<()> {
         if matches!(self.use_as, UseAs::AreaToLookAt) {
             let detail = "the area was opened for reading";
             return Err(Error::new(ErrorKind::ReadOnly, operation, self.device.as_str(), detail));
@@ -111,7 +111,7 @@ impl BlockTarget {
         io_error(&self.roots, &self.device, error, operation, offset_bytes)
     }
 
-    /// Notes a write, and keeps the unwritten data bounded.
+    /// Records a write, and limits the dirty pages.
     fn wrote(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         let end = offset_bytes + len_bytes;
         self.window = if self.window_written_bytes == 0 {
@@ -149,7 +149,7 @@ impl BlockTarget {
         Ok(())
     }
 
-    /// Zeroes whole sectors; `Ok(false)` if the kernel cannot do it for this device.
+    /// Zeroes whole sectors; `Ok(false)` if the kernel does not support it for this device.
     fn zero_by_ioctl(&mut self, range: Range<u64>) -> Result<bool> {
         let mut at = range.start;
         while at < range.end {
@@ -171,10 +171,10 @@ impl BlockTarget {
         Ok(true)
     }
 
-    /// Opens the same device once more for direct reads, and tries one.
+    /// Opens the same device again for direct reads, and tries one read.
     fn direct_reader(&self) -> Result<Option<DirectReader>> {
         let file = self.file("verifying")?;
-        // Through the descriptor and not by name, so that it is the same device whatever `/dev` says by now.
+        // Through the descriptor and not by name, so that it is the same device even if `/dev` has changed.
         let path = self.roots.proc.join(format!("self/fd/{}", file.as_raw_fd()));
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
         let tried = opened.and_then(|file| {
@@ -184,7 +184,7 @@ impl BlockTarget {
         match tried {
             Ok(reader) => Ok(Some(reader)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(None),
-            // Without /proc there is no second descriptor; the other way is left.
+            // Without /proc there is no second descriptor. Then only dropping the cache is left.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.error(error, "verifying", 0)),
         }
@@ -198,7 +198,7 @@ impl Target for BlockTarget {
 
     fn write_at(&mut self, offset_bytes: u64, data: &[u8]) -> Result<usize> {
         self.file("writing")?;
-        self.refuse_if_to_look_at("writing")?;
+        self.refuse_if_read_only("writing")?;
         if data.is_empty() {
             return Ok(0);
         }
@@ -218,7 +218,7 @@ impl Target for BlockTarget {
 
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.file("zeroing")?;
-        self.refuse_if_to_look_at("zeroing")?;
+        self.refuse_if_read_only("zeroing")?;
         let end = offset_bytes.checked_add(len_bytes).filter(|end| *end <= self.len_bytes);
         let Some(end) = end else {
             let object = format!("{} at {offset_bytes}", self.device);
@@ -236,7 +236,7 @@ impl Target for BlockTarget {
 
     fn sync(&mut self) -> Result<()> {
         if self.sync_failed {
-            let detail = "an earlier write-back failed; what was written is lost";
+            let detail = "an earlier write-back failed; the written data is lost";
             return Err(Error::new(ErrorKind::Io, "syncing", self.device.as_str(), detail));
         }
         let result = self.file("syncing")?.sync_all().map_err(|error| self.error(error, "syncing", 0));
@@ -250,7 +250,7 @@ impl Target for BlockTarget {
         self.sync()?;
         let file = self.file("verifying")?;
         let dropped = ioctl::flush_buffers(file).and_then(|()| ioctl::drop_clean_pages(file));
-        // Direct reads first: pages that another opener of the device uses are not dropped.
+        // Direct reads are tried first: pages that another opener of the device uses are not dropped.
         if let Some(reader) = self.direct_reader()? {
             self.verifying = Verifying::Direct(reader);
             return Ok(CacheBypass::Direct);

@@ -1,4 +1,4 @@
-//! Image files for tests, made by the same tools that make real ones.
+//! Image files for tests, made by the tools that make real ones.
 
 use super::byte_range::FileRange;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// Whether a program is installed; says so if a test is skipped for the lack of it.
+/// Whether a program is installed; prints that the test is skipped if not.
 pub(super) fn have_tool(name: &str) -> bool {
     let found =
         ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(name).exists());
@@ -16,11 +16,11 @@ pub(super) fn have_tool(name: &str) -> bool {
     found
 }
 
-/// Whether loop devices can be made; says so if a test is skipped for the lack of them.
+/// Whether loop devices can be attached; prints that the test is skipped if not.
 pub(super) fn have_loop_devices(test: &str) -> bool {
     let found = nix::unistd::geteuid().is_root() && Path::new("/dev/loop-control").exists();
     if !found {
-        // Past the test harness, which shows nothing of a test that passes.
+        // Not through the test harness, which shows nothing of a test that passes.
         let line = format!("skipped: {test}: needs root and loop devices\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
@@ -45,7 +45,7 @@ impl Image {
         image
     }
 
-    /// An image with a file system by `mke2fs` with these options.
+    /// An image with a file system that `mke2fs` makes with these options.
     pub(super) fn ext(len_bytes: u64, options: &[&str]) -> Self {
         let image = Self::empty(len_bytes);
         let mut all = vec!["-q", "-F"];
@@ -54,7 +54,7 @@ impl Image {
         image
     }
 
-    /// Runs a tool with the image's path as the last argument and returns what it printed.
+    /// Runs a tool with the path of the image as the last argument. Returns its output.
     pub(super) fn run(&self, tool: &str, options: &[&str]) -> String {
         let output = Command::new(tool)
             .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")

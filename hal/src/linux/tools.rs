@@ -1,6 +1,7 @@
-//! The programs that check, make and grow file systems: e2fsprogs, and dosfstools where they are installed.
+//! The programs that check, make and grow file systems: those of e2fsprogs, and of dosfstools if they are installed.
 //!
-//! Each is run on a device node and its exit status is put into words. Which node serves a region is not decided here.
+//! Each is run on a device node, and its exit status is converted into a result or an error. The node of a region is
+//! made elsewhere.
 
 use super::make_ext;
 use crate::host::child::{ChildEnd, Exit, Program, last_line};
@@ -9,14 +10,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where programs are besides `PATH`, which on many boards lacks these.
+/// Directories of programs in addition to `PATH`, which on many boards lacks these.
 const SYSTEM_DIRECTORIES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/bin"];
-/// The longest label that ext keeps.
+/// Longest label of ext.
 const EXT_LABEL_LEN_MAX_BYTES: usize = 16;
-/// Below this mke2fs has no room for its own tables.
+/// Below this length mke2fs has no room for its own tables.
 const EXT_LEN_MIN_BYTES: u64 = 64 << 10;
 
-/// Programs and how long they may take.
+/// The programs, and their time limit.
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// e2fsck(8).
@@ -25,14 +26,14 @@ pub struct Tools {
     pub mke2fs: PathBuf,
     /// resize2fs(8).
     pub resize2fs: PathBuf,
-    /// fsck.fat(8); a board can be without it.
+    /// fsck.fat(8), which a board may not have.
     pub fsck_fat: PathBuf,
-    /// A run that takes longer is killed.
+    /// A program that takes longer is killed.
     pub timeout: Duration,
 }
 
 impl Default for Tools {
-    /// Programs by name, an hour for each: a full check of a large worn card takes tens of minutes.
+    /// Programs by name, with one hour for each: a full check of a large worn card takes tens of minutes.
     fn default() -> Self {
         Self {
             e2fsck: "e2fsck".into(),
@@ -59,7 +60,7 @@ impl Tools {
         let end = Program::new(program, self.timeout).arg("-a").arg(node).run()?;
         match end.exit {
             Exit::Code(0) => Ok(Fsck { outcome: FsckOutcome::Clean, output: end.output }),
-            // With -a, 1 says that errors were found and all of them corrected (fsck.fat(8)).
+            // With -a, status 1 means that errors were found and all of them corrected (fsck.fat(8)).
             Exit::Code(1) => Ok(Fsck { outcome: FsckOutcome::Repaired, output: end.output }),
             _ => Err(tool_failed("checking", node, &end)),
         }
@@ -70,7 +71,7 @@ impl Tools {
         match e2fsck_outcome(end.exit) {
             Ok(outcome) => Ok(Fsck { outcome, output: end.output }),
             Err(ErrorKind::Corrupt) => {
-                let detail = format!("damage is left: {}", last_line(&end.output));
+                let detail = format!("errors are left: {}", last_line(&end.output));
                 Err(Error::new(ErrorKind::Corrupt, "checking", node.display().to_string(), detail))
             }
             Err(_) => Err(tool_failed("checking", node, &end)),
@@ -101,7 +102,7 @@ impl Tools {
         };
         let mut arguments = make_ext::arguments(format.flavour, &shape, inodes);
         if let Some(label) = &format.label {
-            // mke2fs would cut it off and say so only in its output.
+            // mke2fs would truncate it and report that only in its output.
             if label.len() > EXT_LABEL_LEN_MAX_BYTES {
                 let detail = format!("the label '{label}' is longer than {EXT_LABEL_LEN_MAX_BYTES} bytes");
                 return Err(Error::new(ErrorKind::InvalidInput, "formatting", object(), detail));
@@ -113,7 +114,7 @@ impl Tools {
         }
         let end = self
             .program(&self.mke2fs)
-            // An empty file: what the host's mke2fs.conf(5) says must not show in what is made.
+            // An empty file: the host's mke2fs.conf(5) must have no effect.
             .environment("MKE2FS_CONFIG", "/dev/null")
             .args(arguments)
             .arg(node)
@@ -123,8 +124,8 @@ impl Tools {
 
     /// Grows an ext file system to the size of its device.
     pub(super) fn grow_ext(&self, node: &Path) -> Result<()> {
-        // resize2fs refuses a file system that was not checked since its last mount; and, unless it is forced, one that was
-        // checked on a board without a clock, because e2fsck does not note the time there.
+        // resize2fs refuses a file system that was not checked since its last mount. Unless it is forced, it also
+        // refuses one that was checked on a board without a clock, because e2fsck does not store the time there.
         self.e2fsck(node, "-fp")?;
         let end = self.run(&self.resize2fs, [OsStr::new("-f"), node.as_os_str()])?;
         if end.exit == Exit::Code(0) { Ok(()) } else { Err(tool_failed("growing", node, &end)) }
@@ -135,16 +136,16 @@ impl Tools {
     }
 
     fn program(&self, program: &Path) -> Program {
-        // A missing program is reported by the attempt to start it.
+        // The attempt to start a missing program returns the error.
         Program::new(find(program).unwrap_or_else(|| program.to_owned()), self.timeout)
     }
 }
 
-/// The table of e2fsck(8): bits that are added up.
+/// The table in e2fsck(8): bits that are added.
 fn e2fsck_outcome(exit: Exit) -> std::result::Result<FsckOutcome, ErrorKind> {
     match exit {
         Exit::Code(0) => Ok(FsckOutcome::Clean),
-        // 1: corrected; 2: corrected, and a mounted root would need a reboot, which an image does not.
+        // 1: corrected; 2: corrected, and a mounted root would need a reboot, which does not apply to an image.
         Exit::Code(1..=3) => Ok(FsckOutcome::Repaired),
         Exit::Code(4..=7) => Err(ErrorKind::Corrupt),
         // 8: operational error, 16: usage, 32: cancelled, 128: shared library.
@@ -181,7 +182,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     #[test]
-    fn every_exit_status_of_e2fsck_has_its_meaning() {
+    fn every_exit_status_of_e2fsck_is_converted() {
         for (code, expected) in [
             (0, Ok(FsckOutcome::Clean)),
             (1, Ok(FsckOutcome::Repaired)),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_repaired_or_told() {
+    fn damage_is_repaired_or_reported() {
         if !have_tool("mke2fs") || !have_tool("e2fsck") {
             return;
         }
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_hanging_programs_are_told_apart() {
+    fn missing_and_hanging_programs_have_different_errors() {
         let image = Image::empty(1 << 20);
         let mut tools = Tools {
             e2fsck: "/nonexistent/e2fsck".into(),

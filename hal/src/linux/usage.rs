@@ -1,4 +1,5 @@
-//! What holds a block device: mounts in any mount namespace, swap, mappings over it, loop devices backed by it.
+//! What uses a block device: mounts in any mount namespace, swap, mappings over it, loop devices with it as their
+//! backing.
 
 use super::loop_device::backing_device;
 use super::namespaces::{self, OtherTable};
@@ -7,7 +8,7 @@ use crate::{Error, Partition, Result};
 use nix::libc;
 use std::path::Path;
 
-/// Who uses which block device, at one moment.
+/// The uses of all block devices at one moment.
 pub(super) struct Usage {
     mounts: Vec<Mount>,
     /// Path of the swap device.
@@ -25,42 +26,42 @@ pub(super) struct LoopDevices {
 /// A line of a mount table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
-    /// Its number in the table, and that of the mount that it is on.
+    /// Its number in the table, and the number of the mount on which it is.
     pub(super) id: u64,
     pub(super) parent: u64,
     /// Device number as `major:minor`.
     pub(super) number: String,
     /// File system type.
     pub(super) kind: String,
-    /// Source as the mounter named it.
+    /// Source, as given to mount(2).
     pub(super) source: String,
     /// Mount point.
     pub(super) point: String,
-    /// Whose mount it is, if it is not the user's: ` in the mount namespace of ...`.
+    /// ` in the mount namespace of ...` if it is in another mount namespace; else empty.
     whose: String,
 }
 
 struct Loop {
     name: String,
-    /// Backing path, as seen from here.
+    /// Path of the backing in our namespace.
     backing: String,
-    /// Number of the backing device, whose path may be that of another root directory.
+    /// Number of the backing device, whose path may belong to another root directory.
     number: Option<String>,
 }
 
 impl Usage {
-    /// Reads the kernel's tables. Mounts are those of the calling thread first, then those of every other mount
-    /// namespace that `/proc` shows: all of them keep a device busy.
+    /// Reads the kernel's tables. The mounts of the calling thread come first, then those of every other mount
+    /// namespace in `/proc`: each of them keeps a device busy.
     ///
     /// # Errors
-    /// If there is no table of mounts: then nothing can be called unused.
+    /// If there is no mount table. Then no device is known to be unused.
     pub(super) fn read(roots: &KernelRoots) -> Result<Self> {
         let table = roots.proc.join("thread-self/mountinfo");
         let mounts = std::fs::read(&table)
             .map_err(|error| Error::from_io(error, "reading", table.display().to_string()))?;
         let swaps = match std::fs::read(roots.proc.join("swaps")) {
             Ok(text) => text,
-            // A kernel without swap has no table of it.
+            // A kernel without swap has no such table.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::from_io(error, "reading", "the table of swap areas")),
         };
@@ -75,20 +76,20 @@ impl Usage {
         })
     }
 
-    /// What holds the device with the sysfs directory `path`, or one of its partitions.
+    /// What uses the device with the sysfs directory `path`, or one of its partitions.
     pub(super) fn of(&self, path: &Path, partitions: &[Partition]) -> Option<String> {
         let parts = partitions.iter().map(|partition| path.join(partition.name.as_str()));
         std::iter::once(path.to_owned()).chain(parts).find_map(|path| self.of_one(&path))
     }
 
-    /// What holds the device or partition with the sysfs directory `path`.
+    /// What uses the device or partition with the sysfs directory `path`.
     pub(super) fn of_one(&self, path: &Path) -> Option<String> {
         let name = path.file_name()?.to_string_lossy();
         let node = format!("{}/{name}", self.dev);
         let number = attribute(path, "dev").unwrap_or_default();
-        // btrfs shows a number of its own, but names the device.
+        // btrfs has a device number of its own in the table, but the source names the device.
         let holds = |mount: &&Mount| mount.number == number || mount.source == node;
-        // Where it is mounted for the user is of more use than a copy of that mount elsewhere.
+        // The mount that the user sees is more useful than a copy of it in another namespace.
         let mut holding = self.mounts.iter().filter(holds);
         let first = holding.next();
         let plain = first.into_iter().chain(holding).find(|mount| mount.whose.is_empty());
@@ -115,7 +116,7 @@ impl LoopDevices {
         Self { found: loops(roots), dev: roots.dev.display().to_string() }
     }
 
-    /// The one that is backed by the device or partition with the sysfs directory `path`.
+    /// The loop device whose backing is the device or partition with the sysfs directory `path`.
     pub(super) fn over(&self, path: &Path) -> Option<String> {
         let node = format!("{}/{}", self.dev, path.file_name()?.to_string_lossy());
         let number = attribute(path, "dev");
@@ -138,7 +139,7 @@ pub(super) fn mounts(text: &str) -> Vec<Mount> {
     text.lines().filter_map(|line| mount(line, "")).collect()
 }
 
-/// Fields of `Documentation/filesystems/proc.rst`, 3.5: after the separator come type and source.
+/// The fields are documented in `Documentation/filesystems/proc.rst`, 3.5: type and source follow the separator.
 fn mount(line: &str, whose: &str) -> Option<Mount> {
     let (fields, rest) = line.split_once(" - ")?;
     let mut fields = fields.split(' ');
@@ -186,7 +187,7 @@ fn loops(roots: &KernelRoots) -> Vec<Loop> {
             let entry = entry.ok()?;
             let name = entry.file_name().to_str()?.to_owned();
             let backing = attribute(&entry.path(), "loop/backing_file")?;
-            // What is a file here is no device: no need to open the loop device.
+            // The path is a file here and not a device, so the loop device need not be opened.
             let is_file = std::fs::metadata(&backing).is_ok_and(|backing| backing.is_file());
             let number = (!is_file).then(|| backing_device(roots, &name)).flatten();
             let number = number.map(|number| format!("{}:{}", libc::major(number), libc::minor(number)));
@@ -200,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mount_lines_are_taken_apart() {
+    fn lines_of_a_mount_table_are_parsed() {
         let line = r"36 35 98:1 / /mnt\0402 rw,noatime master:1 - ext3 /dev/ro\134ot rw,errors=continue";
         let found = mount(line, " elsewhere").unwrap();
         assert_eq!((found.number.as_str(), found.source.as_str()), ("98:1", r"/dev/ro\ot"));

@@ -1,6 +1,6 @@
-//! Which bytes of a region its file system needs, for every kind whose rules are known here.
+//! The bytes of a region that its file system needs, for every supported kind.
 //!
-//! The answer is exact or none, see [`crate::UsedMap`].
+//! The result is exact or `None`, see [`crate::UsedMap`].
 
 use super::byte_range::ReadAt;
 use super::{btrfs_map, exfat_map, ext_spare, fat_map, superblock, swap_map, xfs_map};

@@ -1,10 +1,10 @@
-//! The kernel's write protection (BLKROSET) of devices that are only read, and what a run that was killed leaves of it.
+//! The kernel's read-only flag (BLKROSET) of devices that are only read, and the flags that a killed run left behind.
 //!
-//! The claim of a source keeps mounts and other claims away; this flag also keeps out programs that open the device for
-//! writing without a claim. The kernel keeps it when its maker dies, so each flag that is set has a record below
-//! `/run/replicator`, locked as long as its maker lives and dropped by the kernel with it. A flag whose record is not
-//! locked any more, and which is of this very medium in this very boot, was left behind: it is cleared. Where no record
-//! can be made, no flag is set.
+//! The claim of a source excludes mounts and other claims; this flag also excludes programs that open the device for
+//! writing without a claim. The kernel keeps the flag when the program that set it dies. So there is a record in
+//! `/run/replicator` for each flag that is set. The record is locked while that program lives; the kernel releases the
+//! lock with it. A flag with an unlocked record of the same medium in the same boot was left behind and is cleared. If
+//! no record can be created, no flag is set.
 
 use super::holders;
 use super::ioctl;
@@ -27,16 +27,16 @@ use std::time::Duration;
 const DIRECTORY: &str = "replicator";
 const RECORD_MAX_BYTES: u64 = 4096;
 
-/// For who looks at a record at this moment.
+/// For a program that reads a record at this moment.
 const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(2) };
 
-/// The flags that this program has set, shared by all who set them.
+/// The flags that this program has set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WriteProtection {
     held: Arc<Mutex<BTreeMap<DeviceName, Record>>>,
 }
 
-/// The record of a flag; its lock is ours as long as this lives.
+/// The record of a flag. Its lock is ours while this exists.
 #[derive(Debug)]
 struct Record {
     path: PathBuf,
@@ -49,11 +49,11 @@ impl WriteProtection {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the kernel refuse writes to `device`, which is open as `file`, until [`WriteProtection::release`]. Nothing
-    /// is done if it does so already.
+    /// Sets the read-only flag of `device`, which is open as `file`, until [`WriteProtection::release`]. Nothing is
+    /// done if it is set already.
     ///
     /// # Errors
-    /// What the kernel says; `Busy` if another run is about to do the same.
+    /// Errors of the kernel; `Busy` if another run is about to do the same.
     pub(super) fn protect(&self, roots: &KernelRoots, device: &DeviceName, file: &File) -> Result<()> {
         let failed = |error| Error::from_io(error, "setting read-only", device.as_str());
         let mut held = self.lock();
@@ -72,19 +72,19 @@ impl WriteProtection {
         Ok(())
     }
 
-    /// Makes the kernel take writes again, if it was [`WriteProtection::protect`] that made it refuse them.
+    /// Clears the flag, if [`WriteProtection::protect`] has set it.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Errors of the kernel.
     pub(super) fn release(&self, device: &DeviceName, file: &File) -> Result<()> {
         let Some(record) = self.lock().remove(device) else { return Ok(()) };
         clear(device, file, record)
     }
 
-    /// Takes back every flag at once: for a program that ends without closing what it has open.
+    /// Clears every flag, for a program that ends without closing what it has open.
     ///
     /// # Errors
-    /// That of the first device that fails; the others are done.
+    /// The error of the first device that fails; the others are cleared.
     pub(super) fn release_all(&self, roots: &KernelRoots) -> Result<()> {
         let mut first_error = None;
         for (device, record) in std::mem::take(&mut *self.lock()) {
@@ -110,7 +110,7 @@ impl Record {
         roots.run.join(DIRECTORY).join(format!("read-only-{device}"))
     }
 
-    /// The record of `device`, empty or with what an earlier run left, locked; `None` where none can be kept.
+    /// The locked record of `device`, empty or with the content of an earlier run; `None` if none can be created.
     fn open(roots: &KernelRoots, device: &DeviceName) -> Result<Option<Self>> {
         let directory = roots.run.join(DIRECTORY);
         match DirBuilder::new().mode(0o700).create(&directory) {
@@ -126,7 +126,7 @@ impl Record {
             lock_patiently(&file).map_err(|errno| {
                 Error::from_io(std::io::Error::from(errno), "locking", path.display().to_string())
             })?;
-            // Removed by who had it before us.
+            // Removed by the run that had it before us.
             if is_still_at(&file, &path) {
                 return Ok(Some(Self { path, _file: file }));
             }
@@ -138,7 +138,7 @@ impl Record {
         written.map_err(|error| Error::from_io(error, "writing", self.path.display().to_string()))
     }
 
-    /// Removed while it is locked, so that nobody takes it for one that was left behind.
+    /// Removed while it is locked, so that it is not taken for one that was left behind.
     fn remove(self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             print(Error::from_io(error, "removing", self.path.display().to_string()));
@@ -158,11 +158,11 @@ fn is_still_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// What tells this medium in this boot from what had the device's name before: lines of text.
+/// Identifies this medium in this boot, in contrast to an earlier one with the same device name. Lines of text.
 fn identity(roots: &KernelRoots, device: &DeviceName, file: &File) -> String {
     let boot = attribute(&roots.proc, "sys/kernel/random/boot_id").unwrap_or_default();
     let number = file.metadata().map(|metadata| metadata.rdev()).unwrap_or_default();
-    // Since Linux 5.15: one more with every medium that comes into a slot and every file that a loop device gets.
+    // Since Linux 5.15: a number that is incremented for every medium in a slot and for every backing of a loop device.
     let disk =
         holders::family(roots, device).into_iter().find(|directory| !directory.join("partition").exists());
     let sequence = disk.and_then(|disk| attribute(&disk, "diskseq")).unwrap_or_default();
@@ -174,7 +174,7 @@ fn identity(roots: &KernelRoots, device: &DeviceName, file: &File) -> String {
     )
 }
 
-/// The record of a flag that a run left behind on `device`, locked.
+/// The locked record of a flag that a run left behind on `device`.
 fn left_behind(roots: &KernelRoots, device: &DeviceName, file: &File) -> Option<Record> {
     let path = Record::path(roots, device);
     let mut record = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(&path).ok()?;
@@ -185,20 +185,19 @@ fn left_behind(roots: &KernelRoots, device: &DeviceName, file: &File) -> Option<
     is_ours.then_some(Record { path, _file: record })
 }
 
-/// Whether the kernel refuses writes to `device` only because a run that was killed made it do so.
+/// Whether `device` is read-only in the kernel only because a killed run left the flag behind.
 pub(super) fn is_left_behind(roots: &KernelRoots, device: &DeviceName) -> bool {
-    // Looked at first, because opening a device is more than a look.
+    // The record is read first, because opening a device can have effects.
     if !Record::path(roots, device).exists() {
         return false;
     }
     open_node(roots, device, OpenMode::Read).is_ok_and(|file| left_behind(roots, device, &file).is_some())
 }
 
-/// Makes the kernel take writes to `device`, its partitions and the disk it lies on, where a run that was killed left the
-/// flag behind.
+/// Clears the flag of `device`, its partitions and its whole disk, if a killed run left it behind.
 ///
 /// # Errors
-/// What the kernel says.
+/// Errors of the kernel.
 pub(super) fn recover(roots: &KernelRoots, device: &DeviceName) -> Result<()> {
     for directory in holders::family(roots, device) {
         let Some(name) = directory.file_name().and_then(|name| name.to_str()) else { continue };
@@ -220,7 +219,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// A loop device, and a `/run` of its own.
+    /// A loop device, and a separate `/run`.
     struct Bench {
         _image: Image,
         roots: KernelRoots,
@@ -239,7 +238,7 @@ mod tests {
             let roots = KernelRoots { run: run.path().to_owned(), ..KernelRoots::default() };
             let device = DeviceName::parse(node.trim_start_matches("/dev/")).unwrap();
             let bench = Self { _image: image, roots, device, _run: run };
-            // The last file behind this number may have left the flag.
+            // An earlier backing with this number may have left the flag.
             ioctl::set_read_only(&bench.open(), false).unwrap();
             Some(bench)
         }
@@ -256,7 +255,7 @@ mod tests {
             Record::path(&self.roots, &self.device)
         }
 
-        /// What a run that was killed leaves: the flag and its record, but not the lock.
+        /// Leaves what a killed run leaves: the flag and its record, but not the lock.
         fn leave_behind(&self) {
             let dead = WriteProtection::default();
             dead.protect(&self.roots, &self.device, &self.open()).unwrap();
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_of_a_dead_run_is_cleared_and_that_of_a_living_one_is_not() {
+    fn the_flag_of_a_dead_run_is_cleared_and_that_of_a_live_one_is_not() {
         let Some(bench) = Bench::new("the_flag_of_a_dead_run_is_cleared_and_that_of_a_living_one_is_not")
         else {
             return;
@@ -297,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_somebody_else_set_stays() {
+    fn a_flag_of_another_program_stays() {
         let Some(bench) = Bench::new("a_flag_that_somebody_else_set_stays") else { return };
         ioctl::set_read_only(&bench.open(), true).unwrap();
         let ours = WriteProtection::default();
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_of_another_medium_or_boot_says_nothing() {
+    fn the_record_of_another_medium_or_boot_is_ignored() {
         let Some(bench) = Bench::new("the_record_of_another_medium_or_boot_says_nothing") else { return };
         bench.leave_behind();
         let record = std::fs::read_to_string(bench.record()).unwrap();
@@ -321,7 +320,7 @@ mod tests {
             recover(&bench.roots, &bench.device).unwrap();
             assert!(bench.is_read_only(), "{line}");
         }
-        // Cut off while it was being written.
+        // Truncated, because the run was killed while it wrote it.
         std::fs::write(bench.record(), &record[..record.len() / 2]).unwrap();
         assert!(!is_left_behind(&bench.roots, &bench.device));
         std::fs::write(bench.record(), record).unwrap();
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_takes_back_every_flag() {
+    fn an_interrupted_run_clears_every_flag() {
         let Some(bench) = Bench::new("an_interrupted_run_takes_back_every_flag") else { return };
         let ours = WriteProtection::default();
         ours.protect(&bench.roots, &bench.device, &bench.open()).unwrap();

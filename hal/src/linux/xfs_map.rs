@@ -1,7 +1,7 @@
-//! Which blocks of an XFS file system are in use, by the free-space trees of its allocation groups.
+//! The blocks that an XFS file system uses, by the free-space trees of its allocation groups.
 //!
-//! Trusted only if the log's last record says that it was unmounted, every group's counter agrees with its tree, and no
-//! feature is unknown: else nothing is proven. The lists of spare blocks that each group keeps count as free.
+//! The result is `None` unless the last record of the log is that of an unmount, the counter of every group agrees with
+//! its tree, and every feature is known. The spare blocks that each group keeps for its trees count as free.
 
 use super::byte_range::ReadAt;
 use crate::{Result, UsedMap};
@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// `sb_features_incompat` up to parent pointers, without `NEEDSREPAIR`.
 const KNOWN_INCOMPAT: u32 = 0xef;
-/// More groups or blocks of a tree than any file system of 16 TiB has are taken for damage.
+/// More groups, or blocks of a tree, than a file system of 16 TiB has count as damage.
 const AGS_MAX: u32 = 1 << 20;
 const SECTOR: u64 = 512;
 
@@ -34,7 +34,7 @@ struct Xfs<'a> {
     is_v5: bool,
 }
 
-/// The bytes in use; `None` if they cannot be proven.
+/// The bytes in use; `None` if that cannot be proven.
 pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let mut superblock = [0; 512];
     region.read_padded(0, &mut superblock)?;
@@ -53,7 +53,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
         && blocks <= region.len_bytes() / block_len
         && blocks > ag_blocks.saturating_mul(u64::from(ags) - 1)
         && blocks <= ag_blocks.saturating_mul(u64::from(ags))
-        // Half-made, with a real-time part, with what is not known here.
+        // Not completely made, with a real-time section, or with an unknown feature.
         && superblock[126] == 0
         && be64(&superblock, 16) == 0
         && (!is_v5 || number(216) & !KNOWN_INCOMPAT == 0);
@@ -112,7 +112,7 @@ impl Xfs<'_> {
                 if be32(sector, 0) != RECORD_MAGIC || newest.is_some_and(|(newest, _)| newest >= lsn) {
                     continue;
                 }
-                // Headers of records longer than 32 KiB take several sectors.
+                // Headers of records that are longer than 32 KiB take several sectors.
                 let headers = u64::from(be32(sector, 320)).div_ceil(32 * 1024).clamp(1, 8);
                 let is_alone = be32(sector, 40) == 1;
                 let data_at = at + (index as u64 + headers) * SECTOR;
@@ -158,7 +158,7 @@ impl Xfs<'_> {
         Ok(Some(free.into_iter().map(|range| range.start + start..range.end + start).collect()))
     }
 
-    /// The records of the tree of free space by place.
+    /// The records of the tree of free space by block number.
     fn leaves(&mut self, ag: u64, root: u32, levels: u32) -> Result<Option<Vec<Range<u64>>>> {
         const NONE: u32 = u32::MAX;
         let (magic, header_len) = if self.is_v5 { (b"AB3B", 56) } else { (b"ABTB", 16) };
@@ -199,7 +199,7 @@ impl Xfs<'_> {
         Ok(Some(free))
     }
 
-    /// The blocks that the group keeps for its own trees; `header` is the group's.
+    /// The spare blocks that the group keeps for its trees. `header` is the header of the group.
     fn spare(&mut self, ag: u64, header: &[u8]) -> Result<Option<Vec<Range<u64>>>> {
         let mut list = vec![0; usize::try_from(self.sector_len).unwrap_or(0)];
         let at = ag * self.ag_blocks * self.block_len + 3 * self.sector_len;

@@ -23,7 +23,7 @@ impl Tree {
     /// # Errors
     /// As there.
     pub fn metadata(&self, path: &RelativePath) -> Result<Metadata> {
-        let operation = "asking for the metadata of";
+        let operation = "reading the metadata of";
         let root = self.reading(operation, path)?;
         let place = self.place(&root, path, operation)?;
         let status = place.status().map_err(|error| failed(error, operation, path))?;

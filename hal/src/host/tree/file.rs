@@ -197,7 +197,7 @@ fn seek(file: &File, offset_bytes: u64, whence: Whence) -> nix::Result<Option<u6
 
 impl VolumeFile for TreeFile {
     fn len_bytes(&self) -> Result<u64> {
-        let operation = "asking for the length of";
+        let operation = "reading the length of";
         let status = self.file(operation)?.metadata().map_err(|error| self.failed(error, operation))?;
         Ok(status.len())
     }

@@ -168,7 +168,7 @@ impl Tree {
 
     /// See [`crate::Volume::capabilities`]. A closed tree whose kind was not set has an unknown kind.
     pub fn capabilities(&self) -> Capabilities {
-        match self.reading("asking for the kind of", &RelativePath::root()) {
+        match self.reading("identifying the file system of", &RelativePath::root()) {
             Ok(root) => self.capabilities_by(&root),
             Err(_) => capabilities_of(self.kind.clone().unwrap_or_else(unknown_kind)),
         }
@@ -189,10 +189,10 @@ impl Tree {
     /// # Errors
     /// As there.
     pub fn space(&self) -> Result<Space> {
-        let guard = self.reading("asking for the free space", &RelativePath::root())?;
+        let guard = self.reading("reading the free space of", &RelativePath::root())?;
         // statfs and not statvfs: its fields are wide enough on 32-bit hosts too.
         let answer = statfs::fstatfs(&*guard.directory)
-            .map_err(|errno| self.root_error(errno, "asking for the free space"))?;
+            .map_err(|errno| self.root_error(errno, "reading the free space of"))?;
         #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
         // The type of the field differs between hosts.
         let block_len_bytes = answer.block_size() as u64;

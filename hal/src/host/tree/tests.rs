@@ -92,7 +92,7 @@ fn a_fifo_is_refused_and_does_not_hang() {
 }
 
 #[test]
-fn a_closed_tree_is_gone_until_it_is_reopened() {
+fn a_closed_tree_is_not_found_until_it_is_reopened() {
     let (_directory, tree) = tree();
     let mut file = tree.create_file(&path("a"), 0o600).unwrap();
     assert_eq!(tree.close().unwrap_err().kind(), ErrorKind::Busy);
@@ -178,7 +178,7 @@ mod against_the_kernel {
     proptest! {
         #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
-        fn resolving_ends_where_the_kernel_ends(
+        fn resolving_ends_at_the_same_file_as_in_the_kernel(
             entries in prop::collection::vec((name_path(), made()), 1..14),
             asked in prop::collection::vec(name_path(), 1..8),
         ) {

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn what_is_free_can_be_overwritten_and_the_rest_is_whole() {
+fn free_bytes_can_be_overwritten_without_damage_to_files() {
     if !have_tool("mkfs.btrfs") || !have_tool("btrfs") {
         return;
     }
@@ -46,7 +46,7 @@ fn what_is_free_can_be_overwritten_and_the_rest_is_whole() {
 }
 
 #[test]
-fn doubt_means_no_answer() {
+fn an_inconsistent_file_system_has_no_map() {
     if !have_tool("mkfs.btrfs") {
         return;
     }
@@ -74,7 +74,7 @@ fn doubt_means_no_answer() {
     }
     bytes[0x12b] = b'x';
     assert!(Superblock::of(&bytes, 128 * MIB).is_none(), "a checksum that does not fit");
-    // A node of the extent tree that is damaged.
+    // A damaged node of the extent tree.
     let map = used_map(&mut image.range()).unwrap().unwrap();
     let last = map.used.last().unwrap().start;
     let file = std::fs::File::options().write(true).open(image.path()).unwrap();

@@ -76,7 +76,7 @@ fn a_cleared_file_system_is_clean_and_keeps_its_files() {
         let before = dump(&image);
         assert!(before.len() > 290, "{options:?}: {} files", before.len());
         let ranges = spare(&image);
-        // Zeros are what the replicator leaves there.
+        // The replicator leaves zeros there.
         overwrite(&image, &ranges, 0);
         image.run("e2fsck", &["-f", "-n"]);
         assert_eq!(spare(&image), ranges, "{options:?}");
@@ -100,7 +100,7 @@ fn the_journal_is_spare_behind_its_superblock() {
         let spare = spare(&image);
         let is_spare = |at: u64| spare.iter().any(|range| range.contains(&at));
         let listed: Vec<u64> = blocks_of.split_whitespace().map(|number| number.parse().unwrap()).collect();
-        // debugfs lists blocks of block numbers as well, which stay.
+        // debugfs also lists the blocks of block numbers, which stay.
         let kept: Vec<u64> = listed.iter().copied().filter(|block| !is_spare(block * block_len)).collect();
         assert_eq!(kept.first(), listed.first(), "{options:?}");
         let spare_len = (listed.len() - kept.len()) as u64 * block_len;
@@ -128,7 +128,7 @@ fn blocks_that_were_reserved_and_never_written_are_spare() {
 }
 
 #[test]
-fn doubt_about_the_journal_or_inodes_means_no_answer() {
+fn an_inconsistent_journal_or_inode_means_no_map() {
     if !have_tool("mke2fs") || !have_tool("debugfs") {
         return;
     }
@@ -138,7 +138,7 @@ fn doubt_about_the_journal_or_inodes_means_no_answer() {
     let layout = Layout::read(&mut image.range()).unwrap().unwrap();
     let bitmap = layout.groups[0].inode_bitmap_block * 4096;
     let file = std::fs::File::options().read(true).write(true).open(image.path()).unwrap();
-    // No magic, an unknown type, another block size, a log that begins somewhere; an inode that is suddenly free.
+    // No magic, an unknown type, another block size, a log that is not empty; an inode that is free.
     for at in [first * 4096, first * 4096 + 7, first * 4096 + 0xe, first * 4096 + 0x1f, bitmap] {
         let mut old = [0];
         file.read_exact_at(&mut old, at).unwrap();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
-// Its first byte stands nowhere else in it: `count` looks for that.
+// The first byte occurs nowhere else in it: `count` searches for it.
 const MARK: &str = "QUITE-A-SECRET";
 
 fn have_tools() -> bool {
@@ -34,7 +34,7 @@ fn count(image: &Image, mark: &str) -> usize {
         .count()
 }
 
-/// Fills everything that is not used.
+/// Fills all unused bytes.
 fn overwrite_unused(image: &Image, byte: u8) {
     let map = used_map(&mut image.range()).unwrap().unwrap();
     let file = std::fs::File::options().write(true).open(image.path()).unwrap();
@@ -66,7 +66,7 @@ fn removed_content_and_names_are_unused_and_files_are_not() {
         mtool(&image, "mcopy", &[&path("secret"), "::sub/deep/a long name of a secret.conf"]);
         mtool(&image, "mcopy", &[&path("kept"), "::sub/deep/a long name of another.conf"]);
         mtool(&image, "mdel", &["::sub/deep/a long name of a secret.conf"]);
-        // Its cluster was the secret's.
+        // Its cluster belonged to the secret.
         mtool(&image, "mcopy", &[&path("short"), "::short"]);
         assert!(count(&image, MARK) > 2000, "FAT{bits}: the secret is not there");
         overwrite_unused(&image, 0);
@@ -123,7 +123,7 @@ fn clusters_with_two_owners_leave_all_but_free_ones() {
     assert!(used(&image) >= before + 2 * (2048 - 5));
 }
 
-/// A boot sector that is believed.
+/// A valid boot sector.
 fn boot_sector(fat32: bool, cluster_sectors: u8, sectors: u32) -> Vec<u8> {
     let mut boot = vec![0; 512];
     boot[..3].copy_from_slice(&[0xeb, 0x58, 0x90]);
@@ -146,7 +146,7 @@ fn boot_sector(fat32: bool, cluster_sectors: u8, sectors: u32) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn any_table_and_directory_is_survived(
+    fn no_table_or_directory_panics(
         fat32: bool,
         cluster_sectors in prop::sample::select(vec![1_u8, 2, 8]),
         tail in prop::collection::vec(prop_oneof![4 => Just(0_u8), 2 => 0_u8..32, 1 => any::<u8>()], 0..40_000),
@@ -162,7 +162,7 @@ proptest! {
         if let Some(map) = used_map(&mut Image::of(&bytes).range()).unwrap() {
             prop_assert!(map.used.iter().all(|range| range.start < range.end && range.end <= len));
             prop_assert!(map.used.windows(2).all(|pair| pair[0].end < pair[1].start));
-            // The boot sector is nobody's to clear.
+            // The boot sector must be kept.
             prop_assert!(map.used.first().is_some_and(|range| range.start == 0 && range.end >= 512));
         }
     }

@@ -1,4 +1,4 @@
-//! A board's sysfs in a temporary directory, with the layout that kernels 6.1 and 6.6 show.
+//! A board's sysfs in a temporary directory, with the layout of kernels 6.1 and 6.6.
 
 use super::*;
 use std::os::unix::fs::symlink;
@@ -25,7 +25,7 @@ impl FakeBoard {
         std::fs::write(path, text).unwrap();
     }
 
-    /// Adds a block device at `path` below `/sys/devices` with these attributes.
+    /// Adds a block device at `path` in `/sys/devices` with these attributes.
     fn device(&self, path: &str, attributes: &[(&str, &str)]) {
         let name = path.rsplit('/').next().unwrap();
         let directory = PathBuf::from("sys/devices").join(path);
@@ -54,7 +54,7 @@ impl FakeBoard {
 const SIZE: (&str, &str) = ("size", "2048");
 
 #[test]
-fn kinds_paths_and_identities_are_told_by_bus() {
+fn kind_path_and_identity_depend_on_the_bus() {
     let board = FakeBoard::new();
     let emmc = "soc/2100000.bus/2194000.mmc/mmc_host/mmc1/mmc1:0001";
     board.device(
@@ -121,7 +121,7 @@ fn kinds_paths_and_identities_are_told_by_bus() {
 }
 
 #[test]
-fn what_is_no_medium_is_left_out() {
+fn devices_that_are_not_media_are_left_out() {
     let board = FakeBoard::new();
     for name in ["ram0", "zram0", "dm-0", "md127", "sr0", "loop0"] {
         board.device(&format!("virtual/block/{name}"), &[SIZE]);
@@ -130,7 +130,7 @@ fn what_is_no_medium_is_left_out() {
     board.write("backing.img", "x");
     let backing = board.root.path().join("backing.img").display().to_string();
     board.device("virtual/block/loop3", &[SIZE, ("loop/backing_file", &backing)]);
-    // Not every name that begins like one of the left-out ones is one.
+    // Only whole names match those that are left out.
     board.device("platform/srdisk", &[SIZE]);
     let names: Vec<_> = board.list().iter().map(|device| device.name.to_string()).collect();
     assert_eq!(names, ["loop3", "srdisk"]);
@@ -169,7 +169,7 @@ fn partitions_are_listed_by_number() {
 }
 
 #[test]
-fn every_kind_of_use_is_seen() {
+fn every_kind_of_use_is_found() {
     let part = |attributes: &[(&str, &str)]| {
         let board = FakeBoard::new();
         let mut all = vec![SIZE, ("dev", "8:0"), ("sda1/partition", "1"), ("sda1/dev", "8:1")];

@@ -2,7 +2,7 @@ use super::super::test_images::{Image, have_loop_devices, have_tool};
 use super::*;
 use std::process::Command;
 
-/// The free extents as xfs_db lists them, as bytes, sorted.
+/// The free extents that xfs_db lists, as bytes, sorted.
 fn by_xfs_db(image: &Image) -> Vec<Range<u64>> {
     let output = Command::new("xfs_db")
         .args(["-r", "-c", "freesp -d", "-c", "sb 0", "-c", "p blocksize agblocks"])
@@ -44,7 +44,7 @@ fn complement(used: &[Range<u64>], end: u64) -> Vec<Range<u64>> {
     free
 }
 
-/// Joins what touches.
+/// Joins adjacent ranges.
 fn joined(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     let mut all: Vec<Range<u64>> = Vec::new();
     for range in ranges {
@@ -68,7 +68,7 @@ fn mounted(image: &Image, work: impl FnOnce(&std::path::Path)) {
 }
 
 #[test]
-fn what_is_free_is_what_xfs_db_says() {
+fn free_extents_are_those_of_xfs_db() {
     if !have_tool("mkfs.xfs") || !have_tool("xfs_db") || !have_loop_devices("xfs_map") {
         return;
     }
@@ -95,9 +95,9 @@ fn what_is_free_is_what_xfs_db_says() {
             let is_free = free.iter().any(|free| free.start <= range.start && range.end <= free.end);
             assert!(is_free, "{options:?}: {range:?} is used");
         }
-        // Ours has the spare blocks of the groups too, a few each.
+        // Ours includes the spare blocks of the groups, a few for each.
         assert!(sum(&free) - sum(&theirs) <= 64 * 4096, "{options:?}");
-        // With zeros there, every file is what it was.
+        // With zeros there, every file is unchanged.
         let mut bytes = std::fs::read(image.path()).unwrap();
         free.iter().for_each(|range| bytes[range.start as usize..range.end as usize].fill(0));
         let cleared = Image::of(&bytes);
@@ -134,7 +134,7 @@ fn version_4_is_read_too() {
 }
 
 #[test]
-fn what_is_not_clean_or_not_consistent_proves_nothing() {
+fn an_unclean_or_inconsistent_file_system_has_no_map() {
     if !have_tool("mkfs.xfs") || !have_tool("xfs_db") || !have_loop_devices("xfs_map") {
         return;
     }

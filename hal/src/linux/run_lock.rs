@@ -1,8 +1,8 @@
-//! One run at a time works on a block device, from its first look to its last call.
+//! A lock for each block device, so that one run at a time works on it.
 //!
-//! The kernel mounts one device for two programs at the same time, and an exclusive open ends before mount(2) begins. So
-//! each run holds a lock below `/run/replicator` as long as it has a device mounted or being checked; the kernel drops it
-//! with its holder. Where no lock file can be made there is none.
+//! The kernel mounts one device for two programs at the same time, and an exclusive open ends before mount(2) begins.
+//! So each run holds a lock in `/run/replicator` while it has a device mounted or checks it. The kernel releases the
+//! lock when the run ends. If no lock file can be created, there is no lock.
 
 use super::patience::Patience;
 use super::roots::KernelRoots;
@@ -15,17 +15,18 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::time::Duration;
 
 const DIRECTORY: &str = "replicator";
-/// For copies of the lock that programs have which another thread is starting.
+/// For copies of the lock in children that another thread is starting.
 const PATIENCE: Patience = Patience { total: Duration::from_secs(2), interval: Duration::from_millis(2) };
 
-/// The lock of a device, held until this is dropped.
+/// The lock of a device, which is held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct RunLock {
     _file: File,
 }
 
-impl Turn {
-    /// Takes the lock; `None` where none can be kept. The file stays: removing it could let two runs lock two files.
+impl RunLock {
+    /// Takes the lock; `None` if no lock file can be created. The file is not removed: otherwise two runs could lock
+    /// two different files.
     ///
     /// # Errors
     /// `Busy` if another run has it.
@@ -43,7 +44,7 @@ impl Turn {
         match PATIENCE.while_busy(|errno| *errno == Errno::WOULDBLOCK, lock) {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(Errno::WOULDBLOCK) => {
-                let detail = "busy: another run of the replicator works on it";
+                let detail = "busy: another run of the replicator uses it";
                 Err(Error::new(ErrorKind::Busy, "opening", device.as_str(), detail))
             }
             Err(errno) => Err(Error::from_io(errno.into(), "locking", path.display().to_string())),
@@ -56,19 +57,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_has_it_until_it_lets_go_and_other_devices_are_free() {
+    fn one_run_has_the_lock_until_it_is_dropped_and_other_devices_are_free() {
         let run = tempfile::tempdir().unwrap();
         let roots = KernelRoots { run: run.path().to_owned(), ..KernelRoots::default() };
         let (one, other) = (DeviceName::parse("sda1").unwrap(), DeviceName::parse("sda2").unwrap());
-        let held = Turn::take(&roots, &one).unwrap();
-        assert!(held.is_some() && Turn::take(&roots, &other).unwrap().is_some());
-        let error = Turn::take(&roots, &one).unwrap_err();
+        let held = RunLock::take(&roots, &one).unwrap();
+        assert!(held.is_some() && RunLock::take(&roots, &other).unwrap().is_some());
+        let error = RunLock::take(&roots, &one).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.to_string().contains("another run"), "{error}");
         drop(held);
-        assert!(Turn::take(&roots, &one).unwrap().is_some());
-        // Nothing to lock in: nothing is refused.
+        assert!(RunLock::take(&roots, &one).unwrap().is_some());
+        // There is no directory for the lock: nothing is refused.
         let roots = KernelRoots { run: run.path().join("none"), ..KernelRoots::default() };
-        assert!(Turn::take(&roots, &one).unwrap().is_none());
+        assert!(RunLock::take(&roots, &one).unwrap().is_none());
     }
 }

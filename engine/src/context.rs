@@ -1,4 +1,4 @@
-//! What a run works with once it is known what the drive asks for: the board, the drive, and what holds for both.
+//! The environment of a run: the board, the drive, and the settings that the drive requests.
 
 use crate::media::Medium;
 use crate::operation::Operation;
@@ -7,12 +7,12 @@ use crate::profile::Profile;
 use crate::tuning::Tuning;
 use replicator_hal::{Board, Volume};
 
-/// What captures, writes and firmware updates work with.
+/// The environment of captures, writes and firmware updates.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The board.
     pub board: &'a Board,
-    /// Sizes and times, with those that the drive asks for.
+    /// Sizes and times, with those that the drive's settings change.
     pub tuning: &'a Tuning,
     /// The board's profile.
     pub profile: &'a Profile,
@@ -20,9 +20,9 @@ pub struct Context<'a> {
     pub compatible: &'a [String],
     /// All media of the board, present or not.
     pub media: &'a [Medium],
-    /// The drive, mounted read-only. A capture makes it writable for as long as it runs; nothing else does.
+    /// The drive, mounted read-only. Only a capture makes it writable, while it runs.
     pub drive: &'a dyn Volume,
-    /// What the drive asks for.
+    /// The options on the drive.
     pub options: &'a Options,
     /// Version of the program.
     pub version: &'a str,

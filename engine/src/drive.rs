@@ -1,7 +1,7 @@
-//! The drive: finding it, mounting it, reading what is asked for on it.
+//! Finds the drive, mounts it, and reads its profiles and settings.
 //!
 //! The drive is the first partition on USB that is labelled `REPLICATOR` or has a `replicator.toml` in its root. It is
-//! mounted read-only here; who needs to write to it says so later.
+//! mounted read-only here; a step that writes to it remounts it.
 
 use crate::drive_file::read_small;
 use crate::error::{Error, Refusal, Result};
@@ -16,7 +16,7 @@ use replicator_hal::{
 
 /// Label of the drive's partition.
 pub(crate) const LABEL: &str = "REPLICATOR";
-/// Settings file in the drive's root; its presence also marks the drive.
+/// Settings file in the drive's root. A partition with this file is a drive, too.
 pub(crate) const SETTINGS: &str = "replicator.toml";
 
 /// Directory of further board profiles.
@@ -59,7 +59,7 @@ pub(crate) struct Drive {
 /// Waits for the drive and mounts it read-only.
 ///
 /// # Errors
-/// `NoDrive` if none appears in time; the last obstacle is part of the message.
+/// `NoDrive` if none appears in time; the message has the last obstacle.
 pub(crate) fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Drive> {
     let started = operation.board.clock.monotonic();
     let mut obstacle = String::new();
@@ -73,7 +73,7 @@ pub(crate) fn find(operation: &Operation<'_>, choice: &DriveChoice) -> Result<Dr
         if waited >= operation.tuning.drive_wait {
             let mut what = match choice {
                 DriveChoice::Discover => "no drive was found on USB".to_owned(),
-                DriveChoice::Named(name) => format!("{name} is no drive that can be used"),
+                DriveChoice::Named(name) => format!("{name} cannot be used as the drive"),
             };
             if !obstacle.is_empty() {
                 what.push_str(&format!(" ({obstacle})"));
@@ -103,7 +103,7 @@ fn look(operation: &Operation<'_>, choice: &DriveChoice, obstacle: &mut String) 
     Ok(None)
 }
 
-/// Places on `disk` that may be the drive; `true` if the user named this very place.
+/// Places on `disk` that may be the drive; `true` if the user named this place.
 fn candidates(disk: &BlockDevice, choice: &DriveChoice) -> Vec<(Option<u32>, Region, bool)> {
     if disk.len_bytes == 0 {
         return Vec::new();
@@ -163,7 +163,7 @@ fn try_mount(
     if matches!(is_drive, Ok(true)) {
         return Ok(Some(Drive { place, volume }));
     }
-    // Nothing was written there, so that another attempt loses nothing; giving up would leave it mounted.
+    // Nothing was written there, so trying again is safe; without it, it would stay mounted.
     let unmounted =
         operation.retry(|| volume.unmount()).map_err(Error::hal(format!("unmounting {}", place.region)));
     is_drive.and(unmounted).map(|()| None)
@@ -173,11 +173,11 @@ fn has_settings(volume: &dyn ReadTree) -> Result<bool> {
     Ok(root_names(volume)?.iter().any(|name| name == SETTINGS.as_bytes()))
 }
 
-/// Mends a drive that was not unmounted cleanly, before anything on it is believed: until then a read-only view may
-/// miss the session of an unfinished capture that only its journal knows of.
+/// Checks and repairs a drive that was not unmounted cleanly, before anything on it is used: its journal may hold the
+/// session of an unfinished capture, which a read-only mount does not show.
 ///
 /// # Errors
-/// Those of the check, but for a file system without a tool for it.
+/// Those of the check, except if there is no tool for the file system.
 pub(crate) fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()> {
     let region = &drive.place.region;
     if !drive.place.file_system.needs_recovery {
@@ -203,7 +203,7 @@ pub(crate) fn recover(operation: &Operation<'_>, drive: &mut Drive) -> Result<()
 /// The names in the drive's root, sorted.
 ///
 /// # Errors
-/// If the directory cannot be read, or is beyond reason.
+/// If the directory cannot be read, or has too many names.
 pub(crate) fn root_names(volume: &dyn ReadTree) -> Result<Vec<Vec<u8>>> {
     let entries = volume.list(&RelativePath::root()).map_err(Error::hal("listing the drive"))?;
     if entries.len() > ROOT_NAMES_MAX {
@@ -220,7 +220,7 @@ pub(crate) fn root_names(volume: &dyn ReadTree) -> Result<Vec<Vec<u8>>> {
 /// The board profiles on the drive, `boards/*.toml`, in the order of their names.
 ///
 /// # Errors
-/// `WrongBoard` if one cannot be used: it may be this board's.
+/// `WrongBoard` if one cannot be used, because it may be this board's.
 pub(crate) fn read_profiles(volume: &dyn ReadTree, names: &[Vec<u8>]) -> Result<Vec<Profile>> {
     if !names.iter().any(|name| name == PROFILES.as_bytes()) {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! Files on the drive as the formats want them: bytes at offsets, and a sink.
+//! Adapters from files on the drive to the traits of the formats: bytes at offsets, and a sink.
 
 use crate::error::{Error, Result};
 use crate::formats::{ReadAt, within};
@@ -6,7 +6,7 @@ use crate::operation::Operation;
 use replicator_hal::{self as hal, ErrorKind, ReadTree, RelativePath, VolumeFile};
 use std::io;
 
-/// An image file that is read.
+/// An open file on the drive, for reading.
 pub(crate) struct DriveFile<'a> {
     operation: &'a Operation<'a>,
     file: Box<dyn VolumeFile>,
@@ -82,7 +82,7 @@ impl io::Write for DriveSink<'_> {
     }
 }
 
-/// The whole content of a small file.
+/// Reads the whole content of a small file.
 ///
 /// # Errors
 /// `FileTooLarge` if it is longer than `limit_bytes`; else those of the volume.

@@ -1,6 +1,6 @@
-//! What the drive asks for on this board: the names in its root, its board profiles, its options.
+//! What the drive requests on this board: the names in its root, its board profiles, its options.
 //!
-//! It is read once per state of the drive: as it was mounted, and once more after it was grown.
+//! It is read once per state of the drive: after the first mount, and again after the drive was grown.
 
 use crate::drive::{self, Drive};
 use crate::error::{Error, Refusal, Result};
@@ -14,17 +14,17 @@ use crate::report::Report;
 use replicator_hal::{DeviceName, ErrorKind, FileKind, Metadata, RelativePath, Volume};
 use std::collections::BTreeSet;
 
-/// What the drive asks for in its present state.
+/// The requests of the drive in its present state.
 ///
-/// It borrows the drive. Whatever mounts the drive anew needs the drive mutably, so that the compiler refuses to use what
-/// was read before that.
+/// It borrows the drive. A step that mounts the drive again needs it mutably, so the compiler refuses any use of an old
+/// request after that.
 pub(crate) struct DriveRequest<'d> {
     drive: &'d Drive,
     /// The names in the root, sorted.
     pub names: Vec<Vec<u8>>,
     /// The board's profile.
     pub profile: Profile,
-    /// What the option files and the settings ask for.
+    /// The option files and the settings together.
     pub options: Options,
     /// Names of the firmware files of all boards whose profiles are known.
     firmware_names: Vec<String>,
@@ -45,8 +45,8 @@ impl<'d> DriveRequest<'d> {
     ) -> Result<Self> {
         let volume = &*drive.volume;
         let names = drive::root_names(&volume)?;
-        // The board decides first: a drive for another one is told of as that, whatever else is wrong with its settings.
-        // Without a device tree it is the settings that say which board this is.
+        // The board is checked first: a drive for another board gets that error, and not one about its settings. Without
+        // a device tree, the settings name the board.
         let mut firmware_names = firmware_names.to_vec();
         let (profile, settings) = match board {
             BoardChoice::Named(profile) => ((**profile).clone(), None),
@@ -87,10 +87,10 @@ impl<'d> DriveRequest<'d> {
         &self.drive.place.disk.name
     }
 
-    /// Whether an image is among the names. `notes` gets those names that are passed over.
+    /// Whether an image is among the names. Names that are ignored are added to `notes`.
     ///
     /// # Errors
-    /// `MisspeltNames` for names that ask for something that would not be done; errors of the drive.
+    /// `MisspeltNames` for names of files that would be ignored although they seem to be meant; errors of the drive.
     pub(crate) fn has_image(
         &self,
         operation: &Operation<'_>,
@@ -110,7 +110,7 @@ impl<'d> DriveRequest<'d> {
             linked: &linked,
             is_directory: &is_directory,
         };
-        let root = names::root::judge_all(&self.names, &context);
+        let root = names::root::check_all(&self.names, &context);
         if !root.refused.is_empty() {
             return Err(Error::refused(Refusal::MisspeltNames, printable::few(&root.refused, "; ")));
         }
@@ -118,13 +118,13 @@ impl<'d> DriveRequest<'d> {
         Ok(root.has_image)
     }
 
-    /// Whether a name in the root is certainly a directory.
+    /// Whether a name in the root is a directory, as far as that can be read.
     fn is_directory(&self, name: &[u8]) -> bool {
         let metadata = RelativePath::parse(name).map(|path| self.drive.volume.metadata(&path));
         matches!(metadata, Ok(Ok(Metadata { kind: FileKind::Directory, .. })))
     }
 
-    /// Names in the root that accepted names lead to as symlinks.
+    /// Names in the root that are targets of accepted names.
     fn linked_names(&self, operation: &Operation<'_>, media: &[String]) -> Result<BTreeSet<Vec<u8>>> {
         let mut linked = BTreeSet::new();
         for image in media.iter().flat_map(|medium| names::accepted(medium)) {
@@ -138,7 +138,7 @@ impl<'d> DriveRequest<'d> {
                     linked.insert(target.as_bytes().to_vec());
                 }
                 Ok(_) => {}
-                // A link that leads nowhere is refused with its medium.
+                // A dangling link is refused later, with its medium.
                 Err(error)
                     if matches!(
                         error.kind(),

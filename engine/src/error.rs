@@ -1,7 +1,7 @@
-//! Why a run, or one medium of it, failed: typed, with a stable code for reports and advice for the operator.
+//! Errors of a run or of one medium: typed, with a stable code for reports and advice for the operator.
 //!
-//! Every message says what happened and to what; [`Error::advice`] says what to do next. HAL and format errors keep
-//! their own codes.
+//! Every message has what happened and to what; [`Error::advice`] has what to do next. HAL and format errors keep their
+//! own codes.
 
 use crate::formats::FormatError;
 use replicator_hal as hal;
@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $variant:ident $code:literal $advice:literal;)+) => {
-        /// Why the engine refuses to do something, before anything was changed.
+        /// Why the engine refuses a request, before anything was changed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Refusal {
@@ -40,7 +40,7 @@ refusals! {
     /// No drive was found in time.
     NoDrive "R-NODRIVE"
         "label the drive's partition REPLICATOR or put a replicator.toml in its root, and check the plug";
-    /// No profile fits the board, or the drive asks for another board.
+    /// No profile fits the board, or the drive is for another board.
     WrongBoard "R-BOARD"
         "use the drive that was made for this board, or correct `board` in replicator.toml";
     /// Files look like images, but have no accepted name.
@@ -52,10 +52,10 @@ refusals! {
     /// `IR_SHELL_ONLY` is on the drive.
     ShellOnly "R-SHELL"
         "remove IR_SHELL_ONLY from the drive to capture or write";
-    /// There is an image for a medium that is not there.
+    /// There is an image for a medium that is not present.
     MediumAbsent "R-ABSENT"
         "insert the medium, or remove its image from the drive";
-    /// The medium is the drive, or changed since it was looked at, or holds what cannot be captured.
+    /// The medium is the drive, or changed since it was checked, or cannot be captured.
     MediumUnfit "R-MEDIUM"
         "check that the right medium is in the right slot and that nothing uses it";
     /// Something uses the medium.
@@ -63,84 +63,84 @@ refusals! {
         "unmount it or end what uses it, in every container too, then start again; the medium was not touched";
     /// The kernel or a switch refuses writes to the medium.
     MediumReadOnly "R-READONLY"
-        "open the write-protect switch of an SD card; otherwise make the device writable as said above";
+        "open the write-protect switch of an SD card; otherwise make the device writable with the command above";
     /// The image does not fit on the medium.
     ImageTooLarge "R-TOOLARGE"
         "use a larger medium or a smaller image; the medium was not touched";
-    /// The image file is a dangling, looping or odd link, a directory or a device.
+    /// The image file is a dangling or looping link, a directory or a device.
     BadImageFile "R-FILE"
-        "replace the file by the image itself; the medium was not touched";
-    /// The content is not what the name says.
+        "replace the link or directory by the image file; the medium was not touched";
+    /// The content does not have the format of the name.
     WrongContent "R-CONTENT"
-        "name the file after what is in it; the medium was not touched";
-    /// The medium's file system cannot hold something in the tarball, whatever its size.
+        "give the file a name for its content; the medium was not touched";
+    /// The medium's file system cannot hold a file of the tarball, at any size.
     CannotHold "R-CANNOTHOLD"
-        "leave out what is named above, or choose another file system in the board profile; the medium was not touched";
+        "leave out the file named above, or choose another file system in the board profile; the medium was not touched";
     /// A tarball holds no root file system.
     NoRootfs "R-ROOTFS"
-        "pack what is in the root directory itself; any_content under [write] writes it as it is; the medium was not touched";
-    /// What is named like a disk image is something else.
+        "pack the content of the root directory; any_content under [write] writes it as it is; the medium was not touched";
+    /// A file with the name of a disk image holds something else.
     NoDiskImage "R-NOIMAGE"
         "copy the raw image of a whole medium; any_content under [write] writes it as it is; the medium was not touched";
     /// A partition table or file system reaches beyond the end of its image.
     CutImage "R-CUT"
         "get the image again and compare its length; any_content under [write] writes it as it is; the medium was not touched";
-    /// A partition table counts sectors of another length than the medium has.
+    /// A partition table is for another sector length than that of the medium.
     SectorSize "R-SECTORS"
-        "use an image that was made for media with such sectors; the medium was not touched";
+        "use an image for media with this sector length; the medium was not touched";
     /// A sidecar cannot be understood.
     BadSidecar "R-SIDECAR"
-        "make the sidecar anew with md5sum or sha256sum, or remove it";
-    /// The image was captured from this very medium.
+        "make the sidecar again with md5sum or sha256sum, or remove it";
+    /// The image was captured from this medium.
     WriteBack "R-WRITEBACK"
-        "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this one";
+        "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this unit";
     /// A clone would not find its root file system by the names in its own files.
     RootNotFound "R-ROOT"
         "correct /etc/fstab or root= in the archive, or set any_root below [write] in replicator.toml; the medium was not touched";
-    /// Nothing is left to be done.
+    /// There is nothing to do.
     NothingToDo "R-NOTHING"
-        "insert a medium, or remove the options that skip every one";
+        "insert a medium, or remove the options that skip all media";
     /// The unfinished capture on the drive belongs to another unit.
     SessionOfAnotherUnit "R-SESSION"
         "boot the unit that was being captured to finish, or delete the directory .capture on the drive";
     /// The drive has too little space, or its file system cannot hold the file.
     DriveTooSmall "R-DRIVESPACE"
-        "use a larger drive, or format it with ext4; nothing was left half-done";
-    /// The medium holds what cannot be sanitised.
+        "use a larger drive, or format it with ext4; no unfinished image was left";
+    /// The medium holds a file system that cannot be sanitised.
     Unsanitisable "R-SANITISE"
-        "mend what is damaged; or, to capture the medium as it is, set sanitise = false below [capture] in replicator.toml";
-    /// A finished image of that name is there already.
+        "repair what is damaged; or, to capture the medium as it is, set sanitise = false below [capture] in replicator.toml";
+    /// A finished image of that name exists.
     WouldReplace "R-REPLACE"
-        "move the image away to capture anew";
-    /// A firmware file is there without those that belong to it.
+        "move the image to another place to capture again";
+    /// A firmware file is on the drive without the files that belong to it.
     IncompleteFirmware "R-PARTNER"
         "copy the missing file to the drive, or remove the others; nothing was written";
-    /// A firmware file is not what its name says, or not for this board.
+    /// A firmware file does not have the format of its name, or is not for this board.
     WrongFirmware "R-FIRMWARE"
         "replace the file by one that was made for this board; nothing was written";
     /// A firmware file is longer than its place.
     FirmwareTooLarge "R-FIRMWARESIZE"
-        "use a bootloader that fits into its place; nothing was written";
-    /// The bootloader's area is not there, or not to be written.
+        "use a bootloader that fits into its area; nothing was written";
+    /// The bootloader's area is missing or write-protected.
     AreaUnfit "R-AREA"
-        "use a kernel that shows the bootloader's area, writable; nothing was written";
-    /// What the board is cannot be told, or the bootloader is for another variant.
+        "use a kernel that provides the bootloader's area, writable; nothing was written";
+    /// The board's variant is unknown, or the bootloader is for another variant.
     WrongVariant "R-VARIANT"
-        "use the bootloader of this very board variant, and boot with a U-Boot that tells which it is";
+        "use the bootloader for this variant of the board, and boot with a U-Boot that sets imx_type on the kernel's command line";
 }
 
-/// What holds bytes that turned out to be wrong.
+/// The part that holds wrong bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultyPart {
     /// A medium that is written.
     Medium,
-    /// The drive: it lost what was written to it, or does not read the same bytes twice.
+    /// The drive: it lost what was written to it, or returned different bytes in two reads.
     Drive,
     /// The flash that holds a bootloader.
     Flash,
-    /// An image whose content is not what its own header or index announces.
+    /// An image whose content differs from its own header or index.
     Image,
-    /// A medium that is captured: it, or the drive that holds the copy, does not read the same bytes twice.
+    /// A medium that is captured: it, or the drive with the copy, returned different bytes in two reads.
     Source,
 }
 
@@ -168,7 +168,7 @@ impl FaultyPart {
             }
             Self::Image => "the image is damaged: make it again, or copy it to the drive again",
             Self::Source => {
-                "boot again to capture it again; if this comes back, the medium or the drive is failing: replace it"
+                "boot again to repeat the capture; if it fails again, the medium or the drive is faulty: replace it"
             }
         }
     }
@@ -182,12 +182,12 @@ fn at_byte(offset_bytes: Option<u64>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The world did not do what was asked.
+    /// A call of the HAL failed.
     #[error("{doing}: {source}")]
     Hal {
         /// The step, as a gerund with its object.
         doing: String,
-        /// What the HAL says.
+        /// The error of the HAL.
         source: hal::Error,
     },
     /// A file's content is bad.
@@ -198,7 +198,7 @@ pub enum Error {
         /// What is wrong with it.
         source: FormatError,
     },
-    /// Something was not even begun.
+    /// A request was refused before it was begun.
     #[error("{what}")]
     Refused {
         /// Why.
@@ -206,14 +206,14 @@ pub enum Error {
         /// What, in words.
         what: String,
     },
-    /// What was read is not what was written or announced.
+    /// Bytes that were read differ from those that were written or announced.
     #[error("{what} differs{}: {detail}", at_byte(*.offset_bytes))]
     Verify {
-        /// What holds the wrong bytes, and so what has to be replaced.
+        /// The part that holds the wrong bytes and has to be replaced.
         part: FaultyPart,
         /// The medium, file or area.
         what: String,
-        /// Where the first difference is, to the block that was compared; `None` where that is not known.
+        /// Where the first difference is, or the block with it; `None` if that is not known.
         offset_bytes: Option<u64>,
         /// How it differs.
         detail: String,
@@ -225,12 +225,12 @@ pub enum Error {
         file: String,
         /// The sidecar.
         sidecar: String,
-        /// What the sidecar says.
+        /// The digest in the sidecar.
         expected: String,
         /// What was computed.
         actual: String,
     },
-    /// Sanitising failed: the image would hold what it must not.
+    /// Sanitising failed, so the image would hold secrets.
     #[error("sanitising, rule \"{rule}\": {detail}")]
     Sanitise {
         /// The rule or hook.
@@ -238,7 +238,7 @@ pub enum Error {
         /// Why it failed.
         detail: String,
     },
-    /// A file system inside of the image has no room for what sanitising writes.
+    /// A file system inside of the image has no room for the files that sanitising writes.
     #[error("{what} inside the image is full: {source}")]
     ImageFull {
         /// The file system.
@@ -246,27 +246,27 @@ pub enum Error {
         /// What could not be written.
         source: Box<Error>,
     },
-    /// An operation went on for too long without progress.
+    /// An operation made no progress for too long.
     #[error("{what} made no progress for too long")]
     Hung {
         /// The operation.
         what: String,
     },
-    /// Writing the bootloader failed, and the old one is back.
-    #[error("{source}; the old bootloader was put back and verified")]
+    /// Writing the bootloader failed, and the old one was restored.
+    #[error("{source}; the old bootloader was restored and verified")]
     BootloaderRestored {
-        /// Why the new one is not there.
+        /// Why the new one was not written.
         source: Box<Error>,
     },
-    /// What starts the board is neither old nor new.
+    /// The firmware of the board is neither the old nor the new one.
     #[error("{source}; {state}")]
     Unbootable {
         /// What failed first.
         source: Box<Error>,
-        /// What is known of the board now.
+        /// The known state of the board.
         state: String,
     },
-    /// An updater did not do what it was asked for.
+    /// An updater failed.
     #[error("{what}: {detail}")]
     Updater {
         /// The command.
@@ -283,13 +283,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// A HAL error with the step it happened in.
+    /// A HAL error with the step in which it happened.
     pub fn hal(doing: impl Into<String>) -> impl FnOnce(hal::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Hal { doing, source }
     }
 
-    /// A format error in `file`. An I/O error inside of it that carries a HAL error becomes that HAL error.
+    /// A format error in `file`. If an I/O error in it carries a HAL error, the result is that HAL error.
     pub fn format(file: impl Into<String>) -> impl FnOnce(FormatError) -> Self {
         let file = file.into();
         move |source| match source {
@@ -298,7 +298,7 @@ impl Error {
         }
     }
 
-    /// An I/O error in `file`: whatever it carries is taken out.
+    /// An I/O error in `file`; an error that it carries is unpacked.
     pub fn io(file: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let file = file.into();
         move |error| match error.downcast::<Error>() {
@@ -362,14 +362,14 @@ impl Error {
                 }
                 hal::ErrorKind::Corrupt => "repair or replace the file system named above",
                 hal::ErrorKind::Io => {
-                    "a medium or the drive is failing or was unplugged: check both, replace it, then boot again"
+                    "a medium or the drive is faulty or was unplugged: check both, replace the faulty one, then boot again"
                 }
                 hal::ErrorKind::ToolFailed => "read what the tool printed in the log of the operation",
                 hal::ErrorKind::Unsupported => {
                     "use a kernel, a file system or a device that supports it; the log of the operation names it"
                 }
                 hal::ErrorKind::PermissionDenied => {
-                    "run as root; if that is so already, a file is immutable or a device is write-protected"
+                    "run as root; if you are root, a file is immutable or a device is write-protected"
                 }
                 hal::ErrorKind::TimedOut => {
                     "check the plug and the slot, replace the device named above, then boot again"
@@ -377,7 +377,7 @@ impl Error {
                 _ => "read the log of the operation, then boot again",
             },
             Self::Format { source: FormatError::TrailingData { format, .. }, .. } if *format != "tar" => {
-                "if what follows is no part of the image, cut it off (`truncate -s <that byte> <file>`), or copy the image again"
+                "if the rest is not part of the image, cut it off (`truncate -s <that byte> <file>`), or copy the image again"
             }
             Self::Format { .. } => "make or copy the image again; check it with its own tool on a PC",
             Self::Verify { part, .. } => part.advice(),
@@ -399,7 +399,7 @@ impl Error {
     }
 }
 
-/// Lets an engine error travel through `Read` and `Write`; [`Error::io`] takes it out again.
+/// Carries an engine error through `Read` and `Write`; [`Error::io`] unpacks it again.
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         std::io::Error::other(error)

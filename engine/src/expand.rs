@@ -1,7 +1,7 @@
-//! Growing the drive's last partition and its file system to the end of the drive.
+//! Grows the drive's last partition and its file system to the end of the drive.
 //!
-//! A drive is made from a small image; on its first boots it grows to its full size. This happens before anything is
-//! captured or written, with the file system unmounted, and a step that a power cut interrupted is taken up again.
+//! A drive is made from a small image and grows to its full size on its first boot. This happens before any capture or
+//! write, with the file system unmounted. After a power cut, the next boot continues with the interrupted step.
 
 use crate::drive::{Drive, Place};
 use crate::error::{Error, FaultyPart, Result};
@@ -12,25 +12,25 @@ use crate::table;
 use replicator_hal::{Access, Source};
 use std::io;
 
-/// Less than this is not worth a change.
+/// A smaller gain is not worth a change.
 const GAIN_MIN_BYTES: u64 = 1 << 20;
 
 /// Whether the drive can grow.
 pub(crate) enum Expansion {
-    /// The drive is as large as it gets.
+    /// The drive has its full size.
     NotNeeded,
     /// Its file system cannot grow; the drive is used as it is.
     NotPossible(String),
-    /// It can, by these steps.
+    /// It can grow, by these steps.
     Possible(Steps),
 }
 
-/// How the drive grows: its partition, if that is not done yet, then its file system.
+/// The steps to grow the drive: its partition, if that is not done yet, then its file system.
 pub(crate) struct Steps {
     partition: Option<Growth>,
 }
 
-/// A source as the formats want it, with retries.
+/// Adapts a source to the trait of the formats, with retries.
 pub(crate) struct SourceReader<'a> {
     pub(crate) operation: &'a Operation<'a>,
     pub(crate) source: &'a mut dyn Source,
@@ -57,7 +57,7 @@ pub(crate) fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion
     };
     let growth = find_growth(operation, &drive.place)?.filter(|growth| growth.partition_number == number);
     let file_system = &drive.place.file_system;
-    // After a cut between the two steps the partition has its new size, and the file system its old one.
+    // After a power cut between the two steps the partition has its new size, and the file system its old one.
     let file_system_lags = file_system
         .len_bytes
         .is_some_and(|len_bytes| len_bytes + GAIN_MIN_BYTES <= drive.place.region.len_bytes);
@@ -70,11 +70,11 @@ pub(crate) fn look(operation: &Operation<'_>, drive: &Drive) -> Result<Expansion
     Ok(Expansion::Possible(Steps { partition: growth }))
 }
 
-/// Grows the drive as [`look`] said, and mounts it again. What was read from it before is of its earlier state. Gives its
-/// new length.
+/// Grows the drive by these steps and mounts it again. Returns its new length. What was read from it before is out of
+/// date.
 ///
 /// # Errors
-/// Any failure is final for this run: a drive in an unknown state must not be used.
+/// Any error is final for this run, because a drive in an unknown state must not be used.
 pub(crate) fn grow(operation: &Operation<'_>, drive: &mut Drive, steps: Steps) -> Result<u64> {
     operation.step("expanding the drive");
     drive.volume.unmount().map_err(Error::hal("unmounting the drive to expand it"))?;
@@ -84,7 +84,7 @@ pub(crate) fn grow(operation: &Operation<'_>, drive: &mut Drive, steps: Steps) -
     }
     let region = &drive.place.region;
     let file_systems = &operation.board.file_systems;
-    // Growing demands a file system that was checked.
+    // resize2fs needs a checked file system.
     file_systems.fsck(region).map_err(Error::hal("checking the drive before it is grown"))?;
     file_systems.grow(region).map_err(Error::hal("growing the drive's file system"))?;
     drive.volume = file_systems

@@ -1,10 +1,10 @@
-//! Values out of TOML text: settings, rules, profiles, records.
+//! Reads values from TOML text: settings, rules, profiles, records.
 //!
-//! The `toml` crate parses the text and words what is wrong with it. Its own way from the parsed text to values takes the
-//! tree apart and is compiled anew, with all of that, for every field's type. With it in place of this file the boot
-//! binary has 2.82 MB instead of 2.62 on armv7, and 3.77 MB instead of 3.55 on x86-64, where `ci/cross` allows 3.6. Here
-//! the tree is only borrowed, and an error is one pointer. What no file of the replicator has is refused as the wrong
-//! type: numbers with a fraction, dates, and enums that carry more than a name.
+//! The `toml` crate parses the text and formats the errors. Its own deserializer consumes the tree and is compiled again
+//! for the type of every field. With it, the boot binary would have 2.82 MB instead of 2.62 on armv7, and 3.77 MB instead
+//! of 3.55 on x86-64, where `ci/cross` allows 3.6. The deserializer here only borrows the tree, and an error is one
+//! pointer. Types that no file of the replicator uses are refused as the wrong type: numbers with a fraction, dates, and
+//! enums with fields.
 
 use serde::Deserialize;
 use serde::de::{
@@ -16,7 +16,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue, ValueDeserializer};
 
-/// A value, and where in the text it begins.
+/// A value and its position in the text.
 #[derive(Deserialize)]
 #[serde(rename = "$placed")]
 pub(crate) struct Placed<T> {
@@ -26,34 +26,34 @@ pub(crate) struct Placed<T> {
     pub(crate) value: T,
 }
 
-/// Its name for serde, by which its fields are made up.
+/// Its name for serde, by which the deserializer recognises it.
 const PLACED: &str = "$placed";
 
 /// Reads a value from the text of a whole file.
 ///
 /// # Errors
-/// If the text is not TOML or does not fit `T`; the error says where.
+/// If the text is not TOML or does not fit `T`; the error has the line.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, toml::de::Error> {
     let root = DeTable::parse(text)?;
     let span = root.span();
     let root = Spanned::new(span.clone(), DeValue::Table(root.into_inner()));
-    T::deserialize(Item::Value(&root)).map_err(|fault| fault.at(&span).worded(text))
+    T::deserialize(Item::Value(&root)).map_err(|fault| fault.at(&span).into_toml_error(text))
 }
 
-/// What is wrong, and the innermost place that is known to be.
+/// An error and the innermost known position of it.
 #[derive(Debug)]
 struct Fault(Box<(String, Option<Range<usize>>)>);
 
 impl Fault {
-    /// The same, at `span` unless its place is known.
+    /// The same, at `span` if it has no position yet.
     #[inline(never)]
     fn at(mut self, span: &Range<usize>) -> Self {
         self.0.1.get_or_insert_with(|| span.clone());
         self
     }
 
-    /// As an error of `toml`, which shows the line.
-    fn worded(self, text: &str) -> toml::de::Error {
+    /// The same as an error of `toml`, which shows the line.
+    fn into_toml_error(self, text: &str) -> toml::de::Error {
         let (message, span) = *self.0;
         let place = Spanned::new(span.unwrap_or_default(), DeValue::Boolean(false));
         let Err(mut error) = Refuse(message).deserialize(ValueDeserializer::from(place));
@@ -81,7 +81,7 @@ impl de::Error for Fault {
     }
 }
 
-/// Fails with a message: `toml` adds the place to what goes wrong below one of its values.
+/// A deserialization that fails with a message, so that `toml` adds the position of the value.
 struct Refuse(String);
 
 impl<'de> DeserializeSeed<'de> for Refuse {
@@ -104,11 +104,11 @@ impl<'de> Visitor<'de> for Refuse {
     }
 }
 
-/// What a value is made from.
+/// The input of a value.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Value(&'a Spanned<DeValue<'a>>),
-    /// A place in the text.
+    /// A position in the text.
     Place(usize),
 }
 
@@ -171,7 +171,7 @@ impl<'de> Deserializer<'de> for Item<'_> {
         .map_err(|fault: Fault| fault.at(&value.span()))
     }
 
-    /// A key that is left out is what makes `None`.
+    /// A value that exists is `Some`; only a missing key is `None`.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_some(self).map_err(|fault| fault.at(&self.span()))
     }
@@ -220,7 +220,7 @@ impl<'de> Deserializer<'de> for Item<'_> {
     }
 }
 
-/// The elements of an array that are still to come.
+/// The remaining elements of an array.
 struct Elements<'a>(std::slice::Iter<'a, Spanned<DeValue<'a>>>);
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
@@ -235,14 +235,14 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
     }
 }
 
-/// The keys and values that are still to come.
+/// The remaining keys and values.
 enum Entries<'a> {
-    /// Those of a table; `value` is that of the last key.
+    /// Of a table; `value` is that of the last key.
     Table {
         rest: toml::map::Iter<'a, Spanned<toml::de::DeString<'a>>, Spanned<DeValue<'a>>>,
         value: Option<&'a Spanned<DeValue<'a>>>,
     },
-    /// Those of a [`Placed`], and how many of its fields are through.
+    /// Of a [`Placed`], and how many of its fields were read.
     Placed(Item<'a>, usize),
 }
 

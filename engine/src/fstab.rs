@@ -1,13 +1,13 @@
-//! `/etc/fstab`: which file systems a root file system mounts, and where.
+//! Reads `/etc/fstab`: which file systems a root file system mounts, and where.
 //!
-//! Read as libmount reads it (fstab(5)): fields between blanks, octal escapes (`\040` is a blank), quotes around the value
-//! of a tag, comments by whole lines. A line that is none is passed over, as mount(8) does. What a specification
-//! means on a certain medium is not decided here.
+//! It follows libmount (fstab(5)): fields between blanks, octal escapes (`\040` is a blank), quotes around the value of a
+//! tag, comments as whole lines. An invalid line is ignored, as mount(8) does. Which partition a specification names on a
+//! medium is not decided here.
 
 use replicator_hal::RelativePath;
 use std::fmt;
 
-/// Longest file that is worth reading, in bytes.
+/// Longest file that is read, in bytes.
 pub(crate) const LIMIT_BYTES: usize = 256 * 1024;
 
 /// What is mounted.
@@ -50,7 +50,7 @@ impl fmt::Display for Spec {
 }
 
 impl Spec {
-    /// Understands the first field of a line, without escapes.
+    /// Parses the first field of a line, in which escapes were replaced.
     pub(crate) fn parse(field: &str) -> Self {
         type Tag = (&'static str, &'static str, fn(String) -> Spec);
         const TAGS: [Tag; 4] = [
@@ -89,7 +89,7 @@ fn partition_of_name(name: &str) -> Option<(String, u32)> {
             Some(disk) if disk.ends_with(|last: char| last.is_ascii_digit()) => {
                 Some((disk.to_owned(), number.parse().ok()?))
             }
-            // The boot areas of an eMMC are no disk with partitions.
+            // The boot areas of an eMMC have no partitions.
             _ if digits > 0 && !head.contains("boot") => Some((name.to_owned(), 0)),
             _ => None,
         };
@@ -144,7 +144,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The mount point inside of the root file system; `None` for swap and what is no absolute path.
+    /// The mount point inside of the root file system; `None` for swap and for anything but an absolute path.
     pub(crate) fn path(&self) -> Option<RelativePath> {
         if self.kind == "swap" || self.mount_point.first() != Some(&b'/') {
             return None;
@@ -167,7 +167,7 @@ impl Entry {
         self.options.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// Whether another part of the tree is mounted here, and no file system of its own.
+    /// Whether another directory of the tree is mounted here, and not a file system.
     pub(crate) fn is_bind(&self) -> bool {
         self.has_option("bind") || self.has_option("rbind")
     }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_installers_write_is_understood() {
+    fn lines_of_installers_are_read() {
         let text = "# /etc/fstab: static file system information.\n\
             UUID=0a3407de-014b-458b-b5c1-848e92a327a3 / ext4 errors=remount-ro 0 1\n\
             \tLABEL=\"data\"   /data\tauto  noatime,subvol=/@data,x-systemd.automount 0 2\r\n\
@@ -276,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_odd(text in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_text_is_read_without_a_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
             let lines = text.split(|byte| *byte == b'\n').count();
             for entry in parse(&text) {
                 prop_assert!(entry.line <= lines && !entry.mount_point.is_empty());

@@ -1,4 +1,4 @@
-//! Jobs that run side by side, each in a task with a log, a label and a progress lease of its own.
+//! Runs jobs in parallel, each in a task with its own log, label and progress lease.
 
 use crate::error::{Error, Result};
 use crate::lease::Leases;
@@ -8,7 +8,7 @@ use crate::tuning::Tuning;
 use replicator_hal::{Board, Task, TaskEnd};
 use std::time::Duration;
 
-/// What a job is called.
+/// The names of a job.
 pub(crate) trait Named {
     /// How its console lines begin, such as `sd`.
     fn label(&self) -> &str;
@@ -18,19 +18,19 @@ pub(crate) trait Named {
 
 /// A job whose end is an outcome of the report.
 pub(crate) trait Job: Named + Sync {
-    /// Does it.
+    /// Runs the job.
     ///
     /// # Errors
     /// Why it failed.
     fn run(&self, operation: &Operation<'_>) -> Result<Done>;
 
-    /// What became of it. `elapsed` is how long it ran.
+    /// The outcome for the report. `elapsed` is how long the job ran.
     fn outcome(&self, end: End, elapsed: Duration) -> Outcome;
 }
 
-/// A job that may run; or what became of it without running.
+/// A job to run, or the outcome of one that does not run.
 pub(crate) enum Begun<'a> {
-    /// It may run.
+    /// It runs.
     Job(Box<dyn Job + 'a>),
     /// It was refused, or there is nothing to do.
     Ended(Box<Outcome>),
@@ -46,8 +46,8 @@ impl<T: Named + ?Sized> Named for Box<T> {
     }
 }
 
-/// Runs `work` for every job in a task of its own, and reports how long each took. A job that panics or lets its lease run
-/// out has failed.
+/// Runs `work` for every job in its own task, and returns how long each took. A job that panics or whose lease ran out
+/// has failed.
 pub(crate) fn run<J, T>(
     board: &Board,
     tuning: &Tuning,

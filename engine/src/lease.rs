@@ -1,8 +1,8 @@
-//! The progress leases of operations that run in parallel.
+//! Progress leases of operations that run in parallel.
 //!
-//! The LEDs know one lease only. If every operation renewed it for itself, a busy one would hide that another hangs, and
-//! its short lease would cut off the long one of another that waits for a tool. So each has a lease of its own here, and
-//! the LEDs get the one that ends first.
+//! The LEDs have one lease only. If every operation renewed it, a busy operation would hide one that hangs, and its short
+//! lease would replace the long lease of one that waits for a tool. So each operation has its own lease here, and the
+//! LEDs get the one that ends first.
 
 use replicator_hal::Board;
 use std::sync::{Mutex, PoisonError};
@@ -41,12 +41,12 @@ impl<'a> Leases<'a> {
         self.set(number, Some(lease));
     }
 
-    /// Operation `number` ended: nobody waits for it any more.
+    /// Operation `number` ended and has no lease any more.
     pub(crate) fn end(&self, number: usize) {
         self.set(number, None);
     }
 
-    /// Whether operation `number` ever let its lease run out.
+    /// Whether the lease of operation `number` ever ran out.
     pub(crate) fn expired(&self, number: usize) -> bool {
         let now = self.board.clock.monotonic();
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl<'a> Leases<'a> {
             own.expired |= own.end.is_some_and(|end| end < now);
             own.end = lease.map(|lease| now.saturating_add(lease));
         }
-        // Under the lock, so that the LEDs get the leases in the order in which they are noted here.
+        // Under the lock, so that the LEDs get the leases in the order in which they are stored here.
         if let Some(first) = held.iter().filter_map(|lease| lease.end).min() {
             self.board.leds.renew(first.saturating_sub(now));
         }
@@ -79,7 +79,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// Notes when the LEDs would turn.
+    /// Records the last lease of the LEDs.
     #[derive(Default)]
     struct LeaseLog(Mutex<Duration>);
 
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    /// A board with a clock that stands at `now` seconds.
+    /// A board whose clock shows `now` seconds.
     fn board(now: &Arc<AtomicU64>, leds: &Arc<LeaseLog>, compute: Compute) -> Board {
         let mut clock = MockClock::new();
         let now = Arc::clone(now);
@@ -125,16 +125,16 @@ mod tests {
         let leases = Leases::new(&board, 2, SECOND * 10);
         let shown = || *leds.0.lock().unwrap();
         leases.renew(0, SECOND * 100);
-        assert_eq!(shown(), SECOND * 10, "the other operation has not told of anything yet");
+        assert_eq!(shown(), SECOND * 10, "the other operation did not renew its lease yet");
         now.store(4, Ordering::Relaxed);
         leases.renew(1, SECOND * 10);
         assert_eq!(shown(), SECOND * 10);
         leases.end(1);
-        assert_eq!(shown(), SECOND * 96, "only the long lease is left");
+        assert_eq!(shown(), SECOND * 96, "only the long lease remains");
         now.store(101, Ordering::Relaxed);
         assert_eq!((leases.expired(0), leases.expired(1)), (true, false));
         leases.renew(0, SECOND * 100);
-        assert!(leases.expired(0), "too late is too late");
+        assert!(leases.expired(0), "an expired lease stays expired");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Which device is which medium of the board.
+//! Finds the device of each medium of the board.
 //!
 //! A medium is found by its controller, kind and boot areas; the profile's device name is the fallback, because device
-//! numbers change with kernels. The drive's own disk is never a medium.
+//! numbers change with kernels. The disk of the drive is never a medium.
 
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
@@ -34,9 +34,9 @@ impl Medium {
     }
 }
 
-/// The board's media in the profile's order, absent ones included. No device is two media.
+/// The board's media in the order of the profile, absent ones included. A device is at most one medium.
 ///
-/// `named` replaces discovery: only the media in it are there. Devices on `drive_disk` are never found.
+/// `named` replaces discovery: only the media in it are present. Devices on `drive_disk` are ignored.
 ///
 /// # Errors
 /// `MediumUnfit` if a named device is missing, is the drive, or is named twice; `MediumAbsent` if a named medium is not in
@@ -53,7 +53,7 @@ pub fn find(
     }
     let mut media: Vec<_> =
         profile.media.iter().map(|medium| Medium { profile: medium.clone(), device: None }).collect();
-    // Every controller first: a device that sits on the controller of one medium is not another one by its name.
+    // All controllers first: a device on the controller of one medium must not be found as another by its name.
     for by_name in [false, true] {
         for index in 0..media.len() {
             let medium = &media[index].profile;
@@ -101,7 +101,7 @@ fn find_named(
         let Some(device) = devices.iter().find(|device| &device.name == wanted) else {
             return Err(Error::refused(
                 Refusal::MediumUnfit,
-                format!("{}: {wanted} is no whole block device of this board", medium.name),
+                format!("{}: {wanted} is not a whole block device of this board", medium.name),
             ));
         };
         if let Some(other) = named.iter().find(|(name, other)| **name != medium.name && *other == wanted) {
@@ -149,7 +149,7 @@ fn on_controller(path: &str, controller: &str) -> bool {
     })
 }
 
-/// Refuses a medium that something else uses: it would read what is being changed, or lose what is written.
+/// Refuses a medium that is in use: its content may change during a capture, and a write would damage it for its user.
 ///
 /// # Errors
 /// `MediumBusy`, with the user.
@@ -158,7 +158,7 @@ pub(crate) fn check_not_in_use(label: &str, device: &BlockDevice) -> Result<()> 
     Err(Error::refused(Refusal::MediumBusy, format!("{label}: {} is in use ({user})", device.name)))
 }
 
-/// The device that has the planned one's name now, if it is still the same medium, whoever uses it.
+/// The device with the name of the planned one, if it is still the same medium. It may be in use.
 ///
 /// # Errors
 /// `MediumUnfit`.
@@ -170,14 +170,14 @@ pub(crate) fn same_device(
     let unfit = |detail: String| Error::refused(Refusal::MediumUnfit, format!("{label}: {detail}"));
     let devices = operation.board.devices.list().map_err(Error::hal("listing block devices"))?;
     let Some(device) = devices.into_iter().find(|device| device.name == planned.name) else {
-        return Err(unfit(format!("{} is gone", planned.name)));
+        return Err(unfit(format!("{} was removed", planned.name)));
     };
     let same = device.identity == planned.identity
         && device.len_bytes == planned.len_bytes
         && device.kind == planned.kind
         && device.controller_path == planned.controller_path;
     if !same {
-        return Err(unfit(format!("{} is not the medium that was there before", planned.name)));
+        return Err(unfit(format!("{} is not the medium that was found before", planned.name)));
     }
     Ok(device)
 }
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drive_and_empty_slots_are_no_media() {
+    fn the_drive_and_empty_slots_are_not_media() {
         let mut empty = device("mmcblk2", DeviceKind::Emmc, "soc/2198000.mmc");
         empty.len_bytes = 0;
         let devices = [device("mmcblk1", DeviceKind::Sd, "soc/2194000.mmc"), empty];
@@ -287,7 +287,7 @@ mod tests {
         )
         .unwrap();
         let drive = DeviceName::parse("sda").unwrap();
-        // The second slot is empty, and the first one's card has got the number that it usually has.
+        // The second slot is empty, and the card in the first one has the number that the second one's usually has.
         for order in [["2194000.mmc", "mmcblk1"], ["2198000.mmc", "mmcblk0"]] {
             let [controller, name] = order;
             let devices = [device(name, DeviceKind::Sd, controller)];

@@ -1,7 +1,7 @@
-//! One operation on one medium: its log, its progress, its retries.
+//! An operation on a medium: its log, its progress, its retries.
 //!
-//! Every step of a capture or a write holds an [`Operation`], so that no step has to know where log lines go, when the
-//! progress lease is due, or how often a transient error may be tried again.
+//! Every step of a capture or a write has an [`Operation`]. It decides where log lines go, when the progress lease is
+//! renewed, and how often a call is retried after a transient error.
 
 use crate::error::{Error, Result};
 use crate::lease::Leases;
@@ -35,14 +35,14 @@ impl<'a> Operation<'a> {
         Self { board, tuning, log_name: log_name.into(), label: label.into(), shared: None }
     }
 
-    /// The same as number `number` of several that run in parallel: its lease and its workers are a part of theirs.
+    /// The same as operation `number` of several that run in parallel and share leases and workers.
     #[must_use]
     pub(crate) fn beside_others(mut self, leases: &'a Leases<'a>, number: usize) -> Self {
         self.shared = Some((leases, number));
         self
     }
 
-    /// How much computing this operation may do beside its HAL calls: its part of what the board allows.
+    /// The workers of this operation: its share of those that the board allows.
     pub(crate) fn compute(&self) -> Compute {
         match (self.board.tasks.compute(), self.shared) {
             (Compute::Threads(threads), Some((leases, _))) => {
@@ -52,7 +52,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Progress was made; the next sign of it comes within `lease`.
+    /// Reports progress; the next progress is expected within `lease`.
     pub(crate) fn renew(&self, lease: Duration) {
         match self.shared {
             Some((leases, number)) => leases.renew(number, lease),
@@ -65,20 +65,20 @@ impl<'a> Operation<'a> {
         &self.label
     }
 
-    /// A text for the log only.
+    /// Adds a text to the log only.
     pub(crate) fn log(&self, text: &str) {
         for line in text.lines() {
             self.board.records.log(&self.log_name, &printable::line(line));
         }
     }
 
-    /// A step begins that does not tell of progress and can take as long as a tool: console, log, and a long lease.
+    /// Begins a step that reports no progress and may take as long as a tool: console, log, and a long lease.
     pub(crate) fn step(&self, line: &str) {
         self.announce(line);
         self.renew(self.tuning.tool_lease);
     }
 
-    /// A step begins that is a few reads or writes, or that soon tells of progress: console, log, and the lease of one.
+    /// Begins a step of a few reads or writes, or one that soon reports progress: console, log, and a short lease.
     pub(crate) fn short_step(&self, line: &str) {
         self.announce(line);
         self.renew(self.tuning.io_lease);
@@ -89,17 +89,17 @@ impl<'a> Operation<'a> {
         self.board.records.console(&printable::line(&format!("{}: {line}", self.label)));
     }
 
-    /// Progress of a step that moves `total_bytes`, if that is known.
+    /// Progress of a step; `total_bytes` is its whole length, if that is known.
     pub(crate) fn progress(&self, doing: &str, total_bytes: Option<u64>) -> Progress<'_> {
         self.log(doing);
         Progress::new(self, doing, total_bytes)
     }
 
-    /// Calls `call` again after a transient I/O error, up to the budget, and whenever it was interrupted. Not for syncs: a
-    /// failed sync is final.
+    /// Calls `call`, and retries it after a transient I/O error, up to the limit, and whenever it was interrupted. Not
+    /// for syncs: a failed sync is final.
     ///
     /// # Errors
-    /// The last error, when the budget is spent or the error is of another kind.
+    /// The last error, if the limit is reached or the error is of another kind.
     pub(crate) fn retry<T>(&self, mut call: impl FnMut() -> hal::Result<T>) -> hal::Result<T> {
         let mut left = self.tuning.retries;
         loop {
@@ -115,8 +115,8 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Fails if this operation let its lease run out: what comes after must not end in success. One that runs alone answers
-    /// for the LEDs as well, which then show failure.
+    /// Fails if the lease of this operation ran out, because it must not end in success then. If the operation runs
+    /// alone, its lease is that of the LEDs.
     ///
     /// # Errors
     /// [`Error::Hung`].
@@ -132,14 +132,14 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// Progress of one step: renews the lease, and tells the console now and then.
+/// Progress of one step: renews the lease, and prints a line at intervals.
 pub(crate) struct Progress<'a> {
     operation: &'a Operation<'a>,
     doing: String,
     total_bytes: Option<u64>,
     done_bytes: u64,
     started: Duration,
-    told: Duration,
+    printed: Duration,
     renewed: Option<Duration>,
 }
 
@@ -152,25 +152,25 @@ impl<'a> Progress<'a> {
             total_bytes,
             done_bytes: 0,
             started: now,
-            told: now,
+            printed: now,
             renewed: None,
         };
         progress.advance(0);
         progress
     }
 
-    /// `len_bytes` more are done; 0 tells that the work goes on with things that have no length.
+    /// Adds `len_bytes`; 0 reports progress on work without a length.
     pub(crate) fn advance(&mut self, len_bytes: u64) {
         self.done_bytes = self.done_bytes.saturating_add(len_bytes);
         let now = self.operation.board.clock.monotonic();
-        // Renewing is cheap, but not free: twice within a lease's tenth is enough.
+        // Renewing has a cost: once in a twentieth of a lease is enough.
         let due = self.operation.tuning.io_lease / 20;
         if self.renewed.is_none_or(|renewed| now.saturating_sub(renewed) >= due) {
             self.operation.renew(self.operation.tuning.io_lease);
             self.renewed = Some(now);
         }
-        if now.saturating_sub(self.told) >= self.operation.tuning.progress_interval {
-            self.told = now;
+        if now.saturating_sub(self.printed) >= self.operation.tuning.progress_interval {
+            self.printed = now;
             let line = format!(
                 "{}: {}",
                 self.operation.label,
@@ -180,7 +180,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// The step is done: its size and rate go to the log.
+    /// Ends the step and logs its size and rate.
     pub(crate) fn finish(self) {
         let elapsed = self.operation.board.clock.monotonic().saturating_sub(self.started);
         let text = line(&self.doing, self.done_bytes, Some(self.done_bytes), elapsed);
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_progress_line_tells_rate_and_remaining_time() {
+    fn a_progress_line_has_rate_and_remaining_time() {
         let mib = 1 << 20;
         assert_eq!(
             line("writing", 512 * mib, Some(1536 * mib), Duration::from_secs(32)),

@@ -1,9 +1,9 @@
-//! What the user asked for on the drive: option files `IR_*` and the settings file `replicator.toml`.
+//! The options on the drive: option files `IR_*` and the settings file `replicator.toml`.
 //!
-//! Option files are for people without an editor: an empty file in the root is enough, in any case and with whatever
-//! extension an operating system adds. Settings are for the rest, and strict: an unknown key is an error, because a
-//! setting that is not in force must not be thought to be. What lives here is parsing only; what an option changes is
-//! decided where the change happens.
+//! Option files need no editor: an empty file in the root is enough, in upper or lower case and with any extension that
+//! an operating system adds. The settings file has all other options. It is strict: an unknown key is an error, because
+//! otherwise a misspelt setting would have no effect without notice. This module only parses; the effect of an option is
+//! implemented where it applies.
 
 use crate::from_toml;
 use replicator_hal::RelativePath;
@@ -14,40 +14,40 @@ use std::ops::RangeInclusive;
 /// Longest settings file, in bytes.
 const SETTINGS_LIMIT_BYTES: usize = 64 * 1024;
 
-/// So many unknown options are told by name; more only make the log unreadable.
+/// How many unknown options are named; more would make the log unreadable.
 const UNKNOWN_LIMIT: usize = 32;
 
-/// Longest name shown of an unknown option, in characters.
+/// How much of an unknown option's name is shown, in characters.
 const UNKNOWN_NAME_LIMIT_CHARS: usize = 64;
 
-/// Everything asked for on a drive; option files and settings are already put together.
+/// All options on a drive: option files and settings together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Compress captured images. Default true; `IR_NO_COMPRESS` or `capture.compress = false`.
     pub compress: bool,
     /// Media that are not captured, by their names in the profile; `IR_NO_CAPTURE_<MEDIUM>` or `capture.skip`.
     pub skip_capture: BTreeSet<String>,
-    /// Do nothing but give a shell; `IR_SHELL_ONLY`.
+    /// Do nothing except start a shell; `IR_SHELL_ONLY`.
     pub shell_only: bool,
     /// Write images back to the medium they were captured from; `IR_WRITE_BACK` or `write.write_back`.
     pub write_back: bool,
-    /// What was asked for and means nothing here, fit for a log: unknown `IR_*` files, media the board does not have.
+    /// Options without an effect, safe for a log: unknown `IR_*` files, media that the board does not have.
     pub unknown: Vec<String>,
     /// The settings file, or its defaults.
     pub settings: Settings,
 }
 
-/// Why the options cannot be taken.
+/// Why the options cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
-    /// The settings file is implausibly long.
+    /// The settings file is too long.
     #[error("replicator.toml has {len_bytes} bytes; the limit is {SETTINGS_LIMIT_BYTES}")]
     TooLong {
         /// Its length.
         len_bytes: usize,
     },
-    /// The settings file has a fault.
+    /// The settings file has an error.
     #[error("replicator.toml, line {line}: {detail}")]
     Settings {
         /// Where, from 1.
@@ -90,11 +90,11 @@ impl Options {
         options
     }
 
-    /// Takes one file in the root for what it says; `false` if it is an option, but an unknown one.
+    /// Applies one file in the root; `false` if it is an unknown option.
     fn take_file(&mut self, name: &str, media: &[String]) -> bool {
         let lower = name.to_lowercase();
         let Some(rest) = lower.strip_prefix("ir_") else { return true };
-        // Everything from the first dot on was added by a program: `.txt`, `.txt.txt`, `.TXT~`.
+        // Programs add extensions: `.txt`, `.txt.txt`, `.TXT~`.
         let option = rest.split('.').next().unwrap_or_default().trim_end();
         match option {
             "no_compress" => self.compress = false,
@@ -110,12 +110,12 @@ impl Options {
     }
 }
 
-/// The board's own spelling of a medium's name.
+/// A medium's name as the board's profile spells it.
 fn known_medium(name: &str, media: &[String]) -> Option<String> {
     media.iter().find(|medium| medium.eq_ignore_ascii_case(name)).cloned()
 }
 
-/// A name from the drive, fit for a terminal.
+/// A name from the drive, safe for a terminal.
 fn printable(name: &str) -> String {
     let mut text: String = name
         .chars()
@@ -132,9 +132,9 @@ fn printable(name: &str) -> String {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The board profile this drive is for; on another board nothing is done.
+    /// The board profile that this drive is for; on another board nothing is done.
     pub board: Option<String>,
-    /// What the board does once all has succeeded, where the replicator is its init or was started by it.
+    /// What the board does after a success, if the replicator is its init or was started by it.
     pub after: After,
     /// `[capture]`
     pub capture: CaptureSettings,
@@ -146,14 +146,14 @@ pub struct Settings {
     pub timeouts: TimeoutSettings,
 }
 
-/// What follows a success. After a failure the board always waits: somebody has to see it.
+/// What follows a success. After a failure the board always waits, so that the LEDs show it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum After {
     /// The LEDs show it until the power is removed.
     #[default]
     Wait,
-    /// The board starts anew; with the drive still in, many boards boot from it again.
+    /// The board reboots. If the drive is still plugged in, many boards boot from it again.
     Reboot,
     /// The board switches off.
     Poweroff,
@@ -172,23 +172,23 @@ pub struct CaptureSettings {
     pub xz_preset: u32,
     /// Another xz dictionary than the preset's, in KiB.
     ///
-    /// The limit keeps what the decoder needs on the boards that write the image within their memory.
+    /// The limit keeps the memory of the decoder small enough for the boards that write the image.
     #[serde(deserialize_with = "xz_dictionary_kib")]
     pub xz_dictionary_kib: Option<u32>,
-    /// Remove what must not be cloned. Without it, the images hold the keys and identities of this very unit.
+    /// Remove what must not be cloned. Without it, the images hold the keys and identities of this unit.
     pub sanitise: bool,
     /// A rule file on the drive that replaces the default rules.
     #[serde(deserialize_with = "path_on_drive")]
     pub rules: Option<String>,
-    /// What makes new ssh host keys for those that are removed.
+    /// How a clone gets new ssh host keys.
     pub host_keys: HostKeys,
 }
 
-/// What makes new ssh host keys in a clone.
+/// How a clone gets new ssh host keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostKeys {
-    /// What the captured system has for that; a report says where nothing is known.
+    /// By the means of the captured system; the report has a line if none is known.
     #[default]
     System,
     /// A script that is added to the image and runs once, at the first boot of a clone.
@@ -209,7 +209,7 @@ impl Default for CaptureSettings {
     }
 }
 
-/// `[write]`: how images get to media.
+/// `[write]`: how images are written to media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteSettings {
@@ -235,7 +235,7 @@ impl Default for ExpandSettings {
     }
 }
 
-/// `[timeouts]`: after how long without progress an operation counts as hung. Left out, the engine's own hold.
+/// `[timeouts]`: after how long without progress an operation is considered hung. The defaults are those of the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutSettings {
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_drive_asks_for_nothing() {
+    fn an_empty_drive_has_no_options() {
         let options = options(&["README.txt", "sdimage.dd.xz", "irish.txt"], None).unwrap();
         assert!(options.compress && !options.shell_only && !options.write_back);
         assert!(options.skip_capture.is_empty() && options.unknown.is_empty());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn option_files_count_in_any_case_and_with_any_extension() {
+    fn option_files_are_read_in_any_case_and_with_any_extension() {
         for name in ["IR_NO_COMPRESS", "ir_no_compress", "Ir_No_Compress.TXT", "IR_NO_COMPRESS.txt.txt"] {
             let options = options(&[name], None).unwrap();
             assert!(!options.compress && options.unknown.is_empty(), "{name}");
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_options_and_absent_media_are_told_and_harmless() {
+    fn unknown_options_and_absent_media_are_reported_and_harmless() {
         let options = options(
             &["IR_NO_COMPRES", "IR_NO_CAPTURE_SATA", "IR_", "IR_X;\u{1b}[31m", "IR_NO_CAPTURE_"],
             Some("capture.skip = [\"sata\", \"EMMC\"]"),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_unknown_options_stays_readable() {
+    fn many_unknown_options_make_a_short_list() {
         let names: Vec<String> =
             (0..1000).map(|number| format!("IR_{number:03}{}", "_".repeat(200))).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

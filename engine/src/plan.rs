@@ -1,4 +1,4 @@
-//! What a run is going to do, decided from the names on the drive and the media that are there.
+//! The plan of a run: capture or write, decided from the names on the drive and the media that are present.
 
 use crate::capture;
 use crate::provision::Provision;

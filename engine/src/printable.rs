@@ -1,16 +1,16 @@
-//! Text from outside for people's eyes: names on the drive, entries of archives, output of tools.
+//! Makes text from outside safe to print: names on the drive, entries of archives, output of tools.
 //!
-//! What is shown has no control characters, which could rewrite what a terminal showed before, and is not longer than a
-//! few lines. The report keeps everything: JSON escapes for itself.
+//! Printed text has no control characters, which could overwrite earlier lines of a terminal, and has a limited length.
+//! The report file has the whole text, because JSON has its own escapes.
 
 use std::borrow::Cow;
 
 /// Longest line for console and logs, in characters.
 const LINE_MAX: usize = 2000;
-/// How many names of one kind a message tells.
+/// How many names of one kind a message lists.
 const NAMES_MAX: usize = 8;
 
-/// One line: control characters escaped, cut off beyond reason.
+/// One line, with control characters escaped, cut at [`LINE_MAX`].
 pub(crate) fn line(text: &str) -> Cow<'_, str> {
     if text.len() <= LINE_MAX && !text.chars().any(char::is_control) {
         return Cow::Borrowed(text);
@@ -30,16 +30,16 @@ pub(crate) fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The first few of many texts, each for itself, and last how many more there are.
+/// The first few of many texts, and then a text with the number of the others.
 pub(crate) fn first(texts: &[String]) -> Vec<String> {
     let mut shown: Vec<String> = texts.iter().take(NAMES_MAX).cloned().collect();
     if texts.len() > NAMES_MAX {
-        shown.push(format!("and {} more of the kind", texts.len() - NAMES_MAX));
+        shown.push(format!("and {} more", texts.len() - NAMES_MAX));
     }
     shown
 }
 
-/// The first few of many texts in one line, and how many more there are.
+/// The same in one line.
 pub(crate) fn few(texts: &[String], separator: &str) -> String {
     let mut shown = texts[..texts.len().min(NAMES_MAX)].join(separator);
     if texts.len() > NAMES_MAX {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn few_of_many_are_told() {
+    fn the_first_of_many_are_listed() {
         let texts: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
         assert_eq!(few(&texts, "; "), "0; 1; 2; 3; 4; 5; 6; 7; and 99992 more");
         assert_eq!(few(&texts[..2], ", "), "0, 1");

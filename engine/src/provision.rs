@@ -1,8 +1,8 @@
-//! Provisioning a board: its microcontroller, its bootloader, then its media, with the FPGA beside them.
+//! Provisions a board: its microcontroller, its bootloader, then its media and the FPGA in parallel.
 //!
-//! All of it is checked before any of it is written. If firmware is refused, nothing is written; if the microcontroller or
-//! the bootloader fails, nothing after it is begun. A medium that is refused or fails changes nothing for the others.
-//! What lives here is the order alone: [`firmware`] and [`write`] do not know each other.
+//! Everything is checked before anything is written. If firmware is refused, nothing is written. If the microcontroller
+//! or the bootloader fails, the later steps are not begun. A medium that is refused or fails does not affect the others.
+//! Only the order is here: [`firmware`] and [`write`] do not use each other.
 
 use crate::capture;
 use crate::context::Context;
@@ -14,14 +14,14 @@ use crate::report::{End, Outcome};
 use crate::write::{self, Checking};
 
 const FIRMWARE_REFUSED: &str = "not begun, because firmware on the drive was refused";
-const MICROCONTROLLER_FAILED: &str = "not begun, because the microcontroller has to be done first";
+const MICROCONTROLLER_FAILED: &str = "not begun, because the microcontroller failed";
 const BOOTLOADER_FAILED: &str = "not begun, because the bootloader failed";
 
-/// What is to be written.
+/// What to write.
 pub(crate) struct Provision {
     /// The media that have an image on the drive.
     pub items: Vec<write::Item>,
-    /// The firmware that lies on the drive; may be none.
+    /// The firmware on the drive, if any.
     pub firmware: firmware::Request,
 }
 
@@ -61,7 +61,7 @@ impl Provision {
 }
 
 impl Checked {
-    /// What the checks showed, a line per step of the firmware and per medium.
+    /// The results of the checks, a line per step of the firmware and per medium.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.firmware.lines().into_iter().chain(self.media.iter().map(Checking::line)).collect()
     }
@@ -94,7 +94,7 @@ impl Checked {
     }
 }
 
-/// Runs the jobs, each in a task of its own. The outcomes are in the order of `begun`.
+/// Runs the jobs in parallel. The outcomes are in the order of `begun`.
 fn side_by_side(context: &Context<'_>, begun: Vec<Begun<'_>>) -> Vec<Outcome> {
     let mut jobs = Vec::new();
     let mut places: Vec<Option<Outcome>> = Vec::new();

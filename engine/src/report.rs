@@ -1,4 +1,4 @@
-//! What a run did, for the report file and for the last lines on the console.
+//! The results of a run, for the report file and for the last lines on the console.
 
 use crate::error::Error;
 use crate::formats::digest::Algorithm;
@@ -9,7 +9,7 @@ use replicator_hal::{BlockDevice, CacheBypass, Status};
 use serde::Serialize;
 use std::time::Duration;
 
-/// What happened to one medium.
+/// The result for one medium.
 #[derive(Debug)]
 pub struct Outcome {
     /// Generic name of the medium.
@@ -26,12 +26,12 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// How it ended for one medium.
+/// How the work on one medium ended.
 #[derive(Debug)]
 pub enum End {
     /// Done and verified.
     Done(Done),
-    /// Nothing was done, for a reason that is no failure.
+    /// Nothing was done, for a reason that is not an error.
     Skipped(String),
     /// It failed.
     Failed(Error),
@@ -50,11 +50,11 @@ pub struct Done {
     pub file_len_bytes: u64,
     /// md5 of the uncompressed image, in hex.
     pub content_md5: Option<String>,
-    /// How reading back got past the caches.
+    /// How the caches were bypassed for reading back.
     pub cache_bypass: Option<CacheBypass>,
-    /// Further things worth knowing, such as "file system repaired".
+    /// Remarks, such as "file system repaired".
     pub notes: Vec<String>,
-    /// Keeps other modules from making one.
+    /// Private, so that other modules cannot make one.
     only_here: (),
 }
 
@@ -105,19 +105,19 @@ impl Done {
 pub struct Report {
     /// Version of the program.
     pub version: String,
-    /// Profile of the board, once known.
+    /// Profile of the board, if known.
     pub board: Option<String>,
-    /// What the run did: `capture`, `write`, ...; `None` if it did not come that far.
+    /// The mode: `capture` or `write`; `None` if the run ended before the plan.
     pub mode: Option<&'static str>,
-    /// Lines that concern the whole run.
+    /// Remarks about the whole run.
     pub notes: Vec<String>,
     /// Per medium, in the order of the plan.
     pub outcomes: Vec<Outcome>,
-    /// What failed outside of any medium.
+    /// The error of a step outside of any medium.
     pub failure: Option<Error>,
-    /// What the LEDs show.
+    /// The status that the LEDs show.
     pub status: Status,
-    /// What the drive wants the board to do after a success.
+    /// What the board does after a success, by the drive's settings.
     pub after: After,
 }
 
@@ -188,7 +188,7 @@ impl Outcome {
         }
     }
 
-    /// The last line on the console for this medium: how it ended, and for a failure why, with its code, and what to do.
+    /// The last line on the console for this medium: how it ended, and for a failure the error, its code, and advice.
     pub fn line(&self) -> String {
         let image = self.image.as_deref().unwrap_or("no image");
         let device = self.device.as_deref().unwrap_or("no device");
@@ -207,7 +207,7 @@ impl Outcome {
         }
     }
 
-    /// What else is worth knowing, a line each.
+    /// The remarks, a line each.
     fn notes(&self) -> impl Iterator<Item = String> {
         let notes: &[String] = match &self.end {
             End::Done(done) => &done.notes,
@@ -245,7 +245,7 @@ fn printable(lines: Vec<String>) -> Vec<String> {
 }
 
 impl Report {
-    /// A report of a run that has just begun, and has not succeeded.
+    /// A report of a run that has just begun. Its status is failure.
     pub fn new(version: &str) -> Self {
         Self {
             version: version.to_owned(),
@@ -259,12 +259,12 @@ impl Report {
         }
     }
 
-    /// Whether at least one medium was done or failed: not everything was skipped.
+    /// Whether at least one medium was not skipped.
     pub fn did_something(&self) -> bool {
         self.outcomes.iter().any(|outcome| !matches!(outcome.end, End::Skipped(_)))
     }
 
-    /// Whether at least one medium was done, all that were to be done are, and nothing else failed.
+    /// Whether at least one medium was done and nothing failed.
     pub fn succeeded(&self) -> bool {
         self.failure.is_none()
             && self.outcomes.iter().any(|outcome| matches!(outcome.end, End::Done(_)))
@@ -280,8 +280,7 @@ impl Report {
         failures.chain(&self.failure).any(Error::is_critical)
     }
 
-    /// The last lines on the console: the notes, then one line per medium, then the result. Safe for a terminal, whatever
-    /// the names are.
+    /// The last lines on the console: the notes, then one line per medium, then the result. They are safe for a terminal.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.outcomes.iter().flat_map(Outcome::notes).collect();
         lines.extend(self.outcomes.iter().map(Outcome::line));
@@ -292,7 +291,7 @@ impl Report {
         printable(lines)
     }
 
-    /// What a plan shows: the mode, the notes, and what would make a run fail. Safe for a terminal, too.
+    /// The lines of a plan: the mode, the notes, and an error that would make a run fail. They are safe for a terminal.
     pub fn plan_lines(&self) -> Vec<String> {
         let mut lines = vec![format!("mode: {}", self.mode.unwrap_or("none"))];
         lines.extend(self.notes.iter().cloned());
@@ -302,7 +301,7 @@ impl Report {
         printable(lines)
     }
 
-    /// The report file.
+    /// The content of the report file.
     ///
     /// # Errors
     /// None in practice: every value has a form in JSON.
@@ -353,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn success_needs_something_done_and_nothing_failed() {
+    fn success_needs_one_medium_done_and_none_failed() {
         let skipped = || End::Skipped("not present".into());
         let hung = || End::Failed(Error::Hung { what: "sd".into() });
         let panicked = || End::Failed(Error::Internal { detail: "index out of bounds".into() });
@@ -365,7 +364,7 @@ mod tests {
         let mut failed_elsewhere = report(vec![done()]);
         failed_elsewhere.failure = Some(Error::Hung { what: "start".into() });
         assert!(!failed_elsewhere.succeeded());
-        assert_eq!(report(vec![]).status, Status::Failure, "a report that nobody finished is no success");
+        assert_eq!(report(vec![]).status, Status::Failure, "an unfinished report is no success");
     }
 
     #[test]
@@ -383,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_file_tells_everything() {
+    fn the_report_file_has_all_fields() {
         let mut report = report(vec![done(), End::Failed(Error::Hung { what: "sd".into() })]);
         report.board = Some("sim".into());
         report.mode = Some("write");
@@ -400,7 +399,7 @@ mod tests {
   "failure": {
     "code": "R-NOTHING",
     "message": "nothing",
-    "advice": "insert a medium, or remove the options that skip every one"
+    "advice": "insert a medium, or remove the options that skip all media"
   },
   "media": [
     {

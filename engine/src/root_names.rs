@@ -1,15 +1,16 @@
-//! How the files of a root file system name it: `/` in `/etc/fstab`, and `root=` in the files that boards boot by.
+//! Finds the names of the root file system in its own files: `/` in `/etc/fstab`, and `root=` in boot configuration
+//! files.
 //!
-//! Read from an archive before anything is erased, and from the golden system at its capture. What is found is compared
-//! with what a clone will be called by `write::root_plan`.
+//! The files are read from an archive before anything is erased. `write::root_plan` compares the names with those that
+//! the clone will have.
 
 use crate::fstab::{self, Spec};
 use replicator_hal::RelativePath;
 
-/// Longest file that is read, in bytes. A longer one is no file of this kind.
+/// Longest file that is read, in bytes. A longer one is not of this kind.
 pub(crate) const LIMIT_BYTES: usize = fstab::LIMIT_BYTES;
 
-/// Where file systems are named by mount point.
+/// The list of file systems and mount points.
 pub(crate) const FSTAB: &str = "etc/fstab";
 
 /// Files with a kernel command line, or with variables that become one.
@@ -31,7 +32,7 @@ const COMMAND_LINES: [&str; 15] = [
     "boot/env.txt",
 ];
 
-/// Files with several ways to boot, of which one is taken.
+/// Files with several boot entries, of which one is used.
 const MENUS: [&str; 5] = [
     "boot/extlinux/extlinux.conf",
     "extlinux/extlinux.conf",
@@ -40,7 +41,7 @@ const MENUS: [&str; 5] = [
     "boot/grub2/grub.cfg",
 ];
 
-/// Entries of systemd-boot and U-Boot: one way to boot in each file.
+/// Directories of systemd-boot and U-Boot with one boot entry per file.
 const MENU_DIRECTORIES: [&str; 2] = ["boot/loader/entries/", "loader/entries/"];
 
 /// How a name is used.
@@ -48,7 +49,7 @@ const MENU_DIRECTORIES: [&str; 2] = ["boot/loader/entries/", "loader/entries/"];
 pub(crate) enum Role {
     /// The root file system.
     Root,
-    /// The root file system, in a file with several ways to boot.
+    /// The root file system, in a file with several boot entries.
     Menu,
     /// Another file system or swap space; the text is where it is mounted.
     Other(String),
@@ -63,7 +64,7 @@ pub(crate) struct Reference {
     pub spec: Spec,
     /// What it is for.
     pub role: Role,
-    /// The file system's type, where the file says one and it matters.
+    /// The type of the root file system, if the file has one.
     pub kind: Option<String>,
 }
 
@@ -105,7 +106,7 @@ fn of_fstab(content: &[u8]) -> Vec<Reference> {
     let mut found = Vec::new();
     for entry in fstab::parse(content) {
         let is_root = entry.is_root();
-        // What may be missing stops no boot.
+        // The system also boots without these.
         let may_be_missing = entry.has_option("nofail") || entry.has_option("noauto");
         if entry.is_bind() || (!is_root && may_be_missing) {
             continue;
@@ -121,7 +122,7 @@ fn of_fstab(content: &[u8]) -> Vec<Reference> {
     found
 }
 
-/// What one line says: `root=`, in quotes or not, and the variables that boot scripts make it of.
+/// The names in one line: `root=`, with or without quotes, and the variables from which boot scripts form it.
 fn of_line(path: &str, line: &str) -> Vec<Spec> {
     let line = line.trim_start();
     if line.starts_with('#') {
@@ -134,13 +135,13 @@ fn of_line(path: &str, line: &str) -> Vec<Spec> {
         let value = word.strip_prefix("root=").or_else(|| word.strip_prefix("rootdev="));
         let uuid = word.strip_prefix("uuid=").filter(|_| path.ends_with("uEnv.txt"));
         let spec = match (value, uuid) {
-            // In quotes of its own.
+            // The value is in quotes.
             (Some(""), _) => Spec::parse(words.next().unwrap_or_default()),
             (Some(value), _) => Spec::parse(value),
             (None, Some(uuid)) => Spec::Uuid(uuid.to_owned()),
             (None, None) => continue,
         };
-        // A variable or a placeholder is filled in by whoever boots.
+        // The boot script replaces variables and placeholders.
         if !spec.to_string().contains(['$', '{', '<', '@', '%']) && !specs.contains(&spec) {
             specs.push(spec);
         }
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_give_a_kernel_its_root_is_found() {
+    fn every_form_of_root_on_a_command_line_is_found() {
         for (path, text, expected) in [
             (
                 "boot/cmdline.txt",
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn fstab_names_the_root_and_what_else_has_to_be_there() {
+    fn fstab_names_the_root_and_other_required_file_systems() {
         let text =
             "UUID=1-2 / btrfs subvol=@\nUUID=AB-CD /boot vfat\nLABEL=x /mnt auto nofail\n/a /b none bind\n";
         let found = read(FSTAB, text.as_bytes());
@@ -209,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_content_is_too_odd(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_content_is_read_without_a_panic(content in prop::collection::vec(any::<u8>(), 0..200)) {
             for path in fixed_paths() {
                 for reference in read(path, &content) {
                     prop_assert!(!reference.spec.to_string().contains('\n'));

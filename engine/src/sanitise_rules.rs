@@ -1,8 +1,8 @@
-//! What sanitising removes, as data: the rule file's format, and the list that ships.
+//! The rules for sanitising: the format of rule files, and the built-in list.
 //!
-//! A rule file is strict: what it cannot mean is an error with the rule and the line, because a rule that silently does
-//! nothing leaves a secret in every clone. What lives here is the meaning of rules about paths; walking a file system and
-//! changing it is the capture's. The format is described at the top of the default list, `sanitise_default.toml`.
+//! A rule file is strict: anything without a meaning is an error with the rule and the line, because a rule without
+//! effect would leave a secret in every clone. This module defines which paths a rule matches; `capture` walks a file
+//! system and changes it. The format is described at the top of the built-in list, `sanitise_default.toml`.
 
 mod pattern;
 
@@ -14,13 +14,13 @@ use serde::Deserialize;
 use std::fmt;
 use std::sync::OnceLock;
 
-/// The default rules as they are shipped.
+/// The text of the built-in rules.
 pub const DEFAULT_TEXT: &str = include_str!("sanitise_default.toml");
 
 /// Longest rule file, in bytes.
 const TEXT_LIMIT_BYTES: usize = 64 * 1024;
 
-/// What a rule does to what its paths match.
+/// What a rule does to the files that its paths match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
@@ -28,11 +28,11 @@ pub enum Action {
     Remove,
     /// Removes everything in the directory and keeps the directory.
     RemoveContent,
-    /// Removes all that is not a directory below the directory, at any depth.
+    /// Removes everything below the directory except directories, at any depth.
     RemoveFiles,
-    /// Cuts the file to no length; owner, mode and attributes stay.
+    /// Truncates the file to no length; owner, mode and attributes stay.
     Empty,
-    /// Makes an empty file where there is none.
+    /// Makes an empty file if none exists.
     Touch,
 }
 
@@ -48,12 +48,12 @@ impl fmt::Display for Action {
     }
 }
 
-/// Which file systems of a medium a rule is for.
+/// The file systems of a medium to which a rule applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// Every root file system; its paths are followed into what it mounts.
+    /// Every root file system, with the file systems that it mounts.
     Root,
-    /// What `/etc/fstab` mounts at this path; the rule's paths start at that file system's own root.
+    /// The file system that `/etc/fstab` mounts at this path; the rule's paths start at its own root.
     MountedAt(RelativePath),
     /// File systems with this label.
     Label(String),
@@ -77,15 +77,15 @@ impl fmt::Display for Place {
 pub struct Rule {
     /// Its name, for the log and the report.
     pub what: String,
-    /// In which file systems.
+    /// The file systems to which it applies.
     pub place: Place,
     /// What to do.
     pub action: Action,
-    /// To what: files or directories, by the action. For [`Action::Touch`] without wildcards.
+    /// The files or directories, depending on the action. For [`Action::Touch`] without wildcards.
     pub paths: Vec<Pattern>,
-    /// What stays although `paths` match: these paths, all below them, and the directories above them.
+    /// Exceptions from `paths`: these paths, everything below them, and the directories above them stay.
     pub keep: Vec<Pattern>,
-    /// Whether it is a failure if nothing matches.
+    /// Whether it is an error if nothing matches.
     pub required: bool,
     /// The mode of a file made by [`Action::Touch`].
     pub mode: u32,
@@ -111,16 +111,16 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RulesError {
-    /// Implausibly long.
+    /// It is too long.
     #[error("the rule file has {len_bytes} bytes; the limit is {TEXT_LIMIT_BYTES}")]
     TooLong {
         /// Its length.
         len_bytes: usize,
     },
-    /// No rule in it. Whoever wants none says so with `capture.sanitise = false`.
+    /// It has no rules. To use none, set `capture.sanitise = false`.
     #[error("the rule file has no rules")]
     Empty,
-    /// A rule, or what stands before the first one, is not valid.
+    /// A rule, or the text before the first rule, is invalid.
     #[error("line {line}, rule {rule}{}: {detail}", name_of(.what))]
     Rule {
         /// Which rule, from 1; 0 before the first.
@@ -168,7 +168,7 @@ struct RawRule {
 }
 
 impl Rules {
-    /// The rules that ship.
+    /// The built-in rules.
     ///
     /// # Errors
     /// None in practice: a test parses the list.
@@ -184,7 +184,7 @@ impl Rules {
     /// Parses a rule file.
     ///
     /// # Errors
-    /// With the rule and the line, if anything in it is unknown or has no meaning.
+    /// The rule and the line, if anything in it is unknown or has no meaning.
     pub fn parse(text: &str) -> Result<Self, RulesError> {
         if text.len() > TEXT_LIMIT_BYTES {
             return Err(RulesError::TooLong { len_bytes: text.len() });
@@ -226,7 +226,7 @@ fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
-/// Where in the text, if not at the rule's start, and what.
+/// The position in the text, if it is not the rule's start, and the error.
 type Fault = (Option<usize>, String);
 
 fn rule(raw: RawRule) -> Result<Rule, Fault> {

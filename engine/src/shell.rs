@@ -1,11 +1,11 @@
-//! Text for a shell: commands that a message shows, scripts that a capture leaves.
+//! Quotes text for a shell: commands in messages, scripts that a capture installs.
 
 /// The text in quotes, as one word of a POSIX shell.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The text as one word of a command that takes a file's name; without quotes where it needs none.
+/// The text as a file name in a command, quoted only if needed.
 pub(crate) fn file_name(text: &str) -> String {
     let is_plain = |character: char| character.is_alphanumeric() || "._-+:@%".contains(character);
     let is_option = text.starts_with('-');

@@ -1,7 +1,7 @@
-//! What lies beside a file on the drive: its sidecars, and records about it; and where the file itself really is.
+//! Finds a file on the drive behind symlinks, its sidecars, and its record.
 //!
-//! Sidecars are looked up under the name that the file has in the drive's root, then, if that is a symlink, beside the
-//! file it points to under that file's name.
+//! Sidecars are searched under the name that the file has in the drive's root, and then, if that is a symlink, beside its
+//! target under the name of the target.
 
 use crate::drive_file::{DriveFile, read_small};
 use crate::error::{Error, Refusal, Result};
@@ -14,27 +14,27 @@ use std::io;
 
 const SIDECAR_LIMIT_BYTES: usize = 64 << 10;
 
-/// A digest as a sidecar has it.
+/// The expected digest of a file, from a sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExpectedDigest {
     /// The sidecar's name.
     pub sidecar: String,
-    /// How it is computed.
+    /// Its algorithm.
     pub algorithm: Algorithm,
-    /// What it must be.
+    /// The digest.
     pub digest: Digest,
-    /// The name that the sidecar gives the file, if it is not the file's.
+    /// The file name in the sidecar, if it is another one.
     pub other_name: Option<String>,
 }
 
 impl ExpectedDigest {
-    /// What is odd about the sidecar, for the result.
+    /// An anomaly of the sidecar, for the result.
     pub(crate) fn note(&self) -> Option<String> {
         let other = self.other_name.as_ref()?;
-        Some(format!("{} names the file {other}; its digest counts", self.sidecar))
+        Some(format!("{} names the file {other}; only its digest is used", self.sidecar))
     }
 
-    /// Compares with what was computed.
+    /// Compares it with the computed digest.
     ///
     /// # Errors
     /// [`Error::Digest`].
@@ -54,7 +54,7 @@ impl ExpectedDigest {
 /// The regular file behind `label` in the drive's root, links followed, and its length.
 ///
 /// # Errors
-/// `BadImageFile` for a link that leads nowhere or to something else than a regular file.
+/// `BadImageFile` for a dangling link, or for anything but a regular file.
 pub(crate) fn locate(
     operation: &Operation<'_>,
     drive: &dyn ReadTree,
@@ -66,9 +66,11 @@ pub(crate) fn locate(
         Ok(path) => path,
         Err(error) => {
             return Err(match error.kind() {
-                ErrorKind::NotFound => refuse("the link leads to nothing on the drive".into()),
-                ErrorKind::SymlinkInPath => refuse("the link leads in a circle".into()),
-                ErrorKind::NotADirectory => refuse("the link leads through a file".into()),
+                ErrorKind::NotFound => {
+                    refuse("its link points to a file that does not exist on the drive".into())
+                }
+                ErrorKind::SymlinkInPath => refuse("its link is part of a loop of links".into()),
+                ErrorKind::NotADirectory => refuse("its link points below a file".into()),
                 _ => Error::hal(format!("following {label}"))(error),
             });
         }
@@ -113,7 +115,7 @@ pub(crate) fn read_whole(
     Ok(content)
 }
 
-/// Where the sidecars of a file are looked for, and the record beside it.
+/// Searches the sidecars of a file and its record.
 pub(crate) struct Sidecars<'a> {
     operation: &'a Operation<'a>,
     drive: &'a dyn ReadTree,
@@ -124,7 +126,7 @@ pub(crate) struct Sidecars<'a> {
 }
 
 impl<'a> Sidecars<'a> {
-    /// Those of the file called `own` in the root, which is the one at `path`.
+    /// For the file `own` in the root, whose resolved path is `path`.
     pub(crate) fn new(
         operation: &'a Operation<'a>,
         drive: &'a dyn ReadTree,
@@ -139,7 +141,7 @@ impl<'a> Sidecars<'a> {
         Self { operation, drive, directory: path.parent().unwrap_or_default(), target_name }
     }
 
-    /// The digests in the sidecars of `own` in the root, else of `target` beside the target.
+    /// The digests in the sidecars of `own` in the root, or else in those of `target` beside the target.
     ///
     /// # Errors
     /// `BadSidecar`.
@@ -166,10 +168,10 @@ impl<'a> Sidecars<'a> {
         Ok(expected)
     }
 
-    /// The name and the content of a sidecar or record, if it is there.
+    /// The name and the content of a sidecar or record, if it exists.
     ///
     /// # Errors
-    /// `BadSidecar` for one that is no small regular file: a link that leads nowhere is a mistake, not an absence.
+    /// `BadSidecar` if it is not a small regular file. A dangling link is an error, not a missing sidecar.
     pub(crate) fn read(&self, directory: &RelativePath, name: &str) -> Result<Option<(String, Vec<u8>)>> {
         let Ok(path) = directory.join(name) else { return Ok(None) };
         let refuse = |detail: String| Error::refused(Refusal::BadSidecar, format!("{name}: {detail}"));
@@ -177,16 +179,16 @@ impl<'a> Sidecars<'a> {
             Ok(path) => path,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return match self.operation.retry(|| self.drive.metadata(&path)) {
-                    Ok(_) => Err(refuse("the link leads to nothing on the drive".into())),
+                    Ok(_) => Err(refuse("its link points to a file that does not exist on the drive".into())),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(Error::hal(format!("looking at {name}"))(error)),
                 };
             }
             Err(error) if error.kind() == ErrorKind::SymlinkInPath => {
-                return Err(refuse("the link leads in a circle".into()));
+                return Err(refuse("its link is part of a loop of links".into()));
             }
             Err(error) if error.kind() == ErrorKind::NotADirectory => {
-                return Err(refuse("the link leads through a file".into()));
+                return Err(refuse("its link points below a file".into()));
             }
             Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
         };

@@ -1,9 +1,9 @@
-//! How messages show a length: one style for all of them.
+//! Formats lengths in messages, in one style.
 
 use std::fmt;
 
-/// A length in bytes. `{}` shows it for people (`7.4 GiB`, `640.0 KiB`, `512 bytes`); `{:#}` adds the exact number
-/// (`7.4 GiB (7948206080 bytes)`), for messages that compare lengths.
+/// A length in bytes. `{}` shows it rounded (`7.4 GiB`, `640.0 KiB`, `512 bytes`); `{:#}` adds the exact number (`7.4 GiB
+/// (7948206080 bytes)`), for messages that compare lengths.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size(pub(crate) u64);
 
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_has_one_decimal_and_its_exact_number_only_if_asked_for() {
+    fn a_length_has_one_decimal_and_in_the_long_form_its_exact_number() {
         for (len_bytes, text, exact) in [
             (0, "0 bytes", "0 bytes"),
             (512, "512 bytes", "512 bytes"),

@@ -1,15 +1,16 @@
-//! Putting a partition table onto a device: part by part, and verified.
+//! Writes a partition table to a device, part by part, and verifies it.
 
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::partition::Patch;
 use crate::operation::Operation;
 use replicator_hal::{self as hal, Target};
 
-/// What lies where a table will be until it is written: no table, and unlike what files and free blocks hold.
+/// The placeholder for a table until it is written: it is no table, and differs from the usual content of files and free
+/// blocks.
 const PLACEHOLDER: u8 = 0xff;
 
-/// Writes something else than zeros to where the patches will be written. A card that wraps around has something else in
-/// the same cells: that is damaged now, before it is verified, and not by the table after it.
+/// Writes a placeholder where the patches will be written. On a card that wraps around, this overwrites other data now,
+/// before the verification, so that the verification finds it. The table alone would damage it afterwards.
 ///
 /// # Errors
 /// Those of the target.
@@ -41,8 +42,8 @@ pub(crate) fn reserve_at(
         .map_err(Error::hal(format!("reserving room for the partition table of {what}")))
 }
 
-/// Writes the patches in their order, each durable before the next, because the order is what makes a cut between them
-/// harmless; then compares them with the medium. `what` names the device, `part` says what it is.
+/// Writes the patches in their order, each durable before the next, because that makes a power cut between them harmless;
+/// then compares them with the medium. `what` names the device, `part` is its role.
 ///
 /// # Errors
 /// Those of the target; `Verify`.
@@ -71,7 +72,7 @@ pub(crate) fn write(
                 part,
                 what: format!("partition table of {what}"),
                 offset_bytes: Some(patch.offset_bytes),
-                detail: "it was not kept".into(),
+                detail: "it reads back other bytes than were written".into(),
             });
         }
     }

@@ -1,4 +1,4 @@
-//! Sizes and times that no user sets: fixed in production, smaller on a simulated board.
+//! Sizes and times that users cannot set: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
 use crate::options::TimeoutSettings;
@@ -15,30 +15,30 @@ pub struct Tuning {
     pub wiped_len_bytes: u64,
     /// How long an operation may go on without progress before the LEDs show failure.
     pub io_lease: Duration,
-    /// The same for external tools and syncs, which do not tell of progress.
+    /// The same for external tools and syncs, which report no progress.
     pub tool_lease: Duration,
     /// How long the drive may take to appear.
     pub drive_wait: Duration,
-    /// Pause between two looks for the drive.
+    /// Pause between two searches for the drive.
     pub drive_poll: Duration,
-    /// How often a transient I/O error is tried again.
+    /// How often a call is retried after a transient I/O error.
     pub retries: u32,
     /// Pause before such a retry.
     pub retry_pause: Duration,
-    /// How often the console is told of progress.
+    /// Interval of progress lines on the console.
     pub progress_interval: Duration,
-    /// How images are compressed, unless the drive's options say otherwise.
+    /// How images are compressed, unless the drive's options change it.
     pub xz: XzSettings,
-    /// What decoders may take.
+    /// Limits of decoders.
     pub limits: Limits,
     /// How many entries a tarball may have.
     pub tar_entries_max: u64,
-    /// How much memory the list of a tarball's entries may take, which is kept until they are verified.
+    /// How much memory the list of a tarball's entries may take. It is kept until they are verified.
     pub tar_memory_bytes: u64,
 }
 
 impl Tuning {
-    /// The same with the times that a drive's settings ask for.
+    /// The same with the timeouts of the drive's settings.
     #[must_use]
     pub fn with_timeouts(&self, timeouts: &TimeoutSettings) -> Self {
         let mut tuning = self.clone();

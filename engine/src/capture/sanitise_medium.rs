@@ -138,7 +138,7 @@ impl SanitiseMedium<'_> {
                     for view in here.filter(|_| rule.action != Action::Touch) {
                         let concerns = rule.paths.iter().any(|pattern| {
                             let (positions, is_held) = pattern.positions_at(&view.named);
-                            is_held || positions.leads_on()
+                            is_held || positions.may_match_below()
                         });
                         if concerns {
                             tasks.push((

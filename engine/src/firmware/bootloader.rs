@@ -1,9 +1,10 @@
-//! The bootloader: checked whole, written while the old one is kept in memory, read back, and put back if that fails.
+//! Writes the bootloader: checks it, writes it while the old one is kept in memory, reads it back, and restores the old
+//! one if that fails.
 //!
-//! Between the first byte written and the last one the board may not boot if power fails, and nothing can help that; so
-//! nothing is begun that can be known to fail, no drive is read meanwhile, and the file that the boot ROM loads first is
-//! written last. Every reading back comes after the area was closed and opened again: the kernel's MTD block driver keeps
-//! the last erase block in memory of its own until then.
+//! If power fails between the first and the last byte, the board may not boot, and that cannot be prevented. So
+//! everything is checked first, the drive is not read during the write, and the file that the boot ROM loads first is
+//! written last. Before every read-back the area is closed and opened again: the kernel's MTD block driver keeps the last
+//! erase block in its own memory until then.
 
 use super::file::{FirmwareFile, check_len};
 use super::imx_type::{self, ImxType};
@@ -18,17 +19,17 @@ use crate::verify::Installed;
 use replicator_hal::{self as hal, Access, AreaKind, BootloaderArea, Target};
 
 const BOOTLOADER: Name = Name { label: "bootloader", log: "u-boot-writeimage" };
-/// What it means if the program itself fails in a write.
-const UNKNOWN: &str = "what the bootloader's area holds is unknown";
-/// What it means if the area does not hold what was written.
-const NOT_KEPT: &str = "it was not kept";
-/// How often the old bootloader is put back before the board is given up.
+/// The state if the program fails during the write.
+const UNKNOWN: &str = "the content of the bootloader's area is unknown";
+/// The detail if the area does not hold what was written.
+const NOT_KEPT: &str = "it reads back other bytes than were written";
+/// How often restoring the old bootloader is tried.
 const RESTORE_ATTEMPTS: usize = 3;
 
-/// So much of an area is in memory, three times over, while it is written.
+/// How much of an area is kept in memory, three times, during the write.
 const KEPT_LEN_MAX_BYTES: u64 = 8 << 20;
 
-/// A bootloader that may be written.
+/// A bootloader that passed its check.
 #[derive(Debug)]
 pub(crate) struct Checked {
     area: BootloaderArea,
@@ -42,7 +43,7 @@ pub(super) fn step(context: &Context<'_>, profile: &BootloaderProfile) -> Step<C
 }
 
 impl Step<Checked> {
-    /// Writes the bootloader if its check says so, and nothing is to `stop` it.
+    /// Writes the bootloader if it passed its check and there is no reason to `stop`.
     pub(crate) fn run(self, context: &Context<'_>, stop: Option<&str>) -> Outcome {
         let area = self.checked.as_ref().ok().map(|checked| checked.area.name.to_string());
         let (end, elapsed) = match (self.checked, stop) {
@@ -67,7 +68,7 @@ fn check(operation: &Operation<'_>, context: &Context<'_>, profile: &BootloaderP
     let mut files = Vec::new();
     for file in &profile.files {
         let read = FirmwareFile::read(operation, &context.drive, &file.name, file.len_max_bytes)?;
-        // The area may end before the place does.
+        // The area may be shorter than the profile's place.
         let room = area.len_bytes.saturating_sub(file.region().start);
         check_len(&file.name, read.len_bytes(), room)?;
         if let Some(format) = file.format {
@@ -76,7 +77,7 @@ fn check(operation: &Operation<'_>, context: &Context<'_>, profile: &BootloaderP
         }
         files.push((file.clone(), read));
     }
-    // On a system that is no board of the profile, every check is made: which of them it could do without is not known.
+    // On a system that is not a board of the profile, all checks are made, because it is not known which apply.
     let strange = !context.profile.fits(context.compatible);
     for check in profile.checks.iter().filter(|check| strange || is_for(&check.only, context.compatible)) {
         check_board(operation, check, &files)?;
@@ -94,18 +95,20 @@ fn find_area(
         (Some(name), Some(number), _) => {
             let medium = context.media.iter().find(|medium| medium.name() == name);
             let Some(device) = medium.and_then(|medium| medium.device.as_ref()) else {
-                return unfit(format!("the bootloader is in a boot area of {name}, and there is no {name}"));
+                return unfit(format!(
+                    "the bootloader is in a boot area of {name}, and {name} is not present"
+                ));
             };
             Wanted::BootArea { device: device.name.as_str(), number }
         }
         (_, _, Some(device)) => Wanted::Device(device.strip_prefix("/dev/").unwrap_or(device)),
-        _ => return unfit("the profile does not say where the bootloader is".into()),
+        _ => return unfit("the profile does not name the place of the bootloader".into()),
     };
     let areas =
         operation.board.firmware.bootloader_areas().map_err(Error::hal("listing the bootloader areas"))?;
     let Some(area) = areas.iter().find(|area| wanted.is(area)) else {
         let known: Vec<_> = areas.iter().map(|area| area.name.as_str()).collect();
-        return unfit(format!("there is no {}; there are {known:?}", wanted.text()));
+        return unfit(format!("{} was not found; the board has {known:?}", wanted.text()));
     };
     if area.read_only {
         return unfit(format!("{} is write-protected", area.name));
@@ -113,7 +116,7 @@ fn find_area(
     Ok(area.clone())
 }
 
-/// Which area a profile asks for.
+/// The area that a profile names.
 enum Wanted<'a> {
     BootArea { device: &'a str, number: u8 },
     Device(&'a str),
@@ -158,13 +161,13 @@ fn check_board(
         }
         (ImxType::Unknown { reason }, _) => refuse(format!("the board's variant is unknown: {reason}")),
         (_, ImxType::Unknown { reason }) => {
-            refuse(format!("what {} is for is unknown: {reason}", check.file))
+            refuse(format!("the variant of {} is unknown: {reason}", check.file))
         }
     }
 }
 
 impl Checked {
-    /// What is to be done, in words.
+    /// What the step will do, in words.
     pub(super) fn text(&self) -> String {
         let sidecars = self.sidecars();
         let sidecars = if sidecars.is_empty() { "no sidecar".into() } else { sidecars.join(", ") };
@@ -177,7 +180,7 @@ impl Checked {
         names.join(", ")
     }
 
-    /// Sidecars that the files match.
+    /// The sidecars of the files.
     fn sidecars(&self) -> Vec<&str> {
         self.files.iter().flat_map(|(_, read)| &read.sidecars).map(String::as_str).collect()
     }
@@ -186,8 +189,8 @@ impl Checked {
         self.files.iter().map(|(_, read)| read.len_bytes()).sum()
     }
 
-    /// How much of the area is kept and compared: all of it, and of a very long one the files' places at least. What lies
-    /// beside the bootloader, such as its environment, must not change.
+    /// How much of the area is kept and compared: all of it, or of a very long one at least the files' places. Other data
+    /// in the area, such as the environment, must not change.
     fn kept_len_bytes(&self) -> u64 {
         let place_end = |(file, read): &(BootloaderFile, FirmwareFile)| {
             file.region().end.max(file.region().start + read.len_bytes())
@@ -195,7 +198,7 @@ impl Checked {
         self.files.iter().map(place_end).fold(KEPT_LEN_MAX_BYTES, u64::max).min(self.area.len_bytes)
     }
 
-    /// What the area must hold afterwards: the old content with the files in their places.
+    /// The expected content of the area: the old content with the files in their places.
     fn over(&self, old: &[u8]) -> Vec<u8> {
         let mut wanted = old.to_vec();
         for (file, read) in &self.files {
@@ -206,7 +209,7 @@ impl Checked {
     }
 }
 
-/// Writes a bootloader that was checked, unless it is there already.
+/// Writes a bootloader that was checked, unless it is in place already.
 ///
 /// # Errors
 /// Those of the area before the first byte is written; then [`Error::BootloaderRestored`] or [`Error::Unbootable`].
@@ -214,13 +217,13 @@ fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     let old = look(operation, checked)?;
     let wanted = checked.over(&old.content);
     if let Ok(installed) = region::compare(&checked.area.name, &wanted, &old, NOT_KEPT) {
-        operation.step("the bootloader is there already: nothing is written");
+        operation.step("the bootloader is in place already: nothing is written");
         let notes = vec!["identical, nothing was written".to_owned()];
         return Ok(Done::firmware(checked.len_bytes(), &installed, notes));
     }
-    // It may have to be put back, and what was misread once would break it then.
+    // It may have to be restored, and misread bytes would break it.
     let again = look(operation, checked)?;
-    let meaning = "it was read twice, and not the same way; nothing was written";
+    let meaning = "two reads returned different bytes; nothing was written";
     region::compare(&checked.area.name, &old.content, &again, meaning)?;
     operation.step(&format!("writing {}: do not remove power", checked.names()));
     let target = open(operation, checked, Access::ReadWrite)?;
@@ -228,7 +231,7 @@ fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     operation.board.leds.set_at_risk(true);
     match put(operation, checked, target, &wanted) {
         Ok((installed, mut target)) => {
-            // It is there and verified: whatever closing says, the board boots it.
+            // It is in place and verified: the board boots it, even if closing the area fails.
             operation.board.leds.set_at_risk(false);
             target.close().map_err(closing(checked))?;
             Ok(Done::firmware(checked.len_bytes(), &installed, Vec::new()))
@@ -241,7 +244,7 @@ fn closing(checked: &Checked) -> impl FnOnce(hal::Error) -> Error {
     Error::hal(format!("protecting {} again", checked.area.name))
 }
 
-/// What the area holds. It is read with its protection on, which is lifted for writing only.
+/// Reads the area. Its write protection stays on, which is removed for writing only.
 fn look(operation: &Operation<'_>, checked: &Checked) -> Result<region::Found> {
     let mut target = open(operation, checked, Access::ReadOnly)?;
     let found =
@@ -256,7 +259,7 @@ fn open(operation: &Operation<'_>, checked: &Checked, access: Access) -> Result<
     let name = &checked.area.name;
     let areas = firmware.bootloader_areas().map_err(Error::hal("listing the bootloader areas"))?;
     if !areas.contains(&checked.area) {
-        let what = format!("{name} is not the bootloader area that was there before");
+        let what = format!("{name} is not the bootloader area that was checked");
         return Err(Error::refused(Refusal::AreaUnfit, what));
     }
     let target =
@@ -264,13 +267,13 @@ fn open(operation: &Operation<'_>, checked: &Checked, access: Access) -> Result<
     if target.len_bytes() < checked.kept_len_bytes() {
         return Err(Error::refused(
             Refusal::AreaUnfit,
-            format!("{name} has {} bytes only", target.len_bytes()),
+            format!("{name} has only {} bytes", target.len_bytes()),
         ));
     }
     Ok(target)
 }
 
-/// Writes the files, the one at the lowest address last, and compares what is there afterwards with `wanted`.
+/// Writes the files, the one at the lowest address last, and compares the area with `wanted`.
 fn put(
     operation: &Operation<'_>,
     checked: &Checked,
@@ -291,10 +294,10 @@ fn put(
     Ok((installed, target))
 }
 
-/// Puts the old bootloader back after `error`, and says what the board has now.
+/// Restores the old bootloader after `error`. Returns the error with the state of the board.
 fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
     let source = Box::new(error);
-    operation.step(&format!("{source}: putting the old bootloader back, do not remove power"));
+    operation.step(&format!("{source}: restoring the old bootloader, do not remove power"));
     let mut state = String::new();
     for _ in 0..RESTORE_ATTEMPTS {
         match restore(operation, checked, old) {
@@ -303,8 +306,8 @@ fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Err
                 return Error::BootloaderRestored { source };
             }
             Err(error) => {
-                operation.log(&format!("putting it back: {error}"));
-                state = format!("the old bootloader could not be put back: {error}");
+                operation.log(&format!("restoring it: {error}"));
+                state = format!("the old bootloader could not be restored: {error}");
             }
         }
         operation.board.clock.sleep(operation.tuning.retry_pause);
@@ -312,12 +315,12 @@ fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Err
     Error::Unbootable { source, state }
 }
 
-/// One attempt: everything that is not as it was is written, and all of it compared. On handles of their own, because one
-/// whose sync has failed is of no use any more.
+/// One attempt: writes all ranges that differ, and compares the whole area. It opens the area again, because a handle
+/// whose sync has failed cannot be used any more.
 fn restore(operation: &Operation<'_>, checked: &Checked, old: &[u8]) -> Result<()> {
     let mut target = open(operation, checked, Access::ReadWrite)?;
     for range in region::different(operation, &mut *target, old)? {
-        let doing = "putting the old bootloader back";
+        let doing = "restoring the old bootloader";
         region::write(operation, &mut *target, range.start as u64, &old[range.clone()], doing)?;
     }
     target.close().map_err(Error::hal(format!("closing {}", checked.area.name)))?;

@@ -1,4 +1,4 @@
-//! A firmware file on the drive: read whole, and held against its sidecars, before anything is written.
+//! Reads a firmware file from the drive and compares it with its sidecars, before anything is written.
 
 use crate::error::{Error, Refusal, Result};
 use crate::formats::digest::Digest;
@@ -7,16 +7,16 @@ use crate::sidecars::{self, Sidecars};
 use crate::size::Size;
 use replicator_hal::{ReadTree, RelativePath};
 
-/// A firmware file with its content: what is written later is what was checked.
+/// A firmware file with its content. The checked content is written later, not read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FirmwareFile {
     /// Its name in the drive's root.
     pub(super) name: String,
     /// The regular file, links followed.
     pub(super) path: RelativePath,
-    /// All of it.
+    /// The whole content.
     pub(super) content: Vec<u8>,
-    /// The sidecars that it matches.
+    /// The sidecars that match it.
     pub(super) sidecars: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ impl FirmwareFile {
     }
 }
 
-/// Whether a file of this length may go to a place of that one.
+/// Whether a file of this length fits into its place.
 ///
 /// # Errors
 /// `FirmwareTooLarge`.

@@ -1,4 +1,4 @@
-//! The footer of a microcontroller update, and what its updater prints of the microcontroller.
+//! Parses the footer of a microcontroller update, and the output of its updater.
 //!
 //! The layout is that of `tssupervisorupdate`: the payload, then a footer of little-endian fields that ends in a magic.
 
@@ -6,33 +6,33 @@ use crate::profile::Footer;
 
 const MAGIC: &[u8] = b"TS_UC_RA4M2";
 const PAYLOAD_LEN_MAX_BYTES: u32 = 128 << 10;
-/// The updater sends the payload in such pieces.
+/// The updater sends the payload in pieces of this length.
 const PAYLOAD_STEP_BYTES: u32 = 128;
-/// No update is longer: the largest payload, the larger footer, and room for padding.
+/// Longest update: the largest payload, the larger footer, and padding.
 pub(crate) const FILE_LEN_MAX_BYTES: u64 = (PAYLOAD_LEN_MAX_BYTES as u64) + 4096;
 
-/// What a footer says.
+/// The content of a footer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Update {
-    /// Revision that the microcontroller has after it.
+    /// Revision of the microcontroller after the update.
     pub revision: u16,
-    /// The model it is for, where the footer says so.
+    /// The model for which it is made, if the footer has it.
     pub model: Option<u16>,
 }
 
-/// What the microcontroller says.
+/// The information that the microcontroller reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Info {
     /// Its revision.
     pub revision: u16,
-    /// Its model, where it says so.
+    /// Its model, if it reports it.
     pub model: Option<u16>,
 }
 
 /// Reads the footer of `file`.
 ///
 /// # Errors
-/// What is wrong with the file, in words that follow its name.
+/// What is wrong with the file, as a text that follows its name.
 pub(crate) fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
     let fields_len = match footer {
         Footer::V0 => 8,
@@ -40,7 +40,7 @@ pub(crate) fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
     };
     let footer_len = fields_len + MAGIC.len();
     let Some(payload_len) = file.len().checked_sub(footer_len).filter(|_| file.ends_with(MAGIC)) else {
-        return Err("is no microcontroller update, or a cut one: its last bytes are not a footer".into());
+        return Err("is not a microcontroller update, or was cut off: its last bytes are not a footer".into());
     };
     let fields = &file[payload_len..payload_len + fields_len];
     let size = u32::from_le_bytes([fields[0], fields[1], fields[2], fields[3]]);
@@ -48,7 +48,7 @@ pub(crate) fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
     let fits = size > 0 && size <= PAYLOAD_LEN_MAX_BYTES && size % PAYLOAD_STEP_BYTES == 0;
     if !fits || size as usize > payload_len {
         return Err(format!(
-            "is damaged, or its footer is of another version: it tells of {size} bytes, and has {payload_len}"
+            "is damaged, or its footer has another version: the footer has a length of {size} bytes, the payload {payload_len}"
         ));
     }
     Ok(match footer {
@@ -57,7 +57,7 @@ pub(crate) fn parse(footer: Footer, file: &[u8]) -> Result<Update, String> {
     })
 }
 
-/// Reads what the updater prints when it is asked for information; `None` if there is no revision in it.
+/// Parses the updater's output for `--info`; `None` if it has no revision.
 pub(crate) fn info(output: &str) -> Option<Info> {
     let value =
         |name: &str| output.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_damaged_or_of_the_other_version_is_refused() {
+    fn an_update_that_is_cut_damaged_or_of_the_other_version_is_refused() {
         let whole = v1(1024, 0x7250, 5);
         assert!(parse(Footer::V1, &whole[..whole.len() - 1]).unwrap_err().contains("cut"));
         assert!(parse(Footer::V1, &whole[200..]).unwrap_err().contains("damaged"));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_updater_tells_revision_and_model() {
+    fn revision_and_model_are_read_from_the_output() {
         let text = "modelnum=0x7250\nrevision=12\ndirty=0\n";
         assert_eq!(info(text), Some(Info { revision: 12, model: Some(0x7250) }));
         assert_eq!(info("revision=7\n"), Some(Info { revision: 7, model: None }));

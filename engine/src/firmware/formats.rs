@@ -1,6 +1,7 @@
-//! What bootloader files look like from outside: enough to tell one from a kernel, a script or another board's.
+//! Checks the format of bootloader files: enough to distinguish one from a kernel, a script or a bootloader for another
+//! board.
 //!
-//! Bytes in, an answer out. Not verified: that the bootloader works.
+//! Pure functions, without I/O. They do not verify that the bootloader works.
 
 use crate::profile::FirmwareFormat;
 
@@ -15,10 +16,10 @@ const KWB_HEADER_LEN_BYTES: usize = 32;
 /// Where the header's checksum is.
 const KWB_CHECKSUM: usize = 31;
 
-/// Whether `content` looks like `format`.
+/// Checks that `content` has this format.
 ///
 /// # Errors
-/// What is wrong with it, in words that follow the file's name.
+/// What is wrong with it, as a text that follows the file's name.
 pub(crate) fn check(format: FirmwareFormat, content: &[u8]) -> Result<(), String> {
     match format {
         FirmwareFormat::Imx => imx(content),
@@ -30,9 +31,9 @@ pub(crate) fn check(format: FirmwareFormat, content: &[u8]) -> Result<(), String
 fn imx(content: &[u8]) -> Result<(), String> {
     match content {
         [IVT_TAG, 0, 32, version, ..] if version & 0xf0 == 0x40 => Ok(()),
-        [first, ..] => {
-            Err(format!("is no i.MX image: it begins with {first:#04x} and not with an image vector table"))
-        }
+        [first, ..] => Err(format!(
+            "is not an i.MX image: it begins with {first:#04x} and not with an image vector table"
+        )),
         [] => Err("is empty".into()),
     }
 }
@@ -44,7 +45,7 @@ fn container(content: &[u8]) -> Result<(), String> {
         {
             Ok(())
         }
-        _ => Err("is no i.MX93 image: it does not begin with a container header".into()),
+        _ => Err("is not an i.MX93 image: it does not begin with a container header".into()),
     }
 }
 
@@ -54,7 +55,7 @@ fn kwb(content: &[u8]) -> Result<(), String> {
     };
     if !KWB_SOURCES.contains(&header[0]) || header[8] != 1 {
         return Err(format!(
-            "is no kwbimage of version 1 for eMMC: source {:#04x}, version {}",
+            "is not a kwbimage of version 1 for eMMC: source {:#04x}, version {}",
             header[0], header[8]
         ));
     }
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_format_knows_its_own_only() {
+    fn each_format_accepts_only_its_own_files() {
         let mut imx = vec![0xd1, 0, 0x20, 0x40];
         imx.resize(64, 0);
         let mut container = vec![0, 0x10, 2, 0x87];
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_or_cut_kwbimage_is_told() {
+    fn a_damaged_or_cut_kwbimage_is_refused() {
         let mut image = kwbimage();
         image[50] ^= 1;
         assert!(check(FirmwareFormat::Kwb, &image).unwrap_err().contains("checksum"));

@@ -1,7 +1,7 @@
-//! The FPGA: an updater from the drive that is a program of its own, chosen by the revision of the board.
+//! Updates the FPGA with a program from the drive, which is chosen by the revision of the board.
 //!
-//! What it does cannot be read back, so its exit status is all there is, and the report says so. One that was started and
-//! did not end well leaves an FPGA of which nothing is known: that is critical.
+//! The FPGA cannot be read back, so the exit status of the updater is the only result, and the report states that. If an
+//! updater was started and failed, the state of the FPGA is unknown, which is critical.
 
 use super::file::FirmwareFile;
 use super::revision;
@@ -17,12 +17,12 @@ use replicator_hal::{ErrorKind, RelativePath, Updater, UpdaterProgram, VolumeId}
 use std::time::Duration;
 
 const FPGA: Name = Name { label: "fpga", log: "fpga-writeimage" };
-/// No updater is longer: it holds a bit stream and a program.
+/// Longest updater: it holds a bit stream and a program.
 const LEN_MAX_BYTES: u64 = 32 << 20;
-/// Any of the bits that make a file a program.
+/// The execute bits of a mode.
 const EXECUTABLE: u32 = 0o111;
 
-/// What is to be done.
+/// What the step will do.
 #[derive(Debug)]
 pub(crate) enum Checked {
     /// This updater is run.
@@ -47,7 +47,7 @@ pub(super) fn step(context: &Context<'_>, present: &[FpgaProfile]) -> Step<Check
 }
 
 impl Checked {
-    /// What is to be done, in words.
+    /// What the step will do, in words.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Run(job) => format!("{} would be run", job.name),
@@ -57,7 +57,8 @@ impl Checked {
 }
 
 impl Step<Checked> {
-    /// The job that runs the updater; or what became of it without running, as its check says or because of `stop`.
+    /// The job that runs the updater; its outcome instead if its check decided otherwise or if `stop` gives a reason to
+    /// skip it.
     pub(crate) fn begin(self, stop: Option<&str>) -> Begun<'static> {
         let end = match (self.checked, stop) {
             (Ok(Checked::Run(job)), None) => return Begun::Job(Box::new(job)),
@@ -69,7 +70,7 @@ impl Step<Checked> {
     }
 }
 
-/// Chooses among the updaters on the drive, and checks the one that fits.
+/// Chooses the updater on the drive that fits the board, and checks it.
 ///
 /// # Errors
 /// Refusals; errors of the drive.
@@ -83,7 +84,7 @@ fn check(operation: &Operation<'_>, context: &Context<'_>, present: &[FpgaProfil
         .map(|fpga| {
             let (wanted, board) =
                 (fpga.revision.as_deref().unwrap_or("any"), board.as_deref().unwrap_or("unknown"));
-            format!("{} is for board revision {wanted}, this is {board}", fpga.file)
+            format!("{} is for board revision {wanted}, this board has {board}", fpga.file)
         })
         .collect();
     let Some(fpga) = fitting.first() else { return Ok(Checked::Skip(notes.join("; "))) };
@@ -105,14 +106,15 @@ fn program(volume: VolumeId, path: &RelativePath, timeout_seconds: u64) -> Updat
     }
 }
 
-/// On a file system with modes, a program that cannot be started is told before anything is written.
+/// On a file system with modes, refuses a file that is not executable, before anything is written.
 fn check_executable(context: &Context<'_>, name: &str, path: &RelativePath) -> Result<()> {
     if !context.drive.capabilities().unix {
         return Ok(());
     }
     let metadata = context.drive.metadata(path).map_err(Error::hal(format!("looking at {name}")))?;
     if metadata.mode & EXECUTABLE == 0 {
-        let what = format!("{name} is no program: its mode is {:o}; chmod +x it", metadata.mode & 0o7777);
+        let what =
+            format!("{name} is not executable: its mode is {:o}; use chmod +x", metadata.mode & 0o7777);
         return Err(Error::refused(Refusal::WrongFirmware, what));
     }
     Ok(())
@@ -146,7 +148,7 @@ impl Job for FpgaJob {
             return Err(unknown(Error::Updater { what: self.updater.to_string(), detail }));
         };
         leds.set_at_risk(false);
-        let mut notes = vec!["by the updater's exit status, it cannot be read back".to_owned()];
+        let mut notes = vec!["by the updater's exit status; it cannot be read back".to_owned()];
         notes.extend(self.notes.iter().cloned());
         Ok(Done::firmware(self.len_bytes, &installed, notes))
     }
@@ -157,5 +159,5 @@ impl Job for FpgaJob {
 }
 
 fn unknown(source: Error) -> Error {
-    Error::Unbootable { source: Box::new(source), state: "what the FPGA holds is unknown".into() }
+    Error::Unbootable { source: Box::new(source), state: "the content of the FPGA is unknown".into() }
 }

@@ -1,36 +1,37 @@
-//! `imx_type`: which variant of a board, by memory and processor, a bootloader is for.
+//! `imx_type`: the variant of a board, by memory and processor, for which a bootloader is made.
 //!
-//! U-Boot tells the board's own on the kernel's command line. In a bootloader file it is an entry of the default
-//! environment: `imx_type=<value>`; in older ones name and value are strings of their own, in either order. What cannot be
-//! told is said to be unknown, which must never be taken for a match.
+//! U-Boot puts the type of the board on the kernel's command line. In a bootloader file it is an entry of the default
+//! environment: `imx_type=<value>`. In older files name and value are separate strings, in either order. An unknown type
+//! never matches.
 
 use std::collections::BTreeSet;
 
 const NAME: &str = "imx_type";
 
-/// What is known of a type.
+/// A type, known or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ImxType {
     /// This one, such as `ts7970-q-2g-1000mhz-c`.
     Known(String),
-    /// None can be told.
+    /// It is unknown.
     Unknown {
         /// Why.
         reason: String,
     },
 }
 
-/// The type that a kernel command line tells.
+/// The type on a kernel command line.
 pub(crate) fn of_command_line(command_line: &str) -> ImxType {
-    let told = command_line.split_ascii_whitespace().filter_map(|word| {
+    let values = command_line.split_ascii_whitespace().filter_map(|word| {
         word.strip_prefix(NAME)?.strip_prefix('=').map(|value| value.trim_matches('"').to_owned())
     });
-    one_of(told.filter(|value| !value.is_empty()).collect(), "the kernel's command line")
+    one_of(values.filter(|value| !value.is_empty()).collect(), "the kernel's command line")
 }
 
 /// The type in a bootloader file.
 pub(crate) fn of_bootloader(content: &[u8]) -> ImxType {
-    // As `strings` does it: the environment and the program's own texts end with a NUL, and may begin after anything.
+    // As `strings` does it: entries of the environment and texts of the program end with a NUL, and may begin after any
+    // byte.
     let strings: Vec<&str> = content
         .split(|byte| !matches!(byte, b' '..=b'~'))
         .filter(|string| !string.is_empty())
@@ -50,7 +51,7 @@ pub(crate) fn of_bootloader(content: &[u8]) -> ImxType {
     one_of(if before.is_empty() { beside(|index| index.checked_add(1)) } else { before }, "the bootloader")
 }
 
-/// Whether a text can be a type: `ts`, four digits of the product, and what tells the variant.
+/// Whether a text can be a type: `ts`, four digits of the product, and the variant.
 fn is_value(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("ts") else { return false };
     let (product, variant) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_is_read_in_every_historic_layout() {
+    fn every_layout_of_the_environment_is_read() {
         for layout in [
             format!("\u{1}baudrate=115200\0imx_type={VALUE}\0ramdisk=0x1\0\0"),
             format!("uImage\0{VALUE}\0imx_type\0115200\0"),
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_use_of_the_variable_is_no_value() {
+    fn a_use_of_the_variable_is_not_a_value() {
         let script = format!("bootargs=console=ttymxc0 imx_type=${{imx_type}} rw\0imx_type={VALUE}\0");
         assert_eq!(of_bootloader(script.as_bytes()), known(VALUE));
         let only_used = b"cmd=setenv bootargs imx_type=${imx_type}\0imx_type=${x}\0imx_type\0help\0";
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_unknown() {
+    fn a_type_that_is_missing_or_ambiguous_is_unknown() {
         for content in
             ["", "imx_type=\0", "imx_type\0", "nothing here\0", "imx_type=ts79\0", "imx_type=ts7970\0"]
         {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_board_says_it_on_the_command_line() {
+    fn the_type_is_read_from_the_command_line() {
         let line = |text: &str| of_command_line(text);
         assert_eq!(line("console=ttymxc0,115200 imx_type=ts4100-512m ro"), known("ts4100-512m"));
         assert_eq!(line("imx_type=\"ts4100-512m\" imx_type=ts4100-512m"), known("ts4100-512m"));

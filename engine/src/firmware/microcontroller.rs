@@ -1,8 +1,8 @@
-//! The board's microcontroller: what counts is the revision that it tells itself, and never its updater's exit status.
+//! Updates the board's microcontroller. The result is the revision that it reports, not the exit status of its updater.
 //!
-//! An update that resets the board ends this run in the middle; the next boot finds the new revision and goes on. One that
-//! is in force from the next reboot on cannot be verified before it: the run goes on with the rest of its work, so that one
-//! boot does for a unit, and says that this is not verified. A later boot with the drive verifies it.
+//! An update that resets the board interrupts this run; the next boot finds the new revision and continues. An update
+//! that takes effect at the next reboot cannot be verified before it: the run continues with the other steps, so that a
+//! unit needs one boot, and reports that the update is not verified. A later boot with the drive verifies it.
 
 use super::file::FirmwareFile;
 use super::footer::{self, Info, Update};
@@ -18,21 +18,21 @@ use replicator_hal::{self as hal, Argument, HookEnd, Updater, UpdaterProgram};
 use std::time::Duration;
 
 const MICROCONTROLLER: Name = Name { label: "microcontroller", log: "micro-update" };
-/// What it means if the program itself fails in an update.
-const UNKNOWN: &str = "what the microcontroller has is unknown";
+/// The state if the program fails during an update.
+const UNKNOWN: &str = "the state of the microcontroller is unknown";
 
-/// Asking for the revision takes a moment.
+/// How long reading the revision may take.
 const INFO_TIMEOUT: Duration = Duration::from_secs(60);
-/// After an update the microcontroller may not answer at once.
+/// After an update the microcontroller may need some time until it answers.
 const INFO_ATTEMPTS: usize = 5;
 const INFO_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is to be done.
+/// What the step will do.
 #[derive(Debug)]
 pub(crate) enum Checked {
     /// An update.
     Update(Box<Wanted>),
-    /// Nothing: it has the revision already, as it says itself.
+    /// Nothing: it reports the revision of the update already.
     Same(Done),
     /// Nothing, by a rule.
     Skip(String),
@@ -53,7 +53,7 @@ pub(super) fn step(context: &Context<'_>, micro: &MicrocontrollerProfile) -> Ste
 }
 
 impl Checked {
-    /// What is to be done, in words.
+    /// What the step will do, in words.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Update(wanted) => format!("would be updated with {}", wanted.text()),
@@ -64,7 +64,7 @@ impl Checked {
 }
 
 impl Step<Checked> {
-    /// Updates the microcontroller if its check says so, and nothing is to `stop` it.
+    /// Updates the microcontroller if its check decided that and there is no reason to `stop`.
     pub(crate) fn run(self, context: &Context<'_>, stop: Option<&str>) -> Outcome {
         let (end, elapsed) = match (self.checked, stop) {
             (Err(error), _) => (End::Failed(error), self.checking),
@@ -81,7 +81,7 @@ impl Step<Checked> {
     }
 }
 
-/// Checks the file, the board and what the microcontroller has.
+/// Checks the file, the board and the microcontroller's revision.
 ///
 /// # Errors
 /// Refusals; errors of the drive and of the updater.
@@ -95,7 +95,7 @@ fn check(
         if !micro.board_revisions.contains(&board) {
             let takes = micro.board_revisions.join(", ");
             return Ok(Checked::Skip(format!(
-                "{} is for board revision {takes}, this is {board}",
+                "{} is for board revision {takes}, this board has {board}",
                 micro.file
             )));
         }
@@ -118,7 +118,7 @@ fn check(
     }
     if before.revision < micro.revision_min {
         return Ok(Checked::Skip(format!(
-            "it has revision {}, and takes updates from revision {} on",
+            "it has revision {}, and accepts updates from revision {} on",
             before.revision, micro.revision_min
         )));
     }
@@ -142,7 +142,7 @@ impl Wanted {
     }
 }
 
-/// Runs the updater, and asks the microcontroller what it has afterwards.
+/// Runs the updater, and reads the revision of the microcontroller afterwards.
 ///
 /// # Errors
 /// [`Error::Unbootable`] if the microcontroller does not answer any more; those of the updater if it still has its old
@@ -150,7 +150,7 @@ impl Wanted {
 fn update(operation: &Operation<'_>, context: &Context<'_>, wanted: &Wanted) -> Result<Done> {
     let micro = &wanted.profile;
     let resets =
-        if micro.reboots { "; the board resets when it is done, and the next boot goes on" } else { "" };
+        if micro.reboots { "; the board resets when it is done, and the next boot continues" } else { "" };
     operation.step(&format!("updating with {}{resets}", wanted.text()));
     let file = Argument::File { volume: context.drive.id(), path: wanted.file.path.clone() };
     let timeout = Duration::from_secs(micro.timeout_seconds);
@@ -200,20 +200,20 @@ fn updater(micro: &MicrocontrollerProfile, arguments: Vec<Argument>, timeout: Du
     Updater { program: UpdaterProgram::System(micro.program.clone()), arguments, timeout }
 }
 
-/// What the microcontroller says.
+/// Reads the information that the microcontroller reports.
 fn info(operation: &Operation<'_>, micro: &MicrocontrollerProfile) -> Result<Info> {
-    let asking = updater(micro, vec![Argument::Text("--info".into())], INFO_TIMEOUT);
+    let reading = updater(micro, vec![Argument::Text("--info".into())], INFO_TIMEOUT);
     let end = operation
         .board
         .firmware
-        .run_updater(&asking)
-        .map_err(Error::hal("asking the microcontroller for its revision"))?;
+        .run_updater(&reading)
+        .map_err(Error::hal("reading the revision of the microcontroller"))?;
     operation.log(&end.output);
     match footer::info(&end.output) {
         Some(info) if end.exit_status == Some(0) => Ok(info),
         _ => Err(Error::Updater {
-            what: asking.to_string(),
-            detail: format!("the microcontroller did not tell its revision: {}", how_it_ended(&end)),
+            what: reading.to_string(),
+            detail: format!("the microcontroller did not report its revision: {}", how_it_ended(&end)),
         }),
     }
 }

@@ -1,8 +1,9 @@
-//! Firmware of the board: microcontroller, bootloader, FPGA: what of it lies on the drive, its checks, its steps.
+//! Firmware of the board (microcontroller, bootloader, FPGA): the files on the drive, their checks, the steps that write
+//! them.
 //!
-//! What a profile names and lies in the drive's root is asked for. What is there already, as reading it back shows, is done
-//! and verified; what a rule of the profile leaves out is reported, and is no success by itself. The order of the steps, and
-//! what a failed one stops, is decided by whoever runs them.
+//! A file in the drive's root that the profile names is a request. Firmware that is in place already, as a read-back
+//! shows, is reported as done. Firmware that a rule of the profile leaves out is reported as skipped, which alone is no
+//! success. `provision` has the order of the steps and what a failed step stops.
 
 mod bootloader;
 mod file;
@@ -21,7 +22,7 @@ use crate::names;
 use crate::profile::{BootloaderProfile, FpgaProfile, MicrocontrollerProfile, Profile};
 use step::Step;
 
-/// The firmware that a drive asks for.
+/// The firmware that a drive requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Request {
     microcontroller: Option<MicrocontrollerProfile>,
@@ -30,7 +31,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// What of the profile's firmware is among `drive_names`.
+    /// The firmware of the profile whose files are among `drive_names`.
     ///
     /// # Errors
     /// `IncompleteFirmware` if a part of the bootloader is missing.
@@ -41,7 +42,8 @@ impl Request {
             let set: Vec<String> = bootloader.files.iter().map(|file| file.name.clone()).collect();
             if let Some(incomplete) = names::incomplete_firmware(drive_names, &[set]).first() {
                 let (present, missing) = (incomplete.present.join(", "), incomplete.missing.join(", "));
-                let what = format!("{present} is there without {missing}: half a bootloader is not written");
+                let what =
+                    format!("{present} is on the drive without {missing}: half a bootloader is not written");
                 return Err(Error::refused(Refusal::IncompleteFirmware, what));
             }
         }
@@ -55,7 +57,7 @@ impl Request {
         })
     }
 
-    /// Whether nothing is asked for.
+    /// Whether no firmware is requested.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -81,14 +83,14 @@ impl Request {
     }
 }
 
-/// What the checks of all steps showed; `None` for what is not asked for.
+/// The checked steps; `None` for firmware that is not requested.
 pub(crate) struct Checks {
     pub(crate) microcontroller: Option<Step<microcontroller::Checked>>,
     pub(crate) bootloader: Option<Step<bootloader::Checked>>,
     pub(crate) fpga: Option<Step<fpga::Checked>>,
 }
 
-/// Checks everything that is asked for; nothing is written.
+/// Checks all requested firmware; nothing is written.
 pub(crate) fn check(context: &Context<'_>, request: &Request) -> Checks {
     let fpga = Some(request.fpga.as_slice()).filter(|present| !present.is_empty());
     Checks {
@@ -106,7 +108,7 @@ impl Checks {
             || self.fpga.as_ref().is_some_and(|step| step.checked.is_err())
     }
 
-    /// What the checks showed, a line per step.
+    /// The results of the checks, a line per step.
     pub(crate) fn lines(&self) -> Vec<String> {
         let micro = self.microcontroller.as_ref().map(|step| step.line(microcontroller::Checked::text));
         let bootloader = self.bootloader.as_ref().map(|step| step.line(bootloader::Checked::text));

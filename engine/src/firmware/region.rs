@@ -1,4 +1,4 @@
-//! Stretches of a bootloader area: read past the caches, written and made durable, compared.
+//! Reads, writes and compares ranges of a bootloader area: reads bypass the caches, writes are synced.
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;
@@ -6,7 +6,7 @@ use crate::verify::Installed;
 use replicator_hal::{self as hal, CacheBypass, DeviceName, Target};
 use std::ops::Range;
 
-/// What is compared and put back at once: no erase block of common flash is smaller than this divides.
+/// Length of a piece that is compared and restored: it divides the erase blocks of common flash.
 const PIECE_LEN_BYTES: usize = 4096;
 
 /// What was read from the start of an area.
@@ -15,7 +15,7 @@ pub(super) struct Found {
     pub(super) bypass: CacheBypass,
 }
 
-/// Reads the first `len_bytes` of the area, past every cache.
+/// Reads the first `len_bytes` of the area, past the caches.
 ///
 /// # Errors
 /// Those of the target, a short area included.
@@ -73,16 +73,16 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Stretches of the area that do not hold what `wanted` does, or cannot be read.
+/// The ranges of the area that differ from `wanted` or cannot be read.
 ///
 /// # Errors
-/// If nothing can be read past the caches.
+/// If the caches cannot be bypassed.
 pub(super) fn different(
     operation: &Operation<'_>,
     target: &mut dyn Target,
     wanted: &[u8],
 ) -> Result<Vec<Range<usize>>> {
-    target.begin_verify().map_err(Error::hal("looking for what is to be put back"))?;
+    target.begin_verify().map_err(Error::hal("comparing the area with the old bootloader"))?;
     let mut different: Vec<Range<usize>> = Vec::new();
     let mut found = [0; PIECE_LEN_BYTES];
     for (index, piece) in wanted.chunks(PIECE_LEN_BYTES).enumerate() {

@@ -1,13 +1,13 @@
-//! The revision of the board, as its register tells it.
+//! Reads the revision of the board from its register.
 
 use crate::error::{Error, Refusal, Result};
 use crate::operation::Operation;
 use crate::profile::Profile;
 
-/// The board's revision by its profile's name for it.
+/// The board's revision, with its name in the profile.
 ///
 /// # Errors
-/// `WrongVariant` if the register cannot be read: what depends on the revision must not be guessed.
+/// `WrongVariant` if the register cannot be read, because the revision must not be guessed.
 pub(super) fn read(operation: &Operation<'_>, profile: &Profile) -> Result<String> {
     let unknown = |why: String| {
         Error::refused(Refusal::WrongVariant, format!("the board's revision is unknown: {why}"))

@@ -1,4 +1,4 @@
-//! A step of the firmware: its name, what its check showed, its outcome; and how updaters are run.
+//! A step of the firmware: its name, the result of its check, its outcome. It also runs updaters.
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ use crate::report::{Done, End, Outcome};
 use replicator_hal::{self as hal, HookEnd, Updater};
 use std::time::Duration;
 
-/// A step as its log and its report know it.
+/// The names of a step in the log and the report.
 pub(super) struct Name {
     /// How its console lines begin.
     pub(super) label: &'static str,
@@ -27,7 +27,7 @@ impl Named for &Name {
 }
 
 impl Name {
-    /// The outcome of the step that it names.
+    /// The outcome of the step with this name.
     pub(super) fn outcome(
         &self,
         device: Option<String>,
@@ -46,12 +46,12 @@ impl Name {
     }
 }
 
-/// A step that was checked and is not begun yet.
+/// A checked step that is not begun yet.
 pub(crate) struct Step<T> {
     pub(super) name: &'static Name,
     /// Its files on the drive, for the report.
     pub(super) files: String,
-    /// What is to be done, or why it is refused.
+    /// What the step will do, or why it is refused.
     pub(super) checked: Result<T>,
     /// How long the check took.
     pub(super) checking: Duration,
@@ -69,7 +69,7 @@ impl<T: Send> Step<T> {
         Self { name, files, checked, checking }
     }
 
-    /// What the check showed: what is to be done by `line`, or the refusal.
+    /// The result of the check: the text of `line`, or the refusal.
     pub(super) fn line(&self, line: impl FnOnce(&T) -> String) -> String {
         match &self.checked {
             Ok(checked) => format!("{}: {}", self.name.label, line(checked)),
@@ -78,7 +78,7 @@ impl<T: Send> Step<T> {
     }
 }
 
-/// Runs `work` as a job by itself, and says how long it took.
+/// Runs `work` as a single job, and returns how long it took.
 fn timed<T: Send>(
     context: &Context<'_>,
     name: &'static Name,
@@ -90,8 +90,8 @@ fn timed<T: Send>(
         .unwrap_or_else(not_run)
 }
 
-/// Runs a step that writes. A defect of the program in the middle of it is critical: nobody knows what is there. `unknown`
-/// says so.
+/// Runs a step that writes. An internal error during it is critical, because the state of the device is unknown then;
+/// `unknown` is the text for that.
 pub(super) fn write(
     context: &Context<'_>,
     name: &'static Name,
@@ -109,7 +109,7 @@ pub(super) fn write(
     (end, elapsed)
 }
 
-/// Runs an updater that writes, and logs what it printed. The board is at risk from then on, until the caller knows better.
+/// Runs an updater that writes, and logs what it printed. The board is at risk from then on, until the caller clears it.
 pub(super) fn run_updater(operation: &Operation<'_>, updater: &Updater) -> hal::Result<HookEnd> {
     operation.renew(operation.tuning.tool_lease + updater.timeout);
     operation.board.leds.set_at_risk(true);

@@ -1,4 +1,4 @@
-//! The values and errors are those of `toml`'s own way from text to values.
+//! Values and errors are the same as those of `toml`'s own deserializer.
 
 use super::*;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn even<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     if value % 2 == 0 { Ok(value) } else { Err(de::Error::custom(format!("{value} is odd"))) }
 }
 
-/// All that there is, and no mistake in it.
+/// A text with every kind of value and no mistake.
 const WHOLE: &str = r#"text = "a\tb"
 number = -7
 small = 0xff
@@ -91,7 +91,7 @@ fn every_kind_of_value_is_read() {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_place() {
+fn an_error_has_its_position() {
     for line in [
         "",
         "txt = 1",
@@ -124,14 +124,14 @@ fn what_is_wrong_is_told_with_its_place() {
         "even = 4294967296",
     ] {
         let start = if line.starts_with("text") { "" } else { "text = 'a'\n" };
-        let told = same::<Everything>(&format!("{start}{line}\n"));
-        assert_eq!(told.is_ok(), line.is_empty(), "{line}");
+        let outcome_of_line = same::<Everything>(&format!("{start}{line}\n"));
+        assert_eq!(outcome_of_line.is_ok(), line.is_empty(), "{line}");
     }
     assert!(same::<Everything>("number = 1\n").unwrap_err().0.contains("missing field `text`"));
 }
 
 #[test]
-fn what_no_file_has_is_refused() {
+fn types_that_no_file_uses_are_refused() {
     for (line, message) in [
         ("number = 1.50", "invalid type: floating point `1.50`, expected i64"),
         ("list = [1979-05-27]", "invalid type: date or time, expected a string"),
@@ -145,7 +145,7 @@ fn what_no_file_has_is_refused() {
 }
 
 #[test]
-fn a_place_is_where_the_value_begins() {
+fn the_position_is_where_the_value_begins() {
     #[derive(Deserialize)]
     struct Places {
         list: Vec<Placed<String>>,
@@ -162,9 +162,9 @@ fn a_place_is_where_the_value_begins() {
 }
 
 proptest! {
-    /// Where one character of a good text is another.
+    /// Replaces one character of a good text.
     #[test]
-    fn mistakes_are_told_as_by_toml(at in 0..WHOLE.len(), to in "[ a-z0-9='\"\\[\\]{},\n#é-]") {
+    fn mistakes_have_the_errors_of_toml(at in 0..WHOLE.len(), to in "[ a-z0-9='\"\\[\\]{},\n#é-]") {
         let mut text = WHOLE.to_owned();
         text.replace_range(at..=at, &to);
         // Fractions, dates and enums with content are worded differently.

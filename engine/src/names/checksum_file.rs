@@ -1,4 +1,4 @@
-//! Files that hold digests or signatures in a form that is not read: a check that a user expects, and that is not made.
+//! Recognises files with digests or signatures in a form that is not read: the user expects a check that is not made.
 
 /// Extensions of files that hold a digest of one file, with the extension that is read instead.
 const DIGESTS: [(&str, &str); 15] = [
@@ -19,7 +19,7 @@ const DIGESTS: [(&str, &str); 15] = [
     (".sfv", ".md5"),
 ];
 
-/// Words before `sum` or behind a dot that name a digest no sidecar of this program uses.
+/// Words before `sum` or after a dot that name a digest without support.
 const OTHER_DIGESTS: [&str; 14] = [
     "sha1", "sha224", "sha384", "sha512", "sha3", "b2", "b3", "blake2", "blake2b", "blake2s", "blake3",
     "crc", "crc32", "xxh",
@@ -42,7 +42,7 @@ const LISTS: [&str; 10] = [
     "checksum",
 ];
 
-/// What to say about `lower`, a name in lower case, if it is such a file.
+/// The hint for `lower`, a name in lower case, if it is such a file.
 pub(super) fn hint(lower: &str) -> Option<String> {
     let name = lower.strip_suffix(".txt").unwrap_or(lower);
     if LISTS.contains(&name) {

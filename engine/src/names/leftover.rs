@@ -1,11 +1,11 @@
-//! Backups and unfinished downloads: what editors, file managers and browsers leave beside a file.
+//! Recognises backups and unfinished downloads, which editors, file managers and browsers leave beside a file.
 
-/// What a name was left behind by.
+/// The origin of a leftover file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leftover {
-    /// A browser or download tool, before it was done.
+    /// An unfinished download of a browser or download tool.
     UnfinishedDownload,
-    /// A person or program that kept a copy.
+    /// A copy that a user or program kept.
     Copy,
 }
 
@@ -33,7 +33,7 @@ const COPY_WORDS: [&str; 9] =
     ["copy of ", " copy", "- copy", "kopie von ", "- kopie", " kopie", "copie de ", " - copie", "- copia"];
 
 impl Leftover {
-    /// What the name in lower case, without space around it, was left behind by, if anything.
+    /// The origin of a name in lower case, without space around it; `None` if it is not a leftover.
     pub(super) fn of(lower: &str) -> Option<Self> {
         let mut extensions = lower.split('.').skip(1).map(|extension| extension.trim_start_matches('!'));
         if extensions.clone().any(|extension| UNFINISHED.contains(&extension)) {
@@ -48,7 +48,7 @@ impl Leftover {
         is_copy.then_some(Self::Copy)
     }
 
-    /// What it is, for the console.
+    /// A description for the console.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::UnfinishedDownload => "an unfinished download",
@@ -56,7 +56,7 @@ impl Leftover {
         }
     }
 
-    /// Whether `extension` is one of those that it adds.
+    /// Whether `extension` is one of a leftover.
     pub(super) fn adds(extension: &str) -> bool {
         let extension = extension.trim_start_matches('!');
         UNFINISHED.contains(&extension) || COPIES.contains(&extension)
@@ -72,7 +72,7 @@ pub(super) fn without_copy_words(lower: &str) -> String {
     text
 }
 
-/// Whether a number in parentheses is in it, as in `sdimage (1).dd.xz`.
+/// Whether it has a number in parentheses, as in `sdimage (1).dd.xz`.
 fn is_numbered(lower: &str) -> bool {
     lower.split('(').skip(1).any(|after| {
         after
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_behind_is_recognised() {
+    fn leftovers_are_recognised() {
         for name in ["a.dd.xz.part", "a.dd.xz.crdownload", "a.dd.!ut", "a.part.xz"] {
             assert_eq!(Leftover::of(name), Some(Leftover::UnfinishedDownload), "{name}");
         }

@@ -1,52 +1,52 @@
-//! Names that a person would take for an image's although they are not accepted.
+//! Recognises names that a user would mistake for those of images.
 //!
-//! Browsers, Windows, other imagers and fingers each misname in their own way: `sdimage.dd (1).xz`, `sdimage.dd.xz.txt`,
-//! `emmcimage.img.xz`, `emcimage.dd.xz`, `EMMCIMAGE.TAR.XZ`. What counts as close is decided here; names that are right
-//! are none of this module's business.
+//! Browsers, Windows, other imaging tools and typing errors each change names in their own way: `sdimage.dd (1).xz`,
+//! `sdimage.dd.xz.txt`, `emmcimage.img.xz`, `emcimage.dd.xz`, `EMMCIMAGE.TAR.XZ`. This module decides which names are
+//! similar to an accepted one; accepted names are handled elsewhere.
 
 use super::leftover::{Leftover, without_copy_words};
 use super::rename::{self, Content};
 use super::{Extension, Lookalike, LookalikeKind, accepted, split_image};
 
-/// Media that some board has; a name with one of them is an image's name even on a board without it.
+/// Common names of media. A name with one of them is that of an image, even on a board without that medium.
 const MEDIA_OF_BOARDS: [&str; 9] = ["sd", "sd0", "sd1", "sd2", "emmc", "mmc", "sata", "nvme", "usb"];
 
-/// Extensions that say "the content of a disk or of a file system".
+/// Extensions of images of disks or file systems.
 const IMAGE_EXTENSIONS: [&str; 27] = [
     "dd", "tar", "img", "image", "raw", "iso", "wic", "disk", "bin", "tgz", "tbz", "tbz2", "txz", "tzst",
     "ext2", "ext3", "ext4", "squashfs", "sdcard", "sdimg", "hddimg", "qcow2", "vmdk", "vdi", "vhd", "vhdx",
     "simg",
 ];
 
-/// Of those, the ones that say nothing of an image where the rest of the name does not.
+/// Those of them that do not make a name that of an image, if the rest of the name does not.
 const VAGUE_EXTENSIONS: [&str; 2] = ["bin", "image"];
 
-/// Extensions that say "compressed", with or without support here.
+/// Extensions of compressed files, supported or not.
 const COMPRESSION_EXTENSIONS: [&str; 14] =
     ["xz", "bz2", "bzip2", "gz", "gzip", "zst", "zstd", "lz4", "lzo", "lzma", "z", "zip", "7z", "rar"];
 
 /// Last extensions of files that accompany an image.
-const COMPANION_EXTENSIONS: [&str; 6] = ["bmap", "log", "json", "info", "md", "manifest"];
+const ACCOMPANYING_EXTENSIONS: [&str; 6] = ["bmap", "log", "json", "info", "md", "manifest"];
 
-/// Stems of kernels: they end in "image" too.
+/// Stems of kernels, which end in "image" too.
 const KERNELS: [&str; 7] = ["image", "zimage", "uimage", "bzimage", "fitimage", "xipimage", "vmlinux"];
 
-/// Stems of what a kernel starts with; they end in `.img` by custom.
+/// Stems of initial RAM disks, which usually have the extension `.img`.
 const EARLY_FILE_SYSTEMS: [&str; 4] = ["initrd", "initramfs", "ramdisk", "uinitrd"];
 
-/// Longer names are no one's typing error.
+/// A longer name is not a typing error.
 const NAME_LIMIT_CHARS: usize = 128;
 
-/// What `text` most likely is, if it looks like an image's name.
+/// The likely kind of `text`, if it looks like the name of an image.
 pub(super) fn find(text: &str, media: &[String]) -> Option<Lookalike> {
     let lower = text.trim().to_lowercase();
     let is_right = |medium: &&String| accepted(medium).iter().any(|image| image.to_string() == lower);
     if let Some(medium) = media.iter().find(is_right) {
-        let hint = format!("the accepted name is {lower}; case and spaces count");
+        let hint = format!("the accepted name is {lower}, in lower case and without spaces");
         return Some(Lookalike::new(LookalikeKind::MisspeltImage(medium.clone()), hint));
     }
     let name = Parts::of(&lower);
-    if name.is_companion() {
+    if name.accompanies_an_image() {
         return None;
     }
     let kind = classify(&lower, &name, media)?;
@@ -70,16 +70,16 @@ pub(super) fn find(text: &str, media: &[String]) -> Option<Lookalike> {
     })
 }
 
-/// What a name is apart from being a leftover; `None` if it is no image's.
+/// The kind of a name, apart from being a leftover; `None` if it is not that of an image.
 fn classify(lower: &str, name: &Parts, media: &[String]) -> Option<LookalikeKind> {
     let own = |medium: &String| LookalikeKind::MisspeltImage(medium.clone());
-    // The board's own media first: `sd` and `sd1` are near each other.
+    // The board's own media first, because `sd` and `sd1` are similar.
     if let Some(medium) = media.iter().find(|medium| name.names_exactly(medium)) {
         return Some(own(medium));
     }
     let is_short = lower.len() <= 4 * NAME_LIMIT_CHARS && lower.chars().count() <= NAME_LIMIT_CHARS;
     let near = media.iter().find(|medium| is_short && name.is_near(medium));
-    // `sd1` is another board's, however near it is to `sd`; `emc` is not.
+    // `sd1` is a medium of another board, although it is similar to `sd`; `emc` is not a medium.
     if name.known_medium(media).is_some() || (near.is_none() && name.foreign_medium(lower, media).is_some()) {
         return Some(LookalikeKind::OtherBoard);
     }
@@ -95,7 +95,7 @@ fn classify(lower: &str, name: &Parts, media: &[String]) -> Option<LookalikeKind
     name.is_image_by_extension().then_some(LookalikeKind::Unassigned)
 }
 
-/// A name in lower case without what hands and programs add: spaces, dashes, "(1)", "copy".
+/// A name in lower case without the additions of users and programs: spaces, dashes, "(1)", "copy".
 pub(super) struct Parts {
     /// Up to the first dot, letters and digits only.
     stem: String,
@@ -113,9 +113,9 @@ impl Parts {
         Self { stem, extensions: parts.collect() }
     }
 
-    /// Whether it belongs to an image without being one: a block map, a signature, a log.
-    fn is_companion(&self) -> bool {
-        self.extensions.last().is_some_and(|last| COMPANION_EXTENSIONS.contains(&last.as_str()))
+    /// Whether it is a file that accompanies an image, such as a block map or a log.
+    fn accompanies_an_image(&self) -> bool {
+        self.extensions.last().is_some_and(|last| ACCOMPANYING_EXTENSIONS.contains(&last.as_str()))
     }
 
     fn holds_image(&self) -> bool {
@@ -129,18 +129,18 @@ impl Parts {
     /// The extensions without those of leftovers, of text files and of the pieces of a split file.
     pub(super) fn content_extensions(&self) -> Vec<&str> {
         let mut extensions: Vec<&str> = self.extensions.iter().map(String::as_str).collect();
-        let says_nothing = |extension: &&str| {
+        let is_of_no_format = |extension: &&str| {
             Leftover::adds(extension)
                 || ["", "txt"].contains(extension)
                 || extension.bytes().all(|byte| byte.is_ascii_digit())
         };
-        while extensions.last().is_some_and(says_nothing) {
+        while extensions.last().is_some_and(is_of_no_format) {
             extensions.pop();
         }
         extensions
     }
 
-    /// A kernel, or what one starts with: `Image.gz`, `initrd.img`, `kernel8.img`; but not `image.dd.xz`.
+    /// Whether it is a kernel or an initial RAM disk: `Image.gz`, `initrd.img`, `kernel8.img`; but not `image.dd.xz`.
     fn is_of_a_kernel(&self) -> bool {
         let is_disk_or_tree = ["dd", "tar", "img", "wic", "tgz", "txz"];
         if KERNELS.contains(&self.stem.as_str()) {
@@ -151,7 +151,7 @@ impl Parts {
         starts(&EARLY_FILE_SYSTEMS) || (starts(&["kernel"]) && is_img)
     }
 
-    /// Whether the extensions alone say that it is an image.
+    /// Whether the extensions are those of an image, whatever the stem is.
     fn is_image_by_extension(&self) -> bool {
         let last = self.content_extensions().pop();
         let is_image =
@@ -160,13 +160,13 @@ impl Parts {
             || Content::of(self).is_some_and(|_| !last.is_some_and(|last| VAGUE_EXTENSIONS.contains(&last)))
     }
 
-    /// The medium that the name is for, of those that other boards have.
+    /// The medium in the name, if it is a common one that this board does not have.
     fn known_medium(&self, media: &[String]) -> Option<&'static str> {
         let is_other = |medium: &&str| !media.iter().any(|known| known == medium);
         MEDIA_OF_BOARDS.into_iter().filter(is_other).find(|medium| self.names_exactly(medium))
     }
 
-    /// The medium that the name is for, if this board does not have it.
+    /// The medium in the name, if this board does not have it.
     fn foreign_medium<'a>(&self, lower: &'a str, media: &[String]) -> Option<&'a str> {
         self.known_medium(media).or_else(|| {
             let (medium, ..) = split_image(lower)?;
@@ -174,7 +174,7 @@ impl Parts {
         })
     }
 
-    /// `<medium>image` to the letter, whatever follows, unless it is a text about the image.
+    /// Whether the stem begins with exactly `<medium>image`, unless the file is a text about the image.
     fn names_exactly(&self, medium: &str) -> bool {
         let Some(rest) = self.stem.strip_prefix(medium) else { return false };
         let bare = self.extensions.is_empty();
@@ -183,7 +183,8 @@ impl Parts {
             .is_some_and(|version| self.holds_image() || self.is_compressed() || (bare && version.is_empty()))
     }
 
-    /// Off by a slip or two: `emcimage`, `emmcimg`, `emmc`, `sdcardimage`, with the extension of an image.
+    /// Whether it differs by one or two typing errors: `emcimage`, `emmcimg`, `emmc`, `sdcardimage`, with the extension
+    /// of an image.
     fn is_near(&self, medium: &str) -> bool {
         if KERNELS.contains(&self.stem.as_str()) || !self.holds_image() {
             return false;

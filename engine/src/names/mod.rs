@@ -1,9 +1,9 @@
-//! Names in the drive's root: which file is an image for which medium, and which only looks like one.
+//! Classifies names in the drive's root: which file is an image for which medium, and which only looks like one.
 //!
-//! The mode of a boot hangs on these names, so every accepted name is generated from the media of the board, and a name
-//! that a person would take for an image but that is not accepted is told apart from a file that has nothing to do with
-//! images. What lives here is about one name at a time; `names::root` judges all names of the drive's root together.
-//! Content is sniffed by the formats, and which file is written to which medium is the plan's.
+//! These names decide the mode of a boot. So every accepted name is generated from the media of the board, and a name
+//! that a user would mistake for an accepted one is distinguished from unrelated files. This module classifies one name
+//! at a time; `names::root` checks all names in the drive's root together. `formats` examine the content of files, and
+//! the plan decides which file is written to which medium.
 
 mod checksum_file;
 mod leftover;
@@ -37,7 +37,7 @@ pub enum Extension {
 }
 
 impl Extension {
-    /// In the order of preference. Captures are called `.tar` or `.dd`; the others are what downloads are called.
+    /// In the order of preference. Captures have `.tar` or `.dd`; downloads have the others.
     pub const ALL: [Self; 4] = [Self::Tar, Self::Dd, Self::Img, Self::Wic];
 
     /// With its dot.
@@ -64,7 +64,7 @@ impl Extension {
 pub struct ImageName {
     /// The medium's name in the board's profile, such as `emmc`.
     pub medium: String,
-    /// The extension that says what the image holds.
+    /// The extension, which shows what the image holds.
     pub extension: Extension,
     /// How it is compressed.
     pub compression: Compression,
@@ -90,17 +90,17 @@ impl fmt::Display for ImageName {
     }
 }
 
-/// Compressions in the order of preference: what makes the smaller file first, as users of the drive expect.
+/// Compressions in the order of preference: the one with the smaller files first, as users expect.
 const COMPRESSIONS: [Compression; 5] =
     [Compression::Xz, Compression::Bzip2, Compression::Gzip, Compression::Zstd, Compression::None];
 
-/// Extensions of sidecars, each the name of its digest.
+/// Extensions of sidecars.
 const SIDECAR_EXTENSIONS: [&str; 2] = [".md5", ".sha256"];
 
 /// The name of the settings file.
 pub(crate) const SETTINGS: &str = "replicator.toml";
 
-/// How accepted names end, in order of preference.
+/// The endings of accepted names, in order of preference.
 fn endings() -> impl Iterator<Item = (Extension, Compression)> {
     let extensions = Extension::ALL.into_iter();
     extensions.flat_map(|extension| COMPRESSIONS.map(|compression| (extension, compression)))
@@ -121,53 +121,53 @@ pub(crate) fn choose(medium: &str, names: &[Vec<u8>]) -> Option<ImageName> {
     })
 }
 
-/// What a name in the drive's root means.
+/// The meaning of a name in the drive's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NameVerdict {
+pub(crate) enum NameKind {
     /// An image for a medium of this board.
     Image(ImageName),
     /// A bootloader, microcontroller or FPGA file that the board's profile names.
     Firmware,
-    /// A digest of an image or firmware file; alone it changes no mode.
+    /// A digest of an image or firmware file; alone it does not change the mode.
     Sidecar,
     /// `<medium>image.source`: from which medium an image was captured.
     Record,
-    /// An option file, `IR_*`; whether the option is known is not said.
+    /// An option file, `IR_*`, known or unknown.
     Option,
     /// `replicator.toml`.
     Settings,
-    /// A person would take it for one of the above, and it is not.
+    /// A user would mistake it for one of the above.
     Lookalike(Lookalike),
-    /// It accompanies an image or a release and holds digests or a signature, but is not read.
+    /// A file with digests or a signature that is not read.
     UnreadChecksum {
-        /// What is read instead, in one line for the console.
+        /// The file that is read instead, in one line for the console.
         hint: String,
     },
-    /// Nothing the replicator cares about.
+    /// Any other file.
     Unrelated,
 }
 
-/// A name that a person would take for an accepted one.
+/// A name that a user would mistake for an accepted one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lookalike {
     /// What it most likely is.
     pub kind: LookalikeKind,
-    /// What it is and what would be accepted, in one line for the console.
+    /// What it is and which name is accepted, in one line for the console.
     pub hint: String,
 }
 
-/// What a name that looks like an accepted one most likely is. It decides when the name is refused.
+/// The likely kind of such a name. It decides when the name is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LookalikeKind {
-    /// A misspelt name of this board's: it was meant, so passing it over would be success by omission.
+    /// A misspelt name for this board: ignoring it would report success without doing what the user wants.
     Misspelt,
-    /// A misspelt image of this medium: passed over if the medium has an image with an accepted name.
+    /// A misspelt image of this medium: ignored if the medium has an image with an accepted name.
     MisspeltImage(String),
-    /// A backup or an unfinished download: passed over beside an accepted image.
+    /// A backup or an unfinished download: ignored beside an accepted image.
     Leftover,
-    /// An image for a medium, or the firmware of a board, that this one is not: passed over beside what this board takes.
+    /// An image or firmware for another board: ignored beside an image or firmware for this board.
     OtherBoard,
-    /// An image by its extension, for no medium: passed over beside an accepted image.
+    /// An image by its extension, for no medium: ignored beside an accepted image.
     Unassigned,
 }
 
@@ -191,24 +191,24 @@ pub struct FirmwareNames<'a> {
 /// `media` are the media of the board's profile, those that are present first, because hints propose the first.
 /// Comparison is exact, in bytes and case. Hidden files (a leading dot) are always `Unrelated`: operating systems leave
 /// files such as `._sdimage.dd.xz` on a drive.
-pub(crate) fn judge(name: &[u8], media: &[String], firmware: FirmwareNames<'_>) -> NameVerdict {
+pub(crate) fn classify(name: &[u8], media: &[String], firmware: FirmwareNames<'_>) -> NameKind {
     let firmware_files = firmware.own;
     if name.first().is_none_or(|byte| *byte == b'.') {
-        return NameVerdict::Unrelated;
+        return NameKind::Unrelated;
     }
-    if let Some(verdict) = exact(name, media, firmware_files) {
-        return verdict;
+    if let Some(kind) = exact(name, media, firmware_files) {
+        return kind;
     }
     let text = String::from_utf8_lossy(name);
     let lower = text.to_lowercase();
     if lower.starts_with("ir_") {
-        return NameVerdict::Option;
+        return NameKind::Option;
     }
-    // Settings that are not read must not be thought to be in force.
+    // A misspelt settings file would have no effect.
     if lower == SETTINGS || lower.strip_suffix(".txt") == Some(SETTINGS) {
         return misspelt(format!("the accepted name is {SETTINGS}"));
     }
-    // Nor must a record that protects a unit.
+    // Neither would a misspelt record protect its unit.
     if let Some(stem) = lower.strip_suffix(".txt").unwrap_or(&lower).strip_suffix("image.source") {
         if is_medium_name(stem) {
             return misspelt(format!("the accepted name is {stem}image.source"));
@@ -223,25 +223,25 @@ pub(crate) fn judge(name: &[u8], media: &[String], firmware: FirmwareNames<'_>) 
     // sidecar of such a file alone requests nothing.
     if firmware.all.iter().any(|file| file.to_lowercase() == lower) {
         let hint = match firmware_files {
-            [] => "this board takes no firmware files".to_owned(),
-            files => format!("this board does not take it; its firmware files are {}", files.join(", ")),
+            [] => "this board has no firmware files".to_owned(),
+            files => format!("this board does not use it; its firmware files are {}", files.join(", ")),
         };
-        return NameVerdict::Lookalike(Lookalike::new(LookalikeKind::OtherBoard, hint));
+        return NameKind::Lookalike(Lookalike::new(LookalikeKind::OtherBoard, hint));
     }
-    // On the drive of several boards the sidecars of another board's medium are harmless; its images are not.
+    // On a drive for several boards, sidecars for the medium of another board are harmless.
     let sidecar_of = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension));
     if sidecar_of.is_some_and(|base| split_image(base).is_some()) {
-        return NameVerdict::Sidecar;
+        return NameKind::Sidecar;
     }
     if digest_of.is_some_and(|base| split_image(base).is_some_and(|(medium, ..)| is_among(medium, media))) {
         return misspelt(format!("the accepted name is {lower}"));
     }
     if let Some(hint) = checksum_file::hint(&lower) {
-        return NameVerdict::UnreadChecksum { hint };
+        return NameKind::UnreadChecksum { hint };
     }
     match lookalike::find(&text, media) {
-        Some(lookalike) => NameVerdict::Lookalike(lookalike),
-        None => NameVerdict::Unrelated,
+        Some(lookalike) => NameKind::Lookalike(lookalike),
+        None => NameKind::Unrelated,
     }
 }
 
@@ -249,28 +249,28 @@ fn is_among(medium: &str, media: &[String]) -> bool {
     media.iter().any(|known| known == medium)
 }
 
-/// The verdict on a name that is right to the letter.
-fn exact(name: &[u8], media: &[String], firmware_files: &[String]) -> Option<NameVerdict> {
+/// The kind of a name that is exactly right.
+fn exact(name: &[u8], media: &[String], firmware_files: &[String]) -> Option<NameKind> {
     let text = std::str::from_utf8(name).ok()?;
     if text == SETTINGS {
-        return Some(NameVerdict::Settings);
+        return Some(NameKind::Settings);
     }
     if firmware_files.iter().any(|file| file == text) {
-        return Some(NameVerdict::Firmware);
+        return Some(NameKind::Firmware);
     }
     let is_image = |text: &str| {
         let (medium, extension, compression) = split_image(text)?;
         is_among(medium, media).then(|| ImageName { medium: medium.to_owned(), extension, compression })
     };
     if let Some(image) = is_image(text) {
-        return Some(NameVerdict::Image(image));
+        return Some(NameKind::Image(image));
     }
     if text.strip_suffix("image.source").is_some_and(is_medium_name) {
-        return Some(NameVerdict::Record);
+        return Some(NameKind::Record);
     }
     let base = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension))?;
     let known = is_image(base).is_some() || firmware_files.iter().any(|file| file == base);
-    known.then_some(NameVerdict::Sidecar)
+    known.then_some(NameKind::Sidecar)
 }
 
 /// Splits `<medium>image<extension><compression>`, for any medium.
@@ -284,25 +284,25 @@ fn split_image(text: &str) -> Option<(&str, Extension, Compression)> {
         .map(|(extension, compression)| (medium, extension, compression))
 }
 
-/// Whether a profile could call a medium so: lower-case letters and digits.
+/// Whether this can be the name of a medium: lower-case letters and digits.
 fn is_medium_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-fn misspelt(hint: String) -> NameVerdict {
-    NameVerdict::Lookalike(Lookalike::new(LookalikeKind::Misspelt, hint))
+fn misspelt(hint: String) -> NameKind {
+    NameKind::Lookalike(Lookalike::new(LookalikeKind::Misspelt, hint))
 }
 
-/// A set of firmware files of which only a part is on the drive.
+/// A set of firmware files that is only partly on the drive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncompleteFirmware {
-    /// Those that are there.
+    /// The files that are there.
     pub present: Vec<String>,
-    /// Those that must be there too.
+    /// The files that are missing.
     pub missing: Vec<String>,
 }
 
-/// Finds firmware files without their partners, such as an `SPL` alone: half a bootloader must not be written.
+/// Finds incomplete sets of firmware files, such as an `SPL` alone: half a bootloader must not be written.
 ///
 /// Each of `sets` holds names that belong together.
 pub(crate) fn incomplete_firmware(names: &[Vec<u8>], sets: &[Vec<String>]) -> Vec<IncompleteFirmware> {

@@ -1,10 +1,10 @@
-//! The command that gives a file an accepted name.
+//! Proposes the command that gives a file an accepted name.
 
 use super::lookalike::Parts;
 use super::{Compression, Extension, ImageName};
 use crate::shell;
 
-/// Extensions that say both packing and compression.
+/// Extensions for both packing and compression.
 const SHORT: [(&str, Extension, Compression); 6] = [
     ("tgz", Extension::Tar, Compression::Gzip),
     ("txz", Extension::Tar, Compression::Xz),
@@ -14,7 +14,7 @@ const SHORT: [(&str, Extension, Compression); 6] = [
     ("tzstd", Extension::Tar, Compression::Zstd),
 ];
 
-/// Extensions of images of whole media, and what they become.
+/// Extensions of images of whole media, and the accepted ones.
 const DISKS: [(&str, Extension); 11] = [
     ("dd", Extension::Dd),
     ("raw", Extension::Dd),
@@ -29,7 +29,7 @@ const DISKS: [(&str, Extension); 11] = [
     ("wic", Extension::Wic),
 ];
 
-/// What is known of the content by the extensions alone.
+/// The content, by the extensions only.
 pub(super) enum Content {
     /// An image that can be written once it has an accepted name.
     Accepted(Extension, Compression),
@@ -38,7 +38,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// What the extensions say; `None` if they say nothing of an image.
+    /// The content by the extensions; `None` if they are not those of an image.
     pub(super) fn of(parts: &Parts) -> Option<Self> {
         let mut extensions = parts.content_extensions();
         let mut last = extensions.pop()?;
@@ -87,8 +87,8 @@ fn compression_of(extension: &str) -> Option<Option<Compression>> {
     })
 }
 
-/// How to make an accepted name of `text` for the first of `media`, and what it is called for the others; for a file whose
-/// content has to be unpacked first, how that is named. `None` if its extensions say nothing.
+/// The command that renames `text` for the first of `media`, and the names for the others. For a file that has to be
+/// unpacked first, the name of its content. `None` if its extensions are not those of an image.
 pub(super) fn advice(text: &str, parts: &Parts, media: &[&str]) -> Option<String> {
     let (first, others) = media.split_first()?;
     let name = |medium: &str, extension, compression| {
@@ -106,7 +106,7 @@ pub(super) fn advice(text: &str, parts: &Parts, media: &[&str]) -> Option<String
             })
         }
         Content::Unpack(container) => Some(format!(
-            ".{container} is not read: unpack it, and name what is in it {} or {}",
+            ".{container} is not read: unpack it, and name its content {} or {}",
             name(first, Extension::Img, Compression::None),
             name(first, Extension::Tar, Compression::None),
         )),

@@ -1,50 +1,49 @@
-//! All names in the drive's root together: whether they ask for a write, what has to be refused, what is passed over.
+//! Checks all names in the drive's root together: whether they request a write, and which are refused or ignored.
 //!
-//! A name is refused where passing it over could mean that an image is missed: the board would be captured instead of
-//! written, or one of its media left out, under a green light. Where that cannot be, the name is only reported.
+//! A name is refused if ignoring it could skip an image that the user wants to write: the board would be captured
+//! instead, or one of its media would be left out, and the LEDs would show success. If that cannot happen, the name is
+//! only reported.
 
-use super::{FirmwareNames, LookalikeKind, NameVerdict, SIDECAR_EXTENSIONS, accepted, judge};
+use super::{FirmwareNames, LookalikeKind, NameKind, SIDECAR_EXTENSIONS, accepted, classify};
 use std::collections::BTreeSet;
 
-/// What the names in the root say.
+/// The result for all names in the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Root {
-    /// Whether an image with an accepted name is there.
+    /// Whether there is an image with an accepted name.
     pub has_image: bool,
-    /// Names that are passed over although they look like something that would be used, each with the reason.
+    /// Names that are ignored although they look like files that are used, each with the reason.
     pub notes: Vec<String>,
-    /// Names that must be refused, each with what would be accepted.
+    /// Names that are refused, each with the accepted name.
     pub refused: Vec<String>,
 }
 
-/// What is known of the board and of the drive's root.
+/// Facts about the board and the drive's root.
 pub(crate) struct Context<'a> {
     /// The board's media, those that are present first.
     pub media: &'a [String],
     /// Firmware files of this board and of all.
     pub firmware: FirmwareNames<'a>,
-    /// Names in the root that accepted names lead to as symlinks.
+    /// Names in the root that are targets of accepted names.
     pub linked: &'a BTreeSet<Vec<u8>>,
-    /// Whether a name in the root is a directory; asked for few names only.
+    /// Whether a name in the root is a directory; called for few names only.
     pub is_directory: &'a dyn Fn(&[u8]) -> bool,
 }
 
-/// Judges all names of the drive's root.
-pub(crate) fn judge_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
-    let verdicts: Vec<(&[u8], NameVerdict)> =
-        names.iter().map(|name| (name.as_slice(), judge(name, context.media, context.firmware))).collect();
+/// Checks all names of the drive's root.
+pub(crate) fn check_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
+    let kinds: Vec<(&[u8], NameKind)> =
+        names.iter().map(|name| (name.as_slice(), classify(name, context.media, context.firmware))).collect();
     let image_of = |wanted: &str| {
-        verdicts
-            .iter()
-            .any(|(_, verdict)| matches!(verdict, NameVerdict::Image(image) if image.medium == wanted))
+        kinds.iter().any(|(_, kind)| matches!(kind, NameKind::Image(image) if image.medium == wanted))
     };
-    let has_image = verdicts.iter().any(|(_, verdict)| matches!(verdict, NameVerdict::Image(_)));
-    let has_firmware = verdicts.iter().any(|(_, verdict)| *verdict == NameVerdict::Firmware);
+    let has_image = kinds.iter().any(|(_, kind)| matches!(kind, NameKind::Image(_)));
+    let has_firmware = kinds.iter().any(|(_, kind)| *kind == NameKind::Firmware);
     let mut root = Root { has_image, ..Root::default() };
-    for (name, verdict) in &verdicts {
+    for (name, kind) in &kinds {
         let shown = String::from_utf8_lossy(name);
-        match verdict {
-            NameVerdict::Lookalike(lookalike) => {
+        match kind {
+            NameKind::Lookalike(lookalike) => {
                 let is_passed_over = match &lookalike.kind {
                     LookalikeKind::Misspelt => false,
                     LookalikeKind::MisspeltImage(medium) => image_of(medium),
@@ -52,18 +51,18 @@ pub(crate) fn judge_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
                     LookalikeKind::Leftover | LookalikeKind::Unassigned => has_image,
                 };
                 match is_passed_over {
-                    // `photos.img/` is no image that was meant for a medium.
+                    // A directory such as `photos.img/` is not meant as an image for a medium.
                     false if lookalike.kind == LookalikeKind::Unassigned && (context.is_directory)(name) => {}
                     false => root.refused.push(format!("{shown}: {}", lookalike.hint)),
-                    // A link's target is used.
+                    // The target of a link is used.
                     true if context.linked.contains(*name) => {}
                     true => root.notes.push(format!("{shown} is not used: {}", lookalike.hint)),
                 }
             }
-            NameVerdict::UnreadChecksum { hint } if has_image => {
+            NameKind::UnreadChecksum { hint } if has_image => {
                 root.notes.push(format!("{shown} is not used: {hint}"));
             }
-            NameVerdict::Sidecar | NameVerdict::Unrelated if has_image && is_orphan(name, names, context) => {
+            NameKind::Sidecar | NameKind::Unrelated if has_image && is_orphan(name, names, context) => {
                 root.notes.push(format!("{shown} is not used: there is no image of that name"));
             }
             _ => {}
@@ -73,7 +72,8 @@ pub(crate) fn judge_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
     root
 }
 
-/// Whether a sidecar, by its extension, has nothing in the root to go with. Those of other boards' media do not count.
+/// Whether a file with the extension of a sidecar belongs to no file in the root. Sidecars for media of other boards are
+/// not counted.
 fn is_orphan(name: &[u8], names: &[Vec<u8>], context: &Context<'_>) -> bool {
     let Ok(text) = std::str::from_utf8(name) else { return false };
     let Some(base) = SIDECAR_EXTENSIONS.iter().find_map(|extension| text.strip_suffix(extension)) else {
@@ -88,7 +88,7 @@ fn is_orphan(name: &[u8], names: &[Vec<u8>], context: &Context<'_>) -> bool {
         && !names.iter().any(|name| name.starts_with(base.as_bytes()) && name != text.as_bytes())
 }
 
-/// Accepted images that are not chosen, because another one of their medium is preferred.
+/// Accepted images that are not used, because another one for the same medium is preferred.
 fn second_choices(names: &[Vec<u8>], context: &Context<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     for medium in context.media {
@@ -105,7 +105,7 @@ fn second_choices(names: &[Vec<u8>], context: &Context<'_>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn judged(names: &[&str], linked: &[&str]) -> Root {
+    fn checked(names: &[&str], linked: &[&str]) -> Root {
         let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         let media = ["emmc", "sd"].map(str::to_owned);
         let (own, all) = (["u-boot.imx".to_owned()], ["u-boot.imx", "SPL"].map(str::to_owned));
@@ -116,7 +116,7 @@ mod tests {
             linked: &linked,
             is_directory: &|name| name.ends_with(b".d.img"),
         };
-        judge_all(&names, &context)
+        check_all(&names, &context)
     }
 
     #[test]
@@ -134,12 +134,12 @@ mod tests {
             ("board.sdcard.gz", "mv board.sdcard.gz emmcimage.img.gz"),
             ("image.dd.xz", "mv image.dd.xz emmcimage.dd.xz"),
         ] {
-            let root = judged(&[name], &[]);
+            let root = checked(&[name], &[]);
             assert!(root.refused.len() == 1 && root.refused[0].contains(command), "{name}: {root:?}");
         }
-        assert!(judged(&["photo.img.zip"], &[]).refused[0].contains("unpack it"));
-        assert_eq!(judged(&["sdimage.tar.xz.gpg"], &[]).refused.len(), 1, "encrypted, and no signature");
-        assert!(judged(&["yocto.ext4"], &[]).refused[0].contains("its media are emmc, sd"));
+        assert!(checked(&["photo.img.zip"], &[]).refused[0].contains("unpack it"));
+        assert_eq!(checked(&["sdimage.tar.xz.gpg"], &[]).refused.len(), 1, "encrypted, and no signature");
+        assert!(checked(&["yocto.ext4"], &[]).refused[0].contains("its media are emmc, sd"));
         for name in [
             "initrd.img",
             "initrd.img-6.1.0",
@@ -149,12 +149,12 @@ mod tests {
             "a.wic.bmap",
             "firmware.bin",
         ] {
-            assert_eq!(judged(&[name], &[]).refused, [""; 0], "{name}");
+            assert_eq!(checked(&[name], &[]).refused, [""; 0], "{name}");
         }
     }
 
     #[test]
-    fn beside_an_accepted_image_what_cannot_be_meant_for_this_board_is_only_reported() {
+    fn beside_an_accepted_image_names_for_other_boards_are_only_reported() {
         for name in [
             "sdimage.tar.xz.bak",
             "sdimage.tar.xz~",
@@ -171,14 +171,14 @@ mod tests {
             "core-image.wic.xz.md5",
             "sdimage.dd.md5",
         ] {
-            let root = judged(&[name, "sdimage.tar.xz"], &[]);
+            let root = checked(&[name, "sdimage.tar.xz"], &[]);
             assert_eq!(root.refused, [""; 0], "{name}");
             assert!(root.notes.len() == 1 && root.notes[0].starts_with(name), "{name}: {root:?}");
         }
     }
 
     #[test]
-    fn what_was_meant_for_this_board_is_refused_beside_an_accepted_image() {
+    fn misspelt_names_for_this_board_are_refused_beside_an_accepted_image() {
         for name in [
             "emcimage.tar.xz",
             "EMMCIMAGE.TAR.XZ",
@@ -189,16 +189,16 @@ mod tests {
             "sdimage.source.txt",
             "sdimage.tar.MD5",
         ] {
-            assert_eq!(judged(&[name, "sdimage.tar.xz"], &[]).refused.len(), 1, "{name}");
+            assert_eq!(checked(&[name, "sdimage.tar.xz"], &[]).refused.len(), 1, "{name}");
         }
-        assert_eq!(judged(&["SPL"], &[]).refused.len(), 1);
-        assert_eq!(judged(&["SPL", "u-boot.imx"], &[]).refused, [""; 0]);
-        assert_eq!(judged(&["core-image.wic", "u-boot.imx"], &[]).refused.len(), 1);
+        assert_eq!(checked(&["SPL"], &[]).refused.len(), 1);
+        assert_eq!(checked(&["SPL", "u-boot.imx"], &[]).refused, [""; 0]);
+        assert_eq!(checked(&["core-image.wic", "u-boot.imx"], &[]).refused.len(), 1);
     }
 
     #[test]
-    fn what_belongs_to_an_image_is_not_reported() {
-        let root = judged(
+    fn files_that_belong_to_an_image_are_not_reported() {
+        let root = checked(
             &[
                 "sdimage.tar.xz",
                 "sdimage.tar.xz.md5",
@@ -214,7 +214,7 @@ mod tests {
             &["rootfs-v3.tar.xz"],
         );
         assert_eq!(root, Root { has_image: true, ..Root::default() });
-        let root = judged(&["sdimage.tar.xz", "sdimage.dd.xz", "sdimage.wic"], &[]);
+        let root = checked(&["sdimage.tar.xz", "sdimage.dd.xz", "sdimage.wic"], &[]);
         assert_eq!(
             root.notes,
             [
@@ -222,6 +222,6 @@ mod tests {
                 "sdimage.wic is not used: sdimage.tar.xz comes first"
             ]
         );
-        assert_eq!(judged(&["sdimage.tar.sha512", "a.md5"], &[]), Root::default());
+        assert_eq!(checked(&["sdimage.tar.sha512", "a.md5"], &[]), Root::default());
     }
 }

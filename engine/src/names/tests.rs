@@ -5,14 +5,14 @@ fn media(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn on_imx6(name: &str) -> NameVerdict {
+fn on_imx6(name: &str) -> NameKind {
     let own = media(&["u-boot.imx", "SPL"]);
-    judge(name.as_bytes(), &media(&["sd", "emmc"]), FirmwareNames { own: &own, all: &own })
+    classify(name.as_bytes(), &media(&["sd", "emmc"]), FirmwareNames { own: &own, all: &own })
 }
 
 fn hint(name: &str) -> String {
     match on_imx6(name) {
-        NameVerdict::Lookalike(lookalike) => lookalike.hint,
+        NameKind::Lookalike(lookalike) => lookalike.hint,
         other => panic!("{name:?} is {other:?}"),
     }
 }
@@ -62,10 +62,10 @@ fn every_accepted_name_is_an_image_and_names_its_sidecars() {
     for medium in ["sd", "emmc"] {
         for image in accepted(medium) {
             let name = image.to_string();
-            assert_eq!(on_imx6(&name), NameVerdict::Image(image.clone()), "{name}");
+            assert_eq!(on_imx6(&name), NameKind::Image(image.clone()), "{name}");
             for extension in [".md5", ".sha256"] {
-                assert_eq!(on_imx6(&format!("{name}{extension}")), NameVerdict::Sidecar);
-                assert_eq!(on_imx6(&format!("{}{extension}", image.uncompressed())), NameVerdict::Sidecar);
+                assert_eq!(on_imx6(&format!("{name}{extension}")), NameKind::Sidecar);
+                assert_eq!(on_imx6(&format!("{}{extension}", image.uncompressed())), NameKind::Sidecar);
             }
         }
     }
@@ -76,19 +76,19 @@ fn every_accepted_name_is_an_image_and_names_its_sidecars() {
 #[test]
 fn names_of_other_kinds() {
     let table = [
-        ("sdimage.source", NameVerdict::Record),
-        ("sataimage.source", NameVerdict::Record),
-        ("replicator.toml", NameVerdict::Settings),
-        ("IR_NO_COMPRESS", NameVerdict::Option),
-        ("ir_no_capture_sd.txt", NameVerdict::Option),
-        ("u-boot.imx", NameVerdict::Firmware),
-        ("SPL", NameVerdict::Firmware),
-        ("SPL.md5", NameVerdict::Sidecar),
-        // A drive may serve several boards; a sidecar alone changes nothing.
-        ("sataimage.dd.md5", NameVerdict::Sidecar),
+        ("sdimage.source", NameKind::Record),
+        ("sataimage.source", NameKind::Record),
+        ("replicator.toml", NameKind::Settings),
+        ("IR_NO_COMPRESS", NameKind::Option),
+        ("ir_no_capture_sd.txt", NameKind::Option),
+        ("u-boot.imx", NameKind::Firmware),
+        ("SPL", NameKind::Firmware),
+        ("SPL.md5", NameKind::Sidecar),
+        // A drive may be for several boards; a sidecar alone changes nothing.
+        ("sataimage.dd.md5", NameKind::Sidecar),
     ];
-    for (name, verdict) in table {
-        assert_eq!(on_imx6(name), verdict, "{name}");
+    for (name, kind) in table {
+        assert_eq!(on_imx6(name), kind, "{name}");
     }
 }
 
@@ -160,21 +160,21 @@ fn firmware_and_settings_in_the_wrong_case_are_refused() {
 }
 
 #[test]
-fn firmware_of_another_board_is_refused_with_what_this_one_takes() {
+fn firmware_for_another_board_is_refused_with_the_files_of_this_one() {
     let all = media(&["SPL", "u-boot.imx", "u-boot.kwb", "micro-update.bin"]);
-    let verdict = |name: &str, own: &[&str]| {
+    let kind = |name: &str, own: &[&str]| {
         let own = media(own);
-        match judge(name.as_bytes(), &media(&["sd"]), FirmwareNames { own: &own, all: &all }) {
-            NameVerdict::Lookalike(lookalike) => lookalike.hint,
+        match classify(name.as_bytes(), &media(&["sd"]), FirmwareNames { own: &own, all: &all }) {
+            NameKind::Lookalike(lookalike) => lookalike.hint,
             other => panic!("{name}: {other:?}"),
         }
     };
-    assert!(verdict("SPL", &["u-boot.imx", "micro-update.bin"]).contains("are u-boot.imx, micro-update.bin"));
-    assert!(verdict("U-BOOT.KWB", &["u-boot.imx"]).contains("are u-boot.imx"));
-    assert!(verdict("u-boot.imx", &[]).contains("takes no firmware"));
+    assert!(kind("SPL", &["u-boot.imx", "micro-update.bin"]).contains("are u-boot.imx, micro-update.bin"));
+    assert!(kind("U-BOOT.KWB", &["u-boot.imx"]).contains("are u-boot.imx"));
+    assert!(kind("u-boot.imx", &[]).contains("has no firmware"));
     let none_of_its_own = FirmwareNames { own: &[], all: &all };
-    let sidecar = judge(b"SPL.md5", &media(&["sd"]), none_of_its_own);
-    assert_eq!(sidecar, NameVerdict::Unrelated, "a sidecar alone requests nothing");
+    let sidecar = classify(b"SPL.md5", &media(&["sd"]), none_of_its_own);
+    assert_eq!(sidecar, NameKind::Unrelated, "a sidecar alone requests nothing");
 }
 
 #[test]
@@ -206,9 +206,9 @@ fn files_that_do_not_look_like_images_are_unrelated() {
         "._sdimage.dd.xz",
         ".capture",
     ] {
-        assert_eq!(on_imx6(name), NameVerdict::Unrelated, "{name}");
+        assert_eq!(on_imx6(name), NameKind::Unrelated, "{name}");
     }
-    assert_eq!(judge(b"\xff\xfe", &media(&["sd"]), FirmwareNames::default()), NameVerdict::Unrelated);
+    assert_eq!(classify(b"\xff\xfe", &media(&["sd"]), FirmwareNames::default()), NameKind::Unrelated);
 }
 
 #[test]
@@ -222,10 +222,10 @@ fn a_bootloader_without_its_partner_is_found() {
 
 proptest! {
     #[test]
-    fn judging_never_fails_and_only_exact_names_are_images(name in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_name_is_classified_and_only_exact_names_are_images(name in prop::collection::vec(any::<u8>(), 0..64)) {
         let media = media(&["sd", "emmc"]);
         let expected = media.iter().flat_map(|medium| accepted(medium)).any(|image| image.to_string().as_bytes() == name);
-        let is_image = matches!(judge(&name, &media, FirmwareNames::default()), NameVerdict::Image(_));
+        let is_image = matches!(classify(&name, &media, FirmwareNames::default()), NameKind::Image(_));
         prop_assert_eq!(is_image, expected);
     }
 
@@ -241,9 +241,9 @@ proptest! {
             .zip(flips)
             .map(|(character, flip)| if flip { character.to_ascii_uppercase() } else { character })
             .collect();
-        match judge(typed.as_bytes(), &media, FirmwareNames::default()) {
-            NameVerdict::Image(image) => prop_assert_eq!(image.to_string(), typed),
-            NameVerdict::Lookalike(lookalike) => {
+        match classify(typed.as_bytes(), &media, FirmwareNames::default()) {
+            NameKind::Image(image) => prop_assert_eq!(image.to_string(), typed),
+            NameKind::Lookalike(lookalike) => {
                 prop_assert!(typed != right && lookalike.hint.contains(&right));
             }
             other => prop_assert!(false, "{typed} is {other:?}"),

@@ -1,4 +1,4 @@
-//! Which of several profiles is the board's: the device tree decides, and only where there is none may a drive say so.
+//! Chooses the board's profile: by the device tree, or, on a system without one, by the name in the drive's settings.
 
 use super::Profile;
 use crate::error::{Error, Refusal, Result};
@@ -6,13 +6,13 @@ use crate::error::{Error, Refusal, Result};
 /// Which board this is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BoardChoice {
-    /// The board of this profile: somebody named it, and the device tree is not asked.
+    /// The board of this profile, named by the user. The device tree is ignored.
     Named(Box<Profile>),
     /// The board of one of these profiles, or of one on the drive: see [`choose`].
     Discover(Vec<Profile>),
 }
 
-/// The profiles in `more`, then those in `known` for which none of the same name in `more` stands in.
+/// The profiles in `more`, then those in `known` that `more` does not replace by the same name.
 pub fn joined<'a>(known: &'a [Profile], more: &'a [Profile]) -> Vec<&'a Profile> {
     let stays = |profile: &&Profile| !more.iter().any(|other| other.name == profile.name);
     more.iter().chain(known.iter().filter(stays)).collect()
@@ -20,9 +20,9 @@ pub fn joined<'a>(known: &'a [Profile], more: &'a [Profile]) -> Vec<&'a Profile>
 
 /// The profile of a board with these `compatible` strings, most specific first.
 ///
-/// `drive` are the profiles on the drive, which are [`joined`] with the `known` ones. `named` is the board
-/// that the drive's settings name. It never overrules a device tree; without one it chooses among the profiles that are
-/// for systems without a device tree, which are those that match none.
+/// `drive` are the profiles on the drive, which are [`joined`] with the `known` ones. `named` is the board in the drive's
+/// settings. It never overrides a device tree. Without one, it chooses among the profiles for systems without a device
+/// tree, which match no `compatible` string.
 ///
 /// # Errors
 /// `WrongBoard` if none fits, or two fit equally well.
@@ -55,10 +55,10 @@ pub fn choose(
 fn without_device_tree(all: &[&Profile], named: Option<&str>) -> Result<Profile> {
     let refuse = |what: String| Err(Error::refused(Refusal::WrongBoard, what));
     let Some(named) = named else {
-        return refuse("this system has no device tree, and no board was named".into());
+        return refuse("this system has no device tree, and the settings name no board".into());
     };
     match all.iter().find(|profile| profile.name == named) {
-        None => refuse(format!("the drive is for board {named}, which no profile is called")),
+        None => refuse(format!("the drive is for board {named}, and there is no such profile")),
         Some(profile) if !profile.matches.is_empty() => refuse(format!(
             "the drive is for board {named}, which has a device tree, and this system has none"
         )),
@@ -101,11 +101,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_chooses_only_where_no_device_tree_does_and_only_a_board_without_one() {
+    fn a_name_is_used_only_without_a_device_tree_and_only_for_a_board_without_one() {
         assert_eq!(chosen(&[], &[], Some("pc")), "pc:");
         assert_eq!(chosen(&[], &["v,a"], Some("pc")), "a:", "the settings are compared with it later");
         for (named, wanted) in
-            [(None, "no board was named"), (Some("a"), "has a device tree"), (Some("z"), "z")]
+            [(None, "the settings name no board"), (Some("a"), "has a device tree"), (Some("z"), "z")]
         {
             let text = chosen(&[], &[], named);
             assert!(text.starts_with("R-BOARD") && text.contains(wanted), "{text}");

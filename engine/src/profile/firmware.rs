@@ -1,5 +1,5 @@
-//! Which firmware a board takes: bootloader files and where they belong, microcontroller and FPGA updates, and how the
-//! board's revision is told, on which some of them depend.
+//! The firmware of a board: bootloader files and their places, microcontroller and FPGA updates, and the register with
+//! the board's revision, on which some of them depend.
 
 use super::Profile;
 use serde::Deserialize;
@@ -9,12 +9,12 @@ use std::ops::Range;
 
 /// Bootloader files are counted from the start of their area in blocks of this length.
 const BLOCK_LEN_BYTES: u64 = 512;
-/// A longer bootloader file would not fit into memory twice on a small board, and none is.
+/// Longest bootloader file: a longer one would not fit into the memory of a small board twice.
 const FILE_LEN_LIMIT_BYTES: u64 = 16 << 20;
-/// What firmware is called in plans and reports.
+/// Names of firmware in plans and reports.
 pub(super) const LABELS: [&str; 3] = ["bootloader", "microcontroller", "fpga"];
 
-/// A bit of a register that tells two revisions of the board apart.
+/// A bit of a register that distinguishes two revisions of the board.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevisionProfile {
@@ -29,7 +29,7 @@ pub struct RevisionProfile {
 }
 
 impl RevisionProfile {
-    /// The revision that the register's value tells.
+    /// The revision for a value of the register.
     pub fn of(&self, value: u32) -> &str {
         if value >> self.bit & 1 == 1 { &self.set } else { &self.clear }
     }
@@ -44,16 +44,16 @@ pub struct BootloaderProfile {
     /// Its files; all of them are needed.
     #[serde(rename = "file")]
     pub files: Vec<BootloaderFile>,
-    /// What must hold before it is written.
+    /// Checks before it is written.
     #[serde(default, rename = "check")]
     pub checks: Vec<BoardCheck>,
 }
 
-/// Where a bootloader is: a boot area of a medium, or a device of its own.
+/// Where a bootloader is: a boot area of a medium, or a separate device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AreaProfile {
-    /// The medium whose boot area it is, such as `emmc`.
+    /// The medium with the boot area, such as `emmc`.
     #[serde(default)]
     pub medium: Option<String>,
     /// Which boot area, 0 or 1.
@@ -84,9 +84,9 @@ pub struct BootloaderFile {
     pub other_names: Vec<String>,
     /// Where it starts in the area, in blocks of 512 bytes.
     pub block: u64,
-    /// How long it may be: up to what comes next in the area.
+    /// How long it may be: up to the next file or data in the area.
     pub len_max_bytes: u64,
-    /// What it must look like.
+    /// The format that it must have.
     #[serde(default)]
     pub format: Option<FirmwareFormat>,
 }
@@ -99,11 +99,11 @@ impl BootloaderFile {
     }
 }
 
-/// What a bootloader file must look like.
+/// The format of a bootloader file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FirmwareFormat {
-    /// An i.MX image, of 6 and 6UL: it begins with an image vector table.
+    /// An image for i.MX6 and 6UL: it begins with an image vector table.
     Imx,
     /// An i.MX93 container.
     Imx93,
@@ -117,9 +117,9 @@ pub enum FirmwareFormat {
 pub struct BoardCheck {
     /// Which check.
     pub kind: CheckKind,
-    /// The file that is looked into.
+    /// The file that is checked.
     pub file: String,
-    /// `compatible` strings of the boards that it is for; empty if it is for all of the profile.
+    /// `compatible` strings of the boards for which it is made; empty if it is for all of the profile.
     #[serde(default)]
     pub only: Vec<String>,
 }
@@ -143,13 +143,13 @@ pub struct MicrocontrollerProfile {
     /// The model that a footer of version 1 must name.
     #[serde(default)]
     pub model: Option<u16>,
-    /// Revision that a microcontroller must have to take updates.
+    /// The lowest revision that accepts updates.
     #[serde(default)]
     pub revision_min: u16,
-    /// Revisions of the board that take updates; empty for all.
+    /// Revisions of the board that accept updates; empty for all.
     #[serde(default)]
     pub board_revisions: Vec<String>,
-    /// Whether the update resets the board at once. If not, it is in force from the next reboot on.
+    /// Whether the update resets the board at once. If not, it takes effect at the next reboot.
     #[serde(default)]
     pub reboots: bool,
     /// `compatible` strings of the boards that have it; empty if all of the profile have it.
@@ -187,7 +187,7 @@ pub enum Footer {
 pub struct FpgaProfile {
     /// The program's name on the drive.
     pub file: String,
-    /// The revision of the board that it is for; all of them if nothing is said.
+    /// The revision of the board for which it is made; all of them if missing.
     #[serde(default)]
     pub revision: Option<String>,
     /// How long it may take.
@@ -196,7 +196,7 @@ pub struct FpgaProfile {
 }
 
 impl Profile {
-    /// Names of the firmware files that a board with these `compatible` strings takes.
+    /// Names of the firmware files for a board with these `compatible` strings.
     pub fn firmware_files(&self, compatible: &[String]) -> Vec<String> {
         let bootloader = self.bootloader.iter().flat_map(|bootloader| &bootloader.files);
         let microcontroller = self.microcontroller_of(compatible).map(|micro| micro.file.clone());
@@ -231,7 +231,7 @@ pub(crate) fn is_for(only: &[String], compatible: &[String]) -> bool {
     only.is_empty() || only.iter().any(|wanted| compatible.contains(wanted))
 }
 
-/// Why the firmware of a profile does not fit together.
+/// An inconsistency in the firmware of a profile.
 pub(super) fn fault(profile: &Profile) -> Option<String> {
     name_fault(profile)
         .or_else(|| profile.bootloader.as_ref().and_then(|bootloader| bootloader_fault(profile, bootloader)))
@@ -248,7 +248,7 @@ fn name_fault(profile: &Profile) -> Option<String> {
             return Some(format!("{name:?} cannot be the name of a firmware file"));
         }
         if !seen.insert(name.to_lowercase()) {
-            return Some(format!("firmware file {name} is there twice"));
+            return Some(format!("firmware file {name} exists twice"));
         }
     }
     None
@@ -259,7 +259,7 @@ fn bootloader_fault(profile: &Profile, bootloader: &BootloaderProfile) -> Option
     match (&area.medium, area.boot_area, &area.device) {
         (Some(medium), Some(0 | 1), None) => {
             if !profile.media.iter().any(|known| known.name == *medium) {
-                return Some(format!("the bootloader is on {medium}, which is no medium of the profile"));
+                return Some(format!("the bootloader is on {medium}, which is not a medium of the profile"));
             }
         }
         (None, None, Some(_)) => {}
@@ -277,7 +277,7 @@ fn bootloader_fault(profile: &Profile, bootloader: &BootloaderProfile) -> Option
         let region = file.region();
         if file.len_max_bytes == 0 || region.end > FILE_LEN_LIMIT_BYTES {
             return Some(format!(
-                "{} takes bytes {} to {} of the area; they must be some, and end before {FILE_LEN_LIMIT_BYTES}",
+                "{} takes bytes {} to {} of the area; it must have at least one byte, and end before {FILE_LEN_LIMIT_BYTES}",
                 file.name, region.start, region.end
             ));
         }
@@ -295,14 +295,16 @@ fn bootloader_fault(profile: &Profile, bootloader: &BootloaderProfile) -> Option
     }
     let unknown =
         bootloader.checks.iter().find(|check| !bootloader.files.iter().any(|file| file.name == check.file));
-    unknown.map(|check| format!("a check is of {}, which is no file of the bootloader", check.file))
+    unknown.map(|check| format!("a check is for {}, which is not a file of the bootloader", check.file))
 }
 
 fn revision_fault(profile: &Profile) -> Option<String> {
     let wanted = profile.microcontroller.iter().flat_map(|micro| &micro.board_revisions);
     let mut wanted = wanted.chain(profile.fpga.iter().filter_map(|fpga| fpga.revision.as_ref()));
     let Some(revision) = &profile.revision else {
-        return wanted.next().map(|name| format!("revision {name} cannot be told: there is no [revision]"));
+        return wanted
+            .next()
+            .map(|name| format!("revision {name} cannot be found out: there is no [revision]"));
     };
     if revision.bit > 31 || revision.register % 4 != 0 || revision.set == revision.clear {
         return Some("[revision] needs a register at a multiple of 4, a bit below 32, and two names".into());
@@ -317,7 +319,7 @@ fn only_fault(profile: &Profile) -> Option<String> {
     let wanted = checks.flat_map(|check| &check.only);
     let mut wanted = wanted.chain(profile.microcontroller.iter().flat_map(|micro| &micro.only));
     let stranger = wanted.find(|name| !profile.matches.contains(name));
-    stranger.map(|name| format!("{name} is named by firmware, and is no board of the profile"))
+    stranger.map(|name| format!("{name} is named for firmware, and is not a board of the profile"))
 }
 
 #[cfg(test)]
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_says_what_firmware_it_takes() {
+    fn a_profile_has_the_firmware_files_of_its_boards() {
         let profile = Profile::parse(BOARD, "x.toml").unwrap();
         let files = ["u-boot-dtb.bin", "SPL", "micro-update.bin", "fpga", "fpga-reva"];
         assert_eq!(profile.firmware_files(&["a,one".into()]), files);
@@ -386,24 +388,24 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_answered_with_what_would_be_right() {
+    fn an_error_names_what_is_accepted() {
         for (from, to, wanted) in [
             ("boot_area = 0 }", "boot_area = 2 }", "boot_area = 0"),
             ("{ medium = \"emmc\", boot_area = 0 }", "{ medium = \"emmc\" }", "device = \"mtdblock0\""),
             (
                 "{ medium = \"emmc\", boot_area = 0 }",
                 "{ medium = \"sd\", boot_area = 0 }",
-                "no medium of the profile",
+                "not a medium of the profile",
             ),
             ("revision = \"A\"", "revision = \"B\"", "there are C and A"),
             ("bit = 12", "bit = 32", "a bit below 32"),
-            ("only = [\"a,one\"]", "only = [\"a,three\"]", "no board of the profile"),
-            ("\"fpga-reva\"", "\"FPGA\"", "there twice"),
+            ("only = [\"a,one\"]", "only = [\"a,three\"]", "not a board of the profile"),
+            ("\"fpga-reva\"", "\"FPGA\"", "exists twice"),
             ("\"fpga-reva\"", "\"boot/fpga\"", "cannot be the name"),
             ("footer = \"v1\"", "footer = \"v2\"", "`v0` or `v1`"),
             ("format = \"imx\"", "fromat = \"imx\"", "fromat"),
-            ("len_max_bytes = 69632", "len_max_bytes = 0", "must be some"),
-            ("block = 138", "block = 36028797018963968", "must be some"),
+            ("len_max_bytes = 69632", "len_max_bytes = 0", "at least one byte"),
+            ("block = 138", "block = 36028797018963968", "at least one byte"),
             ("name = \"emmc\"", "name = \"fpga\"", "cannot be called fpga"),
         ] {
             let text = error(from, to);
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_nothing_tells_cannot_be_asked_for() {
+    fn firmware_for_a_revision_needs_its_register() {
         let text = "name = \"x\"\n[[fpga]]\nfile = \"fpga\"\nrevision = \"C\"\n";
         let error = Profile::parse(text, "x.toml").unwrap_err().to_string();
         assert!(error.contains("no [revision]"), "{error}");

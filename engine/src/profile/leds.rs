@@ -1,4 +1,4 @@
-//! The LEDs of a board: where they are, for the backend that owns them.
+//! The LEDs of a board, for the backend that controls them.
 
 use super::{Profile, is_for};
 use replicator_hal::{GpioChip, GpioLine, InvalidLedPlace, LedName};
@@ -55,14 +55,14 @@ impl TryFrom<LedText> for LedLine {
                 Some(GpioLine { chip, line, active_low: text.active_low })
             }
             (None, None) => None,
-            _ => return Err("an LED's chip and line go together".to_owned()),
+            _ => return Err("an LED needs both chip and line, or neither".to_owned()),
         };
         Ok(Self { names, line })
     }
 }
 
 impl LedProfile {
-    /// All names that any of `leds` have, each once, and no lines.
+    /// The names of all `leds`, each once, without lines.
     pub fn names_of<'a>(leds: impl IntoIterator<Item = &'a LedProfile>) -> Self {
         let mut all = Self::default();
         for one in leds {
@@ -79,8 +79,8 @@ impl LedProfile {
 }
 
 impl Profile {
-    /// The LEDs of a board with these `compatible` strings: the first that fit. Where none fit, because the profile was
-    /// chosen by name on another system, names are all that may be tried: a line of another board may switch anything.
+    /// The LEDs of a board with these `compatible` strings: the first that fit. If none fit, because the profile was
+    /// chosen by name on another system, only names are tried: a GPIO line of another board may switch anything.
     pub fn leds_of(&self, compatible: &[String]) -> LedProfile {
         let fitting = self.leds.iter().find(|leds| is_for(&leds.only, compatible));
         fitting.cloned().unwrap_or_else(|| LedProfile::names_of(&self.leds))

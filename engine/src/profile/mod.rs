@@ -1,9 +1,9 @@
-//! What a board is, as data: how it is recognised, which media it has and how each is found and formatted, which firmware
-//! it takes.
+//! Board profiles: how a board is recognised, which media it has, how each is found and formatted, and which firmware it
+//! has.
 //!
-//! Profiles are TOML files that ship with the boot binary, lie on the drive, or anywhere. LED names are part of the
-//! profile but mean nothing to the engine: the backend that owns the LEDs reads them. The table `[drive]` of the same
-//! file is for the builder of drives.
+//! Profiles are TOML files. They are built into the boot binary, on the drive, or anywhere. The engine does not use the
+//! LEDs of a profile; the backend that controls the LEDs does. The table `[drive]` of the same file is for the builder of
+//! drives.
 
 mod choice;
 mod firmware;
@@ -32,7 +32,7 @@ pub struct Profile {
     /// Products it covers, for people.
     #[serde(default)]
     pub products: Vec<String>,
-    /// Whole `compatible` strings of the device tree; empty for a profile that is only ever chosen by name.
+    /// Whole `compatible` strings of the device tree; empty for a profile that is chosen by name only.
     #[serde(default, rename = "match")]
     pub matches: Vec<String>,
     /// Media in the order in which they are captured.
@@ -41,10 +41,10 @@ pub struct Profile {
     /// The LEDs; several where the boards of the profile differ.
     #[serde(default)]
     pub leds: Vec<LedProfile>,
-    /// How the board's revision is told.
+    /// Where the board's revision is read.
     #[serde(default)]
     pub revision: Option<RevisionProfile>,
-    /// Its bootloader, if it is one that can be written.
+    /// Its bootloader, if it can be written.
     #[serde(default)]
     pub bootloader: Option<BootloaderProfile>,
     /// Its microcontroller, if it has one that can be updated.
@@ -53,8 +53,8 @@ pub struct Profile {
     /// Updaters of its FPGA, one per revision of the board.
     #[serde(default)]
     pub fpga: Vec<FpgaProfile>,
-    /// What a drive that boots the board is made of. The builder of drives reads it; here it is skipped, so that the file of
-    /// a board is one.
+    /// How a drive that boots the board is made. The builder of drives reads it; it is skipped here, so that a board
+    /// needs only one file.
     #[serde(default, deserialize_with = "skip")]
     pub drive: (),
 }
@@ -67,24 +67,24 @@ fn skip<'de, D: Deserializer<'de>>(table: D) -> Result<(), D::Error> {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediumProfile {
-    /// Generic name that images and options are called after: `sd`, `sd1`, `emmc`, `sata`, ...
+    /// Generic name, which image names and options use: `sd`, `sd1`, `emmc`, `sata`, ...
     pub name: String,
-    /// What it is attached by.
+    /// How it is attached.
     pub kind: MediumKind,
-    /// Part of the controller path in sysfs that tells its slot from the others, such as `2194000.mmc`.
+    /// Part of the controller path in sysfs that identifies its slot, such as `2194000.mmc`.
     #[serde(default)]
     pub controller: Option<String>,
-    /// Kernel device name, used only where no device is found by its controller.
+    /// Kernel device name, used only if no device is found by its controller.
     #[serde(default)]
     pub device: Option<String>,
-    /// What a tarball is written into.
+    /// The file system that is made for a tarball.
     #[serde(default)]
     pub file_system: FileSystemFlavour,
-    /// Partition that holds the rootfs if the content leaves a choice, from 1.
+    /// Partition that holds the rootfs if several could, from 1.
     #[serde(default = "first_partition")]
     pub rootfs_partition: u32,
-    /// Whether the board starts from bytes between the partition table and the first partition of this medium. If it is
-    /// left out, what lies there is taken for a bootloader, and a capture keeps it.
+    /// Whether the board boots from bytes between the partition table and the first partition of this medium. If missing,
+    /// a capture assumes that data there is a bootloader and keeps it.
     #[serde(default)]
     pub bootloader_in_gap: Option<bool>,
     /// `compatible` strings of the boards that have this medium; empty if all of the profile have it.
@@ -96,7 +96,7 @@ fn first_partition() -> u32 {
     1
 }
 
-/// What a medium is attached by, as profiles name it.
+/// How a medium is attached, as profiles name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediumKind {
@@ -108,9 +108,9 @@ pub enum MediumKind {
     Sata,
     /// An NVMe disk.
     Nvme,
-    /// A driver of its own, known by the device name alone.
+    /// By a driver of its own; found by the device name only.
     Other,
-    /// Whatever was named on the command line.
+    /// The device that is named on the command line.
     Any,
 }
 
@@ -136,17 +136,17 @@ pub enum FileSystemFlavour {
     Ext2,
     /// MBR, ext3.
     Ext3,
-    /// MBR, ext4 with the features of the day.
+    /// MBR, ext4 with the default features of mke2fs.
     Ext4,
     /// MBR, ext4 without `metadata_csum` and `64bit`.
     #[default]
     Ext4Compat,
-    /// GPT, ext4 with the features of the day.
+    /// GPT, ext4 with the default features of mke2fs.
     Ext4Gpt,
 }
 
 impl FileSystemFlavour {
-    /// What mkfs makes.
+    /// The flavour for mkfs.
     pub fn flavour(self) -> Flavour {
         match self {
             Self::Ext2 => Flavour::Ext2,
@@ -156,7 +156,7 @@ impl FileSystemFlavour {
         }
     }
 
-    /// The partition table around it.
+    /// The partition table.
     pub fn scheme(self) -> Scheme {
         match self {
             Self::Ext4Gpt => Scheme::Gpt,
@@ -176,7 +176,7 @@ pub enum ProfileError {
         /// What is wrong, with its place.
         detail: String,
     },
-    /// The parts do not fit together.
+    /// The parts are inconsistent.
     #[error("profile {name}: {detail}")]
     Content {
         /// The profile.
@@ -211,7 +211,7 @@ impl Profile {
                 return bad(format!("a medium cannot be called {}", medium.name));
             }
             if self.media[..index].iter().any(|other| other.name == medium.name) {
-                return bad(format!("medium {} is there twice", medium.name));
+                return bad(format!("medium {} exists twice", medium.name));
             }
             if medium.rootfs_partition == 0 {
                 return bad(format!("medium {}: partitions are counted from 1", medium.name));

@@ -1,8 +1,8 @@
 //! Patterns of paths in sanitise rules.
 //!
 //! Names are bytes. A pattern is matched component by component while a tree is walked: [`Pattern::start`] gives the
-//! positions at the root and [`Pattern::advance`] those one level deeper, so that directories that cannot lead to a match
-//! need not be entered. The effort is at most the product of the lengths, whatever the pattern.
+//! positions at the root and [`Pattern::advance`] those one level deeper, so that directories without a possible match
+//! are not entered. For every pattern, the effort is at most the product of the lengths.
 
 use replicator_hal::RelativePath;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::fmt;
 /// Longest pattern.
 const LIMIT_BYTES: usize = 1024;
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{}\": {reason}", pattern.escape_debug())]
 pub struct InvalidPattern {
@@ -43,8 +43,8 @@ enum Token {
 }
 
 impl Token {
-    /// Whether it takes this one byte; [`Token::AnyBytes`] is not asked.
-    fn takes(&self, byte: u8) -> bool {
+    /// Whether it matches this byte. Not used for [`Token::AnyBytes`].
+    fn matches_byte(&self, byte: u8) -> bool {
         match self {
             Self::Byte(wanted) => *wanted == byte,
             Self::AnyByte | Self::AnyBytes => true,
@@ -55,7 +55,7 @@ impl Token {
     }
 }
 
-/// Where in a pattern a path may have got to.
+/// The positions in a pattern that a path may have reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
     /// Indices of the components that come next.
@@ -70,7 +70,7 @@ impl Positions {
     }
 
     /// Whether something below the path may still match.
-    pub fn leads_on(&self) -> bool {
+    pub fn may_match_below(&self) -> bool {
         self.next.iter().any(|index| *index < self.components)
     }
 }
@@ -128,7 +128,7 @@ impl Pattern {
         (!path.is_root()).then_some(path)
     }
 
-    /// The positions at `path`; they match if the pattern takes `path` or a directory above it.
+    /// The positions at `path`, and whether the pattern matches `path` or a directory above it.
     pub fn positions_at(&self, path: &RelativePath) -> (Positions, bool) {
         let mut positions = self.start();
         let mut is_held = false;
@@ -154,12 +154,12 @@ impl Pattern {
             match self.components.get(*index) {
                 Some(Component::AnyDepth) => {
                     self.insert(&mut next, *index);
-                    // At the end, it has now taken the name that it needs.
+                    // At the end, it has matched the name that it needs.
                     if index + 1 == self.components.len() {
                         next.insert(index + 1);
                     }
                 }
-                Some(Component::Name(tokens)) if takes_name(tokens, name) => {
+                Some(Component::Name(tokens)) if matches_name(tokens, name) => {
                     self.insert(&mut next, index + 1)
                 }
                 _ => {}
@@ -168,7 +168,7 @@ impl Pattern {
         Positions { next, components: self.components.len() }
     }
 
-    /// Adds a position, and those behind it that need no name to be reached.
+    /// Adds a position, and those after it that are reached without a name.
     fn insert(&self, next: &mut BTreeSet<usize>, mut index: usize) {
         next.insert(index);
         while self.components.get(index) == Some(&Component::AnyDepth) && index + 1 < self.components.len() {
@@ -177,22 +177,22 @@ impl Pattern {
         }
     }
 
-    /// Whether the component at `index` (from 0) takes `name`; `**` takes every name, none is beyond the end.
+    /// Whether the component at `index` (from 0) matches `name`. `**` matches every name; an index beyond the end none.
     pub fn matches_component(&self, index: usize, name: &[u8]) -> bool {
         match self.components.get(index) {
             Some(Component::AnyDepth) => true,
-            Some(Component::Name(tokens)) => takes_name(tokens, name),
+            Some(Component::Name(tokens)) => matches_name(tokens, name),
             None => false,
         }
     }
 
-    /// Whether the pattern takes the whole of `path`.
+    /// Whether the pattern matches the whole `path`.
     pub fn matches(&self, path: &RelativePath) -> bool {
         let start = self.start();
         path.components().fold(start, |positions, name| self.advance(&positions, name)).is_match()
     }
 
-    /// Whether the pattern takes `path` or a directory above it.
+    /// Whether the pattern matches `path` or a directory above it.
     pub fn matches_or_holds(&self, path: &RelativePath) -> bool {
         let mut positions = self.start();
         path.components().any(|name| {
@@ -253,7 +253,7 @@ fn parse_component(text: &str) -> Result<Component, &'static str> {
     if is_dots { Err("'.' and '..' are not allowed") } else { Ok(Component::Name(tokens)) }
 }
 
-/// Parses a set behind its `[`; a `]` in first place stands for itself.
+/// Parses a set after its `[`. A `]` at the start is an element of the set.
 fn parse_set(text: &[u8]) -> Result<(Token, &[u8]), &'static str> {
     const NO_END: &str = "'[' without ']'";
     let (is_negated, mut rest) = match text.split_first().ok_or(NO_END)? {
@@ -284,8 +284,9 @@ fn parse_set(text: &[u8]) -> Result<(Token, &[u8]), &'static str> {
     }
 }
 
-/// Matches one name. On a mismatch only the last `*` takes a byte more: an earlier one never helps where it does not.
-fn takes_name(tokens: &[Token], name: &[u8]) -> bool {
+/// Matches one name. After a mismatch only the last `*` takes one more byte: if that does not help, an earlier `*` does
+/// not either.
+fn matches_name(tokens: &[Token], name: &[u8]) -> bool {
     let (mut token, mut at) = (0, 0);
     let mut retry = None;
     loop {
@@ -296,7 +297,7 @@ fn takes_name(tokens: &[Token], name: &[u8]) -> bool {
                 continue;
             }
             (None, None) => return true,
-            (Some(wanted), Some(byte)) if wanted.takes(*byte) => {
+            (Some(wanted), Some(byte)) if wanted.matches_byte(*byte) => {
                 token += 1;
                 at += 1;
                 continue;

@@ -102,7 +102,7 @@ fn a_rule_has_all_its_fields() {
 }
 
 #[test]
-fn faults_name_the_rule_and_the_line() {
+fn errors_name_the_rule_and_the_line() {
     let good = "[[rule]]\nwhat = \"first\"\naction = \"remove\"\npaths = [\"/a\"]\n";
     let second = |lines: &str| format!("{good}[[rule]]\nwhat = \"second\"\n{lines}");
     for (text, rule, what, line, words) in [
@@ -190,28 +190,28 @@ fn patterns_without_a_meaning_are_refused() {
 }
 
 #[test]
-fn a_walk_knows_where_it_need_not_go() {
+fn a_walk_skips_directories_without_a_possible_match() {
     let pattern = Pattern::parse("/home/*/.ssh/known_hosts").unwrap();
     let step = |names: &[&str]| {
         names.iter().fold(pattern.start(), |positions, name| pattern.advance(&positions, name.as_bytes()))
     };
-    assert!(step(&[]).leads_on() && step(&["home", "kim"]).leads_on());
-    assert!(!step(&["etc"]).leads_on() && !step(&["home", "kim", "src"]).leads_on());
+    assert!(step(&[]).may_match_below() && step(&["home", "kim"]).may_match_below());
+    assert!(!step(&["etc"]).may_match_below() && !step(&["home", "kim", "src"]).may_match_below());
     let found = step(&["home", "kim", ".ssh", "known_hosts"]);
-    assert!(found.is_match() && !found.leads_on());
+    assert!(found.is_match() && !found.may_match_below());
     assert!(pattern.matches_component(1, b"kim") && !pattern.matches_component(2, b"kim"));
     assert!(!pattern.matches_component(4, b"x"));
 }
 
 #[test]
-fn hostile_patterns_take_no_time() {
+fn hostile_patterns_are_matched_quickly() {
     let stars = format!("/{}b", "a*".repeat(400));
     assert!(!matches(&stars, &"a".repeat(255)));
     let depths = format!("/{}b", "**/a/".repeat(150));
     assert!(!matches(&depths, &"a/".repeat(400)));
 }
 
-/// Matching as its definition says it, by trying everything.
+/// Matching by its definition, by trying everything.
 fn oracle(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
@@ -288,7 +288,7 @@ fn a_rule_names_one_place() {
     ] {
         assert!(matches!(of(wrong), Err(RulesError::Rule { rule: 1, .. })), "{wrong}");
     }
-    // What is elsewhere erases nothing of the root.
+    // A rule for another place erases nothing in the root.
     let rules = of("label = \"data\"").unwrap();
     assert_eq!(rules.erasing(&RelativePath::parse("a").unwrap()), None);
 }

@@ -1,8 +1,8 @@
-//! The record beside an image that says which medium it was captured from, and what that medium was called.
+//! The record beside an image: which medium the image was captured from, and the names on that medium.
 //!
-//! A write compares it with the medium it is about to overwrite, so that a golden unit is not overwritten with its own
-//! sanitised copy; and gives a clone the UUIDs and labels by which the files in it name their root. It lies beside the
-//! image as `<medium>image.source` and is there before the image is. Records of older versions have less in them.
+//! A write compares the record with the medium, so that a golden unit is not overwritten with its own sanitised copy. It
+//! also gives a clone the UUIDs and labels by which its files name the root. The record is `<medium>image.source` beside
+//! the image, and is written before the image gets its name. Records of older versions have fewer fields.
 
 mod root;
 
@@ -25,7 +25,7 @@ pub(crate) struct SourceRecord {
     /// Serial number or CID of the medium, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// What the medium was attached by.
+    /// How the medium was attached.
     pub kind: String,
     /// Capacity of the medium.
     pub len_bytes: u64,
@@ -33,13 +33,13 @@ pub(crate) struct SourceRecord {
     pub captured: String,
     /// Version of the program.
     pub version: String,
-    /// md5 of the decoded image: what follows is about this one only.
+    /// md5 of the decoded image; the fields below apply to this image only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_md5: Option<String>,
-    /// What only the golden medium holds and no clone does, if the medium has no identity of its own.
+    /// The marks of the golden medium, if it has no identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
-    /// What names the root file system, for a tarball. Last: TOML wants tables behind values.
+    /// The names of the root file system, for a tarball. It is the last field, because TOML needs tables after values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<RootRecord>,
 }
@@ -50,8 +50,8 @@ impl SourceRecord {
         format!("{medium}image.source")
     }
 
-    /// Reads a record; `None` if it is none, because what lies on a drive may be anything. A UUID, GUID or number in it that
-    /// is none makes all of it none: a clone must not silently get another.
+    /// Reads a record; `None` if this is not a record. An invalid UUID, GUID or number makes the whole record invalid: a
+    /// clone must not silently get another one.
     pub(crate) fn parse(content: &[u8]) -> Option<Self> {
         if content.len() > LIMIT_BYTES {
             return None;
@@ -69,7 +69,7 @@ impl SourceRecord {
     }
 }
 
-/// A point in time for people, UTC.
+/// A point in time as text, UTC.
 pub(crate) fn stamp(time: Timestamp) -> String {
     let nanos = i32::try_from(time.nanos).unwrap_or(0);
     jiff::Timestamp::new(time.seconds, nanos)
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_and_cut_records_are_none(content in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..120) {
+        fn garbage_and_cut_records_are_not_read(content in prop::collection::vec(any::<u8>(), 0..200), cut in 0_usize..120) {
             let whole = record(Some("x".into())).to_toml().unwrap();
             prop_assert_eq!(SourceRecord::parse(&whole.as_bytes()[..cut.min(whole.len() - 9)]), None);
             prop_assert_eq!(SourceRecord::parse(&content), None);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_says_nonsense_is_none() {
+    fn a_record_with_an_invalid_value_is_not_read() {
         let whole = record(None);
         let disk = DiskId::Mbr { signature: 0x5eed, kind: 0x83 };
         let root = root(Some("rootfs".into()), disk);

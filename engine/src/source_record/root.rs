@@ -1,10 +1,10 @@
-//! The part of an image's record by which a clone's root file system gets the golden one's names.
+//! The part of a record with the names of the golden root file system, which the clone gets.
 
 use crate::formats::partition::{DiskId, Guid, Identity};
 use replicator_hal::Uuid;
 use serde::{Deserialize, Serialize};
 
-/// What names the golden root file system.
+/// The names of the golden root file system.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RootRecord {
     /// The file system's UUID.
@@ -40,7 +40,7 @@ enum TableKind {
 }
 
 impl RootRecord {
-    /// What a capture found.
+    /// The record of a captured root file system.
     pub(crate) fn new(uuid: Option<Uuid>, label: Option<String>, identity: Option<&Identity>) -> Self {
         let uuid = uuid.map(|uuid| uuid.to_string());
         Self { uuid, label, partition: identity.map(PartitionRecord::new) }
@@ -51,12 +51,12 @@ impl RootRecord {
         self.uuid.as_deref().and_then(Uuid::parse)
     }
 
-    /// What names disk and partition.
+    /// The identity of disk and partition.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.partition.as_ref().and_then(PartitionRecord::identity)
     }
 
-    /// Whether all that is there means something.
+    /// Whether all fields are valid.
     pub(super) fn is_sane(&self) -> bool {
         self.uuid.is_some() == self.uuid().is_some()
             && self.partition.is_some() == self.identity().is_some_and(|identity| identity.has_valid_number())

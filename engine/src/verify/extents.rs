@@ -1,4 +1,4 @@
-//! What was written to a medium, as hashes of extents; and the comparison with what it holds afterwards.
+//! Hashes of the extents that were written to a medium, and the comparison with what it holds afterwards.
 
 use super::kept::Kept;
 use crate::error::{Error, FaultyPart, Result};
@@ -7,17 +7,17 @@ use crate::operation::{Operation, Progress};
 use replicator_hal::{self as hal, Target};
 use xxhash_rust::xxh3::Xxh3;
 
-/// So many hashes are kept of an image at most, however large it is: 2 MiB of memory.
+/// How many hashes of an image are kept at most: 2 MiB of memory.
 const EXTENTS_MAX: u64 = 1 << 16;
 
-/// What one extent of the medium must read back as.
+/// The expected content of one extent of the medium.
 struct Extent {
     offset_bytes: u64,
     len_bytes: u64,
     hash: u128,
 }
 
-/// Hashes what is written from front to back, extent by extent.
+/// Hashes the written data from front to back, extent by extent.
 pub(crate) struct Extents {
     chunk_len_bytes: usize,
     extent_len_bytes: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Extents {
 /// All that was written.
 pub(crate) struct Written {
     extents: Vec<Extent>,
-    /// So much is read back at once.
+    /// How much is read back at once.
     piece_len_bytes: usize,
 }
 
@@ -48,7 +48,7 @@ impl Extents {
         }
     }
 
-    /// Adds what follows what was added before.
+    /// Adds data that follows the data added before.
     pub(crate) fn add(&mut self, offset_bytes: u64, chunk: &[u8]) {
         if self.len_bytes == 0 {
             self.offset_bytes = offset_bytes;
@@ -60,7 +60,7 @@ impl Extents {
         }
     }
 
-    /// Adds what does not follow what was added before.
+    /// Adds data at another place.
     pub(crate) fn add_apart(&mut self, offset_bytes: u64, bytes: &[u8]) {
         if self.len_bytes > 0 {
             self.close();
@@ -88,14 +88,14 @@ impl Extents {
 }
 
 impl Written {
-    /// These bytes alone, which are read back at once.
+    /// Only these bytes, which are read back at once.
     pub(crate) fn of(offset_bytes: u64, bytes: &[u8]) -> Self {
         let mut extents = Extents::new(bytes.len(), None);
         extents.add_apart(offset_bytes, bytes);
         extents.finish()
     }
 
-    /// Compares all of it with the medium, as progress of `doing`. The caller has got past the caches.
+    /// Compares all of it with the medium, as progress of `doing`. The caller has bypassed the caches.
     ///
     /// # Errors
     /// [`Error::Verify`]; those of the medium.
@@ -191,7 +191,7 @@ mod tests {
     use xxhash_rust::xxh3::xxh3_128;
 
     #[test]
-    fn the_last_extents_are_as_many_as_asked_for() {
+    fn the_last_extents_cover_the_given_length() {
         let extent = |number: u64| Extent { offset_bytes: number * 100, len_bytes: 100, hash: 0 };
         let all: Vec<Extent> = (0..5).map(extent).collect();
         let first = |len_bytes| last(&all, len_bytes).first().map(|extent| extent.offset_bytes);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn extents_cover_everything_and_stay_few() {
+    fn extents_cover_everything_and_their_number_is_bounded() {
         let chunk = [7; 1024];
         for chunks in [0, 1, 2, 3, 64, 65] {
             let mut extents = Extents::new(chunk.len(), None);

@@ -1,8 +1,8 @@
-//! Reading an image on the drive: open, decode, hash, count, report progress, compare, close.
+//! Reads an image on the drive: open, decode, hash, count, report progress, compare, close.
 //!
-//! Every look at an image goes through an [`ImageReader`]. Only one that read all of its image ends in a [`Verified`].
-//! Transient errors and `Interrupted` are retried below, by [`Operation::retry`] around each HAL call; nothing here or above
-//! handles them once more.
+//! Every step reads images with an [`ImageReader`]. Only one that has read its whole image returns a [`Verified`].
+//! [`Operation::retry`] around each HAL call retries transient errors and `Interrupted`, so nothing here or above handles
+//! them again.
 
 use crate::drive_file::DriveFile;
 use crate::error::{Error, FaultyPart, Result};
@@ -21,33 +21,33 @@ use xxhash_rust::xxh3::Xxh3;
 pub(crate) struct Source<'a> {
     /// The regular file, links followed.
     pub(crate) path: &'a RelativePath,
-    /// What it is called in messages.
+    /// Its name in messages.
     pub(crate) name: String,
     /// How it is compressed.
     pub(crate) compression: Compression,
-    /// Where the image ends in the file, if something else follows.
+    /// Where the image ends in the file, if other data follows.
     pub(crate) end_bytes: Option<u64>,
 }
 
 /// What an image must be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expected<'a> {
-    /// What it announces, and what its sidecars say.
+    /// What it announces, and the digests of its sidecars.
     Announced(Announced<'a>),
-    /// What it was when it was read before.
+    /// The same as when it was read before.
     Same(&'a Verified),
     /// What was written to the drive.
     Written(&'a Packed),
 }
 
-/// What an image says of itself, and what lies beside it says.
+/// The length in the image's own header or index, and the digests in its sidecars.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Announced<'a> {
     /// Length of the content, if it is known.
     pub(crate) len_bytes: Option<u64>,
     /// Digests of the content.
     pub(crate) digests: &'a [ExpectedDigest],
-    /// Whether an md5 of the content is wanted, whatever the digests are.
+    /// Whether an md5 of the content is computed in any case.
     pub(crate) md5: bool,
     /// Whether the image will be read again, as [`Expected::Same`].
     pub(crate) again: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Packed {
     pub(crate) file_len_bytes: u64,
 }
 
-/// An image that was read to its very end and is what it must be.
+/// The proof that an image was read to its end and is as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
     content_len_bytes: u64,
@@ -83,7 +83,7 @@ impl Verified {
         self.content_len_bytes
     }
 
-    /// Length of the file, with what lies behind the image.
+    /// Length of the file, with data behind the image.
     pub(crate) fn file_len_bytes(&self) -> u64 {
         self.file_len_bytes
     }
@@ -99,7 +99,7 @@ impl Verified {
     }
 }
 
-/// An image that is read.
+/// An open image.
 pub(crate) struct ImageReader<'a> {
     operation: &'a Operation<'a>,
     name: String,
@@ -110,7 +110,7 @@ pub(crate) struct ImageReader<'a> {
     passed: Passed,
 }
 
-/// What went by of the content.
+/// The part of the content that was read.
 #[derive(Default)]
 struct Passed {
     hash: Option<Xxh3>,
@@ -143,8 +143,8 @@ impl<'a> ImageReader<'a> {
         })
     }
 
-    /// All of the content, decoded with all workers, hashed, and reported as progress of `doing`. It must be what is
-    /// `expected`.
+    /// The whole content, decoded with all workers, hashed, and reported as progress of `doing`. [`finish`](Self::finish)
+    /// compares it with what is `expected`.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -177,7 +177,7 @@ impl<'a> ImageReader<'a> {
         Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })
     }
 
-    /// The first bytes of the content, up to `len_bytes` of them. They prove nothing of the rest.
+    /// The first bytes of the content, up to `len_bytes`. They prove nothing about the rest.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -189,8 +189,8 @@ impl<'a> ImageReader<'a> {
         Ok(first)
     }
 
-    /// The content from its start, for a look: decoded in this thread, because how far workers have read ahead when the
-    /// look ends would depend on their speed.
+    /// The content from its start, for reading a part of it. It is decoded in this thread, because workers would read
+    /// ahead by an amount that depends on their speed.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -200,7 +200,7 @@ impl<'a> ImageReader<'a> {
             .map_err(Error::format(self.name.as_str()))
     }
 
-    /// The content at offsets, for a look; `None` if this format has no such access.
+    /// The content at offsets; `None` if the format has no random access.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -209,7 +209,7 @@ impl<'a> ImageReader<'a> {
         codec::seekable(self.compression, &mut self.input, limits).map_err(Error::format(self.name.as_str()))
     }
 
-    /// What the file says of the length of its content.
+    /// The length of the content, if the file has it.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -222,7 +222,7 @@ impl<'a> ImageReader<'a> {
         })
     }
 
-    /// What the builder of the image put behind it.
+    /// The metadata that the builder of the image put behind it.
     ///
     /// # Errors
     /// Errors of the format and of the drive.
@@ -236,7 +236,7 @@ impl<'a> ImageReader<'a> {
         &mut self.input
     }
 
-    /// Closes the image after a look.
+    /// Closes an image of which only a part was read.
     ///
     /// # Errors
     /// Those of the drive.
@@ -314,7 +314,7 @@ fn check_same(name: &str, earlier: &Verified, found: &Verified) -> Result<()> {
         part: FaultyPart::Drive,
         what: name.to_owned(),
         offset_bytes: None,
-        detail: "the drive gave other bytes than when it was checked".into(),
+        detail: "the drive returned other bytes than in the check before".into(),
     })
 }
 
@@ -369,7 +369,7 @@ impl Content<'_> {
         Ok(done)
     }
 
-    /// Some bytes, or none at the end.
+    /// Reads some bytes, or none at the end.
     fn pull(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.decoder.read(buffer)?;
         let (passed, bytes) = (&mut *self.passed, &buffer[..len]);
@@ -402,15 +402,15 @@ impl Read for Content<'_> {
     }
 }
 
-/// The file, hashed while a decoder reads it in whatever order it does.
+/// The file, hashed while a decoder reads it in any order.
 struct Input<'a> {
     file: Front<DriveFile<'a>>,
-    /// The hash of everything before this place.
+    /// The hash of everything before this offset.
     hash: Option<(Hasher, u64)>,
 }
 
 impl Input<'_> {
-    /// The md5 and the length of the file, if it is hashed: reads what the decoder skipped or read out of order.
+    /// The md5 and the length of the file, if it is hashed. Reads what the decoder skipped or read out of order.
     fn finish(&mut self, chunk_len_bytes: usize) -> io::Result<Option<(Digest, u64)>> {
         let mut buffer = Vec::new();
         while let Some(at) = self.hash.as_ref().map(|(_, at)| *at).filter(|at| *at < self.file.len_bytes()) {

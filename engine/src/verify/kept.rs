@@ -1,12 +1,13 @@
-//! The proof that a medium holds what was written to it.
+//! The proof that a medium holds the data that was written to it.
 
-/// A medium that was read back, past the caches, and holds what was written. Only the comparisons of this room make one.
+/// The proof that a medium was read back, past the caches, and holds the written data. Only the comparisons of this
+/// module make one.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Kept(pub(super) ());
 
 impl Kept {
-    /// Both hold what was written.
+    /// The proof for both.
     pub(crate) fn and(self, _other: Self) -> Self {
         self
     }

@@ -1,5 +1,5 @@
-//! Comparing a mounted tree with what was extracted into it: content, kinds, owners, modes, times, links, attributes,
-//! flags; and that nothing else is there.
+//! Compares a mounted tree with the entries that were extracted into it: content, kinds, owners, modes, times, links,
+//! attributes, flags. It also finds files that were not extracted.
 
 use super::kept::Kept;
 use crate::error::{Error, FaultyPart, Result};
@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
-/// What mke2fs makes in the root of a new file system: an empty directory.
+/// The empty directory that mke2fs makes in the root of a new file system.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// What must be found at one path.
+/// The expected file at one path.
 #[derive(Debug)]
 pub(crate) struct ExpectedFile {
-    /// Its path is left empty: the manifest's key is the one that holds.
+    /// The entry; its path is empty, because the key of the manifest is the path.
     pub(crate) entry: Entry,
     /// Hash over a file's data ranges.
     pub(crate) hash: u128,
@@ -31,13 +31,13 @@ pub(crate) type Manifest = BTreeMap<RelativePath, ExpectedFile>;
 /// The last second that the kernel's own driver for ext2 keeps: 2038-01-19.
 const LAST_OF_32_BITS: i64 = i32::MAX as i64;
 
-/// Whether `found` is what the driver for ext2 makes of the time `written`.
+/// Whether the driver for ext2 stores the time `written` as `found`.
 fn is_end_of_32_bits(written: Timestamp, found: Timestamp) -> bool {
     written.seconds >= LAST_OF_32_BITS && found == Timestamp { seconds: LAST_OF_32_BITS, nanos: 0 }
 }
 
-/// How exactly a file system kept the times of files. Some keep whole seconds only: that is told, but no fault, as long
-/// as it does so with all of them.
+/// How exactly a file system kept the times of files. Some keep whole seconds only: that is reported, but is not an error
+/// if it is so for all files.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     exact: bool,
@@ -75,7 +75,7 @@ impl Times {
     }
 
     /// The path whose time was cut off although others were kept.
-    fn odd_one(&self) -> Option<&RelativePath> {
+    fn inexact_path(&self) -> Option<&RelativePath> {
         self.cut_off.as_ref().filter(|_| self.exact)
     }
 }
@@ -105,7 +105,7 @@ pub(crate) fn verify(
         let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
         let mut difference =
             compare_metadata(&volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
-        // Not every entry has content, and no number of them may look like a hang.
+        // Entries without content are progress, too, so that many of them do not let the lease run out.
         progress.advance(0);
         if difference.is_none() {
             if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
@@ -117,13 +117,13 @@ pub(crate) fn verify(
             return Err(differs(path, detail));
         }
     }
-    if let Some(path) = times.odd_one() {
+    if let Some(path) = times.inexact_path() {
         return Err(differs(path, "the time differs".into()));
     }
     if let Some(path) = not_listed(operation, &volume, manifest, &mut progress)? {
         return Err(differs(
             &path,
-            "the archive does not list it: an older file system is still there".into(),
+            "the archive does not have it: an older file system is still on the medium".into(),
         ));
     }
     progress.finish();
@@ -320,7 +320,7 @@ mod tests {
         let mut times = Times::default();
         let path = RelativePath::parse("a").unwrap();
         let all = pairs.iter().all(|(expected, found)| times.agree(&path, *expected, *found));
-        (all && times.odd_one().is_none(), times)
+        (all && times.inexact_path().is_none(), times)
     }
 
     fn at(seconds: i64, nanos: u32) -> Timestamp {

@@ -351,14 +351,14 @@ mod tests {
     }
 
     #[test]
-    fn what_can_go_nowhere_is_told_with_its_reason() {
+    fn an_entry_without_a_place_is_refused_with_its_reason() {
         for (entries, why) in [
             ("lib/modules/ lib>usr/lib", "would replace a directory that holds \"lib/modules\""),
             ("d/x d", "would replace a directory that holds"),
             ("f f/x", "lies below \"f\", which is not a directory"),
             ("f l>f l/x", "lies below \"f\""),
-            ("l>l l/x", "round in circles"),
-            ("a>b b>a a/x", "round in circles"),
+            ("l>l l/x", "part of a loop of links"),
+            ("a>b b>a a/x", "part of a loop of links"),
             ("h=f f", "is a hard link to \"f\", which is not in the archive before it"),
             ("d/ h=d", "is a hard link to \"d\""),
             ("l>no h=l/f", "is a hard link to \"l/f\""),

@@ -246,12 +246,12 @@ impl Applying<'_> {
             for (below, kind) in tree::children(self.operation, &self.volume, &path, &mut left)? {
                 let name = below.file_name().unwrap_or_default();
                 let positions = pattern.advance(&positions, name);
-                if !positions.is_match() && !positions.leads_on() {
+                if !positions.is_match() && !positions.may_match_below() {
                     continue;
                 }
                 let named = named.join(name).map_err(|error| self.failed(error.to_string()))?;
                 let found = Match { named: named.clone(), path: below, kind };
-                if positions.leads_on() && (kind == FileKind::Directory || follows_links) {
+                if positions.may_match_below() && (kind == FileKind::Directory || follows_links) {
                     if let Some((path, FileKind::Directory)) = self.end_of(&found)? {
                         unread.push((named, path, positions.clone()));
                     }

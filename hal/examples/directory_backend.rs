@@ -1,5 +1,5 @@
-//! A backend in one file: each file `NAME` of a directory is a block device, and the directory `NAME.d` beside it holds the
-//! files of the file system on it. Clock, tasks, system and records are those of `replicator_hal::host`.
+//! A backend in one file. Each file `NAME` of a directory is a block device, and the directory `NAME.d` beside it
+//! contains the files of its file system. Clock, tasks, system and records are those of `replicator_hal::host`.
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use replicator_hal::host::{
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The board: `path` holds the devices, and `logs` in it the logs.
+/// The board. `path` contains the devices, and `logs` in it the logs.
 pub fn board(path: &Path) -> Board {
     let directory =
         Arc::new(Directory { path: path.to_owned(), used: Used::default(), volumes: Volumes::default() });
@@ -66,7 +66,7 @@ impl Directory {
         Ok(Medium { name: name.clone(), file, len_bytes, _claim: claim })
     }
 
-    /// The directory of the file system in a region: there is one on whole devices only.
+    /// The directory of the file system in a region. Only whole devices have one.
     fn tree(&self, region: &Region) -> Option<(DeviceName, PathBuf)> {
         match &region.holder {
             Holder::Device(name) if region.offset_bytes == 0 => {
@@ -83,7 +83,7 @@ impl Directory {
 }
 
 fn unsupported(operation: &str, object: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Unsupported, operation, object, "this backend has none")
+    Error::new(ErrorKind::Unsupported, operation, object, "not supported by this backend")
 }
 
 impl BlockDevices for Directory {
@@ -152,11 +152,16 @@ impl Medium {
         self.file.read_at(buffer, offset_bytes).map_err(self.failed("reading"))
     }
 
-    /// How much of a range lies on the device; an error if nothing does.
+    /// Length of the part of a range that is on the device; an error if there is none.
     fn room(&self, offset_bytes: u64, len_bytes: u64) -> Result<u64> {
         match self.len_bytes.saturating_sub(offset_bytes).min(len_bytes) {
             room if room > 0 || len_bytes == 0 => Ok(room),
-            _ => Err(Error::new(ErrorKind::NoSpace, "writing", self.name.as_str(), "the device ends before")),
+            _ => Err(Error::new(
+                ErrorKind::NoSpace,
+                "writing",
+                self.name.as_str(),
+                "past the end of the device",
+            )),
         }
     }
 }
@@ -237,7 +242,7 @@ impl FileSystems for Directory {
         Ok(Fsck { outcome: FsckOutcome::Clean, output: String::new() })
     }
 
-    /// The shape, label and UUID of the new file system are lost: a directory has none.
+    /// The shape, label and UUID of the new file system are not stored: a directory has none.
     fn format(&self, region: &Region, _format: &Format) -> Result<()> {
         let (_claim, tree) = self.used_tree(region, "formatting")?;
         let failed = |error| Error::from_io(error, "formatting", region.to_string());
@@ -306,7 +311,7 @@ impl Firmware for Directory {
     }
 }
 
-/// LEDs as lines. They notice no expired lease.
+/// LEDs as lines of text. They do not detect an expired lease.
 struct PrintedLeds(Mutex<Status>);
 
 impl Leds for PrintedLeds {
@@ -356,7 +361,7 @@ mod tests {
     use replicator_hal::contract::block::DeviceFixture;
 
     #[test]
-    fn the_example_ends_well() {
+    fn the_example_succeeds() {
         main().unwrap();
     }
 

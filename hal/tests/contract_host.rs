@@ -1,7 +1,7 @@
-//! The contract suite on the host backend: unprivileged, but for what says that it needs root.
+//! The contract suite on the host backend. No root needed, but for cases that print that they need it.
 
 #![cfg(all(feature = "host", feature = "contract"))]
-// Fixtures are test code, but not inside of a test function.
+// Fixtures are test code, but outside test functions.
 #![allow(clippy::unwrap_used)]
 
 use replicator_hal::contract::{
@@ -57,7 +57,7 @@ impl volume::VolumeFixture for DirectoryVolume {
     }
 }
 
-/// A small tmpfs, so that a volume can be filled and really remounted and unmounted.
+/// A small tmpfs, so that a volume can be filled, remounted and unmounted.
 struct Tmpfs {
     volume: TreeVolume<TmpfsMount>,
     _directory: TempDir,

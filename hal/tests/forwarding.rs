@@ -1,9 +1,9 @@
-//! A pointer to a part of a board is that part, and a layer changes what it writes and nothing else.
+//! A pointer to a part of a board is that part, and a layer changes only the methods that it has.
 //!
-//! That no method is left out is the compiler's to find: `part!` takes no default bodies.
+//! The compiler finds a missing method: `part!` takes no default bodies.
 
 #![cfg(all(feature = "host", feature = "contract"))]
-// Helpers are test code, but not inside of a test function.
+// Helpers are test code, but outside test functions.
 #![allow(clippy::unwrap_used)]
 
 use replicator_hal::contract::NoMount;

@@ -5,38 +5,38 @@ use crate::{BlockDevices, DeviceName, ErrorKind, Source, Target, io};
 use std::any::Any;
 use std::time::Duration;
 
-/// A device to test. Its content may be anything and is lost.
+/// A device to test. Its content is lost.
 pub trait DeviceFixture {
     /// The devices.
     fn devices(&self) -> &dyn BlockDevices;
 
-    /// A whole device that is idle and can be written; of 64 KiB to 64 MiB.
+    /// A whole device that is not in use and can be written, of 64 KiB to 64 MiB.
     fn device(&self) -> DeviceName;
 
-    /// What the medium of [`DeviceFixture::device`] holds, below all caches of the host.
+    /// The bytes of the medium of [`DeviceFixture::device`], below all caches of the host.
     fn medium_bytes(&self) -> Vec<u8>;
 
-    /// Changes the medium behind the backend's back, as a failing flash would. `false` if that cannot be done here.
+    /// Changes the medium without the backend, as failing flash would. `false` if that cannot be done here.
     fn corrupt_medium(&self, offset_bytes: u64, data: &[u8]) -> bool;
 
-    /// Opens [`DeviceFixture::device`] as another program would, so that its pages stay cached until what is returned is
-    /// dropped. `None` if nobody else can do that here.
+    /// Opens [`DeviceFixture::device`] as another program would, so that its pages stay cached until the returned value
+    /// is dropped. `None` if no other program can do that here.
     fn other_opener(&self) -> Option<Box<dyn Any>> {
         None
     }
 
-    /// Holds [`DeviceFixture::device`] exclusively as another program would, until what is returned is dropped. `None` if
-    /// nobody else can do that here.
+    /// Opens [`DeviceFixture::device`] exclusively, as another program would, until the returned value is dropped.
+    /// `None` if no other program can do that here.
     fn other_holder(&self) -> Option<Box<dyn Any>> {
         None
     }
 
-    /// A device that refuses writes, if there is one.
+    /// A read-only device, if there is one.
     fn read_only_device(&self) -> Option<DeviceName> {
         None
     }
 
-    /// A device whose slot is empty, if there is one.
+    /// A device with an empty slot, if there is one.
     fn empty_slot(&self) -> Option<DeviceName> {
         None
     }
@@ -58,7 +58,7 @@ fn read(target: &mut dyn Target, offset_bytes: u64, len: usize) -> Vec<u8> {
     buffer
 }
 
-/// The list tells name and capacity of each device.
+/// The list has name and capacity of each device.
 pub fn the_device_is_listed(fixture: &dyn DeviceFixture) {
     let devices = fixture.devices().list().unwrap();
     let device = devices.iter().find(|device| device.name == fixture.device()).expect("the device is listed");
@@ -70,7 +70,7 @@ pub fn the_device_is_listed(fixture: &dyn DeviceFixture) {
     assert_eq!(target(fixture).len_bytes(), device.len_bytes);
 }
 
-/// A device that is not there is an error, and nothing is made in its place.
+/// Opening a device that does not exist is an error, and creates nothing.
 pub fn an_unknown_device_is_not_found(fixture: &dyn DeviceFixture) {
     let (devices, unknown) = (fixture.devices(), DeviceName::parse("nosuchdevice0").unwrap());
     assert_eq!(kind(devices.open_source(&unknown)), ErrorKind::NotFound);
@@ -79,7 +79,7 @@ pub fn an_unknown_device_is_not_found(fixture: &dyn DeviceFixture) {
     assert!(devices.list().unwrap().iter().all(|device| device.name != unknown));
 }
 
-/// A capture gets the medium's very bytes.
+/// A capture reads the bytes of the medium.
 pub fn a_source_reads_what_is_on_the_medium(fixture: &dyn DeviceFixture) {
     let content = pattern(0x21, fixture.medium_bytes().len());
     let mut writer = target(fixture);
@@ -92,8 +92,8 @@ pub fn a_source_reads_what_is_on_the_medium(fixture: &dyn DeviceFixture) {
     reader.close().unwrap();
 }
 
-/// The end is told by a read of nothing, and so is whatever lies beyond it.
-pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn DeviceFixture) {
+/// A read at or past the end returns 0 bytes.
+pub fn reading_at_and_over_the_end_returns_nothing(fixture: &dyn DeviceFixture) {
     let mut reader = source(fixture);
     let len_bytes = reader.len_bytes();
     let mut buffer = [7; 512];
@@ -110,7 +110,7 @@ pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn DeviceFixture) {
     assert_eq!(buffer, [7; 512]);
 }
 
-/// A buffer that reaches over the end is filled up to it.
+/// A read across the end fills a part of the buffer.
 pub fn a_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
     let medium = fixture.medium_bytes();
     let offset = medium.len() - 700;
@@ -121,7 +121,7 @@ pub fn a_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
     reader.close().unwrap();
 }
 
-/// Not one byte of a source changes.
+/// Reading a source changes no byte.
 pub fn reading_a_source_changes_nothing(fixture: &dyn DeviceFixture) {
     let before = fixture.medium_bytes();
     let mut reader = source(fixture);
@@ -134,7 +134,7 @@ pub fn reading_a_source_changes_nothing(fixture: &dyn DeviceFixture) {
     assert!(fixture.medium_bytes() == before, "the medium changed");
 }
 
-/// An image that is too large fails at the last byte, and a file behind the device does not grow.
+/// An image that is too large fails at the last byte, and the file of a device does not grow.
 pub fn a_write_over_the_end_is_refused_and_never_extends(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let len_bytes = writer.len_bytes();
@@ -149,8 +149,8 @@ pub fn a_write_over_the_end_is_refused_and_never_extends(fixture: &dyn DeviceFix
     assert!(medium[medium.len() - 600..] == data[..600], "what fits was written");
 }
 
-/// A target shows what was written, synced or not.
-pub fn what_was_written_reads_back_before_a_sync(fixture: &dyn DeviceFixture) {
+/// A target reads back what was written, synced or not.
+pub fn written_bytes_read_back_before_a_sync(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let data = pattern(0x44, 10_000);
     io::write_target(writer.as_mut(), 4096, &data).unwrap();
@@ -160,8 +160,8 @@ pub fn what_was_written_reads_back_before_a_sync(fixture: &dyn DeviceFixture) {
     writer.close().unwrap();
 }
 
-/// Images do not end at sectors.
-pub fn odd_offsets_and_lengths_keep_their_neighbours(fixture: &dyn DeviceFixture) {
+/// The ends of images are not aligned to sectors.
+pub fn unaligned_writes_keep_their_neighbours(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let ground = pattern(0x55, 8192);
     io::write_target(writer.as_mut(), 0, &ground).unwrap();
@@ -176,7 +176,7 @@ pub fn odd_offsets_and_lengths_keep_their_neighbours(fixture: &dyn DeviceFixture
     assert!(fixture.medium_bytes()[..8192] == expected);
 }
 
-/// After a sync a power cut takes nothing.
+/// A power cut after a sync loses nothing.
 pub fn a_sync_brings_bytes_to_the_medium(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let data = pattern(0x66, 20_000);
@@ -186,7 +186,7 @@ pub fn a_sync_brings_bytes_to_the_medium(fixture: &dyn DeviceFixture) {
     writer.close().unwrap();
 }
 
-/// Flash that lost what was written to it is found out, although the page cache still knows better.
+/// A verification detects flash that lost data, although the page cache still has the data.
 pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let data = pattern(0x77, 16_384);
@@ -195,7 +195,10 @@ pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture
     assert_eq!(read(writer.as_mut(), 8192, data.len()), data);
     if !fixture.corrupt_medium(8192 + 4096, &[0xcd; 512]) {
         writer.close().unwrap();
-        return skipped("verification_reads_the_medium_and_not_a_cache", "no way below the caches");
+        return skipped(
+            "verification_reads_the_medium_and_not_a_cache",
+            "the medium cannot be changed below the caches",
+        );
     }
     writer.begin_verify().unwrap();
     let mut expected = data;
@@ -204,7 +207,7 @@ pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture
     writer.close().unwrap();
 }
 
-/// A medium that goes bad after it was verified is found by the next verification.
+/// A medium that fails after a verification is detected by the next verification.
 pub fn every_verification_reads_the_medium_anew(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let data = pattern(0x78, 8192);
@@ -213,7 +216,10 @@ pub fn every_verification_reads_the_medium_anew(fixture: &dyn DeviceFixture) {
     assert!(read(writer.as_mut(), 0, data.len()) == data);
     if !fixture.corrupt_medium(512, &[0xcd; 512]) {
         writer.close().unwrap();
-        return skipped("every_verification_reads_the_medium_anew", "no way below the caches");
+        return skipped(
+            "every_verification_reads_the_medium_anew",
+            "the medium cannot be changed below the caches",
+        );
     }
     writer.begin_verify().unwrap();
     let mut expected = data;
@@ -222,10 +228,13 @@ pub fn every_verification_reads_the_medium_anew(fixture: &dyn DeviceFixture) {
     writer.close().unwrap();
 }
 
-/// Some other program that looks at the device keeps its pages cached, and that hides nothing.
-pub fn verification_sees_past_another_opener(fixture: &dyn DeviceFixture) {
+/// Another program that has the device open keeps its pages cached. A verification bypasses them.
+pub fn verification_bypasses_the_cache_of_another_opener(fixture: &dyn DeviceFixture) {
     let Some(other) = fixture.other_opener() else {
-        return skipped("verification_sees_past_another_opener", "nobody else can open the device");
+        return skipped(
+            "verification_bypasses_the_cache_of_another_opener",
+            "nobody else can open the device",
+        );
     };
     let mut writer = target(fixture);
     let data = pattern(0x79, 16_384);
@@ -241,7 +250,7 @@ pub fn verification_sees_past_another_opener(fixture: &dyn DeviceFixture) {
     drop(other);
 }
 
-/// Reads past the caches end where the medium does, however they are aligned.
+/// Reads past the caches end at the end of the medium, whatever their alignment.
 pub fn a_verified_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let data = pattern(0x7a, 5000);
@@ -255,14 +264,14 @@ pub fn a_verified_read_across_the_end_is_short(fixture: &dyn DeviceFixture) {
     writer.close().unwrap();
 }
 
-/// The last close forgets what the cache knew: who opens the device later gets what the medium has.
-pub fn the_last_close_forgets_the_cache(fixture: &dyn DeviceFixture) {
+/// The last close drops the cache: a later open reads the medium.
+pub fn the_last_close_drops_the_cache(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let mut expected = pattern(0x7b, 16_384);
     io::write_target(writer.as_mut(), 0, &expected).unwrap();
     writer.close().unwrap();
     if !fixture.corrupt_medium(4096, &[0xcd; 4096]) {
-        return skipped("the_last_close_forgets_the_cache", "no way below the caches");
+        return skipped("the_last_close_drops_the_cache", "the medium cannot be changed below the caches");
     }
     expected[4096..8192].fill(0xcd);
     let read_again = || {
@@ -272,7 +281,7 @@ pub fn the_last_close_forgets_the_cache(fixture: &dyn DeviceFixture) {
         reader.close().unwrap();
         found == expected
     };
-    // Whoever looks at all devices of a live system has this one open for a moment, too.
+    // A program that scans all devices of a live system may have this one open for a moment.
     let is_read = (0..50).any(|_| {
         let is_read = read_again();
         if !is_read {
@@ -297,7 +306,7 @@ pub fn writing_ends_verification_and_it_can_begin_again(fixture: &dyn DeviceFixt
     writer.close().unwrap();
 }
 
-/// An old partition table is gone, what lies beside it is not.
+/// Zeroing removes an old partition table and leaves the bytes beside it.
 pub fn zeroing_makes_zeros_and_nothing_else(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let mut expected = pattern(0x88, 32_768);
@@ -311,7 +320,7 @@ pub fn zeroing_makes_zeros_and_nothing_else(fixture: &dyn DeviceFixture) {
     assert!(fixture.medium_bytes()[..32_768] == expected);
 }
 
-/// A range that reaches over the end is a mistake of the caller's, as with a write.
+/// A range across the end is an error of the caller, as with a write.
 pub fn zeroing_over_the_end_is_refused(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     let len_bytes = writer.len_bytes();
@@ -325,7 +334,7 @@ pub fn zeroing_over_the_end_is_refused(fixture: &dyn DeviceFixture) {
     assert_eq!(medium[medium.len() - 512..], [0; 512]);
 }
 
-/// Two writers never share a medium.
+/// Two writers cannot use a medium at the same time.
 pub fn a_target_is_exclusive_until_it_is_closed(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     assert_eq!(kind(fixture.devices().open_target(&fixture.device())), ErrorKind::Busy);
@@ -339,7 +348,7 @@ pub fn dropping_a_target_frees_it(fixture: &dyn DeviceFixture) {
     target(fixture).close().unwrap();
 }
 
-/// While a medium is captured, nobody writes to it, and nobody captures it once more.
+/// While a medium is captured, it cannot be written, and not be captured a second time.
 pub fn a_source_is_exclusive_until_it_is_closed(fixture: &dyn DeviceFixture) {
     let (devices, device) = (fixture.devices(), fixture.device());
     let mut reader = source(fixture);
@@ -354,8 +363,8 @@ pub fn a_source_is_exclusive_until_it_is_closed(fixture: &dyn DeviceFixture) {
     source(fixture).close().unwrap();
 }
 
-/// A look needs no claim, makes none, and sees what is there.
-pub fn a_shared_look_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
+/// A shared open needs no claim, makes none, and reads the current bytes.
+pub fn a_shared_open_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
     let content = pattern(0x7d, 4096);
     let look = || {
         let mut shared = fixture.devices().open_shared(&fixture.device()).unwrap();
@@ -380,10 +389,10 @@ pub fn a_shared_look_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
     assert_eq!(kind(fixture.devices().open_shared(&unknown)), ErrorKind::NotFound);
 }
 
-/// What something else on the system holds is neither read nor written, although the list does not know of it.
-pub fn a_device_held_elsewhere_is_busy(fixture: &dyn DeviceFixture) {
+/// A device that another program has claimed is neither read nor written, although the list does not show the claim.
+pub fn a_device_in_use_elsewhere_is_busy(fixture: &dyn DeviceFixture) {
     let Some(holder) = fixture.other_holder() else {
-        return skipped("a_device_held_elsewhere_is_busy", "nobody else can hold the device");
+        return skipped("a_device_in_use_elsewhere_is_busy", "nobody else can hold the device");
     };
     assert_eq!(kind(fixture.devices().open_source(&fixture.device())), ErrorKind::Busy);
     assert_eq!(kind(fixture.devices().open_target(&fixture.device())), ErrorKind::Busy);
@@ -392,10 +401,10 @@ pub fn a_device_held_elsewhere_is_busy(fixture: &dyn DeviceFixture) {
     target(fixture).close().unwrap();
 }
 
-/// A card whose lock switch is on is found out before anything is written.
-pub fn a_read_only_device_is_no_target(fixture: &dyn DeviceFixture) {
+/// A card with its write-protect switch on is detected before anything is written.
+pub fn a_read_only_device_is_not_a_target(fixture: &dyn DeviceFixture) {
     let Some(device) = fixture.read_only_device() else {
-        return skipped("a_read_only_device_is_no_target", "no such device");
+        return skipped("a_read_only_device_is_not_a_target", "no such device");
     };
     assert_eq!(kind(fixture.devices().open_target(&device)), ErrorKind::ReadOnly);
     let devices = fixture.devices().list().unwrap();
@@ -403,10 +412,10 @@ pub fn a_read_only_device_is_no_target(fixture: &dyn DeviceFixture) {
     fixture.devices().open_source(&device).unwrap().close().unwrap();
 }
 
-/// No card in the slot is not the same as no slot.
-pub fn an_empty_slot_says_so(fixture: &dyn DeviceFixture) {
+/// An empty slot and a missing device have different errors.
+pub fn an_empty_slot_has_its_own_error(fixture: &dyn DeviceFixture) {
     let Some(device) = fixture.empty_slot() else {
-        return skipped("an_empty_slot_says_so", "no such device");
+        return skipped("an_empty_slot_has_its_own_error", "no such device");
     };
     let devices = fixture.devices().list().unwrap();
     assert!(devices.iter().any(|found| found.name == device && found.len_bytes == 0));
@@ -414,7 +423,7 @@ pub fn an_empty_slot_says_so(fixture: &dyn DeviceFixture) {
     assert_eq!(kind(fixture.devices().open_target(&device)), ErrorKind::DeviceGone);
 }
 
-/// The kernel looks again when it is asked to.
+/// The kernel reads the partition table again on request.
 pub fn partitions_of_an_idle_device_can_be_read_again(fixture: &dyn DeviceFixture) {
     let mut writer = target(fixture);
     writer.zero(0, 4096).unwrap();

@@ -9,7 +9,7 @@ pub trait ClockFixture {
     fn clock(&self) -> &dyn Clock;
 }
 
-/// Whoever waits for a deadline trusts that time goes on.
+/// Monotonic time never goes back.
 pub fn time_never_goes_back(fixture: &dyn ClockFixture) {
     let mut last = fixture.clock().monotonic();
     for _ in 0..1000 {
@@ -19,7 +19,7 @@ pub fn time_never_goes_back(fixture: &dyn ClockFixture) {
     }
 }
 
-/// A sleep may be late, never early.
+/// A sleep may end late, but never early.
 pub fn sleep_is_never_early(fixture: &dyn ClockFixture) {
     let clock = fixture.clock();
     for duration in
@@ -32,7 +32,7 @@ pub fn sleep_is_never_early(fixture: &dyn ClockFixture) {
     }
 }
 
-/// Stamps can be written down, whatever the board believes the time is.
+/// The wall-clock time can be formatted, even if it is wrong.
 pub fn the_wall_clock_is_well_formed(fixture: &dyn ClockFixture) {
     let (first, second) = (fixture.clock().wall(), fixture.clock().wall());
     for wall in [first, second] {

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Firmware to test, with one bootloader area of 128 KiB at least and a volume for programs, mounted read-write.
+/// Firmware to test, with a bootloader area of at least 128 KiB and a volume for programs, mounted read-write.
 pub trait FirmwareFixture {
     /// The firmware.
     fn firmware(&self) -> &dyn Firmware;
@@ -18,7 +18,7 @@ pub trait FirmwareFixture {
     /// The area; `None` if this host cannot have one.
     fn area(&self) -> Option<DeviceName>;
 
-    /// The bytes of the area as they are stored.
+    /// The bytes that are stored in the area.
     fn area_bytes(&self) -> Vec<u8>;
 
     /// Whether the area's write protection is on; `None` if it has none.
@@ -27,15 +27,15 @@ pub trait FirmwareFixture {
     /// The address and value of a register that can be read.
     fn register(&self) -> Option<(u64, u32)>;
 
-    /// Where programs are, as on a drive.
+    /// The volume with the programs, as on a drive.
     fn volume(&self) -> &dyn Volume;
 
-    /// The content of a program that does this; `None` if no program of this backend can.
+    /// A program with this behaviour; `None` if no program of this backend can have it.
     fn program(&self, script: &Script<'_>) -> Option<Vec<u8>> {
         Some(shell_program(script))
     }
 
-    /// Whether updaters really run, so that they can read what they are given.
+    /// Whether updaters are run, so that they can read their files.
     fn runs_programs(&self) -> bool {
         true
     }
@@ -43,7 +43,7 @@ pub trait FirmwareFixture {
 
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// The area; says that the case does not apply where there is none.
+/// The area; prints that the case is skipped if there is none.
 fn area(fixture: &dyn FirmwareFixture, case: &str) -> Option<DeviceName> {
     let area = fixture.area();
     if area.is_none() {
@@ -63,9 +63,9 @@ fn updater(fixture: &dyn FirmwareFixture, name: &str, timeout: Duration) -> Upda
     Updater { program, arguments: Vec::new(), timeout }
 }
 
-/// An area is among the areas, and never among the media.
-pub fn an_area_is_no_medium(fixture: &dyn FirmwareFixture) {
-    let Some(name) = area(fixture, "an_area_is_no_medium") else { return };
+/// An area is in the list of areas, and not in the list of media.
+pub fn an_area_is_not_a_medium(fixture: &dyn FirmwareFixture) {
+    let Some(name) = area(fixture, "an_area_is_not_a_medium") else { return };
     let areas = fixture.firmware().bootloader_areas().unwrap();
     let found = areas.iter().find(|area| area.name == name).unwrap();
     assert_eq!(found.len_bytes, fixture.area_bytes().len() as u64);
@@ -73,7 +73,7 @@ pub fn an_area_is_no_medium(fixture: &dyn FirmwareFixture) {
     assert!(!fixture.devices().list().unwrap().iter().any(|device| device.name == name));
 }
 
-/// What is written to an area is there, and its neighbours are as they were.
+/// An area has the written bytes, and their neighbours are unchanged.
 pub fn an_area_keeps_what_is_written(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "an_area_keeps_what_is_written") else { return };
     let mut wanted = fixture.area_bytes();
@@ -90,7 +90,7 @@ pub fn an_area_keeps_what_is_written(fixture: &dyn FirmwareFixture) {
     assert!(fixture.area_bytes() == wanted, "stored");
 }
 
-/// The write protection is off while an area is open, and on again after closing it.
+/// The write protection is off while an area is open, and on again after the close.
 pub fn closing_an_area_protects_it(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "closing_an_area_protects_it") else { return };
     let Some(before) = fixture.is_protected() else {
@@ -103,7 +103,7 @@ pub fn closing_an_area_protects_it(fixture: &dyn FirmwareFixture) {
     assert_eq!(fixture.is_protected(), Some(true));
 }
 
-/// Dropping an area protects it as well, and it can be opened again.
+/// Dropping an area protects it too, and it can be opened again.
 pub fn dropping_an_area_protects_it(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "dropping_an_area_protects_it") else { return };
     for _ in 0..2 {
@@ -114,9 +114,9 @@ pub fn dropping_an_area_protects_it(fixture: &dyn FirmwareFixture) {
     }
 }
 
-/// Looking at an area leaves its protection on, and nothing can be written that way.
-pub fn looking_at_an_area_leaves_it_protected(fixture: &dyn FirmwareFixture) {
-    let Some(name) = area(fixture, "looking_at_an_area_leaves_it_protected") else { return };
+/// Opening an area for reading leaves its protection on, and nothing can be written.
+pub fn reading_an_area_leaves_it_protected(fixture: &dyn FirmwareFixture) {
+    let Some(name) = area(fixture, "reading_an_area_leaves_it_protected") else { return };
     let before = fixture.area_bytes();
     let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadOnly).unwrap();
     assert_ne!(fixture.is_protected(), Some(false), "opened");
@@ -129,13 +129,13 @@ pub fn looking_at_an_area_leaves_it_protected(fixture: &dyn FirmwareFixture) {
     assert_eq!(kind(target.zero(0, 512)), ErrorKind::ReadOnly);
     let second = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite);
     assert_eq!(kind(second), ErrorKind::Busy);
-    assert_ne!(fixture.is_protected(), Some(false), "after a writer was turned away");
+    assert_ne!(fixture.is_protected(), Some(false), "after a writer was refused");
     target.close().unwrap();
     assert_ne!(fixture.is_protected(), Some(false), "closed");
     assert!(fixture.area_bytes() == before);
 }
 
-/// A second opener is turned away, and does not take the first one's protection.
+/// A second open is refused, and does not set the protection of the first one.
 pub fn an_area_is_exclusive(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "an_area_is_exclusive") else { return };
     let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
@@ -147,7 +147,7 @@ pub fn an_area_is_exclusive(fixture: &dyn FirmwareFixture) {
     assert_ne!(fixture.is_protected(), Some(false));
 }
 
-/// Names that are no areas are refused.
+/// Names that are not those of areas are refused.
 pub fn only_areas_can_be_opened(fixture: &dyn FirmwareFixture) {
     let refused = [ErrorKind::NotFound, ErrorKind::WrongDevice];
     for name in ["mmcblk99boot0", "no-such-device"] {
@@ -162,18 +162,18 @@ pub fn only_areas_can_be_opened(fixture: &dyn FirmwareFixture) {
     }
 }
 
-/// A register tells its value; an odd address is refused.
-pub fn a_register_tells_its_value(fixture: &dyn FirmwareFixture) {
+/// A register has a value. An unaligned address is refused.
+pub fn a_register_returns_its_value(fixture: &dyn FirmwareFixture) {
     let odd = kind(fixture.firmware().register(2));
     assert_eq!(odd, ErrorKind::InvalidInput);
     let Some((address, value)) = fixture.register() else {
-        return skipped("a_register_tells_its_value", "no register here");
+        return skipped("a_register_returns_its_value", "no register here");
     };
     assert_eq!(fixture.firmware().register(address), Ok(value));
 }
 
-/// An updater's exit status and output come back as they are.
-pub fn an_updater_tells_status_and_output(fixture: &dyn FirmwareFixture) {
+/// The exit status and the output of an updater are returned.
+pub fn an_updater_returns_status_and_output(fixture: &dyn FirmwareFixture) {
     for status in [0, 3] {
         let Some(content) = fixture.program(&Script::Print("flashed", status)) else { return };
         let name = format!("updater-{status}");
@@ -183,8 +183,8 @@ pub fn an_updater_tells_status_and_output(fixture: &dyn FirmwareFixture) {
     }
 }
 
-/// A signal is no status, and a hang is ended.
-pub fn an_updater_that_dies_or_hangs_is_told(fixture: &dyn FirmwareFixture) {
+/// A signal is not a status, and a hanging updater is killed.
+pub fn an_updater_that_dies_or_hangs_is_reported(fixture: &dyn FirmwareFixture) {
     if let Some(content) = fixture.program(&Script::Signal) {
         install(fixture, "dies", &content, 0o755);
         let end = fixture.firmware().run_updater(&updater(fixture, "dies", PATIENT)).unwrap();
@@ -197,7 +197,7 @@ pub fn an_updater_that_dies_or_hangs_is_told(fixture: &dyn FirmwareFixture) {
     }
 }
 
-/// What is not there or no program cannot be started.
+/// A missing program, or a file that is not a program, cannot be started.
 pub fn a_missing_updater_is_not_found(fixture: &dyn FirmwareFixture) {
     let run = |updater: &Updater| kind(fixture.firmware().run_updater(updater));
     assert_eq!(run(&updater(fixture, "absent", PATIENT)), ErrorKind::NotFound);
@@ -208,7 +208,7 @@ pub fn a_missing_updater_is_not_found(fixture: &dyn FirmwareFixture) {
     assert_eq!(run(&updater(fixture, "garbage", PATIENT)), ErrorKind::ToolFailed);
 }
 
-/// A file is given to a program of the system by a path that it can open.
+/// A program of the system gets the path of a file, which it can open.
 pub fn an_updater_can_read_its_file(fixture: &dyn FirmwareFixture) {
     if !fixture.runs_programs() {
         return skipped("an_updater_can_read_its_file", "programs are scripts here");

@@ -3,7 +3,7 @@
 use crate::{Leds, Status};
 use std::time::Duration;
 
-/// A lease that no case outlives by accident, on real time.
+/// A lease that does not end during a case in real time.
 const LEASE: Duration = Duration::from_millis(200);
 
 /// LEDs to test.
@@ -11,14 +11,14 @@ pub trait LedsFixture {
     /// The LEDs.
     fn leds(&self) -> &dyn Leds;
 
-    /// The status that an operator sees now; `None` before the first.
+    /// The current status; `None` before the first.
     fn shown(&self) -> Option<Status>;
 
-    /// Lets this much time pass for the LEDs: sleeps, or turns on a virtual clock.
+    /// Lets this much time pass for the LEDs, by sleeping or with a virtual clock.
     fn fast_forward(&self, duration: Duration);
 }
 
-/// What is shown is what was asked for.
+/// The requested status is shown.
 pub fn a_status_is_shown(fixture: &dyn LedsFixture) {
     fixture.leds().show(Status::Running);
     assert_eq!(fixture.shown(), Some(Status::Running));
@@ -27,7 +27,7 @@ pub fn a_status_is_shown(fixture: &dyn LedsFixture) {
     assert!(!fixture.leds().lease_expired());
 }
 
-/// Nothing makes a failure look like a success.
+/// A terminal status is never replaced by a less severe one.
 pub fn a_terminal_status_only_gets_worse(fixture: &dyn LedsFixture) {
     use Status::{Critical, Failure, Running, Success};
     let leds = fixture.leds();
@@ -47,7 +47,7 @@ pub fn a_terminal_status_only_gets_worse(fixture: &dyn LedsFixture) {
     }
 }
 
-/// Work that goes on is shown as running for as long as it tells so.
+/// Work in progress is shown as running while leases are renewed.
 pub fn renewed_leases_keep_it_running(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -59,7 +59,7 @@ pub fn renewed_leases_keep_it_running(fixture: &dyn LedsFixture) {
     assert!(!leds.lease_expired());
 }
 
-/// A hung operation becomes a failure by itself, and stays one even if the operation ends after all.
+/// A hung operation becomes a failure, and stays one even if the operation completes later.
 pub fn a_lease_that_runs_out_is_a_failure_for_good(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -73,8 +73,8 @@ pub fn a_lease_that_runs_out_is_a_failure_for_good(fixture: &dyn LedsFixture) {
     assert!(leds.lease_expired());
 }
 
-/// Progress after the lease ran out revives nothing.
-pub fn a_late_renewal_comes_too_late(fixture: &dyn LedsFixture) {
+/// A renewal after the end of the lease changes nothing.
+pub fn a_renewal_after_the_lease_has_no_effect(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
     leds.renew(LEASE);
@@ -84,7 +84,7 @@ pub fn a_late_renewal_comes_too_late(fixture: &dyn LedsFixture) {
     assert!(leds.lease_expired());
 }
 
-/// "Do not remove power" is told even after a lease ran out.
+/// Critical replaces a failure by an expired lease.
 pub fn critical_outranks_a_lost_lease(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -95,7 +95,7 @@ pub fn critical_outranks_a_lost_lease(fixture: &dyn LedsFixture) {
     assert!(leds.lease_expired());
 }
 
-/// What hangs while the board may not boot is critical, and still so if the hang began before.
+/// An operation that hangs while the board may not boot is critical, also if it began to hang before.
 pub fn a_lease_that_runs_out_at_risk_is_critical(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -109,7 +109,7 @@ pub fn a_lease_that_runs_out_at_risk_is_critical(fixture: &dyn LedsFixture) {
     assert_eq!(fixture.shown(), Some(Status::Critical));
 }
 
-/// What fails while the board may not boot is critical, even if the one who says so knows nothing of the risk.
+/// A failure while the board may not boot is critical, also if another part of the program reports it.
 pub fn a_failure_at_risk_is_critical(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -118,7 +118,7 @@ pub fn a_failure_at_risk_is_critical(fixture: &dyn LedsFixture) {
     assert_eq!(fixture.shown(), Some(Status::Critical));
 }
 
-/// Once the board boots again whatever happens, what hung is a failure: it is safe to unplug.
+/// When the board boots again in all cases, a hung operation is a failure: it is safe to unplug.
 pub fn a_risk_that_is_over_leaves_a_failure(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);
@@ -131,10 +131,10 @@ pub fn a_risk_that_is_over_leaves_a_failure(fixture: &dyn LedsFixture) {
     assert_eq!(fixture.shown(), Some(Status::Failure));
     leds.show(Status::Critical);
     leds.set_at_risk(false);
-    assert_eq!(fixture.shown(), Some(Status::Critical), "what was asked for stays");
+    assert_eq!(fixture.shown(), Some(Status::Critical), "the requested status stays");
 }
 
-/// A risk alone is nothing that an operator sees.
+/// A risk alone is not shown.
 pub fn a_risk_is_not_shown(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.set_at_risk(true);
@@ -144,7 +144,7 @@ pub fn a_risk_is_not_shown(fixture: &dyn LedsFixture) {
     assert_eq!(fixture.shown(), Some(Status::Success));
 }
 
-/// The end of the work is shown for ever, long after the last lease.
+/// A terminal status is shown for ever, long after the last lease.
 pub fn a_terminal_status_needs_no_lease(fixture: &dyn LedsFixture) {
     let leds = fixture.leds();
     leds.show(Status::Running);

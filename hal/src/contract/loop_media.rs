@@ -1,5 +1,5 @@
-//! Media for tests of real block devices: image files behind loop devices, which are gone when the test is over, however
-//! it ends. Here, and not beside one crate's tests, because whatever is compared with the Linux backend needs them.
+//! Media for tests of real block devices: image files behind loop devices, which are removed at the end of the test in
+//! all cases. They are here because several crates compare with the Linux backend.
 
 use crate::host::Volumes;
 use crate::linux::{FileSystemsConfig, KernelRoots, LinuxDevices, LinuxFileSystems, Tools};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A mebibyte.
 pub const MIB: u64 = 1 << 20;
 
-/// Runs a program and returns what it printed; it must succeed.
+/// Runs a program, which must succeed, and returns its output.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
@@ -24,7 +24,8 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Says so on the terminal, past the test harness, which shows nothing of a test that passes; once for each name.
+/// Prints that a test is skipped, once for each name. Not through the test harness, which shows nothing of a test that
+/// passes.
 fn say_skipped(test: &str) {
     static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     if SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(test.to_owned()) {
@@ -39,13 +40,13 @@ pub struct Bench {
     pub devices: LinuxDevices,
     /// The file systems of this host, mounted below `directory`.
     pub file_systems: LinuxFileSystems,
-    /// Where the image files are.
+    /// The directory of the image files.
     pub directory: tempfile::TempDir,
     mount_base: PathBuf,
 }
 
 impl Bench {
-    /// `None`, with a line that says so, where the test cannot run.
+    /// `None`, with a message, if the test cannot run here.
     pub fn new(test: &str) -> Option<Self> {
         let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
         let tools = ["losetup", "mke2fs", "e2fsck"].iter().all(|tool| {
@@ -83,7 +84,8 @@ impl Bench {
         Medium { image: image.to_owned(), name: self.devices.by_path(&node).unwrap(), node }
     }
 
-    /// Asserts that nothing is mounted and no loop device is left over files of this bench, but for those of `media`.
+    /// Asserts that nothing is mounted, and that no loop device is attached to files of this bench, but for those of
+    /// `media`.
     pub fn assert_clean(&self, media: &[&Medium]) {
         let left: Vec<_> = std::fs::read_dir(&self.mount_base).map(Iterator::collect).unwrap_or_default();
         assert!(left.is_empty(), "mount points left: {left:?}");
@@ -112,12 +114,12 @@ pub struct Medium {
 }
 
 impl Medium {
-    /// The node as text, for command lines.
+    /// The path of the node, for command lines.
     pub fn node(&self) -> &str {
         self.node.to_str().unwrap()
     }
 
-    /// A part of the medium.
+    /// A range of the medium.
     pub fn region(&self, offset_bytes: u64, len_bytes: u64) -> Region {
         Region { holder: Holder::Device(self.name.clone()), offset_bytes, len_bytes }
     }
@@ -127,7 +129,7 @@ impl Medium {
         self.region(0, std::fs::metadata(&self.image).unwrap().len())
     }
 
-    /// Makes an ext file system on the whole medium by hand.
+    /// Makes an ext file system on the whole medium with mke2fs.
     pub fn mkfs(&self, options: &[&str]) {
         let mut arguments = vec!["-q", "-F"];
         arguments.extend(options);
@@ -135,7 +137,7 @@ impl Medium {
         run("mke2fs", &arguments);
     }
 
-    /// Tells the kernel of one partition.
+    /// Adds one partition to the kernel's table.
     pub fn partition(&self, start_bytes: u64, len_bytes: u64) {
         let (start, len) = ((start_bytes / 512).to_string(), (len_bytes / 512).to_string());
         run("addpart", &[self.node(), "1", &start, &len]);
@@ -143,9 +145,9 @@ impl Medium {
 }
 
 impl Drop for Medium {
-    #[allow(clippy::print_stderr)] // A test, not a program: the harness keeps it.
+    #[allow(clippy::print_stderr)] // The harness captures the output.
     fn drop(&mut self) {
-        // Best effort, also while panicking: partitions, the read-only flag, then the device itself.
+        // Errors are ignored, also during a panic: first the partitions, the read-only flag, then the device itself.
         let partitions = Command::new("partx").arg("-d").arg(&self.node).output();
         let writable = Command::new("blockdev").arg("--setrw").arg(&self.node).output();
         let detached = Command::new("losetup").arg("-d").arg(&self.node).output();

@@ -1,27 +1,27 @@
-//! The suite that every backend must pass, so that one that is simulated can stand for one that is real.
+//! The suite that every backend must pass, so that the simulated backend can replace the real ones.
 //!
-//! A case is a plain function over a fixture: it asks for a device, a volume, a clock and checks what the HAL's pages
-//! promise. What is here is what a living kernel can show; power cuts and injected faults are the simulation's own
-//! tests. Cases about what a file system cannot hold, or what needs privileges, say on standard error that they are
-//! skipped, and why.
+//! A case is a function with a fixture: it takes a device, a volume or a clock from it, and checks a rule of the HAL's
+//! documentation. The cases check what a running kernel can show. Power cuts and injected faults are tested in the
+//! simulator. A case that does not apply to a file system, or that needs privileges, prints on standard error that it
+//! is skipped, and why.
 //!
 //! # Rules and their cases
 //!
-//! | rule that a living kernel shows | cases |
+//! | rule | cases |
 //! |---|---|
-//! | reads end where the object ends | `reading_at_and_over_the_end_gives_nothing`, `a_read_across_the_end_is_short`, `a_verified_read_across_the_end_is_short` |
+//! | reads end where the object ends | `reading_at_and_over_the_end_returns_nothing`, `a_read_across_the_end_is_short`, `a_verified_read_across_the_end_is_short` |
 //! | a device never grows, a file only to its limit | `a_write_over_the_end_is_refused_and_never_extends`, `zeroing_over_the_end_is_refused`, `a_file_longer_than_the_limit_is_refused` |
-//! | what was written reads back before a sync | `what_was_written_reads_back_before_a_sync`, `content_reads_back_before_a_sync` |
-//! | verification reads the medium, each time, whoever else has it open | `verification_reads_the_medium_and_not_a_cache`, `every_verification_reads_the_medium_anew`, `verification_sees_past_another_opener` |
-//! | pages go at the last close | `the_last_close_forgets_the_cache` |
-//! | one use at a time | `a_target_is_exclusive_until_it_is_closed`, `a_source_is_exclusive_until_it_is_closed`, `a_shared_look_is_allowed_beside_any_use`, `a_device_held_elsewhere_is_busy`, all of `file_systems::beside_devices` |
+//! | written bytes read back before a sync | `written_bytes_read_back_before_a_sync`, `content_reads_back_before_a_sync` |
+//! | each verification reads the medium, also if another program has it open | `verification_reads_the_medium_and_not_a_cache`, `every_verification_reads_the_medium_anew`, `verification_bypasses_the_cache_of_another_opener` |
+//! | the last close drops the page cache | `the_last_close_drops_the_cache` |
+//! | a device has one use at a time | `a_target_is_exclusive_until_it_is_closed`, `a_source_is_exclusive_until_it_is_closed`, `a_shared_open_is_allowed_beside_any_use`, `a_device_in_use_elsewhere_is_busy`, all of `file_systems::beside_devices` |
 //! | a read-only volume refuses every change | `a_read_only_volume_refuses_every_change`, `a_read_only_mount_changes_nothing` |
 //! | a new name never replaces, a rename does | `create_new_never_replaces`, `rename_replaces_a_file`, `rename_refuses_directories_in_the_way` |
-//! | an open file outlives its name | `rename_keeps_an_open_file_readable`, `rename_over_an_open_file_leaves_it_readable`, `remove_keeps_an_open_file_readable`, `a_removed_file_gives_its_space_back_when_it_is_closed` |
+//! | an open file can be read after its name is gone | `rename_keeps_an_open_file_readable`, `rename_over_an_open_file_leaves_it_readable`, `remove_keeps_an_open_file_readable`, `a_removed_file_frees_its_space_when_it_is_closed` |
 //! | a list is complete in any order | `a_list_is_complete_whatever_its_order` |
-//! | space goes as files grow, and a full volume keeps a prefix | `free_space_never_grows_while_a_file_does`, `a_full_volume_keeps_a_prefix`, `an_attribute_that_is_too_long_is_refused` |
-//! | case counts or it does not | `a_case_insensitive_volume_has_one_name`, `a_case_sensitive_volume_has_two_names` |
-//! | links loop, dangle, and never leave the root | `resolve_tells_loops_from_dangling_links`, `resolve_stays_in_the_root`, `no_call_goes_through_a_symlink` |
+//! | free space decreases as files grow, and a full volume keeps what was written | `free_space_never_grows_while_a_file_does`, `a_full_volume_keeps_a_prefix`, `an_attribute_that_is_too_long_is_refused` |
+//! | names are case-sensitive, or case-insensitive | `a_case_insensitive_volume_has_one_name`, `a_case_sensitive_volume_has_two_names` |
+//! | links can loop or dangle, and never leave the root | `resolve_distinguishes_loops_from_dangling_links`, `resolve_stays_in_the_root`, `no_call_goes_through_a_symlink` |
 //! | a volume with open files stays mounted | `open_files_keep_a_volume_mounted`, `a_writer_keeps_a_volume_writable` |
 //! | a sleep is never early | `sleep_is_never_early` |
 //!
@@ -30,9 +30,10 @@
 //! 1. Enable the feature `contract` of this crate in the tests.
 //! 2. Implement the fixture trait of each area: [`block::DeviceFixture`], [`volume::VolumeFixture`],
 //!    [`file_systems::FileSystemsFixture`], [`leds::LedsFixture`], [`clock::ClockFixture`], [`tasks::TasksFixture`],
-//!    [`system::SystemFixture`], [`firmware::FirmwareFixture`], [`records::RecordsFixture`]. A fixture is made anew for each case and may be changed freely by it; what must be
-//!    cleaned up belongs into its `Drop`.
-//! 3. List the benches in one table: a module's name, the area, what makes the fixture. One area can have several benches:
+//!    [`system::SystemFixture`], [`firmware::FirmwareFixture`], [`records::RecordsFixture`]. Each case gets a new fixture
+//!    and may change it freely. The fixture cleans up in its `Drop`.
+//! 3. List the benches in one table: a module's name, the area, an expression that makes the fixture. One area can have
+//!    several benches:
 //!
 //! ```text
 //! replicator_hal::contract_tests! {
@@ -41,15 +42,15 @@
 //! }
 //! ```
 //!
-//! Each case becomes one `#[test]` of its name, and calls the HAL from the test's own thread. The maker returns `Option<Fixture>`; `None` means that this host cannot
-//! have the fixture (no root, no loop devices), and the test says that it is skipped.
+//! Each case becomes a `#[test]` of its name, and calls the HAL from the test's own thread. The expression returns
+//! `Option<Fixture>`; with `None` (no root, no loop devices) the test prints that it is skipped.
 //!
 //! # How a case is added
 //!
-//! Write a `pub fn` with one fixture argument and a line that tells the story, in the file of its idea; name it in
-//! [`contract_tests!`](crate::contract_tests). A test here finds the ones that were forgotten.
+//! Write a `pub fn` with one fixture argument and a one-line description, in the file of its subject. Add its name to
+//! [`contract_tests!`](crate::contract_tests). A test here finds missing names.
 
-// The suite is test code, in a library only so that other crates can run it.
+// The suite is test code. It is in the library so that other crates can run it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod block;
@@ -69,7 +70,7 @@ pub mod volume;
 use crate::{Access, host::Mount};
 use crate::{ErrorKind, RelativePath, Result, Volume, VolumeFile, io};
 
-/// For volumes over a directory that is there anyway: nothing to remount or unmount.
+/// For volumes over a directory that exists anyway: there is nothing to remount or unmount.
 #[cfg(feature = "host")]
 #[derive(Debug, Clone, Copy)]
 pub struct NoMount;
@@ -87,21 +88,21 @@ impl Mount for NoMount {
     fn abandon(&self) {}
 }
 
-/// Says that a case does not apply here.
-#[allow(clippy::print_stderr)] // The test harness keeps what goes through the macro to itself.
+/// Prints that a case does not apply here.
+#[allow(clippy::print_stderr)] // The test harness captures the output of `eprintln!`.
 pub fn skipped(case: &str, reason: &str) {
-    // In one piece, because tests run beside each other.
+    // One call, because tests run in parallel.
     let line = format!("skipped: {case}: {reason}\n");
     eprint!("{line}");
 }
 
-/// A path from text that is one.
+/// Parses a valid path.
 #[track_caller]
 pub(crate) fn path(text: impl AsRef<[u8]>) -> RelativePath {
     RelativePath::parse(text).unwrap()
 }
 
-/// The kind of error that `result` must be.
+/// The kind of the error in `result`.
 #[track_caller]
 pub(crate) fn kind<T>(result: Result<T>) -> ErrorKind {
     match result {
@@ -118,7 +119,7 @@ pub(crate) fn write_new(volume: &dyn Volume, at: &RelativePath, content: &[u8]) 
     file.close().unwrap();
 }
 
-/// The whole content of a file.
+/// Reads a whole file.
 #[track_caller]
 pub(crate) fn read_all(volume: &dyn Volume, at: &RelativePath) -> Vec<u8> {
     let mut file = volume.open(at).unwrap();
@@ -127,16 +128,16 @@ pub(crate) fn read_all(volume: &dyn Volume, at: &RelativePath) -> Vec<u8> {
     content
 }
 
-/// The whole content of an open file.
+/// Reads a whole open file.
 #[track_caller]
 pub(crate) fn read_rest(file: &mut dyn VolumeFile) -> Vec<u8> {
     let mut content = vec![0; usize::try_from(file.len_bytes().unwrap()).unwrap()];
     let len = io::read_file(file, 0, &mut content).unwrap();
-    assert_eq!(len, content.len(), "a file ends where its length says");
+    assert_eq!(len, content.len(), "the length of the file is that of its content");
     content
 }
 
-/// Bytes that differ from each other, from zeros, and between seeds.
+/// Bytes that differ from each other, from zeros, and for each seed.
 pub(crate) fn pattern(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|index| (index as u8).wrapping_mul(31).wrapping_add((index >> 8) as u8) ^ seed | 1).collect()
 }

@@ -2,22 +2,22 @@
 
 use crate::Records;
 
-/// Records to test, and a way to read what they keep.
+/// Records to test, with access to what they contain.
 pub trait RecordsFixture {
     /// The records.
     fn records(&self) -> &dyn Records;
 
-    /// All that was printed on the console so far.
+    /// Everything that was printed on the console.
     fn console_text(&self) -> String;
 
-    /// The log of an operation; `None` if it has none.
+    /// The log of an operation; `None` if there is none.
     fn log_text(&self, operation: &str) -> Option<String>;
 
     /// The report; `None` if there is none.
     fn report_text(&self) -> Option<String>;
 }
 
-/// Each operation has its own log, with its lines in order.
+/// Each operation has a log, with its lines in order.
 pub fn logs_are_kept_by_operation_and_in_order(fixture: &dyn RecordsFixture) {
     let records = fixture.records();
     assert_eq!(fixture.log_text("sd-capture"), None);
@@ -29,7 +29,7 @@ pub fn logs_are_kept_by_operation_and_in_order(fixture: &dyn RecordsFixture) {
     assert_eq!(fixture.log_text("emmc-writefs").unwrap().trim_end(), "other");
 }
 
-/// There is one report, the last one, whole.
+/// There is one report, the last one, and it is complete.
 pub fn a_report_replaces_the_one_before(fixture: &dyn RecordsFixture) {
     assert_eq!(fixture.report_text(), None);
     fixture.records().report("{\"status\":\"running\",\"media\":[1,2,3]}");
@@ -37,7 +37,7 @@ pub fn a_report_replaces_the_one_before(fixture: &dyn RecordsFixture) {
     assert_eq!(fixture.report_text().unwrap(), "{\"status\":\"success\"}");
 }
 
-/// Progress comes and goes; lines stay.
+/// Progress lines are replaced; other lines stay.
 pub fn console_lines_stay_in_order(fixture: &dyn RecordsFixture) {
     let records = fixture.records();
     records.console("plan: sd");

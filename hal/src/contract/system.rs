@@ -1,33 +1,33 @@
-//! Contract of [`System`]: what the board says of itself, and hooks.
+//! Contract of [`System`]: the identity of the board, and hooks.
 
 use super::{kind, path, read_all, skipped};
 use crate::{ErrorKind, Hook, HookEnd, RelativePath, Result, System, Volume, VolumeId, io};
 use std::time::Duration;
 
-/// What a program of a case does.
+/// The behaviour of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Script<'a> {
-    /// Prints this line and ends with this status.
+    /// Prints this line and exits with this status.
     Print(&'a str, i32),
     /// Creates this file in its working directory, with this text.
     Write(&'a str, &'a str),
     /// Prints the value of this variable.
     PrintVariable(&'a str),
-    /// Prints more than [`HookEnd::OUTPUT_LEN_MAX_BYTES`], then this line, and ends with status 0.
+    /// Prints more than [`HookEnd::OUTPUT_LEN_MAX_BYTES`], then this line, and exits with status 0.
     PrintTooMuch(&'a str),
-    /// Is ended by a signal.
+    /// Is killed by a signal.
     Signal,
-    /// Never ends.
+    /// Never exits.
     Hang,
 }
 
-/// The program as a shell script, for backends that really run programs.
+/// The program as a shell script, for backends that run programs.
 pub fn shell_program(script: &Script<'_>) -> Vec<u8> {
     let commands = match script {
         Script::Print(line, exit_status) => format!("echo '{line}'; exit {exit_status}"),
         Script::Write(name, text) => format!("printf %s '{text}' > '{name}'"),
         Script::PrintVariable(name) => format!("echo \"${name}\""),
-        // Escapes are what grows most in a log.
+        // Escape characters get longest in a log.
         Script::PrintTooMuch(line) => format!(
             "head -c {} /dev/zero | tr '\\000' '\\033'; echo; echo '{line}'",
             2 * HookEnd::OUTPUT_LEN_MAX_BYTES
@@ -49,13 +49,13 @@ pub trait SystemFixture {
     /// The kernel's command line that was given to it.
     fn kernel_command_line(&self) -> String;
 
-    /// Where programs are, as on a drive.
+    /// The volume with the programs, as on a drive.
     fn program_volume(&self) -> &dyn Volume;
 
-    /// What programs work on.
+    /// The volume on which programs work.
     fn tree(&self) -> &dyn Volume;
 
-    /// The content of a program that does this; `None` if no program of this backend can.
+    /// A program with this behaviour; `None` if no program of this backend can have it.
     fn program(&self, script: &Script<'_>) -> Option<Vec<u8>>;
 }
 
@@ -77,7 +77,7 @@ fn install(fixture: &dyn SystemFixture, program: &str, content: &[u8]) {
     file.close().unwrap();
 }
 
-/// Runs a program; `None`, said aloud, if there is none that does this.
+/// Runs a program; `None`, with a message, if there is none with this behaviour.
 fn run(fixture: &dyn SystemFixture, script: &Script<'_>, timeout: Duration) -> Option<Result<HookEnd>> {
     let Some(content) = fixture.program(script) else {
         skipped(&format!("system, {script:?}"), "no program of this backend can do that");
@@ -87,21 +87,21 @@ fn run(fixture: &dyn SystemFixture, script: &Script<'_>, timeout: Duration) -> O
     Some(fixture.system().run_hook(&hook(fixture, "hook", timeout)))
 }
 
-/// A board tells which one it is, in order, and the same each time.
-pub fn the_board_says_what_it_is(fixture: &dyn SystemFixture) {
+/// The `compatible` strings are those of the board, in order, and the same each time.
+pub fn the_board_is_identified(fixture: &dyn SystemFixture) {
     for _ in 0..2 {
         assert_eq!(fixture.system().compatible().unwrap(), fixture.compatible());
         assert_eq!(fixture.system().kernel_command_line().unwrap(), fixture.kernel_command_line());
     }
 }
 
-/// Status and output come back, and a status is no error.
-pub fn a_hook_tells_its_status_and_output(fixture: &dyn SystemFixture) {
+/// Status and output are returned, and a status is not an error.
+pub fn a_hook_returns_its_status_and_output(fixture: &dyn SystemFixture) {
     let end = run(fixture, &Script::Print("to the log", 7), PATIENT).unwrap().unwrap();
     assert_eq!(end, HookEnd { exit_status: Some(7), output: "to the log\n".to_owned() });
 }
 
-/// A hook works in the tree it was given, whichever volume it lies on.
+/// A hook works in its tree, whichever volume it is on.
 pub fn a_hook_works_in_its_tree(fixture: &dyn SystemFixture) {
     let end = run(fixture, &Script::Write("made-by-hook", "text"), PATIENT).unwrap().unwrap();
     assert_eq!(end.exit_status, Some(0), "{end:?}");
@@ -114,7 +114,7 @@ pub fn a_hook_works_in_its_tree(fixture: &dyn SystemFixture) {
     assert!(names(fixture.tree()) && !names(fixture.program_volume()));
 }
 
-/// A hook is told what it works for.
+/// A hook gets its environment.
 pub fn a_hook_gets_its_environment(fixture: &dyn SystemFixture) {
     if let Some(end) = run(fixture, &Script::PrintVariable("REPLICATOR_MEDIUM"), PATIENT) {
         assert_eq!(end.unwrap(), HookEnd { exit_status: Some(0), output: "emmc\n".to_owned() });
@@ -122,11 +122,11 @@ pub fn a_hook_gets_its_environment(fixture: &dyn SystemFixture) {
 }
 
 /// A hook that was killed has no status.
-pub fn a_signal_is_no_status(fixture: &dyn SystemFixture) {
+pub fn a_signal_is_not_a_status(fixture: &dyn SystemFixture) {
     assert_eq!(run(fixture, &Script::Signal, PATIENT).unwrap().unwrap().exit_status, None);
 }
 
-/// A chatty hook fills no memory, and its last words are kept.
+/// A long output is bounded, and its end is kept.
 pub fn the_output_of_a_hook_is_bounded(fixture: &dyn SystemFixture) {
     if let Some(end) = run(fixture, &Script::PrintTooMuch("last words"), PATIENT) {
         let end = end.unwrap();
@@ -136,7 +136,7 @@ pub fn the_output_of_a_hook_is_bounded(fixture: &dyn SystemFixture) {
     }
 }
 
-/// No hook keeps the board waiting for ever, and the next one runs.
+/// A hook that hangs is killed, and the next one runs.
 pub fn a_hook_that_hangs_is_killed(fixture: &dyn SystemFixture) {
     let ended = run(fixture, &Script::Hang, Duration::from_millis(300)).unwrap();
     assert_eq!(kind(ended), ErrorKind::TimedOut);
@@ -145,7 +145,7 @@ pub fn a_hook_that_hangs_is_killed(fixture: &dyn SystemFixture) {
     assert_eq!(end.exit_status, Some(0));
 }
 
-/// A hook that is not there is told from one that fails.
+/// A missing hook and one that fails have different results.
 pub fn a_missing_hook_is_not_found(fixture: &dyn SystemFixture) {
     let missing = hook(fixture, "nosuchhook", PATIENT);
     assert_eq!(kind(fixture.system().run_hook(&missing)), ErrorKind::NotFound);
@@ -159,8 +159,8 @@ pub fn a_missing_hook_is_not_found(fixture: &dyn SystemFixture) {
     assert_eq!(kind(fixture.system().run_hook(&no_tree)), ErrorKind::NotFound);
 }
 
-/// What is no program cannot be started, and does no harm.
-pub fn what_is_no_program_cannot_be_started(fixture: &dyn SystemFixture) {
+/// A file that is not a program cannot be started, and has no effect.
+pub fn a_file_that_is_not_a_program_cannot_be_started(fixture: &dyn SystemFixture) {
     install(fixture, "garbage", b"\x7fELF but not really \xff\xfe\n");
     assert_eq!(kind(fixture.system().run_hook(&hook(fixture, "garbage", PATIENT))), ErrorKind::ToolFailed);
     fixture.program_volume().create_dir(&path("directory"), 0o755).unwrap();

@@ -4,7 +4,7 @@ use crate::{Clock, Compute, Task, TaskEnd, Tasks};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Tasks to test, and the clock they sleep by.
+/// Tasks to test, and the clock by which they sleep.
 pub trait TasksFixture {
     /// The tasks.
     fn tasks(&self) -> &dyn Tasks;
@@ -17,7 +17,7 @@ fn task<'a>(name: &str, body: impl FnOnce() + Send + 'a) -> Task<'a> {
     Task { name: name.to_owned(), body: Box::new(body) }
 }
 
-/// Every task has run when the call returns, and could use what its caller owns.
+/// Every task has run when the call returns, and could use values of its caller.
 pub fn all_tasks_run(fixture: &dyn TasksFixture) {
     let count = AtomicU32::new(0);
     let tasks = (0..5).map(|number| {
@@ -31,8 +31,8 @@ pub fn all_tasks_run(fixture: &dyn TasksFixture) {
     assert_eq!(count.load(Ordering::SeqCst), 0x11111);
 }
 
-/// The order of ends is that of the tasks, not that in which they finished.
-pub fn ends_come_in_the_order_of_the_tasks(fixture: &dyn TasksFixture) {
+/// The results are in the order of the tasks, not in that in which they ended.
+pub fn results_are_in_the_order_of_the_tasks(fixture: &dyn TasksFixture) {
     let clock = fixture.clock();
     let ends = fixture.tasks().run(vec![
         task("slow", || {
@@ -55,8 +55,8 @@ pub fn ends_come_in_the_order_of_the_tasks(fixture: &dyn TasksFixture) {
     );
 }
 
-/// Tasks are parallel: four that sleep take about as long as one, and not four times as long.
-pub fn tasks_sleep_beside_each_other(fixture: &dyn TasksFixture) {
+/// Tasks run in parallel: four that sleep take about as long as one.
+pub fn tasks_sleep_in_parallel(fixture: &dyn TasksFixture) {
     let clock = fixture.clock();
     let nap = Duration::from_millis(200);
     let before = clock.monotonic();
@@ -67,8 +67,8 @@ pub fn tasks_sleep_beside_each_other(fixture: &dyn TasksFixture) {
     assert!(taken >= nap && taken < 4 * nap, "{taken:?}");
 }
 
-/// A bug in the handling of one medium is told, and the other media are finished.
-pub fn a_panic_is_reported_and_harms_no_other(fixture: &dyn TasksFixture) {
+/// A panic in the task of one medium is reported, and the other tasks run to their end.
+pub fn a_panic_is_reported_and_stops_no_other_task(fixture: &dyn TasksFixture) {
     let finished = AtomicU32::new(0);
     let ends = fixture.tasks().run(vec![
         task("sd", || panic!("no {} left", "sectors")),
@@ -84,12 +84,12 @@ pub fn a_panic_is_reported_and_harms_no_other(fixture: &dyn TasksFixture) {
     assert_eq!(fixture.tasks().run(vec![task("after", || {})]), [TaskEnd::Finished]);
 }
 
-/// A board without media has nothing to run.
-pub fn no_tasks_are_no_trouble(fixture: &dyn TasksFixture) {
+/// Without media there are no tasks.
+pub fn no_tasks_return_no_results(fixture: &dyn TasksFixture) {
     assert_eq!(fixture.tasks().run(Vec::new()), []);
 }
 
-/// Whoever divides work by the number of threads can do so.
+/// Work can be divided by the number of threads.
 pub fn computing_has_at_least_one_thread(fixture: &dyn TasksFixture) {
     match fixture.tasks().compute() {
         Compute::Inline => {}

@@ -1,4 +1,4 @@
-//! A whole board, put together by its builder.
+//! A whole board, as its constructor makes it.
 
 use replicator_hal::contract::loop_media::{Bench, MIB};
 use replicator_hal::linux::{KernelRoots, LedConfig, LinuxBoard, LinuxBoardConfig};

@@ -1,4 +1,4 @@
-//! The contract suite on loop devices, on ext4, on a `/proc` of its own, and on LEDs of the LED class.
+//! The contract suite on loop devices, on ext4, on a separate `/proc`, and on LEDs of the LED class.
 
 use replicator_hal::contract::loop_media::{Bench, MIB, Medium};
 use replicator_hal::contract::{NoMount, block, file_systems, leds, system, volume};
@@ -69,7 +69,7 @@ impl block::DeviceFixture for LoopMedium {
     }
 }
 
-/// A file system on a medium: on all of it, or on a partition that the kernel does not know of.
+/// A file system on a medium: on all of it, or on a partition that is not in the kernel's table.
 struct LoopFileSystem {
     region: Region,
     larger: Option<Region>,
@@ -118,7 +118,7 @@ impl file_systems::FileSystemsFixture for LoopFileSystem {
         self.larger.clone()
     }
 
-    /// What a copy of the medium holds now is what a cut would leave.
+    /// A copy of the medium now is what a power cut would leave.
     fn cut(&self) -> Option<Box<dyn file_systems::FileSystemsFixture>> {
         let bench = Bench::new("contract of file systems")?;
         let image = bench.directory.path().join("after-a-cut");
@@ -145,7 +145,7 @@ impl MountedVolume {
     fn ext4() -> Option<Self> {
         let bench = Bench::new("contract of volumes")?;
         let medium = bench.medium("sd", 32 * MIB);
-        // A symlink's text must fit into one block, and the suite tries a long one.
+        // The text of a symlink must fit into one block, and the suite tries a long one.
         medium.mkfs(&["-t", "ext4", "-b", "4096"]);
         let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
         Some(Self { volume, _medium: medium, _bench: bench })
@@ -179,7 +179,7 @@ impl volume::VolumeFixture for MountedVolume {
     }
 }
 
-/// A drive and a root file system as plain directories, and a `/proc` that says what the board is.
+/// A drive and a root file system as plain directories, and a `/proc` with the identity of a board.
 struct Booted {
     system: LinuxSystem,
     drive: TreeVolume<NoMount>,
@@ -248,7 +248,7 @@ impl ClassLeds {
             red: vec![LedName::parse("red:status").unwrap()],
             green: vec![LedName::parse("green:power").unwrap()],
         };
-        // The directory goes while the thread may still be at work: that error is not the case's.
+        // The directory is removed while the thread may still run. An error of that is not one of the case.
         Self(config.start(&roots, |error| eprintln!("{error}")).unwrap(), directory)
     }
 }

@@ -49,8 +49,8 @@ fn nothing_is_created_under_dev() {
 }
 
 #[test]
-fn what_is_written_reaches_the_medium() {
-    let Some(bench) = Bench::new("what_is_written_reaches_the_medium") else { return };
+fn written_bytes_reach_the_medium() {
+    let Some(bench) = Bench::new("written_bytes_reach_the_medium") else { return };
     let medium = bench.medium("sd", 48 * MIB + 512);
     let mut target = bench.devices.open_target(&medium.name).unwrap();
     assert_eq!(target.len_bytes(), 48 * MIB + 512);
@@ -97,13 +97,13 @@ fn zeroed_ranges_need_no_alignment() {
 }
 
 #[test]
-fn verification_sees_the_medium_and_not_the_page_cache() {
-    let Some(bench) = Bench::new("verification_sees_the_medium_and_not_the_page_cache") else { return };
+fn verification_reads_the_medium_and_not_the_page_cache() {
+    let Some(bench) = Bench::new("verification_reads_the_medium_and_not_the_page_cache") else { return };
     let medium = bench.medium("sd", 4 * MIB);
     let mut target = bench.devices.open_target(&medium.name).unwrap();
     io::write_target(&mut *target, 0, &vec![0x11; 1 << 20]).unwrap();
     target.sync().unwrap();
-    // Somebody else holds the device open, so that its cache outlives every drop.
+    // Another handle keeps the device open, so that its cache stays.
     let other = File::open(&medium.node).unwrap();
     other.read_at(&mut [0; 4096], 0).unwrap();
     File::options().write(true).open(&medium.image).unwrap().write_all_at(&[0x22; 4096], 0).unwrap();
@@ -113,11 +113,11 @@ fn verification_sees_the_medium_and_not_the_page_cache() {
     target.begin_verify().unwrap();
     target.read_at(0, &mut buffer).unwrap();
     assert_eq!(buffer, [0x22; 4096]);
-    // Again, with the state begun already: no buffer of our own may get between.
+    // Again after `begin_verify`: no buffer of our own may be used.
     File::options().write(true).open(&medium.image).unwrap().write_all_at(&[0x33; 4096], 0).unwrap();
     target.read_at(0, &mut buffer).unwrap();
     assert_eq!(buffer, [0x33; 4096]);
-    // A write ends the state, and what was written is read.
+    // A write ends this state, and the written bytes are read.
     io::write_target(&mut *target, 100, b"written").unwrap();
     let mut text = [0; 7];
     target.read_at(100, &mut text).unwrap();
@@ -180,7 +180,7 @@ fn devices_in_use_are_busy() {
     bench.devices.open_target(&medium.name).unwrap().close().unwrap();
 }
 
-/// How a capture and a write of `name` are refused.
+/// The errors of a capture and a write of `name`.
 fn refusals(bench: &Bench, name: &DeviceName) -> [String; 2] {
     let (source, target) = (bench.devices.open_source(name), bench.devices.open_target(name));
     [source.err().unwrap(), target.err().unwrap()].map(|error| {
@@ -219,10 +219,12 @@ fn a_partition_that_is_mounted_in_another_namespace_keeps_its_disk_busy() {
 }
 
 #[test]
-fn what_another_program_can_write_to_is_busy() {
-    let Some(bench) = Bench::new("what_another_program_can_write_to_is_busy") else { return };
+fn a_device_that_another_program_has_open_for_writing_is_busy() {
+    let Some(bench) = Bench::new("a_device_that_another_program_has_open_for_writing_is_busy") else {
+        return;
+    };
     let medium = bench.medium("sd", 4 * MIB);
-    // No claim shows a plain open for writing.
+    // A plain open for writing makes no claim.
     for (redirection, words) in [("exec 3<>", "has it open for writing"), ("exec 3<", "")] {
         let script = format!("{redirection} \"$1\" && echo open && read line");
         let mut writer = Command::new("sh")
@@ -234,7 +236,7 @@ fn what_another_program_can_write_to_is_busy() {
         let mut line = String::new();
         BufReader::new(writer.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         if words.is_empty() {
-            // Who only reads is in nobody's way.
+            // A program that only reads does not disturb.
             bench.devices.open_source(&medium.name).unwrap().close().unwrap();
             bench.devices.open_target(&medium.name).unwrap().close().unwrap();
         } else {
@@ -249,8 +251,8 @@ fn what_another_program_can_write_to_is_busy() {
 }
 
 #[test]
-fn what_lies_behind_a_loop_device_is_busy() {
-    let Some(bench) = Bench::new("what_lies_behind_a_loop_device_is_busy") else { return };
+fn the_backing_of_a_loop_device_is_busy() {
+    let Some(bench) = Bench::new("the_backing_of_a_loop_device_is_busy") else { return };
     let medium = bench.medium("sd", 16 * MIB);
     medium.partition(MIB, 8 * MIB);
     for behind in [medium.node().to_owned(), format!("{}p1", medium.node())] {
@@ -264,8 +266,8 @@ fn what_lies_behind_a_loop_device_is_busy() {
 }
 
 #[test]
-fn partitions_and_empty_devices_are_no_targets() {
-    let Some(bench) = Bench::new("partitions_and_empty_devices_are_no_targets") else { return };
+fn partitions_and_empty_devices_are_not_targets() {
+    let Some(bench) = Bench::new("partitions_and_empty_devices_are_not_targets") else { return };
     let medium = bench.medium("sd", 8 * MIB);
     medium.partition(MIB, MIB);
     let partition = DeviceName::parse(format!("{}p1", medium.name)).unwrap();
@@ -283,7 +285,7 @@ fn partitions_and_empty_devices_are_no_targets() {
 fn without_direct_reads_the_cache_is_dropped() {
     let Some(bench) = Bench::new("without_direct_reads_the_cache_is_dropped") else { return };
     let medium = bench.medium("sd", 4 * MIB);
-    // A second descriptor for direct reads is opened through /proc: without that there is none.
+    // The second descriptor for direct reads is opened through /proc. Without it there is none.
     let roots = KernelRoots { proc: bench.directory.path().join("no-proc"), ..KernelRoots::default() };
     let mut target = LinuxDevices::new(roots).open_target(&medium.name).unwrap();
     io::write_target(&mut *target, 0, &[0x11; 8192]).unwrap();
@@ -299,8 +301,8 @@ fn without_direct_reads_the_cache_is_dropped() {
 }
 
 #[test]
-fn sectors_of_4096_bytes_are_no_obstacle() {
-    let Some(bench) = Bench::new("sectors_of_4096_bytes_are_no_obstacle") else { return };
+fn sectors_of_4096_bytes_are_supported() {
+    let Some(bench) = Bench::new("sectors_of_4096_bytes_are_supported") else { return };
     let image = bench.directory.path().join("sata");
     File::create(&image).unwrap().set_len(64 * MIB).unwrap();
     let medium = bench.attach(&image, &["-b", "4096"]);

@@ -1,4 +1,4 @@
-//! Making, checking, growing and looking at file systems, on devices and inside of images.
+//! Making, checking, growing and identifying file systems, on devices and inside images.
 
 use replicator_hal::contract::loop_media::{Bench, MIB, run};
 use replicator_hal::{
@@ -51,7 +51,7 @@ fn a_file_system_is_made_grown_and_keeps_its_files() {
         let used: u64 = used.used.iter().map(|range| range.end - range.start).sum();
         assert!(used < 40 * MIB, "{flavour:?}: {used}");
     }
-    // In front of the region nothing was touched.
+    // Bytes before the region are unchanged.
     assert!(std::fs::read(&medium.image).unwrap()[..(4 * MIB) as usize].iter().all(|byte| *byte == 0));
     bench.assert_clean(&[&medium]);
 }
@@ -102,7 +102,7 @@ fn an_image_on_a_drive_is_repaired_and_mounted() {
         len_bytes: 32 * MIB,
     };
     bench.file_systems.format(&region, &format(Flavour::Ext4Compat)).unwrap();
-    // A wrong free count, as a power cut leaves it.
+    // A wrong free count, as after a power cut.
     let mut image = drive.open_write(&path("work.dd")).unwrap();
     image.write_at(MIB + 1024 + 0xc, &[0xff, 0xff]).unwrap();
     image.close().unwrap();
@@ -127,8 +127,8 @@ fn an_image_on_a_drive_is_repaired_and_mounted() {
 }
 
 #[test]
-fn damage_and_foreign_content_are_told() {
-    let Some(bench) = Bench::new("damage_and_foreign_content_are_told") else { return };
+fn damage_and_foreign_content_are_reported() {
+    let Some(bench) = Bench::new("damage_and_foreign_content_are_reported") else { return };
     let medium = bench.medium("sd", 16 * MIB);
     let whole = medium.whole();
     let file_systems = &bench.file_systems;
@@ -144,7 +144,7 @@ fn damage_and_foreign_content_are_told() {
     assert_eq!(error.kind(), ErrorKind::OutOfRange);
 
     medium.mkfs(&["-t", "ext4", "-O", "^metadata_csum"]);
-    // The group descriptors' place is overwritten: the kernel refuses it.
+    // The group descriptors are overwritten: the kernel refuses to mount it.
     let node = File::options().write(true).open(&medium.node).unwrap();
     node.write_all_at(&[0xff; 1024], 2048).unwrap();
     node.sync_all().unwrap();

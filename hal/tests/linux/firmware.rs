@@ -1,4 +1,4 @@
-//! The contract of firmware on a boot area that is a loop device, with a sysfs and a `/dev/mem` of its own.
+//! The contract of firmware on a boot area that is a loop device, with a separate sysfs and `/dev/mem`.
 
 use replicator_hal::contract::firmware;
 use replicator_hal::contract::loop_media::{Bench, Medium};
@@ -13,7 +13,7 @@ const AREA: &str = "mmcblk0boot0";
 const LEN_BYTES: u64 = 256 << 10;
 const REGISTER: (u64, u32) = (0x4008, 0x1234_5678);
 
-/// A tree that nobody has to unmount.
+/// A tree without a mount.
 struct Plain;
 
 impl Mount for Plain {
@@ -109,7 +109,7 @@ replicator_hal::contract_tests! {
     firmware_on_a_loop_device: firmware = Flashed::if_root;
 }
 
-/// A program that is told to end while it hangs leaves no area open.
+/// An interrupted program that hangs leaves no area unprotected.
 #[test]
 fn an_interrupted_program_protects_the_area() {
     let Some(flashed) = Flashed::if_root() else { return };
@@ -120,7 +120,7 @@ fn an_interrupted_program_protects_the_area() {
     std::thread::scope(|scope| {
         let end = scope.spawn(|| flashed.devices.end_write_protection());
         std::thread::sleep(std::time::Duration::from_millis(100));
-        assert!(!end.is_finished(), "half a bootloader is not left");
+        assert!(!end.is_finished(), "the write was finished first");
         target.close().unwrap();
         end.join().unwrap().unwrap();
     });

@@ -1,8 +1,8 @@
 //! The Linux backend on real loop devices, mounts and e2fsprogs.
 //!
-//! Needs root and loop devices; without them every test says that it is skipped.
+//! Needs root and loop devices; without them every test prints that it is skipped.
 #![cfg(all(feature = "linux", feature = "contract"))]
-// All of it is test code, but not inside of a test function.
+// All of it is test code, but outside test functions.
 #![allow(clippy::unwrap_used)]
 
 mod board;

@@ -1,4 +1,4 @@
-//! Mounted volumes: what a read-only mount leaves alone, remounting, unmounting, private mount tables.
+//! Mounted volumes: what a read-only mount does not change, remounting, unmounting, private mount tables.
 
 use replicator_hal::contract::loop_media::{Bench, MIB, Medium, run};
 use replicator_hal::host::Volumes;
@@ -10,14 +10,14 @@ fn path(text: &str) -> RelativePath {
     RelativePath::parse(text).unwrap()
 }
 
-/// A medium whose ext4 journal waits to be replayed, as after a power cut: an image copied while it was mounted.
+/// A medium whose ext4 journal has to be replayed, as after a power cut: an image copied while it was mounted.
 fn dirty_medium(bench: &Bench) -> Medium {
     let medium = bench.medium("live", 64 * MIB);
     medium.mkfs(&["-t", "ext4", "-b", "4096"]);
     let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
     volume.create_dir(&path("in-the-journal"), 0o755).unwrap();
     volume.sync().unwrap();
-    // A fast commit or checkpoint has not happened yet: the directory is in the journal only, or in both.
+    // No fast commit or checkpoint has happened yet: the directory is in the journal only, or in both.
     let copy = bench.directory.path().join("dirty");
     std::fs::copy(&medium.image, &copy).unwrap();
     volume.unmount().unwrap();
@@ -28,8 +28,8 @@ fn dirty_medium(bench: &Bench) -> Medium {
 }
 
 #[test]
-fn a_read_only_mount_changes_not_one_byte() {
-    let Some(bench) = Bench::new("a_read_only_mount_changes_not_one_byte") else { return };
+fn a_read_only_mount_changes_no_byte() {
+    let Some(bench) = Bench::new("a_read_only_mount_changes_no_byte") else { return };
     let dirty = dirty_medium(&bench);
     let before = std::fs::read(&dirty.image).unwrap();
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_read_only_mount_changes_not_one_byte() {
     volume.unmount().unwrap();
     assert_eq!(run("blockdev", &["--getro", dirty.node()]), "0");
     assert!(std::fs::read(&dirty.image).unwrap() == before, "the medium was changed");
-    // The same through a loop device of our own, by a region that is not the whole device.
+    // The same through a loop device, for a region that is not the whole device.
     let copy = bench.directory.path().join("shifted");
     let mut shifted = vec![0; MIB as usize];
     shifted.extend_from_slice(&before);
@@ -96,8 +96,10 @@ fn open_files_keep_a_volume_busy() {
 }
 
 #[test]
-fn somebody_elses_files_are_waited_for_then_busy() {
-    let Some(bench) = Bench::new("somebody_elses_files_are_waited_for_then_busy") else { return };
+fn open_files_of_another_program_are_waited_for_and_then_busy() {
+    let Some(bench) = Bench::new("open_files_of_another_program_are_waited_for_and_then_busy") else {
+        return;
+    };
     let medium = bench.medium("sd", 32 * MIB);
     medium.mkfs(&["-t", "ext4"]);
     let volume = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
@@ -141,8 +143,8 @@ fn dropping_a_volume_leaves_nothing_behind() {
 }
 
 #[test]
-fn isolated_mounts_are_seen_by_nobody_else() {
-    let Some(bench) = Bench::new("isolated_mounts_are_seen_by_nobody_else") else { return };
+fn isolated_mounts_are_private() {
+    let Some(bench) = Bench::new("isolated_mounts_are_private") else { return };
     let medium = bench.medium("sd", 32 * MIB);
     medium.mkfs(&["-t", "ext4"]);
     let seen =
@@ -171,7 +173,7 @@ fn an_isolated_program_keeps_no_foreign_medium_busy() {
         std::fs::create_dir(point(name)).unwrap();
         run("mount", &[medium.node(), point(name).to_str().unwrap()]);
     }
-    // A bind mount of it, and something over it that hides it.
+    // A bind mount of it, and a mount that covers it.
     std::fs::create_dir_all(point("bound/over")).unwrap();
     run("mount", &["--bind", point("foreign").to_str().unwrap(), point("bound/over").to_str().unwrap()]);
     run("mount", &["-t", "tmpfs", "tmpfs", point("bound").to_str().unwrap()]);
@@ -185,7 +187,7 @@ fn an_isolated_program_keeps_no_foreign_medium_busy() {
             let own = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
             say.send((kept, own)).unwrap();
             let ended = is_done.recv();
-            assert!(ended.is_err(), "nothing is sent, the other end goes");
+            assert!(ended.is_err(), "nothing is sent; the other end is closed");
         });
         let (kept, own) = hear.recv().unwrap();
         for name in ["bound", "bound/over", "foreign", "needed"] {
@@ -206,7 +208,7 @@ fn the_usb_drive_is_mounted_where_it_is_expected() {
     let Some(bench) = Bench::new("the_usb_drive_is_mounted_where_it_is_expected") else { return };
     let medium = bench.medium("usb", 32 * MIB);
     medium.mkfs(&["-t", "ext4"]);
-    // A sysfs in which the loop device hangs on USB.
+    // A sysfs in which the loop device is attached by USB.
     let sys = bench.directory.path().join("sys");
     let device = sys.join("devices/usb1/1-1/block").join(medium.name.as_str());
     std::fs::create_dir_all(&device).unwrap();

@@ -1,10 +1,10 @@
-//! A device is open as a target, open as a source, or used as a file system: one of them.
+//! A device is used in one way at a time: as a target, as a source, or by calls on its file system.
 
 use super::fixture::{FileSystemsFixture, format, mount};
 use crate::contract::{kind, path, read_all, write_new};
 use crate::{Access, DeviceName, ErrorKind, Format, Holder, Result};
 
-/// The device that holds the region.
+/// The device with the region.
 fn device(fixture: &dyn FileSystemsFixture) -> DeviceName {
     match fixture.region().holder {
         Holder::Device(name) => name,
@@ -32,7 +32,7 @@ fn assert_untouched(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// How each call that changes the region ends.
+/// The result of each call that changes the region.
 fn changes(fixture: &dyn FileSystemsFixture) -> [(&'static str, Result<()>); 4] {
     let (file_systems, region) = (fixture.file_systems(), fixture.region());
     let again = Format { flavour: fixture.flavour(), ..Format::default() };
@@ -44,15 +44,15 @@ fn changes(fixture: &dyn FileSystemsFixture) -> [(&'static str, Result<()>); 4] 
     ]
 }
 
-/// What is being written as a medium is no file system until it is closed.
-pub fn a_device_that_is_a_target_is_no_file_system(fixture: &dyn FileSystemsFixture) {
+/// File-system calls on a device that is open as a target are busy until it is closed.
+pub fn file_system_calls_on_an_open_target_are_busy(fixture: &dyn FileSystemsFixture) {
     format_with_a_file(fixture);
     let mut target = fixture.devices().open_target(&device(fixture)).unwrap();
     assert_eq!(kind(fixture.file_systems().mount(&fixture.region(), Access::ReadOnly)), ErrorKind::Busy);
     for (call, end) in changes(fixture) {
         assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::Busy), "{call}");
     }
-    assert!(fixture.file_systems().identify(&fixture.region()).unwrap().is_some(), "looking is allowed");
+    assert!(fixture.file_systems().identify(&fixture.region()).unwrap().is_some(), "identify is allowed");
     fixture.file_systems().used_map(&fixture.region()).unwrap();
     target.close().unwrap();
     assert_untouched(fixture);
@@ -61,8 +61,8 @@ pub fn a_device_that_is_a_target_is_no_file_system(fixture: &dyn FileSystemsFixt
     }
 }
 
-/// What is mounted is not written as a medium, and says that it is in use.
-pub fn a_mounted_device_is_no_target_and_no_source(fixture: &dyn FileSystemsFixture) {
+/// A mounted device cannot be written or captured, and the list shows that it is in use.
+pub fn a_mounted_device_cannot_be_a_target_or_source(fixture: &dyn FileSystemsFixture) {
     format_with_a_file(fixture);
     for access in [Access::ReadOnly, Access::ReadWrite] {
         let volume = mount(fixture, access);
@@ -78,7 +78,7 @@ pub fn a_mounted_device_is_no_target_and_no_source(fixture: &dyn FileSystemsFixt
     assert_untouched(fixture);
 }
 
-/// A task that was given up frees its device for the other use.
+/// A dropped use frees the device for another use.
 pub fn a_dropped_use_frees_the_device(fixture: &dyn FileSystemsFixture) {
     format_with_a_file(fixture);
     drop(fixture.devices().open_target(&device(fixture)).unwrap());
@@ -87,8 +87,8 @@ pub fn a_dropped_use_frees_the_device(fixture: &dyn FileSystemsFixture) {
     assert_untouched(fixture);
 }
 
-/// Nothing mounts or changes the file systems of a medium while it is captured; they can be looked at.
-pub fn a_source_keeps_file_systems_as_they_are(fixture: &dyn FileSystemsFixture) {
+/// While a medium is captured, its file systems cannot be mounted or changed, but can be identified.
+pub fn a_source_excludes_changes_of_its_file_systems(fixture: &dyn FileSystemsFixture) {
     format_with_a_file(fixture);
     let before = fixture.region_bytes();
     let mut source = fixture.devices().open_source(&device(fixture)).unwrap();
@@ -96,7 +96,7 @@ pub fn a_source_keeps_file_systems_as_they_are(fixture: &dyn FileSystemsFixture)
         assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::Busy), "{call}");
     }
     assert_eq!(kind(fixture.file_systems().mount(&fixture.region(), Access::ReadOnly)), ErrorKind::Busy);
-    assert!(fixture.file_systems().identify(&fixture.region()).unwrap().is_some(), "looking is allowed");
+    assert!(fixture.file_systems().identify(&fixture.region()).unwrap().is_some(), "identify is allowed");
     fixture.file_systems().used_map(&fixture.region()).unwrap();
     source.close().unwrap();
     assert!(fixture.region_bytes() == before, "the region changed");

@@ -1,8 +1,8 @@
-//! What a backend brings for the cases about file systems, and what they do with it.
+//! The fixture of the cases about file systems, and their helpers.
 
 use crate::{Access, BlockDevices, FileSystems, Flavour, Format, Region, RelativePath, Volume};
 
-/// A region to test. Its content may be anything and is lost.
+/// A region to test. Its content is lost.
 pub trait FileSystemsFixture {
     /// The file systems.
     fn file_systems(&self) -> &dyn FileSystems;
@@ -10,20 +10,20 @@ pub trait FileSystemsFixture {
     /// The devices of the same board.
     fn devices(&self) -> &dyn BlockDevices;
 
-    /// A region that can be formatted, of 8 MiB to 256 MiB, and starts without a known file system. What holds it is a
+    /// A region that can be formatted, of 8 MiB to 256 MiB, without a known file system at the start. Its holder is a
     /// whole device.
     fn region(&self) -> Region;
 
-    /// The bytes of [`FileSystemsFixture::region`] on its medium; `None` if the backend keeps files in another way.
+    /// The bytes of [`FileSystemsFixture::region`] on its medium; `None` if the backend stores files in another way.
     fn region_bytes(&self) -> Option<Vec<u8>>;
 
-    /// The same region after its partition was made larger; `None` if that cannot be done here.
+    /// The same region after its partition was enlarged; `None` if that cannot be done here.
     fn larger_region(&self) -> Option<Region> {
         None
     }
 
-    /// The same board booted again after a power cut at this moment; `None` if that cannot be had here. Volumes of this
-    /// fixture may still be mounted then, and are dropped later.
+    /// The same board, booted again after a power cut now; `None` if that is not possible here. Volumes of this fixture
+    /// may still be mounted, and are dropped later.
     fn cut(&self) -> Option<Box<dyn FileSystemsFixture>> {
         None
     }

@@ -1,10 +1,10 @@
-//! A new file system is what was asked for, and empty.
+//! A new file system is as requested, and empty.
 
 use super::fixture::{FileSystemsFixture, format, mount, own_names};
 use crate::contract::{kind, path, write_new};
 use crate::{Access, ErrorKind, FileSystemKind, Flavour, Format, Uuid};
 
-/// What was made is what is found, by content.
+/// A new file system is identified by its bytes.
 pub fn a_new_file_system_is_identified(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let found = fixture.file_systems().identify(&fixture.region()).unwrap().expect("a file system");
@@ -22,8 +22,8 @@ pub fn a_new_file_system_is_identified(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// A clone's root is found by its UUID and its label.
-pub fn a_new_file_system_has_the_uuid_and_label_asked_for(fixture: &dyn FileSystemsFixture) {
+/// The root of a clone is found by its UUID and its label.
+pub fn a_new_file_system_has_the_given_uuid_and_label(fixture: &dyn FileSystemsFixture) {
     let text = "01234567-89ab-cdef-0123-456789abcdef";
     let uuid = Uuid::parse(text);
     let make = |uuid, label: Option<&str>| {
@@ -41,7 +41,7 @@ pub fn a_new_file_system_has_the_uuid_and_label_asked_for(fixture: &dyn FileSyst
     assert!(other.as_deref() != Some(text) && label.is_none(), "{other:?} {label:?}");
 }
 
-/// Nothing of an older system is left.
+/// No file of an older file system is left.
 pub fn a_new_file_system_is_empty(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let volume = mount(fixture, Access::ReadWrite);
@@ -56,8 +56,8 @@ pub fn a_new_file_system_is_empty(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// A blank partition is no error until it is to be mounted.
-pub fn an_unknown_region_holds_nothing(fixture: &dyn FileSystemsFixture) {
+/// A blank partition is not an error, but cannot be mounted.
+pub fn a_region_without_a_file_system_is_identified_as_none(fixture: &dyn FileSystemsFixture) {
     assert_eq!(fixture.file_systems().identify(&fixture.region()).unwrap(), None);
     let refused = kind(fixture.file_systems().mount(&fixture.region(), Access::ReadOnly));
     assert!(matches!(refused, ErrorKind::Unsupported | ErrorKind::Corrupt), "{refused:?}");

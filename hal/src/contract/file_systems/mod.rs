@@ -1,5 +1,5 @@
-//! Contract of [`crate::FileSystems`]: making, mounting, checking, growing; beside targets and sources of the same device;
-//! and after a power cut.
+//! Contract of [`crate::FileSystems`]: making, mounting, checking, growing; together with targets and sources of the
+//! same device; and after a power cut.
 
 mod beside_devices;
 mod fixture;

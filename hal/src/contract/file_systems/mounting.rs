@@ -4,7 +4,7 @@ use super::fixture::{FileSystemsFixture, format, mount, own_names};
 use crate::contract::{kind, path, read_all, skipped, write_new};
 use crate::{Access, ErrorKind, Format, FsckOutcome};
 
-/// What was unmounted in order is there on the next mount.
+/// Files are still there after an unmount and a mount.
 pub fn files_survive_an_unmount(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let volume = mount(fixture, Access::ReadWrite);
@@ -20,7 +20,7 @@ pub fn files_survive_an_unmount(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// What is mounted is not mounted again, made anew or checked.
+/// A mounted file system cannot be mounted again, formatted or checked.
 pub fn a_mounted_file_system_is_busy(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let (file_systems, region) = (fixture.file_systems(), fixture.region());
@@ -48,8 +48,8 @@ pub fn dropping_a_volume_unmounts_it(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// A region in a file names its volume, so no two mounts may be confused.
-pub fn volumes_have_names_of_their_own(fixture: &dyn FileSystemsFixture) {
+/// A region in a file has the id of its volume, so two mounts must have different ids.
+pub fn each_volume_has_its_own_id(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let first = mount(fixture, Access::ReadOnly);
     let first_id = first.id();
@@ -60,7 +60,7 @@ pub fn volumes_have_names_of_their_own(fixture: &dyn FileSystemsFixture) {
     second.unmount().unwrap();
 }
 
-/// Mounting and reading leaves every byte as it was.
+/// Mounting read-only and reading changes no byte.
 pub fn a_read_only_mount_changes_nothing(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let volume = mount(fixture, Access::ReadWrite);
@@ -74,12 +74,15 @@ pub fn a_read_only_mount_changes_nothing(fixture: &dyn FileSystemsFixture) {
     volume.sync().unwrap();
     volume.unmount().unwrap();
     if before.is_none() {
-        return skipped("a_read_only_mount_changes_nothing, bytes", "the backend keeps files in another way");
+        return skipped(
+            "a_read_only_mount_changes_nothing, bytes",
+            "the backend stores files in another way",
+        );
     }
     assert!(fixture.region_bytes() == before, "the region changed");
 }
 
-/// A file system that was unmounted in order is clean, and a check keeps its files.
+/// A file system that was unmounted is clean, and a check keeps its files.
 pub fn a_clean_file_system_passes_the_check(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     assert_eq!(fixture.file_systems().fsck(&fixture.region()).unwrap().outcome, FsckOutcome::Clean);
@@ -103,7 +106,7 @@ pub fn growing_keeps_the_files(fixture: &dyn FileSystemsFixture) {
         let volume = mount(fixture, Access::ReadOnly);
         assert_eq!(read_all(volume.as_ref(), &path("a")), b"content");
         volume.unmount().unwrap();
-        return skipped("growing_keeps_the_files, larger", "the region cannot be made larger");
+        return skipped("growing_keeps_the_files, larger", "the region cannot be enlarged");
     };
     let file_systems = fixture.file_systems();
     let before = file_systems.identify(&larger).unwrap().unwrap();
@@ -116,14 +119,14 @@ pub fn growing_keeps_the_files(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// Ranges that a capture copies are sorted, apart, and inside of the region.
+/// The used ranges are sorted, not overlapping, and inside the region.
 pub fn used_ranges_are_in_order_and_inside(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     let volume = mount(fixture, Access::ReadWrite);
     write_new(volume.as_ref(), &path("a"), &[0xa5; 200_000]);
     volume.unmount().unwrap();
     let Some(map) = fixture.file_systems().used_map(&fixture.region()).unwrap() else {
-        return skipped("used_ranges_are_in_order_and_inside", "the backend proves nothing unused");
+        return skipped("used_ranges_are_in_order_and_inside", "the backend has no map for this file system");
     };
     let mut end = 0;
     for range in &map.used {

@@ -1,4 +1,4 @@
-//! File systems that were not unmounted, and what a check makes of them.
+//! File systems that were not unmounted, and the check after that.
 
 use super::fixture::{FileSystemsFixture, format, mount};
 use crate::contract::{kind, path, read_all, skipped, write_new};
@@ -8,7 +8,7 @@ fn identified(fixture: &dyn FileSystemsFixture) -> FileSystem {
     fixture.file_systems().identify(&fixture.region()).unwrap().expect("a file system")
 }
 
-/// The fixture after a cut that came while its file system was mounted read-write and held a synced file.
+/// The fixture after a power cut while its file system was mounted read-write with a synced file.
 fn cut_with_a_file(fixture: &dyn FileSystemsFixture) -> Option<Box<dyn FileSystemsFixture>> {
     format(fixture);
     let volume = mount(fixture, Access::ReadWrite);
@@ -17,26 +17,26 @@ fn cut_with_a_file(fixture: &dyn FileSystemsFixture) -> Option<Box<dyn FileSyste
     fixture.cut()
 }
 
-/// A drive that was pulled out is told from one that was not.
-pub fn a_cut_while_mounted_needs_recovery(fixture: &dyn FileSystemsFixture) {
+/// A file system that was not unmounted is reported.
+pub fn a_power_cut_while_mounted_needs_recovery(fixture: &dyn FileSystemsFixture) {
     format(fixture);
     assert!(!identified(fixture).needs_recovery, "it is new");
     let volume = mount(fixture, Access::ReadWrite);
     write_new(volume.as_ref(), &path("a"), b"content");
     volume.unmount().unwrap();
-    assert!(!identified(fixture).needs_recovery, "it was unmounted in order");
+    assert!(!identified(fixture).needs_recovery, "it was unmounted");
     let Some(after) = cut_with_a_file(fixture) else {
-        return skipped("a_cut_while_mounted_needs_recovery, cut", "this backend cannot lose power");
+        return skipped("a_power_cut_while_mounted_needs_recovery, cut", "this backend has no power cuts");
     };
     let after = after.as_ref();
     assert!(identified(after).needs_recovery, "it was never unmounted");
     assert_eq!(after.file_systems().used_map(&after.region()).unwrap(), None, "nothing can be proven unused");
 }
 
-/// A check brings back what had been synced, and leaves nothing to do.
+/// A check recovers what was synced; a second check finds nothing.
 pub fn a_check_recovers_what_was_synced(fixture: &dyn FileSystemsFixture) {
     let Some(after) = cut_with_a_file(fixture) else {
-        return skipped("a_check_recovers_what_was_synced", "this backend cannot lose power");
+        return skipped("a_check_recovers_what_was_synced", "this backend has no power cuts");
     };
     let after = after.as_ref();
     after.file_systems().fsck(&after.region()).unwrap();
@@ -47,10 +47,13 @@ pub fn a_check_recovers_what_was_synced(fixture: &dyn FileSystemsFixture) {
     volume.unmount().unwrap();
 }
 
-/// Whoever only looks does not replay a journal, however much it needs that.
-pub fn a_read_only_mount_after_a_cut_changes_nothing(fixture: &dyn FileSystemsFixture) {
+/// A read-only mount does not replay the journal.
+pub fn a_read_only_mount_after_a_power_cut_changes_nothing(fixture: &dyn FileSystemsFixture) {
     let Some(after) = cut_with_a_file(fixture) else {
-        return skipped("a_read_only_mount_after_a_cut_changes_nothing", "this backend cannot lose power");
+        return skipped(
+            "a_read_only_mount_after_a_power_cut_changes_nothing",
+            "this backend has no power cuts",
+        );
     };
     let after = after.as_ref();
     let before = after.region_bytes();
@@ -59,10 +62,10 @@ pub fn a_read_only_mount_after_a_cut_changes_nothing(fixture: &dyn FileSystemsFi
     assert_eq!(kind(volume.create_new(&path("b"), 0o644)), ErrorKind::ReadOnly);
     volume.unmount().unwrap();
     assert!(after.region_bytes() == before, "the region changed");
-    assert!(identified(after).needs_recovery, "nobody has checked it");
+    assert!(identified(after).needs_recovery, "it was not checked");
 }
 
-/// The way of a drive that fills up: pulled out, checked, grown.
+/// The sequence for a full drive: pulled out, checked, grown.
 pub fn growing_after_a_check_keeps_the_files(fixture: &dyn FileSystemsFixture) {
     let after = cut_with_a_file(fixture);
     let after = after.as_deref().unwrap_or(fixture);
@@ -81,6 +84,6 @@ pub fn growing_after_a_check_keeps_the_files(fixture: &dyn FileSystemsFixture) {
         volume.unmount().unwrap();
     }
     if after.larger_region().is_none() {
-        skipped("growing_after_a_check_keeps_the_files, larger", "the region cannot be made larger");
+        skipped("growing_after_a_check_keeps_the_files, larger", "the region cannot be enlarged");
     }
 }

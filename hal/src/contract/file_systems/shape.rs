@@ -1,10 +1,10 @@
-//! Contract of [`Format::shape`]: room that was counted before is there.
+//! Contract of [`Format::shape`]: a new file system has the computed room.
 
 use super::fixture::{FileSystemsFixture, mount};
 use crate::contract::{kind, path, skipped};
 use crate::{Access, ErrorKind, ExtShape, Format};
 
-/// Inodes that an ext file system has in use from the start.
+/// Inodes that are in use in a new ext file system.
 const INODES_OF_ITS_OWN: u64 = 11;
 
 fn format(fixture: &dyn FileSystemsFixture, shape: ExtShape) -> crate::Result<()> {
@@ -16,8 +16,8 @@ fn usual(fixture: &dyn FileSystemsFixture) -> ExtShape {
     ExtShape::usual(fixture.flavour(), fixture.region().len_bytes, 512)
 }
 
-/// As many files fit as there are inodes, and no more than the rounding to whole blocks of inodes allows.
-pub fn a_new_file_system_has_the_shape_asked_for(fixture: &dyn FileSystemsFixture) {
+/// As many files fit as there are inodes, and no more than the rounding up to whole blocks of inodes allows.
+pub fn a_new_file_system_has_the_given_shape(fixture: &dyn FileSystemsFixture) {
     let len_bytes = fixture.region().len_bytes;
     let shape = ExtShape { inodes: 300, ..usual(fixture) };
     let room = shape.room(fixture.flavour(), len_bytes).expect("a shape with room");
@@ -29,10 +29,7 @@ pub fn a_new_file_system_has_the_shape_asked_for(fixture: &dyn FileSystemsFixtur
     }
     if fixture.region_bytes().is_none() {
         volume.unmount().unwrap();
-        return skipped(
-            "a_new_file_system_has_the_shape_asked_for",
-            "the backend keeps files in another way",
-        );
+        return skipped("a_new_file_system_has_the_given_shape", "the backend stores files in another way");
     }
     let refused = (shape.inodes..=shape.inodes + room.inodes).find_map(|number| match new(number) {
         Ok(mut file) => {
@@ -45,7 +42,7 @@ pub fn a_new_file_system_has_the_shape_asked_for(fixture: &dyn FileSystemsFixtur
     volume.unmount().unwrap();
 }
 
-/// What cannot be made is refused, not made in another way.
+/// A shape that cannot be made is refused, and not changed to another one.
 pub fn a_shape_without_room_is_refused(fixture: &dyn FileSystemsFixture) {
     let shape = ExtShape { inodes: 1 << 40, ..usual(fixture) };
     assert_eq!(shape.room(fixture.flavour(), fixture.region().len_bytes), None);

@@ -11,7 +11,7 @@ fn mode(volume: &dyn Volume, at: &RelativePath) -> u32 {
     volume.metadata(at).unwrap().mode
 }
 
-/// A file has the mode it was created with, setuid and sticky included, whatever the umask.
+/// A new file has exactly its mode, including setuid and sticky, whatever the umask.
 pub fn modes_are_exact(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "modes_are_exact") {
         return;
@@ -30,7 +30,7 @@ pub fn modes_are_exact(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.set_mode(&path("none"), 0o644)), ErrorKind::NotFound);
 }
 
-/// The same for everything else that has a mode.
+/// The same for directories and fifos.
 pub fn directories_and_fifos_have_exact_modes(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "directories_and_fifos_have_exact_modes") {
         return;
@@ -52,7 +52,7 @@ pub fn directories_and_fifos_have_exact_modes(fixture: &dyn VolumeFixture) {
     assert_eq!(mode(volume, &RelativePath::root()), 0o751);
 }
 
-/// Setting a symlink's mode must not change its target.
+/// Setting the mode of a symlink must not change its target.
 pub fn a_symlink_has_no_mode(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "a_symlink_has_no_mode") {
         return;
@@ -64,7 +64,7 @@ pub fn a_symlink_has_no_mode(fixture: &dyn VolumeFixture) {
     assert_eq!(mode(volume, &path("target")), 0o644);
 }
 
-/// Times are kept to the nanosecond where the file system can, and each entry has its own.
+/// Times have nanoseconds if the file system supports them, and each entry has its own.
 pub fn times_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("file"), b"content");
@@ -92,8 +92,8 @@ pub fn times_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     volume.set_modified(&path("file"), Timestamp { seconds: 0, nanos: 1_000_000_000 }).unwrap_err();
 }
 
-/// What a caller plans by is there: kind, length, space, links, time.
-pub fn metadata_tells_kind_length_and_space(fixture: &dyn VolumeFixture) {
+/// Metadata has what a caller needs: kind, length, space, links, time.
+pub fn metadata_has_kind_length_and_space(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("file"), &[1; 10_000]);
     let file = volume.metadata(&path("file")).unwrap();
@@ -102,7 +102,7 @@ pub fn metadata_tells_kind_length_and_space(fixture: &dyn VolumeFixture) {
     let mut open = volume.open(&path("file")).unwrap();
     open.drop_cache().unwrap();
     open.close().unwrap();
-    // After a sync the blocks are there, whatever the file system put off before.
+    // After a sync the blocks are allocated, also with delayed allocation.
     assert!(volume.metadata(&path("file")).unwrap().allocated_bytes >= 10_000);
     volume.create_dir(&path("dir"), 0o755).unwrap();
     assert_eq!(volume.metadata(&path("dir")).unwrap().kind, FileKind::Directory);
@@ -111,7 +111,7 @@ pub fn metadata_tells_kind_length_and_space(fixture: &dyn VolumeFixture) {
     assert!(capabilities.file_len_max_bytes >= u64::from(u32::MAX));
 }
 
-/// Attributes are bytes, come sorted, and a second value replaces the first.
+/// Attributes are bytes, are sorted, and a second value replaces the first.
 pub fn xattrs_are_sorted_and_binary(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "xattrs_are_sorted_and_binary") {
         return;
@@ -146,7 +146,7 @@ pub fn xattrs_are_sorted_and_binary(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.xattrs(&path("none"))), ErrorKind::NotFound);
 }
 
-/// What does not fit is refused as a lack of space, and what was there stays.
+/// An attribute that does not fit is refused with `NoSpace`, and the old ones stay.
 pub fn an_attribute_that_is_too_long_is_refused(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "an_attribute_that_is_too_long_is_refused") {
         return;
@@ -160,7 +160,7 @@ pub fn an_attribute_that_is_too_long_is_refused(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.set_xattr(&path("none"), &long)), ErrorKind::NotFound);
 }
 
-/// Files of other users than root come back as theirs; a symlink has an owner too.
+/// Files have their owners, also owners other than root. A symlink has an owner too.
 pub fn owners_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     if !is_privileged(fixture, "owners_are_kept_for_the_entry_itself") {
         return;
@@ -181,7 +181,7 @@ pub fn owners_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.set_owner(&path("none"), Owner::default())), ErrorKind::NotFound);
 }
 
-/// Why the mode is set after the owner.
+/// The reason to set the mode after the owner.
 pub fn a_new_owner_clears_setuid(fixture: &dyn VolumeFixture) {
     if !is_privileged(fixture, "a_new_owner_clears_setuid") {
         return;
@@ -195,7 +195,7 @@ pub fn a_new_owner_clears_setuid(fixture: &dyn VolumeFixture) {
     assert_eq!(volume.metadata(&path("su")).unwrap().owner.uid, 1000);
 }
 
-/// A captured `/dev` comes back, and nothing ever talks to the devices behind it.
+/// Device nodes can be created, and are never opened.
 pub fn device_nodes_are_made_and_never_opened(fixture: &dyn VolumeFixture) {
     if !is_privileged(fixture, "device_nodes_are_made_and_never_opened") {
         return;

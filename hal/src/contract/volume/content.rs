@@ -8,7 +8,7 @@ fn create(volume: &dyn Volume, name: &str) -> Box<dyn VolumeFile> {
     volume.create_new(&path(name), 0o644).unwrap()
 }
 
-/// A file shows what was written, synced or not, to every opener.
+/// A file reads back what was written, synced or not, through every open handle.
 pub fn content_reads_back_before_a_sync(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let data = pattern(0x11, 100_000);
@@ -21,8 +21,8 @@ pub fn content_reads_back_before_a_sync(fixture: &dyn VolumeFixture) {
     assert!(read_all(volume, &path("a")) == data);
 }
 
-/// The end is told by a read of nothing, and so is whatever lies beyond it.
-pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn VolumeFixture) {
+/// A read at or past the end returns 0 bytes.
+pub fn reading_at_and_over_the_end_returns_nothing(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("a"), b"12345");
     write_new(volume, &path("empty"), b"");
@@ -40,7 +40,7 @@ pub fn reading_at_and_over_the_end_gives_nothing(fixture: &dyn VolumeFixture) {
     assert_eq!(buffer, [7; 16]);
 }
 
-/// A buffer that reaches over the end is filled up to it.
+/// A read across the end fills a part of the buffer.
 pub fn a_read_across_the_end_is_short(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let data = pattern(0x22, 5000);
@@ -52,8 +52,8 @@ pub fn a_read_across_the_end_is_short(fixture: &dyn VolumeFixture) {
     file.close().unwrap();
 }
 
-/// A write changes its own range and nothing else.
-pub fn writes_go_where_they_say(fixture: &dyn VolumeFixture) {
+/// A write changes only its own range.
+pub fn writes_change_only_their_range(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut expected = pattern(0x33, 20_000);
     write_new(volume, &path("a"), &expected);
@@ -68,7 +68,7 @@ pub fn writes_go_where_they_say(fixture: &dyn VolumeFixture) {
     assert!(read_all(volume, &path("a")) == expected);
 }
 
-/// What is opened for reading stays as it is.
+/// A file that is open for reading cannot be changed.
 pub fn a_reader_cannot_write(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("a"), b"content");
@@ -80,7 +80,7 @@ pub fn a_reader_cannot_write(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("a")), b"content");
 }
 
-/// Only regular files are opened: a fifo would hang, a device would do things.
+/// Only regular files are opened: opening a fifo would block, and opening a device can have effects.
 pub fn opening_needs_a_regular_file(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     volume.create_dir(&path("dir"), 0o755).unwrap();
@@ -94,7 +94,7 @@ pub fn opening_needs_a_regular_file(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.open_write(&path("fifo"))), ErrorKind::InvalidInput);
 }
 
-/// What is cut off does not come back when the file grows again.
+/// Truncated content does not come back when the file grows again.
 pub fn set_len_cuts_and_extends_with_zeros(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut file = create(volume, "a");
@@ -125,7 +125,7 @@ pub fn a_file_longer_than_the_limit_is_refused(fixture: &dyn VolumeFixture) {
     file.close().unwrap();
 }
 
-/// A gap before a write is zeros.
+/// A gap before a write reads as zeros.
 pub fn a_gap_reads_as_zeros(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut file = create(volume, "a");
@@ -138,8 +138,8 @@ pub fn a_gap_reads_as_zeros(fixture: &dyn VolumeFixture) {
     assert!(content[5..300_001].iter().all(|byte| *byte == 0));
 }
 
-/// Everything outside of the stretches that `next_data` gives is zeros; where holes can be kept, a large one is told.
-pub fn holes_are_told_where_there_are_any(fixture: &dyn VolumeFixture) {
+/// All bytes outside the ranges of `next_data` are zeros. With support for holes, a large one is reported.
+pub fn holes_are_reported_where_supported(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     const STRETCH: u64 = 1 << 20;
     let mut file = create(volume, "a");
@@ -165,14 +165,14 @@ pub fn holes_are_told_where_there_are_any(fixture: &dyn VolumeFixture) {
     }
     file.close().unwrap();
     if !volume.capabilities().sparse {
-        return skipped("holes_are_told_where_there_are_any, allocation", "the file system has no holes");
+        return skipped("holes_are_reported_where_supported, allocation", "the file system has no holes");
     }
     assert!(data_len < STRETCH, "{data_len} bytes count as data");
     let metadata = volume.metadata(&path("a")).unwrap();
     assert!(metadata.allocated_bytes < metadata.len_bytes, "{metadata:?}");
 }
 
-/// What was synced can be read back past the page cache.
+/// Synced content can be read back past the page cache.
 pub fn content_survives_a_sync_and_a_dropped_cache(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let data = pattern(0x44, 70_001);
@@ -194,7 +194,7 @@ pub fn content_survives_a_sync_and_a_dropped_cache(fixture: &dyn VolumeFixture) 
     volume.sync().unwrap();
 }
 
-/// After a close nothing more happens to the file.
+/// After a close every call fails.
 pub fn a_closed_file_stays_closed(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut file = create(volume, "a");

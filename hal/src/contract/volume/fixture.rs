@@ -1,21 +1,21 @@
-//! What a backend brings for the cases about volumes, and what they ask of it.
+//! The fixture of the cases about volumes, and their helpers.
 
 use crate::Volume;
 use crate::contract::skipped;
 
-/// A volume to test, mounted read-write. Its root may hold things such as `lost+found`; no name a case uses is there.
+/// A volume to test, mounted read-write. Its root may have entries such as `lost+found`, but no name that a case uses.
 pub trait VolumeFixture {
     /// The volume.
     fn volume(&self) -> &dyn Volume;
 
-    /// Whether owners can be given away and device nodes made.
+    /// Whether owners can be changed and device nodes created.
     fn privileged(&self) -> bool;
 
-    /// Whether the volume is so small, below 64 MiB, that a case may fill it.
+    /// Whether the volume is smaller than 64 MiB, so that a case may fill it.
     fn may_be_filled(&self) -> bool;
 }
 
-/// Whether the volume keeps Unix's links, modes and owners; says so if not.
+/// Whether the volume supports Unix's links, modes and owners; prints a message if not.
 pub(super) fn has_unix(fixture: &dyn VolumeFixture, case: &str) -> bool {
     let unix = fixture.volume().capabilities().unix;
     if !unix {
@@ -24,7 +24,7 @@ pub(super) fn has_unix(fixture: &dyn VolumeFixture, case: &str) -> bool {
     unix
 }
 
-/// Whether privileged cases can run; says so if not.
+/// Whether privileged cases can run; prints a message if not.
 pub(super) fn is_privileged(fixture: &dyn VolumeFixture, case: &str) -> bool {
     if !fixture.privileged() {
         skipped(case, "needs root");

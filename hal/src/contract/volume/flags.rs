@@ -4,7 +4,7 @@ use super::fixture::{VolumeFixture, has_unix, is_privileged};
 use crate::contract::{kind, path, skipped, write_new};
 use crate::{ErrorKind, InodeFlags, RelativePath, Timestamp, Xattr};
 
-/// Whether the volume keeps this flag; says so if not.
+/// Whether the volume supports this flag; prints a message if not.
 fn takes(fixture: &dyn VolumeFixture, flags: InodeFlags, case: &str) -> bool {
     let at = path("takes-flags");
     write_new(fixture.volume(), &at, b"");
@@ -22,7 +22,7 @@ fn takes(fixture: &dyn VolumeFixture, flags: InodeFlags, case: &str) -> bool {
     taken
 }
 
-/// Flags are set and cleared on a file and a directory; a link has none, nor has it those of its target.
+/// Flags are set and cleared on a file and a directory. A symlink has none, nor those of its target.
 pub fn inode_flags_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("file"), b"content");
@@ -58,9 +58,9 @@ pub fn inode_flags_are_kept_for_the_entry_itself(fixture: &dyn VolumeFixture) {
     volume.set_flags(&root, before).unwrap();
 }
 
-/// Why flags are lifted before anything is removed, and set when all else is done.
-pub fn what_is_locked_refuses_every_change(fixture: &dyn VolumeFixture) {
-    let case = "what_is_locked_refuses_every_change";
+/// The reason to clear flags before anything is removed, and to set them last.
+pub fn a_locked_file_refuses_every_change(fixture: &dyn VolumeFixture) {
+    let case = "a_locked_file_refuses_every_change";
     if !has_unix(fixture, case) || !is_privileged(fixture, case) || !takes(fixture, InodeFlags::LOCKS, case) {
         return;
     }

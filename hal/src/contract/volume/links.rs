@@ -4,7 +4,7 @@ use super::fixture::{VolumeFixture, has_unix};
 use crate::contract::{kind, path, read_all, skipped, write_new};
 use crate::{ErrorKind, FileKind, Metadata, NodeKind, Owner, RelativePath, Timestamp, Volume, Xattr};
 
-/// A symlink holds any text, whether or not it leads anywhere.
+/// A symlink has exactly its text, whether or not the target exists.
 pub fn a_symlink_keeps_its_text(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "a_symlink_keeps_its_text") {
         return;
@@ -31,7 +31,7 @@ pub fn a_symlink_keeps_its_text(fixture: &dyn VolumeFixture) {
     assert!(listed.iter().any(|entry| entry.name == b"long" && entry.kind == FileKind::Symlink));
 }
 
-/// A link in the drive's root is told, not followed, until it is resolved.
+/// A symlink in the last component is reported and not followed, except by `resolve`.
 pub fn no_call_follows_a_symlink_at_the_end(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "no_call_follows_a_symlink_at_the_end") {
         return;
@@ -58,7 +58,7 @@ pub fn no_call_follows_a_symlink_at_the_end(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("file")), b"content");
 }
 
-/// A symlink on the way stops every call, so that no rule of a captured system leads out of its tree.
+/// A symlink in another component stops every call, so that no path of a captured system leaves its tree.
 pub fn no_call_goes_through_a_symlink(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "no_call_goes_through_a_symlink") {
         return;
@@ -103,7 +103,7 @@ pub fn no_call_goes_through_a_symlink(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("real/file")), b"content");
 }
 
-/// What a link points to is not the link's to take along.
+/// Removing a symlink leaves its target.
 pub fn removing_a_symlink_leaves_its_target(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "removing_a_symlink_leaves_its_target") {
         return;
@@ -141,13 +141,13 @@ fn linked_tree(volume: &dyn Volume) {
     }
 }
 
-/// Resolving follows links in every component, and what remains has none.
-pub fn resolve_gives_the_path_without_links(fixture: &dyn VolumeFixture) {
+/// `resolve` follows links in every component, and its result has none.
+pub fn resolve_returns_the_path_without_links(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if !volume.capabilities().unix {
         write_new(volume, &path("a"), b"");
         assert_eq!(volume.resolve(&path("a")).unwrap(), path("a"));
-        return skipped("resolve_gives_the_path_without_links, links", "the file system has none");
+        return skipped("resolve_returns_the_path_without_links, links", "the file system has none");
     }
     linked_tree(volume);
     let image = "images/old/sd.dd.xz";
@@ -166,7 +166,7 @@ pub fn resolve_gives_the_path_without_links(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &volume.resolve(&path("sdimage.dd.xz")).unwrap()), b"image");
 }
 
-/// The volume is the whole world: absolute links begin at its root, and nothing is above it.
+/// Absolute links begin at the root of the volume, and `..` stops there.
 pub fn resolve_stays_in_the_root(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "resolve_stays_in_the_root") {
         return;
@@ -179,9 +179,9 @@ pub fn resolve_stays_in_the_root(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.resolve(&path("outside"))), ErrorKind::NotFound);
 }
 
-/// A link to nothing and a link to itself are different mistakes.
-pub fn resolve_tells_loops_from_dangling_links(fixture: &dyn VolumeFixture) {
-    if !has_unix(fixture, "resolve_tells_loops_from_dangling_links") {
+/// A dangling link and a loop have different errors.
+pub fn resolve_distinguishes_loops_from_dangling_links(fixture: &dyn VolumeFixture) {
+    if !has_unix(fixture, "resolve_distinguishes_loops_from_dangling_links") {
         return;
     }
     let volume = fixture.volume();
@@ -226,7 +226,7 @@ pub fn hard_links_share_one_file(fixture: &dyn VolumeFixture) {
     volume.hard_link(&path("dir"), &path("five")).unwrap_err();
 }
 
-/// A packed tree may hold a symlink under two names.
+/// A hard link to a symlink is a second name of the symlink.
 pub fn a_hard_link_of_a_symlink_is_the_symlink(fixture: &dyn VolumeFixture) {
     if !has_unix(fixture, "a_hard_link_of_a_symlink_is_the_symlink") {
         return;
@@ -240,7 +240,7 @@ pub fn a_hard_link_of_a_symlink_is_the_symlink(fixture: &dyn VolumeFixture) {
     assert_eq!(volume.metadata(&path("target")).unwrap().links, 1);
 }
 
-/// A file system that cannot hold links says so, and makes nothing else instead.
+/// A file system without links refuses them, and creates nothing else instead.
 pub fn without_unix_there_are_no_links(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if volume.capabilities().unix {

@@ -9,7 +9,7 @@ fn names(volume: &dyn Volume, directory: &RelativePath) -> BTreeSet<Vec<u8>> {
     volume.list(directory).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
-/// A finished image is never overwritten by a new one.
+/// An existing file is never overwritten by a new one.
 pub fn create_new_never_replaces(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("sdimage.dd"), b"good");
@@ -21,7 +21,7 @@ pub fn create_new_never_replaces(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.create_dir(&path("dir"), 0o755)), ErrorKind::AlreadyExists);
 }
 
-/// Directories are not made by the way.
+/// Missing parent directories are not created.
 pub fn a_new_name_needs_its_directory(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     assert_eq!(kind(volume.create_new(&path("no/file"), 0o644)), ErrorKind::NotFound);
@@ -34,7 +34,7 @@ pub fn a_new_name_needs_its_directory(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.open_write(&path("no"))), ErrorKind::NotFound);
 }
 
-/// A list holds every name once, and neither `.` nor `..`.
+/// A list has every name once, without `.` and `..`.
 pub fn a_list_is_complete_whatever_its_order(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let directory = path("many");
@@ -82,14 +82,14 @@ pub fn the_root_can_be_listed_and_described(fixture: &dyn VolumeFixture) {
     assert!(names(volume, &root).contains(&b"in-root"[..]));
 }
 
-/// Names come back as they were given: no encoding, no normalisation.
+/// Names are returned exactly as given: no encoding, no normalisation.
 pub fn names_are_bytes(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     volume.create_dir(&path("odd"), 0o755).unwrap();
     let mut odd: BTreeSet<Vec<u8>> =
         [&b" leading"[..], b"a;b", b"-rf", b"UPPER and lower"].map(<[u8]>::to_vec).into();
     if volume.capabilities().unix {
-        // FAT knows neither control characters nor names that end with a dot, and keeps Unicode.
+        // FAT supports neither control characters nor names that end with a dot, and stores Unicode.
         odd.extend(
             [&b"..."[..], b"new\nline", b"\xff\xfe not utf-8", b"tab\there", b"back\\slash", b"\x01", b"*"]
                 .map(<[u8]>::to_vec),
@@ -104,7 +104,7 @@ pub fn names_are_bytes(fixture: &dyn VolumeFixture) {
     }
 }
 
-/// The longest name works, and a longer one is refused and not cut.
+/// The longest name works. A longer one is refused and not truncated.
 pub fn a_name_of_255_bytes_fits_and_one_more_does_not(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let longest = path([b'n'; 255]);
@@ -117,7 +117,7 @@ pub fn a_name_of_255_bytes_fits_and_one_more_does_not(fixture: &dyn VolumeFixtur
     assert!(names(volume, &RelativePath::root()).iter().all(|name| !name.starts_with(b"mmm")));
 }
 
-/// Renaming is how a finished file gets its valid name, over an older one too.
+/// A rename gives a finished file its valid name, also over an older one.
 pub fn rename_replaces_a_file(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     volume.create_dir(&path("work"), 0o755).unwrap();
@@ -135,7 +135,7 @@ pub fn rename_replaces_a_file(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("image")), b"new");
 }
 
-/// An open file is the file and not its name.
+/// An open file stays open when it is renamed.
 pub fn rename_keeps_an_open_file_readable(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut open = volume.create_new(&path("before"), 0o644).unwrap();
@@ -148,7 +148,7 @@ pub fn rename_keeps_an_open_file_readable(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.metadata(&path("before"))), ErrorKind::NotFound);
 }
 
-/// Who has the older image open goes on reading it while a newer one takes its name.
+/// An open file can still be read when another file takes its name.
 pub fn rename_over_an_open_file_leaves_it_readable(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("image"), b"older");
@@ -160,7 +160,7 @@ pub fn rename_over_an_open_file_leaves_it_readable(fixture: &dyn VolumeFixture) 
     assert_eq!(read_all(volume, &path("image")), b"newer, and longer");
 }
 
-/// A directory is not replaced by accident.
+/// A directory is not replaced.
 pub fn rename_refuses_directories_in_the_way(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("file"), b"x");
@@ -175,7 +175,7 @@ pub fn rename_refuses_directories_in_the_way(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("file")), b"x");
 }
 
-/// A removed file lives on for whoever has it open.
+/// A removed file can be read while it is open.
 pub fn remove_keeps_an_open_file_readable(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("gone"), b"content");
@@ -190,7 +190,7 @@ pub fn remove_keeps_an_open_file_readable(fixture: &dyn VolumeFixture) {
     assert_eq!(read_all(volume, &path("gone")), b"another");
 }
 
-/// Files are removed as files and directories as directories, and only empty ones.
+/// Files and directories have separate calls to remove them, and only empty directories are removed.
 pub fn each_remove_is_for_its_kind(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     volume.create_dir(&path("dir"), 0o755).unwrap();
@@ -205,7 +205,7 @@ pub fn each_remove_is_for_its_kind(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.metadata(&path("dir"))), ErrorKind::NotFound);
 }
 
-/// On FAT, `SDIMAGE.DD` is in the way of `sdimage.dd`.
+/// On FAT, `SDIMAGE.DD` is the same name as `sdimage.dd`.
 pub fn a_case_insensitive_volume_has_one_name(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if !volume.capabilities().case_insensitive {

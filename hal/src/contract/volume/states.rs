@@ -5,12 +5,12 @@ use crate::contract::{kind, path, pattern, read_all, read_rest, skipped, write_n
 use crate::{Access, ErrorKind, NodeKind, Owner, RelativePath, Result, Timestamp, Volume, VolumeFile, Xattr};
 use std::time::{Duration, Instant};
 
-/// How much a case may write to fill a volume that says it is small.
+/// Limit for the bytes that fill a small volume.
 const FILL_LEN_MAX_BYTES: u64 = 128 << 20;
-/// How long a copy of an open file may live in a program that is being started.
+/// How long a copy of an open file may exist in a program that is being started.
 const COPY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A capture plans by the free space, so appending must not make it grow.
+/// Free space must not grow while a file is extended.
 pub fn free_space_never_grows_while_a_file_does(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if !fixture.may_be_filled() {
@@ -36,12 +36,12 @@ pub fn free_space_never_grows_while_a_file_does(fixture: &dyn VolumeFixture) {
     wait_for_space(volume, last.free_bytes + 1);
 }
 
-/// A removed file takes its space for as long as somebody has it open.
-pub fn a_removed_file_gives_its_space_back_when_it_is_closed(fixture: &dyn VolumeFixture) {
+/// A removed file uses its space while it is open.
+pub fn a_removed_file_frees_its_space_when_it_is_closed(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if !fixture.may_be_filled() {
         return skipped(
-            "a_removed_file_gives_its_space_back_when_it_is_closed",
+            "a_removed_file_frees_its_space_when_it_is_closed",
             "others use the same file system",
         );
     }
@@ -58,8 +58,8 @@ pub fn a_removed_file_gives_its_space_back_when_it_is_closed(fixture: &dyn Volum
     wait_for_space(volume, held + (1 << 19));
 }
 
-/// Waits until so much is free, for a while: a program that another thread starts just then holds a copy of every open
-/// file until it is loaded, and with it the space of one that was removed.
+/// Waits a limited time until this much is free: a program that another thread starts has a copy of every open file
+/// until its exec, and with it the space of a removed file.
 #[track_caller]
 fn wait_for_space(volume: &dyn Volume, wanted_bytes: u64) {
     let deadline = Instant::now() + COPY_PATIENCE;
@@ -74,7 +74,7 @@ fn wait_for_space(volume: &dyn Volume, wanted_bytes: u64) {
     }
 }
 
-/// Out of space is an error that leaves what was written, and a volume that works on.
+/// An error for missing space keeps the bytes that were written, and the volume stays usable.
 pub fn a_full_volume_keeps_a_prefix(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     if !fixture.may_be_filled() {
@@ -136,7 +136,7 @@ fn every_change(volume: &dyn Volume) -> Vec<(&'static str, Result<()>)> {
     changes
 }
 
-/// A drive that is read is not changed by any call, and can be made writable again.
+/// A read-only volume is not changed by any call, and can be made writable again.
 pub fn a_read_only_volume_refuses_every_change(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("file"), b"content");
@@ -158,7 +158,7 @@ pub fn a_read_only_volume_refuses_every_change(fixture: &dyn VolumeFixture) {
     volume.remove_file(&path("file")).unwrap();
 }
 
-/// Writers are asked to finish first; readers are not in the way.
+/// Files that are open for writing keep a volume read-write; files open for reading do not.
 pub fn a_writer_keeps_a_volume_writable(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     let mut writer = volume.create_new(&path("a"), 0o644).unwrap();
@@ -174,7 +174,7 @@ pub fn a_writer_keeps_a_volume_writable(fixture: &dyn VolumeFixture) {
     volume.remount(Access::ReadOnly).unwrap();
 }
 
-/// "Safe to unplug" is never said while a file is open, and afterwards nothing is there any more.
+/// An unmount fails while a file is open; afterwards every call fails.
 pub fn open_files_keep_a_volume_mounted(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     write_new(volume, &path("a"), b"content");
@@ -208,7 +208,7 @@ pub fn open_files_keep_a_volume_mounted(fixture: &dyn VolumeFixture) {
     }
 }
 
-/// Syncing is always allowed and never needs something to sync.
+/// A sync is always allowed, also without changes.
 pub fn sync_works_in_every_state(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();
     volume.create_dir(&path("dir"), 0o755).unwrap();

@@ -242,7 +242,7 @@ fn of_two_runs_that_start_together_with_one_drive_only_one_succeeds() {
         assert!(consoles[winner].contains(image), "{}", consoles[winner]);
         let loser = &consoles[1 - winner];
         // It waited for the drive and found the other image, or reported that the drive is busy.
-        let is_clear = loser.contains(&format!("{image} is there")) || loser.contains("busy");
+        let is_clear = loser.contains(&format!("found {image}, but")) || loser.contains("busy");
         assert!(is_clear, "round {round}: {loser}");
         let names = names_on(&stage, &drive);
         let images = names.iter().filter(|name| name.contains("image.tar.xz") && !name.ends_with(".md5"));

@@ -151,7 +151,11 @@ fn btrfs_is_sanitised_with_its_subvolumes_or_refused() {
     let (run, drive) = capture(&stage, &mut golden, "");
     run.assert_success();
     assert_notes(&run, &["partition 1, btrfs `system`, subvolume `@`: sanitised"]);
-    assert!(run.console.contains("captured as a disk image, because partition 1, btrfs"), "{}", run.console);
+    assert!(
+        run.console.contains("captured as a disk image, because a tarball would restore partition 1, btrfs"),
+        "{}",
+        run.console
+    );
     let image = image(&stage, &drive);
     assert_no_secret(&image, &drive);
     let mut clone = Medium::attach(&image);

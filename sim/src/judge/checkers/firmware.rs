@@ -82,9 +82,10 @@ pub fn has_update(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot) -> Optio
     takes.then_some(micro.revision >= wanted)
 }
 
-/// Whether the console says that an update which is in force from the next reboot on was not verified.
+/// Whether the console reports that an update which takes effect at the next reboot is not verified.
 pub fn reported_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
-    let reports = |line: &String| line.contains("from the next reboot on") && line.contains("not verified");
+    let reports =
+        |line: &String| line.contains("takes effect at the next reboot") && line.contains("not verified");
     spec.board != "tsimx6" && boot.world.records().console.iter().any(reports)
 }
 

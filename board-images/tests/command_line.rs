@@ -1,6 +1,6 @@
-//! What the binary says and returns before it touches anything: help, profiles, mistakes. No root needed.
+//! Output and exit status of the binary before a run starts: help, profiles, usage errors. Needs no root.
 
-// Helpers of a test are tests: what goes wrong in them is to be seen at once.
+// Helpers are test code: a panic in them is a failed test.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
@@ -31,7 +31,8 @@ fn help_of_run() {
     insta::assert_snapshot!(transcript(&["run", "--help"]));
 }
 
-/// Every kind of line is in these three; the others are in the list, so that a new board changes no snapshot.
+/// These three boards show every kind of line. Only the names of the others are checked, so that a new board changes no
+/// snapshot.
 #[test]
 fn boards() {
     let all = transcript(&["boards"]);
@@ -50,7 +51,7 @@ fn check_of_a_profile() {
     let path = directory.path().join("mine.toml");
     let mine = "name = \"mine\"\n[[medium]]\nname = \"sd\"\nkind = \"sd\"\n";
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&regex_free(directory.path().to_str().unwrap()), "[DIR]");
+    settings.add_filter(&escaped(directory.path().to_str().unwrap()), "[DIR]");
     let _bound = settings.bind_to_scope();
     std::fs::write(&path, mine).unwrap();
     insta::assert_snapshot!(
@@ -61,13 +62,13 @@ fn check_of_a_profile() {
     insta::assert_snapshot!("check_of_a_profile", transcript(&["boards", "--check", path.to_str().unwrap()]));
 }
 
-/// The path as a pattern that means itself.
-fn regex_free(path: &str) -> String {
+/// The path as a regular expression that matches itself.
+fn escaped(path: &str) -> String {
     path.replace('.', "\\.")
 }
 
 #[test]
-fn mistakes() {
+fn usage_errors() {
     let run = |rest: &[&str]| {
         let line: Vec<_> = ["run", "--log-dir", "/dev/null/none"].iter().chain(rest).copied().collect();
         format!("$ replicator run {}\n{}", rest.join(" "), transcript(&line))
@@ -90,7 +91,7 @@ fn mistakes() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_panic() {
+fn a_closed_pipe_does_not_panic() {
     let line = format!("{} boards | true; echo ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_replicator"));
     let output = Command::new("bash").args(["-c", &line]).output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");

@@ -1,5 +1,5 @@
-//! The repository explains itself: every script in `ci/` has `--help` that does nothing else, and the scripts that pages and
-//! workflows name exist.
+//! Checks of the repository: every script in `ci/` has `--help`, which does nothing else; scripts that pages and workflows name
+//! exist; links lead to files.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -10,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What `--help` of a script may call, and what would be more than help.
+/// Programs that `--help` of a script may call, and programs that it must not call.
 const ALLOWED: [&str; 5] = ["bash", "sed", "python3", "dirname", "env"];
 const FORBIDDEN: [&str; 12] = [
     "apt-get",
@@ -42,10 +42,10 @@ fn scripts() -> Vec<String> {
     names
 }
 
-/// A directory for `PATH` in which a script finds what is allowed, and a trap for everything else.
+/// Fills a directory for `PATH` with the allowed programs, and with a trap for the forbidden ones.
 fn tools(directory: &Path) {
     for name in ALLOWED {
-        // Python tells where it is: what is in `PATH` may be the shim of a version manager, which needs more.
+        // Python prints its own path: the program in `PATH` may be the shim of a version manager, which needs other programs.
         let ask = if name == "python3" {
             "python3 -c 'import sys; print(sys.executable)'"
         } else {
@@ -68,7 +68,7 @@ fn tools(directory: &Path) {
 }
 
 #[test]
-fn every_script_says_what_it_does_needs_leaves_out_and_takes_and_does_nothing_else() {
+fn help_of_every_script_has_all_sections_and_does_nothing_else() {
     assert!(scripts().len() >= 9, "{:?}", scripts());
     for name in scripts() {
         let directory = tempfile::tempdir().unwrap();
@@ -82,11 +82,11 @@ fn every_script_says_what_it_does_needs_leaves_out_and_takes_and_does_nothing_el
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{name}: {:?}", output.stderr);
         for wanted in ["usage:", "needs:", "left out:", "takes:"] {
-            assert!(text.contains(wanted), "ci/{name} --help does not say {wanted}:\n{text}");
+            assert!(text.contains(wanted), "ci/{name} --help lacks {wanted}:\n{text}");
         }
-        assert!(text.contains(&format!("ci/{name}")), "{name}: the usage has another name:\n{text}");
+        assert!(text.contains(&format!("ci/{name}")), "{name}: the usage has a wrong name:\n{text}");
         let called = fs::read_to_string(directory.path().join("called")).unwrap_or_default();
-        assert_eq!(called, "", "ci/{name} --help does more than help");
+        assert_eq!(called, "", "ci/{name} --help calls a forbidden program");
     }
 }
 
@@ -111,7 +111,7 @@ fn every_script_that_a_page_or_workflow_names_exists() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for (at, _) in text.match_indices("ci/") {
-            // Not the end of another path.
+            // Skip the end of another path.
             let before = text[..at].chars().next_back().unwrap_or(' ');
             if before.is_alphanumeric() || "/.-_".contains(before) {
                 continue;
@@ -119,7 +119,7 @@ fn every_script_that_a_page_or_workflow_names_exists() {
             let end = |c: char| !(c.is_ascii_lowercase() || c == '-');
             let name = text[at + 3..].split(end).next().unwrap_or_default();
             if !name.is_empty() {
-                assert!(known.contains(name), "{}: there is no ci/{name}", page.display());
+                assert!(known.contains(name), "{}: ci/{name} does not exist", page.display());
                 named.insert(name.to_owned());
             }
         }
@@ -133,10 +133,10 @@ fn the_workflow_checks_with_the_oldest_compiler_that_cargo_toml_names() {
     let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
     let workflow = fs::read_to_string(top().join(".github/workflows/tests.yml")).unwrap();
     let wanted = format!("rust-toolchain@{}", oldest.trim_matches('"'));
-    assert!(workflow.contains(&wanted), "tests.yml does not have {wanted}");
+    assert!(workflow.contains(&wanted), "tests.yml lacks {wanted}");
 }
 
-/// Links between pages, without what follows a `#`.
+/// Checks the file of each link; the part after `#` is ignored.
 #[test]
 fn every_link_of_a_page_to_a_file_leads_to_one() {
     let mut links = 0;

@@ -179,6 +179,6 @@ mod tests {
         assert_eq!(state.shown(), Some((Status::Critical, ms(300))));
         state.show(Status::Critical, ms(400));
         state.set_at_risk(false, ms(500));
-        assert_eq!(state.shown(), Some((Status::Critical, ms(300))), "that is what was asked for");
+        assert_eq!(state.shown(), Some((Status::Critical, ms(300))), "the requested status");
     }
 }

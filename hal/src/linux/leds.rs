@@ -292,6 +292,6 @@ mod tests {
         assert!(!leds.lease_expired());
         drop(leds);
         assert!(start.elapsed() < Duration::from_secs(6));
-        assert!(notes.recv_timeout(Duration::from_millis(600)).is_err(), "told once");
+        assert!(notes.recv_timeout(Duration::from_millis(600)).is_err(), "reported once");
     }
 }

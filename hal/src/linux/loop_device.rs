@@ -394,7 +394,7 @@ mod tests {
         drop(other);
         let deadline = Instant::now() + DETACH_PATIENCE;
         while device.still_shown() {
-            assert!(Instant::now() < deadline, "it goes with its last user");
+            assert!(Instant::now() < deadline, "it is removed with its last user");
         }
     }
 

@@ -1,4 +1,5 @@
-//! The board's clock: virtual, advanced by calls alone. The wall clock starts where the scenario says, 1970 included.
+//! The board's clock: virtual; only calls advance it. The wall clock starts at the time given by the scenario, which
+//! may be 1970.
 
 use crate::board::handle::Handle;
 use crate::model::hardware::machine::wall_time;

@@ -1,4 +1,4 @@
-//! The HAL's block devices over simulated disks. Who may open what is decided in `claims`.
+//! The HAL's block devices over simulated disks. Which opens are allowed is decided in `claims`.
 
 use crate::board::handle::{Handle, limited};
 use crate::model::hardware::claims::{Extent, Role};
@@ -37,7 +37,7 @@ impl BlockDevices for SimDevices {
         let op = Op::new(OpName::DeviceList, "devices");
         self.handle.call(op, |machine, _| {
             let mut devices = machine.storage.block_devices()?;
-            // The trait promises no order, so none may be relied on.
+            // The trait guarantees no order, so the order is random here.
             machine.list_order.shuffle(&mut devices);
             Ok(devices)
         })
@@ -67,7 +67,7 @@ impl BlockDevices for SimDevices {
     }
 }
 
-/// An extent of a disk, open until it is closed.
+/// An open extent of a disk.
 struct Open {
     handle: Handle,
     extent: Extent,
@@ -99,7 +99,7 @@ impl Open {
 
 struct SimSource {
     open: Open,
-    /// Whether it keeps others away.
+    /// Whether it keeps writers away.
     is_claim: bool,
 }
 
@@ -150,7 +150,7 @@ impl SimTarget {
         let syncs = matches!(op.name, OpName::Sync | OpName::BeginVerify | OpName::Close);
         let result = self.open.call(op, work);
         if syncs && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
-            // A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
+            // A failed sync is final: the pages count as clean, and their content never reaches the medium.
             self.open.handle.peek(|machine, _| {
                 if let Some(disk) = machine.storage.disk_of(&self.open.extent) {
                     disk.lose_dirty();

@@ -67,7 +67,7 @@ impl SimFile {
         mounted.require_writable()
     }
 
-    /// A failed sync is final: the pages count as clean, and what they hold never reaches the medium.
+    /// A failed sync is final: the pages count as clean, and their content never reaches the medium.
     fn lose_if_failed<R>(&self, result: Result<R>) -> Result<R> {
         if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
             self.handle.peek(|machine, _| {

@@ -1,4 +1,5 @@
-//! The HAL's file systems as a whole: identify, check, make, grow, map, mount. What each does is in the model's `volumes`.
+//! The HAL's calls on whole file systems: identify, check, format, grow, map, mount. Their effects are in the model's
+//! `volumes`.
 
 use crate::board::handle::Handle;
 use crate::board::volume::SimVolume;

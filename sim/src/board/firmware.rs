@@ -1,4 +1,5 @@
-//! The HAL's firmware: finds areas, reads registers, and runs updaters on the model of the microcontroller and the FPGA.
+//! The HAL's firmware: finds areas, reads registers, and runs updaters on the model of the microcontroller and the
+//! FPGA.
 
 use crate::board::devices::open_disk;
 use crate::board::handle::Handle;
@@ -12,7 +13,7 @@ use replicator_hal::{
     RelativePath, Result, Target, Updater, UpdaterProgram, VolumeId,
 };
 
-/// No updater or update is longer.
+/// The longest updater or update.
 const FILE_LEN_MAX: usize = 1 << 20;
 
 pub(crate) struct SimFirmware {

@@ -1,4 +1,4 @@
-//! What all parts of a board share: one handle on the scheduler with the machine behind it.
+//! What all parts of a board share: a handle on the scheduler and the machine behind it.
 
 use crate::model::hardware::machine::Machine;
 use crate::model::time::op::Moment;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// A handle on the machine. Every call of the HAL goes through it.
 pub(crate) type Handle = Arc<Scheduler<Machine>>;
 
-/// No more bytes than a fault allows.
+/// The length, limited to what a fault allows.
 pub(crate) fn limited(len: usize, moment: Moment) -> usize {
     len.min(moment.limit_bytes.map_or(len, |limit| usize::try_from(limit).unwrap_or(len)))
 }

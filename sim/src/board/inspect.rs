@@ -1,6 +1,6 @@
-//! What a checker may look at: media below all caches, files as a PC would see them, what was left open, what happened.
+//! What a checker may inspect: media below all caches, files as another computer would find them, open handles, logs.
 //!
-//! Nothing here asks the engine, and nothing counts as a call of the run.
+//! Nothing here calls the engine, and nothing counts as a call of the run.
 
 use crate::board::world::World;
 use crate::model::bytes::digest::{FOLD_START, fold};
@@ -41,7 +41,7 @@ impl World {
         files_in(&self.medium_bytes(medium)?, start_bytes, len_bytes)
     }
 
-    /// The files of a partition of a medium, below all caches, by what its partition table says now.
+    /// The files of a partition of a medium, below all caches, found by the present partition table.
     ///
     /// # Errors
     /// As [`World::volume_at`].
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// The drive's files as a PC would see them now.
+    /// The drive's files as another computer would find them now.
     ///
     /// # Errors
     /// As [`World::files_of_partition`].
@@ -104,7 +104,7 @@ impl World {
         self.handle.peek(|_, schedule| schedule.trace.clone())
     }
 
-    /// For each fault, whether it made a difference to any call.
+    /// For each fault, whether it affected a call.
     pub fn faults_reached(&self) -> Vec<bool> {
         self.handle.peek(|machine, _| {
             let met: Vec<_> =
@@ -124,7 +124,7 @@ impl World {
         self.handle.peek(|machine, _| machine.records.clone())
     }
 
-    /// The states before every changing call, if they were recorded; they are gone from the world afterwards.
+    /// The states before every changing call, if they were recorded. They are moved out of the world.
     pub fn take_recorded(&self) -> Vec<Recorded> {
         self.handle.peek(|machine, _| machine.recorded.as_mut().map(std::mem::take).unwrap_or_default())
     }

@@ -19,7 +19,7 @@ impl Leds for SimLeds {
             Ok(())
         });
         if result.is_err_and(|error| error.injected().is_some()) {
-            // An LED that cannot be set is noted and stops nothing, as the trait says.
+            // A failed LED write is recorded, but does not stop the run, as the trait requires.
             self.handle.peek(|machine, _| machine.leds.note_failed_write());
         }
     }

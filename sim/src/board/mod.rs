@@ -1,6 +1,8 @@
-//! The board as the engine sees it: the HAL's traits as adapters over the model, and the world that a board is in.
+//! The board as the engine sees it: adapters from the HAL's traits to the model, and the world that a board is part
+//! of.
 //!
-//! An adapter names the call for faults and traces, passes the scheduler, and hands the work to the model. It decides nothing.
+//! An adapter names the call for faults and traces, passes the scheduler, and hands the work to the model. It decides
+//! nothing.
 
 mod clock;
 mod devices;

@@ -9,7 +9,7 @@ pub(crate) struct SimRecords {
 }
 
 impl SimRecords {
-    /// After the end nothing is recorded: there is no board any more.
+    /// After the end nothing is recorded: the board does not exist any more.
     fn record(&self, add: impl FnOnce(&mut RecordLog)) {
         self.handle.peek(|machine, schedule| {
             if schedule.end.is_none() {

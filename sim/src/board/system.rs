@@ -1,4 +1,4 @@
-//! The HAL's system: what the board says of itself, and hooks that run as scripts.
+//! The HAL's system: device tree, command line, and hooks that run as scripts.
 
 use crate::board::handle::Handle;
 use crate::model::hardware::hook_script::{execute, parse};
@@ -7,7 +7,7 @@ use crate::model::time::op::Op;
 use crate::model::time::op_name::OpName;
 use replicator_hal::{Error, ErrorKind, FileKind, Hook, HookEnd, Result, System};
 
-/// No hook program is longer.
+/// The longest hook program.
 const PROGRAM_LEN_MAX: usize = 65_536;
 
 pub(crate) struct SimSystem {

@@ -27,7 +27,7 @@ impl<M: Model> Tasks for SimTasks<M> {
                     let body = move || {
                         self.handle.run_child(parent, child, || catch_unwind(AssertUnwindSafe(task.body)))
                     };
-                    // A thread's name must not hold a NUL; a task's may.
+                    // A thread's name must not hold a NUL; a task's name may.
                     let name = task.name.replace('\0', " ");
                     let started = thread::Builder::new().name(name).spawn_scoped(scope, body);
                     if started.is_err() {
@@ -53,9 +53,9 @@ impl<M: Model> Tasks for SimTasks<M> {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without words".to_owned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

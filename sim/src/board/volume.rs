@@ -13,10 +13,10 @@ use replicator_hal::{
 };
 use std::sync::Arc;
 
-/// The attribute that stands for encryption by the file system, whose key nobody has.
+/// The attribute that marks encryption by the file system; the key is not available.
 const ENCRYPTED: &[u8] = b"trusted.simulated-encryption";
 
-/// A mounted volume. Dropping it unmounts it without a word, and is counted.
+/// A mounted volume. Dropping it unmounts it without an error report, and is counted.
 pub(crate) struct SimVolume {
     handle: Handle,
     id: VolumeId,
@@ -25,7 +25,7 @@ pub(crate) struct SimVolume {
     device: Arc<str>,
     /// Absolute links may start with the drive's mount point.
     has_mount_point: bool,
-    /// Fault: no file is longer.
+    /// Fault: the length limit of files.
     file_len_max_bytes: Option<u64>,
 }
 
@@ -109,7 +109,7 @@ impl SimVolume {
                     Some(FileKind::Symlink) => {
                         Err(Refusal::Kind(ErrorKind::SymlinkInPath, "it is a symlink"))
                     }
-                    _ => Err(Refusal::Kind(ErrorKind::InvalidInput, "it is no regular file")),
+                    _ => Err(Refusal::Kind(ErrorKind::InvalidInput, "it is not a regular file")),
                 }
             })?;
             Ok((inode, machine.storage.open_file(id, OpenFile { inode, writable })))
@@ -149,7 +149,7 @@ impl ReadTree for SimVolume {
             let now = machine.wall(moment.now);
             let work = |mounted: &mut Mounted, _: &mut Layer<'_>| mounted.fs.list(directory);
             let mut entries = machine.storage.with_volume(id, now, "list", &object, work)?;
-            // The trait promises no order, so none may be relied on.
+            // The trait guarantees no order, so the order is random here.
             machine.list_order.shuffle(&mut entries);
             Ok(entries)
         })
@@ -176,7 +176,7 @@ impl ReadTree for SimVolume {
             let inode = mounted.fs.lookup(path)?;
             match mounted.fs.inode(inode) {
                 Some(node) if node.kind == FileKind::Symlink => Ok(node.text.clone()),
-                _ => Err(Refusal::Kind(ErrorKind::InvalidInput, "it is no symlink")),
+                _ => Err(Refusal::Kind(ErrorKind::InvalidInput, "it is not a symlink")),
             }
         })
     }
@@ -185,7 +185,7 @@ impl ReadTree for SimVolume {
         self.open_as(OpName::Open, path, false, |mounted, _| {
             let inode = mounted.fs.lookup(path)?;
             if mounted.fs.xattrs(path)?.iter().any(|xattr| xattr.name == ENCRYPTED) {
-                return Err(Refusal::Kind(ErrorKind::Unsupported, "its key is not here"));
+                return Err(Refusal::Kind(ErrorKind::Unsupported, "its key is not available"));
             }
             Ok(inode)
         })
@@ -200,7 +200,7 @@ impl ReadTree for SimVolume {
     }
 
     fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
-        // No call of its own: the kernel shows it with the metadata.
+        // No call of its own: the kernel returns it with the metadata.
         let xattrs = self.handle.peek(|machine, _| {
             let mounted = machine.storage.volume(self.id.0).ok()?;
             mounted.fs.xattrs(path).ok()
@@ -247,7 +247,7 @@ impl WriteTree for SimVolume {
     }
 
     fn rename(&self, from: &RelativePath, to: &RelativePath) -> Result<()> {
-        // Faults go by the new name: it is the one that becomes valid.
+        // Faults match the new name, because that name becomes valid.
         self.change(OpName::Rename, to, |mounted, now| mounted.fs.rename(from, to, now))
     }
 
@@ -378,10 +378,10 @@ impl Volume for SimVolume {
 }
 
 impl Mounted {
-    /// Brings everything out and marks the file system as clean.
+    /// Flushes everything and marks the file system as clean.
     fn finish(&mut self, layer: &mut Layer<'_>) -> Outcome<()> {
         if self.flipped.is_some() {
-            // Nothing can be written any more; what was not synced is lost, and the mark stays.
+            // Nothing can be written any more: what was not synced is lost, and the mark stays.
             return if self.fs.has_unsynced() { self.require_writable() } else { Ok(()) };
         }
         self.fs.sync(layer)?;
@@ -406,7 +406,7 @@ impl Drop for SimVolume {
                         (Access::ReadWrite, 0) => mounted.finish(layer),
                     }
                 });
-            // As on a real board, nobody is there to hear of an error; only a busy volume stays mounted.
+            // As on a real board, a drop has no caller that could get an error; only a busy volume stays mounted.
             if last_resort.err().is_none_or(|error| error.kind() != ErrorKind::Busy) {
                 machine.storage.remove_volume(self.id.0);
             }

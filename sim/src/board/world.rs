@@ -1,7 +1,8 @@
 //! A simulated world: a board with media and a drive, one boot of it, and the next one.
 //!
-//! A [`WorldBuilder`] takes data only, so that scenario files and generators can make any world. [`World::run`] runs the
-//! engine on the world's [`Board`]; what is left can be looked at without asking the engine (see [`crate::board::inspect`]).
+//! A [`WorldBuilder`] takes only data, so that scenario files and generators can describe any world. [`World::run`]
+//! runs the engine on the world's [`Board`]. Afterwards the world can be inspected without the engine (see
+//! [`crate::board::inspect`]).
 
 use crate::board::clock::SimClock;
 use crate::board::devices::SimDevices;
@@ -57,21 +58,21 @@ impl WorldBuilder {
         self
     }
 
-    /// One more medium, or the drive.
+    /// Adds a medium, or the drive.
     #[must_use]
     pub fn medium(mut self, medium: Medium) -> Self {
         self.media.push(medium);
         self
     }
 
-    /// One more fault; its number is its place in this order.
+    /// Adds a fault; its number is its place in the order of these calls.
     #[must_use]
     pub fn fault(mut self, fault: FaultSpec) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// One more `compatible` string, most specific first.
+    /// Adds a `compatible` string, most specific first.
     #[must_use]
     pub fn compatible(mut self, text: &str) -> Self {
         self.compatible.push(text.to_owned());
@@ -92,7 +93,7 @@ impl WorldBuilder {
         self
     }
 
-    /// What the board believes the time is when it boots.
+    /// The wall clock at boot.
     #[must_use]
     pub fn wall_clock(mut self, start: Timestamp) -> Self {
         self.wall_start = start;
@@ -106,28 +107,28 @@ impl WorldBuilder {
         self
     }
 
-    /// Keep every call in the trace, and not the last ones only.
+    /// Keeps every call in the trace, and not only the last ones.
     #[must_use]
     pub fn keep_trace(mut self, keep: bool) -> Self {
         self.keep_trace = keep;
         self
     }
 
-    /// Keep the storage as it was before every call that changes something.
+    /// Keeps the storage as it was before every call that changes something.
     #[must_use]
     pub fn record_states(mut self, record: bool) -> Self {
         self.record = record;
         self
     }
 
-    /// Where a real board mounts the drive; `/mnt/usb` if nothing is said.
+    /// Where a real board mounts the drive; `/mnt/usb` by default.
     #[must_use]
     pub fn mount_point(mut self, path: &str) -> Self {
         self.mount_point = Some(path.to_owned());
         self
     }
 
-    /// Kinds of file systems that the kernel has no driver for, so that they cannot be mounted.
+    /// Kinds of file systems for which the kernel has no driver, so that they cannot be mounted.
     #[must_use]
     pub fn kernel_lacks(mut self, kinds: &[Kind]) -> Self {
         self.kernel_lacks = kinds.to_vec();
@@ -137,7 +138,7 @@ impl WorldBuilder {
     /// Builds the world.
     ///
     /// # Errors
-    /// If content does not fit on its medium, a device has no name that a kernel gives, or two have one name.
+    /// If content does not fit on its medium, a device name is not valid in the kernel, or two devices have one name.
     pub fn build(self) -> Result<World> {
         let mut storage = Storage::default();
         storage.firmware = self.firmware;
@@ -181,15 +182,15 @@ impl WorldBuilder {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// The main task returned, and the world was still there.
+    /// The main task returned before any other end.
     Finished,
     /// The main task panicked with this message.
     Panicked(String),
-    /// The world ended before; the main task ran out after that.
+    /// The world ended before; the main task returned after that.
     Ended(End),
 }
 
-/// A run's end.
+/// The end of a run.
 #[derive(Debug)]
 pub struct RunEnd<T> {
     /// What the main task returned, unless it panicked.
@@ -200,11 +201,11 @@ pub struct RunEnd<T> {
     pub virtual_time: Duration,
     /// How many HAL calls had an effect.
     pub ops: u64,
-    /// Hash over all of them: same scenario, same hash.
+    /// Hash over all calls: same scenario, same hash.
     pub trace_hash: u64,
 }
 
-/// A simulated world, for one boot. Cloning gives another handle on it.
+/// A simulated world, for one boot. A clone is another handle on the same world.
 #[derive(Clone)]
 pub struct World {
     pub(crate) handle: Handle,
@@ -237,7 +238,7 @@ impl World {
     pub fn run<T>(&self, main: impl FnOnce(Board) -> T) -> RunEnd<T> {
         let result = self.handle.run(|| main(self.board()));
         self.handle.peek(|machine, schedule| {
-            // Nobody renews a lease after the end: a world that hangs shows what its LEDs show for ever.
+            // No task renews a lease after the end: in a hung world the LEDs show for ever what they show then.
             let forever =
                 matches!(schedule.end, Some(End::Hung | End::TimeBound | End::OpBound | End::Stuck(_)));
             match schedule.end {
@@ -259,15 +260,15 @@ impl World {
         })
     }
 
-    /// The next boot: power goes if it has not gone yet, volatile state is lost, and of what was not durable the policy
-    /// decides. Faults of this boot are over, dead cards included; give what lasts to
+    /// The next boot: the power goes if it has not gone yet, volatile state is lost, and the policy decides which
+    /// unflushed changes survive. Faults of this boot end, including those of dead cards; pass the lasting ones to
     /// [`World::with_faults`] again.
     pub fn reboot(&self, survival: Survival) -> World {
         let machine = self.handle.peek(|machine, _| machine.after_power_cut(&machine.storage, survival));
         Self::start(machine, self.seed, self.limits, self.keep_trace)
     }
 
-    /// The next boot if the power had gone just before a recorded call.
+    /// The next boot, as if the power had failed just before a recorded call.
     pub fn reboot_from(&self, recorded: &Recorded, survival: Survival) -> World {
         let machine = self.handle.peek(|machine, _| machine.after_power_cut(&recorded.storage, survival));
         Self::start(machine, self.seed, self.limits, self.keep_trace)
@@ -278,7 +279,7 @@ impl World {
         self.handle.peek(|machine, _| machine.recorded = Some(Vec::new()));
     }
 
-    /// Adds a fault for the next run on this world, such as a cut in the boot after a cut.
+    /// Adds a fault for the next run of this world, such as a cut in the boot after a cut.
     #[must_use]
     pub fn with_faults(self, faults: Vec<FaultSpec>) -> World {
         self.handle.peek(|machine, _| {
@@ -290,7 +291,7 @@ impl World {
         self
     }
 
-    /// Changes a medium from outside, as a person at the drive would between two boots.
+    /// Changes a medium from outside, as a person might change the drive between two boots.
     pub fn change_medium(&self, name: &str, change: impl FnOnce(&mut Disk)) {
         self.handle.peek(|machine, _| {
             if let Some(disk) = machine.storage.disks.values_mut().find(|disk| *disk.identity.medium == *name)

@@ -1,6 +1,7 @@
-//! What hardware is: its state and its physics. Nothing here names a trait of the HAL, and nothing knows the engine.
+//! The hardware: its state and its physics. No module here uses a trait of the HAL or the engine.
 //!
-//! `bytes` holds bytes and their forms, `time` who acts when, and `hardware` the parts of a board and what is on its media.
+//! `bytes` holds bytes and their forms, `time` the order of calls, and `hardware` the parts of a board and the
+//! content of its media.
 
 pub mod bytes;
 pub mod hardware;

@@ -1,7 +1,8 @@
-//! The content of a file that was found on a medium: read when somebody looks at it, and what was found out about it.
+//! The content of a file that was found on a medium: read on first access, with a cache of what judges derived from
+//! it.
 //!
-//! Judges look at many snapshots that differ in a page or two. A file that did not change from one to the next is one
-//! object, so that it is read, decoded and judged once. What is to be judged is not known here.
+//! Judges look at many snapshots that differ in a page or two. A file that is equal in two snapshots is one object,
+//! so that it is read, decoded and judged once. What judges derive is not defined here.
 
 use crate::model::bytes::pages::Pages;
 use std::any::{Any, TypeId};
@@ -15,13 +16,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 #[derive(Clone, Default)]
 pub struct FileBytes(Arc<Inner>);
 
-/// What somebody found out: for each type of question a map from questions to answers.
+/// Derived values: for each type of question, a map from questions to answers.
 type Known = HashMap<TypeId, Box<dyn Any + Send>>;
 
 #[derive(Default)]
 struct Inner {
     pages: Pages,
-    /// Where in the file, where on the medium; between them are holes.
+    /// Start in the file, and range on the medium; the rest are holes.
     pieces: Vec<(usize, Range<u64>)>,
     len: usize,
     bytes: OnceLock<Vec<u8>>,
@@ -29,29 +30,29 @@ struct Inner {
 }
 
 impl FileBytes {
-    /// A file of `len` bytes whose pieces, by start in the file, lie in these ranges of a medium.
+    /// A file of `len` bytes, made of pieces: the start in the file, and the range on the medium.
     pub(crate) fn new(pages: &Pages, pieces: Vec<(usize, Range<u64>)>, len: usize) -> Self {
         Self(Arc::new(Inner { pages: pages.clone(), pieces, len, ..Inner::default() }))
     }
 
-    /// All of them.
+    /// All bytes.
     pub fn as_slice(&self) -> &[u8] {
         self
     }
 
-    /// Whether it is the same file in the same pages in memory, so that nothing need be compared.
+    /// Whether both are the same pages in memory. If not, the bytes must be compared.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let (one, other) = (&*self.0, &*other.0);
         std::ptr::eq(one, other)
-            // Without pieces there is nothing to go by but the bytes.
+            // A file without pieces can only be compared by its bytes.
             || !one.pieces.is_empty()
                 && one.len == other.len
                 && one.pieces == other.pieces
                 && one.pieces.iter().all(|(_, range)| one.pages.is_shared_in(&other.pages, range.clone()))
     }
 
-    /// What `find` gives, which may depend on the bytes and on the question alone; found once, and remembered. Who asks has
-    /// a type of questions of its own.
+    /// Calls `find` once for each question and caches the answer. The answer must depend on the bytes and the
+    /// question only. Each caller has its own type of questions.
     pub(crate) fn remembered<Q: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
         question: Q,
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_out_is_remembered_by_question() {
+    fn answers_are_cached_by_question() {
         #[derive(PartialEq, Eq, Hash)]
         struct One(u64);
         #[derive(PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
 //! The bytes of a medium: sparse, copy on write.
 //!
-//! A page that was never written takes no memory and reads as zeros. Cloning costs nothing until one side is written, and
-//! then one chunk of pages, so that a snapshot before every operation of a run is cheap. Hashes are kept where the bytes
-//! are: of two snapshots that share pages, these are hashed once. Caches, faults and the meaning of the bytes live above.
+//! A page that was never written takes no memory and reads as zeros. A clone shares all pages; the first write to one
+//! side copies one chunk of the page table. So a snapshot before every operation of a run is cheap. Hashes are cached
+//! with the pages: pages that two snapshots share are hashed once. Caches, faults and the meaning of the bytes are in
+//! the layers above.
 
 use crate::model::bytes::digest::FOLD_START;
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ pub const SECTOR_LEN: usize = 512;
 /// Pages of a chunk, the unit of copy on write of the table of pages.
 const CHUNK_PAGES: usize = 64;
 
-/// One page, and its hash once somebody asked for it.
+/// One page, and its hash after the first request for it.
 #[derive(Debug, Clone)]
 pub struct Page {
     bytes: [u8; PAGE_LEN],
@@ -44,7 +45,7 @@ impl Deref for Page {
 }
 
 impl Page {
-    /// The bytes, to be changed.
+    /// The bytes, for changing.
     pub fn bytes_mut(&mut self) -> &mut [u8; PAGE_LEN] {
         self.hash = OnceLock::new();
         &mut self.bytes
@@ -79,13 +80,13 @@ impl Default for Chunk {
 }
 
 impl Chunk {
-    /// 0 if there is nothing but zeros in it.
+    /// 0 if all bytes are zeros.
     fn hash(&self) -> u64 {
         *self.hash.get_or_init(|| {
             let hashes = self.pages.iter().enumerate();
             let hashes =
                 hashes.map(|(index, page)| (index as u64, page.as_ref().map_or(0, |page| page.hash())));
-            // A page of zeros counts as one that was never written.
+            // A page of zeros and a page that was never written have the same hash.
             hashes.filter(|(_, hash)| *hash != 0).fold(0, |sum, (index, hash)| mixed(mixed(sum, hash), index))
         })
     }
@@ -127,7 +128,7 @@ impl Pages {
         self.chunks.get(&chunk)?.pages[index].as_ref()
     }
 
-    /// The place of a page that is about to change.
+    /// The slot of a page that is about to change.
     fn page_mut(&mut self, page: u64) -> &mut Option<Arc<Page>> {
         let (chunk, index) = place(page);
         let chunk = Arc::make_mut(Arc::make_mut(&mut self.chunks).entry(chunk).or_default());
@@ -135,7 +136,7 @@ impl Pages {
         &mut chunk.pages[index]
     }
 
-    /// Fills `buffer` from `offset_bytes`; what lies past the end reads as zeros.
+    /// Fills `buffer` from `offset_bytes`; reads past the end give zeros.
     pub fn read(&self, offset_bytes: u64, buffer: &mut [u8]) {
         for_each_piece(offset_bytes, buffer.len(), |page, start, piece| {
             let target = &mut buffer[piece];
@@ -146,14 +147,14 @@ impl Pages {
         });
     }
 
-    /// Writes `data` at `offset_bytes`; what lies past the end is dropped.
+    /// Writes `data` at `offset_bytes`; bytes past the end are dropped.
     pub fn write(&mut self, offset_bytes: u64, data: &[u8]) {
         let room = self.len_bytes.saturating_sub(offset_bytes);
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             let source = &data[piece];
             if let Ok(bytes) = <[u8; PAGE_LEN]>::try_from(source) {
-                // Of what was there nothing stays, so it is not copied first.
+                // The whole page is replaced, so the old bytes are not copied first.
                 *self.page_mut(page) = Some(Arc::new(Page { bytes, hash: OnceLock::new() }));
                 return;
             }
@@ -162,7 +163,7 @@ impl Pages {
         });
     }
 
-    /// Puts a whole page in its place without a copy; one that does not fit in whole is written as far as it does.
+    /// Puts a whole page in place without a copy. A page that reaches past the end is written up to the end.
     pub(crate) fn put(&mut self, page: u64, bytes: &Arc<Page>) {
         let start_bytes = page * PAGE_LEN as u64;
         if start_bytes + PAGE_LEN as u64 <= self.len_bytes {
@@ -184,7 +185,7 @@ impl Pages {
         self.bytes(0, usize::try_from(self.len_bytes).unwrap_or(usize::MAX))
     }
 
-    /// What `find` first finds, in a page and the `overlap` bytes behind it, and where.
+    /// The first match of `find` in a page plus the `overlap` bytes behind it, with its offset.
     pub(crate) fn find<T>(
         &self,
         overlap: usize,
@@ -205,7 +206,7 @@ impl Pages {
         None
     }
 
-    /// A hash of length and content; a page of zeros counts as one that was never written.
+    /// A hash of length and content; a page of zeros and a page that was never written have the same hash.
     pub fn hash(&self) -> u64 {
         let hashes = self.chunks.iter().map(|(number, chunk)| (*number, chunk.hash()));
         hashes
@@ -213,12 +214,12 @@ impl Pages {
             .fold(mixed(FOLD_START, self.len_bytes), |sum, (number, hash)| mixed(mixed(sum, hash), number))
     }
 
-    /// Whether both are the same pages in memory, so that nothing need be compared.
+    /// Whether both are the same pages in memory. If not, the bytes must be compared.
     pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
         self.len_bytes == other.len_bytes && Arc::ptr_eq(&self.chunks, &other.chunks)
     }
 
-    /// Whether this extent of both is the same pages in memory.
+    /// Whether both have the same pages in memory in this range.
     pub(crate) fn is_shared_in(&self, other: &Self, range: Range<u64>) -> bool {
         let same = |page: u64| match (self.page(page), other.page(page)) {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
@@ -228,7 +229,7 @@ impl Pages {
         self.is_shared_with(other) || pages.into_iter().all(same)
     }
 
-    /// Where in memory the stored pages are.
+    /// Addresses in memory of the stored pages.
     #[cfg(test)]
     pub(crate) fn places(&self) -> impl Iterator<Item = *const Page> + '_ {
         self.chunks.values().flat_map(|chunk| chunk.pages.iter().flatten().map(Arc::as_ptr))
@@ -255,7 +256,7 @@ impl Pages {
 }
 
 impl PartialEq for Pages {
-    /// Equal length and bytes, whatever is stored sparsely.
+    /// Equal length and bytes; it does not matter which zeros are stored.
     fn eq(&self, other: &Self) -> bool {
         if self.is_shared_with(other) {
             return true;
@@ -348,7 +349,7 @@ mod tests {
         other.write(0, &[0; 1 << 20]);
         other.write(500_000, b"hello");
         assert_eq!((one.hash(), &one), (other.hash(), &other));
-        // The same page elsewhere is something else.
+        // The same page at another offset gives another hash.
         let mut moved = Pages::zeros(1 << 20);
         moved.write(500_000 + PAGE_LEN as u64, b"hello");
         assert_ne!(one.hash(), moved.hash());

@@ -1,12 +1,12 @@
-//! The kernel's view of a partition table: MBR with logical partitions, and GPT. Bytes may come from anywhere.
+//! The kernel's view of a partition table: MBR with logical partitions, and GPT. The bytes may be hostile.
 //!
-//! Written apart from the engine's own reader on purpose: a fault that both share would not be found.
+//! It is written separately from the engine's reader on purpose: a fault that both shared would not be found.
 
 use crate::model::bytes::pages::Pages;
 use replicator_hal::{DeviceName, Partition};
 
 const SECTOR: u64 = 512;
-/// The kernel stops at so many partitions of an MBR chain.
+/// The kernel reads at most so many partitions of an MBR chain.
 const LOGICAL_MAX: u32 = 60;
 const GPT_ENTRIES_MAX: u32 = 128;
 
@@ -34,7 +34,7 @@ fn mbr_entries(sector: &[u8]) -> Option<[MbrEntry; 4]> {
     }))
 }
 
-/// The partitions in the bytes of a medium; none of a device without a name, which no world is built with.
+/// The partitions in the bytes of a medium. A device without a name has none; no world is built with such a device.
 pub(crate) fn read_partitions(device: &str, media: &Pages) -> Vec<Partition> {
     let Ok(device) = DeviceName::parse(device) else { return Vec::new() };
     let sectors = media.len_bytes() / SECTOR;

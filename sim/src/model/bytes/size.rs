@@ -11,11 +11,11 @@ impl Size {
     /// Reads `"16 MiB"`, `"4 KiB"`, `"1 GiB"`, `"512 B"`, `"512"`.
     ///
     /// # Errors
-    /// A sentence that shows how it is written.
+    /// A sentence with the right syntax.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let hint = || format!("{text:?} is no size; write it like \"16 MiB\", \"4 KiB\" or \"512\"");
+        let hint = || format!("{text:?} is not a size; write it like \"16 MiB\", \"4 KiB\" or \"512\"");
         let number: u64 = text[..digits].parse().map_err(|_| hint())?;
         let shift = match text[digits..].trim() {
             "" | "B" => 0,
@@ -59,12 +59,12 @@ impl<'de> Deserialize<'de> for Size {
 pub struct ByteRange(Range<u64>);
 
 impl ByteRange {
-    /// From `start` on; `None` if nothing is there.
+    /// The range, or `None` if it is empty.
     pub fn new(range: Range<u64>) -> Option<Self> {
         (!range.is_empty()).then_some(Self(range))
     }
 
-    /// So many bytes from `start` on, but one at least.
+    /// `len_bytes` bytes from `start` on, but at least one.
     pub fn at(start: u64, len_bytes: u64) -> Self {
         let start = start.min(u64::MAX - 1);
         Self(start..start.saturating_add(len_bytes.max(1)))
@@ -85,7 +85,7 @@ impl TryFrom<String> for ByteRange {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let hint = || format!("{text:?} is no range; write it like \"4 MiB..\" or \"0..512\"");
+        let hint = || format!("{text:?} is not a range; write it like \"4 MiB..\" or \"0..512\"");
         let (start, end) = text.split_once("..").ok_or_else(hint)?;
         let size = |part: &str, otherwise| match part.trim() {
             "" => Ok(otherwise),

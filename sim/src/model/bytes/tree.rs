@@ -1,17 +1,17 @@
-//! A tree of files in one form, wherever it was found, and how two of them differ.
+//! A tree of files in one form, independent of its source, and the differences between two trees.
 //!
 //! Verified: kinds, modes, owners, times to the nanosecond, device numbers, link texts, attributes, inode flags, content, hard links.
-//! Not verified: access and change times, and how a file's holes lie on the medium.
+//! Not verified: access and change times, and where a file's holes are on the medium.
 
 use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use std::collections::BTreeMap;
 
-/// What is known of one name.
+/// What is recorded for one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// What it is.
+    /// Its kind.
     pub kind: FileKind,
-    /// Permission bits; of symlinks they mean nothing and are 0 here.
+    /// Permission bits; 0 for symlinks, which have no mode of their own.
     pub mode: u32,
     /// Owner.
     pub owner: Owner,
@@ -23,7 +23,7 @@ pub struct Node {
     pub text: Vec<u8>,
     /// Extended attributes.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Inode flags, by the kernel's numbers.
+    /// Inode flags, with the kernel's numbers.
     pub flags: u32,
     /// Content of a regular file.
     pub bytes: Vec<u8>,
@@ -34,9 +34,9 @@ pub struct Node {
 /// A tree by path, without its root.
 pub type Tree = BTreeMap<RelativePath, Node>;
 
-/// How `found` differs from `expected`, a line per name.
+/// How `found` differs from `expected`, one line per name.
 ///
-/// `may_be_newer` are directories whose time may differ, because something in them was changed on purpose.
+/// `may_be_newer` lists directories whose time may differ, because something in them was changed on purpose.
 pub fn differences(expected: &Tree, found: &Tree, may_be_newer: &[RelativePath]) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, wanted) in expected {

@@ -1,14 +1,14 @@
-//! Why a simulated call failed, behind the error that the HAL shows: which fault of the scenario, or that the power was cut.
+//! The cause of a simulated error, behind the error that the HAL returns: a fault of the scenario, or the power cut.
 //!
-//! The engine sees an error as a real board gives it; the cause is its source, which only the simulator looks at.
+//! The engine gets an error as on a real board. Its `source()` is the cause; only the simulator reads it.
 
 use replicator_hal::{Error, ErrorKind};
 
-/// Number of an injected fault in its scenario, so that an expected failure is told apart from an unexpected one.
+/// Number of an injected fault in its scenario, to distinguish expected failures from unexpected ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FaultId(pub u32);
 
-/// What is behind an error of the simulated board.
+/// What caused an error of the simulated board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Cause {
     #[error("injected fault {}", .0.0)]
@@ -28,7 +28,7 @@ fn cause_of(error: &Error) -> Option<Cause> {
     None
 }
 
-/// Marks errors with their cause, and tells it again.
+/// Attaches causes to errors, and reads them.
 pub trait Caused: Sized {
     /// The same error, marked as the effect of fault `fault`.
     #[must_use]
@@ -37,7 +37,7 @@ pub trait Caused: Sized {
     /// The fault that caused it.
     fn injected(&self) -> Option<FaultId>;
 
-    /// The error of a call that has no effect because the power is cut: to the engine, every device is gone.
+    /// The error of a call without effect after a power cut: for the engine, every device is gone.
     fn power_cut(operation: impl Into<String>, object: impl Into<String>, detail: &str) -> Self;
 
     /// Whether the power was cut.

@@ -1,10 +1,11 @@
-//! On which core a thread runs. It changes no result, only how long it takes.
+//! On which core a thread runs. It changes how long a run takes, but no result.
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Keeps this thread, and those that it starts, on one core: the tasks of a world take turns, and handing over to another
-/// core costs several times as much. Says whether it could; where that is not allowed it is only slower.
+/// Pins this thread, and those that it starts, to one core: only one task of a world runs at a time, and a switch to
+/// a thread on another core costs several times as much. Returns whether it succeeded; where it is not permitted,
+/// runs are only slower.
 pub fn stay_on_a_core(worker: usize) -> bool {
     let me = Pid::from_raw(0);
     let Ok(allowed) = sched_getaffinity(me) else { return false };

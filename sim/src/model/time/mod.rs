@@ -1,6 +1,6 @@
-//! Who acts when: calls, the scheduler that lets one task run at a time, the trace of it, and random numbers that repeat.
+//! The order of calls: the scheduler that lets one task run at a time, the trace, and reproducible random numbers.
 //!
-//! What a call does to the hardware is not decided here.
+//! What a call does to the hardware is decided in `hardware`.
 
 pub mod cause;
 pub mod cores;

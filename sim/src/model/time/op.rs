@@ -1,4 +1,4 @@
-//! A HAL call as the scheduler, traces and faults see it, and what may happen to it.
+//! A HAL call as the scheduler, traces and faults see it, and what faults may do to it.
 
 use crate::model::time::op_name::OpName;
 use replicator_hal::Error;
@@ -22,12 +22,12 @@ pub struct Op {
     pub len_bytes: u64,
     /// Whether it may change something that outlives a power cut.
     pub mutates: bool,
-    /// The block device whose speed counts.
+    /// The block device whose speed decides the cost.
     pub device: Option<Arc<str>>,
 }
 
 impl Op {
-    /// A call that only looks, on no object and no device.
+    /// A call that changes nothing, on no object and no device.
     pub fn new(name: OpName, on: impl Into<Arc<str>>) -> Self {
         Self {
             name,
@@ -42,7 +42,7 @@ impl Op {
 }
 
 impl Op {
-    /// The bytes of the object that it touches.
+    /// The bytes of the object that the call covers.
     pub(crate) fn bytes(&self) -> Range<u64> {
         self.offset_bytes..self.offset_bytes.saturating_add(self.len_bytes)
     }
@@ -58,28 +58,28 @@ impl fmt::Display for Op {
     }
 }
 
-/// Which side of a call the power fails on.
+/// Whether the power fails before or after a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timing {
-    /// Without the call's effect.
+    /// The call has no effect.
     Before,
-    /// With the call's effect, which nobody sees.
+    /// The call has its effect, but does not return.
     After,
 }
 
-/// What faults do to one call.
+/// What the faults do to one call.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// It fails without an effect.
+    /// The call fails without an effect.
     pub error: Option<Error>,
-    /// It does not return for this long, `Duration::MAX` meaning for ever.
+    /// The call does not return for this long; `Duration::MAX` means never.
     pub hang: Option<Duration>,
     /// The power fails.
     pub cut: Option<Timing>,
-    /// It moves no more than so many bytes.
+    /// The call moves at most so many bytes.
     pub limit_bytes: Option<u64>,
-    /// Bits of one byte change on the way.
+    /// Bits of one byte change in transfer.
     pub flip: Option<Flip>,
 }
 
@@ -92,21 +92,21 @@ pub struct Flip {
     pub mask: u8,
 }
 
-/// The circumstances under which a call has its effect.
+/// The conditions under which a call has its effect.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// Virtual time.
     pub now: Duration,
     /// Number of the call, from 1.
     pub number: u64,
-    /// No more than so many bytes may be moved.
+    /// At most so many bytes may be moved.
     pub limit_bytes: Option<u64>,
-    /// Bits of one byte change on the way.
+    /// Bits of one byte change in transfer.
     pub flip: Option<Flip>,
 }
 
 impl Moment {
-    /// Flips what is to be flipped in bytes that were read at `offset_bytes`.
+    /// Applies the flip to bytes that were read at `offset_bytes`.
     pub(crate) fn flip_in(&self, offset_bytes: u64, bytes: &mut [u8]) {
         let Some(flip) = self.flip else { return };
         let index = flip.at_bytes.checked_sub(offset_bytes).and_then(|index| usize::try_from(index).ok());
@@ -116,12 +116,12 @@ impl Moment {
     }
 }
 
-/// What the scheduler asks of the world behind it.
+/// What the scheduler requires from the world behind it.
 pub trait Model: Send {
-    /// How long a call takes, before jitter.
+    /// How long a call takes, without jitter.
     fn cost(&self, op: &Op) -> Duration;
-    /// What faults do to a call that is about to have its effect.
+    /// What faults do to a call, determined just before it has its effect.
     fn due(&mut self, op: &Op, moment: Moment) -> Due;
-    /// What became of a call: faults that change a state show in the errors of calls that come later.
+    /// Reports the result of a call: some faults change a state, and become visible in errors of later calls.
     fn done(&mut self, _op: &Op, _error: Option<&Error>) {}
 }

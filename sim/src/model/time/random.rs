@@ -1,7 +1,8 @@
 //! Random numbers of one run: a root seed, and one child generator per component by name.
 //!
-//! A child depends on the root seed and its own name alone, so that a new knob in one component shifts no other. The
-//! generator is SplitMix64: small, fast, and good enough for latencies and survival subsets. Not for keys.
+//! A child depends only on the root seed and its own name, so that a new random choice in one component does not
+//! change the choices of others. The generator is SplitMix64: small, fast, and good enough for latencies and survival
+//! subsets. It is not for keys.
 
 use crate::model::bytes::digest::{FOLD_START, fold};
 
@@ -15,13 +16,13 @@ impl Random {
     /// The generator of the component `name` in a run with this root seed.
     pub fn child(root_seed: u64, name: &str) -> Self {
         let mut random = Self { state: fold(FOLD_START, name.as_bytes()) ^ root_seed };
-        // One round apart, so that similar seeds do not start with similar numbers.
+        // One extra round, so that similar seeds do not start with similar numbers.
         random.state = random.next();
         random
     }
 
     /// The next 64 bits.
-    #[allow(clippy::should_implement_trait, reason = "an endless generator is no iterator")]
+    #[allow(clippy::should_implement_trait, reason = "an endless generator is not an iterator")]
     pub fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -40,7 +41,7 @@ impl Random {
         self.next() >> 63 == 1
     }
 
-    /// Turns bytes to garbage in one half of all cases.
+    /// Replaces bytes by garbage in one half of all cases.
     pub fn tear(&mut self, bytes: &mut [u8]) {
         if self.coin() {
             bytes.iter_mut().for_each(|byte| *byte = self.next() as u8);

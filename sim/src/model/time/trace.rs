@@ -1,7 +1,7 @@
-//! What happened in a run, one line per HAL call: the last calls always, all of them on demand, and a hash over all.
+//! The HAL calls of a run, one line each: the last ones always, all of them on request, and a hash over all.
 //!
-//! The hash is what determinism is tested by: same scenario, same hash. Columns of a line: number, virtual time, task,
-//! operation, where, object, offset and length, error code.
+//! Tests of determinism compare the hash: same scenario, same hash. The columns of a line are: number, virtual time,
+//! task, operation, place, object, offset and length, error code.
 
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::time::op::Op;
@@ -11,10 +11,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many calls are kept when not all are asked for.
+/// How many calls are kept if not all are requested.
 const RING_LEN: usize = 64;
 
-/// One HAL call that came to its end.
+/// One completed HAL call.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Number of the call in the run, from 1.
@@ -23,9 +23,9 @@ pub struct Event {
     pub time: Duration,
     /// The task that called.
     pub task: Arc<str>,
-    /// What was called.
+    /// The call.
     pub op: Op,
-    /// The error it ended with.
+    /// Its error.
     pub error: Option<ErrorKind>,
 }
 
@@ -49,7 +49,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty trace that keeps all calls or the last ones only.
+    /// An empty trace that keeps all calls or only the last ones.
     pub(crate) fn new(keep_all: bool) -> Self {
         Self { keep_all, events: VecDeque::new(), hash: FOLD_START }
     }

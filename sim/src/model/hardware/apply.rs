@@ -13,32 +13,32 @@ use std::time::Duration;
 
 /// Longest piece that a short read or write moves.
 const SHORT_LEN_BYTES: u64 = 5000;
-/// Which of the short calls are interrupted instead.
+/// Which of the short calls are interrupted.
 const INTERRUPTED_AT: [u64; 4] = [2, 9, 30, 77];
-/// No latent error is longer: an open end must not make a list of sectors without one.
+/// The length limit of latent errors: a range with an open end must not make a list of sectors without an end.
 const LATENT_LEN_MAX_BYTES: u64 = 16 << 20;
-/// The bit that flips.
+/// The mask of the flipped bit.
 const FLIPPED: u8 = 0x08;
 
 /// What a fault does to the call at which it acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing: it has changed the state of things, or it says how the call ends.
+    /// Nothing: it has changed a state, or it sets how the call ends.
     None,
     /// The call fails.
     Fails(ErrorKind),
-    /// It does not return for so long.
+    /// The call does not return for so long.
     Hangs(Duration),
-    /// It moves no more than so many bytes.
+    /// The call moves at most so many bytes.
     Limits(u64),
-    /// It reads a byte wrong.
+    /// The call reads one byte wrong.
     Flips(Flip),
     /// The power fails.
     PowerFails(Timing),
 }
 
 impl Machine {
-    /// Lets a fault act. Every kind has its arm here.
+    /// Lets a fault act. Every kind has an arm here.
     pub(crate) fn apply(&mut self, acting: &Acting) -> Effect {
         let Acting { id, spec, nth } = acting;
         let (id, on) = (*id, spec.on.as_str());
@@ -130,7 +130,7 @@ impl Machine {
         Effect::None
     }
 
-    /// What an exit status of e2fsck means, see e2fsck(8): bits, of which 4 says that damage is left.
+    /// The meaning of an exit status of e2fsck, see e2fsck(8): bits, of which 4 means that damage is left.
     fn fsck_exits(&mut self, status: i32) -> Effect {
         match status {
             0 => self.system.fsck_ends = Some(FsckOutcome::Clean),

@@ -1,4 +1,4 @@
-//! Who has a block device open: what keeps others away, what an opener gets, and what is left when it lets go.
+//! Who has a block device open: which openers exclude each other, what an opener gets, and the state after the close.
 
 use crate::model::bytes::partitions::read_partitions;
 use crate::model::hardware::disk::Disk;
@@ -8,16 +8,16 @@ use crate::model::time::op_name::OpName;
 use replicator_hal::{Access, BlockDevice, DeviceName, Error, ErrorKind, Result};
 use std::sync::Arc;
 
-/// What a disk is opened for writing as.
+/// As what a disk is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A medium.
     Medium,
-    /// A bootloader area: to look at, or with its write protection off.
+    /// A bootloader area: read-only, or with its write protection off.
     Area(Access),
 }
 
-/// The extent of a disk that somebody has open.
+/// An open extent of a disk.
 #[derive(Debug)]
 pub(crate) struct Extent {
     whole: Arc<str>,
@@ -27,12 +27,12 @@ pub(crate) struct Extent {
     /// Length.
     pub(crate) len_bytes: u64,
     on: Arc<str>,
-    /// The name that it was opened by.
+    /// The name under which it was opened.
     pub(crate) name: String,
 }
 
 impl Extent {
-    /// A call on these bytes, with the names that faults and traces go by.
+    /// A call on these bytes, with the names that faults and traces use.
     pub(crate) fn op(&self, name: OpName, offset_bytes: u64, len_bytes: u64, mutates: bool) -> Op {
         Op {
             name,
@@ -46,13 +46,13 @@ impl Extent {
     }
 }
 
-/// What keeps a device from being claimed.
+/// The reason why a device cannot be claimed.
 fn held(described: &BlockDevice, disk: &Disk) -> Option<String> {
     if let Some(holder) = &described.in_use {
         return Some(format!("used by {holder}"));
     }
     if disk.identity.held_elsewhere {
-        return Some("it is held by something that does not show here".to_owned());
+        return Some("it is held by something that is in no table of this system".to_owned());
     }
     let used = match disk {
         Disk { target_open: true, .. } => "open for writing already",
@@ -74,7 +74,7 @@ impl Storage {
         }
     }
 
-    /// All media that are there, by name.
+    /// All present media, by name.
     pub(crate) fn block_devices(&self) -> Result<Vec<BlockDevice>> {
         let disks = self.disks.values().filter(|disk| disk.present && disk.area.is_none());
         disks.map(|disk| self.describe(disk)).collect()
@@ -109,7 +109,7 @@ impl Storage {
         Ok(Extent { whole, instance, start_bytes, len_bytes, on, name: device.to_string() })
     }
 
-    /// Opens a device or a partition for reading, and keeps writers away.
+    /// Opens a device or a partition for reading, and excludes writers.
     ///
     /// # Errors
     /// `NotFound`, `DeviceGone`; `Busy` if something holds it.
@@ -124,7 +124,7 @@ impl Storage {
         Ok(extent)
     }
 
-    /// Opens a device or a partition for reading, and keeps nobody away.
+    /// Opens a device or a partition for reading, and excludes nobody.
     ///
     /// # Errors
     /// `NotFound`, `DeviceGone`.
@@ -137,7 +137,8 @@ impl Storage {
     /// Opens a whole disk as a target.
     ///
     /// # Errors
-    /// `NotFound`, `DeviceGone`; `WrongDevice` for a partition, and for a medium that is to be an area; `Busy`; `ReadOnly`.
+    /// `NotFound`, `DeviceGone`; `WrongDevice` for a partition, and for a medium that is opened as an area; `Busy`;
+    /// `ReadOnly`.
     pub(crate) fn claim_target(&mut self, device: &DeviceName, role: Role) -> Result<Extent> {
         let refuse = |kind, detail: &str| Err(Error::new(kind, "opening", device.to_string(), detail));
         let extent = self.extent(device)?;
@@ -163,7 +164,7 @@ impl Storage {
         Ok(extent)
     }
 
-    /// A source that kept writers away is closed.
+    /// A source that excluded writers is closed.
     pub(crate) fn release_source(&mut self, extent: &Extent) {
         if let Some(disk) = self.disk_of(extent) {
             disk.sources = disk.sources.saturating_sub(1);
@@ -182,7 +183,7 @@ impl Storage {
         }
     }
 
-    /// Reads the partition table of a device again, as the kernel does when it is asked to.
+    /// Reads the partition table of a device again, as the kernel does on request.
     ///
     /// # Errors
     /// `NotFound`, `DeviceGone`; `Busy` while a file system of it is mounted.

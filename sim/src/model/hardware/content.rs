@@ -1,4 +1,4 @@
-//! Content of media as data: stamped sectors, partitions, file systems with files. The builder turns it into bytes.
+//! Content of media as data: stamped sectors, partitions, file systems with files. `build` makes bytes of it.
 
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::bytes::pages::{Pages, SECTOR_LEN};
@@ -17,7 +17,7 @@ pub enum Node {
     Sparse(u64, Vec<u8>),
     /// A symlink with this text.
     Symlink(String),
-    /// One more name of an entry listed before.
+    /// A further name of an entry listed before.
     HardLink(String),
     /// A character device.
     CharDevice(u32, u32),
@@ -27,7 +27,7 @@ pub enum Node {
     Fifo,
 }
 
-/// One entry of a file system. Missing parents are made.
+/// One entry of a file system. Missing parents are created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it is.
@@ -42,7 +42,7 @@ pub struct Entry {
     pub modified: Timestamp,
     /// Extended attributes.
     pub xattrs: Vec<Xattr>,
-    /// Inode flags; set when everything is there.
+    /// Inode flags; set after everything else is in place.
     pub flags: InodeFlags,
 }
 
@@ -116,7 +116,7 @@ pub struct FileSystemContent {
     pub kind: Kind,
     /// Label.
     pub label: Option<String>,
-    /// UUID; made of label and place if left out.
+    /// UUID; by default derived from label and place.
     pub uuid: Option<[u8; 16]>,
     /// Left without a clean unmount.
     pub dirty: bool,
@@ -124,7 +124,7 @@ pub struct FileSystemContent {
     pub damage: Damage,
     /// Files, in order.
     pub entries: Vec<Entry>,
-    /// Files that were there and were removed: their bytes are in free blocks.
+    /// Removed files: their bytes are in free blocks.
     pub removed: Vec<Entry>,
 }
 
@@ -159,7 +159,7 @@ pub struct PartitionContent {
     pub start_bytes: u64,
     /// Length.
     pub len_bytes: u64,
-    /// File system in it; without one it is stamped.
+    /// The file system in it; without one, the partition is stamped.
     pub file_system: Option<FileSystemContent>,
 }
 
@@ -173,11 +173,11 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// Every sector holds this name, its number and a generation, so that a mismatch shows where its bytes come from.
     Stamped(String, u32),
-    /// An MBR with partitions; what lies before the first is stamped with this name.
+    /// An MBR with partitions; the bytes before the first one are stamped with this name.
     Partitions(String, Vec<PartitionContent>),
     /// A file system without a partition table.
     FileSystem(FileSystemContent),
-    /// Exactly these bytes, as far as the medium goes.
+    /// Exactly these bytes, cut at the end of the medium.
     Pages(Pages),
 }
 
@@ -188,12 +188,12 @@ pub fn stamped_sector(name: &str, generation: u32, sector: u64) -> [u8; SECTOR_L
     bytes
 }
 
-/// Fills a sector, or the beginning of one, with its stamp over and over.
+/// Fills a sector, or the beginning of one, with its stamp, repeatedly.
 fn stamp(sector: &mut [u8], name: &str, generation: u32, number: u64) {
     let line = format!("[{name} sector {number} generation {generation}] ");
     let mut done = line.len().min(sector.len());
     sector[..done].copy_from_slice(&line.as_bytes()[..done]);
-    // What is there is a whole number of stamps until the end.
+    // The bytes so far are a whole number of stamps until the end.
     while done < sector.len() {
         let more = done.min(sector.len() - done);
         sector.copy_within(..more, done);
@@ -210,7 +210,7 @@ pub fn stamped(name: &str, generation: u32, len_bytes: u64) -> Vec<u8> {
     bytes
 }
 
-/// An extent of bytes that a file system lies in.
+/// The bytes of a file system: an extent of a medium.
 pub(crate) struct PagesBacking<'a> {
     pub(crate) pages: &'a mut Pages,
     pub(crate) start_bytes: u64,
@@ -236,7 +236,7 @@ impl Content {
     /// The bytes of a medium of this length.
     ///
     /// # Errors
-    /// If something does not fit or a path makes no sense.
+    /// If something does not fit or a path is invalid.
     pub fn build(&self, len_bytes: u64) -> Result<Pages> {
         let mut pages = Pages::zeros(len_bytes);
         match self {
@@ -273,7 +273,7 @@ impl FileSystemContent {
     /// Writes the file system into an extent of a medium.
     ///
     /// # Errors
-    /// If something does not fit or a path makes no sense.
+    /// If something does not fit or a path is invalid.
     pub fn build(&self, pages: &mut Pages, start_bytes: u64, len_bytes: u64) -> Result<()> {
         let seed = fold(
             fold(FOLD_START, self.label.as_deref().unwrap_or("").as_bytes()),
@@ -317,7 +317,7 @@ fn add(fs: &mut SimFs, backing: &mut dyn Backing, entry: &Entry) -> Outcome<()> 
     let (path, now) = (parse(&entry.path)?, entry.modified);
     make_parents(fs, &path, now)?;
     match &entry.node {
-        // Made before as a parent, or the root: only its attributes are new.
+        // It exists as a parent or as the root: only its attributes are new.
         Node::Directory if fs.lookup(&path).is_ok() => {}
         Node::Directory => drop(fs.create(&path, FileKind::Directory, 0o755, now)?),
         Node::File(bytes) => {

@@ -1,8 +1,8 @@
-//! What may be wrong with a medium itself: fake capacity, latent errors, writes that land elsewhere.
+//! Defects of a medium itself: fake capacity, latent errors, writes that land elsewhere.
 //!
-//! These sit between the device and the media, so that only a read past the host's caches can see them. The media always
-//! hold what a reader finds after a power cycle; a fake card's own memory lies over them until then. Dropped writes and
-//! flipped bits are [`crate::model::hardware::disk::Disk`]'s.
+//! The defects are between the device and the media, so that only a read past the host's caches can see them. The
+//! media always hold what a reader finds after a power cycle; until then, a fake card answers some reads from its
+//! write-back cache. Dropped writes and flipped bits are in [`crate::model::hardware::disk::Disk`].
 
 use crate::model::bytes::pages::{Pages, SECTOR_LEN};
 use crate::model::time::cause::{Caused, FaultId};
@@ -13,26 +13,26 @@ use std::ops::Range;
 
 const SECTOR: u64 = SECTOR_LEN as u64;
 
-/// What a card with less flash than it claims does with writes behind its real end. Names as f3 has them.
+/// What a card with less flash than it reports does with writes behind its real end. The names are those of f3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FakeKind {
-    /// They vanish, and read as zeros.
+    /// They are dropped, and read as zeros.
     Limbo,
-    /// They land at the start again.
+    /// They wrap to the start of the flash.
     Wraparound,
-    /// Addresses wrap at twice the real size, and the upper half of that vanishes.
+    /// Addresses wrap at twice the real size, and writes to the upper half are dropped.
     Chain,
 }
 
 /// A fake capacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fake {
-    /// How much flash there is.
+    /// The real size of the flash.
     pub real_bytes: u64,
-    /// What happens behind it.
+    /// What happens behind the real end.
     pub kind: FakeKind,
-    /// How much of what was written last the card answers from its own memory.
+    /// Size of the write-back cache, which holds what was written last.
     pub cache_bytes: u64,
     /// The fault.
     pub by: FaultId,
@@ -41,15 +41,15 @@ pub struct Fake {
 /// All that is wrong with one medium.
 #[derive(Debug, Clone, Default)]
 pub struct Defects {
-    /// It holds less than it says.
+    /// It holds less than it reports.
     pub fake: Option<Fake>,
     /// Writes into the range land at the offset instead.
     pub misdirected: Vec<(Range<u64>, u64, FaultId)>,
-    /// Faults that a write met.
+    /// Faults that affected a write.
     pub(crate) met: BTreeSet<FaultId>,
     /// Sectors that cannot be read until they are written again.
     latent: BTreeMap<u64, FaultId>,
-    /// The card's own memory: sectors, and the order in which they came.
+    /// The card's write-back cache: sectors, and the order in which they came.
     answers: BTreeMap<u64, [u8; SECTOR_LEN]>,
     order: VecDeque<u64>,
 }
@@ -60,12 +60,12 @@ impl Defects {
         self.latent.extend((range.start / SECTOR..range.end.div_ceil(SECTOR)).map(|sector| (sector, fault)));
     }
 
-    /// Whether a write may do anything else than what it says.
+    /// Whether a write may have another effect than a correct one.
     pub(crate) fn any(&self) -> bool {
         self.fake.is_some() || !self.misdirected.is_empty() || !self.latent.is_empty()
     }
 
-    /// Brings one write onto the media, in whatever way the medium does that.
+    /// Performs one write on the media, with the medium's defects.
     pub(crate) fn land(&mut self, media: &mut Pages, offset_bytes: u64, data: &[u8]) {
         let mut done = 0;
         while done < data.len() {
@@ -125,7 +125,7 @@ impl Defects {
         }
     }
 
-    /// Puts what the card answers from its own memory over what was read from the media.
+    /// Puts the content of the card's write-back cache over what was read from the media.
     pub(crate) fn answer(&self, offset_bytes: u64, buffer: &mut [u8]) {
         let end = offset_bytes + buffer.len() as u64;
         for (sector, bytes) in self.answers.range(offset_bytes / SECTOR..end.div_ceil(SECTOR)) {
@@ -136,10 +136,11 @@ impl Defects {
         }
     }
 
-    /// How many of the `len` bytes from `offset_bytes` on can be read; `served` says which sectors need no medium.
+    /// How many of the `len` bytes from `offset_bytes` on can be read; for sectors that are `served`, the medium is
+    /// not read.
     ///
     /// # Errors
-    /// `Io` if not even the first can.
+    /// `Io` if not even the first byte can be read.
     pub(crate) fn readable(
         &self,
         offset_bytes: u64,
@@ -159,7 +160,7 @@ impl Defects {
         }
     }
 
-    /// The power is gone, and with it the card's own memory.
+    /// The power is gone, and with it the card's write-back cache.
     pub(crate) fn lose_power(&mut self) {
         self.answers.clear();
         self.order.clear();
@@ -200,34 +201,34 @@ mod tests {
     #[test]
     fn a_pass_over_everything_finds_each_kind_of_fake_card() {
         assert_eq!(lost(Defects::default(), false), 0);
-        // A memory hides the last 32 sectors, which where addresses wrap onto real flash need no hiding.
+        // The cache hides the last 32 sectors. Where addresses wrap onto real flash, those sectors read right anyway.
         for (kind, hidden) in [(FakeKind::Limbo, 32), (FakeKind::Wraparound, 0), (FakeKind::Chain, 32)] {
             assert_eq!(lost(fake(kind, 0), false), 384, "{kind:?}");
-            assert_eq!(lost(fake(kind, 16 * KIB), false), 384 - hidden, "{kind:?}, with a memory");
+            assert_eq!(lost(fake(kind, 16 * KIB), false), 384 - hidden, "{kind:?}, with a write-back cache");
         }
     }
 
     #[test]
-    fn a_card_that_answers_everything_from_its_memory_is_found_by_a_power_cycle_only() {
+    fn a_card_with_a_write_back_cache_for_everything_is_found_by_a_power_cycle_only() {
         assert_eq!(lost(fake(FakeKind::Limbo, 256 * KIB), false), 0);
         assert_eq!(lost(fake(FakeKind::Limbo, 256 * KIB), true), 384);
     }
 
     #[test]
-    fn a_latent_error_is_in_the_way_of_reads_until_it_is_written() {
+    fn a_latent_error_fails_reads_until_the_sector_is_written() {
         let mut card = Defects::default();
         let mut media = Pages::zeros(8 * KIB);
         card.add_latent(1024..1536, FaultId(3));
         assert_eq!(card.readable(0, 4096, |_| false), Ok(1024));
         let error = card.readable(1024, 10, |_| false).unwrap_err();
         assert_eq!((error.kind(), error.injected()), (ErrorKind::Io, Some(FaultId(3))));
-        assert_eq!(card.readable(1024, 10, |_| true), Ok(10), "a cache needs no medium");
+        assert_eq!(card.readable(1024, 10, |_| true), Ok(10), "a cached sector is readable");
         card.land(&mut media, 1024, &[1; 512]);
         assert_eq!(card.readable(0, 4096, |_| false), Ok(4096));
     }
 
     #[test]
-    fn a_misdirected_write_leaves_its_place_and_hurts_another() {
+    fn a_misdirected_write_leaves_its_target_unchanged_and_overwrites_another() {
         let mut card = Defects { misdirected: vec![(1024..2048, 4096, FaultId(0))], ..Defects::default() };
         let mut media = Pages::zeros(8 * KIB);
         card.land(&mut media, 0, &[7; 3072]);

@@ -1,9 +1,10 @@
 //! One simulated block device: host page cache over device write cache over media.
 //!
-//! Writes of a target go to the page cache; `sync` brings them through the device's cache onto the media. Reads come from
-//! the page cache where it holds the page: stale, if the media did not take the write. Pages go with `begin_verify` and at
-//! the last close, unless somebody else holds the device open. Silent faults (dropped writes, flipped bits) sit between
-//! the device and the media, so that only a read past the caches can see them.
+//! Writes of a target go to the page cache; `sync` writes them through the device's cache onto the media. Reads come
+//! from the page cache if it holds the page; such a page is stale if the media did not take the write. Pages are
+//! dropped by `begin_verify` and at the last close, unless another process holds the device open. Silent faults
+//! (dropped writes, flipped bits) are between the device and the media, so that only a read past the caches can see
+//! them.
 
 use crate::model::bytes::pages::{PAGE_LEN, Page, Pages, SECTOR_LEN, for_each_piece};
 use crate::model::hardware::defects::Defects;
@@ -20,20 +21,20 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 struct CachedPage {
     bytes: Arc<Page>,
-    /// One bit per sector that the device does not have yet.
+    /// One bit per sector that is not written to the device yet.
     dirty: u8,
 }
 
 /// A device with its content. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Disk {
-    /// What it is.
+    /// Its identity.
     pub identity: Identity,
     /// The bytes below all caches.
     pub media: Pages,
-    /// Partitions as the kernel read them last.
+    /// Partitions as the kernel last read them.
     pub partitions: Vec<Partition>,
-    /// The slot is there and answers.
+    /// The slot exists and answers.
     pub present: bool,
     /// Set for a bootloader area, which is no medium.
     pub area: Option<Area>,
@@ -41,11 +42,11 @@ pub struct Disk {
     pub locked: bool,
     /// The device refuses writes, by its switch or by a fault.
     pub read_only: bool,
-    /// Fault: writes here are taken and forgotten.
+    /// Fault: writes here are acknowledged and dropped.
     pub dropped: Vec<(Range<u64>, FaultId)>,
-    /// Fault: what else is wrong with the medium.
+    /// Fault: other defects of the medium.
     pub defects: Defects,
-    /// Changes when the device is plugged in again: who has it open holds a device that is gone.
+    /// Changes when the device is plugged in again: handles that were open before refer to a device that is gone.
     pub(crate) instance: u64,
     pub(crate) sources: u32,
     pub(crate) target_open: bool,
@@ -75,7 +76,7 @@ impl Disk {
         }
     }
 
-    /// Whether writes are refused, for whatever reason.
+    /// Whether writes are refused, for any reason.
     pub fn refuses_writes(&self) -> bool {
         self.read_only || self.area.as_ref().is_some_and(|area| area.protected)
     }
@@ -85,7 +86,7 @@ impl Disk {
         self.media.len_bytes()
     }
 
-    /// Reads as a host does: from the page cache where it can.
+    /// Reads as a host does: from the page cache if it holds the page.
     pub fn read(&self, offset_bytes: u64, buffer: &mut [u8]) {
         self.read_device(offset_bytes, buffer);
         if self.page_cache.is_empty() {
@@ -134,7 +135,7 @@ impl Disk {
         });
     }
 
-    /// Writes as a file system on the device does: to the device at once, and coherent with the page cache.
+    /// Writes as a file system on the device does: to the device at once, and coherently with the page cache.
     pub fn write_through(&mut self, offset_bytes: u64, data: &[u8]) {
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             if let Some(cached) = self.page_cache.get_mut(&page) {
@@ -163,7 +164,7 @@ impl Disk {
         }
     }
 
-    /// The one place where media change: dropped writes end here.
+    /// The only place where media change: dropped writes end here.
     fn write_media(&mut self, offset_bytes: u64, data: &[u8]) {
         let end = offset_bytes + data.len() as u64;
         let touched = self.dropped.iter().filter(|(range, _)| range.start < end && offset_bytes < range.end);
@@ -188,31 +189,31 @@ impl Disk {
     /// How many of the bytes can be read, and whether any can.
     ///
     /// # Errors
-    /// `Io` if a latent error is in the way of the first.
+    /// `Io` if the first byte is in an unreadable sector.
     pub(crate) fn readable(&self, offset_bytes: u64, len: usize) -> replicator_hal::Result<usize> {
         let in_a_page =
             |sector: u64| self.page_cache.contains_key(&(sector * SECTOR_LEN as u64 / PAGE_LEN as u64));
         self.defects.readable(offset_bytes, len, in_a_page)
     }
 
-    /// The pages that the device does not have whole.
+    /// The pages that are not completely on the device.
     fn dirty_pages(&self) -> Vec<(u64, CachedPage)> {
         let dirty = self.page_cache.iter().filter(|(_, cached)| cached.dirty != 0);
         dirty.map(|(page, cached)| (*page, cached.clone())).collect()
     }
 
-    /// Where in memory the pages of media and page cache are.
+    /// Addresses in memory of the pages of media and page cache.
     #[cfg(test)]
     pub(crate) fn places(&self) -> impl Iterator<Item = *const Page> + '_ {
         self.media.places().chain(self.page_cache.values().map(|cached| Arc::as_ptr(&cached.bytes)))
     }
 
-    /// Whether a power cut now would leave the same whatever survives.
+    /// Whether a power cut now would leave the same under every policy.
     pub(crate) fn is_synced(&self) -> bool {
         self.write_cache.is_empty() && self.page_cache.values().all(|cached| cached.dirty == 0)
     }
 
-    /// Brings dirty pages to the device, but not through its own cache.
+    /// Writes dirty pages to the device, but does not flush its cache.
     fn write_back(&mut self) {
         let pages: Vec<(u64, CachedPage)> = self.dirty_pages();
         for (page, _) in &pages {
@@ -229,7 +230,7 @@ impl Disk {
         let plain = !self.identity.write_cache && self.dropped.is_empty() && !self.defects.any();
         for (page, cached) in pages {
             if plain && cached.dirty == u8::MAX {
-                // Nothing between here and the media can make another page of it.
+                // Nothing between here and the media can change the page, so it is shared.
                 self.media.put(page, &cached.bytes);
                 continue;
             }
@@ -247,20 +248,20 @@ impl Disk {
         }
     }
 
-    /// Empties the device's own write cache onto the media.
+    /// Flushes the device's own write cache to the media.
     pub fn flush(&mut self) {
         for (sector, bytes) in std::mem::take(&mut self.write_cache) {
             self.write_media(sector * SECTOR_LEN as u64, &bytes[..]);
         }
     }
 
-    /// Brings everything onto the media.
+    /// Writes everything to the media.
     pub fn sync(&mut self) {
         self.write_back();
         self.flush();
     }
 
-    /// Forgets unflushed data, as the kernel does after a failed sync.
+    /// Drops unflushed data, as the kernel does after a failed sync.
     pub fn lose_dirty(&mut self) {
         for (page, _) in self.dirty_pages() {
             if let Some(cached) = self.page_cache.get_mut(&page) {
@@ -269,14 +270,14 @@ impl Disk {
         }
     }
 
-    /// Syncs and drops all pages, whoever else holds the device open.
+    /// Syncs and drops all pages, even if another process holds the device open.
     pub fn begin_verify(&mut self) {
         self.sync();
         self.page_cache.clear();
     }
 
-    /// The last opener is gone: pages are written back and dropped, unless somebody else holds the device open. The
-    /// device's own cache is not flushed by that.
+    /// The last opener has closed: pages are written back and dropped, unless another process holds the device open.
+    /// That does not flush the device's own cache.
     pub fn closed(&mut self) {
         self.write_back();
         if !self.identity.another_holder && self.sources == 0 && !self.target_open {
@@ -284,7 +285,7 @@ impl Disk {
         }
     }
 
-    /// Ends all faults of the device, apart from what they did to its bytes.
+    /// Ends all faults of the device, but keeps what they did to its bytes.
     pub(crate) fn mend(&mut self) {
         self.present = true;
         self.read_only = self.locked;
@@ -302,7 +303,7 @@ impl Disk {
     pub fn crash(&mut self, survival: Survival) {
         let (Survival::Subset(seed) | Survival::Garbage(seed)) = survival else {
             if survival == Survival::All {
-                // What is in the cache is gone in a moment, so it is not marked clean before.
+                // The cache is dropped right after this, so its pages are not marked clean before.
                 self.bring_out(self.dirty_pages());
                 self.flush();
             }
@@ -313,7 +314,7 @@ impl Disk {
         if matches!(survival, Survival::Garbage(_)) {
             self.tear(&mut random);
         }
-        // Clean pages have their number, too: what survives of one page does not depend on what is clean.
+        // Clean pages are counted too: what survives of one page does not depend on which pages are clean.
         let mut kept = Vec::new();
         for (page, cached) in &self.page_cache {
             let dirty = cached.dirty & random.next() as u8;
@@ -328,7 +329,8 @@ impl Disk {
         self.forget();
     }
 
-    /// Sectors that were on their way turn to garbage: a torn write leaves neither the old nor the new.
+    /// Turns sectors that were being written into garbage: after a torn write a sector has neither the old nor the
+    /// new content.
     fn tear(&mut self, random: &mut Random) {
         for (page, _) in self.dirty_pages() {
             let Some(cached) = self.page_cache.get_mut(&page) else { continue };
@@ -345,7 +347,7 @@ impl Disk {
         }
     }
 
-    /// All that volatile memory held is gone.
+    /// Drops the content of all volatile memory.
     pub(crate) fn forget(&mut self) {
         self.page_cache.clear();
         self.write_cache.clear();
@@ -404,7 +406,7 @@ mod tests {
         disk.sync();
         let mut seen = [0; 2048];
         disk.read(1536, &mut seen);
-        assert_eq!(seen, [7; 2048], "the page cache lies");
+        assert_eq!(seen, [7; 2048], "the page cache returns what the medium does not hold");
         disk.begin_verify();
         disk.read(1536, &mut seen);
         assert_eq!((seen[0], seen[512], seen[2047]), (7, 0, 0));

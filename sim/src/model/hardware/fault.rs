@@ -1,8 +1,9 @@
-//! What hardware and the world around it can do wrong: one variant a fault, with the fields that it has, and one row of
-//! physics for each.
+//! Faults of the hardware and its surroundings: one variant per fault, with its fields, and one row of physics for
+//! each.
 //!
-//! What a fault does when it acts is in `apply`, when it acts in [`crate::model::hardware::faults`]. A scenario writes a fault as
-//! `[[fault]]`, with the variant's name in kebab case as its `kind` and the variant's fields as further keys.
+//! What a fault does when it acts is in `apply`, when it acts in [`crate::model::hardware::faults`]. A scenario
+//! writes a fault as `[[fault]]`, with the variant's name in kebab case as its `kind` and the variant's fields as
+//! further keys.
 
 use crate::model::bytes::size::{ByteRange, Size};
 use crate::model::time::op::Op;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use strum::{EnumDiscriminants, EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, EnumDiscriminants)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[strum_discriminants(
@@ -24,18 +25,18 @@ use strum::{EnumDiscriminants, EnumIter, EnumString, IntoEnumIterator, IntoStati
     allow(missing_docs)
 )]
 pub enum Fault {
-    /// The file systems there take no more than `space` bytes beyond what they hold at the trigger.
+    /// The file systems there take at most `space` bytes more than they hold at the trigger.
     OutOfSpace {
         /// How much more they take.
         #[serde(default)]
         space: Size,
     },
-    /// Asked for free space, the file systems there report `space`, whatever they have.
+    /// The file systems there report `space` as their free space, whatever is free.
     SpaceLies {
-        /// What they report.
+        /// The reported free space.
         space: Size,
     },
-    /// Files cannot be longer than `space`, and the file system says so.
+    /// Files cannot be longer than `space`, and the file system reports that limit.
     FileSizeLimit {
         /// Length of the longest file.
         space: Size,
@@ -44,9 +45,10 @@ pub enum Fault {
     FileTooLarge,
     /// The device, or the file system on it, becomes read-only.
     ReadOnlyFlip,
-    /// Calls fail with an I/O error. A read that only reaches into the trigger's range ends before it.
+    /// Calls fail with an I/O error. A read that reaches into the trigger's range from before it is short and ends
+    /// there.
     IoError,
-    /// Calls fail for a reason that has no kind of its own.
+    /// Calls fail with an error that has no kind of its own.
     Fails,
     /// Calls are interrupted.
     Interrupted,
@@ -57,15 +59,15 @@ pub enum Fault {
     },
     /// Writes are acknowledged and dropped.
     DropWrites {
-        /// Which bytes; all if left out.
+        /// Which bytes; all by default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         range: Option<ByteRange>,
     },
-    /// The flash ends at `real`, and writes behind it vanish.
+    /// The flash ends at `real`, and writes behind it are dropped.
     FakeLimbo(FakeCard),
     /// The flash ends at `real`, and writes behind it land at the start again.
     FakeWraparound(FakeCard),
-    /// The flash ends at `real`; addresses wrap at twice that, and half of them vanish.
+    /// The flash ends at `real`; addresses wrap at twice that, and half of them are dropped.
     FakeChain(FakeCard),
     /// Writes into the range land at `to`.
     MisdirectedWrite {
@@ -74,21 +76,21 @@ pub enum Fault {
         /// Where the first of them lands.
         to: Size,
     },
-    /// One bit in the middle of the range changes on the medium, when it is read for the first time.
+    /// One bit in the middle of the range changes on the medium when it is first read.
     BitFlip {
         /// Around which byte.
         range: ByteRange,
     },
-    /// One bit in the middle of the range is flipped on its way from the medium, and right on it.
+    /// One bit in the middle of the range is flipped in transfer; the medium holds the right one.
     TransientFlip {
         /// Around which byte.
         range: ByteRange,
     },
-    /// Reads and writes are short, and interrupted now and then.
+    /// Reads and writes are short, and sometimes interrupted.
     ShortIo,
     /// Calls do not return for `duration_ms`, or never.
     Hang {
-        /// How long; for ever if left out.
+        /// How long; for ever by default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,
     },
@@ -104,7 +106,7 @@ pub enum Fault {
     },
     /// The USB hub resets: the device and those of `with` disappear, and each re-enumerates under the name of the next.
     HubReset {
-        /// Media, or the drive, that are on the same hub; without any the device gets the name that it had.
+        /// Media, or the drive, on the same hub; without any, the device gets its old name again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         with: Vec<String>,
     },
@@ -115,7 +117,7 @@ pub enum Fault {
         /// The exit status.
         exit: i32,
     },
-    /// Unmounting says busy.
+    /// Unmounting fails as busy.
     UnmountBusy,
     /// LEDs cannot be set.
     LedFails,
@@ -126,18 +128,18 @@ pub enum Fault {
     },
     /// The power fails. A scenario writes it as `cut` of a `[[boot]]`.
     PowerCut {
-        /// The call has its effect before.
+        /// Whether the call has its effect first.
         after: bool,
     },
 }
 
-/// A card that has less flash than it says.
+/// A card that has less flash than it reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FakeCard {
-    /// How much flash it has.
+    /// The size of its flash.
     pub real: Size,
-    /// How much of what was written last it answers from its write-back cache; none if left out.
+    /// Size of its write-back cache, which holds what was written last; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Size>,
 }
@@ -147,13 +149,13 @@ pub struct FakeCard {
 pub struct Physics {
     /// Its number in the catalogue, 1 for F1.
     pub number: u8,
-    /// Whether it changes the state of things or single calls.
+    /// Whether it changes a state or single calls.
     pub acts: Acts,
     /// What it can be on.
     pub on: &'static [Target],
-    /// At which calls it acts if the scenario names no operation.
+    /// The calls at which it acts if the scenario names no operation.
     pub calls: Calls,
-    /// Which operations a scenario may name.
+    /// The operations that a scenario may name.
     pub may_name: Calls,
     /// What the key `range` of a scenario means for it.
     pub range: RangeMeans,
@@ -161,18 +163,18 @@ pub struct Physics {
     pub bytes: Bytes,
     /// When it counts as reached.
     pub reached: Reached,
-    /// How many of six made-up scenarios with faults may draw it; 0 for what scenarios do not say by `[[fault]]`.
+    /// Of every six generated scenarios with faults, how many may draw it; 0 if `[[fault]]` cannot express it.
     pub weight: u64,
 }
 
 /// How a fault acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acts {
-    /// It changes a state, once: at its trigger, or from the start if it has none.
+    /// It changes a state once: at its trigger, or from the start if it has none.
     State,
-    /// It changes a state, once, at a call in any case.
+    /// It changes a state once, always at a call.
     StateAtCall,
-    /// It changes calls, as often as its trigger says.
+    /// It changes calls, as often as its trigger matches.
     Calls,
 }
 
@@ -190,7 +192,7 @@ pub enum Calls {
 /// What the key `range` means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RangeMeans {
-    /// The calls at which the fault acts touch these bytes.
+    /// The fault acts only at calls that touch these bytes.
     Condition,
     /// It is a field of the fault, if it has such a field.
     Field,
@@ -199,13 +201,13 @@ pub enum RangeMeans {
 /// What hardware does to bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bytes {
-    /// It stores what it is given, and gives back what it stores, or says that it cannot.
+    /// They are stored and returned unchanged, or the call fails.
     Right,
-    /// It says that it has stored them, and has not, or elsewhere.
+    /// The write is reported as done, but the bytes are not stored, or elsewhere.
     WrittenWrong,
-    /// They become others where they are stored.
+    /// They change where they are stored.
     ChangeAlone,
-    /// They become others on their way from it.
+    /// They change while they are read.
     ReadWrong,
 }
 
@@ -214,9 +216,9 @@ pub enum Bytes {
 pub enum Reached {
     /// When it acts.
     WhenItActs,
-    /// When the medium meets what it changed there.
+    /// When a call touches what it changed on the medium.
     InTheMedium,
-    /// When a later call there fails with this error, or one of these reports it.
+    /// When a later call there fails with this error, or one of these operations reports it.
     ByCalls(ErrorKind, &'static [OpName]),
 }
 
@@ -299,7 +301,7 @@ impl FaultKind {
             Self::IoError => Physics::calls(7, CAN_FAIL, Right),
             Self::Fails => Physics::calls(7, CAN_FAIL, Right),
             Self::Interrupted => Physics::calls(12, BYTES_ANYWHERE, Right).at(TRANSFERS),
-            // The sector says so, and so nothing that is read is wrong.
+            // The read fails, so no wrong byte is returned.
             Self::LatentError => {
                 Physics::state(8, FLASH, Right).range_is_a_field().reached(Reached::InTheMedium)
             }
@@ -317,7 +319,7 @@ impl FaultKind {
             Self::Hang => Physics::calls(17, CAN_FAIL, Right),
             Self::Vanish => Physics::state(16, FLASH, Right)
                 .reached(Reached::ByCalls(ErrorKind::DeviceGone, &[DeviceList, AreaList])),
-            // Whatever has the name now, it stores what it is given.
+            // The device that has the name now stores what it is given.
             Self::Replug | Self::HubReset => Physics::state(16, PLUGGED, Right),
             Self::FsckFails | Self::FsckExit => {
                 Physics::calls(23, FILES_ANYWHERE, Right).at(Calls::Of(&[Fsck]))
@@ -358,7 +360,8 @@ impl Fault {
         self.into()
     }
 
-    /// The bytes of the device that it needs, with what they are: a scenario in which they are behind its end is wrong.
+    /// The bytes of the device that it needs, with a description: a scenario in which they are behind its end is
+    /// invalid.
     pub fn places(&self) -> Vec<(&'static str, u64)> {
         const START: &str = "the start of range";
         const MIDDLE: &str = "the middle of range, where the bit flips,";
@@ -394,14 +397,14 @@ impl Fault {
         }
     }
 
-    /// Whether it acts at this call, if its trigger matches. `is_named` says that the trigger names the operation.
+    /// Whether it acts at this call, if its trigger matches. `is_named`: the trigger names the operation.
     pub(crate) fn acts_at(&self, op: &Op, is_named: bool) -> bool {
         let Physics { calls, may_name, .. } = self.kind().physics();
         let calls = if is_named { may_name } else { calls };
         calls.has(op) && self.flipped_byte().is_none_or(|at| op.bytes().contains(&at))
     }
 
-    /// The byte of which a bit flips.
+    /// The byte in which a bit flips.
     fn flipped_byte(&self) -> Option<u64> {
         match self {
             Self::BitFlip { range } | Self::TransientFlip { range } => Some(range.middle()),
@@ -409,7 +412,7 @@ impl Fault {
         }
     }
 
-    /// The other media, or the drive, that it is about by name.
+    /// The other media, or the drive, that it names.
     pub fn others(&self) -> Vec<&str> {
         match self {
             Self::Replug { taken_by, .. } => taken_by.iter().map(String::as_str).collect(),
@@ -418,7 +421,7 @@ impl Fault {
         }
     }
 
-    /// How much a card answers from its write-back cache, if it has less flash than it says.
+    /// Size of the card's write-back cache, if it has less flash than it reports.
     pub fn write_back_cache(&self) -> Option<Size> {
         match self {
             Self::FakeLimbo(card) | Self::FakeWraparound(card) | Self::FakeChain(card) => card.cache,
@@ -438,7 +441,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kind_has_one_word_for_serde_and_for_people() {
+    fn a_kind_has_the_same_word_in_serde_and_in_messages() {
         for kind in FaultKind::all() {
             let word = toml::Value::try_from(kind).unwrap();
             assert_eq!(word.as_str(), Some(kind.word()));
@@ -446,14 +449,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kind_waits_for_is_something_that_a_scenario_may_name() {
+    fn a_scenario_may_name_the_operations_at_which_a_kind_acts() {
         for kind in FaultKind::all().filter(|kind| *kind != FaultKind::BitFlip) {
             let row = kind.physics();
             let wrong = OpName::all().find(|op| row.calls.include(*op) && !row.may_name.include(*op));
             assert_eq!(wrong, None, "{kind}");
             let somewhere = OpName::all()
                 .any(|op| row.may_name.include(op) && row.on.iter().any(|target| op.is_on(*target)));
-            assert!(somewhere, "{kind} can be aimed at no call");
+            assert!(somewhere, "{kind} can act at no call");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The faults of a boot: which act at which call, and what became of them.
+//! The faults of a boot: which act at which call, and which were reached.
 //!
-//! What a fault is and what is fixed for its kind is in [`crate::model::hardware::fault`], what it does in `apply`. Not here:
-//! damaged content, which is the builder's to make.
+//! What a fault is and what is fixed for its kind is in [`crate::model::hardware::fault`], what it does in `apply`.
+//! Damaged content is not here; `content` makes it.
 
 use crate::model::hardware::fault::{Acts, Bytes, Fault, FaultKind, Reached};
 use crate::model::hardware::trigger::Trigger;
@@ -11,16 +11,16 @@ use crate::model::time::op_name::OpName;
 use replicator_hal::Error;
 use serde::Serialize;
 
-/// One fault of a scenario or a world: what, on what, when.
+/// One fault of a scenario or a world: kind, place, time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FaultSpec {
     /// Name of a medium, device or bootloader area, `drive`, `image` (a file system in a file), `leds`, `system`, `clock`,
     /// `firmware`, `devices`, or `*`.
     pub on: String,
-    /// What goes wrong.
+    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// When.
+    /// When it acts.
     #[serde(flatten)]
     pub when: Trigger,
     /// Whether it need not be reached.
@@ -51,7 +51,7 @@ pub(crate) struct Acting {
     /// Its number among the faults of the boot.
     pub(crate) id: FaultId,
     pub(crate) spec: FaultSpec,
-    /// How many calls its trigger has matched, this one included; 0 at the start of a boot.
+    /// How many calls have matched its trigger, including this one; 0 at the start of a boot.
     pub(crate) nth: u64,
 }
 
@@ -64,7 +64,7 @@ struct Armed {
 }
 
 impl Armed {
-    /// Whether it acts without waiting for a call.
+    /// Whether it acts from the start, without a call.
     fn holds_from_the_start(&self) -> bool {
         self.spec.kind().physics().acts == Acts::State && self.spec.when.is_always()
     }
@@ -73,7 +73,7 @@ impl Armed {
         self.spec.kind().physics().reached == Reached::WhenItActs
     }
 
-    /// Whether it is about what the call goes to.
+    /// Whether it is on the target of the call.
     fn is_on(&self, op: &Op) -> bool {
         let place = self.spec.when.by.as_ref().unwrap_or(&self.spec.on);
         place == "*" || **place == *op.on || op.device.as_deref().is_some_and(|device| device == place)
@@ -85,14 +85,14 @@ impl Armed {
     }
 }
 
-/// The faults of a boot, with what became of them.
+/// The faults of a boot, and which of them were reached.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     armed: Vec<Armed>,
 }
 
 impl Faults {
-    /// Faults that nobody has met yet.
+    /// Faults that are not reached yet.
     pub fn new(faults: Vec<FaultSpec>) -> Self {
         let arm = |spec| Armed { spec, seen: 0, acted: 0, reached: false };
         Self { armed: faults.into_iter().map(arm).collect() }
@@ -130,7 +130,7 @@ impl Faults {
         due
     }
 
-    /// Notes what became of a call: lack of space and refused writes are met by the calls that fail of them, or that ask.
+    /// Notes the result of a call: a fault that changed a state is reached when a call fails of it, or reports it.
     pub(crate) fn note(&mut self, op: &Op, error: Option<&Error>) {
         self.reach(error.and_then(Error::injected).into_iter());
         let error = error.map(Error::kind);
@@ -147,7 +147,7 @@ impl Faults {
         }
     }
 
-    /// Notes that media met these faults.
+    /// Notes that calls reached these faults on media.
     pub(crate) fn reach(&mut self, met: impl Iterator<Item = FaultId>) {
         for id in met {
             if let Some(armed) = self.armed.get_mut(id.0 as usize) {
@@ -156,7 +156,7 @@ impl Faults {
         }
     }
 
-    /// Which of them made a difference, in their order.
+    /// Which faults affected the run, in their order.
     pub fn reached(&self) -> Vec<bool> {
         self.armed.iter().map(|armed| armed.reached).collect()
     }

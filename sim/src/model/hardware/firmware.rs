@@ -1,9 +1,10 @@
-//! Bootloader areas, registers, the microcontroller and the FPGA as state, and what the programs that update them do.
+//! Bootloader areas, registers, the microcontroller and the FPGA as state, and the programs that update them.
 //!
-//! A bootloader area is a disk that is in no list of media and refuses writes until it is opened for one; a power cycle
-//! restores its protection. An updater of the system is `tssupervisorupdate` as its sources have it: it prints revisions,
-//! takes an update if it is newer, and ends with 0 whether it did anything or not. The scenario says how it misbehaves. An
-//! updater on the drive is a script of lines: `print TEXT`, `flash`, `exit STATUS`, `signal`, `hang`.
+//! A bootloader area is a disk that is in no list of media and refuses writes until it is opened for writing; a power
+//! cycle restores its protection. The updater of the system behaves like `tssupervisorupdate` by its sources: it
+//! prints revisions, installs an update if it is newer, and exits with 0 whether it installed one or not. The
+//! scenario decides how it fails. An updater on the drive is a script of lines: `print TEXT`, `flash`, `exit STATUS`,
+//! `signal`, `hang`.
 
 use replicator_hal::{AreaKind, HookEnd};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ pub struct Area {
     pub protected: bool,
 }
 
-/// What sits beside the processor.
+/// What is connected to the processor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FirmwareState {
     /// Registers that can be read.
@@ -34,13 +35,13 @@ pub struct FirmwareState {
 /// A microcontroller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Microcontroller {
-    /// Its model; one without reports none, and takes an update at once.
+    /// Its model; one without a model reports none, and installs an update at once.
     pub model: Option<u16>,
     /// Its revision.
     pub revision: u16,
     /// The revision that it has after the next power cycle.
     pub staged: Option<u16>,
-    /// It answers.
+    /// Whether it answers.
     pub answers: bool,
     /// What its updater does.
     pub updater: UpdaterBehaviour,
@@ -50,10 +51,10 @@ pub struct Microcontroller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdaterBehaviour {
-    /// What it should.
+    /// The right thing.
     #[default]
     Works,
-    /// It says that all is well, and does nothing.
+    /// It reports success, and does nothing.
     Lies,
     /// It fails.
     Fails,
@@ -63,12 +64,12 @@ pub enum UpdaterBehaviour {
     Killed,
     /// It fails, and the microcontroller does not answer any more.
     Breaks,
-    /// It is not there.
+    /// It does not exist.
     Missing,
 }
 
 impl FirmwareState {
-    /// Power goes and comes again.
+    /// A power cycle.
     pub(crate) fn lose_power(&mut self) {
         if let Some(micro) = &mut self.microcontroller {
             micro.revision = micro.staged.take().unwrap_or(micro.revision);
@@ -76,7 +77,7 @@ impl FirmwareState {
     }
 }
 
-/// How a program comes to its end, if it does.
+/// How a program ends.
 pub(crate) enum ProgramEnd {
     /// It ends by itself or by a signal.
     Ends(HookEnd),
@@ -88,7 +89,7 @@ fn end(exit_status: Option<i32>, output: &str) -> ProgramEnd {
     ProgramEnd::Ends(HookEnd { exit_status, output: output.to_owned() })
 }
 
-/// The revision that an update brings, by its own footer.
+/// The revision of an update, from its own footer.
 fn revision_of(update: &[u8], has_model: bool) -> Option<u16> {
     let footer = update.strip_suffix(MAGIC)?;
     let at = footer.len().checked_sub(if has_model { 5 } else { 4 })?;
@@ -97,7 +98,7 @@ fn revision_of(update: &[u8], has_model: bool) -> Option<u16> {
 }
 
 impl Microcontroller {
-    /// What the updater prints when it is asked for the revision.
+    /// What the updater prints when asked for the revision.
     pub(crate) fn info(&self) -> ProgramEnd {
         if !self.answers {
             return end(Some(1), "i2c read failed!\n");
@@ -128,7 +129,7 @@ impl Microcontroller {
                 end(Some(0), "Update succeeded. On the next reboot the update will be live.\n")
             }
             UpdaterBehaviour::Works | UpdaterBehaviour::Missing => {
-                // The real one resets the board now; that is a power cut of the scenario.
+                // The real one resets the board now; in a scenario that is a power cut.
                 self.revision = revision;
                 end(Some(1), "Update successful, rebooting\n")
             }
@@ -136,7 +137,7 @@ impl Microcontroller {
     }
 }
 
-/// A program of the drive; `None` if it is no script.
+/// Runs a program of the drive; `None` if it is not a script.
 pub(crate) fn run_script(text: &str, name: &str, fpga: &mut Vec<String>) -> Option<ProgramEnd> {
     let mut output = String::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("#!")) {
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_script_cannot_be_started() {
+    fn a_file_that_is_not_a_script_cannot_be_started() {
         let mut fpga = Vec::new();
         assert!(run_script("\u{7f}ELF", "x", &mut fpga).is_none());
         assert!(run_script("#!/bin/sh\nprint a\nflash\nexit 3", "x", &mut fpga).is_some());

@@ -1,4 +1,4 @@
-//! The files in bytes, as another computer would find them.
+//! The files of a file system in bytes, as another computer would find them.
 
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// A file, directory, link or node as found on a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
-    /// What is known of it.
+    /// Its metadata.
     pub inode: Inode,
     /// Number that hard links share.
     pub number: u64,
@@ -38,7 +38,7 @@ pub fn files_in(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Found
         let Some(inode) = fs.inode(number).cloned() else {
             continue;
         };
-        // A damaged tree may have a directory below itself; a path cannot be longer than this.
+        // A damaged tree may have a directory below itself. A path cannot be longer than this.
         if path.as_bytes().len() > 4096 {
             return Err(Error::new(ErrorKind::Corrupt, "reading", "a medium", "directories form a loop"));
         }

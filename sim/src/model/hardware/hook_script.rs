@@ -1,7 +1,8 @@
 //! Hooks: programs on the drive that are scripts for the simulation.
 //!
-//! A hook file holds one command per line: `print TEXT`, `touch PATH`, `write PATH TEXT`, `remove PATH`, `exit STATUS`,
-//! `signal` (killed), `hang`. A first line that starts with `#!` and empty lines are skipped; anything else cannot be started.
+//! A hook file holds one command per line: `print TEXT`, `touch PATH`, `write PATH TEXT`, `remove PATH`, `exit
+//! STATUS`, `signal` (killed), `hang`. A first line that starts with `#!` and empty lines are skipped; a file with
+//! any other line cannot be started.
 
 use crate::model::hardware::simfs::{Backing, Outcome, SimFs};
 use replicator_hal::{FileKind, HookEnd, RelativePath, Timestamp};
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_script_cannot_be_started() {
+    fn a_file_that_is_not_a_script_cannot_be_started() {
         assert!(parse("#!/bin/sh\n\nprint hello\ntouch etc/first-boot\nexit 3\n").is_some());
         for bad in ["\u{7f}ELF", "exit many", "touch ../x", "write onlypath"] {
             assert!(parse(bad).is_none(), "{bad:?}");

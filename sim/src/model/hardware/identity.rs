@@ -1,4 +1,4 @@
-//! What a block device is, apart from its content: names, bus, speed, and how it behaves to a host.
+//! The properties of a block device, apart from its content: names, bus, speed, and its behaviour towards a host.
 
 use replicator_hal::{CacheBypass, DeviceKind};
 use std::sync::Arc;
@@ -35,14 +35,14 @@ impl Speed {
     }
 }
 
-/// What a device is, apart from its content.
+/// The properties of a device, apart from its content.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The kernel's name.
     pub device: Arc<str>,
     /// The medium's name in scenarios, such as `emmc` or `drive`.
     pub medium: Arc<str>,
-    /// What it is attached by.
+    /// The bus.
     pub kind: DeviceKind,
     /// Path below its controller.
     pub controller_path: String,
@@ -50,7 +50,7 @@ pub struct Identity {
     pub serial: Option<String>,
     /// Logical sector size.
     pub sector_len_bytes: u32,
-    /// Whether it can be taken out.
+    /// Whether it can be removed.
     pub removable: bool,
     /// Whether it has boot areas.
     pub has_boot_areas: bool,
@@ -58,13 +58,13 @@ pub struct Identity {
     pub speed: Speed,
     /// How a read-back gets past the caches.
     pub bypass: CacheBypass,
-    /// Somebody else (udev, a desktop) holds the device open, so that closing it drops no page.
+    /// Another process (udev, a desktop) holds the device open, so that closing it drops no page.
     pub another_holder: bool,
     /// The device has a write cache of its own, which a power cut empties.
     pub write_cache: bool,
     /// What uses the device from outside of the replicator, such as the running system.
     pub held_by: Option<String>,
-    /// Something that does not show in this system's tables holds the device: a mount in another mount namespace, a
-    /// program that opened it exclusively. Only who asks for the device finds out.
+    /// The device is held by something that is in no table of this system: a mount in another mount namespace, a
+    /// program that opened it exclusively. Only an attempt to claim the device shows it.
     pub held_elsewhere: bool,
 }

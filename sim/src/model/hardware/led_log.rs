@@ -1,6 +1,6 @@
-//! The two LEDs as a log: which status was shown from when on, and what the operator saw.
+//! The two LEDs as a log: which status was shown since when, and what the operator saw.
 //!
-//! What is shown and its wave form come from the same pure functions as on a real board.
+//! The status and its wave form come from the same pure functions as on a real board.
 
 use replicator_hal::{Led, LedState, Status, level};
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub struct LedLog {
 }
 
 impl LedLog {
-    /// Lets a lease run out if its time has come.
+    /// Lets a lease expire if its time has come.
     pub(crate) fn advance(&mut self, now: Duration) {
         self.act(|state| state.advance(now));
     }
@@ -65,7 +65,7 @@ impl LedLog {
         self.state.lease_expired()
     }
 
-    /// The longest time that was ever asked for without progress.
+    /// The longest lease that was ever set without progress.
     pub fn longest_lease(&self) -> Duration {
         self.longest_lease
     }
@@ -75,13 +75,13 @@ impl LedLog {
         self.failed_writes
     }
 
-    /// What was shown at `time`, and since when; `None` before the first status.
+    /// The status at `time`, and since when it was shown; `None` before the first status.
     pub fn status_at(&self, time: Duration) -> Option<(Status, Duration)> {
         let (since, status) = self.shown.iter().rev().find(|(since, _)| *since <= time)?;
         Some((*status, *since))
     }
 
-    /// What was shown last.
+    /// The status that was shown last.
     pub fn final_status(&self) -> Option<Status> {
         self.shown.last().map(|(_, status)| *status)
     }

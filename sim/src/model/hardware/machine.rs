@@ -1,4 +1,4 @@
-//! The state of a simulated board behind its handle: what calls cost, what faults do to them, what can be recorded.
+//! The state of a simulated board behind its handle: what calls cost, what faults do to them, what is recorded.
 
 use crate::model::hardware::apply::Effect;
 use crate::model::hardware::disk::Disk;
@@ -15,23 +15,23 @@ use replicator_hal::{Error, FsckOutcome, Region, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the board says of itself.
+/// What the board reports about itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SystemState {
     pub(crate) compatible: Vec<String>,
     pub(crate) kernel_command_line: String,
-    /// How a fault says that the check ends that runs now.
+    /// The result of the running check, if a fault decides it.
     pub(crate) fsck_ends: Option<FsckOutcome>,
 }
 
-/// The storage as it was before one call that changes something.
+/// The storage before one call that changes something.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     /// Number of the call.
     pub number: u64,
     /// The call.
     pub op: Op,
-    /// What was there before it.
+    /// The storage before it.
     pub storage: Storage,
 }
 
@@ -46,23 +46,23 @@ pub(crate) struct Machine {
     pub(crate) wall_start: Timestamp,
     pub(crate) list_order: Random,
     pub(crate) mount_point: Vec<u8>,
-    /// How much more the volumes take that are mounted from now on.
+    /// How much more the volumes that are mounted from now on take.
     pub(crate) capacities: Capacities,
     /// The free space that they report.
     pub(crate) reported_free: Vec<(String, u64)>,
-    /// Their longest file.
+    /// The length limit of their files.
     pub(crate) file_limits: Vec<(String, u64)>,
-    /// Kinds of file systems that the kernel has no driver for.
+    /// Kinds of file systems for which the kernel has no driver.
     pub(crate) kernel_lacks: Vec<Kind>,
     pub(crate) recorded: Option<Vec<Recorded>>,
 }
 
-/// Volumes that take no more than so many bytes beyond what they held when they were mounted first.
+/// Volumes that take at most so many bytes more than they held when they were first mounted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Capacities {
     /// Where, and how many bytes.
     more: Vec<(String, u64)>,
-    /// What that came to when a region was mounted first, by the place of the fault in the list.
+    /// The resulting capacity when a region was first mounted, by the index of the fault in the list.
     found: BTreeMap<(usize, String), u64>,
 }
 
@@ -71,7 +71,7 @@ impl Capacities {
         self.more.push((on.to_owned(), more_bytes));
     }
 
-    /// The capacity of a volume that is mounted now with so many bytes used.
+    /// The capacity of a volume that is mounted now with so many bytes in use.
     pub(crate) fn of(&mut self, names: [&str; 2], region: &Region, used_bytes: u64) -> Option<u64> {
         let latest = self.more.iter().enumerate().rev();
         let (index, (_, more)) = latest.into_iter().find(|(_, (on, _))| names.contains(&on.as_str()))?;
@@ -93,7 +93,7 @@ impl Machine {
         wall_time(self.wall_start, now)
     }
 
-    /// The same board after a power cut: what was durable, and a kernel that knows nothing.
+    /// The same board after a power cut: what was durable, and a kernel without state.
     pub(crate) fn after_power_cut(&self, storage: &Storage, survival: Survival) -> Self {
         let mut next = self.clone();
         next.storage = storage.clone();
@@ -146,7 +146,7 @@ impl Model for Machine {
                     let range = acting.spec.when.range.as_ref();
                     let before = range.map_or(0, |range| range.bytes().start.saturating_sub(op.offset_bytes));
                     if before > 0 && op.name == OpName::Read {
-                        // The bytes before the bad ones can be had.
+                        // The bytes before the bad ones can be read.
                         due.limit_bytes = Some(before);
                     } else {
                         let detail = format!("injected fault {}", acting.id.0);

@@ -1,4 +1,4 @@
-//! A medium as data: what the device is, how long, and what is on it. A world is built from such.
+//! A medium as data: identity, length and content. Worlds are built from such data.
 
 use crate::model::hardware::content::{Content, FileSystemContent, PartitionContent};
 use crate::model::hardware::identity::{Identity, Speed};
@@ -7,15 +7,15 @@ use replicator_hal::{AreaKind, CacheBypass, DeviceKind};
 /// A medium or the drive.
 #[derive(Debug, Clone)]
 pub struct Medium {
-    /// What the device is.
+    /// The device.
     pub identity: Identity,
-    /// Its size; 0 for an empty slot.
+    /// Its length; 0 for an empty slot.
     pub len_bytes: u64,
     /// What is on it.
     pub content: Content,
     /// The device refuses writes.
     pub read_only: bool,
-    /// It is no medium, but such a bootloader area.
+    /// Set for a bootloader area, which is not a medium.
     pub area: Option<AreaKind>,
 }
 
@@ -62,7 +62,7 @@ impl Medium {
         self
     }
 
-    /// The same with other properties.
+    /// The same with a changed identity.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Identity)) -> Self {
         change(&mut self.identity);

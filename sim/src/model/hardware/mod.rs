@@ -1,7 +1,7 @@
-//! The parts of a board as state, and what happens to them: disks with their caches, file systems in bytes, firmware, LEDs,
-//! what was recorded, and what faults do to all of it.
+//! The parts of a board as state, and their changes: disks with their caches, file systems in bytes, firmware, LEDs,
+//! records, and the effects of faults.
 //!
-//! How the engine gets at them is not decided here, but in [`crate::board`].
+//! How the engine accesses them is in [`crate::board`].
 
 pub(crate) mod apply;
 pub(crate) mod claims;

@@ -1,15 +1,15 @@
-//! What a run leaves for people to read, as checkers see it: console, logs and report.
+//! What a run leaves for people to read: console, logs and report, as checkers see them.
 
 use std::collections::BTreeMap;
 
-/// What a run left for people.
+/// What a run left for people to read.
 #[derive(Debug, Clone, Default)]
 pub struct RecordLog {
     /// Console lines.
     pub console: Vec<String>,
     /// The last progress line.
     pub progress: Option<String>,
-    /// How many progress lines there were.
+    /// Number of progress lines.
     pub progress_count: u64,
     /// Lines per operation.
     pub logs: BTreeMap<String, Vec<String>>,

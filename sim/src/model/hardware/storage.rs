@@ -1,7 +1,7 @@
-//! Everything that holds bytes: the disks, the mounted file systems on them, and file systems in files on those.
+//! Everything that holds bytes: the disks, the file systems mounted on them, and file systems in files on those.
 //!
-//! A region's bytes are found here whatever holds them, so that a partition, a bare extent of a medium and a partition in
-//! an image file on the drive are one thing to the layers above. What calls cost and which fail is not decided here.
+//! A region's bytes are found here, whatever holds them. So a partition, an extent of a medium and a partition in an
+//! image file on the drive are the same to the layers above. What calls cost and which fail is not decided here.
 
 use crate::model::hardware::disk::Disk;
 use crate::model::hardware::firmware::FirmwareState;
@@ -48,13 +48,13 @@ pub(crate) struct Mounted {
     pub(crate) place: Place,
     pub(crate) region: Region,
     pub(crate) access: Access,
-    /// What faults and traces call it: the medium's name, `drive` or `image`.
+    /// The name for faults and traces: the medium's name, `drive` or `image`.
     pub(crate) on: Arc<str>,
     pub(crate) device: Arc<str>,
     pub(crate) files: BTreeMap<u64, OpenFile>,
-    /// Fault: it went read-only by itself.
+    /// Fault: it became read-only.
     pub(crate) flipped: Option<FaultId>,
-    /// It was not clean when it was mounted, and its kind has no journal that would mend it.
+    /// It was not clean when it was mounted, and its kind has no journal to recover it.
     pub(crate) stays_dirty: bool,
     /// Fault: the free space that it reports.
     pub(crate) reported_free_bytes: Option<u64>,
@@ -64,13 +64,13 @@ pub(crate) struct Mounted {
 #[derive(Debug, Clone, Default)]
 pub struct Storage {
     pub(crate) disks: BTreeMap<Arc<str>, Disk>,
-    /// `None` while a volume is worked on.
+    /// `None` while a call works on the volume.
     pub(crate) volumes: BTreeMap<u64, Option<Box<Mounted>>>,
-    /// Registers, microcontroller, FPGA: they keep what they have, too.
+    /// Registers, microcontroller, FPGA: they keep their state over a power cycle, too.
     pub(crate) firmware: FirmwareState,
     next_volume: u64,
     next_handle: u64,
-    /// Mounts and files that were dropped instead of being closed.
+    /// Mounts and files that were dropped instead of closed.
     pub(crate) dropped_guards: u64,
 }
 
@@ -122,10 +122,10 @@ impl Storage {
         Err(Error::new(ErrorKind::NotFound, "finding", name.to_string(), "no such device"))
     }
 
-    /// The bytes of a region, and what faults and traces call it.
+    /// The bytes of a region, and its names for faults and traces.
     ///
     /// # Errors
-    /// `NotFound`, `OutOfRange`; `InvalidInput` if a file is no regular file.
+    /// `NotFound`, `OutOfRange`; `InvalidInput` if a file is not a regular file.
     pub(crate) fn locate(&self, region: &Region) -> Result<(Place, Arc<str>, Arc<str>)> {
         let out_of_range =
             || Error::new(ErrorKind::OutOfRange, "locating", region.to_string(), "outside of what holds it");
@@ -150,7 +150,7 @@ impl Storage {
                         ErrorKind::InvalidInput,
                         "locating",
                         path.to_string(),
-                        "no regular file",
+                        "not a regular file",
                     ));
                 };
                 if end > node.len_bytes {
@@ -165,7 +165,7 @@ impl Storage {
     /// A mounted volume.
     ///
     /// # Errors
-    /// `NotFound` if it is not mounted (any more).
+    /// `NotFound` if it is not mounted any more.
     pub(crate) fn volume(&self, id: u64) -> Result<&Mounted> {
         self.volumes.get(&id).and_then(Option::as_deref).ok_or_else(|| not_mounted(id))
     }
@@ -194,7 +194,7 @@ impl Storage {
         result
     }
 
-    /// Bytes of a place, for work on a file system that is not mounted.
+    /// The bytes of a place, for work on a file system that is not mounted.
     pub(crate) fn layer(&mut self, place: &Place, now: Timestamp) -> Layer<'_> {
         Layer { place: place.clone(), storage: self, now }
     }
@@ -271,11 +271,12 @@ impl Storage {
         self.disks.get_mut(device).filter(|disk| disk.present).ok_or_else(|| gone(device))
     }
 
-    /// Fault: the medium `on` is gone for whoever has it open, and is there again as `device`; another may take its name.
+    /// Fault: the medium `on` is gone for its openers, and re-enumerates as `device`; `taken_by` may take its old
+    /// name.
     pub(crate) fn replug(&mut self, on: &str, device: &str, taken_by: Option<&str>) {
         let Some(old) = self.device_of(on) else { return };
         self.rename_device(&old, device);
-        // One that comes back under the name it had has left none to others.
+        // If it comes back under its old name, no other medium can take that name.
         if *old == *device {
             return;
         }
@@ -284,10 +285,10 @@ impl Storage {
         }
     }
 
-    /// Fault: these media disappear for whoever has them open, and each re-enumerates under the name of the next.
+    /// Fault: these media disappear for their openers, and each re-enumerates under the name of the next.
     pub(crate) fn reset_hub(&mut self, media: &[&str]) {
         let names: Vec<Arc<str>> = media.iter().filter_map(|medium| self.device_of(medium)).collect();
-        // By way of names that no device has: all of them disappear before the first one comes back.
+        // Intermediate names that no device has: all media disappear before the first one comes back.
         let between = |index: usize| format!("re-enumerates-{index}");
         for (index, name) in names.iter().enumerate() {
             self.rename_device(name, &between(index));
@@ -297,7 +298,7 @@ impl Storage {
         }
     }
 
-    /// The device's name of a medium.
+    /// The device name of a medium.
     fn device_of(&self, medium: &str) -> Option<Arc<str>> {
         let disk = self.disks.values().find(|disk| *disk.identity.medium == *medium)?;
         Some(Arc::clone(&disk.identity.device))
@@ -324,7 +325,7 @@ impl Storage {
         }
     }
 
-    /// A medium is gone, and its boot areas with it.
+    /// Removes a medium's boot areas together with it.
     pub(crate) fn pull_boot_areas(&mut self, medium: &str) {
         let pulled = self.disks.values().find(|disk| *disk.identity.medium == *medium);
         let areas = pulled.map(|disk| self.boot_areas_of(&disk.identity.device)).unwrap_or_default();
@@ -333,7 +334,7 @@ impl Storage {
         }
     }
 
-    /// The boot areas of an eMMC, which come and go with it: names and numbers.
+    /// The boot areas of an eMMC, which are present if it is: names and numbers.
     fn boot_areas_of(&self, emmc: &str) -> Vec<(Arc<str>, u8)> {
         let areas = self.disks.iter().filter_map(|(name, disk)| match &disk.area.as_ref()?.kind {
             AreaKind::EmmcBoot { device, number } if device.as_str() == emmc => {
@@ -344,7 +345,7 @@ impl Storage {
         areas.collect()
     }
 
-    /// Whether a mounted volume lies in this extent.
+    /// The mounted volume in this extent, if there is one.
     pub(crate) fn mounted_in(&self, place: &Place, len_bytes: u64) -> Option<u64> {
         let overlap =
             |start: u64, other: u64, other_len: u64| start < other + other_len && other < start + len_bytes;
@@ -406,7 +407,7 @@ impl Storage {
             && written.into_iter().all(|mounted| !mounted.fs.has_unsynced())
     }
 
-    /// What a power cut leaves of everything: the innermost file systems first, the disks last.
+    /// What a power cut leaves: the innermost file systems first, the disks last.
     pub(crate) fn crash(&mut self, survival: Survival) {
         let volumes: Vec<u64> = self.volumes.keys().rev().copied().collect();
         for id in volumes {
@@ -414,7 +415,7 @@ impl Storage {
                 Access::ReadOnly => Ok(()),
                 Access::ReadWrite => mounted.fs.crash(layer, survival, &mounted.region.to_string()),
             };
-            // What cannot be written any more at a power cut is lost, and that is all there is to say.
+            // A volume that cannot be written any more at a power cut is lost; there is nothing else to do.
             if self.with_volume(id, Timestamp::default(), "losing power", "volume", work).is_err() {
                 continue;
             }

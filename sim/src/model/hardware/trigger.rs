@@ -1,4 +1,4 @@
-//! When a fault acts: which calls its conditions match.
+//! When a fault acts: the conditions for calls, and which calls match them.
 
 use crate::model::bytes::size::ByteRange;
 use crate::model::time::op::Op;
@@ -6,10 +6,11 @@ use crate::model::time::op_name::OpName;
 use serde::Serialize;
 use std::ops::Range;
 
-/// When a fault acts. All conditions that are given must hold; without any, it always acts.
+/// When a fault acts. All given conditions must hold; without any, it always acts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Trigger {
-    /// Whose call it is, if not that of what the fault is on: the other devices of a board, `devices` for their list.
+    /// Whose calls count, if not those on the fault's own target: the other devices of a board, `devices` for their
+    /// list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The operation.
@@ -24,7 +25,7 @@ pub struct Trigger {
     /// It acts from the n-th matching call on, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u64>,
-    /// It acts so many times; without it, for ever.
+    /// It acts so many times; for ever by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
     /// Number of the call in the boot, from 1.

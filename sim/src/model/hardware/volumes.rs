@@ -1,7 +1,7 @@
-//! File systems as the kernel and its tools treat them: identify, check, make, grow, map, mount.
+//! File systems as the kernel and its tools treat them: identify, check, format, grow, map, mount.
 //!
-//! A file system lies in a region of a device or of a file. What is in its bytes is `simfs`; who may use a device is
-//! decided here and in `claims`.
+//! A file system is in a region of a device or of a file. Its format is in `simfs`. Which uses of a device are
+//! allowed is decided here and in `claims`.
 
 use crate::model::bytes::digest::{FOLD_START, fold};
 use crate::model::hardware::machine::Machine;
@@ -18,14 +18,14 @@ use std::sync::Arc;
 /// Length of a page of swap space on this board.
 const SWAP_PAGE_LEN: u64 = 4096;
 
-/// What a mount brings.
+/// The result of a mount.
 pub(crate) struct NewVolume {
     pub(crate) id: VolumeId,
     pub(crate) kind: Kind,
-    /// What faults and traces call it.
+    /// The name for faults and traces.
     pub(crate) on: Arc<str>,
     pub(crate) device: Arc<str>,
-    /// Fault: no file is longer.
+    /// Fault: the length limit of files.
     pub(crate) file_len_max_bytes: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ impl Storage {
             if disk.identity.held_elsewhere {
                 return Err(Refusal::Kind(
                     ErrorKind::Busy,
-                    "its device is held by something that does not show here",
+                    "its device is held by something that is in no table of this system",
                 ));
             }
         }
@@ -53,7 +53,7 @@ impl Storage {
         }
     }
 
-    /// Refuses what cannot be written, before anything is.
+    /// Refuses a write to read-only storage before anything is changed.
     fn refuse_read_only(&self, place: &Place) -> Outcome<()> {
         match place {
             Place::Disk { device, .. } => {
@@ -68,14 +68,14 @@ impl Storage {
     }
 }
 
-/// What is no simulated file system, but is known by its first bytes: swap, LUKS, LVM.
+/// Content that is not a simulated file system, but is known by its first bytes: swap, LUKS, LVM.
 fn by_signature(backing: &mut dyn Backing, len_bytes: u64) -> Outcome<Option<FileSystem>> {
     let mut head = vec![0; signature::HEAD_LEN_BYTES.min(usize::try_from(len_bytes).unwrap_or(usize::MAX))];
     backing.read(0, &mut head)?;
     Ok(signature::by_head(&head))
 }
 
-/// What a check of the file system in these bytes finds, and what it makes of them.
+/// Checks the file system in these bytes, and repairs it if possible.
 fn check(backing: &mut dyn Backing, region: &Region) -> Outcome<Fsck> {
     let Some(mut superblock) = Superblock::probe(backing, region.len_bytes)? else {
         return Err(Refusal::Kind(ErrorKind::Unsupported, "no known file system"));
@@ -83,7 +83,7 @@ fn check(backing: &mut dyn Backing, region: &Region) -> Outcome<Fsck> {
     if !superblock.kind.has_check() {
         return Err(Refusal::Kind(ErrorKind::Unsupported, "no tool checks this kind"));
     }
-    // Whether it can be read at all decides, and a fatal damage mark counts as damage that is left.
+    // If it cannot be read, that decides; a mark of fatal damage means that damage is left.
     SimFs::load(backing, region.len_bytes)?;
     if !superblock.dirty && superblock.damage == Damage::None {
         return Ok(Fsck { outcome: FsckOutcome::Clean, output: "clean\n".to_owned() });
@@ -99,7 +99,7 @@ fn check(backing: &mut dyn Backing, region: &Region) -> Outcome<Fsck> {
 }
 
 impl Machine {
-    /// What is in a region, if it is known.
+    /// The content of a region, if its kind is known.
     ///
     /// # Errors
     /// Those of what holds the bytes.
@@ -117,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// Checks the file system, and repairs what it can.
+    /// Checks the file system, and repairs what can be repaired.
     ///
     /// # Errors
     /// `Busy`, `ReadOnly`, `Unsupported`, `Corrupt`; those of what holds the bytes.
@@ -155,7 +155,7 @@ impl Machine {
         self.storage.refuse_used(place, region.len_bytes)?;
         self.storage.refuse_read_only(place)?;
         if format.shape.is_some_and(|shape| shape.room(format.flavour, region.len_bytes).is_none()) {
-            return Err(Refusal::Kind(ErrorKind::NoSpace, "there is no room for this shape"));
+            return Err(Refusal::Kind(ErrorKind::NoSpace, "the region has no room for this format"));
         }
         let now = self.wall(moment.now);
         let mut layer = self.storage.layer(place, now);
@@ -216,7 +216,7 @@ impl Machine {
         }
         match SimFs::load(&mut layer, region.len_bytes) {
             Ok(fs) => Ok(Some(UsedMap { used: fs.used_ranges() })),
-            // What cannot be read cannot be proven unused.
+            // A file system that cannot be read proves nothing unused.
             Err(Refusal::Kind(..)) => Ok(None),
             Err(refusal) => Err(refusal),
         }
@@ -228,7 +228,7 @@ impl Machine {
         known.is_some_and(|known| !self.kernel_lacks.contains(&known))
     }
 
-    /// Mounts the file system; faults that hold for volumes mounted from now on hold for it.
+    /// Mounts the file system. Faults that apply to volumes mounted from now on apply to it.
     ///
     /// # Errors
     /// `Busy`, `ReadOnly`, `Unsupported`, `Corrupt`; those of what holds the bytes.

@@ -6,7 +6,7 @@ use replicator_hal::FileKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Which changes survive a power cut although nobody synced them.
+/// Which unflushed changes survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -15,28 +15,29 @@ pub enum Survival {
     None,
     /// All of them.
     All,
-    /// Names, but no data and no lengths: what a missing sync before a rename leaves.
+    /// Names, but no data and no lengths: the result of a missing sync before a rename.
     DataLate,
     /// A random part. Journalled file systems keep the order of names and write data before lengths; the others keep
-    /// any part of anything, and sectors that were not written hold what was there before.
+    /// any part of anything, and sectors that were not written keep their old content.
     Subset(u64),
-    /// As `Subset`, and of the sectors that were on their way some hold neither the old nor the new, but garbage.
+    /// As `Subset`, and some of the sectors that were being written hold neither the old nor the new content, but
+    /// garbage.
     Garbage(u64),
 }
 
-/// What decides about each piece.
+/// The choices for each piece.
 struct Losses {
     random: Random,
-    /// A sector that does not survive may hold garbage instead of what was there before.
+    /// A sector that does not survive may hold garbage instead of its old content.
     torn: bool,
 }
 
 impl SimFs {
-    /// Brings the surviving part onto the medium. The file system stays marked as not cleanly unmounted; what is in
-    /// memory is of no use afterwards.
+    /// Writes the surviving part to the medium. The file system stays marked as not cleanly unmounted; its state in
+    /// memory is invalid afterwards.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn crash(&mut self, backing: &mut dyn Backing, survival: Survival, name: &str) -> Outcome<()> {
         if !self.has_unsynced() {
             return Ok(());
@@ -69,7 +70,7 @@ impl SimFs {
         }
     }
 
-    /// Writes the durable tree unless it is still this one: metadata that did not change are not written.
+    /// Writes the durable tree if it differs from this one: unchanged metadata are not written.
     fn commit_unless(&mut self, backing: &mut dyn Backing, durable: &Inodes) -> Outcome<()> {
         let same = self.durable.len() == durable.len()
             && self
@@ -104,7 +105,7 @@ impl SimFs {
     ) -> Outcome<()> {
         let durable_blocks = self.durable.get(&number).map(|inode| inode.blocks.clone()).unwrap_or_default();
         let is_new = |index: &u64, block: &u32| durable_blocks.get(index) != Some(block);
-        // Blocks that the durable file already has are overwritten in place: any sector may be old or new.
+        // Blocks that the durable file already has are overwritten in place: each sector may be old or new.
         for (_, block) in live.blocks.iter().filter(|(index, block)| !is_new(index, block)) {
             self.keep_some_sectors(backing, losses, *block)?;
         }
@@ -120,7 +121,7 @@ impl SimFs {
         }
         let mut survivor = live.clone();
         if self.superblock.kind.journalled() {
-            // Ordered: a prefix of the new blocks, all of their data, and no length beyond them.
+            // Ordered: a prefix of the new blocks, with all of their data, and no length beyond them.
             let kept = losses.random.below(new.len() as u64 + 1) as usize;
             let kept_blocks: Vec<u32> = new.values().take(kept).copied().collect();
             for block in &kept_blocks {

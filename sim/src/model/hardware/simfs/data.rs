@@ -23,7 +23,7 @@ impl SimFs {
     /// Reads; short only at the end of the file.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn read(
         &self,
         backing: &mut dyn Backing,
@@ -52,10 +52,11 @@ impl SimFs {
         Ok(len)
     }
 
-    /// Writes, growing the file; a gap becomes a hole where the kind has holes. Short only before an error.
+    /// Writes and grows the file; a gap becomes a hole where the kind has holes. The write is short only before an
+    /// error.
     ///
     /// # Errors
-    /// `NoSpace`, `FileTooLarge`; those of the bytes below.
+    /// `NoSpace`, `FileTooLarge`; those of the backing.
     pub fn write(
         &mut self,
         backing: &mut dyn Backing,
@@ -153,7 +154,7 @@ impl SimFs {
             }
         }
         if self.free_blocks == 0 && self.claims.iter().any(|claim| *claim & (LIVE | FIXED) == 0) {
-            // Only the durable state holds the rest: a full file system brings its changes out to get at it.
+            // Only the durable state holds the remaining blocks: a full file system syncs to free them.
             self.sync(backing)?;
         }
         if self.free_blocks == 0 {
@@ -171,7 +172,7 @@ impl SimFs {
         refuse(ErrorKind::NoSpace, "no space left")
     }
 
-    /// Cuts or extends; what is new reads as zeros.
+    /// Cuts or extends; the new part reads as zeros.
     ///
     /// # Errors
     /// As [`SimFs::write`].
@@ -208,14 +209,14 @@ impl SimFs {
         let start = (len_bytes % self.block_len()) as usize;
         let last = len_bytes / self.block_len();
         if start > 0 && self.live_inode(inode)?.blocks.contains_key(&last) {
-            // What lies behind the new end must read as zeros if the file grows again.
+            // Bytes behind the new end must read as zeros if the file grows again.
             let zeros = vec![0; self.superblock.block_len as usize - start];
             self.write_block(backing, inode, last, start, &zeros)?;
         }
         Ok(())
     }
 
-    /// The next extent that may hold other bytes than zeros.
+    /// The next extent that may hold bytes other than zeros.
     ///
     /// # Errors
     /// `NotFound` if the file is gone.

@@ -1,9 +1,9 @@
-//! Inode flags, and what the two that lock a file or directory refuse.
+//! Inode flags, and the operations that the two locking flags refuse.
 
 use super::{Inode, Outcome, SimFs, refuse};
 use replicator_hal::{ErrorKind, FileKind, InodeFlags, RelativePath};
 
-/// What ext2, ext3 and ext4 have not.
+/// Flags that ext2, ext3 and ext4 do not have.
 const NOT_EXT: InodeFlags =
     InodeFlags::NO_COMPRESS.with(InodeFlags::NO_COPY_ON_WRITE).with(InodeFlags::DIRECT_ACCESS);
 
@@ -15,7 +15,7 @@ impl Inode {
 }
 
 impl SimFs {
-    /// The inode flags of what a path names.
+    /// The inode flags of the file at a path.
     ///
     /// # Errors
     /// Those of [`SimFs::lookup`].
@@ -26,7 +26,7 @@ impl SimFs {
     /// Sets them.
     ///
     /// # Errors
-    /// `Unsupported` for what the kind does not have, and on anything but files and directories; those of
+    /// `Unsupported` for flags that the kind does not have, and on anything but files and directories; those of
     /// [`SimFs::lookup`].
     pub fn set_flags(&mut self, path: &RelativePath, flags: InodeFlags) -> Outcome<()> {
         let inode = self.lookup(path)?;
@@ -43,13 +43,13 @@ impl SimFs {
         Ok(())
     }
 
-    /// Refuses a change of what is immutable or may only grow.
+    /// Refuses a change of a file or directory that is immutable or append-only.
     ///
     /// # Errors
     /// `PermissionDenied`.
     pub fn refuse_locked(&self, inode: u64) -> Outcome<()> {
         if self.live_inode(inode)?.has(InodeFlags::LOCKS) {
-            return refuse(ErrorKind::PermissionDenied, "it is immutable or may only grow");
+            return refuse(ErrorKind::PermissionDenied, "it is immutable or append-only");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The on-media form: superblock, metadata slots, and the bounded reader of both. Bytes may come from anywhere.
+//! The on-media format: superblock, metadata slots, and the bounded reader of both. The bytes may be hostile.
 
 use super::{
     Backing, DURABLE, Damage, Entry, FIXED, Inode, Inodes, Kind, LIVE, Outcome, ROOT, Refusal, SimFs,
@@ -259,7 +259,7 @@ impl SimFs {
     /// Makes an empty file system. Old bytes stay in the data blocks, as after a real mkfs without discard.
     ///
     /// # Errors
-    /// `NoSpace` if the region is too small; those of the bytes below.
+    /// `NoSpace` if the region is too small; those of the backing.
     pub fn format(
         backing: &mut dyn Backing,
         kind: Kind,
@@ -295,7 +295,7 @@ impl SimFs {
     /// Reads a file system from the bytes of its region.
     ///
     /// # Errors
-    /// `Unsupported` if there is none, `Corrupt` if it cannot be read; those of the bytes below.
+    /// `Unsupported` if there is none, `Corrupt` if it cannot be read; those of the backing.
     pub fn load(backing: &mut dyn Backing, region_len_bytes: u64) -> Outcome<Self> {
         let Some(superblock) = Superblock::probe(backing, region_len_bytes)? else {
             return refuse(ErrorKind::Unsupported, "no known file system");
@@ -321,7 +321,7 @@ impl SimFs {
         let mut inodes = Inodes::new();
         while !reader.0.is_empty() {
             let Some((number, inode)) = decode_inode(&mut reader, &superblock) else {
-                return refuse(ErrorKind::Corrupt, "the metadata makes no sense");
+                return refuse(ErrorKind::Corrupt, "the metadata is invalid");
             };
             inodes.insert(number, Arc::new(inode));
         }
@@ -373,7 +373,7 @@ impl SimFs {
         header[8..16].copy_from_slice(&generation.to_le_bytes());
         header[16..20].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         header[20..28].copy_from_slice(&slot_sum(generation, payload).to_le_bytes());
-        // Data before the metadata that names it.
+        // Data is flushed before the metadata that refers to it.
         backing.flush()?;
         backing.write(SLOTS_START + generation % 2 * u64::from(self.superblock.slot_len), &bytes)?;
         backing.flush()?;

@@ -1,15 +1,15 @@
-//! The simulated file system, which lives in the bytes of its region: copying the bytes copies the files.
+//! The simulated file system. It is stored in the bytes of its region: copying the bytes copies the files.
 //!
-//! On the medium: nothing in the first KiB, a superblock sector at 1024 (with a magic that no prober takes for ext), two
-//! metadata slots written in turn and checked by a sum (so that a cut leaves the old or the new state), then data blocks.
-//! Removed data stays in free blocks until somebody overwrites it, as on real file systems.
+//! On the medium: nothing in the first KiB, a superblock sector at 1024 (with a magic that no prober takes for ext),
+//! two metadata slots that are written in turn and have a checksum (so that a cut leaves the old or the new state),
+//! then data blocks. Removed data stays in free blocks until it is overwritten, as on real file systems.
 //!
 //! In memory a mounted file system is two trees: the *live* one that callers see and the *durable* one that is on the
-//! medium. File data is durable after a sync of the file, names after a sync of the directory; journalled kinds bring
-//! all earlier directory changes with it, the others only those of that directory. What a power cut leaves of the rest
-//! is decided by [`crash`](SimFs::crash).
+//! medium. File data is durable after a sync of the file, names after a sync of the directory; on journalled kinds
+//! that sync makes all earlier directory changes durable, on the others only those of that directory.
+//! [`crash`](SimFs::crash) decides what a power cut leaves of the rest.
 //!
-//! The model does not have: real layouts, a journal on the medium, quotas, more than one mount of the same bytes.
+//! Not modelled: real layouts, a journal on the medium, quotas, several mounts of the same bytes.
 
 mod crash;
 mod data;
@@ -31,9 +31,9 @@ use std::sync::Arc;
 pub const ROOT: u64 = 1;
 /// Longest name.
 const NAME_LEN_MAX: usize = 255;
-/// Longest value of an attribute that the kernel takes at all, see xattr(7).
+/// Longest value of an attribute that the kernel accepts, see xattr(7).
 const XATTR_LEN_MAX: usize = 64 << 10;
-/// What the attributes of one file may take together.
+/// Size limit of all attributes of one file together.
 const XATTRS_LEN_MAX: usize = 4000;
 
 /// Why the file system refuses something.
@@ -41,7 +41,7 @@ const XATTRS_LEN_MAX: usize = 4000;
 pub enum Refusal {
     /// By its own rules.
     Kind(ErrorKind, &'static str),
-    /// The bytes below cannot be read or written.
+    /// The backing cannot be read or written.
     Below(Error),
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn refuse<T>(kind: ErrorKind, detail: &'static str) -> Outcome<T> {
     Err(Refusal::Kind(kind, detail))
 }
 
-/// The bytes a file system lies in.
+/// The bytes in which a file system is stored.
 pub trait Backing {
     /// Fills the buffer.
     ///
@@ -86,7 +86,7 @@ pub trait Backing {
     /// # Errors
     /// As [`Backing::read`].
     fn write(&mut self, offset_bytes: u64, data: &[u8]) -> Result<(), Error>;
-    /// Makes what was written durable.
+    /// Makes written data durable.
     ///
     /// # Errors
     /// As [`Backing::read`].
@@ -100,32 +100,32 @@ pub enum Damage {
     /// Nothing.
     #[default]
     None,
-    /// Something that it can mend.
+    /// Damage that it can repair.
     Repairable,
-    /// Something that it cannot mend.
+    /// Damage that it cannot repair.
     Fatal,
 }
 
 /// The superblock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Superblock {
-    /// What the file system behaves like.
+    /// Its behaviour.
     pub kind: Kind,
     /// Volume label.
     pub label: Option<String>,
     /// Identity of this very file system.
     pub uuid: [u8; 16],
-    /// Not unmounted cleanly since it was mounted for writing.
+    /// Not cleanly unmounted since it was mounted for writing.
     pub dirty: bool,
     /// What a check will find.
     pub damage: Damage,
-    /// Length of the whole.
+    /// Length of the file system.
     pub len_bytes: u64,
     /// Length of a data block.
     pub block_len: u32,
     /// Length of one metadata slot.
     pub slot_len: u32,
-    /// How many inodes it was made with; 0 for as many as there is room for.
+    /// Number of inodes at creation; 0 for no limit but space.
     pub inodes_max: u64,
 }
 
@@ -157,7 +157,7 @@ pub struct Inode {
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
-    /// Inode flags, by the kernel's numbers.
+    /// Inode flags, with the kernel's numbers.
     pub flags: u32,
     /// Owner.
     pub owner: Owner,
@@ -171,11 +171,11 @@ pub struct Inode {
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Length of a regular file.
     pub len_bytes: u64,
-    /// Data blocks by number in the file; what is missing is a hole.
+    /// Data blocks by number in the file; a missing number is a hole.
     pub blocks: BTreeMap<u64, u32>,
     /// Names of a directory, by folded name.
     pub entries: BTreeMap<Vec<u8>, Entry>,
-    /// How many names it has.
+    /// Number of its names.
     pub links: u32,
 }
 
@@ -209,12 +209,12 @@ pub(crate) struct NameChange {
     entry: Option<Entry>,
 }
 
-/// Which states hold a block; a block that none holds is free.
+/// Which states hold a block; a block held by none is free.
 const LIVE: u8 = 1;
 const DURABLE: u8 = 2;
 const FIXED: u8 = 4;
 
-/// A file system in memory. Cloning is cheap enough to do before every operation.
+/// A file system in memory. Cloning is cheap enough for a clone before every operation.
 #[derive(Debug, Clone)]
 pub struct SimFs {
     superblock: Superblock,
@@ -224,7 +224,8 @@ pub struct SimFs {
     pending: VecDeque<Vec<NameChange>>,
     /// Data of blocks that is not on the medium yet.
     unwritten: OrdMap<u32, Arc<[u8]>>,
-    /// Page cache: data that was written to the medium and not dropped since. It can lie about a bad medium.
+    /// Page cache: data that was written to the medium and not dropped since. On a faulty medium it may differ from
+    /// what is stored.
     cached: OrdMap<u32, Arc<[u8]>>,
     claims: Arc<Vec<u8>>,
     free_blocks: u32,
@@ -236,12 +237,12 @@ pub struct SimFs {
 }
 
 impl SimFs {
-    /// What the superblock says.
+    /// The superblock.
     pub fn superblock(&self) -> &Superblock {
         &self.superblock
     }
 
-    /// The live inode, if there is one.
+    /// The live inode, if it exists.
     pub fn inode(&self, inode: u64) -> Option<&Inode> {
         self.live.get(&inode).map(Arc::as_ref)
     }
@@ -250,7 +251,7 @@ impl SimFs {
     pub fn space_bytes(&self) -> (u64, u64) {
         let block_len = u64::from(self.superblock.block_len);
         let total = u64::from(self.superblock.block_count() - self.superblock.data_start_block()) * block_len;
-        // What only the durable state holds becomes free with the next sync, and a full volume syncs by itself.
+        // Blocks that only the durable state holds become free with the next sync, and a full volume syncs by itself.
         let reclaimable = self.claims.iter().filter(|claim| **claim == DURABLE).count() as u64;
         let free = (u64::from(self.free_blocks) + reclaimable) * block_len;
         match self.capacity_max_bytes {
@@ -259,12 +260,12 @@ impl SimFs {
         }
     }
 
-    /// Fault: the volume takes no more than so many bytes of data, whatever its geometry.
+    /// Fault: the volume takes at most so many bytes of data, whatever its size.
     pub fn set_capacity_max(&mut self, bytes: Option<u64>) {
         self.capacity_max_bytes = bytes;
     }
 
-    /// Ranges that the durable state uses: sorted, joined, relative to the region.
+    /// Ranges that the durable state uses: sorted, merged, relative to the region.
     pub fn used_ranges(&self) -> Vec<std::ops::Range<u64>> {
         let block_len = u64::from(self.superblock.block_len);
         let mut used: Vec<std::ops::Range<u64>> = Vec::new();
@@ -281,7 +282,7 @@ impl SimFs {
         used
     }
 
-    /// Notes that a file is open: it stays until it is closed, even without a name.
+    /// Notes that a file is open: it exists until it is closed, even without a name.
     pub fn opened(&mut self, inode: u64) {
         *self.open_counts.entry(inode).or_default() += 1;
     }
@@ -331,14 +332,14 @@ impl SimFs {
         }
     }
 
-    /// Takes a block from the live state, with what the caches know of it.
+    /// Removes a block from the live state and from the caches.
     fn release(&mut self, block: u32) {
         self.set_claim(block, LIVE, false);
         self.unwritten.remove(&block);
         self.cached.remove(&block);
     }
 
-    /// Frees what a live inode holds once it has neither a name nor an opener.
+    /// Frees the blocks of a live inode once it has neither a name nor an opener.
     fn drop_if_unused(&mut self, inode: u64) {
         let unused = self.live.get(&inode).is_some_and(|node| node.links == 0)
             && !self.open_counts.contains_key(&inode);

@@ -1,4 +1,4 @@
-//! Names, directories and attributes: what happens in the live tree, and the list of changes that are not durable yet.
+//! Names, directories and attributes: changes of the live tree, and the list of changes that are not durable yet.
 
 use super::{
     Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, XATTR_LEN_MAX, XATTRS_LEN_MAX,
@@ -7,10 +7,10 @@ use super::{
 use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Xattr};
 use std::sync::Arc;
 
-/// How many symlinks a path may go through, as in the kernel.
+/// How many symlinks the resolution of a path may follow, as in the kernel.
 const LINKS_FOLLOWED_MAX: u32 = 40;
 
-/// Inodes that every file system of the ext family has in use: ten, with the root among them, and `lost+found`.
+/// Inodes that every file system of the ext family uses itself: ten, with the root among them, and `lost+found`.
 const INODES_OF_ITS_OWN: u64 = 11;
 
 impl SimFs {
@@ -25,7 +25,7 @@ impl SimFs {
         }
     }
 
-    /// The inode that a path names; no symlink is followed.
+    /// The inode at a path; no symlink is followed.
     ///
     /// # Errors
     /// `NotFound`, `NotADirectory`, `SymlinkInPath`.
@@ -40,13 +40,13 @@ impl SimFs {
         Ok(inode)
     }
 
-    /// The directory and the last name of a path that need not exist yet.
+    /// The directory and the last name of a path; the name need not exist.
     fn parent_of<'a>(&self, path: &'a RelativePath) -> Outcome<(u64, &'a [u8])> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return refuse(ErrorKind::InvalidInput, "the root itself");
+            return refuse(ErrorKind::InvalidInput, "the path is the root itself");
         };
         let directory = self.lookup(&parent)?;
-        // Asks for the name so that a parent that is no directory is refused here.
+        // Looks the name up so that a parent that is not a directory is refused here.
         self.entry(directory, name)?;
         Ok((directory, name))
     }
@@ -57,7 +57,7 @@ impl SimFs {
             return refuse(ErrorKind::Other, "the name is too long");
         }
         if !self.superblock.kind.takes_name(name) {
-            return refuse(ErrorKind::InvalidInput, "this file system does not take such a name");
+            return refuse(ErrorKind::InvalidInput, "this file system does not allow such a name");
         }
         match self.entry(directory, name)? {
             Some(_) => refuse(ErrorKind::AlreadyExists, "the name is taken"),
@@ -68,7 +68,7 @@ impl SimFs {
         }
     }
 
-    /// Refuses what the file system's kind cannot hold.
+    /// Refuses what the file system's kind cannot store.
     ///
     /// # Errors
     /// `Unsupported`.
@@ -76,7 +76,7 @@ impl SimFs {
         if self.superblock.kind.unix() {
             return Ok(());
         }
-        refuse(ErrorKind::Unsupported, "this file system cannot hold it")
+        refuse(ErrorKind::Unsupported, "this file system cannot store it")
     }
 
     fn set_entry(
@@ -97,10 +97,10 @@ impl SimFs {
         Ok(NameChange { directory, name: key, entry })
     }
 
-    /// Creates a file, directory, link or node; the caller fills in the rest.
+    /// Creates a file, directory, link or node; the caller sets the other attributes.
     ///
     /// # Errors
-    /// `AlreadyExists`, `InvalidInput`, those of [`SimFs::lookup`] for the directory.
+    /// `AlreadyExists`, `InvalidInput`; those of [`SimFs::lookup`] for the directory.
     pub fn create(&mut self, path: &RelativePath, kind: FileKind, mode: u32, now: Timestamp) -> Outcome<u64> {
         let (directory, name) = self.new_name(path)?;
         let mode = match (self.superblock.kind.unix(), kind) {
@@ -129,7 +129,7 @@ impl SimFs {
     pub fn symlink(&mut self, path: &RelativePath, text: &[u8], now: Timestamp) -> Outcome<u64> {
         self.require_unix()?;
         if text.is_empty() || text.len() >= 4096 || text.contains(&0) {
-            return refuse(ErrorKind::InvalidInput, "no text for a symlink");
+            return refuse(ErrorKind::InvalidInput, "not a valid text of a symlink");
         }
         let inode = self.create(path, FileKind::Symlink, 0o777, now)?;
         self.change(inode)?.text = text.to_vec();
@@ -154,7 +154,7 @@ impl SimFs {
         Ok(inode)
     }
 
-    /// Gives a file a second name.
+    /// Gives a file a further name.
     ///
     /// # Errors
     /// As [`SimFs::symlink`]; `PermissionDenied` for a directory.
@@ -165,7 +165,7 @@ impl SimFs {
         let inode = self.lookup(existing)?;
         let (directory, name) = self.new_name(path)?;
         if self.live_inode(inode)?.kind == FileKind::Directory {
-            return refuse(ErrorKind::PermissionDenied, "a directory has one name");
+            return refuse(ErrorKind::PermissionDenied, "a directory cannot have a second name");
         }
         self.refuse_locked(inode)?;
         self.change(inode)?.links += 1;
@@ -188,7 +188,7 @@ impl SimFs {
         refuse(ErrorKind::DirectoryNotEmpty, "the directory is not empty")
     }
 
-    /// Removes a name: of an empty directory if `directory` is set, else of anything but a directory.
+    /// Removes a name: of an empty directory if `directory` is set, otherwise of anything but a directory.
     ///
     /// # Errors
     /// `NotFound`, `IsADirectory`, `NotADirectory`, `DirectoryNotEmpty`.
@@ -197,7 +197,7 @@ impl SimFs {
         let inode = self.lookup(path)?;
         match (self.live_inode(inode)?.kind == FileKind::Directory, directory) {
             (true, false) => return refuse(ErrorKind::IsADirectory, "it is a directory"),
-            (false, true) => return refuse(ErrorKind::NotADirectory, "it is no directory"),
+            (false, true) => return refuse(ErrorKind::NotADirectory, "it is not a directory"),
             (true, true) => self.refuse_unless_empty(inode)?,
             (false, false) => {}
         }
@@ -213,7 +213,7 @@ impl SimFs {
     /// # Errors
     /// As [`SimFs::remove`]; `InvalidInput` for a directory into itself.
     pub fn rename(&mut self, from: &RelativePath, to: &RelativePath, now: Timestamp) -> Outcome<()> {
-        // The order of the checks is the kernel's.
+        // The order of the checks is that of the kernel.
         let (from_directory, from_name) = self.parent_of(from)?;
         let (to_directory, to_name) = self.parent_of(to)?;
         let inode = self.lookup(from)?;
@@ -221,14 +221,14 @@ impl SimFs {
             return refuse(ErrorKind::Other, "the name is too long");
         }
         if !self.superblock.kind.takes_name(to_name) {
-            return refuse(ErrorKind::InvalidInput, "this file system does not take such a name");
+            return refuse(ErrorKind::InvalidInput, "this file system does not allow such a name");
         }
         let is_directory = self.live_inode(inode)?.kind == FileKind::Directory;
         if is_directory && to != from && to.starts_with(from) {
             return refuse(ErrorKind::InvalidInput, "a directory cannot move into itself");
         }
         if from != to && from.starts_with(to) {
-            return refuse(ErrorKind::DirectoryNotEmpty, "it is inside of what it would replace");
+            return refuse(ErrorKind::DirectoryNotEmpty, "the source is inside of what it would replace");
         }
         let replaced = self.entry(to_directory, to_name)?;
         if let Some(target) = replaced.filter(|target| *target != inode) {
@@ -243,7 +243,7 @@ impl SimFs {
         let same_entry =
             from_directory == to_directory && kind.fold_name(from_name) == kind.fold_name(to_name);
         if replaced == Some(inode) && (!same_entry || from_name == to_name) {
-            // Two names of one file: POSIX does nothing.
+            // Both are names of one file: POSIX requires that nothing happens.
             return Ok(());
         }
         self.refuse_locked(from_directory)?;
@@ -260,7 +260,7 @@ impl SimFs {
             }
             changes.push(self.set_entry(to_directory, to_name, Some(inode), now)?);
         } else {
-            // Without atomic replacement the old name goes first.
+            // Without atomic replacement, the old name is removed first.
             changes.push(self.set_entry(to_directory, to_name, None, now)?);
             changes.push(self.set_entry(to_directory, to_name, Some(inode), now)?);
             changes.push(self.set_entry(from_directory, from_name, None, now)?);
@@ -282,7 +282,7 @@ impl SimFs {
     /// As [`SimFs::lookup`].
     pub fn list(&self, path: &RelativePath) -> Outcome<Vec<DirectoryEntry>> {
         let inode = self.lookup(path)?;
-        // Refuses what is no directory.
+        // Refuses anything but a directory.
         self.entry(inode, b"")?;
         let entries = self.live_inode(inode)?.entries.values();
         entries
@@ -318,7 +318,7 @@ impl SimFs {
             match name.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
-                    // Of what is no directory there is no parent, as the kernel sees it.
+                    // Only a directory has a parent (`..`), as in the kernel.
                     let inode = self.lookup(&joined(&done)?)?;
                     if self.live_inode(inode)?.kind != FileKind::Directory {
                         return refuse(ErrorKind::NotADirectory, "a file is not a directory");
@@ -351,7 +351,7 @@ impl SimFs {
         joined(&done)
     }
 
-    /// Sets owner and group; as in the kernel, setuid, setgid and file capabilities go.
+    /// Sets owner and group; as in the kernel, that clears setuid, setgid and file capabilities.
     ///
     /// # Errors
     /// `Unsupported`; those of [`SimFs::lookup`].
@@ -412,20 +412,20 @@ impl SimFs {
     /// Sets one attribute.
     ///
     /// # Errors
-    /// `Unsupported`, also for a namespace that Linux does not know; `NoSpace` if it does not fit; `PermissionDenied` for
-    /// `user.*` on anything but files and directories.
+    /// `Unsupported`, also for a namespace that Linux does not have; `NoSpace` if it does not fit; `PermissionDenied`
+    /// for `user.*` on anything but files and directories.
     pub fn set_xattr(&mut self, path: &RelativePath, xattr: &Xattr) -> Outcome<()> {
         self.require_unix()?;
         let inode = self.lookup(path)?;
         let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
         if !known.iter().any(|prefix| xattr.name.starts_with(prefix)) {
-            return refuse(ErrorKind::Unsupported, "no such namespace of attributes");
+            return refuse(ErrorKind::Unsupported, "Linux has no such namespace of attributes");
         }
         self.refuse_locked(inode)?;
         let node = self.change(inode)?;
-        // The kernel asks this before all else.
+        // The kernel checks this first.
         if xattr.value.len() > XATTR_LEN_MAX {
-            return refuse(ErrorKind::NoSpace, "no attribute is that long");
+            return refuse(ErrorKind::NoSpace, "the attribute is longer than the kernel allows");
         }
         let plain = matches!(node.kind, FileKind::File | FileKind::Directory);
         if xattr.name.starts_with(b"user.") && !plain {
@@ -448,14 +448,14 @@ impl SimFs {
 fn joined(components: &[Vec<u8>]) -> Outcome<RelativePath> {
     let mut path = RelativePath::root();
     for name in components {
-        path = path
-            .join(name)
-            .map_err(|_| Refusal::Kind(ErrorKind::InvalidInput, "a symlink with a name that cannot be"))?;
+        path = path.join(name).map_err(|_| {
+            Refusal::Kind(ErrorKind::InvalidInput, "a symlink contains a name that is not valid")
+        })?;
     }
     Ok(path)
 }
 
-/// What follows `mount_point` in an absolute path that starts with it.
+/// The rest of an absolute path that starts with `mount_point`.
 fn below<'a>(path: &'a [u8], mount_point: &[u8]) -> Option<&'a [u8]> {
     let rest = path.strip_prefix(mount_point)?;
     (!mount_point.is_empty() && (rest.is_empty() || rest.starts_with(b"/"))).then_some(rest)

@@ -1,4 +1,4 @@
-//! What each kind of simulated file system can hold and what a power cut does to it.
+//! What each kind of simulated file system can store, and what a power cut does to it.
 
 use replicator_hal::{Capabilities, FileSystemKind, Timestamp};
 
@@ -20,11 +20,11 @@ pub enum Kind {
     Vfat,
     /// exFAT: no Unix features, unordered.
     Exfat,
-    /// btrfs, as far as its interface goes.
+    /// btrfs; only its interface is modelled.
     Btrfs,
-    /// F2FS, as far as its interface goes.
+    /// F2FS; only its interface is modelled.
     F2fs,
-    /// XFS, as far as its interface goes.
+    /// XFS; only its interface is modelled.
     Xfs,
 }
 
@@ -51,7 +51,7 @@ impl Kind {
         !matches!(self, Self::Ext2 | Self::Vfat | Self::Exfat)
     }
 
-    /// Whether the board has tools that check it.
+    /// Whether the board has a tool that checks it.
     pub fn has_check(self) -> bool {
         self.is_ext() || self == Self::Vfat
     }
@@ -101,24 +101,25 @@ impl Kind {
         }
     }
 
-    /// A time as far as the file system keeps it.
+    /// A time, with the file system's range and resolution.
     pub(crate) fn round_time(self, time: Timestamp) -> Timestamp {
         match self {
             Self::Vfat => Timestamp { seconds: time.seconds & !1, nanos: 0 },
             Self::Exfat => Timestamp { seconds: time.seconds, nanos: time.nanos / 10_000_000 * 10_000_000 },
-            // Inodes of 256 bytes hold 34 bits of seconds. The kernel sets what is beyond to the end, without a word.
+            // Inodes of 256 bytes hold 34 bits of seconds. The kernel clamps a time outside of that range, without an
+            // error.
             _ if time.seconds <= EXT_FIRST => Timestamp { seconds: EXT_FIRST, nanos: 0 },
             _ if time.seconds >= EXT_LAST => Timestamp { seconds: EXT_LAST, nanos: 0 },
             _ => time,
         }
     }
 
-    /// The form of a name under which it is looked up.
+    /// The form of a name that lookups compare.
     pub(crate) fn fold_name(self, name: &[u8]) -> Vec<u8> {
         if self.unix() { name.to_vec() } else { String::from_utf8_lossy(name).to_lowercase().into_bytes() }
     }
 
-    /// Whether the file system takes this name at all.
+    /// Whether the file system allows this name.
     pub(crate) fn takes_name(self, name: &[u8]) -> bool {
         let odd = |byte: &u8| *byte < 0x20 || b"\"*:<>?|\\".contains(byte);
         self.unix() || (std::str::from_utf8(name).is_ok() && !name.iter().any(odd))

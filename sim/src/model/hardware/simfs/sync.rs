@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl SimFs {
-    /// Replaces one durable inode and keeps the claims on blocks right.
+    /// Replaces one durable inode and updates the claims on blocks.
     pub(super) fn set_durable(&mut self, number: u64, inode: Option<Arc<Inode>>) {
         let new_blocks: Vec<u32> = inode.iter().flat_map(|inode| inode.blocks.values().copied()).collect();
         let old = match inode {
@@ -35,7 +35,7 @@ impl SimFs {
         Ok(())
     }
 
-    /// Forgets unflushed data of a file as the kernel does after a failed sync: the cache still shows it.
+    /// Drops unflushed data of a file as the kernel does after a failed sync: the cache still returns it.
     pub fn lose_unwritten(&mut self, number: u64) {
         let blocks: Vec<u32> =
             self.inode(number).iter().flat_map(|node| node.blocks.values().copied()).collect();
@@ -46,7 +46,7 @@ impl SimFs {
         }
     }
 
-    /// Makes reads of a file come from the medium.
+    /// Lets reads of a file come from the medium.
     ///
     /// # Errors
     /// Those of [`SimFs::sync_file`].
@@ -67,10 +67,10 @@ impl SimFs {
         Ok(())
     }
 
-    /// Makes content, length and attributes of a file durable, but no name of it.
+    /// Makes content, length and attributes of a file durable, but none of its names.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn sync_file(&mut self, backing: &mut dyn Backing, number: u64) -> Outcome<()> {
         let Some(inode) = self.live.get(&number).cloned() else {
             return refuse(ErrorKind::NotFound, "the file is gone");
@@ -88,10 +88,10 @@ impl SimFs {
         Ok(())
     }
 
-    /// Makes the names in a directory durable; with a journal, all earlier changes of names with them.
+    /// Makes the names in a directory durable; with a journal, also all earlier changes of names.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn sync_dir(&mut self, backing: &mut dyn Backing, directory: u64) -> Outcome<()> {
         let pending = std::mem::take(&mut self.pending);
         let journalled = self.superblock.kind.journalled();
@@ -107,7 +107,7 @@ impl SimFs {
         self.commit(backing)
     }
 
-    /// A synced directory's own attributes are durable too.
+    /// Makes a synced directory's own attributes durable.
     fn take_attributes(&mut self, number: u64) {
         let (Some(live), Some(durable)) = (self.live.get(&number), self.durable.get(&number)) else {
             return;
@@ -117,7 +117,7 @@ impl SimFs {
         self.durable.insert(number, Arc::new(inode));
     }
 
-    /// Takes changes of names into the durable state. A file that was never synced appears empty.
+    /// Applies changes of names to the durable state. A file that was never synced appears empty.
     pub(super) fn apply_names(&mut self, changes: &[NameChange]) {
         for change in changes {
             if let Some(entry) = &change.entry {
@@ -148,7 +148,7 @@ impl SimFs {
         }
     }
 
-    /// Frees durable inodes that are gone from the live tree and have no durable name any more.
+    /// Frees durable inodes that are not in the live tree and have no durable name any more.
     fn drop_unnamed(&mut self) {
         let mut named: BTreeMap<u64, ()> = BTreeMap::new();
         for inode in self.durable.values() {
@@ -170,7 +170,7 @@ impl SimFs {
     /// Makes everything durable.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn sync(&mut self, backing: &mut dyn Backing) -> Outcome<()> {
         let named: Inodes = self
             .live
@@ -201,7 +201,7 @@ impl SimFs {
         self.commit(backing)
     }
 
-    /// Whether something would be lost by a power cut.
+    /// Whether a power cut would lose something.
     pub fn has_unsynced(&self) -> bool {
         !self.pending.is_empty()
             || !self.unwritten.is_empty()
@@ -213,17 +213,17 @@ impl SimFs {
     /// Marks the file system on the medium as mounted for writing, or as cleanly unmounted.
     ///
     /// # Errors
-    /// Those of the bytes below.
+    /// Those of the backing.
     pub fn mark_dirty(&mut self, backing: &mut dyn Backing, dirty: bool) -> Outcome<()> {
         self.superblock.dirty = dirty;
         let superblock = self.superblock.clone();
         superblock.store(backing)
     }
 
-    /// Spans more bytes from now on.
+    /// Extends the file system to the length.
     ///
     /// # Errors
-    /// `NoSpace` if the region is smaller than the file system; those of the bytes below.
+    /// `NoSpace` if the region is smaller than the file system; those of the backing.
     pub fn grow(&mut self, backing: &mut dyn Backing, len_bytes: u64) -> Outcome<()> {
         let block_len = u64::from(self.superblock.block_len);
         let len_bytes = len_bytes / block_len * block_len;

@@ -7,8 +7,10 @@ use super::{Problem, pool};
 use crate::explore::{self, Explored, Finding, Options};
 use crate::judge::{CheckerId, Complaint};
 use crate::run::unchanged;
+use crate::scenario::schema::Scenario;
 use clap::Args;
 use serde_json::json;
+use std::collections::HashSet;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -97,17 +99,14 @@ pub(super) fn explore(arguments: &Explore, output: &mut dyn Write) -> Result<u8,
     Ok(status(&sum.findings))
 }
 
-/// Faults and cuts of a scenario with one boot do not matter to the sweep: of scenarios that differ in those alone one is
-/// enough. What a boot finds that comes after another one depends on them.
+/// The sweep ignores faults and cuts of a scenario with one boot: of scenarios that differ only in those, one is enough.
+/// What a later boot finds depends on them.
 fn one_of_each(scenarios: &mut Vec<Named>) {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = HashSet::new();
     scenarios.retain(|named| {
-        let scenario = &named.scenario;
-        let mut what = format!("{:?} {:?} {}", scenario.drive, scenario.media, scenario.seed);
-        if scenario.boots.len() > 1 {
-            what += &format!("{:?} {:?}", scenario.boots, scenario.faults);
-        }
-        seen.insert(what)
+        let Scenario { drive, media, seed, boots, faults, .. } = &named.scenario;
+        let later_boots = (boots.len() > 1).then(|| (boots.clone(), faults.clone()));
+        seen.insert((drive.clone(), media.clone(), *seed, later_boots))
     });
 }
 

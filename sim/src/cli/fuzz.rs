@@ -67,7 +67,7 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
             let run = fuzz::run(arguments.seed.wrapping_add(number), &unchanged);
             let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             sum.totals.add(&run.totals);
-            sum.senseless.extend(run.senseless.map(|what| (run.seed, what)));
+            sum.invalid.extend(run.invalid.map(|what| (run.seed, what)));
             if !run.findings.is_empty() {
                 sum.failing.push((run.seed, run.findings));
             }
@@ -84,7 +84,7 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
     });
     let mut sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     sum.failing.sort_by_key(|(seed, _)| *seed);
-    sum.senseless.sort();
+    sum.invalid.sort();
     print(&sum, arguments.json, start.elapsed(), output).map_err(Problem::Output)?;
     let findings: Vec<Finding> = sum.failing.into_iter().flat_map(|(_, findings)| findings).collect();
     Ok(status(&findings))
@@ -97,7 +97,7 @@ struct Sum {
     /// By seed.
     failing: Vec<(u64, Vec<Finding>)>,
     /// Scenarios that could not be run, by seed: the generator's mistakes.
-    senseless: Vec<(u64, String)>,
+    invalid: Vec<(u64, String)>,
 }
 
 impl Sum {
@@ -112,15 +112,15 @@ fn print(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) ->
     if as_json {
         let findings = sum.failing.iter().flat_map(|(_, findings)| findings);
         findings.map(|finding| json!(finding)).try_for_each(|finding| writeln!(output, "{finding}"))?;
-        let senseless: Vec<_> =
-            sum.senseless.iter().map(|(seed, what)| json!({"seed": seed, "what": what})).collect();
+        let invalid: Vec<_> =
+            sum.invalid.iter().map(|(seed, what)| json!({"seed": seed, "what": what})).collect();
         let seconds = elapsed.as_secs_f64();
         let sums = json!({
             "totals": sum.totals,
             "seconds": seconds,
             "runs_per_second": sum.totals.fuzz_runs as f64 / seconds,
             "failed": sum.failing.len(),
-            "senseless": senseless,
+            "invalid": invalid,
             "faults_not_reached": sum.not_reached(),
         });
         return writeln!(output, "{sums}");
@@ -128,10 +128,10 @@ fn print(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) ->
     for (_, findings) in sum.failing.iter().take(PRINTED) {
         screens(output, findings)?;
     }
-    for (seed, what) in sum.senseless.iter().take(PRINTED) {
+    for (seed, what) in sum.invalid.iter().take(PRINTED) {
         writeln!(output, "seed {seed} made no sense: {what}")?;
     }
-    writeln!(output, "{} runs failed, {} scenarios made no sense", sum.failing.len(), sum.senseless.len())?;
+    writeln!(output, "{} runs failed, {} scenarios made no sense", sum.failing.len(), sum.invalid.len())?;
     sums(output, false, &sum.totals, elapsed)?;
     let missed = sum.not_reached();
     if missed.is_empty() { Ok(()) } else { writeln!(output, "never reached: {}", missed.join(", ")) }

@@ -54,7 +54,7 @@ pub fn verdict(judged: &Judged, argument: &str, trace: bool) -> Verdict {
 }
 
 /// The verdict about a scenario that cannot be run.
-pub fn senseless(name: &str, what: &str) -> Verdict {
+pub fn invalid(name: &str, what: &str) -> Verdict {
     Verdict {
         name: name.to_owned(),
         passed: false,

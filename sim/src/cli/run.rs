@@ -65,6 +65,6 @@ fn verdict(named: &Named, trace: bool, keep: Option<&Path>) -> Verdict {
             }
             verdict
         }
-        Err(what) => report::senseless(&named.name, &what),
+        Err(what) => report::invalid(&named.name, &what),
     }
 }

@@ -24,7 +24,7 @@ pub type Cut = (u64, Survival);
 /// Explores all boots of a scenario. `argument` is how the scenario is given on the command line.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn explore(
     name: &str,
     argument: &str,

@@ -20,7 +20,7 @@ use replicator_engine::boot::Request;
 /// the scenario left for it, but without its faults of that boot.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn sweep(
     name: &str,
     argument: &str,

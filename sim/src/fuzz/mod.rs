@@ -39,7 +39,7 @@ pub struct Judgement {
 /// Runs and judges a scenario; panics of the simulation and of the checkers are caught.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn judge(
     name: &str,
     scenario: &Scenario,
@@ -92,7 +92,7 @@ pub struct Run {
     /// What is wrong, each judge once.
     pub findings: Vec<Finding>,
     /// The scenario made no sense and was not run, in words.
-    pub senseless: Option<String>,
+    pub invalid: Option<String>,
 }
 
 /// Makes up the scenario of a seed, runs and judges it.
@@ -102,7 +102,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     let mut totals = Totals { fuzz_runs: 1, ..Totals::default() };
     let judgement = match judge(&name, &scenario, Origin::MadeUp, change) {
         Ok(judgement) => judgement,
-        Err(what) => return Run { seed, totals, findings: Vec::new(), senseless: Some(what) },
+        Err(what) => return Run { seed, totals, findings: Vec::new(), invalid: Some(what) },
     };
     judgement.reached.iter().for_each(|kind| totals.reach(kind.as_str()));
     totals.contents = catalogue::contents(&scenario).into_iter().map(|word| (word, 1)).collect();
@@ -120,5 +120,5 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
         let again = format!("replicator-sim replay {seed}    smaller: replicator-sim shrink {seed}");
         Finding::new(&name, scenario.boots.len().max(1), complaint, judgement.lines.clone(), again)
     };
-    Run { seed, totals, findings: complaints.iter().map(finding).collect(), senseless: None }
+    Run { seed, totals, findings: complaints.iter().map(finding).collect(), invalid: None }
 }

@@ -29,7 +29,7 @@ pub struct Shrunk {
 /// Shrinks a scenario; `None` if nobody complains about it.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn shrink(scenario: &Scenario, origin: Origin, change: Change<'_>) -> Result<Option<Shrunk>, String> {
     shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, origin, change)?.complaints))
 }

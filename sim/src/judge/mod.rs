@@ -76,7 +76,7 @@ impl Judged {
 /// Runs and judges a scenario that a person wrote.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn run(name: &str, scenario: &Scenario) -> Result<Judged, String> {
     let evidence = boots::run(name, scenario)?;
     let complaints = complaints(&Case::written(&evidence));

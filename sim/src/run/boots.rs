@@ -18,7 +18,7 @@ use replicator_hal::{Board, RelativePath, Timestamp};
 /// Runs all boots of a scenario on the board as it is.
 ///
 /// # Errors
-/// If the scenario makes no sense, in words.
+/// If the scenario is invalid.
 pub fn run(name: &str, scenario: &Scenario) -> Result<Evidence, String> {
     run_with(name, scenario, |board| board)
 }

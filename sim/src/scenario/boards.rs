@@ -1,10 +1,10 @@
-//! The boards whose firmware a scenario can be about: the profiles that ship, so that they are tried too.
+//! The boards whose firmware a scenario can use: the profiles of the release, so that they are tested too.
 
 use replicator_engine::profile::Profile;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// Every board file is read once: checkers ask for profiles in every crash state.
+/// Every board file is parsed once, because checkers need profiles in every crash state.
 static PROFILES: LazyLock<BTreeMap<&str, Result<Profile, String>>> = LazyLock::new(|| {
     let read = |text: &str, name: &str| Profile::parse(text, name).map_err(|error| error.to_string());
     replicator_boards::BOARDS.iter().map(|(name, text)| (*name, read(text, name))).collect()
@@ -13,7 +13,7 @@ static PROFILES: LazyLock<BTreeMap<&str, Result<Profile, String>>> = LazyLock::n
 /// The profile of a board.
 ///
 /// # Errors
-/// In words, if there is none of that name.
+/// If there is no such board.
 pub fn profile(name: &str) -> Result<&'static Profile, String> {
     let known = || PROFILES.keys().copied().collect::<Vec<_>>().join(", ");
     let profile = PROFILES

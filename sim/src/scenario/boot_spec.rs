@@ -7,32 +7,32 @@ use crate::model::time::op_name::OpName;
 use serde::{Deserialize, Serialize};
 
 /// One boot.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BootSpec {
     /// Where power is cut.
     pub cut: Option<CutSpec>,
-    /// What survives of what was not synced.
+    /// Which unflushed changes survive.
     #[serde(default)]
     pub survive: SurvivalSpec,
-    /// Another seed for what survives at random; the scenario's if left out.
+    /// The seed for what survives at random; by default that of the scenario.
     pub survive_seed: Option<u64>,
     /// Before this boot: files removed from the drive.
     #[serde(default)]
     pub remove: Vec<String>,
-    /// Before this boot: the file system on the drive gets this much free space more.
+    /// Before this boot: the file system on the drive gets so much more free space.
     pub more_space: Option<Size>,
     /// Before this boot: media are replaced by blank ones of the same length with another identity.
     #[serde(default)]
     pub new_unit: bool,
-    /// What must hold after this boot, if it ran to its end.
+    /// The status after this boot, if it ran to its end.
     pub status: Option<StatusSpec>,
-    /// What the boot must have done: `capture`, `write`.
+    /// The mode of this boot: `capture`, `write`.
     pub mode: Option<Mode>,
 }
 
 /// Where power is cut: at the nth occurrence of an operation, or at a number.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CutSpec {
     /// Medium or `drive`.
@@ -44,7 +44,7 @@ pub struct CutSpec {
     /// Which occurrence, from 1.
     #[serde(default = "first")]
     pub nth: u64,
-    /// The operation has its effect before power goes.
+    /// The operation has its effect before the power fails.
     #[serde(default)]
     pub after: bool,
     /// Number of the operation in the trace, instead of all of the above.
@@ -56,7 +56,7 @@ fn first() -> u64 {
 }
 
 /// What survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SurvivalSpec {
     /// Only what was synced.
@@ -68,6 +68,6 @@ pub enum SurvivalSpec {
     DataLate,
     /// A subset by the seed.
     Subset,
-    /// The same, and of the rest some sectors are garbage.
+    /// As `Subset`, and some of the other sectors are garbage.
     Garbage,
 }

@@ -1,4 +1,4 @@
-//! The scenarios that are part of the program, so that it works from anywhere.
+//! The scenarios that are compiled into the program, so that it works from any directory.
 
 include!(concat!(env!("OUT_DIR"), "/builtin_scenarios.rs"));
 
@@ -7,7 +7,7 @@ pub fn find(name: &str) -> Option<&'static str> {
     BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// Names of built-in scenarios that look like `name`, the nearest first; at most three.
+/// At most three names of built-in scenarios similar to `name`, the most similar first.
 pub fn near(name: &str) -> Vec<&'static str> {
     let mut scored: Vec<(usize, &str)> =
         BUILTIN.iter().map(|(known, _)| (distance(name, known), *known)).collect();
@@ -44,7 +44,7 @@ mod tests {
     use crate::scenario::schema::Scenario;
 
     #[test]
-    fn every_built_in_scenario_reads_and_says_what_it_is_about() {
+    fn every_built_in_scenario_parses_and_has_a_description() {
         assert!(BUILTIN.len() > 100);
         for (name, text) in BUILTIN {
             let scenario = Scenario::parse(text, name).unwrap();
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_finds_its_neighbour() {
+    fn a_misspelt_name_finds_the_similar_one() {
         assert_eq!(near("write-dd-xs").first(), Some(&"write-dd-xz"));
         assert!(near("half-dead").contains(&"write-half-dead-card"));
         assert!(near("something else entirely").is_empty());

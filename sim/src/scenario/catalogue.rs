@@ -1,7 +1,7 @@
-//! The catalogue of faults as data: which number stands for what, by which words a scenario says it, which scenarios reach it.
+//! The catalogue of faults as data: the number of each, its words in scenarios, and the scenarios that reach it.
 //!
-//! The data is `catalogue.toml`, so that other tools can read it. What the words of a scenario are is decided here; whether a
-//! fault was reached is told by the run.
+//! The data is in `catalogue.toml`, so that other tools can read it. Which words a scenario uses is determined here;
+//! whether a fault was reached is determined by the run.
 
 use crate::scenario::schema::{Fault, FaultSpec, Gap, Holds, PartFile, PartitionSpec, Scenario, Scheme};
 use serde::Deserialize;
@@ -19,16 +19,16 @@ pub struct Entry {
     pub number: String,
     /// What happens.
     pub what: String,
-    /// How scenarios say it; each is in one of the scenarios at least.
+    /// Its words in scenarios; each is in at least one of the scenarios.
     pub words: Vec<String>,
     /// Built-in scenarios that reach it.
     pub scenarios: Vec<String>,
 }
 
-/// All of it.
+/// All entries.
 ///
 /// # Errors
-/// Only if the catalogue itself has a fault.
+/// Only if the catalogue itself is invalid.
 pub fn entries() -> Result<Vec<Entry>, String> {
     #[derive(Deserialize)]
     struct Catalogue {
@@ -82,7 +82,7 @@ fn words_of_partitions(scheme: Scheme, gap: Gap, parts: &[PartitionSpec], words:
     }
 }
 
-/// Everything of the catalogue that a scenario speaks of.
+/// All words of the catalogue that a scenario uses.
 pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     scenario.faults.iter().for_each(|fault| words_of_fault(fault, &mut words));
@@ -119,7 +119,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     words
 }
 
-/// What media and images of a scenario hold.
+/// The contents of media and images of a scenario.
 pub fn contents(scenario: &Scenario) -> BTreeSet<String> {
     let of_media = |word: &String| {
         let other = ["fstab", "secrets-beside-the-root", "deleted-files", "times", "several-roots"];

@@ -1,5 +1,5 @@
-//! What in a scenario makes no sense, found when it is read: keys that exclude each other, lists of partitions that do not
-//! fit, faults that cannot act.
+//! Checks of a scenario when it is read: keys that exclude each other, lists of partitions that do not fit, faults
+//! that cannot act.
 
 use super::check_faults;
 use super::composition::{Holds, PartitionSpec, Scheme};
@@ -8,7 +8,7 @@ use super::guid;
 use super::schema::{Content, FileSpec, MediumSpec, Scenario};
 use std::fmt;
 
-/// Where in a scenario something is wrong. Numbers are from 0.
+/// The part of a scenario that is wrong. Numbers are from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A medium.
@@ -17,7 +17,7 @@ pub enum Place {
     Partition(String, usize),
     /// A file on the drive.
     File(usize),
-    /// A partition that an image shows.
+    /// A partition of an image file.
     FilePartition(usize, usize),
     /// A fault.
     Fault(usize),
@@ -62,7 +62,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// The line of the key that an error quotes, if `line` is the heading of the table that has it.
+/// The line of the key that an error quotes, if `line` is the heading of its table.
 pub(super) fn line_of_key(text: &str, line: usize, detail: &str) -> usize {
     let mut lines = text.lines().enumerate().skip(line - 1);
     let is_heading = |line: &str| line.trim_start().starts_with('[');
@@ -76,21 +76,21 @@ pub(super) fn line_of_key(text: &str, line: usize, detail: &str) -> usize {
     found.map_or(line, |(at, _)| at + 1)
 }
 
-/// Something that makes no sense.
+/// An error in a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {what}")]
-pub struct Senseless {
+pub struct InvalidScenario {
     /// Where.
     pub place: Place,
-    /// What, with a hint.
+    /// The error, with a hint.
     pub what: String,
 }
 
-/// Refuses what makes no sense.
+/// Refuses an invalid scenario.
 ///
 /// # Errors
-/// The first thing that is found.
-pub fn check(scenario: &Scenario) -> Result<(), Senseless> {
+/// The first error.
+pub fn check(scenario: &Scenario) -> Result<(), InvalidScenario> {
     for (name, spec) in &scenario.media {
         check_medium(name, spec)?;
     }
@@ -99,49 +99,49 @@ pub fn check(scenario: &Scenario) -> Result<(), Senseless> {
     }
     for (number, spec) in scenario.faults.iter().enumerate() {
         check_faults::fault(scenario, spec)
-            .map_err(|what| Senseless { place: Place::Fault(number), what })?;
+            .map_err(|what| InvalidScenario { place: Place::Fault(number), what })?;
     }
     for (number, boot) in scenario.boots.iter().enumerate() {
         let checked = boot.cut.as_ref().map_or(Ok(()), |cut| check_faults::cut(scenario, cut));
-        checked.map_err(|what| Senseless { place: Place::Boot(number), what })?;
+        checked.map_err(|what| InvalidScenario { place: Place::Boot(number), what })?;
     }
     Ok(())
 }
 
-fn check_medium(name: &str, spec: &MediumSpec) -> Result<(), Senseless> {
+fn check_medium(name: &str, spec: &MediumSpec) -> Result<(), InvalidScenario> {
     if !spec.partitions.is_empty() && spec.content != Content::Blank {
         let what = "content and partition exclude each other; leave content out".to_owned();
-        return Err(Senseless { place: Place::Medium(name.to_owned()), what });
+        return Err(InvalidScenario { place: Place::Medium(name.to_owned()), what });
     }
     let place = |number| Place::Partition(name.to_owned(), number);
-    Layout::of_medium(spec).map_err(|(number, what)| Senseless { place: place(number), what })?;
+    Layout::of_medium(spec).map_err(|(number, what)| InvalidScenario { place: place(number), what })?;
     check_ids(spec.scheme, spec.disk_id.as_deref(), &spec.partitions, Place::Medium(name.to_owned()), &place)
 }
 
-fn check_file(number: usize, file: &FileSpec) -> Result<(), Senseless> {
+fn check_file(number: usize, file: &FileSpec) -> Result<(), InvalidScenario> {
     let place = |partition| Place::FilePartition(number, partition);
     Layout::of_image(file, file.shown_len().0)
-        .map_err(|(partition, what)| Senseless { place: place(partition), what })?;
+        .map_err(|(partition, what)| InvalidScenario { place: place(partition), what })?;
     check_ids(file.scheme, file.disk_id.as_deref(), &file.partitions, Place::File(number), &place)
 }
 
-/// Identities are in their usual text forms, and only where they have a place.
+/// Identities have their usual text forms, and are given only where they apply.
 fn check_ids(
     scheme: Scheme,
     disk_id: Option<&str>,
     partitions: &[PartitionSpec],
     whole: Place,
     place: &dyn Fn(usize) -> Place,
-) -> Result<(), Senseless> {
+) -> Result<(), InvalidScenario> {
     let gpt = scheme == Scheme::Gpt || partitions.is_empty();
     let disk_id_reads =
         disk_id.is_none_or(|id| guid::parse(id).is_some() && (id.len() == 8 || gpt && id.len() == 36));
     if !disk_id_reads {
         let what = "disk_id is 8 hex digits (MBR) or a GUID (GPT)".to_owned();
-        return Err(Senseless { place: whole, what });
+        return Err(InvalidScenario { place: whole, what });
     }
     for (number, spec) in partitions.iter().enumerate() {
-        let wrong = |what: &str| Err(Senseless { place: place(number), what: what.to_owned() });
+        let wrong = |what: &str| Err(InvalidScenario { place: place(number), what: what.to_owned() });
         if spec.uuid.as_deref().is_some_and(|id| guid::parse(id).is_none()) {
             return wrong("uuid is written like \"0f0e0d0c-0b0a-0908-0706-050403020100\" or \"1234-ABCD\"");
         }
@@ -159,7 +159,7 @@ fn check_ids(
             return wrong("type is two hex digits such as \"83\" (MBR) or a GUID (GPT)");
         }
         if let Some(letter) = spec.files.iter().find_map(|file| file.inode_flags().err()) {
-            return wrong(&format!("flags are letters of \"iadAS\", and {letter:?} is none of them"));
+            return wrong(&format!("flags are letters of \"iadAS\", not {letter:?}"));
         }
         if spec.holds != Holds::Rootfs && (spec.fstab.is_some() || spec.var_log_link.is_some()) {
             return wrong("fstab and var_log_link are for holds = \"rootfs\"");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named_with_its_line_and_a_hint() {
+    fn an_error_is_reported_with_its_line_and_a_hint() {
         let emmc = "[media.emmc]\n[[media.emmc.partition]]\nholds = \"rootfs\"\nlen = \"2 MiB\"\n[[media.emmc.partition]]\nholds = \"data\"\n";
         for (more, line, hint) in [
             ("start = \"1 MiB\"", 6, "overlaps"),

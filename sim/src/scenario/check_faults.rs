@@ -1,6 +1,6 @@
-//! Faults and cuts that cannot act are errors of the scenario: on what is not there, by a call that is never made there, in
-//! a range behind the end. What only the run can tell is judged at its end:
-//! a fault counts as reached when a call met what it does.
+//! Faults and cuts that cannot act are errors of the scenario: on something that does not exist, by a call that is
+//! never made there, in a range behind the end. Whether a fault acted is checked at the end of the run: it is reached
+//! when a call met its effect.
 
 use super::firmware;
 use super::schema::{CutSpec, Fault, FaultKind, FaultSpec, Scenario};
@@ -15,13 +15,13 @@ type Checked = Result<(), String>;
 /// Refuses a fault that cannot act.
 ///
 /// # Errors
-/// Why it cannot, in words.
+/// The reason why it cannot act.
 pub fn fault(scenario: &Scenario, spec: &FaultSpec) -> Checked {
     let target = target(scenario, &spec.on)?;
     let when = &spec.when;
     let by = when.by.as_deref().map_or(Ok(target), |by| self::target(scenario, by))?;
     if [when.times, when.nth, when.at].contains(&Some(0)) {
-        return Err("times, nth and at count from 1; 0 never comes".into());
+        return Err("times, nth and at count from 1; 0 never matches".into());
     }
     let (kind, physics) = (spec.kind(), spec.kind().physics());
     if kind == FaultKind::PowerCut {
@@ -40,15 +40,15 @@ pub fn fault(scenario: &Scenario, spec: &FaultSpec) -> Checked {
     places(scenario, spec, target)
 }
 
-/// Refuses a cut that cannot come.
+/// Refuses a cut that cannot happen.
 ///
 /// # Errors
-/// Why it cannot, in words.
+/// The reason why it cannot happen.
 pub fn cut(scenario: &Scenario, spec: &CutSpec) -> Checked {
     let on = spec.on.as_deref().unwrap_or("*");
     let target = target(scenario, on)?;
     if spec.nth == 0 || spec.at == Some(0) {
-        return Err("nth and at count from 1; 0 never comes".into());
+        return Err("nth and at count from 1; 0 never matches".into());
     }
     match spec.op {
         Some(op) => op_on_target(op, target, on),
@@ -56,7 +56,7 @@ pub fn cut(scenario: &Scenario, spec: &CutSpec) -> Checked {
     }
 }
 
-/// What a name stands for.
+/// The target that a name stands for.
 fn target(scenario: &Scenario, name: &str) -> Result<Target, String> {
     if let Some(medium) = scenario.media.get(name) {
         return if medium.absent { Err(format!("{name} is absent")) } else { Ok(Target::Medium) };
@@ -89,17 +89,17 @@ fn op_on_target(op: OpName, target: Target, on: &str) -> Checked {
     }
 }
 
-/// Values of fields that make no sense.
+/// Checks the values of fields.
 fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
     match &spec.fault {
         Fault::BitFlip { .. } if spec.when.nth.or(spec.when.times).or(spec.when.at).is_some() => {
             Err("bit-flip waits for the first read of its range; leave nth, times and at out".into())
         }
         Fault::Interrupted if spec.when.times.is_none() => {
-            Err("no call is interrupted for ever; say how many times".into())
+            Err("a call cannot be interrupted for ever; give times".into())
         }
-        Fault::ClockJump { seconds: 0 } => Err("0 is no jump".into()),
-        Fault::Hang { duration_ms: Some(0) } => Err("0 is no hang".into()),
+        Fault::ClockJump { seconds: 0 } => Err("seconds must not be 0".into()),
+        Fault::Hang { duration_ms: Some(0) } => Err("duration_ms must not be 0".into()),
         Fault::Replug { device, .. } if DeviceName::parse(device.as_str()).is_err() => {
             Err(format!("{device:?} is not the name of a device"))
         }
@@ -120,7 +120,7 @@ fn values(scenario: &Scenario, spec: &FaultSpec) -> Checked {
     }
 }
 
-/// Bytes that are not there.
+/// Checks that the bytes exist.
 fn places(scenario: &Scenario, spec: &FaultSpec, target: Target) -> Checked {
     let media = scenario.media.values().filter(|medium| !medium.absent).map(|medium| medium.len.0);
     let len = match target {
@@ -135,9 +135,7 @@ fn places(scenario: &Scenario, spec: &FaultSpec, target: Target) -> Checked {
     let Some(len) = len else { return Ok(()) };
     let condition = spec.when.range.iter().map(|range| ("the start of range", range.bytes().start));
     match spec.fault.places().into_iter().chain(condition).find(|(_, at)| *at >= len) {
-        Some((what, at)) => {
-            Err(format!("{what} is byte {at}, and {} ends at byte {len}: nothing is there", spec.on))
-        }
+        Some((what, at)) => Err(format!("{what} is byte {at}, but {} ends at byte {len}", spec.on)),
         None => Ok(()),
     }
 }
@@ -153,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_act_is_taken() {
+    fn faults_that_can_act_are_accepted() {
         for fault in [
             "on = \"sd\"\nkind = \"drop-writes\"\nrange = \"4 MiB..\"",
             "on = \"sd\"\nkind = \"replug\"\nop = \"open_target\"\nnth = 1\ndevice = \"mmcblk7\"",
@@ -166,31 +164,28 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_act_is_an_error_with_its_line() {
+    fn a_fault_that_cannot_act_is_an_error_with_its_line() {
         for (fault, why) in [
             ("on = \"usb\"\nkind = \"io-error\"", "known are emmc, sd, drive"),
             ("on = \"emmc\"\nkind = \"io-error\"", "emmc is absent"),
             ("on = \"sd\"\nkind = \"io-error\"\nop = \"hook\"", "hook is never called on sd"),
             ("on = \"image\"\nkind = \"io-error\"\nop = \"open-target\"", "never called on image"),
             ("on = \"sd\"\nkind = \"io-error\"\nby = \"leds\"\nop = \"read\"", "never called on leds"),
-            ("on = \"sd\"\nkind = \"io-error\"\ntimes = 0", "0 never comes"),
-            ("on = \"sd\"\nkind = \"io-error\"\nnth = 0", "0 never comes"),
+            ("on = \"sd\"\nkind = \"io-error\"\ntimes = 0", "0 never matches"),
+            ("on = \"sd\"\nkind = \"io-error\"\nnth = 0", "0 never matches"),
             ("on = \"sd\"\nkind = \"led-fails\"", "no effect on sd"),
             ("on = \"leds\"\nkind = \"drop-writes\"", "no effect on leds"),
             ("on = \"image\"\nkind = \"drop-writes\"", "no effect on image"),
             ("on = \"drive\"\nkind = \"file-too-large\"\nop = \"rename\"", "no effect on rename"),
             ("on = \"sd\"\nkind = \"drop-writes\"\nop = \"read\"", "no effect on read"),
-            ("on = \"sd\"\nkind = \"drop-writes\"\nrange = \"8 MiB..\"", "nothing is there"),
-            ("on = \"drive\"\nkind = \"latent-error\"\nrange = \"17 MiB..18 MiB\"", "nothing is there"),
+            ("on = \"sd\"\nkind = \"drop-writes\"\nrange = \"8 MiB..\"", "ends at byte"),
+            ("on = \"drive\"\nkind = \"latent-error\"\nrange = \"17 MiB..18 MiB\"", "ends at byte"),
             ("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"4 MiB..\"", "the middle of range"),
             ("on = \"sd\"\nkind = \"bit-flip\"\nrange = \"0..512\"\nnth = 3", "leave nth, times and at out"),
-            (
-                "on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"\nto = \"8 MiB\"",
-                "nothing is there",
-            ),
-            ("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"8 MiB\"", "nothing is there"),
-            ("on = \"clock\"\nkind = \"clock-jump\"\nseconds = 0", "0 is no jump"),
-            ("on = \"sd\"\nkind = \"interrupted\"", "say how many times"),
+            ("on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"\nto = \"8 MiB\"", "ends at byte"),
+            ("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"8 MiB\"", "ends at byte"),
+            ("on = \"clock\"\nkind = \"clock-jump\"\nseconds = 0", "seconds must not be 0"),
+            ("on = \"sd\"\nkind = \"interrupted\"", "give times"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"sd\"", "another medium"),
             ("on = \"sd\"\nkind = \"replug\"\ndevice = \"x\"\ntaken_by = \"emmc\"", "emmc is absent"),
             ("on = \"drive\"\nkind = \"hub-reset\"\nwith = [\"emmc\"]", "emmc is absent"),
@@ -203,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_at_all_is_an_error_with_the_line_of_its_key() {
+    fn a_fault_that_does_not_parse_is_an_error_with_the_line_of_its_key() {
         for (fault, line, why) in [
             (
                 "on = \"sd\"\nop = \"raed\"\nkind = \"io-error\"",
@@ -229,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_that_cannot_come_is_an_error_too() {
+    fn a_cut_that_cannot_happen_is_an_error_too() {
         let error = |cut: &str| {
             let text =
                 format!("about = \"x.\"\n[media.sd]\n[[boot]]\n{cut}\n[expect]\nstatus = \"success\"\n");
@@ -238,7 +233,7 @@ mod tests {
         for (cut, why) in [
             ("cut = { on = \"leds\", op = \"write\" }", "never called on leds"),
             ("cut = { on = \"emmc\" }", "known are sd"),
-            ("cut = { at = 0 }", "0 never comes"),
+            ("cut = { at = 0 }", "0 never matches"),
         ] {
             let found = error(cut);
             assert!(found.starts_with("x.toml:3: boot 1: ") && found.contains(why), "{cut}: {found}");

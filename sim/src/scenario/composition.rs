@@ -1,4 +1,4 @@
-//! A medium partition by partition, as it stands in a scenario: what each one holds, and what is special about it.
+//! A medium partition by partition, as a scenario describes it: the content of each, and its special properties.
 //!
 //! ```toml
 //! [media.emmc]
@@ -15,8 +15,8 @@
 //! secrets = true
 //! ```
 //!
-//! The same keys describe what an image file on the drive shows (`[[drive.file.partition]]`). Layout and bytes are made in
-//! `content`.
+//! The same keys describe the content of an image file on the drive (`[[drive.file.partition]]`). Layout and bytes
+//! are made in `content`.
 
 use super::schema::{FileSystemDamage, Size};
 use crate::model::hardware::simfs::Kind;
@@ -25,13 +25,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Kinds of partition tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
     /// MBR with primary partitions.
     #[default]
     Mbr,
-    /// MBR whose second entry is an extended partition with the rest of the partitions in it.
+    /// MBR whose second entry is an extended partition with the remaining partitions.
     Logical,
     /// GPT.
     Gpt,
@@ -39,23 +39,23 @@ pub enum Scheme {
     None,
 }
 
-/// What lies before the first partition, apart from the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The bytes before the first partition, apart from the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gap {
-    /// Zeros before an only partition, else stamped: what lies before an only one counts as a bootloader.
+    /// Zeros before a single partition, stamped before several: bytes before a single one count as a bootloader.
     #[default]
     Usual,
     /// Sectors that name their medium, number and generation.
     Stamped,
-    /// A bootloader at 8 KiB, of which every sector has its mark; zeros around it.
+    /// A bootloader at 8 KiB with a mark in every sector; zeros around it.
     Bootloader,
     /// Zeros.
     Zeros,
 }
 
-/// What a partition holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Content of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Holds {
     /// FAT, for boot loaders.
@@ -64,7 +64,7 @@ pub enum Holds {
     Rootfs,
     /// Data of the product.
     Data,
-    /// A file system without any file, but for those that are listed.
+    /// A file system without files, apart from those listed.
     Empty,
     /// A swap area as `mkswap` makes it, with old pages behind its header.
     Swap,
@@ -72,43 +72,43 @@ pub enum Holds {
     Luks,
     /// An LVM physical volume.
     Lvm,
-    /// Stamped sectors: no file system that anybody knows.
+    /// Stamped sectors: not a known file system.
     Raw,
     /// Zeros.
     Blank,
 }
 
 /// One partition of a composed medium.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartitionSpec {
-    /// What it holds.
+    /// Its content.
     pub holds: Holds,
-    /// Number as the kernel counts; one more than the one before if left out.
+    /// Number as the kernel counts; by default the previous one plus 1.
     pub number: Option<u32>,
-    /// Start on the medium; where the one before ends if left out.
+    /// Start on the medium; by default the end of the previous one.
     pub start: Option<Size>,
-    /// Length; up to the end of the medium if left out, which only the last one may.
+    /// Length; the last partition may omit it, and then reaches to the end of the medium.
     pub len: Option<Size>,
-    /// Kind of file system; ext4, and vfat for `boot`, if left out.
+    /// Kind of file system; by default ext4, and vfat for `boot`.
     pub file_system: Option<Kind>,
     /// Label of the file system or swap area.
     pub label: Option<String>,
-    /// UUID of the file system or swap area; made of its place if left out.
+    /// UUID of the file system or swap area; by default derived from its place.
     pub uuid: Option<String>,
-    /// Type in the table: two hex digits (MBR) or a GUID (GPT); what it holds decides if left out.
+    /// Type in the table: two hex digits (MBR) or a GUID (GPT); by default the one of its content.
     #[serde(rename = "type")]
     pub part_type: Option<String>,
     /// Name in the table (GPT).
     pub part_name: Option<String>,
-    /// GUID in the table (GPT); made of its number if left out.
+    /// GUID in the table (GPT); by default derived from its number.
     pub part_uuid: Option<String>,
     /// Text of `/etc/fstab` in a root file system.
     pub fstab: Option<String>,
     /// `/var/log` of a root file system is a symlink with this text.
     pub var_log_link: Option<String>,
-    /// A data partition holds what sanitising removes, at the places below its mount point in the first root file system's
-    /// fstab; without a mount point it holds a key that no rule names.
+    /// A data partition holds what sanitising removes, below its mount point in the fstab of the first root file
+    /// system; without a mount point it holds a key that no rule names.
     #[serde(default)]
     pub secrets: bool,
     /// Left without a clean unmount.
@@ -116,13 +116,13 @@ pub struct PartitionSpec {
     pub dirty: bool,
     /// The file system is damaged.
     pub damage: Option<FileSystemDamage>,
-    /// More files in it.
+    /// Further files in it.
     #[serde(default, rename = "file")]
     pub files: Vec<PartFile>,
 }
 
 impl PartitionSpec {
-    /// A partition with nothing special about it.
+    /// A partition without special properties.
     pub fn new(holds: Holds) -> Self {
         Self {
             holds,
@@ -155,11 +155,11 @@ impl PartitionSpec {
     }
 }
 
-/// One more file in a partition. Without any of `text`, `link`, `directory`, `secret`, `len` it is an empty file.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// A further file in a partition. Without any of `text`, `link`, `directory`, `secret`, `len` it is an empty file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PartFile {
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// A regular file with this text.
     pub text: Option<String>,
@@ -169,15 +169,15 @@ pub struct PartFile {
     pub directory: bool,
     /// A regular file of this length.
     pub len: Option<Size>,
-    /// A regular file whose content carries the mark of secrets.
+    /// A regular file whose content has the marker of secrets.
     pub secret: bool,
-    /// A swap file of `len` bytes, as `mkswap` makes it, with memory in it. Sanitising clears that.
+    /// A swap file of `len` bytes, as `mkswap` makes it, with swapped pages in it. Sanitising clears those.
     pub swap: bool,
-    /// What sanitising has to make of it; `removed` for a secret and `kept` for all else if left out.
+    /// What sanitising must do with it; by default `removed` for a secret and `kept` for all else.
     pub fate: Option<FateSpec>,
-    /// It was removed before the scenario begins: its bytes lie in free blocks.
+    /// It was removed before the scenario begins: its bytes are in free blocks.
     pub deleted: bool,
-    /// So many of it, with a number behind each path.
+    /// So many such files, with a number appended to each path.
     pub count: Option<u32>,
     /// Permission bits, such as `0o600`.
     pub mode: Option<u32>,
@@ -185,7 +185,7 @@ pub struct PartFile {
     pub owner: Option<(u32, u32)>,
     /// Last change, in seconds since 1970.
     pub modified: Option<i64>,
-    /// Inode flags, by the letters of `lsattr`: of `i`, `a`, `d`, `A`, `S`.
+    /// Inode flags, as letters of `lsattr`: `i`, `a`, `d`, `A`, `S`.
     pub flags: Option<String>,
     /// Extended attributes.
     pub xattrs: BTreeMap<String, String>,
@@ -195,7 +195,7 @@ impl PartFile {
     /// Its inode flags.
     ///
     /// # Errors
-    /// With the letter that is none.
+    /// The unknown letter.
     pub fn inode_flags(&self) -> Result<InodeFlags, char> {
         let letters = self.flags.iter().flat_map(|text| text.chars());
         letters.into_iter().try_fold(InodeFlags::none(), |flags, letter| {
@@ -211,14 +211,14 @@ impl PartFile {
     }
 }
 
-/// What sanitising has to make of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What sanitising must do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FateSpec {
-    /// It stays as it is.
+    /// It stays unchanged.
     Kept,
-    /// It goes.
+    /// It is removed.
     Removed,
-    /// Its content goes.
+    /// Its content is removed.
     Emptied,
 }

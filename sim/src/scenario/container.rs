@@ -1,12 +1,13 @@
-//! What people put under the name of a disk image: web pages, archives, images of virtual machines, compressed twice.
+//! Files that people name like a disk image although they are something else: web pages, archives, images of virtual
+//! machines, files compressed twice.
 //!
-//! Each begins as the real thing does; what follows is the image, or as much of it as does not matter.
+//! Each begins like the real format; behind that is the image, or a part of it.
 
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 
-/// How an image is wrapped, or what is there instead of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How an image is wrapped, or what replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Container {
     /// A web page.
@@ -23,7 +24,7 @@ pub enum Container {
     Gzip,
     /// The format before xz.
     Lzma,
-    /// A bootloader without any medium around it.
+    /// A bootloader without a medium around it.
     Bootloader,
 }
 
@@ -43,7 +44,7 @@ impl Container {
     /// The bytes with `plain` inside.
     ///
     /// # Errors
-    /// In words, if it cannot be packed.
+    /// If it cannot be packed.
     pub(super) fn around(self, plain: &[u8]) -> Result<Vec<u8>, String> {
         let headed = |header: &[u8]| Ok([header, plain].concat());
         match self {

@@ -1,15 +1,15 @@
-//! Rewrites an archive of this project to what GNU tar writes with `--acls`: ACLs as text, with names where the system in
-//! the archive has them, and without the raw attribute.
+//! Rewrites an archive of this project to the form that GNU tar writes with `--acls`: ACLs as text, with the names
+//! that the system in the archive has for users, and without the raw attribute.
 
 use std::str;
 
 const BLOCK: usize = 512;
 const RAW: &str = "SCHILY.xattr.system.posix_acl_";
 
-/// The archive with its ACLs by name; `names` are those of users, by number.
+/// The archive with named ACLs; `names` are those of users, by number.
 ///
 /// # Errors
-/// If the archive is not one that this project writes, in words.
+/// If the archive is not one that this project writes.
 pub(super) fn with_acls_by_name(archive: &[u8], names: &[(u32, &str)]) -> Result<Vec<u8>, String> {
     let mut rewritten = Vec::new();
     let mut rest = archive;

@@ -1,4 +1,4 @@
-//! What must hold at the end of a scenario, as it stands in its file.
+//! What must hold at the end of a scenario, as its file states it.
 
 use super::schema::StatusSpec;
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// What the engine works on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The mode of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Media to images.
@@ -17,7 +17,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The mode that reports call by this name.
+    /// The mode with this name in reports.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "capture" => Some(Self::Capture),
@@ -47,7 +47,7 @@ impl ErrorCode {
         self.0 == error.code()
     }
 
-    /// Whether it is a refusal: nothing was changed before it.
+    /// Whether it is a refusal: an end before anything was changed.
     pub fn is_refusal(&self) -> bool {
         self.0.starts_with("R-")
     }
@@ -139,7 +139,7 @@ impl FromStr for MediumEnd {
             ("failed", code) => Ok(Self::Failed(code)),
             ("refused", code) => Ok(Self::Refused(code)),
             ("captured" | "written" | "skipped" | "untouched", Some(_)) => {
-                Err(format!("{word:?} has no code; only failed and refused have"))
+                Err(format!("{word:?} has no code; only failed and refused have one"))
             }
             _ => Err(format!(
                 "{word:?} is no end of a medium; write captured, written, skipped, untouched, failed, refused, \
@@ -182,35 +182,35 @@ impl fmt::Display for MediumEnd {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// What the LEDs show at the end.
+    /// The final status of the LEDs.
     pub status: StatusSpec,
     /// Code of the failure of the whole run, such as `R-NAMES`.
     pub code: Option<ErrorCode>,
-    /// What became of each medium.
+    /// The end of each medium.
     #[serde(default)]
     pub media: BTreeMap<String, MediumEnd>,
-    /// Names in the drive's root that must be there.
+    /// Names that must be in the drive's root.
     #[serde(default)]
     pub drive_has: Vec<String>,
-    /// Names in the drive's root that must not be there.
+    /// Names that must not be in the drive's root.
     #[serde(default)]
     pub drive_lacks: Vec<String>,
-    /// Texts of which each must be in the console's lines.
+    /// Texts; each must be in a line of the console.
     #[serde(default)]
     pub console: Vec<String>,
-    /// The drive must be byte for byte as it was.
+    /// The drive must be unchanged, byte for byte.
     #[serde(default)]
     pub drive_unchanged: bool,
     /// Show the LED wave form in the report even if the scenario passes.
     #[serde(default)]
     pub show_leds: bool,
-    /// How statuses must look.
+    /// The expected wave forms of statuses.
     #[serde(default, rename = "wave_form")]
     pub wave_forms: Vec<WaveFormSpec>,
 }
 
 impl Expectation {
-    /// Nothing that anybody would believe: only the checkers judge.
+    /// No expectation: only the checkers judge.
     pub fn nothing() -> Self {
         Self {
             status: StatusSpec::Success,
@@ -226,7 +226,7 @@ impl Expectation {
     }
 }
 
-/// How a status must look from the moment it is shown: one character per step, `#` lit, `.` dark.
+/// The wave form of a status from the moment it is shown: one character per step, `#` lit, `.` dark.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaveFormSpec {
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_reads_as_it_is_written() {
+    fn an_end_parses_as_it_is_written() {
         for text in [
             "captured",
             "written",

@@ -1,4 +1,4 @@
-//! A fault as it stands in a scenario's file: the keys of every fault, and beside them the fields of its kind.
+//! A fault in a scenario's file: the keys of every fault, and the fields of its kind.
 //!
 //! ```toml
 //! [[fault]]
@@ -21,7 +21,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
-/// The keys of every fault; what is left are the fields of its kind.
+/// The keys of every fault; all others are fields of its kind.
 #[derive(Deserialize)]
 struct Keys {
     on: String,
@@ -62,16 +62,16 @@ fn fault(kind: FaultKind, fields: Table) -> Result<Fault, String> {
         let what = error.message().trim().to_owned();
         format!("{kind}: {what}")
     })?;
-    // Variants without fields take any, as far as serde is concerned.
+    // Serde accepts any fields for variants without fields.
     let known = Table::try_from(&fault).map_err(|error| error.to_string())?;
     match given.into_iter().find(|key| !known.contains_key(key)) {
-        Some(key) => Err(format!("{kind}: unknown field `{key}`, it has none of its own")),
+        Some(key) => Err(format!("{kind}: unknown field `{key}`, this kind has no fields")),
         None => Ok(fault),
     }
 }
 
 impl CutSpec {
-    /// The fault that it is.
+    /// The fault that performs the cut.
     pub fn fault(&self) -> FaultSpec {
         let when = Trigger {
             op: self.op,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_reads_and_is_written_with_the_fields_of_its_kind() {
+    fn a_fault_is_read_and_written_with_the_fields_of_its_kind() {
         let text = "on = \"sd\"\nkind = \"misdirected-write\"\nrange = \"0..512\"\nto = \"5 MiB\"\nop = \"sync_dir\"\nnth = 2\n";
         let fault = read(text).unwrap();
         let range = ByteRange::new(0..512).unwrap();
@@ -124,7 +124,7 @@ mod tests {
                 "kind = \"fake-limbo\"\nreal = 9\nspace = 9",
                 "fake-limbo: unknown field `space`, expected `real` or `cache`",
             ),
-            ("kind = \"vanish\"\nspace = 9", "vanish: unknown field `space`, it has none of its own"),
+            ("kind = \"vanish\"\nspace = 9", "vanish: unknown field `space`, this kind has no fields"),
             ("kind = \"clock-jump\"", "clock-jump: missing field `seconds`"),
             ("kind = \"bit-flap\"", "unknown variant `bit-flap`, expected one of `out-of-space`, "),
             ("kind = \"io-error\"\nrange = \"7\"", "4 MiB.."),

@@ -1,4 +1,4 @@
-//! Firmware files and bootloader areas as bytes, made from what a scenario says.
+//! Firmware files and bootloader areas as bytes, made from a scenario.
 
 use super::boards;
 use super::firmware_spec::{FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout};
@@ -10,7 +10,7 @@ use replicator_engine::profile::Profile;
 use replicator_hal::{AreaKind, DeviceKind, DeviceName};
 
 const MAGIC: &[u8] = b"TS_UC_RA4M2";
-/// Where the environment of a bootloader is, behind its header.
+/// Offset of the environment in a bootloader, behind its header.
 const ENVIRONMENT_AT: usize = 1024;
 /// Of a kwbimage.
 const KWB_HEADER_LEN: usize = 64;
@@ -67,7 +67,7 @@ fn bootloader(spec: &FirmwareFileSpec, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Bytes in which every sector says whose it is.
+/// Bytes with the owner's name in every sector.
 fn stamped(whose: &str, len: usize) -> Vec<u8> {
     let mut bytes = vec![0x11; len];
     for (number, sector) in bytes.chunks_mut(SECTOR_LEN).enumerate() {
@@ -90,10 +90,10 @@ pub fn area_name(spec: &FirmwareSpec) -> Result<Option<String>, String> {
     }))
 }
 
-/// The bootloader area; `None` if there is none. `device` is the kernel's name of a medium.
+/// The bootloader area, or `None`. `device` is the kernel's name of a medium.
 ///
 /// # Errors
-/// In words, if the scenario makes no sense.
+/// If the scenario is invalid.
 pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Result<Option<Medium>, String> {
     let Some(spec) = scenario.firmware.as_ref().filter(|spec| !spec.area_absent) else { return Ok(None) };
     let Some(bootloader) = &boards::profile(&spec.board)?.bootloader else { return Ok(None) };
@@ -123,10 +123,10 @@ pub fn area(scenario: &Scenario, device: impl Fn(&str) -> Option<String>) -> Res
     Ok(Some(medium))
 }
 
-/// Registers and microcontroller as the scenario begins.
+/// Registers and microcontroller at the beginning of the scenario.
 ///
 /// # Errors
-/// In words, if the board has no such revision.
+/// If the board has no such revision.
 pub fn state(spec: &FirmwareSpec, profile: &Profile) -> Result<FirmwareState, String> {
     let mut state = FirmwareState::default();
     if let Some(wanted) = &spec.revision {
@@ -136,7 +136,7 @@ pub fn state(spec: &FirmwareSpec, profile: &Profile) -> Result<FirmwareState, St
         } else if *wanted == register.clear {
             !(1 << register.bit)
         } else {
-            return Err(format!("firmware.revision: {wanted:?} is none of the board's"));
+            return Err(format!("firmware.revision: {wanted:?} is not a revision of the board"));
         };
         state.registers.insert(register.register, value);
     }

@@ -1,16 +1,16 @@
-//! What a scenario says of firmware: of which board it is, in what state it is, and which files of it are on the drive.
+//! The firmware of a scenario: its board, its state, and the firmware files on the drive.
 
 use super::schema::Size;
 use crate::model::hardware::firmware::UpdaterBehaviour;
 use serde::{Deserialize, Serialize};
 
 /// The firmware of the scenario's board.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirmwareSpec {
     /// The profile whose firmware it is, such as `ts7250v3`.
     pub board: String,
-    /// The `compatible` string of the very board; the profile's first if left out.
+    /// The `compatible` string of the unit; by default the profile's first one.
     pub compatible: Option<String>,
     /// The kernel's command line.
     #[serde(default)]
@@ -18,21 +18,21 @@ pub struct FirmwareSpec {
     /// Length of the bootloader's area.
     #[serde(default = "FirmwareSpec::default_area_len")]
     pub area_len: Size,
-    /// The kernel shows no such area.
+    /// The kernel has no such area.
     #[serde(default)]
     pub area_absent: bool,
-    /// The area refuses writes for good.
+    /// The area always refuses writes.
     #[serde(default)]
     pub area_locked: bool,
-    /// The bootloader that is there is already the one on the drive.
+    /// The installed bootloader is already the one on the drive.
     #[serde(default)]
     pub area_is_new: bool,
-    /// Something else holds the area open all the time, so that its page cache stays.
+    /// Another process holds the area open all the time, so that its page cache stays.
     #[serde(default)]
     pub area_held_open: bool,
-    /// The board's revision by the profile's name for it; no register can be read if left out.
+    /// The board's revision, with the profile's name for it; by default no register can be read.
     pub revision: Option<String>,
-    /// The microcontroller; none that answers if left out.
+    /// The microcontroller; by default none answers.
     pub microcontroller: Option<MicrocontrollerSpec>,
 }
 
@@ -43,12 +43,12 @@ impl FirmwareSpec {
 }
 
 /// A microcontroller.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MicrocontrollerSpec {
     /// Its revision.
     pub revision: u16,
-    /// Its model; one without takes an update at once.
+    /// Its model; one without a model installs an update at once.
     pub model: Option<u16>,
     /// What its updater does.
     #[serde(default)]
@@ -56,17 +56,17 @@ pub struct MicrocontrollerSpec {
 }
 
 /// A firmware file on the drive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirmwareFileSpec {
-    /// What it is.
+    /// Its kind.
     pub kind: FirmwareKind,
     /// Its length; of a microcontroller update, that of its payload.
     #[serde(default = "FirmwareFileSpec::default_len")]
     pub len: Size,
     /// The board variant in its environment.
     pub imx_type: Option<String>,
-    /// How that is written down.
+    /// Form of the variant in the environment.
     #[serde(default)]
     pub layout: ImxTypeLayout,
     /// The revision of a microcontroller update.
@@ -90,7 +90,7 @@ impl FirmwareFileSpec {
 }
 
 /// Kinds of firmware files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FirmwareKind {
     /// Bytes without any header.
@@ -109,8 +109,8 @@ pub enum FirmwareKind {
     Program,
 }
 
-/// How a board variant is written down in a bootloader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The form of a board variant in a bootloader's environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImxTypeLayout {
     /// `imx_type=value`.

@@ -1,7 +1,7 @@
-//! UUIDs in the text forms of `blkid` and as they lie on media.
+//! UUIDs in the text forms of `blkid` and in their binary forms on media.
 
-/// The bytes of a UUID, a FAT serial number (`1234-ABCD`) or any other row of hex digits, in the order of the text; what is
-/// missing of 16 bytes is zeros.
+/// The bytes of a UUID, a FAT serial number (`1234-ABCD`) or any other string of hex digits, in the order of the
+/// text, filled up with zeros to 16 bytes.
 pub fn parse(text: &str) -> Option<[u8; 16]> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
     if digits.is_empty() || digits.len() > 32 || digits.len() % 2 != 0 {
@@ -14,7 +14,7 @@ pub fn parse(text: &str) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
-/// A GUID as it lies in a GPT: the first three fields are little-endian.
+/// The binary form of a GUID in a GPT: the first three fields are little-endian.
 pub fn parse_gpt(text: &str) -> Option<[u8; 16]> {
     let mut bytes = parse(text).filter(|_| text.len() == 36)?;
     bytes[..4].reverse();
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uuids_read_and_write_as_blkid_does() {
+    fn uuids_are_read_and_written_as_in_blkid() {
         let uuid = "0f0e0d0c-0b0a-0908-0706-050403020100";
         let bytes = parse(uuid).unwrap();
         assert_eq!((bytes[0], bytes[15], text(&bytes).as_str()), (0x0f, 0, uuid));

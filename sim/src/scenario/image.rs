@@ -1,6 +1,6 @@
-//! Image files and their sidecars on the drive, made with the usual libraries from what a scenario says.
+//! Image files and their sidecars on the drive, made with common libraries from a scenario.
 
-use super::content::{self, Golden, Layout, Owner};
+use super::content::{self, Golden, Key, Layout, Owner};
 use super::schema::{FileSpec, FirmwareFileSpec, FirmwareKind, ImageDamage, Scenario, SidecarSpec};
 use crate::model::bytes::digest::{hex, md5_hex};
 use crate::model::bytes::pages::Pages;
@@ -13,21 +13,22 @@ use replicator_engine::formats::tar;
 use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};
 use std::io::Write;
 use std::ops::Range;
+use std::sync::LazyLock;
 
-/// What a bomb decodes to: more than any medium of a scenario holds.
+/// The decoded length of a bomb: more than any medium of a scenario holds.
 const BOMB_LEN_BYTES: usize = 48 << 20;
-/// Where trees are laid out to be packed.
+/// Length of the scratch medium on which trees are made before they are packed.
 const SCRATCH_LEN_BYTES: u64 = 8 << 20;
 /// Pieces of this many zeros become holes.
 const HOLE_LEN_BYTES: usize = 4096;
 
-/// Images that were made before, with their sidecars.
-static IMAGES: Remembered<Vec<Entry>> = Remembered::new(256);
+/// Images that were already made, with their sidecars.
+static IMAGES: LazyLock<Remembered<Key<FileSpec>, Vec<Entry>>> = LazyLock::new(|| Remembered::new(256));
 
-/// The entries on the drive that one file of a scenario stands for: itself, its sidecars, its record.
+/// The entries on the drive for one file of a scenario: itself, its sidecars, its record.
 ///
 /// # Errors
-/// What in the scenario makes no sense, in words.
+/// The error in the scenario.
 pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, String> {
     let kinds = [
         file.text.is_some(),
@@ -58,7 +59,7 @@ pub fn entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Strin
     }
     if file.is_image() {
         let owner = Owner::in_scenario(scenario, "", 1);
-        return IMAGES.get_or_make(format!("{owner:?} {file:?}"), || image_entries(scenario, file));
+        return IMAGES.get_or_make(owner.key(file), || image_entries(scenario, file));
     }
     Ok(vec![Entry::directory(&file.name)])
 }
@@ -68,7 +69,7 @@ fn firmware_entries(file: &FileSpec, firmware: &FirmwareFileSpec) -> Result<Vec<
     let mut bytes = whole.clone();
     damage(&mut bytes, file.damage).map_err(|what| format!("{}: {what}", file.name))?;
     let mut entries = Vec::new();
-    // A sidecar is made of the file as it was before it was damaged.
+    // Sidecars are made from the file before it is damaged.
     for (sidecar, text) in sidecars(file.sidecar, &file.name, &file.name, &whole, &whole) {
         entries.push(Entry::file(&sidecar, text));
     }
@@ -80,7 +81,7 @@ fn firmware_entries(file: &FileSpec, firmware: &FirmwareFileSpec) -> Result<Vec<
     Ok(entries)
 }
 
-/// Name parts of an image: directory with its slash, medium, packing, compression.
+/// Parts of an image's name: directory with its slash, medium, packing, compression.
 struct Name<'a> {
     directory: &'a str,
     medium: &'a str,
@@ -93,7 +94,7 @@ fn split(file: &FileSpec) -> Result<Name<'_>, String> {
     let (directory, base) = file.name.split_at(start);
     let (medium, rest) = base
         .split_once("image.")
-        .ok_or_else(|| format!("{}: an image is called <medium>image.<...>", file.name))?;
+        .ok_or_else(|| format!("{}: the name of an image is <medium>image.<...>", file.name))?;
     let (packing, compression) = rest.split_once('.').unwrap_or((rest, "none"));
     Ok(Name {
         directory,
@@ -109,7 +110,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     let mut plain = match name.packing {
         "tar" => tarball_of(file, tree_of(file, &owner)?)?,
         "dd" | "img" | "wic" => content::image(file, &owner).map_err(|error| error.to_string())?.to_vec(),
-        other => return Err(format!("{}: no packing {other:?}", file.name)),
+        other => return Err(format!("{}: unknown packing {other:?}", file.name)),
     };
     if file.damage == Some(ImageDamage::TarCutAtMember) {
         let border = member_border(&plain);
@@ -123,7 +124,7 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     }
     if let Some(at) = file.data_at {
         let at = usize::try_from(at.0).map_err(|error| error.to_string())?;
-        let place = plain.get_mut(at..at + 512).ok_or("data_at lies behind the image")?;
+        let place = plain.get_mut(at..at + 512).ok_or("data_at is behind the end of the image")?;
         place.fill(0x5a);
     }
     if let Some(container) = file.inside {
@@ -159,23 +160,23 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     Ok(entries)
 }
 
-/// The compression that a name ends in, or nothing that any name ends in.
+/// The compression at the end of a name, or an empty text.
 fn extension(base: &str) -> &str {
     ["xz", "bz2", "gz", "zst"].into_iter().find(|known| base.ends_with(&format!(".{known}"))).unwrap_or("/")
 }
 
-/// The golden tree as it lies on a medium.
+/// The golden tree as it is on a medium.
 ///
 /// # Errors
-/// If it cannot be laid out.
+/// If it cannot be made.
 pub fn rootfs_tree(owner: &Owner<'_>) -> Result<Tree, String> {
     laid_out(&content::golden(owner, None))
 }
 
-/// The tree that a tarball shows: that of the first partition it lists with files, else the golden one.
+/// The tree in a tarball: that of the first listed partition with files, otherwise the golden one.
 ///
 /// # Errors
-/// If it cannot be laid out.
+/// If it cannot be made.
 pub fn tree_of(file: &FileSpec, owner: &Owner<'_>) -> Result<Tree, String> {
     let layout = Layout::of_image(file, file.shown_len().0).map_err(|(_, what)| what)?;
     let listed = layout.filter(|_| !file.partitions.is_empty());
@@ -196,10 +197,10 @@ fn laid_out(tree: &Golden) -> Result<Tree, String> {
     Ok(found::tree_of(&found))
 }
 
-/// The tarball that `file` stands for, with its overlay, uncompressed.
+/// The tarball for `file`, with its overlay, uncompressed.
 ///
 /// # Errors
-/// What in the scenario makes no sense, in words.
+/// The error in the scenario.
 pub fn packed(scenario: &Scenario, file: &FileSpec) -> Result<Vec<u8>, String> {
     let name = split(file)?;
     tarball_of(file, tree_of(file, &Owner::in_scenario(scenario, name.medium, 1))?)
@@ -213,12 +214,12 @@ pub fn tarball(tree: &Tree) -> Result<Vec<u8>, String> {
     tarball_with(tree, &FileSpec::default())
 }
 
-/// The tarball that `file` stands for, of this tree.
+/// The tarball for `file`, with this tree.
 fn tarball_of(file: &FileSpec, tree: Tree) -> Result<Vec<u8>, String> {
     file.tarball.dialect(tarball_with(&file.tarball.apply(tree)?, file)?)
 }
 
-/// The tree with an overlay on it, packed as the file says.
+/// The tree with an overlay, packed as the file says.
 fn tarball_with(tree: &Tree, file: &FileSpec) -> Result<Vec<u8>, String> {
     let attributes_on_links = file.tarball.attributes_on_links;
     let mut writer = tar::Writer::new(Vec::new());
@@ -285,13 +286,13 @@ fn data_ranges(bytes: &[u8]) -> Vec<Range<u64>> {
     ranges
 }
 
-/// Where a member starts, past the middle of an archive.
+/// The start of a member behind the middle of an archive.
 pub(crate) fn member_border(plain: &[u8]) -> usize {
     let mut at = 0;
     while at + 512 <= plain.len() && at < plain.len() / 2 {
         let size = std::str::from_utf8(&plain[at + 124..at + 135]).unwrap_or("0");
         let len = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).unwrap_or(0);
-        // A header of records belongs to the header after it.
+        // A pax header belongs to the header after it.
         let whole = plain[at + 156] != b'x';
         at += 512 + len.div_ceil(512) * 512;
         if whole && at >= plain.len() / 2 {
@@ -321,14 +322,14 @@ fn compress(compression: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
             encoder.finish().map_err(failed)
         }
         "zst" => zstd::bulk::compress(plain, 1).map_err(failed),
-        other => Err(format!("no compression {other:?}")),
+        other => Err(format!("unknown compression {other:?}")),
     }
 }
 
 fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) -> Result<(), String> {
     let len = bytes.len();
     match damage {
-        // These are done before an image is compressed.
+        // These were applied before the compression.
         None
         | Some(
             ImageDamage::TarCutAtMember
@@ -352,16 +353,16 @@ fn damage(bytes: &mut Vec<u8>, damage: Option<ImageDamage>) -> Result<(), String
     Ok(())
 }
 
-/// Where the index of the only stream of an xz file starts, by its footer (xz file format, 2.1.2).
+/// The start of the index of the only stream of an xz file, from its footer (xz file format, 2.1.2).
 fn xz_index_start(bytes: &[u8]) -> Option<usize> {
     let footer = bytes.len().checked_sub(12)?;
     let size: [u8; 4] = bytes.get(footer + 4..footer + 8)?.try_into().ok()?;
     footer.checked_sub((u32::from_le_bytes(size) as usize + 1) * 4)
 }
 
-/// Changes the uncompressed size of the first block in the index, and mends the index's own sum.
+/// Changes the uncompressed size of the first block in the index, and recomputes the index's own CRC.
 fn xz_index_mismatch(bytes: &mut [u8]) -> Result<(), String> {
-    let start = xz_index_start(bytes).ok_or("no xz file")?;
+    let start = xz_index_start(bytes).ok_or("not an xz file")?;
     let end = bytes.len() - 12 - 4;
     // Indicator, number of records (one byte here), unpadded size, uncompressed size: numbers of 7 bits a byte.
     let unpadded = bytes[start + 2..].iter().position(|byte| *byte < 0x80).ok_or("no index")?;
@@ -372,9 +373,9 @@ fn xz_index_mismatch(bytes: &mut [u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Changes the sum over the last block.
+/// Changes the check of the last block.
 fn xz_check_mismatch(bytes: &mut [u8]) -> Result<(), String> {
-    let start = xz_index_start(bytes).ok_or("no xz file")?;
+    let start = xz_index_start(bytes).ok_or("not an xz file")?;
     bytes[start - 1] ^= 0x01;
     Ok(())
 }

@@ -1,24 +1,24 @@
-//! Facts about the media of a scenario that follow from its text: kinds, order, identities, the time on the board.
+//! Facts about the media of a scenario that follow from its text: kinds, order, identities, wall clock.
 //!
-//! What media hold is in `content`; how a board is made of them is the matter of [`crate::run`].
+//! The content of media is in `content`; [`crate::run`] makes a board from them.
 
 use super::schema::{MediumSpec, Scenario};
 use replicator_engine::profile::MediumKind;
 use replicator_hal::{DeviceKind, Timestamp};
 
-/// What the drive is called among the media.
+/// The name of the drive among the media.
 pub const DRIVE: &str = "drive";
-/// What the board believes the time is: a board with a battery, so that stamps are recognised.
+/// The wall clock by default: a board with a battery, whose stamps are recognised.
 const WALL_CLOCK: Timestamp = Timestamp { seconds: 1_767_225_600, nanos: 0 };
 /// The order in which boards name their media.
 const ORDER: [&str; 4] = ["sd", "emmc", "sata", "nvme"];
 
-/// What the board believes the time is when it boots.
+/// The wall clock at boot.
 pub fn wall_clock(scenario: &Scenario) -> Timestamp {
     scenario.wall_clock.map_or(WALL_CLOCK, |seconds| Timestamp { seconds, nanos: 0 })
 }
 
-/// Identity of the medium `name` as the scenario begins.
+/// Identity of the medium `name` at the beginning of the scenario.
 pub fn identity_of(name: &str) -> String {
     format!("serial-of-{name}")
 }
@@ -27,10 +27,10 @@ fn kind_name<'a>(name: &'a str, spec: &'a MediumSpec) -> &'a str {
     spec.kind.as_deref().unwrap_or_else(|| name.trim_end_matches(|last: char| last.is_ascii_digit()))
 }
 
-/// What a medium is, for a profile and for the board.
+/// The kind of a medium, for a profile and for the board.
 ///
 /// # Errors
-/// If the scenario says a kind that there is not.
+/// If the scenario names an unknown kind.
 pub fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), String> {
     match kind_name(name, spec) {
         "sd" => Ok((MediumKind::Sd, DeviceKind::Sd)),
@@ -38,7 +38,7 @@ pub fn kinds(name: &str, spec: &MediumSpec) -> Result<(MediumKind, DeviceKind), 
         "sata" => Ok((MediumKind::Sata, DeviceKind::Sata)),
         "nvme" => Ok((MediumKind::Nvme, DeviceKind::Nvme)),
         other => Err(format!(
-            "media.{name}: no kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\""
+            "media.{name}: unknown kind {other:?}; write kind = \"sd\", \"emmc\", \"sata\" or \"nvme\""
         )),
     }
 }

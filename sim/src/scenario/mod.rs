@@ -1,10 +1,10 @@
-//! Scenarios as data: what a user does, what goes wrong, and the bytes that it begins with.
+//! Scenarios as data: what a user does, what fails, and the bytes at the beginning.
 //!
-//! `schema` is the file format (`boot_spec`, `composition`, `expectation_spec`, `fault_spec` and `firmware_spec` are parts
-//! of it), `check` refuses what makes no sense in it, `content` is what media hold, `image` and `firmware` the files on the
-//! drive, `boards` the boards, `media` what follows from the text about media, `builtin` the scenarios that are part of the
-//! program, `catalogue` which of them reach which fault. A scenario knows no run: [`crate::run`] runs it, and
-//! [`crate::judge`] judges what is left.
+//! `schema` is the file format (`boot_spec`, `composition`, `expectation_spec`, `fault_spec` and `firmware_spec` are
+//! parts of it), `check` refuses invalid scenarios, `content` makes the content of media, `image` and `firmware` the
+//! files on the drive, `boards` has the boards, `media` the facts about media, `builtin` the scenarios that are
+//! compiled in, `catalogue` the scenarios that reach each fault. Running is not here: [`crate::run`] runs a scenario,
+//! and [`crate::judge`] judges the result.
 
 pub mod boards;
 mod boot_spec;

@@ -1,11 +1,11 @@
-//! Entries that somebody added to a finished tarball (`tar -r`): an overlay on the root file system in it.
+//! Entries that were appended to a finished tarball (`tar -r`): an overlay on the root file system in it.
 
 use replicator_engine::formats::tar::{Entry, EntryKind, Writer};
 use replicator_hal::{InodeFlags, Owner, RelativePath, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// One added entry: a directory, unless something says what else it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// One appended entry: a directory, unless a key gives another kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverlayEntry {
     /// Path in the archive.
@@ -16,7 +16,7 @@ pub struct OverlayEntry {
     pub hard_link: Option<String>,
     /// A regular file with this text.
     pub text: Option<String>,
-    /// Its time, in seconds since 1970; one of today if nothing is said.
+    /// Its time, in seconds since 1970; by default the present day.
     pub seconds: Option<i64>,
 }
 
@@ -24,7 +24,7 @@ impl OverlayEntry {
     /// Adds the entry to an archive.
     ///
     /// # Errors
-    /// If its names make no sense, in words.
+    /// If its names are not valid.
     pub(super) fn append(&self, writer: &mut Writer<Vec<u8>>) -> Result<(), String> {
         let parse = |name: &str| RelativePath::parse(name).map_err(|error| format!("{name}: {error}"));
         let kind = match (&self.link, &self.hard_link, &self.text) {
@@ -36,7 +36,7 @@ impl OverlayEntry {
                 let data = if text.is_empty() { Vec::new() } else { vec![0..len_bytes] };
                 EntryKind::File { len_bytes, data }
             }
-            _ => return Err(format!("{}: one of link, hard_link and text may be given", self.name)),
+            _ => return Err(format!("{}: at most one of link, hard_link and text may be given", self.name)),
         };
         let mode = if kind == EntryKind::Directory { 0o700 } else { 0o640 };
         let owner = Owner { uid: 12, gid: 34 };

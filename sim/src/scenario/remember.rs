@@ -1,26 +1,27 @@
-//! What was made before and is the same whenever it is made, such as the content of media: thousands of small scenarios
-//! have few different ones. Bounded, and shared by all threads; what is remembered changes no result.
+//! A bounded cache of values that depend on their key only, such as the content of media: thousands of small
+//! scenarios share few of them. All threads share it; it changes no result.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// Values by the text that they are made from, the oldest forgotten first.
-pub(crate) struct Remembered<T> {
+/// Values by key; the oldest is dropped first.
+pub(crate) struct Remembered<K, T> {
     count_max: usize,
-    known: Mutex<(BTreeMap<String, T>, VecDeque<String>)>,
+    known: Mutex<(HashMap<K, T>, VecDeque<K>)>,
 }
 
-impl<T: Clone> Remembered<T> {
-    /// Nothing yet, and never more than `count_max`.
-    pub(crate) const fn new(count_max: usize) -> Self {
-        Self { count_max, known: Mutex::new((BTreeMap::new(), VecDeque::new())) }
+impl<K: Clone + Eq + Hash, T: Clone> Remembered<K, T> {
+    /// An empty cache for at most `count_max` values.
+    pub(crate) fn new(count_max: usize) -> Self {
+        Self { count_max, known: Mutex::new((HashMap::new(), VecDeque::new())) }
     }
 
-    /// The value of `key`, which `make` makes if it is not known. Two threads may make the same one.
+    /// The value of `key`, made by `make` if it is not cached. Two threads may make the same one.
     ///
     /// # Errors
-    /// Those of `make`; failures are not remembered.
-    pub(crate) fn get_or_make<E>(&self, key: String, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    /// Those of `make`; failures are not cached.
+    pub(crate) fn get_or_make<E>(&self, key: K, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = lock().0.get(&key) {
             return Ok(value.clone());
@@ -44,11 +45,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_made_once_until_it_is_forgotten_and_failures_are_not_kept() {
+    fn a_value_is_made_once_until_it_is_dropped_and_failures_are_not_cached() {
         let remembered = Remembered::new(2);
         let made = std::cell::Cell::new(0);
-        let get = |key: &str| {
-            remembered.get_or_make(key.to_owned(), || {
+        let get = |key: &'static str| {
+            remembered.get_or_make(key, || {
                 made.set(made.get() + 1);
                 if key.is_empty() { Err("nothing") } else { Ok(key.len()) }
             })

@@ -1,7 +1,7 @@
-//! A scenario as it stands in its TOML file: what is plugged in, what goes wrong, and what must come of it.
+//! A scenario in its TOML file: what is plugged in, what fails, and what must hold at the end.
 //!
-//! Unknown keys are errors with file, line and a hint. Every default is "nothing special". What lives here is the data
-//! only; what it means is in `content` (media and images) and in `run`.
+//! Unknown keys are errors with file, line and a hint. By default nothing is special. Only the data is here; its
+//! meaning is in `content` (media and images) and in `run`.
 
 pub use super::boot_spec::{BootSpec, CutSpec, SurvivalSpec};
 use super::check;
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 pub struct Scenario {
     /// The scenario in one sentence.
     pub about: String,
-    /// What the board believes the time is, in seconds since 1970; a board with a battery if nothing is said.
+    /// The wall clock, in seconds since 1970; by default that of a board with a battery.
     pub wall_clock: Option<i64>,
     /// Root of all randomness: latencies, survival subsets, contents.
     #[serde(default)]
@@ -37,17 +37,17 @@ pub struct Scenario {
     /// Media by generic name, in the board's order of names.
     #[serde(default)]
     pub media: BTreeMap<String, MediumSpec>,
-    /// Bootloader, microcontroller and FPGA; a board that takes no firmware if nothing is said.
+    /// Bootloader, microcontroller and FPGA; by default the board takes no firmware.
     pub firmware: Option<FirmwareSpec>,
-    /// What the device tree says; nothing for a board without one. That of the simulated board if left out.
+    /// The device tree's `compatible` strings; empty for a board without one. By default that of the simulated board.
     pub compatible: Option<Vec<String>>,
     /// Kinds of file systems that the board's kernel cannot mount, such as `["btrfs", "f2fs"]`.
     #[serde(default)]
     pub kernel_lacks: Vec<Kind>,
-    /// What goes wrong, in all boots.
+    /// The faults, in all boots.
     #[serde(default, rename = "fault")]
     pub faults: Vec<FaultSpec>,
-    /// Boots, one after the other on what the last one left; one undisturbed boot if there are none.
+    /// Boots, each on what the previous one left; by default one undisturbed boot.
     #[serde(default, rename = "boot")]
     pub boots: Vec<BootSpec>,
     /// What must hold after the last boot.
@@ -55,7 +55,7 @@ pub struct Scenario {
 }
 
 /// The drive.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DriveSpec {
     /// No drive is plugged in.
@@ -68,7 +68,7 @@ pub struct DriveSpec {
     pub disk_len: Option<Size>,
     /// Volume label; empty for none.
     pub label: String,
-    /// What is in its root.
+    /// The files in its root.
     #[serde(rename = "file")]
     pub files: Vec<FileSpec>,
 }
@@ -87,10 +87,10 @@ impl Default for DriveSpec {
 }
 
 /// File system profiles of a drive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DriveFileSystem {
-    /// Journalled, with everything a Linux file system has.
+    /// Journalled, with all features of a Linux file system.
     Ext4,
     /// FAT: unordered, without links, owners or holes.
     Vfat,
@@ -98,9 +98,9 @@ pub enum DriveFileSystem {
     Exfat,
 }
 
-/// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image`, `partition`, `firmware` says
-/// what it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// One file on the drive. Exactly one of `text`, `link`, `directory`, `device_node`, `image`, `partition`, `firmware`
+/// gives its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     /// Path on the drive.
@@ -115,90 +115,91 @@ pub struct FileSpec {
     /// A directory.
     #[serde(default)]
     pub directory: bool,
-    /// An image of a medium with this content, packed and compressed as the name says.
+    /// An image of a medium with this content, packed and compressed as its name says.
     pub image: Option<Content>,
     /// A firmware file.
     pub firmware: Option<FirmwareFileSpec>,
-    /// Length of the medium that the image shows (disk images).
+    /// Length of the medium in the image (disk images).
     pub image_len: Option<Size>,
-    /// What was added to a finished tarball.
+    /// Entries appended to a finished tarball.
     #[serde(default)]
     pub overlay: Vec<OverlayEntry>,
-    /// How the tarball was packed; as the root file system itself if nothing is said.
+    /// How the tarball was packed; by default with the root file system at its root.
     #[serde(default)]
     pub tarball: TarballSpec,
-    /// Packed otherwise than the name says: `"tar"`, `"dd"`.
+    /// A packing that differs from the name: `"tar"`, `"dd"`.
     pub packing: Option<String>,
-    /// Compressed otherwise than the name says: `"xz"`, `"bz2"`, `"gz"`, `"zst"`, `"none"`.
+    /// A compression that differs from the name: `"xz"`, `"bz2"`, `"gz"`, `"zst"`, `"none"`.
     pub compression: Option<String>,
-    /// What is wrong with the file.
+    /// Damage of the file.
     pub damage: Option<ImageDamage>,
     /// Sidecars beside it.
     #[serde(default)]
     pub sidecar: SidecarSpec,
-    /// What lies in the place of the image, compressed as the name says.
+    /// What replaces or wraps the image, compressed as the name says.
     pub inside: Option<Container>,
-    /// What the image's builder put behind it.
+    /// What the image's builder appended to it.
     pub trailer: Option<Trailer>,
-    /// The medium it claims to be captured from: a `.source` record with that medium's identity.
+    /// The medium that its `.source` record names, with that medium's identity.
     pub captured_from: Option<String>,
     /// Kind of partition table, if partitions are listed.
     #[serde(default)]
     pub scheme: Scheme,
     /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
     pub disk_id: Option<String>,
-    /// What lies before the first partition.
+    /// The bytes before the first partition.
     #[serde(default)]
     pub gap: Gap,
-    /// A sector at this place of the medium that a disk image shows holds something, whatever else lies there.
+    /// The sector at this place of the medium in a disk image is not zeros.
     pub data_at: Option<Size>,
     /// The partitions, instead of `image`.
     #[serde(default, rename = "partition")]
     pub partitions: Vec<PartitionSpec>,
 }
 
-/// What follows the data of an image file without being damage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Data behind the image in its file that is not damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trailer {
-    /// Metadata and a signature, as OpenWrt's `fwtool` writes them.
+    /// Metadata and a signature, as written by OpenWrt's `fwtool`.
     Openwrt,
-    /// The index of files that `pixz` puts behind an archive, in an xz stream of its own.
+    /// The index of files that `pixz` appends to an archive, in its own xz stream.
     Pixz,
 }
 
-/// What is wrong with an image file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Damage of an image file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageDamage {
     /// The last quarter of the file is missing.
     Truncated,
-    /// The last quarter of the medium is missing from what was compressed.
+    /// The last quarter of the medium was missing before the compression.
     CutBefore,
     /// The last byte is missing.
     OneByteShort,
     /// One bit in the middle of the file is flipped.
     BitFlipped,
-    /// No bytes at all.
+    /// The file is empty.
     Empty,
-    /// The file is there twice, one after the other: right for xz, gzip, bzip2 and zstd.
+    /// The file is stored twice, one after the other: valid for xz, gzip, bzip2 and zstd.
     Concatenated,
-    /// Bytes that belong to no format follow.
+    /// Bytes without a format follow.
     TrailingGarbage,
-    /// The index of an xz file does not fit its blocks, though its own sum is right.
+    /// The index of an xz file does not fit its blocks, but its own CRC is right.
     IndexMismatch,
-    /// The sum over an xz block is wrong, and everything else right.
+    /// The check of an xz block is wrong, and everything else is right.
     CrcMismatch,
     /// A small file that decodes to much more than any medium of the scenario holds.
     Bomb,
-    /// A tar whose end mark and last entries are missing, well compressed.
+    /// A tar without its end mark and its last entries, compressed without an error.
     TarCutAtMember,
-    /// The last logical partition ends behind the end of the medium that the image shows, and its container does not.
+    /// The last logical partition ends behind the end of the medium in the image, but its extended partition does
+    /// not.
     LogicalPastEnd,
 }
 
-/// Which sidecars lie beside an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The sidecars of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SidecarSpec {
     /// None.
@@ -216,22 +217,22 @@ pub enum SidecarSpec {
     Wrong,
     /// An md5 of something else, for the file itself.
     WrongFile,
-    /// Text that is no sidecar.
+    /// Text without a digest.
     Malformed,
-    /// Right, but for a file of another name.
+    /// Right, but with another file name in it.
     OtherName,
     /// Right, written by an editor for Windows, with a `*` before the name.
     Crlf,
 }
 
-/// What a medium, or an image of one, holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Content of a medium, or of an image of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// Zeros.
     #[default]
     Blank,
-    /// Every sector names its medium, number and generation: no partition table, no file system.
+    /// Every sector has its medium, number and generation in it: no partition table, no file system.
     Stamped,
     /// MBR, one ext4 partition with the golden rootfs.
     Single,
@@ -252,18 +253,18 @@ pub enum Content {
 }
 
 /// A medium of the board.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MediumSpec {
-    /// `sd`, `emmc`, `sata`, `nvme`; taken from the name if it is left out.
+    /// `sd`, `emmc`, `sata`, `nvme`; by default derived from the name.
     pub kind: Option<String>,
     /// The slot is empty.
     pub absent: bool,
     /// Capacity.
     pub len: Size,
-    /// What is on it.
+    /// Its content.
     pub content: Content,
-    /// What is wrong with its partition table.
+    /// Damage of its partition table.
     pub table: Option<TableDamage>,
     /// The device has a write cache of its own, which a power cut empties.
     pub write_cache: bool,
@@ -273,23 +274,23 @@ pub struct MediumSpec {
     pub damage: Option<FileSystemDamage>,
     /// `/var/log` of the rootfs is a symlink with this text.
     pub var_log_link: Option<String>,
-    /// File-system flavour that a tarball is written into: `ext2`, `ext3`, `ext4`, `ext4compat`, `ext4gpt`.
+    /// The kind of file system for a tarball: `ext2`, `ext3`, `ext4`, `ext4compat`, `ext4gpt`.
     pub file_system: Option<String>,
-    /// The profile's hint.
+    /// The profile's `rootfs_partition`.
     pub rootfs_partition: Option<u32>,
-    /// The profile says whether the board starts from the gap before the first partition.
+    /// The profile's `bootloader_in_gap`: whether the board boots from the gap before the first partition.
     pub bootloader_in_gap: Option<bool>,
     /// It has no serial number that the kernel can read.
     pub no_identity: bool,
-    /// Something else holds the device open all the time, so that its page cache stays.
+    /// Another process holds the device open all the time, so that its page cache stays.
     pub held_open: bool,
-    /// Something that no table of this system shows holds the device for writing: a mount in another mount namespace.
+    /// The device is held for writing by something in no table of this system: a mount in another mount namespace.
     pub held_elsewhere: bool,
     /// Kind of partition table, if partitions are listed.
     pub scheme: Scheme,
     /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
     pub disk_id: Option<String>,
-    /// What lies before the first partition.
+    /// The bytes before the first partition.
     pub gap: Gap,
     /// The partitions, instead of `content`.
     #[serde(rename = "partition")]
@@ -322,32 +323,32 @@ impl Default for MediumSpec {
     }
 }
 
-/// What is wrong with a partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Damage of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TableDamage {
     /// The second partition starts inside of the first (MBR).
     Overlapping,
     /// The last partition ends far behind the medium (MBR).
     PastEnd,
-    /// A GPT whose MBR names the rootfs too.
+    /// A GPT whose MBR has an entry for the rootfs, too.
     Hybrid,
-    /// The protective MBR of a GPT, and nothing else of it.
+    /// The protective MBR of a GPT without the GPT.
     ProtectiveOnly,
 }
 
-/// How a rootfs is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Damage of a rootfs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileSystemDamage {
-    /// fsck mends it.
+    /// fsck repairs it.
     Repairable,
-    /// fsck cannot.
+    /// fsck cannot repair it.
     Fatal,
 }
 
 /// LED statuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StatusSpec {
     /// Green blinks.
@@ -370,15 +371,15 @@ pub struct ScenarioError {
     pub file: String,
     /// Line, from 1.
     pub line: usize,
-    /// What is wrong, with a hint.
+    /// The error, with a hint.
     pub detail: String,
 }
 
 impl Scenario {
-    /// The scenario as a file, without what is the default.
+    /// The scenario as the text of a file, without defaults.
     ///
     /// # Errors
-    /// In words, if it cannot be written as TOML.
+    /// If it cannot be written as TOML.
     pub fn to_toml(&self) -> Result<String, String> {
         super::toml_text::write(self)
     }

@@ -1,4 +1,4 @@
-//! What is odd about the tree that a tarball was packed of.
+//! Special properties of the tree in a tarball.
 
 use super::dialect::with_acls_by_name;
 use crate::model::bytes::tree::{Node, Tree};
@@ -6,37 +6,37 @@ use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How a tarball was packed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TarballSpec {
-    /// Everything is below this directory.
+    /// All entries are below this directory.
     pub below: Option<String>,
-    /// It holds only this file, with some bytes.
+    /// It contains only this file, with some bytes.
     pub only: Option<String>,
-    /// So many files of a few bytes beside the rest, in `srv/many`.
+    /// Number of further small files, in `srv/many`.
     #[serde(default)]
     pub many: u32,
-    /// ACLs are text, with names in them that only the archive's own `etc/passwd` knows: `tar --acls`.
+    /// ACLs are text, with names that only the archive's own `etc/passwd` resolves: `tar --acls`.
     #[serde(default)]
     pub acls_by_name: bool,
-    /// Attributes are repeated with every further name of a file: `tar --xattrs`, `bsdtar`.
+    /// Attributes are repeated for every further name of a file: `tar --xattrs`, `bsdtar`.
     #[serde(default)]
     pub attributes_on_links: bool,
 }
 
-/// Who is in the ACLs of the golden tree, and what they are called where ACLs have names.
+/// The users in the ACLs of the golden tree, with their names.
 const NAMED: [(u32, &str); 1] = [(1000, "operator")];
 
 impl TarballSpec {
-    /// Whether a board cannot boot from what is in it.
-    pub fn is_no_rootfs(&self) -> bool {
+    /// Whether a board cannot boot from its content.
+    pub fn is_not_a_rootfs(&self) -> bool {
         self.below.is_some() || self.only.is_some()
     }
 
     /// The tree that is packed instead of `tree`.
     ///
     /// # Errors
-    /// If a name makes no sense, in words.
+    /// If a name is not valid.
     pub fn apply(&self, tree: Tree) -> Result<Tree, String> {
         let parse = |name: &str| RelativePath::parse(name).map_err(|error| format!("{name}: {error}"));
         if let Some(only) = &self.only {
@@ -68,10 +68,10 @@ impl TarballSpec {
 }
 
 impl TarballSpec {
-    /// The archive in the dialect that is asked for.
+    /// The archive in the requested dialect.
     ///
     /// # Errors
-    /// If it cannot be rewritten, in words.
+    /// If it cannot be rewritten.
     pub(super) fn dialect(&self, archive: Vec<u8>) -> Result<Vec<u8>, String> {
         if self.acls_by_name { with_acls_by_name(&archive, &NAMED) } else { Ok(archive) }
     }

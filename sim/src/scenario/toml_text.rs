@@ -1,4 +1,4 @@
-//! Writes a scenario as a file that a person would write: without what is the default anyway.
+//! Writes a scenario as a person would: without defaults.
 
 use super::schema::{DriveSpec, FileSpec, MediumSpec, Scenario};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use toml::{Table, Value};
 /// The file's text.
 ///
 /// # Errors
-/// In words, if something cannot be said in TOML.
+/// If something cannot be expressed in TOML.
 pub(super) fn write(scenario: &Scenario) -> Result<String, String> {
     let mut root = table(scenario)?;
     let drive = table(&DriveSpec::default())?;
@@ -37,7 +37,7 @@ fn table(value: &impl Serialize) -> Result<Table, String> {
     Table::try_from(value).map_err(|error| error.to_string())
 }
 
-/// Drops what says nothing: `false`, no items, `none`, the first occurrence.
+/// Drops defaults: `false`, empty lists, `none`, the first occurrence.
 fn prune(table: &mut Table, place: &str) {
     for (key, value) in table.iter_mut() {
         match value {
@@ -49,11 +49,11 @@ fn prune(table: &mut Table, place: &str) {
         }
     }
     table.retain(|key, value| match value {
-        // A board that does not start from the gap is not one of which nothing is said.
+        // `bootloader_in_gap = false` differs from no key.
         Value::Boolean(false) => key == "bootloader_in_gap",
-        // No device tree is not the same as nothing said of it.
+        // An empty `compatible` (no device tree) differs from no key.
         Value::Array(items) => !items.is_empty() || key == "compatible",
-        // A medium with nothing special is still a medium.
+        // A medium without special properties is still a medium.
         Value::Table(inner) => place == "media" || !inner.is_empty() || key == "cut",
         Value::String(text) => !(text == "none" && (key == "sidecar" || key == "survive")),
         _ => true,

@@ -1,13 +1,13 @@
-//! What tools put behind the data of an image, byte by byte as they do.
+//! Data that tools append to an image, byte by byte as they do.
 
 use super::schema::Trailer;
 use std::io::Write;
 
 impl Trailer {
-    /// The bytes that follow the compressed file, of which `plain` is the content.
+    /// The bytes behind the compressed file with the content `plain`.
     ///
     /// # Errors
-    /// If they cannot be packed, in words.
+    /// If they cannot be packed.
     pub(super) fn bytes(self, plain: &[u8]) -> Result<Vec<u8>, String> {
         match self {
             Self::Openwrt => Ok(openwrt()),
@@ -26,7 +26,7 @@ fn openwrt() -> Vec<u8> {
     [block(metadata, 1), block(b"untrusted comment: signed by key 0\n", 0)].concat()
 }
 
-/// A magic number, then name, NUL and place of each file, then an empty name and where the archive ends.
+/// A magic number, then name, NUL and offset of each file, then an empty name and the offset of the archive's end.
 fn pixz(archive: &[u8]) -> Result<Vec<u8>, String> {
     let mut index = 0xdbae_14d6_2e32_4ca6_u64.to_le_bytes().to_vec();
     for (name, at) in [(&b"./first"[..], 0), (b"", archive.len() as u64)] {

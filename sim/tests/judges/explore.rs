@@ -223,7 +223,7 @@ fn made_up_scenarios_hold() {
     let screens: Vec<String> =
         runs.iter().flat_map(|run| &run.findings).flat_map(explore::Finding::screen).collect();
     assert!(screens.is_empty(), "{}", screens.join("\n"));
-    assert!(runs.iter().filter(|run| run.senseless.is_some()).count() < 4);
+    assert!(runs.iter().filter(|run| run.invalid.is_some()).count() < 4);
 }
 
 fn sim(arguments: &[&str]) -> (Option<i32>, String) {

@@ -257,10 +257,10 @@ mod tests {
 
     #[test]
     fn every_scenario_can_be_set_up() {
-        let senseless: Vec<String> = (0..500)
+        let invalid: Vec<String> = (0..500)
             .filter_map(|seed| setup::world(&scenario(seed)).err().map(|what| format!("{seed}: {what}")))
             .collect();
-        assert_eq!(senseless, Vec::<String>::new());
+        assert_eq!(invalid, Vec::<String>::new());
     }
 
     #[test]

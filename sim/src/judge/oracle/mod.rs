@@ -282,8 +282,8 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
             true => Verdict::May,
             false => content,
         };
-    let is_no_rootfs = !is_disk && file.tarball.is_no_rootfs();
-    let packed = match (is_no_rootfs, any_content(scenario)) {
+    let is_not_a_rootfs = !is_disk && file.tarball.is_not_a_rootfs();
+    let packed = match (is_not_a_rootfs, any_content(scenario)) {
         (true, false) => Verdict::MustFail,
         (true, true) => Verdict::May,
         // Room is not told by the scenario.

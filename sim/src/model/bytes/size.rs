@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// A length such as `"16 MiB"`, `"512"` or a plain number of bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
 impl Size {
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Size {
 }
 
 /// Bytes from one place to another: `"4 MiB.."`, `"0..512"`, `"1 MiB..2 MiB"`. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ByteRange(Range<u64>);
 

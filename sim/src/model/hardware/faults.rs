@@ -12,7 +12,7 @@ use replicator_hal::Error;
 use serde::Serialize;
 
 /// One fault of a scenario or a world: kind, place, time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct FaultSpec {
     /// Name of a medium, device or bootloader area, `drive`, `image` (a file system in a file), `leds`, `system`, `clock`,
     /// `firmware`, `devices`, or `*`.

@@ -48,7 +48,7 @@ pub struct Microcontroller {
 }
 
 /// What an updater does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdaterBehaviour {
     /// The right thing.

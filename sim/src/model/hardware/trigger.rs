@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::ops::Range;
 
 /// When a fault acts. All given conditions must hold; without any, it always acts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct Trigger {
     /// Whose calls count, if not those on the fault's own target: the other devices of a board, `devices` for their
     /// list.

@@ -1,4 +1,4 @@
-//! What is in partitions that hold no file system with files: swap areas, LUKS, LVM.
+//! The content of partitions that hold no file system with files: swap areas, LUKS, LVM.
 
 use super::secrets::Secrets;
 use crate::model::bytes::pages::Pages;
@@ -7,7 +7,7 @@ use crate::model::time::random::Random;
 
 /// Length of a page of swap.
 pub const SWAP_PAGE_LEN: u64 = 4096;
-/// Old pages with secrets lie so far apart.
+/// Distance of old pages with secrets.
 const SWAP_SECRET_STEP: u64 = 16;
 const SWAP_MAGIC_AT: u64 = SWAP_PAGE_LEN - 10;
 
@@ -18,7 +18,7 @@ pub(super) fn swap_file(len: u64, secrets: &mut Secrets) -> Vec<u8> {
     pages.to_vec()
 }
 
-/// A swap area as `mkswap` writes it, with pages of programs behind its header.
+/// A swap area as `mkswap` writes it, with swapped pages of programs behind its header.
 pub(super) fn swap(
     pages: &mut Pages,
     (start, len): (u64, u64),

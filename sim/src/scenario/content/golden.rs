@@ -1,7 +1,7 @@
-//! The golden root file system: a tree with everything that a capture has to keep, and everything that it has to drop.
+//! The golden root file system: a tree with everything that a capture must keep, and everything that it must remove.
 //!
-//! Each entry says what must become of it, so that the expectation after a capture does not come from the engine's own
-//! rules. The content of everything that must go carries a marker, some of it only in blocks that are free already.
+//! Each entry has its expected fate, so that the expectation after a capture does not depend on the engine's own
+//! rules. The content of everything to be removed carries a marker, some of it only in free blocks.
 
 use super::areas;
 use super::secrets::Secrets;
@@ -10,10 +10,10 @@ use crate::model::hardware::simfs::Kind;
 use crate::scenario::composition::{FateSpec, PartFile};
 use replicator_hal::{InodeFlags, Timestamp};
 
-/// Length of a file of which only the length is said, at most.
+/// Length limit of the content of a file that is given by its length only.
 const FILLER_LEN_MAX_BYTES: u64 = 64 << 20;
 
-/// Secrets of every root file system that the default rules remove, apart from the machine's id and the logs.
+/// Secrets of every root file system that the default rules remove, apart from the machine id and the logs.
 pub(super) const SECRET_PATHS: [&str; 18] = [
     "etc/ssh/ssh_host_rsa_key",
     "etc/ssh/ssh_host_rsa_key.pub",
@@ -35,25 +35,25 @@ pub(super) const SECRET_PATHS: [&str; 18] = [
     "run/daemon.pid",
 ];
 
-/// What a capture has to do with an entry.
+/// What a capture must do with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It stays as it is.
+    /// It stays unchanged.
     Kept,
-    /// It goes.
+    /// It is removed.
     Removed,
-    /// Its content goes.
+    /// Its content is removed.
     Emptied,
-    /// Its content behind the header page goes, and its length stays.
+    /// Its content behind the header page is cleared, and its length stays.
     Cleared,
 }
 
-/// One entry and what has to become of it.
+/// One entry and its fate.
 #[derive(Debug, Clone)]
 pub struct GoldenEntry {
     /// The entry.
     pub entry: Entry,
-    /// What has to become of it.
+    /// What a capture must do with it.
     pub fate: Fate,
 }
 
@@ -93,7 +93,7 @@ impl Builder {
         Entry::file(path, self.secrets.content(path)).mode(0o600)
     }
 
-    /// A secret that no rule names: it stays, and is told.
+    /// A secret that no rule names: it stays, and is reported.
     pub(super) fn secret_that_stays(&mut self, path: &str) {
         let entry = self.secret_entry(path);
         self.keep(entry);
@@ -115,8 +115,8 @@ fn dated(mut entry: Entry, modified: Timestamp) -> Entry {
 }
 
 impl Golden {
-    /// The tree of a root file system. With `var_log_link`, `/var/log` is a symlink with this text, and the logs lie in
-    /// `/data/log`.
+    /// The tree of a root file system. With `var_log_link`, `/var/log` is a symlink with this text, and the logs are
+    /// in `/data/log`.
     pub(super) fn rootfs(secrets: Secrets, var_log_link: Option<&str>, fstab: Option<&str>) -> Builder {
         let mut builder = Builder::new(secrets);
         skeleton(&mut builder);
@@ -137,20 +137,20 @@ impl Golden {
         self.file_system_of(Kind::Ext4)
     }
 
-    /// The same of another kind.
+    /// The same with another kind.
     pub fn file_system_of(&self, kind: Kind) -> FileSystemContent {
         let entries = self.entries.iter().map(|golden| golden.entry.clone()).collect();
         FileSystemContent { removed: self.deleted.clone(), ..FileSystemContent::new(kind, entries) }
     }
 
-    /// Files that were removed before the scenario begins: their bytes lie in free blocks.
+    /// Files that were removed before the scenario begins: their bytes are in free blocks.
     pub fn deleted(&self) -> &[Entry] {
         &self.deleted
     }
 }
 
 impl Builder {
-    /// Adds a file of the scenario's own.
+    /// Adds a file that the scenario lists.
     pub(super) fn listed(&mut self, file: &PartFile) {
         for number in 0..file.count.unwrap_or(1) {
             let path = match file.count {
@@ -176,7 +176,7 @@ impl Builder {
             if let Some(seconds) = file.modified {
                 entry.modified.seconds = seconds;
             }
-            // A letter that is none was refused when the scenario was read.
+            // An unknown letter was refused when the scenario was read.
             entry = entry.flags(file.inode_flags().unwrap_or(InodeFlags::none()));
             for (name, value) in &file.xattrs {
                 entry = entry.xattr(name, value.as_bytes());
@@ -191,7 +191,7 @@ impl Builder {
             };
             match file.deleted {
                 true => self.deleted.push(entry),
-                // What the tree has already is replaced.
+                // An entry that the tree already has is replaced.
                 false => {
                     self.entries.retain(|golden| golden.entry.path != path || file.directory);
                     self.add(fate, entry);
@@ -225,13 +225,13 @@ fn skeleton(builder: &mut Builder) {
     builder.keep(Entry::symlink("bin", "usr/bin"));
     builder.keep(Entry::symlink("lib", "usr/lib"));
     builder.keep(Entry::directory("usr/lib/empty").mode(0o2750).owner(0, 50));
-    // Enough to lie where scenarios break media.
+    // Long enough to cover the ranges where scenarios break media.
     builder.keep(Entry::file("usr/lib/filler.bin", stamped("filler", 0, 300 << 10)));
 }
 
 fn programs(builder: &mut Builder) {
     let program = |path: &str, mode| Entry::file(path, stamped(path, 0, 5000)).mode(mode);
-    // Of all its names.
+    // The attribute is one of all its names.
     builder.keep(program("usr/bin/busybox", 0o755).xattr("user.origin", b"one file"));
     builder.keep(Entry::node("usr/bin/[", Node::HardLink("usr/bin/busybox".into())));
     builder.keep(Entry::node("usr/bin/sh", Node::HardLink("usr/bin/busybox".into())));
@@ -328,7 +328,7 @@ fn logs(builder: &mut Builder, var_log_link: Option<&str>) {
             "var/log"
         }
     };
-    // A log that may only grow, and a directory whose names stay.
+    // A log that is append-only, in a directory that is append-only.
     builder.keep(Entry::directory(&format!("{directory}/apt")).owner(0, 4).flags(InodeFlags::APPEND_ONLY));
     builder.secret(&format!("{directory}/syslog"));
     let history = builder.secret_entry(&format!("{directory}/apt/history.log"));

@@ -1,5 +1,5 @@
-//! For checkers: what each partition of a medium holds, where its root file system mounts it, and which secrets may
-//! be in an image of it.
+//! For checkers: the content of each partition of a medium, where its root file system mounts it, and which secrets
+//! an image of it may contain.
 
 use super::golden::{Fate, Golden};
 use super::layout::{Layout, Part};
@@ -13,7 +13,7 @@ use crate::scenario::guid;
 use crate::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
-/// What a partition holds as the scenario begins.
+/// The content of a partition at the beginning of a scenario.
 #[derive(Debug, Clone)]
 pub struct Held {
     /// The partition.
@@ -22,14 +22,14 @@ pub struct Held {
     pub uuid: [u8; 16],
     /// Label of its file system or swap area.
     pub label: Option<String>,
-    /// Where the first root file system's fstab mounts it, without the slash in front; empty for the root itself.
+    /// Where the fstab of the first root file system mounts it, without the leading slash; empty for the root itself.
     pub mount_point: Option<String>,
-    /// Its files with what sanitising must make of them; `None` if it holds none.
+    /// Its files with their fates; `None` if it has no files.
     pub tree: Option<Golden>,
 }
 
 impl Held {
-    /// The line of every secret in its files that must be gone after sanitising, deleted ones included.
+    /// The line of every secret in its files that must be gone after sanitising, including deleted files.
     pub fn secrets_that_go(&self) -> BTreeSet<String> {
         let Some(tree) = &self.tree else { return BTreeSet::new() };
         let files =
@@ -50,20 +50,20 @@ impl Held {
     }
 }
 
-/// The line of the secret that a file consists of.
+/// The line of the secret that is the content of a file.
 fn secret_of(node: &Node) -> Option<String> {
     let Node::File(bytes) = node else { return None };
     let line = bytes.starts_with(MARKER).then(|| secrets::find_all(bytes).next().map(|(_, line)| line))??;
     Some(String::from_utf8_lossy(line).into_owned())
 }
 
-/// What the partitions of a medium of the scenario hold as it begins; nothing for one without partitions.
+/// The content of each partition of a medium at the beginning of the scenario; empty if it has no partitions.
 pub fn held(scenario: &Scenario, medium: &str) -> Vec<Held> {
     let layout = scenario.media.get(medium).and_then(|spec| Layout::of_medium(spec).ok().flatten());
     layout.map(|layout| held_in(&layout, &Owner::in_scenario(scenario, medium, 0))).unwrap_or_default()
 }
 
-/// What the partitions of a layout hold.
+/// The content of each partition of a layout.
 pub fn held_in(layout: &Layout, owner: &Owner<'_>) -> Vec<Held> {
     let hold = |part: &Part| Held {
         part: part.clone(),
@@ -75,16 +75,16 @@ pub fn held_in(layout: &Layout, owner: &Owner<'_>) -> Vec<Held> {
     layout.parts.iter().map(hold).collect()
 }
 
-/// Secrets of a medium that no rule removes; all others must not be in an image.
+/// Secrets of a medium that no rule removes; no other secret may be in an image.
 pub fn secrets_that_stay(scenario: &Scenario, medium: &str) -> BTreeSet<String> {
     held(scenario, medium).iter().flat_map(Held::secrets_that_stay).collect()
 }
 
-/// Where the fstab of the first root file system that has one mounts a partition.
+/// Where the first fstab of a root file system mounts a partition.
 pub(super) fn mount_point(layout: &Layout, part: &Part) -> Option<String> {
     let mut fstabs = layout.parts.iter().filter_map(|root| Some((root, root.spec.fstab.as_deref()?)));
     let Some((root, fstab)) = fstabs.next() else {
-        // Without one, nobody but the root itself is mounted.
+        // Without an fstab, only the root itself is mounted.
         return (layout.rootfs() == Some(part)).then(String::new);
     };
     let lines = fstab.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -117,7 +117,7 @@ fn names(what: &str, layout: &Layout, part: &Part) -> bool {
     }
 }
 
-/// PARTUUID of a partition, as far as the scenario says it.
+/// PARTUUID of a partition, if the scenario gives it.
 fn part_uuid(layout: &Layout, part: &Part) -> Option<String> {
     match layout.scheme {
         Scheme::Gpt => part.spec.part_uuid.clone(),
@@ -164,7 +164,7 @@ mod tests {
     "#;
 
     #[test]
-    fn each_partition_says_what_it_holds_and_whose_its_secrets_are() {
+    fn each_partition_has_its_content_and_its_own_secrets() {
         let spec: MediumSpec = toml::from_str(TWO_SLOTS).unwrap();
         let owner = Owner { medium: "emmc", seed: 0, generation: 0 };
         let held = held_in(&Layout::of_medium(&spec).unwrap().unwrap(), &owner);

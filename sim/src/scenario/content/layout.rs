@@ -1,20 +1,21 @@
-//! Where partitions lie on the media of scenarios, and what each is for.
+//! The layout of the partitions on the media of scenarios, and the purpose of each.
 
 use crate::scenario::composition::{Gap, Holds, PartitionSpec, Scheme};
 use crate::scenario::schema::{Content, FileSpec, MediumSpec, Size};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-/// Shorter media keep everything nearer to the start.
+/// Media shorter than this have everything nearer to the start.
 const SMALL_LEN_BYTES: u64 = 6 * MIB;
-/// Still shorter ones are packed as tightly as their files allow: what costs time in a small run is bytes.
+/// Media shorter than this are packed as tightly as their files allow: most of the time of a small run is spent on
+/// bytes.
 const TINY_LEN_BYTES: u64 = 3 * MIB;
 /// Room for the copy of a GPT at the end.
 const GPT_TAIL_BYTES: u64 = 64 << 10;
 /// Room for the table of a logical partition.
 const LOGICAL_HEAD_BYTES: u64 = 64 << 10;
 const SECTOR: u64 = 512;
-/// A GPT with its usual number of entries; that of an MBR is shorter.
+/// Length of a GPT with its usual number of entries; that of an MBR is shorter.
 const TABLE_LEN_BYTES: u64 = 34 * SECTOR;
 
 /// One partition.
@@ -26,9 +27,9 @@ pub struct Part {
     pub start_bytes: u64,
     /// Length.
     pub len_bytes: u64,
-    /// Whether the scenario lists it, with secrets of its own.
+    /// Whether the scenario lists it, with its own secrets.
     pub is_listed: bool,
-    /// What the scenario says of it.
+    /// Its description in the scenario.
     pub spec: PartitionSpec,
 }
 
@@ -51,7 +52,7 @@ pub struct Layout {
     pub scheme: Scheme,
     /// Identity of the disk in the table: 8 hex digits (MBR) or a GUID (GPT).
     pub disk_id: Option<String>,
-    /// What lies before the first partition.
+    /// The bytes before the first partition.
     pub gap: Gap,
     /// The partitions.
     pub parts: Vec<Part>,
@@ -66,7 +67,7 @@ impl Layout {
     /// The layout of a medium; `None` if it has no partitions.
     ///
     /// # Errors
-    /// What in the list of partitions makes no sense: which one, from 0, and why.
+    /// The error in the list of partitions: the index of the partition, and the reason.
     pub fn of_medium(spec: &MediumSpec) -> Result<Option<Self>, (usize, String)> {
         let mut layout = match spec.partitions.is_empty() {
             true => Self::of(spec.content, spec.len.0),
@@ -75,7 +76,7 @@ impl Layout {
         if let Some(layout) = &mut layout {
             layout.disk_id.clone_from(&spec.disk_id);
             layout.gap = spec.gap;
-            // What is said of the medium's root file system holds for all that do not say otherwise.
+            // Properties of the medium's root file system apply to all root file systems that do not set their own.
             for part in layout.parts.iter_mut().filter(|part| part.holds() == Holds::Rootfs) {
                 part.spec.dirty |= spec.dirty;
                 part.spec.damage = part.spec.damage.or(spec.damage);
@@ -85,7 +86,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The layout of the medium that an image shows; `None` if it has no partitions.
+    /// The layout of the medium that an image contains; `None` if it has no partitions.
     ///
     /// # Errors
     /// As [`Layout::of_medium`].
@@ -110,7 +111,7 @@ impl Layout {
         }
         let mut parts: Vec<Part> = Vec::new();
         let end = if scheme == Scheme::Gpt { len_bytes.saturating_sub(GPT_TAIL_BYTES) } else { len_bytes };
-        // Where the first one starts if nothing is said, and where it may start at all: behind the table.
+        // The default start of the first partition, and the first possible start: behind the table.
         let usual = if scheme == Scheme::None { 0 } else { MIB.min(len_bytes / 8) / SECTOR * SECTOR };
         let mut next = if scheme == Scheme::None { 0 } else { TABLE_LEN_BYTES };
         for (index, spec) in specs.iter().enumerate() {
@@ -129,7 +130,7 @@ impl Layout {
                 true => end.checked_sub(start_bytes),
                 false => None,
             }) else {
-                return wrong("len is missing; only the last partition may go without it".into());
+                return wrong("len is missing; only the last partition may omit it".into());
             };
             if start_bytes % SECTOR != 0 || len_bytes % SECTOR != 0 || len_bytes == 0 {
                 return wrong("start and len are whole sectors of 512 bytes".into());
@@ -139,7 +140,7 @@ impl Layout {
             }
             if start_bytes.saturating_add(len_bytes) > end {
                 return wrong(format!(
-                    "partition {number} ends behind byte {end}, where the medium has no more room"
+                    "partition {number} ends behind byte {end}, behind the end of the medium"
                 ));
             }
             next = start_bytes + len_bytes;
@@ -150,7 +151,7 @@ impl Layout {
 
     /// The layout of `content` on a medium of this length; `None` if it has no partitions.
     pub fn of(content: Content, len_bytes: u64) -> Option<Self> {
-        // Where a single partition starts, and where the first of two starts and ends.
+        // The start of a single partition, and the start and the end of the first of two.
         let (single, start, between) = match len_bytes {
             0..TINY_LEN_BYTES if content == Content::RootAndData => (64 * KIB, 64 * KIB, 704 * KIB),
             0..TINY_LEN_BYTES => (64 * KIB, 64 * KIB, 256 * KIB),
@@ -194,7 +195,7 @@ impl Layout {
         self.parts.iter().map(|part| part.start_bytes).min().unwrap_or(0)
     }
 
-    /// The first partition with a root file system, if there is one.
+    /// The first partition with a root file system.
     pub fn rootfs(&self) -> Option<&Part> {
         self.parts.iter().find(|part| part.holds() == Holds::Rootfs)
     }
@@ -206,7 +207,7 @@ impl Layout {
 }
 
 impl MediumSpec {
-    /// Whether a root file system is on it.
+    /// Whether it has a root file system.
     pub fn has_rootfs(&self) -> bool {
         match self.partitions.is_empty() {
             true => !matches!(self.content, Content::Blank | Content::Stamped | Content::Data),
@@ -216,7 +217,7 @@ impl MediumSpec {
 }
 
 impl FileSpec {
-    /// Length of the medium that an image shows if nothing is said.
+    /// Default length of the medium that an image contains.
     pub const IMAGE_LEN: Size = Size(8 << 20);
 
     /// Whether it is an image of a medium.
@@ -224,7 +225,7 @@ impl FileSpec {
         self.image.is_some() || !self.partitions.is_empty()
     }
 
-    /// Length of the medium that it shows, for disk images.
+    /// Length of the medium in it, for disk images.
     pub fn shown_len(&self) -> Size {
         self.image_len.unwrap_or(Self::IMAGE_LEN)
     }

@@ -1,7 +1,9 @@
-//! What media hold when a scenario begins: partition tables, boot areas, file systems, the golden root file system.
+//! The content of media at the beginning of a scenario: partition tables, boot areas, file systems, the golden root
+//! file system.
 //!
-//! Layouts are chosen so that scenarios can name byte ranges: a single partition starts at 4 MiB as those do that the
-//! engine makes, and a second partition of an 8 MiB medium too. Everything is a function of name, seed and length.
+//! Layouts are chosen so that scenarios can name byte ranges: a single partition starts at 4 MiB, like those that the
+//! engine makes, and so does the second partition of an 8 MiB medium. Everything is a function of name, seed and
+//! length.
 
 mod areas;
 mod golden;
@@ -25,28 +27,32 @@ use crate::scenario::remember::Remembered;
 use crate::scenario::schema::{Content, FileSpec, MediumSpec, Scenario};
 use replicator_hal::Result;
 use secrets::Secrets;
+use std::sync::LazyLock;
 
-/// So many contents differ by the scenario's seed.
+/// Number of different contents that depend on the scenario's seed.
 const SEEDS: u64 = 2;
 
-/// Media that were made before.
-static MEDIA: Remembered<Pages> = Remembered::new(96);
+/// Media that were already made.
+static MEDIA: LazyLock<Remembered<Key<MediumSpec>, Pages>> = LazyLock::new(|| Remembered::new(96));
 
-/// Whose content it is: decides names, secrets and stamps.
+/// Key of a cached content: medium, seed and generation of its owner, and its description.
+pub(super) type Key<S> = (String, u64, u32, S);
+
+/// The owner of a content: decides names, secrets and stamps.
 #[derive(Debug, Clone)]
 pub struct Owner<'a> {
     /// The medium's name.
     pub medium: &'a str,
     /// Root of randomness.
     pub seed: u64,
-    /// Stamped sectors tell it: 0 on media, 1 in images, so that old and new bytes can be told apart.
+    /// Part of stamped sectors: 0 on media, 1 in images, to distinguish old bytes from new ones.
     pub generation: u32,
 }
 
 impl<'a> Owner<'a> {
     /// Content of `medium` in a scenario.
     ///
-    /// Of the scenario's seed little is left here, so that the contents of thousands of scenarios are few, and made once.
+    /// Only a part of the scenario's seed is used, so that thousands of scenarios share few contents, each made once.
     pub fn in_scenario(scenario: &Scenario, medium: &'a str, generation: u32) -> Self {
         Self { medium, seed: scenario.seed % SEEDS, generation }
     }
@@ -56,6 +62,11 @@ impl<'a> Owner<'a> {
 const BOOTLOADER: (u64, u64) = (8 << 10, 24 << 10);
 
 impl Owner<'_> {
+    /// The key of a content of this owner.
+    pub(super) fn key<S: Clone>(&self, spec: &S) -> Key<S> {
+        (self.medium.to_owned(), self.seed, self.generation, spec.clone())
+    }
+
     /// Makes the secrets of a partition.
     fn secrets(&self, part: Option<&Part>) -> Secrets {
         let tag = match part.filter(|part| part.is_listed) {
@@ -66,18 +77,18 @@ impl Owner<'_> {
     }
 }
 
-/// The golden tree of a medium with nothing special about it.
+/// The golden tree of a medium without special properties.
 pub fn golden(owner: &Owner<'_>, var_log_link: Option<&str>) -> Golden {
     Golden::rootfs(owner.secrets(None), var_log_link, None).finish()
 }
 
-/// The bytes of a medium as the scenario begins.
+/// The bytes of a medium at the beginning of the scenario.
 ///
 /// # Errors
 /// If the content does not fit.
 pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
-    MEDIA.get_or_make(format!("{owner:?} {spec:?}"), || {
-        let layout = Layout::of_medium(spec).map_err(|(_, what)| parts::senseless(owner.medium, &what))?;
+    MEDIA.get_or_make(owner.key(spec), || {
+        let layout = Layout::of_medium(spec).map_err(|(_, what)| parts::invalid(owner.medium, &what))?;
         let mut pages = build(spec.content, layout.as_ref(), spec.len.0, owner)?;
         if let Some(damage) = spec.table {
             tables::damage(damage, layout.as_ref(), &mut pages);
@@ -86,14 +97,13 @@ pub fn medium(spec: &MediumSpec, owner: &Owner<'_>) -> Result<Pages> {
     })
 }
 
-/// The bytes of the medium that an image shows.
+/// The bytes of the medium that an image contains.
 ///
 /// # Errors
 /// If the content does not fit.
 pub fn image(file: &FileSpec, owner: &Owner<'_>) -> Result<Pages> {
     let len_bytes = file.shown_len().0;
-    let layout =
-        Layout::of_image(file, len_bytes).map_err(|(_, what)| parts::senseless(&file.name, &what))?;
+    let layout = Layout::of_image(file, len_bytes).map_err(|(_, what)| parts::invalid(&file.name, &what))?;
     build(file.image.unwrap_or(Content::Blank), layout.as_ref(), len_bytes, owner)
 }
 
@@ -113,7 +123,7 @@ fn build(content: Content, layout: Option<&Layout>, len_bytes: u64, owner: &Owne
     Ok(pages)
 }
 
-/// What lies before the first partition is where boot loaders live: every byte of it counts.
+/// Boot loaders are stored before the first partition, so every byte of it must be kept.
 fn write_gap(layout: &Layout, owner: &Owner<'_>, pages: &mut Pages) {
     let room = layout.first_start();
     match layout.gap {

@@ -1,4 +1,4 @@
-//! What is in each partition: its files with what must become of them, and its bytes.
+//! The content of each partition: its files with their fates, and its bytes.
 
 use super::areas;
 use super::golden::{Builder, Golden, SECRET_PATHS};
@@ -16,12 +16,12 @@ use replicator_hal::{Error, ErrorKind, Result};
 /// Secrets among the logs of a system.
 const LOG_PATHS: [&str; 2] = ["var/log/syslog", "var/log/apt/history.log"];
 
-/// The error for a list of partitions that makes no sense.
-pub(super) fn senseless(object: &str, what: &str) -> Error {
+/// The error for an invalid list of partitions.
+pub(super) fn invalid(object: &str, what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, "laying out", object, what)
 }
 
-/// The UUID of what is in a partition.
+/// The UUID of the file system or area in a partition.
 pub(super) fn uuid(part: &Part) -> [u8; 16] {
     part.spec.uuid.as_deref().and_then(guid::parse).unwrap_or_else(|| {
         let label = label(part).unwrap_or_default();
@@ -33,7 +33,7 @@ pub(super) fn uuid(part: &Part) -> [u8; 16] {
     })
 }
 
-/// The label of what is in a partition.
+/// The label of the file system or area in a partition.
 pub(super) fn label(part: &Part) -> Option<&str> {
     part.spec.label.as_deref().or(match part.holds() {
         Holds::Boot => Some("boot"),
@@ -42,7 +42,7 @@ pub(super) fn label(part: &Part) -> Option<&str> {
     })
 }
 
-/// The files of a partition with what must become of them; `None` if it holds none.
+/// The files of a partition with their fates; `None` if it has no files.
 pub(super) fn tree(layout: &Layout, part: &Part, owner: &Owner<'_>) -> Option<Golden> {
     part.spec.kind()?;
     let secrets = owner.secrets(Some(part));
@@ -85,7 +85,7 @@ fn data_partition(mut builder: Builder, owner: &Owner<'_>) -> Builder {
     builder
 }
 
-/// Writes what a partition holds.
+/// Writes the content of a partition.
 pub(super) fn build(layout: &Layout, part: &Part, owner: &Owner<'_>, pages: &mut Pages) -> Result<()> {
     let place = (part.start_bytes, part.len_bytes);
     match (part.holds(), part.spec.kind(), tree(layout, part, owner)) {

@@ -1,14 +1,14 @@
-//! Secrets: bytes that a capture must not carry, marked so that they are found wherever they lie.
+//! Secrets: bytes that a capture must not carry, with a marker by which they are found anywhere.
 //!
-//! The content of every secret is one line over and over: the marker, the secret's name, whose it is, and a number that
-//! differs from every other. Whose it is (`emmc`, or `emmc.2` for the second partition of a composed medium) says where a
-//! secret that is found came from.
+//! The content of every secret is one line, repeated: the marker, the secret's name, its owner, and a unique number.
+//! The owner (`emmc`, or `emmc.2` for the second partition of a composed medium) shows where a found secret comes
+//! from.
 
 use crate::model::time::random::Random;
 
-/// How the content of every secret begins. No byte string like it is anywhere else.
+/// How the content of every secret begins. This byte string is nowhere else.
 pub const MARKER: &[u8] = b"SECRET-";
-/// How often the line of a secret is in its file.
+/// How often the line of a secret is repeated in its file.
 const LINES: usize = 12;
 
 /// Makes the secrets of one partition.
@@ -19,7 +19,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Those of the partition that is called `tag`.
+    /// The secrets of the partition `tag`.
     pub(super) fn new(tag: &str, seed: u64) -> Self {
         Self { random: Random::child(seed, &format!("golden:{tag}")), tag: tag.to_owned() }
     }
@@ -36,7 +36,7 @@ impl Secrets {
     }
 }
 
-/// Where the markers are, and the line of each.
+/// The offsets of the markers, and the line of each.
 pub fn find_all(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let starts = (0..bytes.len()).filter(|at| bytes[*at] == MARKER[0] && bytes[*at..].starts_with(MARKER));
     starts.map(|at| (at, bytes[at..].split(|byte| *byte == b'\n').next().unwrap_or_default()))

@@ -1,6 +1,6 @@
 //! Writes the partition tables of the media in scenarios.
 //!
-//! Apart from the engine's own writer on purpose: what both got wrong would not be found.
+//! It is separate from the engine's own writer on purpose: a fault of both would not be found.
 
 use super::layout::{Layout, Part};
 use crate::model::bytes::digest::{FOLD_START, fold};
@@ -13,7 +13,7 @@ use crate::scenario::schema::TableDamage;
 const SECTOR: u64 = 512;
 const ENTRIES: u64 = 128;
 const ENTRY_LEN: usize = 128;
-/// Where an MBR keeps the identity of the disk.
+/// Offset of the disk's identity in an MBR.
 const DISK_ID_AT: u64 = 440;
 /// Partition types of a GPT.
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
@@ -39,7 +39,7 @@ pub(super) fn write(layout: &Layout, name: &str, pages: &mut Pages) {
 
 fn write_mbr(layout: &Layout, table: &[(u8, u64, u64)], pages: &mut Pages) {
     pages.write(0, &make_mbr(table));
-    // As `fdisk` shows it: the number, and the lowest byte first on the medium.
+    // As `fdisk` prints it: one number, stored with the lowest byte first.
     if let Some(mut id) = layout.disk_id.as_deref().and_then(guid::parse) {
         id[..4].reverse();
         pages.write(DISK_ID_AT, &id[..4]);
@@ -167,7 +167,7 @@ fn crc(bytes: &[u8]) -> u32 {
 /// If the image has no logical partition.
 pub(in crate::scenario) fn lengthen_last_logical(image: &mut [u8]) -> Result<(), String> {
     let number = |image: &[u8], at: usize| {
-        let bytes = image.get(at..at + 4).ok_or("a table that leaves the image")?;
+        let bytes = image.get(at..at + 4).ok_or("a table outside of the image")?;
         Ok::<usize, String>(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
     };
     let is_extended = |slot: &usize| image.get(446 + 16 * slot + 4) == Some(&0x05);
@@ -182,7 +182,7 @@ pub(in crate::scenario) fn lengthen_last_logical(image: &mut [u8]) -> Result<(),
     Ok(())
 }
 
-/// Spoils the table of a medium that is built.
+/// Damages the table of a medium that is built.
 pub(super) fn damage(damage: TableDamage, layout: Option<&Layout>, pages: &mut Pages) {
     let len_bytes = pages.len_bytes();
     let entry = |number: u64| 446 + 16 * (number - 1);
@@ -223,7 +223,7 @@ mod tests {
     use replicator_engine::formats::partition;
 
     #[test]
-    fn the_kernels_model_and_the_engine_read_what_was_laid_out() {
+    fn the_kernels_model_and_the_engine_read_the_same_layout() {
         for content in [
             Content::Single,
             Content::SingleGpt,
@@ -233,7 +233,7 @@ mod tests {
             Content::Logical,
         ] {
             for len_bytes in [2 << 20, 4 << 20, 8 << 20] {
-                // Logical partitions need room.
+                // Logical partitions need more room.
                 if content != Content::Logical || len_bytes != 4 << 20 {
                     reads_back(content, len_bytes);
                 }
@@ -251,7 +251,7 @@ mod tests {
             .iter()
             .map(|found| (found.number, found.start_bytes, found.len_bytes))
             .collect();
-        // The kernel shows the extended partition too, by two sectors only.
+        // The kernel lists the extended partition too, with a length of two sectors.
         seen.retain(|found| wanted.iter().any(|part| part.0 == found.0));
         assert_eq!(seen, wanted, "{content:?}");
         let bytes = pages.to_vec();

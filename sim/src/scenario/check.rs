@@ -185,7 +185,7 @@ mod tests {
         let emmc = "[media.emmc]\n[[media.emmc.partition]]\nholds = \"rootfs\"\nlen = \"2 MiB\"\n[[media.emmc.partition]]\nholds = \"data\"\n";
         for (more, line, hint) in [
             ("start = \"1 MiB\"", 6, "overlaps"),
-            ("len = \"16 MiB\"", 6, "no more room"),
+            ("len = \"16 MiB\"", 6, "the end of the medium"),
             ("len = 1000", 6, "whole sectors"),
             ("uuid = \"x\"", 6, "0f0e0d0c-"),
             ("part_name = \"x\"", 6, "scheme = \"gpt\""),

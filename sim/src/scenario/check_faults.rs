@@ -62,24 +62,17 @@ fn target(scenario: &Scenario, name: &str) -> Result<Target, String> {
         return if medium.absent { Err(format!("{name} is absent")) } else { Ok(Target::Medium) };
     }
     let area = scenario.firmware.as_ref().map(firmware::area_name).transpose()?.flatten();
-    Ok(match name {
-        "drive" if scenario.drive.absent => return Err("the drive is absent".into()),
-        "drive" => Target::Drive,
-        "image" => Target::Image,
-        "leds" => Target::Leds,
-        "system" => Target::System,
-        "clock" => Target::Clock,
-        "firmware" => Target::Firmware,
-        "devices" => Target::Devices,
-        "*" => Target::Any,
-        name if area.as_deref() == Some(name) => Target::Area,
-        name => {
+    match Target::part(name) {
+        Some(Target::Drive) if scenario.drive.absent => Err("the drive is absent".into()),
+        Some(target) => Ok(target),
+        None if area.as_deref() == Some(name) => Ok(Target::Area),
+        None => {
             let media = scenario.media.keys().map(String::as_str);
-            let parts = ["drive", "image", "leds", "system", "clock", "firmware", "devices", "*"];
+            let parts = Target::PARTS.iter().map(|(part, _)| *part);
             let known: Vec<&str> = media.chain(area.as_deref()).chain(parts).collect();
-            return Err(format!("a fault is on {name:?}; known are {}", known.join(", ")));
+            Err(format!("a fault is on {name:?}; known are {}", known.join(", ")))
         }
-    })
+    }
 }
 
 fn op_on_target(op: OpName, target: Target, on: &str) -> Checked {

@@ -10,7 +10,7 @@ mod firmware;
 mod root_names;
 
 use crate::judge::readers::decode::decode;
-use crate::judge::readers::drive_images::{files, image};
+use crate::judge::readers::drive_images::{IMAGE_ENDINGS, files, image};
 use crate::judge::readers::extracted;
 use crate::judge::readers::settings;
 use crate::judge::readers::written::holds;
@@ -113,10 +113,6 @@ impl fmt::Display for Mismatch {
     }
 }
 
-const ENDINGS: [&str; 20] = [
-    "tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd", "img.xz",
-    "img.bz2", "img.gz", "img.zst", "img", "wic.xz", "wic.bz2", "wic.gz", "wic.zst", "wic",
-];
 const FAILED: [Option<Status>; 2] = [Some(Status::Failure), Some(Status::Critical)];
 
 /// What must come of `scenario`.
@@ -138,7 +134,9 @@ pub fn forecast(scenario: &Scenario) -> Forecast {
 
 fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> {
     let named = |ending: &&str| format!("{medium}image.{ending}");
-    ENDINGS.iter().find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
+    IMAGE_ENDINGS
+        .iter()
+        .find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
 }
 
 /// Whether nothing in the scenario decides about everything, such as settings, odd names, or what people do between boots.

@@ -12,8 +12,8 @@ use crate::scenario::schema::Mode;
 use replicator_hal::{FileKind, RelativePath, Status};
 use std::sync::Arc;
 
-/// Endings of accepted names, the preferred first.
-const ENDINGS: [&str; 20] = [
+/// Endings of accepted image names, the preferred first.
+pub(in crate::judge) const IMAGE_ENDINGS: [&str; 20] = [
     "tar.xz", "tar.bz2", "tar.gz", "tar.zst", "tar", "dd.xz", "dd.bz2", "dd.gz", "dd.zst", "dd", "img.xz",
     "img.bz2", "img.gz", "img.zst", "img", "wic.xz", "wic.bz2", "wic.gz", "wic.zst", "wic",
 ];
@@ -57,7 +57,7 @@ pub fn images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
 
 /// The preferred image of a medium.
 pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
-    ENDINGS.iter().find_map(|ending| {
+    IMAGE_ENDINGS.iter().find_map(|ending| {
         let name = format!("{medium}image.{ending}");
         let path = RelativePath::parse(&name).ok()?;
         files.get(&path)?;

@@ -9,3 +9,4 @@ pub mod op_name;
 pub mod random;
 pub mod scheduler;
 pub(crate) mod trace;
+mod watchdog;

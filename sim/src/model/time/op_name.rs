@@ -1,6 +1,6 @@
 //! Every operation of the HAL: its word in traces and scenarios, what it is called on, whether it may change something,
-//! and what it costs. Faults, traces and scenarios use [`OpName`], so what the backends do and what a scenario can name is
-//! one set.
+//! and what it costs. Faults, traces and scenarios use [`OpName`], so that a scenario can name every operation of the
+//! backends, and no other.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -86,7 +86,7 @@ pub enum OpName {
     Zero,
 }
 
-/// What an operation, a fault or a cut is on.
+/// The target of an operation, a fault or a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// A medium of the board.
@@ -107,11 +107,11 @@ pub enum Target {
     Firmware,
     /// The list of devices.
     Devices,
-    /// Whatever it is.
+    /// Any of these.
     Any,
 }
 
-/// What an operation costs, by the speed of its device.
+/// The cost class of an operation; the time depends on the speed of its device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
     /// One call without data.
@@ -122,15 +122,35 @@ pub enum Cost {
     Write,
     /// A flush.
     Flush,
-    /// Several flushes, as a whole file system is opened, checked, made or closed.
+    /// Several flushes: a whole file system is opened, checked, made or closed.
     FileSystem,
 }
 
-/// What is fixed for an operation.
+/// The fixed properties of an operation.
 struct Row {
     on: &'static [Target],
     changes: bool,
     cost: Cost,
+}
+
+impl Target {
+    /// The parts of a board that have a fixed name in scenarios and traces; media and bootloader areas have names of their
+    /// own.
+    pub const PARTS: [(&'static str, Self); 8] = [
+        ("drive", Self::Drive),
+        ("image", Self::Image),
+        ("leds", Self::Leds),
+        ("system", Self::System),
+        ("clock", Self::Clock),
+        ("firmware", Self::Firmware),
+        ("devices", Self::Devices),
+        ("*", Self::Any),
+    ];
+
+    /// The part with this name.
+    pub fn part(name: &str) -> Option<Self> {
+        Self::PARTS.iter().find(|(part, _)| *part == name).map(|(_, target)| *target)
+    }
 }
 
 impl OpName {
@@ -144,7 +164,7 @@ impl OpName {
         Self::iter()
     }
 
-    /// Whether it is ever called on `target`.
+    /// Whether it can be called on `target`.
     pub fn is_on(self, target: Target) -> bool {
         target == Target::Any || self.row().on.contains(&target)
     }
@@ -154,7 +174,7 @@ impl OpName {
         self.row().changes
     }
 
-    /// What it costs.
+    /// Its cost class.
     pub fn cost(self) -> Cost {
         self.row().cost
     }
@@ -228,7 +248,7 @@ impl fmt::Display for OpName {
 impl TryFrom<String> for OpName {
     type Error = String;
 
-    /// The operation with this word; underscores are as good as hyphens.
+    /// The operation with this word; underscores count as hyphens.
     fn try_from(word: String) -> Result<Self, String> {
         let word = word.replace('_', "-");
         Self::from_str(&word).map_err(|_| {

@@ -1,18 +1,19 @@
-//! The scheduler: real threads, one baton, a virtual clock.
+//! The scheduler: real threads of which one runs at a time, and a virtual clock.
 //!
-//! Exactly one task runs at a time. Every HAL call is a [`Scheduler::call`]: the task queues for the virtual time at which
-//! the call completes, hands the baton to whoever is due first, and has its effect when it gets the baton back. So
-//! media interleave by their simulated speed, a power cut catches calls in flight, and the same seed gives the same
-//! order. After the end of the world (power cut, only hung calls left, a bound) every call fails without an effect and
-//! the threads run out by themselves.
+//! Every HAL call is a [`Scheduler::call`]: the task queues for the virtual time at which the call completes, the task that
+//! is due first runs, and the call has its effect when its own task is due. So media interleave by their simulated speed,
+//! a power cut hits calls in progress, and the same seed gives the same order. After the end of the world (power cut, only
+//! hung calls left, a limit) every call fails without an effect, and the threads run to their ends.
 //!
-//! Not here: what a call costs and does, and which faults are due. That is the [`Model`]'s.
+//! What a call costs and does, and which faults are due, is decided by the [`Model`].
 
 use crate::model::time::cause::Caused;
 use crate::model::time::op::{Model, Moment, Op, Timing};
 use crate::model::time::op_name::OpName;
 use crate::model::time::random::Random;
 use crate::model::time::trace::{Event, Trace};
+use crate::model::time::watchdog::Watchdog;
+use nix::unistd::{Pid, gettid};
 use replicator_hal::{Error, ErrorKind, Result};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How the world came to its end, apart from the main task returning.
+/// How the world ended, other than by the return of the main task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// The power failed at this call.
@@ -28,26 +29,26 @@ pub enum End {
         /// Number of the call.
         at_op: u64,
     },
-    /// Nothing was left but calls that never return.
+    /// Only calls that never return were left.
     Hung,
     /// The run took more virtual time than allowed.
     TimeBound,
     /// The run made more calls than allowed.
     OpBound,
-    /// A task kept the baton without making a call; the text names it and its last call.
+    /// A task ran on without a call; the text names it and its last call.
     Stuck(String),
 }
 
-/// Bounds of one run.
+/// Limits of one run.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The run ends when the virtual clock gets here.
+    /// The run ends when the virtual clock reaches this.
     pub virtual_time_max: Duration,
     /// The run ends after so many calls.
     pub ops_max: u64,
-    /// Calls after the end before the engine counts as spinning.
+    /// More calls after the end than this count as an endless loop of the engine.
     pub calls_after_end_max: u64,
-    /// Real time that a task may keep the baton.
+    /// Real time without processor time after which a task that makes no call is stuck.
     pub stuck_after: Duration,
 }
 
@@ -76,6 +77,7 @@ struct TaskState {
     wake: Arc<Condvar>,
     waiting: Waiting,
     last_op: Option<Op>,
+    thread: Option<Pid>,
 }
 
 pub(crate) struct Schedule {
@@ -85,13 +87,14 @@ pub(crate) struct Schedule {
     pub(crate) trace: Trace,
     queue: BTreeSet<(Duration, u64, usize)>,
     sequence: u64,
-    baton: usize,
-    hand_overs: u64,
+    current: usize,
+    switches: u64,
     tasks: Vec<TaskState>,
     jitter: Random,
     calls_after_end: u64,
     running: bool,
     limits: Limits,
+    watchdog: Watchdog,
 }
 
 pub(crate) struct Inner<M> {
@@ -99,7 +102,7 @@ pub(crate) struct Inner<M> {
     pub(crate) model: M,
 }
 
-/// The one way to a simulated world. See the module's text.
+/// The only access to a simulated world. See the module's documentation.
 pub struct Scheduler<M> {
     id: u64,
     inner: Mutex<Inner<M>>,
@@ -123,31 +126,32 @@ impl<M: Model> Scheduler<M> {
             trace: Trace::new(keep_trace),
             queue: BTreeSet::new(),
             sequence: 0,
-            baton: MAIN,
-            hand_overs: 0,
+            current: MAIN,
+            switches: 0,
             tasks: Vec::new(),
             jitter: Random::child(seed, "schedule"),
             calls_after_end: 0,
             running: false,
             limits,
+            watchdog: Watchdog::default(),
         };
         schedule.add_task("main");
         // The number only distinguishes threads of different worlds; no decision depends on it.
         Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: Mutex::new(Inner { schedule, model }) }
     }
 
-    /// One HAL call. See the module's text.
+    /// One HAL call. See the module's documentation.
     ///
     /// # Errors
     /// Those of the effect and of faults; `DeviceGone` after a power cut, `TimedOut` after any other end.
     ///
     /// # Panics
-    /// If the engine goes on calling for ever after the end, or calls from a thread that is no task.
+    /// If the engine does not stop calling after the end, or calls from a thread that is not a task.
     pub fn call<R>(&self, op: Op, effect: impl FnOnce(&mut M, Moment) -> Result<R>) -> Result<R> {
         self.call_for(op, None, effect)
     }
 
-    /// A call that takes as long as the model says, or exactly `duration`.
+    /// A call that takes the time given by the model, or exactly `duration`.
     fn call_for<R>(
         &self,
         op: Op,
@@ -166,7 +170,7 @@ impl<M: Model> Scheduler<M> {
             }
             None => inner.schedule.enqueue_after(me, cost),
         }
-        let mut inner = self.hand_over(inner, me);
+        let mut inner = self.switch(inner, me);
         inner.schedule.check_end(&op)?;
         inner.schedule.ops += 1;
         let number = inner.schedule.ops;
@@ -174,7 +178,7 @@ impl<M: Model> Scheduler<M> {
         let due = inner.model.due(&op, moment);
         if let Some(duration) = due.hang {
             inner.schedule.hang(me, duration);
-            inner = self.hand_over(inner, me);
+            inner = self.switch(inner, me);
             moment.now = inner.schedule.now;
             if let Err(error) = inner.schedule.check_end(&op) {
                 inner.schedule.note(me, number, op, Some(error.kind()));
@@ -198,14 +202,14 @@ impl<M: Model> Scheduler<M> {
         result
     }
 
-    /// Looks at or changes the world at once, without a scheduling point: for what takes no time.
+    /// Reads or changes the world at once, without a scheduling point: for operations that take no time.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&mut M, &mut Schedule) -> R) -> R {
         let mut inner = self.lock();
         let Inner { schedule, model } = &mut *inner;
         look(model, schedule)
     }
 
-    /// Waits in virtual time. After the end it returns at once, and what waits for a deadline still gets there.
+    /// Waits in virtual time. After the end it returns at once, but advances the clock, so that deadlines still expire.
     pub fn sleep(&self, duration: Duration) {
         let op = Op::new(OpName::Sleep, "clock");
         if self.call_for(op, Some(duration), |_, _| Ok(())).is_err() {
@@ -215,7 +219,11 @@ impl<M: Model> Scheduler<M> {
 
     /// Runs `body` as the main task, in the calling thread.
     pub fn run<R>(&self, body: impl FnOnce() -> R) -> std::thread::Result<R> {
-        self.lock().schedule.running = true;
+        {
+            let schedule = &mut self.lock().schedule;
+            schedule.running = true;
+            schedule.tasks[MAIN].thread = Some(gettid());
+        }
         let before = TASK.replace(Some((self.id, MAIN)));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
         TASK.set(before);
@@ -236,18 +244,20 @@ impl<M: Model> Scheduler<M> {
         (parent, children)
     }
 
-    /// Runs a child's body when its turn comes; its end may wake the parent.
+    /// Runs a child's body when its turn comes. The end of the last child wakes the parent.
     pub(crate) fn run_child<R>(&self, parent: usize, child: usize, body: impl FnOnce() -> R) -> R {
         TASK.set(Some((self.id, child)));
-        drop(self.wait_for_baton(self.lock(), child));
+        let mut inner = self.lock();
+        inner.schedule.tasks[child].thread = Some(gettid());
+        drop(self.wait_for_turn(inner, child));
         let result = body();
         let mut inner = self.lock();
         inner.schedule.finish(parent, child);
-        inner.schedule.pass_on();
+        inner.schedule.start_next();
         result
     }
 
-    /// Takes back a child whose thread could not be started.
+    /// Removes a child whose thread could not be started.
     pub(crate) fn abandon(&self, parent: usize, child: usize) {
         let mut inner = self.lock();
         inner.schedule.queue.retain(|(_, _, task)| *task != child);
@@ -256,7 +266,7 @@ impl<M: Model> Scheduler<M> {
 
     /// Waits for all children.
     pub(crate) fn join(&self, parent: usize) {
-        drop(self.hand_over(self.lock(), parent));
+        drop(self.switch(self.lock(), parent));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {
@@ -268,30 +278,30 @@ impl<M: Model> Scheduler<M> {
         match TASK.get() {
             Some((id, task)) if id == self.id => task,
             _ => {
-                assert!(!schedule.running, "a HAL call from a thread that is no task of the board");
+                assert!(!schedule.running, "a HAL call from a thread that is not a task of the board");
                 MAIN
             }
         }
     }
 
-    fn hand_over<'a>(&'a self, mut inner: MutexGuard<'a, Inner<M>>, me: usize) -> MutexGuard<'a, Inner<M>> {
-        inner.schedule.pass_on();
-        self.wait_for_baton(inner, me)
+    fn switch<'a>(&'a self, mut inner: MutexGuard<'a, Inner<M>>, me: usize) -> MutexGuard<'a, Inner<M>> {
+        inner.schedule.start_next();
+        self.wait_for_turn(inner, me)
     }
 
-    fn wait_for_baton<'a>(
+    fn wait_for_turn<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner<M>>,
         me: usize,
     ) -> MutexGuard<'a, Inner<M>> {
-        while inner.schedule.baton != me {
+        while inner.schedule.current != me {
             let wake = Arc::clone(&inner.schedule.tasks[me].wake);
-            let (seen, limit) = (inner.schedule.hand_overs, inner.schedule.limits.stuck_after);
+            let (seen, limit) = (inner.schedule.switches, inner.schedule.limits.stuck_after);
             let (guard, timeout) = wake.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner);
             inner = guard;
             let schedule = &mut inner.schedule;
-            if timeout.timed_out() && schedule.hand_overs == seen && schedule.end.is_none() {
-                schedule.declare_stuck();
+            if timeout.timed_out() && schedule.switches == seen && schedule.end.is_none() {
+                schedule.watch();
             }
         }
         inner.schedule.tasks[me].waiting = Waiting::No;
@@ -314,6 +324,7 @@ impl Schedule {
             wake: Arc::default(),
             waiting: Waiting::No,
             last_op: None,
+            thread: None,
         });
         self.tasks.len() - 1
     }
@@ -325,7 +336,7 @@ impl Schedule {
     }
 
     fn enqueue_after(&mut self, task: usize, cost: Duration) {
-        // The seed enters the order of calls here: up to a sixteenth of the cost, and a microsecond for free calls.
+        // The seed decides the order of calls here: it adds up to a sixteenth of the cost, and a microsecond to free calls.
         let spread = u64::try_from(cost.as_nanos() / 16).unwrap_or(u64::MAX).max(1000);
         let jitter = Duration::from_nanos(self.jitter.below(spread));
         let wake = self.now.saturating_add(cost).saturating_add(jitter);
@@ -339,8 +350,8 @@ impl Schedule {
         }
     }
 
-    /// Gives the baton to the task that is due first.
-    fn pass_on(&mut self) {
+    /// Lets the task run that is due first.
+    fn start_next(&mut self) {
         if self.queue.is_empty() {
             self.wake_the_hung();
         }
@@ -355,21 +366,21 @@ impl Schedule {
                 self.end = Some(End::OpBound);
             }
         }
-        self.hand_overs += 1;
-        // Whoever keeps the baton does not wait, and waking nobody costs a system call all the same.
-        if task != self.baton {
-            self.baton = task;
+        self.switches += 1;
+        // A task that runs on does not wait, and a needless wake-up costs a system call.
+        if task != self.current {
+            self.current = task;
             self.tasks[task].wake.notify_one();
         }
     }
 
-    /// Nobody is due: the world ends as hung, or the simulation itself has a fault.
+    /// No task is due: the world ends as hung, or the simulation itself has a fault.
     fn wake_the_hung(&mut self) {
         let hung: Vec<usize> =
             (0..self.tasks.len()).filter(|task| self.tasks[*task].waiting == Waiting::Hung).collect();
         if hung.is_empty() {
             let unfinished = self.tasks.iter().any(|task| task.waiting != Waiting::Finished);
-            assert!(!unfinished, "deadlock, nobody is due:\n{}", self.table());
+            assert!(!unfinished, "deadlock, no task is due:\n{}", self.table());
             return;
         }
         if self.end.is_none() {
@@ -406,7 +417,7 @@ impl Schedule {
         Err(error)
     }
 
-    /// After the end: counts a call, so that an engine that never gives up is found.
+    /// Counts a call after the end, so that an engine that never stops is found.
     pub(crate) fn count_call_after_end(&mut self) {
         if self.end.is_none() {
             return;
@@ -414,7 +425,7 @@ impl Schedule {
         self.calls_after_end += 1;
         assert!(
             self.calls_after_end <= self.limits.calls_after_end_max,
-            "engine spins after power loss:\n{}",
+            "the engine does not stop calling after the end:\n{}",
             self.table()
         );
     }
@@ -431,14 +442,18 @@ impl Schedule {
         self.trace.add(Event { number, time: self.now, task, op, error });
     }
 
-    fn declare_stuck(&mut self) {
-        let holder = &self.tasks[self.baton];
+    /// Ends the world if the task that runs is stuck.
+    fn watch(&mut self) {
+        let running = &self.tasks[self.current];
+        if !self.watchdog.is_stuck(self.switches, running.thread, self.limits.stuck_after) {
+            return;
+        }
         let text = format!(
-            "task {} has the baton since its call '{}' and does not come back: did it block outside of the HAL?",
-            holder.name,
-            holder.last_call()
+            "task {} does not come back since its call '{}': did it block outside of the HAL?",
+            running.name,
+            running.last_call()
         );
-        // If the task never comes back, the process never ends: only this line says why.
+        // If the task never comes back, the process never ends. Then only this line shows the reason.
         eprintln!("{text}");
         self.end = Some(End::Stuck(text));
     }

@@ -139,9 +139,7 @@ impl Layout {
                 return wrong(format!("partition {number} overlaps one before it, or has its number"));
             }
             if start_bytes.saturating_add(len_bytes) > end {
-                return wrong(format!(
-                    "partition {number} ends behind byte {end}, behind the end of the medium"
-                ));
+                return wrong(format!("partition {number} ends behind the end of the medium at byte {end}"));
             }
             next = start_bytes + len_bytes;
             parts.push(Part { number, start_bytes, len_bytes, is_listed: true, spec: spec.clone() });

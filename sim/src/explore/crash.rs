@@ -1,4 +1,5 @@
-//! Crash states of a scenario: one run per boot that records them, the policies, each distinct state once.
+//! Crash states of a scenario: one run per boot records them; every survival policy is applied; each distinct state
+//! is judged once.
 
 use super::finding::Finding;
 use super::place::{Place, command, cut_boot, screen};
@@ -15,13 +16,13 @@ use crate::scenario::schema::{BootSpec, Mode, Scenario};
 use replicator_engine::boot::Request;
 use std::collections::{BTreeSet, HashSet};
 
-/// So many recoveries of one boot are cut again, at depth 2.
+/// How many recoveries of one boot are cut again, at depth 2.
 const CUT_AGAIN: usize = 4;
 
-/// A cut and what survives it.
+/// A cut, and which unflushed changes survive it.
 pub type Cut = (u64, Survival);
 
-/// Explores all boots of a scenario. `argument` is how the scenario is given on the command line.
+/// Explores all boots of a scenario. `argument` names the scenario on the command line.
 ///
 /// # Errors
 /// If the scenario is invalid.
@@ -38,10 +39,11 @@ pub fn explore(
     Ok(explorer.explored)
 }
 
-/// One crash state of a boot (from 1), or one of the boot after that crash, and so on. Gives its screen, and what is wrong.
+/// One crash state of a boot (from 1), or one of the boot after that crash, and so on. Returns its screen, and the
+/// findings.
 ///
 /// # Errors
-/// If the scenario makes no sense, or the boot is not cut there, in words.
+/// If the scenario is invalid, or the boot is not cut there.
 pub fn one_state(
     name: &str,
     scenario: &Scenario,
@@ -63,15 +65,15 @@ struct Explorer<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
-    /// The scenario as it is, if its hardware lies.
+    /// The unchanged scenario, if its hardware has byte faults.
     faulty: Option<Scenario>,
-    /// What judges know of the scenario beside the states.
+    /// Everything apart from the states that affects their judgement.
     identity: u64,
     options: &'a Options,
     change: Change<'a>,
-    /// What is on the drives of all states, so that equal files are judged once.
+    /// The contents of the drives of all states, so that equal files are judged once.
     drives: Drives,
-    /// Drives whose next boot is known, by what decides on it.
+    /// Drives whose next boot was probed, by what decides its course.
     probed: HashSet<u64>,
     start: Option<(Snapshot, World)>,
     explored: Explored,
@@ -138,7 +140,7 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// The evidence as judges are to see it.
+    /// The evidence as a case for the judges.
     fn case<'b>(&'b self, evidence: &'b Evidence) -> Case<'b> {
         Case::explored(evidence, self.faulty.as_ref(), self.change)
     }
@@ -148,7 +150,7 @@ impl<'a> Explorer<'a> {
         Bench { request, seed, change, drives }.boot(world, BootSpec::default())
     }
 
-    /// Boots twice without faults, which must be in order by itself.
+    /// Boots twice without faults; that alone must be without complaints.
     fn undisturbed(&mut self, number: usize, world: World, request: &Request) -> Undisturbed {
         let (first, next) = self.boot(world, request);
         let (again, _) = self.boot(next, request);
@@ -176,7 +178,7 @@ impl<'a> Explorer<'a> {
                 break;
             }
             self.explored.totals.crash_states += policies.len() as u64;
-            // Where nothing is on its way, every policy leaves the same.
+            // If nothing is unflushed, every policy leaves the same.
             let differing = if recorded[*index].storage.is_synced() { 1 } else { policies.len() };
             for policy in &policies[..differing] {
                 let next = place.boot.world.reboot_from(&recorded[*index], *policy);
@@ -221,7 +223,7 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// Whether no other scenario had this state in a boot that began alike.
+    /// Whether no other scenario had this state in a boot with the same beginning.
     fn is_new(&mut self, place: &Place<'_>, hash: u64) -> bool {
         let Some(judged) = self.options.judged.clone() else { return true };
         let key = [self.identity, place.before.hash(), hash]
@@ -230,7 +232,7 @@ impl<'a> Explorer<'a> {
         judged.is_new(key)
     }
 
-    /// What a PC sees, and which way the next boot takes.
+    /// Judges the drive as another computer sees it, and the course of the next boot.
     fn look(
         &mut self,
         place: &Place<'_>,
@@ -297,7 +299,7 @@ impl<'a> Explorer<'a> {
         states
     }
 
-    /// One crash state only, or one of the boot after it.
+    /// Follows one crash state only, or one of the boot after it.
     fn follow(&mut self, place: &Place<'_>, recorded: &[Recorded], cuts: &[Cut]) {
         let Some(((at, policy), rest)) = cuts.split_first() else { return };
         let Some(state) = recorded.iter().find(|recorded| recorded.number >= *at) else { return };
@@ -349,7 +351,7 @@ fn way(chose: Option<Mode>) -> String {
     chose.map_or_else(|| "nothing".to_owned(), |mode| mode.to_string())
 }
 
-/// Every place that is a power of two from the beginning, and the last one.
+/// Every index that is a power of two from the beginning, and the last one.
 fn log_spaced(index: usize, count: usize) -> bool {
     (index + 1).is_power_of_two() || index + 1 == count
 }

@@ -1,4 +1,4 @@
-//! Something that is wrong, told on one screen with all that is needed to see it again.
+//! A finding: something wrong, printed on one screen with all that is needed to reproduce it.
 
 use crate::judge::readers::drive_images::files;
 use crate::judge::{CheckerId, Complaint, Severity};
@@ -7,12 +7,12 @@ use crate::run::{Boot, Snapshot};
 use replicator_hal::FileKind;
 use serde::Serialize;
 
-/// So many calls before the place are told.
+/// How many calls before the place are printed.
 const LAST_OPERATIONS: usize = 8;
-/// So many names on the drive are told.
+/// How many names on the drive are printed.
 const NAMES: usize = 24;
 
-/// What is wrong.
+/// Something that is wrong.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// How bad it is.
@@ -21,14 +21,14 @@ pub struct Finding {
     pub scenario: String,
     /// Boot of the scenario, from 1.
     pub boot: usize,
-    /// Who complains.
+    /// The judge that complains.
     #[serde(rename = "invariant")]
     pub by: CheckerId,
-    /// Of what.
+    /// The complaint.
     pub what: String,
     /// Further lines for people.
     pub lines: Vec<String>,
-    /// The command that shows it again.
+    /// The command that reproduces it.
     pub again: String,
 }
 
@@ -76,14 +76,14 @@ pub(crate) fn operations(boot: &Boot, number: u64, op: Option<&Op>) -> Vec<Strin
     lines
 }
 
-/// The last lines that the console of a boot has, and no more than `count` of them.
+/// The last `count` lines of the console of a boot.
 pub(crate) fn console(boot: &Boot, count: usize) -> impl Iterator<Item = String> {
     let lines = boot.world.records().console;
     let skipped = lines.len().saturating_sub(count);
     lines.into_iter().skip(skipped).map(|line| format!("    | {line}"))
 }
 
-/// What a PC sees on the drive.
+/// The drive as another computer sees it.
 pub(crate) fn drive(title: &str, snapshot: &Snapshot) -> Vec<String> {
     let files = files(snapshot);
     let mut lines = vec![format!("  {title}:{}", if files.is_empty() { " nothing" } else { "" })];

@@ -1,11 +1,11 @@
-//! Looks into every corner of a scenario: cuts the power before every change under every survival policy, lets every call
-//! fail once and for good, and judges each state that comes of it.
+//! Explores a scenario systematically: cuts the power before every change under every survival policy, lets every
+//! call fail once or from then on, and judges each resulting state.
 //!
-//! One run records the storage before every call that changes something; each record and policy gives a crash state, equal
-//! ones are looked at once (`crash`). Of every distinct state it is judged what a PC sees and which way the next boot
-//! takes; of as many as time allows, whether an undisturbed boot comes to the undisturbed end (`judge`). How a state is told
-//! and shown again is in `place`. The error sweep is in `sweep`. What is wrong becomes a [`Finding`], one screen long.
-//! Making scenarios up is not done here, but in [`crate::fuzz`].
+//! One run records the storage before every call that changes something. Each record and policy gives a crash state;
+//! equal ones are judged once (`crash`). For every distinct state, judges check the drive as another computer sees
+//! it, and the course of the next boot; for as many as time allows, also whether an undisturbed boot reaches the
+//! undisturbed end. How a state is printed and reproduced is in `place`. The error sweep is in `sweep`. Every error
+//! becomes a [`Finding`] of one screen. Generating scenarios is not here, but in [`crate::fuzz`].
 
 mod crash;
 mod finding;
@@ -26,36 +26,37 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-/// How far to go.
+/// How much is explored.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// 1: every boot of the scenario is cut. 2: the boot after that, too.
     pub depth: u32,
-    /// So many crash states of one boot are followed to the end, at most.
+    /// At most so many crash states of one boot are followed to the end.
     pub recoveries_max: usize,
     /// So many are followed even after the deadline.
     pub recoveries_min: usize,
     /// Seeds for survival subsets.
     pub subsets: u64,
-    /// When the scenario's share of the time is over; its states are judged all the same, and a few are followed.
+    /// The end of the scenario's share of the time; after it, its states are still judged, and a few are followed.
     pub deadline: Option<Instant>,
-    /// When all time is over: nothing is begun after this, and what is left out is counted.
+    /// The end of all time: nothing is started after it, and what is left out is counted.
     pub end: Option<Instant>,
-    /// Crash states that other scenarios had, too.
+    /// Crash states of other scenarios.
     pub judged: Option<Arc<Judged>>,
 }
 
-/// Crash states that were judged already, in any scenario: those that begin alike have most of their states in common.
+/// Crash states that were already judged in any scenario: scenarios with the same beginning have most of their states
+/// in common.
 #[derive(Debug, Default)]
 pub struct Judged(Mutex<HashSet<u64>>);
 
 impl Judged {
-    /// How many there are.
+    /// Their number.
     pub fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether this is the first time that the state is seen.
+    /// Adds a state; whether it is new.
     fn is_new(&self, state: u64) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state)
     }
@@ -84,7 +85,7 @@ impl Options {
         self.end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The policies under which every cut is tried.
+    /// The policies for every cut.
     fn policies(&self) -> Vec<Survival> {
         let subsets = (1..=self.subsets).map(Survival::Subset);
         [Survival::None, Survival::All, Survival::DataLate]
@@ -95,23 +96,23 @@ impl Options {
     }
 }
 
-/// What came of it.
+/// The result of an exploration.
 #[derive(Debug, Default)]
 pub struct Explored {
-    /// How much was done.
+    /// How much was explored.
     pub totals: Totals,
-    /// What is wrong, each kind once per boot of the scenario.
+    /// The findings, each kind once per boot of the scenario.
     pub findings: Vec<Finding>,
 }
 
 impl Explored {
-    /// Takes over what another scenario gave.
+    /// Adds the result of another scenario.
     pub fn add(&mut self, other: Explored) {
         self.totals.add(&other.totals);
         self.findings.extend(other.findings);
     }
 
-    /// Notes a finding unless its like is known.
+    /// Notes a finding unless a similar one is known.
     fn note(&mut self, finding: Finding) {
         self.totals.complaints += 1;
         let known = |other: &Finding| other.boot == finding.boot && other.by == finding.by;
@@ -121,15 +122,15 @@ impl Explored {
     }
 }
 
-/// Places `0..count` in an order whose every beginning is spread evenly.
+/// Places `0..count` in an order in which every prefix is spread evenly.
 fn spread(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    // The golden ratio's multiples are spread evenly however many of them are taken.
+    // Multiples of the golden ratio are spread evenly, however many are taken.
     order.sort_by_key(|index| (*index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     order
 }
 
-/// A survival policy as the command line says it.
+/// The name of a survival policy on the command line.
 pub fn policy_name(survival: Survival) -> String {
     match survival {
         Survival::None => "none".into(),
@@ -140,10 +141,10 @@ pub fn policy_name(survival: Survival) -> String {
     }
 }
 
-/// The policy that a word of the command line means.
+/// The policy with this name on the command line.
 ///
 /// # Errors
-/// With the words that are known.
+/// With the known names.
 pub fn parse_policy(text: &str) -> Result<Survival, String> {
     let seeded = |prefix| text.strip_prefix(prefix).map(str::parse);
     if let Some(Ok(seed)) = seeded("garbage:") {
@@ -154,9 +155,9 @@ pub fn parse_policy(text: &str) -> Result<Survival, String> {
         ("all", _) => Ok(Survival::All),
         ("data-late", _) => Ok(Survival::DataLate),
         (_, Some(Ok(seed))) => Ok(Survival::Subset(seed)),
-        _ => {
-            Err(format!("no policy {text:?}; known are none, all, data-late, subset:<seed>, garbage:<seed>"))
-        }
+        _ => Err(format!(
+            "unknown policy {text:?}; known are none, all, data-late, subset:<seed>, garbage:<seed>"
+        )),
     }
 }
 
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn recorded_states_share_what_they_have_in_common() {
+    fn recorded_states_share_equal_pages() {
         for name in ["write-dd-xz", "capture-single-partition-sd"] {
             recorded(name, |_, states| {
                 let pages_of = |state: &Recorded| -> HashSet<_> {
@@ -198,7 +199,7 @@ mod tests {
                 };
                 let largest = states.iter().map(|state| pages_of(state).len()).max().unwrap();
                 let all: HashSet<_> = states.iter().flat_map(pages_of).collect();
-                // Every state for itself would be hundreds of times the largest one.
+                // Without sharing, the sum would be hundreds of times the largest state.
                 assert!(
                     states.len() > 100 && all.len() < 3 * largest,
                     "{name}: {} pages, {largest}",
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_on_its_way_every_policy_leaves_the_same() {
+    fn without_unflushed_changes_every_policy_leaves_the_same() {
         for name in ["write-dd-xz", "capture-single-partition-sd", "capture-to-vfat"] {
             recorded(name, |world, states| {
                 let (synced, open): (Vec<_>, Vec<_>) =
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn every_beginning_of_the_order_is_spread_and_nothing_is_missing() {
+    fn every_prefix_of_the_order_is_spread_and_nothing_is_missing() {
         let order = spread(100);
         let mut first: Vec<usize> = order[..10].to_vec();
         first.sort_unstable();
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_read_as_they_are_written() {
+    fn policies_parse_as_they_are_written() {
         for policy in
             [Survival::None, Survival::All, Survival::DataLate, Survival::Subset(7), Survival::Garbage(8)]
         {

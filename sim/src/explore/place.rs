@@ -1,4 +1,5 @@
-//! A boot whose crash states are looked at, and how one of these is told: on a screen, and as a command that shows it again.
+//! A boot whose crash states are judged, and how such a state is printed: on a screen, and as a command that
+//! reproduces it.
 
 use super::crash::Cut;
 use super::{finding, policy_name};
@@ -11,9 +12,9 @@ use crate::run::{Boot, Snapshot};
 use crate::scenario::schema::BootSpec;
 use replicator_engine::boot::Request;
 
-/// A boot that was recorded, and all that is needed to judge its crash states.
+/// A recorded boot, and all that is needed to judge its crash states.
 pub(super) struct Place<'a> {
-    /// Number of the scenario's boot, from 0.
+    /// Index of the scenario's boot.
     pub(super) number: usize,
     pub(super) before: &'a Snapshot,
     pub(super) boot: &'a Boot,
@@ -23,13 +24,13 @@ pub(super) struct Place<'a> {
     pub(super) path: Vec<Cut>,
 }
 
-/// The boot that was cut, as checkers are to see it.
+/// The boot that was cut, as evidence for checkers.
 pub(super) fn cut_boot(place: &Place<'_>, recorded: &Recorded, next: &World, after: Snapshot) -> Boot {
     Boot {
         spec: BootSpec::default(),
         before: place.before.clone(),
         after,
-        // Nobody saw this boot's end: a board that was never switched on stands for it.
+        // This boot has no end that could be inspected: a board that was never switched on represents it.
         world: next.reboot(Survival::None),
         report: None,
         outcome: RunOutcome::Ended(End::PowerCut { at_op: recorded.number }),
@@ -39,7 +40,7 @@ pub(super) fn cut_boot(place: &Place<'_>, recorded: &Recorded, next: &World, aft
     }
 }
 
-/// The lines that tell of a crash state.
+/// The lines that describe a crash state.
 pub(super) fn screen(
     place: &Place<'_>,
     recorded: &Recorded,
@@ -68,7 +69,7 @@ pub(super) fn screen(
     lines
 }
 
-/// The command that shows a crash state again.
+/// The command that reproduces a crash state.
 pub(super) fn command(argument: &str, place: &Place<'_>, recorded: &Recorded, policy: Survival) -> String {
     let cuts = place.path.iter().copied().chain([(recorded.number, policy)]);
     let (numbers, policies): (Vec<String>, Vec<String>) =

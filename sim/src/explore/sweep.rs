@@ -1,7 +1,7 @@
 //! The error sweep: the n-th call fails, for every n, once or from then on.
 //!
-//! Whatever fails, the run must come to a terminal status without a panic, never show a success that is none, and keep
-//! what every scenario must keep. That it fails where it need not is no finding here.
+//! Whatever fails, the run must reach a terminal status without a panic, must not show a wrong success, and must keep
+//! the invariants. A failure without need is not a finding here.
 
 use super::finding::{self, Finding};
 use super::{Explored, Options, spread};
@@ -16,8 +16,8 @@ use crate::run::{Boot, Change, Drives, Evidence};
 use crate::scenario::schema::{BootSpec, Fault, FaultSpec, Scenario};
 use replicator_engine::boot::Request;
 
-/// Sweeps over a scenario's boots: over the first without the scenario's own faults and cuts, over each further one from what
-/// the scenario left for it, but without its faults of that boot.
+/// Sweeps over a scenario's boots: over the first one without the scenario's faults and cuts, over each further one
+/// from the state that the scenario left for it, but without its faults in that boot.
 ///
 /// # Errors
 /// If the scenario is invalid.
@@ -50,10 +50,11 @@ pub fn sweep(
     Ok(explored)
 }
 
-/// One run of the sweep: in this boot of the scenario (from 1) this call fails. Gives what the board said, and what is wrong.
+/// One run of the sweep: in this boot of the scenario (from 1) this call fails. Returns the board's output, and the
+/// findings.
 ///
 /// # Errors
-/// If the scenario makes no sense, or has no such boot, in words.
+/// If the scenario is invalid, or has no such boot.
 pub fn one_failure(
     name: &str,
     scenario: &Scenario,
@@ -71,12 +72,12 @@ pub fn one_failure(
     Ok((lines, explored))
 }
 
-/// A scenario to be run again and again.
+/// A scenario that is run repeatedly.
 struct Sweeping<'a> {
     name: &'a str,
     argument: &'a str,
     scenario: Scenario,
-    /// The scenario as it is, if its hardware lies: what earlier boots left may be wrong.
+    /// The unchanged scenario, if its hardware has byte faults: earlier boots may have left wrong bytes.
     faulty: Option<Scenario>,
     change: Change<'a>,
     request: Request,
@@ -119,7 +120,7 @@ impl<'a> Sweeping<'a> {
         Ok(Self { name, argument, scenario: neutral, faulty, change, request, drives, starts })
     }
 
-    /// Runs once, and gives the lines that tell of it.
+    /// Runs once, and returns the lines that describe the run.
     fn fail(&self, failing: Failing, explored: &mut Explored) -> Vec<String> {
         let world = self.starts[failing.boot].world.reboot(Survival::All).with_faults(vec![failing.fault()]);
         let (request, seed) = (&self.request, self.scenario.seed);
@@ -150,7 +151,7 @@ impl<'a> Sweeping<'a> {
     }
 }
 
-/// Keeps the board as it is before each boot.
+/// Keeps the board before each boot.
 #[derive(Default)]
 struct Boards {
     worlds: Vec<World>,
@@ -188,7 +189,8 @@ impl Failing {
         if self.persistent { "persistent" } else { "transient" }
     }
 
-    /// What the failing call excuses: LEDs that cannot be set, volumes that cannot be unmounted.
+    /// The reported faults that follow from the failing call: LEDs that cannot be set, volumes that cannot be
+    /// unmounted.
     fn excuses(self, boot: &Boot) -> Vec<FaultEnd> {
         let trace = boot.world.trace();
         let mut failed = trace.events().filter(|event| event.error.is_some());

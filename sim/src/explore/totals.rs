@@ -1,4 +1,4 @@
-//! How much was looked at.
+//! How much was explored.
 
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use std::fmt;
 pub struct Totals {
     /// Scenarios.
     pub scenarios: u64,
-    /// Cuts times policies; where nothing was on its way, all policies leave the same, which is made once.
+    /// Cuts times policies; if nothing is unflushed, all policies leave the same state, which is made once.
     pub crash_states: u64,
-    /// Those with other bytes on media or drive than all others of the boot.
+    /// States with other bytes on media or drive than all others of the boot.
     pub distinct: u64,
-    /// Boots that were stopped once their way was clear.
+    /// Boots that were stopped once their course was clear.
     pub probes: u64,
     /// Crash states that were followed by an undisturbed boot and another one.
     pub recoveries: u64,
@@ -21,19 +21,19 @@ pub struct Totals {
     pub error_runs: u64,
     /// Made-up scenarios.
     pub fuzz_runs: u64,
-    /// Scenarios that were not begun, because time was over.
+    /// Scenarios that were not started because the time was over.
     pub left_out_scenarios: u64,
-    /// Crash states that were not looked at.
+    /// Crash states that were not judged.
     pub left_out_states: u64,
-    /// Crash states that were to be followed in any case, and were not.
+    /// Crash states that had to be followed in any case, and were not.
     pub left_out_recoveries: u64,
     /// Runs of the error sweep that were not made.
     pub left_out_error_runs: u64,
-    /// All that judges complained of, repetitions included.
+    /// All complaints of judges, including repetitions.
     pub complaints: u64,
-    /// How often a fault of each kind made a difference.
+    /// How often a fault of each kind was reached.
     pub faults_reached: BTreeMap<String, u64>,
-    /// In how many made-up scenarios a medium or an image held something.
+    /// How many generated scenarios have each content on a medium or in an image.
     pub contents: BTreeMap<String, u64>,
 }
 
@@ -71,7 +71,7 @@ fn listed(counts: &BTreeMap<String, u64>) -> String {
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }
 
-/// Those that are not 0.
+/// The counts that are not 0.
 fn counted(counts: &[(&str, u64)]) -> String {
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
@@ -96,7 +96,7 @@ impl fmt::Display for Totals {
         ];
         writeln!(f, "{}", counted(&counts))?;
         if left_out.iter().any(|(_, count)| *count > 0) {
-            writeln!(f, "left out, because time was over: {}", counted(&left_out))?;
+            writeln!(f, "left out because the time was over: {}", counted(&left_out))?;
         }
         if !self.contents.is_empty() {
             writeln!(f, "contents drawn: {}", listed(&self.contents))?;

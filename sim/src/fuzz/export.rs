@@ -1,4 +1,4 @@
-//! Keeps scenarios as files, which last longer than seeds and numbers of calls do.
+//! Writes scenarios to files: those stay valid when generators and numbers of calls change.
 
 use super::shrink::Shrunk;
 use crate::explore::Cut;
@@ -26,10 +26,10 @@ pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
     Scenario { boots, ..scenario.clone() }
 }
 
-/// Writes a scenario that failed. How it has to end is not known, but a success that is none has to be a failure.
+/// Writes a scenario that failed. Its right end is not known, but a wrong success has to become a failure.
 ///
 /// # Errors
-/// If the scenario makes no sense or cannot be written, in words.
+/// If the scenario is invalid or cannot be written.
 pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let mut scenario = shrunk.scenario.clone();
     let lied = matches!(shrunk.by, CheckerId::SuccessIsTrue | CheckerId::SomethingDone);
@@ -45,7 +45,7 @@ pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathB
 /// Writes a scenario to a file.
 ///
 /// # Errors
-/// If it cannot be written, in words.
+/// If it cannot be written.
 pub fn write(scenario: &Scenario, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let path = directory.join(format!("{name}.toml"));
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());

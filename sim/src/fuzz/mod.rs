@@ -1,7 +1,7 @@
-//! Made-up scenarios: a seed decides what is plugged in and what goes wrong, and the checkers judge what comes of it.
+//! Generated scenarios: a seed decides what is plugged in and what fails, and the checkers judge the run.
 //!
-//! [`generate`] makes a scenario of a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller. Files last
-//! longer than seeds: a failing scenario is worth keeping as a file, because the generator will change.
+//! [`generate`] makes a scenario from a seed, [`judge()`] runs and judges it, [`shrink`] makes a failing one smaller.
+//! A failing scenario should be kept as a file, because a seed is only valid until the generator changes.
 
 pub mod export;
 pub mod generate;
@@ -18,17 +18,17 @@ use crate::scenario::catalogue;
 use crate::scenario::schema::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Every so many runs is done twice, and must go the same way.
+/// Every so many runs one is done twice, and both must be equal.
 const TWICE_EVERY: u64 = 32;
-/// So many lines of each boot's console are told.
-const CONSOLE_TOLD: usize = 4;
+/// How many lines of each boot's console are printed.
+const CONSOLE_LINES: usize = 4;
 
 /// A scenario that was run and judged.
 #[derive(Default)]
 pub struct Judgement {
-    /// What is wrong.
+    /// The complaints.
     pub complaints: Vec<Complaint>,
-    /// Kinds of faults that made a difference, cuts included.
+    /// Kinds of faults that were reached, including cuts.
     pub reached: Vec<String>,
     /// Hash over all calls.
     pub trace_hash: u64,
@@ -49,7 +49,7 @@ pub fn judge(
     let work = || {
         let evidence = boots::run_with(name, scenario, change)?;
         let case = Case { origin, ..Case::made_up(&evidence, change) };
-        // A person who writes that hardware lies writes down what comes of it.
+        // A person who writes a scenario with byte faults also writes the expected result.
         let faulty = case.faulty.filter(|_| origin == Origin::MadeUp);
         let complaints = judge::complaints(&Case { faulty, ..case });
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
@@ -75,7 +75,7 @@ fn lines(evidence: &Evidence) -> Vec<String> {
     for (number, boot) in evidence.boots.iter().enumerate() {
         let mode = boot.mode().map_or("nothing".to_owned(), |mode| mode.to_string());
         lines.push(format!("  boot {} chose {mode}, ended: {:?}", number + 1, boot.outcome));
-        lines.extend(console_lines(boot, CONSOLE_TOLD));
+        lines.extend(console_lines(boot, CONSOLE_LINES));
     }
     let last = evidence.last();
     lines.extend(operation_lines(last, u64::MAX, None));
@@ -89,13 +89,13 @@ pub struct Run {
     pub seed: u64,
     /// How much was done.
     pub totals: Totals,
-    /// What is wrong, each judge once.
+    /// The findings, each judge once.
     pub findings: Vec<Finding>,
-    /// The scenario made no sense and was not run, in words.
+    /// Why the scenario is invalid, if it was not run.
     pub invalid: Option<String>,
 }
 
-/// Makes up the scenario of a seed, runs and judges it.
+/// Makes the scenario of a seed, runs and judges it.
 pub fn run(seed: u64, change: Change<'_>) -> Run {
     let scenario = generate::scenario(seed);
     let name = format!("seed {seed}");

@@ -1,7 +1,7 @@
-//! Makes a failing scenario smaller, piece by piece, as long as the same judge has the same kind of complaint.
+//! Makes a failing scenario smaller, step by step, as long as the same judge makes the same kind of complaint.
 //!
-//! What is dropped or made simpler: faults, boots, media, files, then what is special about each, then numbers and
-//! lengths. The result is a scenario in which everything that is left matters.
+//! Faults, boots, media and files are dropped first, then special properties of each, then numbers and lengths are
+//! reduced. Everything in the result is needed for the complaint.
 
 use super::judge;
 use crate::judge::{CheckerId, Complaint, Origin};
@@ -11,22 +11,22 @@ use crate::scenario::schema::{
     SurvivalSpec,
 };
 
-/// So many scenarios are tried at most.
+/// At most so many scenarios are tried.
 const TRIES_MAX: usize = 400;
 
-/// What became of a scenario.
+/// The result of shrinking.
 pub struct Shrunk {
     /// The smallest scenario that still fails in the same way.
     pub scenario: Scenario,
     /// The judge that complains.
     pub by: CheckerId,
-    /// Of what.
+    /// The complaint.
     pub what: String,
     /// How many scenarios were tried.
     pub tries: usize,
 }
 
-/// Shrinks a scenario; `None` if nobody complains about it.
+/// Shrinks a scenario; `None` if no judge complains about it.
 ///
 /// # Errors
 /// If the scenario is invalid.
@@ -34,7 +34,7 @@ pub fn shrink(scenario: &Scenario, origin: Origin, change: Change<'_>) -> Result
     shrink_by(scenario, &|scenario| Ok(judge("shrinking", scenario, origin, change)?.complaints))
 }
 
-/// Everything that is wrong with a scenario.
+/// Runs and judges a scenario.
 type Judge<'a> = dyn Fn(&Scenario) -> Result<Vec<Complaint>, String> + 'a;
 
 fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, String> {
@@ -42,7 +42,7 @@ fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, S
     let Some(first) = first else { return Ok(None) };
     let kind = first.kind(scenario);
     let mut shrunk = Shrunk { scenario: scenario.clone(), by: first.by, what: first.what, tries: 0 };
-    // A round in which nothing could be made smaller is the last one.
+    // A round without progress is the last one.
     while round(&mut shrunk, &kind, judge) && shrunk.tries < TRIES_MAX {}
     Ok(Some(shrunk))
 }
@@ -50,13 +50,13 @@ fn shrink_by(scenario: &Scenario, judge: &Judge<'_>) -> Result<Option<Shrunk>, S
 fn round(shrunk: &mut Shrunk, kind: &str, judge: &Judge<'_>) -> bool {
     let mut smaller = false;
     let mut number = 0;
-    // What was tried at a place is tried anew after each success there, because places move.
+    // After each success, the same place is tried again, because places move.
     while let Some(candidate) = candidates(&shrunk.scenario).into_iter().nth(number) {
         if shrunk.tries >= TRIES_MAX {
             break;
         }
         shrunk.tries += 1;
-        // What makes no sense is no smaller scenario.
+        // An invalid scenario is not a smaller one.
         let complaints = judge(&candidate).unwrap_or_default();
         let same = |complaint: &Complaint| complaint.by == shrunk.by && complaint.kind(&candidate) == kind;
         match complaints.into_iter().find(same) {
@@ -161,7 +161,7 @@ type Add<'a> = dyn FnMut(&dyn Fn(&mut Scenario) -> bool) + 'a;
 
 fn simpler_boot(index: usize, scenario: &Scenario, add: &mut Add<'_>) {
     for simpler in [SurvivalSpec::None, SurvivalSpec::All] {
-        // `None` is simpler than `All`, and both are than the rest.
+        // `None` is simpler than `All`, and both are simpler than the rest.
         if scenario.boots[index].survive != SurvivalSpec::None {
             add(&|scenario| {
                 scenario.boots[index].survive_seed = None;
@@ -176,7 +176,7 @@ fn simpler_boot(index: usize, scenario: &Scenario, add: &mut Add<'_>) {
     add(&|scenario| cut(&mut scenario.boots[index], &|cut| halved(cut.at.as_mut())));
 }
 
-/// The same partition with nothing special about it but what it holds and where it is.
+/// The same partition with only its content and place.
 fn simpler_partition(spec: &mut PartitionSpec) -> bool {
     let (number, start, len) = (spec.number, spec.start, spec.len);
     replaced(spec, PartitionSpec { number, start, len, ..PartitionSpec::new(spec.holds) })
@@ -222,7 +222,7 @@ mod tests {
                     CheckerId::Captured,
                     format!("after boot {}: sdimage.dd.xz has byte 4 twice", dirty + 2),
                 ),
-                _ => Complaint::new(CheckerId::Captured, "after boot 1: sdimage.dd.xz is no image at all"),
+                _ => Complaint::new(CheckerId::Captured, "after boot 1: sdimage.dd.xz is not an image"),
             }])
         };
         let shrunk = shrink_by(&scenario, &judge).unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! The boots of a scenario, one after the other on what the last one left.
+//! The boots of a scenario, each on the state that the previous one left.
 
 use super::Drives;
 use super::evidence::{Boot, Evidence, FaultEnd, Snapshot};
@@ -15,7 +15,7 @@ use crate::scenario::schema::{BootSpec, Scenario, SurvivalSpec};
 use replicator_engine::boot::{self, Request};
 use replicator_hal::{Board, RelativePath, Timestamp};
 
-/// Runs all boots of a scenario on the board as it is.
+/// Runs all boots of a scenario on an unchanged board.
 ///
 /// # Errors
 /// If the scenario is invalid.
@@ -23,7 +23,7 @@ pub fn run(name: &str, scenario: &Scenario) -> Result<Evidence, String> {
     run_with(name, scenario, |board| board)
 }
 
-/// The same with a board that is changed first; for proofs that the judges see what they should.
+/// The same with a changed board, to prove that judges detect faults.
 ///
 /// # Errors
 /// As [`run`].
@@ -50,9 +50,9 @@ pub fn run_as(
     run_request(name, scenario, request, &change, &mut Nobody)
 }
 
-/// Who looks on while a scenario runs, and may run worlds of its own from what it sees.
+/// Watches the run of a scenario, and may run worlds of its own from what it sees.
 pub(crate) trait Observer {
-    /// The board is ready for a boot: what is between boots has happened, its faults are armed.
+    /// The board is ready for a boot: changes between boots are done, its faults are armed.
     fn before(&mut self, world: &World, request: &Request);
     /// The boot is over.
     fn after(&mut self, number: usize, boot: &Boot, request: &Request);
@@ -66,7 +66,7 @@ impl Observer for Nobody {
     fn after(&mut self, _: usize, _: &Boot, _: &Request) {}
 }
 
-/// Runs all boots of a scenario while somebody looks on.
+/// Runs all boots of a scenario with an observer.
 ///
 /// # Errors
 /// As [`run`].
@@ -114,7 +114,7 @@ fn run_request(
     Ok(evidence)
 }
 
-/// What happens to the board between two boots.
+/// Changes the board between two boots.
 fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
     for name in &spec.remove {
         let path = RelativePath::parse(name).map_err(|error| error.to_string())?;
@@ -123,7 +123,7 @@ fn prepare(world: &World, spec: &BootSpec) -> Result<(), String> {
         result?;
     }
     if let Some(more) = spec.more_space {
-        // As a person does it: the drive's bytes are copied onto a larger one, and the engine expands it.
+        // As a person would do it: the drive's bytes are copied to a larger one, and the engine expands it.
         world.change_medium("drive", |disk| {
             let mut larger = Pages::zeros(disk.media.len_bytes() + more.0);
             larger.write(0, &disk.media.to_vec());
@@ -156,10 +156,10 @@ fn remove(disk: &mut Disk, path: &RelativePath) -> Result<(), String> {
     fs.sync(&mut backing).map_err(failed)
 }
 
-/// A fault of a boot, and which of the scenario's faults it is; `None` for the cut of this boot.
+/// A fault of a boot, with its index in the scenario; `None` for the cut of this boot.
 type Armed = (Option<usize>, FaultSpec);
 
-/// The faults of a boot. What was to happen a number of times and has happened is over.
+/// The faults of a boot. Faults with a limited number of times that were reached before are over.
 fn arm(evidence: &Evidence, spec: &BootSpec) -> Vec<Armed> {
     let faults = evidence.faults.iter().enumerate();
     let left = faults.filter(|(_, end)| !(end.reached && end.spec.when.times.is_some()));
@@ -170,18 +170,18 @@ fn arm(evidence: &Evidence, spec: &BootSpec) -> Vec<Armed> {
 
 /// What all boots of a run have in common.
 pub(crate) struct Bench<'a> {
-    /// What the engine is asked to run.
+    /// The engine's request.
     pub(crate) request: &'a Request,
     /// Seed of survival subsets.
     pub(crate) seed: u64,
-    /// What is done to the board before the engine gets it.
+    /// The change of the board before the engine gets it.
     pub(crate) change: &'a dyn Fn(Board) -> Board,
     /// The drives of the run.
     pub(crate) drives: &'a Drives,
 }
 
 impl Bench<'_> {
-    /// One boot, and the board as the next one finds it.
+    /// One boot, and the board as the next boot finds it.
     pub(crate) fn boot(&self, world: World, spec: BootSpec) -> (Boot, World) {
         let before = Snapshot::of(&world, self.drives);
         let end = world.run(|board| boot::run(&(self.change)(board), self.request));

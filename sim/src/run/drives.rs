@@ -1,7 +1,7 @@
-//! What is on the drives of one run: read once, and shared between snapshots.
+//! The files on the drives of one run: read once, and shared between snapshots.
 //!
-//! Judges look at many snapshots that differ in a page or two. A file that did not change from one to the next is one
-//! object in all of them, with what was found out about its bytes, so that it is decoded and judged once.
+//! Judges look at many snapshots that differ in a page or two. A file that is equal in two snapshots is one object in
+//! both, together with cached results, so that it is decoded and judged once.
 
 use crate::model::bytes::pages::Pages;
 use crate::model::bytes::partitions::read_partitions;
@@ -10,13 +10,13 @@ use replicator_hal::Result;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many drives are kept; judges ask for those of one run over and over.
+/// How many drives are kept; judges request those of one run repeatedly.
 const KEPT: usize = 8;
 
-/// A drive, and the files that were found on it.
+/// A drive, and its files.
 type Read = (Pages, Arc<FoundFiles>);
 
-/// The drives that were read last. Cloning is cheap, and clones keep the same drives.
+/// The drives that were read last. Cloning is cheap; clones share the drives.
 #[derive(Clone, Default)]
 pub struct Drives(Arc<Mutex<VecDeque<Read>>>);
 
@@ -25,7 +25,7 @@ impl Drives {
     pub(super) fn files(&self, drive: &Pages) -> Arc<FoundFiles> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|(pages, _)| pages.is_shared_with(drive)) {
-            // The last one that was asked for is the first in the row.
+            // The most recently used one is first.
             kept.make_contiguous()[..=at].rotate_right(1);
             return Arc::clone(&kept[0].1);
         }
@@ -49,7 +49,7 @@ pub(super) fn read(drive: &Pages) -> Result<FoundFiles> {
     }
 }
 
-/// Lets files that are the same as on a drive that is kept be one with those.
+/// Replaces files by equal ones of the kept drives.
 fn share<'a>(files: &mut FoundFiles, kept: impl Iterator<Item = &'a FoundFiles> + Clone) {
     for file in files.values_mut() {
         let mut others = kept.clone().flat_map(|files| files.values());

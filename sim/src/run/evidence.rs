@@ -1,4 +1,4 @@
-//! What a run leaves for those who judge it: media before and after each boot, the world at its end, what was planned.
+//! What a run leaves for its judges: media before and after each boot, the world at its end, the request.
 
 use super::drives::{self, Drives};
 use crate::board::world::{RunOutcome, World};
@@ -24,7 +24,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is in `world` now; `drives` are those of the run that it belongs to.
+    /// The present content of `world`; `drives` are those of its run.
     pub fn of(world: &World, drives: &Drives) -> Self {
         let bytes = |name: String| world.medium_bytes(&name).ok().map(|pages| (name, pages));
         Self { media: world.media().into_iter().filter_map(bytes).collect(), drives: drives.clone() }
@@ -42,7 +42,7 @@ impl Snapshot {
         })
     }
 
-    /// The drive's files, read anew; none if there is no drive.
+    /// The drive's files, read without the cache; none if there is no drive.
     ///
     /// # Errors
     /// If the drive's file system cannot be read.
@@ -70,22 +70,22 @@ pub(super) fn mode(report: &Report) -> Option<Mode> {
     report.mode.and_then(Mode::named)
 }
 
-/// A status in words.
+/// The name of a status.
 pub(crate) fn shown(status: Option<Status>) -> String {
     status.map_or_else(|| "nothing".to_owned(), |status| status.to_string())
 }
 
 /// One boot.
 pub struct Boot {
-    /// What the scenario says of it.
+    /// Its part of the scenario.
     pub spec: BootSpec,
-    /// What was there before.
+    /// The media before it.
     pub before: Snapshot,
-    /// What was durable afterwards: what the next boot finds.
+    /// The durable media after it, as the next boot finds them.
     pub after: Snapshot,
     /// The world at the end of the boot.
     pub world: World,
-    /// What the engine reported; `None` if it panicked.
+    /// The engine's report; `None` if it panicked.
     pub report: Option<Report>,
     /// How the run ended.
     pub outcome: RunOutcome,
@@ -103,7 +103,7 @@ impl Boot {
         self.outcome == RunOutcome::Finished
     }
 
-    /// What the LEDs show at the end.
+    /// The final status of the LEDs.
     pub fn status(&self) -> Option<Status> {
         self.world.leds().final_status()
     }
@@ -113,7 +113,7 @@ impl Boot {
         self.report.as_ref().and_then(mode)
     }
 
-    /// Why the whole run failed, by its report; nothing if it did not.
+    /// Why the whole run failed, according to its report; empty if it did not.
     pub(crate) fn failure(&self) -> String {
         let failure = self.report.as_ref().and_then(|report| report.failure.as_ref());
         failure.map(ToString::to_string).unwrap_or_default()
@@ -125,7 +125,7 @@ impl Boot {
 pub struct FaultEnd {
     /// The fault.
     pub spec: FaultSpec,
-    /// Whether it made a difference in any boot.
+    /// Whether it was reached in any boot.
     pub reached: bool,
 }
 
@@ -139,9 +139,9 @@ pub struct Evidence {
     pub boots: Vec<Boot>,
     /// Its faults.
     pub faults: Vec<FaultEnd>,
-    /// Boots, from 0, whose power was to be cut and was not.
+    /// Boots, from 0, with a cut that was not reached.
     pub missed_cuts: Vec<usize>,
-    /// What the engine was asked to run, so that a checker can run it once more under other circumstances.
+    /// The engine's request, so that a checker can repeat the run under other conditions.
     pub request: Request,
 }
 

@@ -1,6 +1,6 @@
-//! Runs a scenario: builds its world, boots it as often as it says, and keeps everything that judges may want to see.
+//! Runs a scenario: builds its world, boots it as often as the scenario requires, and keeps the evidence for judges.
 //!
-//! What must hold afterwards is not decided here, but in [`crate::judge`].
+//! What must hold afterwards is in [`crate::judge`].
 
 pub mod boots;
 mod drives;
@@ -15,10 +15,10 @@ pub use setup::COMPATIBLE;
 
 use replicator_hal::Board;
 
-/// What is done to the board before the engine gets it; for proofs that what is wrong is found.
+/// A change of the board before the engine gets it, to prove that judges detect faults.
 pub type Change<'a> = &'a (dyn Fn(Board) -> Board + Sync);
 
-/// Leaves the board as it is.
+/// No change.
 pub fn unchanged(board: Board) -> Board {
     board
 }

@@ -1,4 +1,4 @@
-//! A boot that is stopped once it is clear which way it goes.
+//! A boot that is stopped once its course is clear.
 
 use super::Change;
 use crate::board::world::{RunOutcome, World};
@@ -7,12 +7,12 @@ use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{Fault, FaultSpec, Mode, Scenario};
 use replicator_engine::boot::{self, Request};
 
-/// A boot that has not opened a medium after so many calls is not waited for.
+/// A boot that has not opened a medium after so many calls is stopped.
 const CALLS_MAX: u64 = 400;
 
-/// The way that a boot took.
+/// The course of a boot.
 pub struct Probed {
-    /// What the engine says; `None` if it refuses.
+    /// The mode that the engine chose; `None` if it refused.
     pub chose: Option<Mode>,
     /// Whether it opened a medium for writing.
     pub opens_target: bool,
@@ -23,7 +23,7 @@ pub struct Probed {
 /// Boots `world` until the engine opens a medium of the scenario.
 pub fn probe(scenario: &Scenario, world: World, request: &Request, change: Change<'_>) -> Probed {
     let cut = |on: &str, when| FaultSpec::new(on, Fault::PowerCut { after: false }, when);
-    // Opening the drive itself, to let it grow, chooses nothing.
+    // Opening the drive itself, to expand it, chooses no mode.
     let media = scenario.media.keys();
     let mut stops: Vec<FaultSpec> = media
         .flat_map(|medium| {

@@ -21,10 +21,10 @@ pub const COMPATIBLE: &str = "sim,board";
 /// Where the drive's partition starts.
 const DRIVE_START_BYTES: u64 = 32 << 10;
 
-/// What the engine is asked to run.
+/// The engine's request for a scenario.
 ///
 /// # Errors
-/// If a medium makes no sense.
+/// If a medium is invalid.
 pub(super) fn request(scenario: &Scenario) -> Result<Request, String> {
     let mut media = Vec::new();
     for name in media_names(scenario) {
@@ -67,7 +67,7 @@ fn flavour(spec: &MediumSpec) -> Result<FileSystemFlavour, String> {
         Some("ext4") => Ok(FileSystemFlavour::Ext4),
         Some("ext4compat") => Ok(FileSystemFlavour::Ext4Compat),
         Some("ext4gpt") => Ok(FileSystemFlavour::Ext4Gpt),
-        Some(other) => Err(format!("no file system {other:?}")),
+        Some(other) => Err(format!("unknown file system {other:?}")),
     }
 }
 
@@ -80,10 +80,10 @@ fn tuning() -> Tuning {
     }
 }
 
-/// The world as the scenario begins, without faults.
+/// The world at the beginning of the scenario, without faults.
 ///
 /// # Errors
-/// If something in the scenario makes no sense or does not fit.
+/// If the scenario is invalid or something does not fit.
 pub(crate) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     let mut builder =
         WorldBuilder::new().seed(scenario.seed).wall_clock(wall_clock(scenario)).keep_trace(true);
@@ -127,7 +127,7 @@ pub(crate) fn world(scenario: &Scenario) -> Result<WorldBuilder, String> {
     Ok(builder)
 }
 
-/// What the device tree says.
+/// The `compatible` strings of the device tree.
 fn compatible(scenario: &Scenario) -> Result<Vec<String>, String> {
     if let Some(given) = &scenario.compatible {
         return Ok(given.clone());

@@ -1,19 +1,20 @@
-//! Media partition by partition: several root file systems, data, swap, FAT with deleted files, what cannot be looked into.
+//! Media partition by partition: several root file systems, data, swap, FAT with deleted files, and content that
+//! cannot be examined.
 //!
-//! Small: what a run costs is bytes. A partition is as long as what it holds needs.
+//! They are small, because the cost of a run is in bytes. A partition is as long as its content needs.
 
 use super::{KIB, Swarm};
 use crate::model::hardware::simfs::Kind;
 use crate::scenario::composition::{Gap, Holds, PartFile, PartitionSpec, Scheme};
 use crate::scenario::schema::{MediumSpec, Size};
 
-/// Before the first partition, on all media of this kind.
+/// Length of the gap before the first partition, on all media of this kind.
 const GAP_LEN_BYTES: u64 = 256 * KIB;
-/// Behind the last one: the copy of a GPT.
+/// Length of the space behind the last one: the copy of a GPT.
 const TAIL_LEN_BYTES: u64 = 64 * KIB;
-/// Before each logical partition.
+/// Length of the space before each logical partition.
 const HEAD_LEN_BYTES: u64 = 64 * KIB;
-/// What partitions hold, the usual more often.
+/// Content of partitions; the usual one is more frequent.
 const HOLDS: [Holds; 10] = [
     Holds::Rootfs,
     Holds::Rootfs,
@@ -26,9 +27,9 @@ const HOLDS: [Holds; 10] = [
     Holds::Empty,
     Holds::Blank,
 ];
-/// What no capture can look into.
+/// Content that no capture can examine.
 const HIDDEN: [Holds; 3] = [Holds::Luks, Holds::Lvm, Holds::Raw];
-/// What a root file system may say of the data beside it.
+/// Lines for other file systems in the fstab of a root file system.
 const FSTABS: [&str; 5] = [
     "LABEL=data /var ext4 defaults 0 2\n",
     "LABEL=data /home ext4 defaults 0 2\n",
@@ -36,21 +37,22 @@ const FSTABS: [&str; 5] = [
     "UUID=d0d0d0d0-0000-4000-8000-00000000000d /home ext4 defaults 0 2\n",
     "tmpfs /tmp tmpfs defaults 0 0\n",
 ];
-/// The UUID that one of them names.
+/// The UUID in one of these lines.
 const DATA_UUID: &str = "d0d0d0d0-0000-4000-8000-00000000000d";
-/// Locked, only growing, and flags that no command stops at.
+/// Immutable, append-only, and flags that no command refuses.
 const FLAGS: [&str; 5] = ["i", "a", "d", "A", "dS"];
-/// Kinds that root file systems have more seldom.
+/// Kinds that root file systems rarely have.
 const ROOT_KINDS: [Kind; 4] = [Kind::Ext2, Kind::Ext3, Kind::Btrfs, Kind::Xfs];
-/// A golden root file system with what scenarios list in it, in KiB; measured by the test that builds every medium.
+/// Size of a golden root file system with the files that scenarios list, in KiB; measured by the test that builds
+/// every medium.
 const ROOTFS_KIB: u64 = 704;
-/// Of each file that is listed: a block, and what a directory of its own may take.
+/// For each listed file: a block, and the space of its directory.
 const FILE_KIB: u64 = 8;
-/// Times that fit into what file systems keep, and such that do not fit into all.
+/// Times within the range of all file systems, and times outside of the range of some.
 const TIMES: [i64; 5] = [-2_208_988_800, -1, 0, 4_294_967_296, 16_000_000_000];
 
 impl Swarm {
-    /// Partitions, with the length of the medium that has room for them.
+    /// Partitions, and the length of a medium for them.
     fn composition(&mut self, has_table: bool) -> (Scheme, Vec<PartitionSpec>, u64) {
         let count = [1, 2, 2, 3, 3, 4][self.random.below(6) as usize];
         let scheme = match count {
@@ -132,7 +134,7 @@ impl Swarm {
             files.push(PartFile { text: Some("flagged\n".into()), flags, ..file("srv/flagged") });
         }
         if holds == Holds::Rootfs && kind.is_ext() && self.one_in(6) {
-            // What sanitising removes.
+            // Files that sanitising removes.
             let flags = Some(self.pick(&FLAGS).to_owned());
             files.push(PartFile { secret: true, flags, ..file("tmp/flagged") });
         }
@@ -149,12 +151,12 @@ impl Swarm {
         files
     }
 
-    /// A line for `/` in the fstab of a root file system, by one of its own names or by one that is not its own.
+    /// A line for `/` in the fstab of a root file system, by one of its own names or by a foreign one.
     fn name_root(&mut self, scheme: Scheme, disk_id: Option<&str>, index: usize, part: &mut PartitionSpec) {
         if part.holds != Holds::Rootfs || self.one_in(2) {
             return;
         }
-        // Logical partitions are counted from 5 on.
+        // Logical partitions have numbers from 5 on.
         let number = if scheme == Scheme::Logical { index + 5 } else { index + 1 };
         let uuid = part.uuid.clone().map(|uuid| format!("UUID={uuid}"));
         let label = part.label.clone().map(|label| format!("LABEL={label}"));
@@ -176,7 +178,7 @@ impl Swarm {
         part.fstab = Some(format!("{name} / ext4 defaults 0 1\n{rest}"));
     }
 
-    /// A composed medium; with `has_table` one that a disk image may show.
+    /// A composed medium; with `has_table` one for a disk image.
     pub(super) fn composed(&mut self, has_table: bool) -> MediumSpec {
         let (scheme, mut partitions, len_bytes) = self.composition(has_table);
         let disk_id = (scheme != Scheme::Gpt && scheme != Scheme::None && self.one_in(2))

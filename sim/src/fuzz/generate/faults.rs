@@ -1,4 +1,4 @@
-//! Which fault, on what, when.
+//! Draws faults: kind, place and trigger.
 
 use super::firmware::Flashed;
 use super::{KIB, MIB, Swarm};
@@ -10,7 +10,7 @@ use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{Bytes, Fault, FaultKind, FaultSpec, MediumSpec};
 use std::collections::BTreeMap;
 
-/// Operations that a fault or a cut may wait for; not all are called in every scenario.
+/// Operations for the triggers of faults and cuts; not all are called in every scenario.
 pub(super) const OPS: [OpName; 26] = [
     OpName::Read,
     OpName::Write,
@@ -52,7 +52,7 @@ const FIRMWARE_OPS: [OpName; 8] = [
 ];
 const UPDATER_OPS: [OpName; 4] = [OpName::Updater, OpName::Register, OpName::AreaList, OpName::Open];
 const FIRMWARE: &str = "firmware";
-/// Exit statuses of fsck: bits, and what tools end with that were killed.
+/// Exit statuses of fsck: bits, and the statuses of killed tools.
 const EXITS: [i32; 9] = [0, 1, 2, 3, 4, 8, 16, 32, 128];
 const DRIVE: &str = "drive";
 
@@ -76,7 +76,7 @@ impl Swarm {
         FaultSpec { may_be_missed: true, ..FaultSpec::new(&on, fault, when) }
     }
 
-    /// The board's bootloader area or its updaters, if such a fault can be there, and how long that is.
+    /// The board's bootloader area or its updaters, if such a fault can be on them, and the length.
     fn place_of_firmware(&mut self, kind: FaultKind, flashed: &Flashed) -> Option<(String, u64)> {
         match kind {
             FaultKind::Hang | FaultKind::IoError | FaultKind::Fails if self.one_in(4) => {
@@ -193,7 +193,7 @@ impl Swarm {
 
     fn replug(&mut self, on: &str, media: &Media) -> (Fault, Trigger) {
         let when = self.when(on);
-        // No two devices have one name.
+        // No two devices have the same name.
         let device = match on {
             "sd" => "mmcblk7",
             "emmc" => "mmcblk8",
@@ -226,7 +226,7 @@ impl Swarm {
         Trigger { op, nth, ..Trigger::always() }
     }
 
-    /// Sectors somewhere on a medium.
+    /// Random sectors of a medium.
     fn range(&mut self, len_bytes: u64) -> ByteRange {
         let start = self.random.below(len_bytes) & !511;
         let len = 512 * self.magnitude(9);

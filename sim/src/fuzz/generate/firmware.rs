@@ -1,7 +1,7 @@
-//! Which board it is, what its firmware is like, and which firmware files are on the drive.
+//! Draws a board, the state of its firmware, and the firmware files on the drive.
 //!
-//! Most of it is right, so that a scenario gets as far as writing. What is wrong is wrong before anything is written, or in an
-//! updater; what goes wrong with a bootloader's area is a fault.
+//! Most of it is right, so that a scenario gets as far as writing. Errors are in files, before anything is written,
+//! or in an updater; failures of a bootloader's area are faults.
 
 use super::{KIB, MIB, Swarm, text_file};
 use crate::model::hardware::firmware::UpdaterBehaviour;
@@ -14,7 +14,7 @@ use replicator_engine::profile::{
     BootloaderFile, BootloaderProfile, FirmwareFormat, Footer, MicrocontrollerProfile, Profile,
 };
 
-/// The first one is the board's.
+/// The first one is that of the board.
 const IMX_TYPES: [&str; 2] = ["ts7970-q-2g-1000mhz-c", "ts7970-s-1g-1000mhz-c"];
 const LAYOUTS: [ImxTypeLayout; 3] =
     [ImxTypeLayout::Assigned, ImxTypeLayout::ValueFirst, ImxTypeLayout::NameFirst];
@@ -41,10 +41,11 @@ const UPDATERS: [UpdaterBehaviour; 6] = [
     UpdaterBehaviour::Missing,
 ];
 const BAD_SCRIPTS: [&str; 4] = ["flash\nexit 3", "flash\nsignal", "flash\nhang", "exit 1"];
-/// Files that some other board takes.
+/// Files that other boards accept.
 const OF_OTHERS: [&str; 4] = ["u-boot.kwb", "u-boot.imx", "SPL", "micro-update.bin"];
 
-/// The boards with a device tree that take firmware; one with a microcontroller, where most can go wrong, is there twice.
+/// The boards with a device tree that accept firmware; a board with a microcontroller is listed twice, because more
+/// can fail there.
 fn boards() -> Vec<&'static Profile> {
     let takes_firmware = |profile: &&Profile| profile.bootloader.is_some() && !profile.matches.is_empty();
     let weighted = |profile: &'static Profile| {
@@ -53,16 +54,16 @@ fn boards() -> Vec<&'static Profile> {
     boards::all().filter(takes_firmware).flat_map(weighted).collect()
 }
 
-/// A board with the firmware that is on the drive for it.
+/// A board with the firmware on the drive for it.
 pub(super) struct Flashed {
     pub(super) spec: FirmwareSpec,
     pub(super) files: Vec<FileSpec>,
-    /// The name of the bootloader's area, and how long it is.
+    /// The name and the length of the bootloader's area.
     pub(super) area: Option<(String, u64)>,
 }
 
 impl Swarm {
-    /// A board, and what is on the drive for it; `None` if its profile cannot be read.
+    /// A board, and the files on the drive for it; `None` if its profile cannot be read.
     pub(super) fn flashed(&mut self) -> Option<Flashed> {
         let profile = self.pick(&boards());
         let compatible = profile.matches.iter().map(String::as_str).collect::<Vec<_>>();
@@ -159,7 +160,7 @@ impl Swarm {
         }
     }
 
-    /// Anything that fits, up to the last byte, or one byte too much.
+    /// A length that fits, up to the last byte, or one byte too much.
     fn len_in(&mut self, place: &BootloaderFile, area_len_bytes: u64) -> u64 {
         let region = place.region();
         let room = region.end.min(area_len_bytes).saturating_sub(region.start);
@@ -185,7 +186,7 @@ impl Swarm {
             (Footer::V0, false) | (Footer::V1, true) => FirmwareKind::MicroV0,
             (Footer::V1, false) | (Footer::V0, true) => FirmwareKind::MicroV1,
         };
-        // The payload comes in pieces of 128 bytes.
+        // The length of the payload is a multiple of 128 bytes.
         let odd_len = u64::from(self.damage && self.one_in(8));
         let len_bytes = 128 * self.magnitude(5) + odd_len;
         let mut file = self.file(&profile.file, kind, len_bytes);

@@ -1,4 +1,4 @@
-//! What is plugged in: media, and what is on the drive for them.
+//! Draws the media, and the files on the drive for them.
 
 use super::{KIB, MIB, Swarm, text_file};
 use crate::scenario::schema::{
@@ -6,7 +6,7 @@ use crate::scenario::schema::{
     TableDamage,
 };
 
-/// What can happen to any file.
+/// Damage for any file.
 const DAMAGES: [ImageDamage; 7] = [
     ImageDamage::Truncated,
     ImageDamage::CutBefore,
@@ -31,11 +31,11 @@ const SIDECARS: [SidecarSpec; 10] = [
 ];
 const RIGHT_SIDECARS: usize = 6;
 const FILE_SYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "ext4compat", "ext4gpt"];
-/// Room behind the first 4 MiB, where the partition of a tarball starts.
+/// Length with room behind the first 4 MiB, where the partition of a tarball starts.
 const TARBALL_MEDIUM_LEN_BYTES: u64 = 8 * MIB;
 
 impl Swarm {
-    /// Most media are tiny: what a run costs is bytes.
+    /// Most media are tiny, because the cost of a run is in bytes.
     fn len_bytes(&mut self, content: Content) -> u64 {
         let lens: &[u64] = match content {
             Content::Logical => &[2],
@@ -68,7 +68,7 @@ impl Swarm {
         }
     }
 
-    /// What can be wrong with the table of such a medium.
+    /// Damage for the table of such a medium.
     fn table(&mut self, content: Content) -> Option<TableDamage> {
         let possible: &[TableDamage] = match content {
             Content::BootAndRoot | Content::RootAndData => &[TableDamage::Overlapping, TableDamage::PastEnd],
@@ -79,10 +79,10 @@ impl Swarm {
         Some(self.pick(possible))
     }
 
-    /// A medium to be written, and the files for it.
+    /// A medium to be written, and its files.
     pub(super) fn written(&mut self, name: &str, unix: bool) -> (MediumSpec, Vec<FileSpec>) {
         let tarball = self.one_in(2);
-        // What bzip2 does to stamped sectors takes longer than all the rest of a run.
+        // bzip2 needs more time for stamped sectors than the rest of a run together.
         let compression = match tarball || self.one_in(8) {
             true => self.pick(&["xz", "gz", "zst", "bz2", ""]),
             false => self.pick(&["xz", "xz", "gz", "zst", ""]),
@@ -90,7 +90,7 @@ impl Swarm {
         let dot = if compression.is_empty() { "" } else { "." };
         let packing = if tarball { "tar" } else { "dd" };
         let content = match self.content() {
-            // What is no disk image is refused, and nothing more comes of it.
+            // A file that is not a disk image is refused, so most of the time another content is better.
             Content::Blank | Content::Stamped if !tarball && !self.one_in(4) => Content::BootAndRoot,
             content => content,
         };
@@ -124,7 +124,7 @@ impl Swarm {
         file.sidecar = self.pick(sidecars);
         file.inside = (self.damage && !tarball && self.one_in(8)).then(|| self.pick(&Container::ALL));
         file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
-        // A root file system has room on a whole MiB only.
+        // Only a whole MiB has room for a root file system.
         let contents = [Content::Blank, Content::Stamped, Content::Stamped, Content::Single];
         let before = self.pick(if medium_len < MIB { &contents[..3] } else { &contents });
         let mut medium = medium(before, medium_len);
@@ -147,12 +147,12 @@ impl Swarm {
         self.damage_of_any()
     }
 
-    /// What can happen to any file.
+    /// Damage for any file.
     pub(super) fn damage_of_any(&mut self) -> ImageDamage {
         self.pick(&DAMAGES)
     }
 
-    /// What can happen to a file that shows no medium.
+    /// Damage for a file that is not an image.
     pub(super) fn damage_of_firmware(&mut self) -> ImageDamage {
         match self.damage_of_any() {
             ImageDamage::CutBefore => ImageDamage::Truncated,
@@ -160,7 +160,7 @@ impl Swarm {
         }
     }
 
-    /// The file as it is, or a link to it, or with a record of where it is from, or something else of its name.
+    /// The file, or a link to it, or with a record of its source, or something else with its name.
     fn odd_file(&mut self, mut file: FileSpec, medium: &str, unix: bool) -> Vec<FileSpec> {
         if !self.odd || self.one_in(2) {
             return vec![file];

@@ -1,5 +1,5 @@
-//! A scenario from a seed, in the manner of a swarm: first it is drawn which kinds of things there are at all in this scenario,
-//! then how many of each, then which. So one scenario has nothing but cuts, and another everything at once.
+//! Makes a scenario from a seed by swarm testing: first the kinds of things in this scenario are drawn, then the
+//! number of each, then each of them. So one scenario has only cuts, and another one everything together.
 
 mod composed;
 mod faults;
@@ -44,7 +44,7 @@ const OPTIONS: [&str; 6] = [
     "IR_NO_SANITISE",
 ];
 
-/// What there is in this scenario.
+/// The kinds of things in this scenario.
 struct Swarm {
     random: Random,
     faults: Vec<FaultKind>,
@@ -56,20 +56,20 @@ struct Swarm {
     writes: bool,
     /// Damaged partition tables.
     tables: bool,
-    /// Media with a write cache of their own.
+    /// Media with a write cache.
     write_caches: bool,
-    /// Links, records, directories that are called like images; boards whose firmware is odd.
+    /// Links, records, directories with names of images; boards with unusual firmware.
     odd: bool,
-    /// A board that takes firmware.
+    /// A board that accepts firmware.
     firmware: bool,
-    /// Media that are listed partition by partition.
+    /// Media that are described partition by partition.
     composed: bool,
 }
 
-/// What a board's kernel may not know.
+/// Kinds of file systems that a board's kernel may lack.
 const LACKED: [Kind; 4] = [Kind::Btrfs, Kind::Xfs, Kind::F2fs, Kind::Exfat];
 
-/// So often a fault that cannot act is drawn anew.
+/// How often a fault that cannot act is drawn again.
 const FAULT_TRIES: u32 = 16;
 
 /// The scenario of a seed.
@@ -122,7 +122,7 @@ impl Swarm {
         self.random.below(count) == 0
     }
 
-    /// Small numbers often, large ones now and then.
+    /// A magnitude: small numbers often, large ones sometimes.
     fn magnitude(&mut self, bits_max: u64) -> u64 {
         let bits = self.random.below(bits_max) + 1;
         1 + self.random.below(1 << bits)
@@ -175,7 +175,7 @@ impl Swarm {
             expect: Expectation::nothing(),
         };
         for _ in 0..fault_count {
-            // What cannot act in this scenario is drawn anew, a few times.
+            // A fault that cannot act in this scenario is drawn again, a few times.
             let mut drawn = (0..FAULT_TRIES).map(|_| self.fault(&scenario.media, flashed.as_ref()));
             let acts = drawn.find(|fault| check_faults::fault(&scenario, fault).is_ok());
             scenario.faults.extend(acts);
@@ -184,7 +184,7 @@ impl Swarm {
         scenario
     }
 
-    /// What the board's kernel cannot mount; never the drive.
+    /// Kinds that the board's kernel cannot mount; never that of the drive.
     fn lacked(&mut self, drive: DriveFileSystem) -> Vec<Kind> {
         match self.one_in(12) {
             true if drive == DriveFileSystem::Exfat => vec![self.pick(&LACKED[..3])],
@@ -193,7 +193,7 @@ impl Swarm {
         }
     }
 
-    /// Enough for all images and a working copy, or now and then too little to capture anything.
+    /// Enough for all images and a working copy, or sometimes too little for any capture.
     fn drive_len(&mut self, media: &BTreeMap<String, MediumSpec>) -> Size {
         let lens = media.values().map(|spec| spec.len.0);
         let enough = 8 * MIB + 2 * lens.clone().sum::<u64>() + lens.max().unwrap_or(0);
@@ -202,7 +202,7 @@ impl Swarm {
 
     fn boots(&mut self) -> Vec<BootSpec> {
         if !self.cuts {
-            // A fault that is over leaves a last boot that has to come to a good end.
+            // After faults that have ended, a further boot must reach a good end.
             let more = self.one_in(if self.faults.is_empty() { 4 } else { 2 });
             return if more { vec![BootSpec::default(), BootSpec::default()] } else { Vec::new() };
         }
@@ -245,7 +245,7 @@ mod tests {
     };
 
     #[test]
-    fn a_seed_is_one_scenario_and_survives_being_written() {
+    fn a_seed_gives_one_scenario_which_survives_writing_and_parsing() {
         for seed in 0..600 {
             let scenario = scenario(seed);
             assert_eq!(format!("{scenario:?}"), format!("{:?}", super::scenario(seed)));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_are_of_all_sorts() {
+    fn generated_scenarios_are_of_all_kinds() {
         let scenarios: Vec<Scenario> = (0..1500).map(scenario).collect();
         let share = |of: &dyn Fn(&Scenario) -> bool| scenarios.iter().filter(|scenario| of(scenario)).count();
         assert!(share(&|scenario| scenario.faults.is_empty()) > 200);

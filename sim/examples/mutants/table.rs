@@ -107,7 +107,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         boards::nothing_is_claimed,
         "The source is opened without a claim while another process uses it.",
         &["capture-held-elsewhere"],
-        &[Claimed],
+        &[HeldMedium],
     ),
     patch(
         S6,
@@ -197,10 +197,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S8,
-        "unsanitised-is-untold",
+        "unsanitised-is-not-reported",
         "The report does not name what was not sanitised.",
         &["capture-both-slots"],
-        &[Told],
+        &[SanitisingReported],
     ),
     patch(
         S8,

@@ -96,7 +96,7 @@ impl fmt::Display for Totals {
         ];
         writeln!(f, "{}", counted(&counts))?;
         if left_out.iter().any(|(_, count)| *count > 0) {
-            writeln!(f, "left out because the time was over: {}", counted(&left_out))?;
+            writeln!(f, "left out, because time was over: {}", counted(&left_out))?;
         }
         if !self.contents.is_empty() {
             writeln!(f, "contents drawn: {}", listed(&self.contents))?;

@@ -1,15 +1,15 @@
-//! One thing that is not as it must be.
+//! A complaint of a judge.
 
 use super::CheckerId;
 use crate::scenario::schema::Scenario;
 
-/// So many words say of which kind a complaint is.
+/// How many words make the kind of a complaint.
 const KIND_WORDS: usize = 6;
 
-/// One thing that is not as it must be.
+/// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
-    /// Who says so.
+    /// The judge.
     pub by: CheckerId,
     /// What is wrong.
     pub what: String,
@@ -21,8 +21,8 @@ impl Complaint {
         Self { by, what: what.into() }
     }
 
-    /// What kind of complaint it is: its first words and every error code, without numbers, names and quoted texts, which
-    /// differ between scenarios that fail in the same way.
+    /// The kind of the complaint: its first words and every error code, without numbers, names and quoted texts,
+    /// which differ between scenarios that fail in the same way.
     pub fn kind(&self, scenario: &Scenario) -> String {
         let unquoted: Vec<&str> = self.what.split('"').step_by(2).collect();
         let unquoted = unquoted.join(" ");

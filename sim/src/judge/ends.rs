@@ -1,7 +1,7 @@
-//! How the runs of a scenario ended: by themselves, or by a cut of the power that the scenario has.
+//! How the runs of a scenario ended: by themselves, or by a power cut of the scenario.
 //!
-//! Verified: no panic of the engine, and no other end of the simulation but a cut or a hang that the scenario asks for. Not
-//! verified: what the LEDs show then, which is the matter of `terminates`.
+//! Verified: no panic of the engine, and no other end of the simulation than a cut or a hang of the scenario. Not
+//! verified: the LEDs at that end, which `terminates` checks.
 
 use super::{Case, CheckerId, Judge, Origin, always, by_nothing};
 use crate::board::world::RunOutcome;
@@ -13,7 +13,7 @@ pub(super) const PANIC: Judge =
     Judge { id: CheckerId::Panic, applies: always, misled_by: by_nothing, check: panics };
 /// As the registry has it.
 pub(super) const ENDS: Judge =
-    Judge { id: CheckerId::Ends, applies: always, misled_by: by_nothing, check: ends };
+    Judge { id: CheckerId::EndsByItself, applies: always, misled_by: by_nothing, check: ends };
 
 fn panics(case: &Case<'_>) -> Vec<String> {
     let boots = case.evidence.boots.iter().enumerate();
@@ -46,7 +46,7 @@ fn may_end(case: &Case<'_>, end: &End) -> bool {
         (End::Hung, Origin::Written | Origin::Explored) => {
             hangs.any(|hang| hang.spec.fault == Fault::Hang { duration_ms: None })
         }
-        // A device that hangs in every call, if only for a while, takes longer than a world lasts.
+        // A device that hangs in every call, even for a limited time, exceeds the time limit of a world.
         (End::Hung | End::TimeBound, Origin::MadeUp) => hangs.next().is_some(),
         (End::TimeBound | End::OpBound | End::Stuck(_), _) => false,
     }

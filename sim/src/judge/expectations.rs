@@ -1,4 +1,4 @@
-//! What a scenario itself says must hold: LEDs, codes, media, files, console.
+//! The scenario's own expectations: LEDs, codes, media, files, console.
 
 use super::{CheckerId, Judge, Origin, by_nothing};
 use crate::model::hardware::led_log::LedLog;
@@ -17,7 +17,7 @@ pub(super) const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// The LED status that a scenario's word stands for; `None` for dark LEDs.
+/// The status for a word of a scenario; `None` for dark LEDs.
 fn status(spec: StatusSpec) -> Option<Status> {
     match spec {
         StatusSpec::Success => Some(Status::Success),
@@ -28,7 +28,7 @@ fn status(spec: StatusSpec) -> Option<Status> {
     }
 }
 
-/// Everything that is not as the scenario says.
+/// Everything that differs from the expectation.
 fn check(evidence: &Evidence) -> Vec<String> {
     let mut complaints = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
@@ -52,7 +52,8 @@ fn check(evidence: &Evidence) -> Vec<String> {
     complaints
 }
 
-/// A status that the run has shown is judged as it was shown; one that it has not, on LEDs that show nothing else.
+/// A status that the run has shown is checked as it was shown; another one is checked on LEDs that show only this
+/// status.
 fn check_wave_form(evidence: &Evidence, spec: &WaveFormSpec) -> Option<String> {
     let wanted_status = status(spec.status)?;
     let mut log = evidence.boots.last().map(|boot| boot.world.leds()).unwrap_or_default();
@@ -130,7 +131,7 @@ fn medium_is(evidence: &Evidence, name: &str, wanted: &MediumEnd) -> Result<(), 
     if is_wanted {
         return Ok(());
     }
-    let found = outcome.map_or_else(|| "nothing was done for it".to_owned(), Outcome::line);
+    let found = outcome.map_or_else(|| "no result for it".to_owned(), Outcome::line);
     Err(format!("not {wanted}, but: {found}"))
 }
 
@@ -141,16 +142,16 @@ fn check_drive(evidence: &Evidence, complaints: &mut Vec<String>) {
         Ok(files) => {
             let has = |name: &str| RelativePath::parse(name).is_ok_and(|path| files.contains_key(&path));
             for name in expect.drive_has.iter().filter(|name| !has(name)) {
-                complain(format!("{name} is not on the drive"));
+                complain(format!("{name} is missing on the drive"));
             }
             for name in expect.drive_lacks.iter().filter(|name| has(name)) {
-                complain(format!("{name} is on the drive"));
+                complain(format!("{name} must not be on the drive"));
             }
         }
         Err(error) => complain(format!("the drive cannot be read: {error}")),
     }
     if expect.drive_unchanged && evidence.boots[0].before.media.get("drive") != last.after.media.get("drive")
     {
-        complain("the drive is not byte for byte as it was".to_owned());
+        complain("the drive was changed".to_owned());
     }
 }

@@ -1,7 +1,7 @@
-//! A made-up scenario in which nothing is wrong but cuts of the power comes to a good end in its last boot.
+//! A generated scenario with power cuts and no other disturbance comes to a good end in its last boot.
 //!
-//! Verified: success, or, where an earlier boot captured everything, the failure that protects the golden unit. Not
-//! verified: scenarios with faults, odd files or damaged media, about which the oracle says more.
+//! Verified: success, or, if an earlier boot captured everything, the failure that protects the golden unit. Not
+//! verified: scenarios with faults, odd files or damaged media, which the oracle judges.
 
 use super::undisturbed::was_complete;
 use super::{Case, CheckerId, Judge, Origin, by_nothing, oracle};
@@ -26,11 +26,11 @@ fn check(case: &Case<'_>) -> Vec<String> {
     }
     let captured_before = was_complete(evidence);
     let writes_back = evidence.scenario.drive.files.iter().any(|file| file.name.starts_with("IR_WRITE_BACK"));
-    // A tarball may not fit where it came from, because a new partition starts later than the old one may have.
+    // A tarball may not fit on its own medium again, because a new partition may start later than the old one.
     if captured_before && writes_back {
         return Vec::new();
     }
-    // What has no identity is known again only by what sanitising removed from it, which may be nothing.
+    // A medium without an identity is recognised only by what sanitising removed from it, which may be nothing.
     if captured_before && evidence.scenario.media.values().any(|medium| medium.no_identity) {
         return Vec::new();
     }

@@ -1,6 +1,6 @@
-//! Who complains, about which invariants, and how bad that is.
+//! The names of judges, their invariants, and the severity of their complaints.
 //!
-//! `docs/invariants.md` says what the invariants are. What a checker looks at stands in its own file, not here.
+//! `docs/invariants.md` describes the invariants. What a checker verifies is in its own file.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -27,7 +27,7 @@ macro_rules! invariants {
 invariants! { S1 S2 S3 S4 S5 S6 S7 S8 S9 S10 S11 S12 S13 S14 S15 S16 S17 S18 L1 L2 L3 L4 L5 L6 M1 }
 
 impl Invariant {
-    /// Whether it is about coming to an end, and not about safety.
+    /// Whether it is about reaching an end, and not about safety.
     pub const fn is_liveness(self) -> bool {
         matches!(self, Self::L1 | Self::L2 | Self::L3 | Self::L4 | Self::L5 | Self::L6)
     }
@@ -72,10 +72,10 @@ checkers! {
     Firmware "firmware" [S5 S6 S7 S10]
     SuccessIsTrue "success-is-true" [S6]
     FindsRoot "finds-its-root" [S6]
-    Claimed "claimed" [S6 S14]
+    HeldMedium "held-medium" [S6 S14]
     FailureVisible "failure-visible" [S7]
     SomethingDone "something-done" [S8]
-    Told "told" [S8]
+    SanitisingReported "sanitising-reported" [S8]
     Sidecars "sidecars" [S8]
     NoImageMissed "no-image-missed" [S8]
     CloneIsRootfs "clone-is-rootfs" [S8]
@@ -94,14 +94,14 @@ checkers! {
     Protected "protected" [S17]
     NoSecret "no-secret" [S18]
     Terminates "terminates" [L1]
-    Ends "ends" [L1]
+    EndsByItself "ends-by-itself" [L1]
     Converges "converges" [L2 L3]
     AsUndisturbed "as-undisturbed" [L2 L3]
-    Settles "settles" [L2]
+    SecondBoot "second-boot" [L2]
     Retries "retries" [L4]
     Progress "progress" [L5]
     StartUp "start-up" [L6]
-    // What is not about one invariant.
+    // These are not about one invariant.
     Expect "expect" []
     Forecast "oracle" []
     GoodEnd "good-end" []
@@ -110,24 +110,24 @@ checkers! {
     Scenario "scenario" []
 }
 
-/// How bad a complaint is, with the exit status of the program.
+/// The severity of a complaint, with the exit status of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Something panicked.
     Panic = 101,
-    /// A lie or a loss.
+    /// A wrong success, or a loss of data.
     Safety = 102,
-    /// A run does not come to its end.
+    /// A run does not reach its end.
     Liveness = 103,
-    /// The same scenario took another course.
+    /// The same scenario gave another trace.
     Nondeterminism = 104,
-    /// A run ended otherwise than it had to.
+    /// A run ended in another way than required.
     Oracle = 105,
 }
 
 impl CheckerId {
-    /// How bad it is that this checker complains.
+    /// The severity of this checker's complaints.
     pub fn severity(self) -> Severity {
         match self {
             Self::Panic => Severity::Panic,

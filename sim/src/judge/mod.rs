@@ -1,8 +1,8 @@
-//! Judges what a run left. There is one registry, [`judges`]: what a scenario itself expects, an oracle that reads the
-//! scenario alone, a checker per invariant, and comparisons with an undisturbed board.
+//! Judges the evidence of a run. There is one registry, [`judges`]: the scenario's own expectations, an oracle that
+//! reads only the scenario, a checker per invariant, and comparisons with an undisturbed board.
 //!
-//! A judge looks at evidence, and calls the engine only through [`crate::run`]. Which runs it judges, and what hardware
-//! misleads it, stands beside it and nowhere else.
+//! A judge looks at evidence, and calls the engine only through [`crate::run`]. The runs that it judges, and the
+//! hardware faults that mislead it, are stated at the judge and nowhere else.
 
 mod case;
 pub mod checkers;
@@ -29,21 +29,26 @@ use crate::scenario::schema::Scenario;
 /// One entry of the registry.
 #[derive(Clone, Copy)]
 pub struct Judge {
-    /// Who complains.
+    /// The name of the judge.
     pub id: CheckerId,
     /// Which runs it judges.
     pub applies: fn(&Case<'_>) -> bool,
-    /// Whether hardware that lies in this way can make it complain about an engine that did everything right.
+    /// Whether such a byte fault can make it complain about an engine that did everything right.
     pub misled_by: fn(&ByteFault<'_>) -> bool,
-    /// Everything that it finds wrong, in words.
+    /// Everything that is wrong, one text each.
     pub check: fn(&Case<'_>) -> Vec<String>,
 }
 
 const ENDS: &[Judge] = &[ends::PANIC, ends::ENDS, expectations::JUDGE];
-const COMPARISONS: &[Judge] =
-    &[next_boot::JUDGE, undisturbed::AS_UNDISTURBED, undisturbed::SETTLES, good_end::JUDGE, oracle::JUDGE];
+const COMPARISONS: &[Judge] = &[
+    next_boot::JUDGE,
+    undisturbed::AS_UNDISTURBED,
+    undisturbed::SECOND_BOOT,
+    good_end::JUDGE,
+    oracle::JUDGE,
+];
 
-/// All judges, in the order in which they speak.
+/// All judges, in the order of their complaints.
 pub fn judges() -> impl Iterator<Item = &'static Judge> {
     [ENDS, checkers::CHECKERS, COMPARISONS].into_iter().flatten()
 }
@@ -60,14 +65,14 @@ pub fn complaints(case: &Case<'_>) -> Vec<Complaint> {
 
 /// A scenario that was run and judged.
 pub struct Judged {
-    /// What happened.
+    /// The evidence.
     pub evidence: Evidence,
-    /// What is wrong with it; empty if it passed.
+    /// The complaints; none if it passed.
     pub complaints: Vec<Complaint>,
 }
 
 impl Judged {
-    /// Whether everything is as it must be.
+    /// Whether there are no complaints.
     pub fn passed(&self) -> bool {
         self.complaints.is_empty()
     }
@@ -93,16 +98,16 @@ mod tests {
         let ids: Vec<CheckerId> = judges().map(|judge| judge.id).collect();
         let distinct: BTreeSet<CheckerId> = ids.iter().copied().collect();
         assert_eq!(ids.len(), distinct.len());
-        // These two are not said of evidence, but of two runs and of a scenario that was not run.
+        // These two do not judge evidence, but two runs, and a scenario that was not run.
         let others = [CheckerId::Determinism, CheckerId::Scenario];
         let missing: Vec<&CheckerId> =
             CheckerId::ALL.iter().filter(|id| !distinct.contains(id) && !others.contains(id)).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 
-    /// Those that look at the LEDs and at the course of a run alone hold whatever the hardware does to bytes.
+    /// Checkers that use only the LEDs and the course of a run apply whatever the hardware does to bytes.
     #[test]
-    fn no_lie_misleads_a_checker_of_endings() {
+    fn no_byte_fault_misleads_a_checker_of_endings() {
         let text = "about = \"x.\"\n[media.sd]\n[[fault]]\non = \"drive\"\nkind = \"drop-writes\"\n\
                     [[fault]]\non = \"drive\"\nkind = \"bit-flip\"\nrange = \"0..9\"\n\
                     [[fault]]\non = \"sd\"\nkind = \"drop-writes\"\n[expect]\nstatus = \"success\"\n";
@@ -119,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn checkers_are_suppressed_only_where_the_hardware_misleads_them() {
+    fn a_checker_is_suppressed_only_if_the_hardware_misleads_it() {
         let image = "[[drive.file]]\nname = \"sdimage.dd.xz\"\nimage = \"single\"\nimage_len = \"2 MiB\"\n[media.sd]\n";
         let scenario = |text: &str| {
             Scenario::parse(&format!("about = \"x.\"\n{text}\n[expect]\nstatus = \"success\"\n"), "x")
@@ -143,6 +148,6 @@ mod tests {
         assert!(flip("") && !flip("no_identity = true\n"));
         let fake = |cache: &str| format!("on = \"sd\"\nkind = \"fake-limbo\"\nreal = \"1 MiB\"\n{cache}");
         assert!(counted(&fake("cache = \"1 MiB\"\n"), success));
-        assert!(!counted(&fake("cache = \"2 MiB\"\n"), success), "it answers for all that it lost");
+        assert!(!counted(&fake("cache = \"2 MiB\"\n"), success), "the cache holds all that was lost");
     }
 }

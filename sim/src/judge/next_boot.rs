@@ -1,7 +1,7 @@
-//! S4: after a crash the next boot goes the way that the drive asks for.
+//! S4: after a crash the next boot has the mode that the drive requests.
 //!
-//! Verified: the next boot opens no medium for writing where the drive asks for a capture, and captures nothing where it
-//! asks for a write. Not verified: what it does then, which is the matter of the boots that are followed to their end.
+//! Verified: the next boot opens no medium for writing if the drive requests a capture, and captures nothing if it
+//! requests a write. Not verified: the further course; crash states that are followed to their end show that.
 
 use super::readers::drive_images::{files, mode};
 use super::{Case, CheckerId, Judge, by_nothing};
@@ -15,10 +15,10 @@ fn check(case: &Case<'_>) -> Vec<String> {
     let Some(probed) = case.next_boot else { return Vec::new() };
     let wrong = match mode(case.evidence, &files(&case.evidence.last().after)) {
         Mode::Capture if probed.opens_target || probed.chose == Some(Mode::Write) => {
-            "the drive asks for a capture, and the next boot writes"
+            "the drive requests a capture, but the next boot writes"
         }
         Mode::Write if probed.chose == Some(Mode::Capture) => {
-            "the drive asks for a write, and the next boot captures"
+            "the drive requests a write, but the next boot captures"
         }
         Mode::Capture | Mode::Write => return Vec::new(),
     };

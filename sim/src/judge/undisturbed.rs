@@ -1,8 +1,7 @@
-//! L2, L3: once nothing disturbs a board any more, it comes to the end to which a board comes that nothing ever disturbed.
+//! L2, L3: once a board is no longer disturbed, it reaches the same end as a board that never was.
 //!
-//! Verified: the status of the boot after a disturbance, and the images that it leaves; that the boot after that one
-//! changes nothing more. Not verified: scenarios in which hardware stored other bytes than it was given, because no boot can
-//! repair that.
+//! Verified: the status of the boot after a disturbance, and the images that it leaves; the boot after that one
+//! changes nothing more. Not verified: scenarios with byte faults, because no boot can repair those.
 
 use super::readers::drive_images::{files, images, mode};
 use super::{Case, CheckerId, Judge, Origin, byte_faults};
@@ -24,14 +23,16 @@ pub(super) const AS_UNDISTURBED: Judge = Judge {
     },
 };
 /// As the registry has it.
-pub(super) const SETTLES: Judge = Judge {
-    id: CheckerId::Settles,
+pub(super) const SECOND_BOOT: Judge = Judge {
+    id: CheckerId::SecondBoot,
     applies: |case| case.undisturbed.is_some(),
     misled_by: |_| true,
-    check: |case| case.undisturbed.map_or_else(Vec::new, |undisturbed| settles(case.evidence, undisturbed)),
+    check: |case| {
+        case.undisturbed.map_or_else(Vec::new, |undisturbed| second_boot(case.evidence, undisturbed))
+    },
 };
 
-/// What an undisturbed boot makes of a board, and the boot after it.
+/// The result of an undisturbed boot, and of the boot after it.
 #[derive(Debug, Clone)]
 pub struct Undisturbed {
     status: Option<Status>,
@@ -40,12 +41,12 @@ pub struct Undisturbed {
 }
 
 impl Undisturbed {
-    /// Of two boots that follow one another.
+    /// From two consecutive boots.
     pub fn of(evidence: &Evidence, first: &Boot, again: &Boot) -> Self {
         Self { status: first.status(), names: image_names(evidence, &first.after), again: again.status() }
     }
 
-    /// What the boot after a cut one has to show: after the end of a capture, what the second boot shows.
+    /// The expected status of the boot after a cut one: if the capture was complete, that of the second boot.
     fn wanted(&self, evidence: &Evidence, cut: &Boot) -> Option<Status> {
         let asked = |snapshot| mode(evidence, &files(snapshot));
         let was_complete = asked(&cut.before) == Mode::Capture && asked(&cut.after) == Mode::Write;
@@ -57,39 +58,42 @@ fn image_names(evidence: &Evidence, snapshot: &Snapshot) -> BTreeSet<String> {
     images(evidence, &files(snapshot)).into_iter().map(|image| image.name).collect()
 }
 
-/// What is wrong with the boot after a cut one; the last three boots are the cut one and the two after it.
+/// The complaints about the boot after a cut one; the last three boots are the cut one and the two after it.
 fn next_boot(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<String> {
     let [.., cut, first, _] = evidence.boots.as_slice() else { return Vec::new() };
     let wanted = undisturbed.wanted(evidence, cut);
     if first.status() != wanted {
         let (shown, wanted, why) = (shown(first.status()), shown(wanted), first.failure());
-        return vec![format!("the next boot ends in {shown}, undisturbed it is {wanted}: {why}")];
+        return vec![format!("the next boot ends in {shown}, on an undisturbed board in {wanted}: {why}")];
     }
     let names = image_names(evidence, &first.after);
     if names != undisturbed.names {
-        return vec![format!("the next boot leaves {names:?}, undisturbed it is {:?}", undisturbed.names)];
+        return vec![format!(
+            "the next boot leaves {names:?}, on an undisturbed board {:?}",
+            undisturbed.names
+        )];
     }
     Vec::new()
 }
 
-/// What is wrong with the second boot after a cut one.
-fn settles(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<String> {
+/// The complaints about the second boot after a cut one.
+fn second_boot(evidence: &Evidence, undisturbed: &Undisturbed) -> Vec<String> {
     let [.., cut, first, again] = evidence.boots.as_slice() else { return Vec::new() };
     let mut wrong = Vec::new();
-    // What comes after a boot that went wrong says nothing more.
+    // After a boot with a wrong status, the next one proves nothing more.
     if first.status() != undisturbed.wanted(evidence, cut) {
         return wrong;
     }
     if again.status() != undisturbed.again {
         let (shown, wanted) = (shown(again.status()), shown(undisturbed.again));
-        wrong.push(format!("the boot after the next ends in {shown}, undisturbed it is {wanted}"));
+        wrong.push(format!("the boot after the next ends in {shown}, on an undisturbed board in {wanted}"));
     }
     if first.status() == Some(Status::Success) {
         if first.after.media.get("drive") != again.after.media.get("drive") {
             wrong.push("the boot after the next changes the drive".to_owned());
         }
         if again.status() != Some(Status::Success) && first.after != again.after {
-            wrong.push("the boot after the next fails, and changes a medium".to_owned());
+            wrong.push("the boot after the next fails, but changes a medium".to_owned());
         }
     }
     wrong
@@ -101,14 +105,14 @@ pub(crate) fn neutral(scenario: &Scenario) -> Scenario {
     Scenario { faults: Vec::new(), boots: Vec::new(), expect, ..scenario.clone() }
 }
 
-/// All that there was to be captured is: the last boot finds images of this very unit.
+/// Everything to be captured has been captured: the last boot finds images of this very unit.
 pub(super) fn was_complete(evidence: &Evidence) -> bool {
     let asked = |number: usize| mode(evidence, &files(&evidence.boots[number].before));
     asked(0) == Mode::Capture && asked(evidence.boots.len() - 1) == Mode::Write
 }
 
-/// What is wrong with the last boot of a made-up scenario, if nothing disturbed that one. Whatever happened before is over:
-/// power is back, the drive has room again, a device is plugged in again.
+/// The complaint about the last boot of a generated scenario, if that boot was not disturbed. Earlier disturbances
+/// are over: the power is back, the drive has room again, a device is plugged in again.
 fn last_boot(case: &Case<'_>) -> Option<String> {
     let evidence = case.evidence;
     let scenario = &evidence.scenario;
@@ -118,8 +122,8 @@ fn last_boot(case: &Case<'_>) -> Option<String> {
         return None;
     }
     let was_complete = was_complete(evidence);
-    // An update waits for the next boot, or makes a microcontroller silent: in that boot the board is another one. Which of
-    // the boots before did it is not known.
+    // An update becomes active with the next boot, or makes a microcontroller stop answering: that boot has another
+    // board. Which earlier boot did it is not known.
     let becomes_another = scenario.firmware.as_ref().is_some_and(|spec| spec.microcontroller.is_some());
     let boots = vec![BootSpec::default(); if was_complete || becomes_another { 2 } else { 1 }];
     let undisturbed = Scenario { boots, ..neutral(scenario) };
@@ -129,7 +133,7 @@ fn last_boot(case: &Case<'_>) -> Option<String> {
         return None;
     }
     Some(format!(
-        "the last boot, which nothing disturbed, ends in {}, on an undisturbed board it is {}: {}",
+        "the last boot, which was not disturbed, ends in {}, on an undisturbed board in {}: {}",
         shown(found),
         shown(wanted),
         last.failure()
@@ -146,22 +150,19 @@ mod tests {
     }
 
     #[test]
-    fn a_last_boot_that_nothing_disturbed_has_to_come_to_the_undisturbed_end() {
+    fn a_last_boot_without_a_disturbance_must_reach_the_undisturbed_end() {
         let text = "[media.sd]\nlen = \"1 MiB\"\n[[boot]]\n[[boot]]\n\
                     [[fault]]\non = \"drive\"\nkind = \"io-error\"\nop = \"write\"\nnth = 3\nmay_be_missed = true\n";
         let mut evidence = boots::run("x", &scenario(text)).unwrap();
         assert_eq!(evidence.last().status(), Some(Status::Failure));
         let judged = |evidence: &Evidence| last_boot(&Case::made_up(evidence, &unchanged));
         assert_eq!(judged(&evidence), None, "the fault is in the last boot, too");
-        // Now it looks as if nothing had been wrong in the last boot.
+        // This removes all signs of a disturbance in the last boot.
         let mut last = evidence.boots.pop().unwrap();
         last.world = last.world.with_faults(Vec::new());
         evidence.boots.push(last);
         let complaint = judged(&evidence).unwrap();
-        assert!(
-            complaint.contains("ends in failure, on an undisturbed board it is success"),
-            "{complaint:?}"
-        );
+        assert!(complaint.contains("ends in failure, on an undisturbed board in success"), "{complaint:?}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn names_in_acls_are_those_of_the_archive() {
     let found = complaints(&mut run(name), |archive| {
         replace(archive, "root:x:0:0", "operator:x:1000:", "operetta:x:1000:");
     });
-    complains(&found, "nobody in the archive is called \"operator\"");
+    complains(&found, "the archive has no user or group \"operator\"");
 }
 
 #[test]
@@ -91,5 +91,5 @@ fn an_index_of_pixz_is_no_part_of_the_tree_and_anything_else_is_too_much() {
         let end = archive.len();
         archive[end - 1] ^= 1;
     });
-    complains(&found, "the end mark is not whole, or something follows it");
+    complains(&found, "the end mark is incomplete, or something follows it");
 }

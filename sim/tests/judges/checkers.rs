@@ -52,13 +52,13 @@ fn a_medium_that_something_else_holds() {
         evidence.scenario.media.get_mut("sd").unwrap().held_elsewhere = true;
     };
     sees(
-        checkers::claimed::check,
+        checkers::held_medium::check,
         "capture-single-partition-sd",
         held,
         "sd, which something else holds, was captured",
     );
-    sees(checkers::claimed::check, "write-dd-xz", held, "sd, which something else holds, was changed");
-    sees(checkers::claimed::check, "write-dd-xz", held, "the LEDs show success");
+    sees(checkers::held_medium::check, "write-dd-xz", held, "sd, which something else holds, was changed");
+    sees(checkers::held_medium::check, "write-dd-xz", held, "the LEDs show success");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_cut_off_image_under_a_valid_name_a_wrong_sidecar_and_none() {
     sees(check, name, missing, "sdimage.tar.xz.md5 is missing");
     let lost = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", None);
     let check = checkers::old_image::check;
-    sees(check, "capture-old-image-survives-failed-recapture", lost, "is no longer what it was");
+    sees(check, "capture-old-image-survives-failed-recapture", lost, "but has changed");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_success_beside_a_sidecar_that_is_no_file() {
     let evidence = run("write-dangling-sidecar");
     assert_eq!(checkers::sidecars::check(&evidence), Vec::<String>::new());
     let evidence = run_on("write-dangling-sidecar", leds::that_show(rosy));
-    complains(&checkers::sidecars::check(&evidence), "sdimage.dd.xz.md5 is no file");
+    complains(&checkers::sidecars::check(&evidence), "sdimage.dd.xz.md5 is not a file");
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn a_disk_image_that_is_none_or_not_whole() {
         checkers::looks_like_image::check,
         "write-nothing-known-by-option",
         forbid,
-        "sdimage.dd.xz is no disk image, and was written",
+        "sdimage.dd.xz is not a disk image, but was written",
     );
     let forbid = |evidence: &mut Evidence| put(&mut evidence.boots[0].before, "replicator.toml", None);
     let reaches = "sdimage.dd: it has 6291456 bytes, but its partition table reaches to 8388608";
     sees(checkers::not_truncated::check, "write-cut-dd-by-option", forbid, reaches);
     let forget = |evidence: &mut Evidence| put(&mut evidence.boots[1].before, "sdimage.source", None);
-    sees(checkers::looks_like_image::check, "capture-blank-then-write", forget, "is no disk image");
+    sees(checkers::looks_like_image::check, "capture-blank-then-write", forget, "is not a disk image");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn work_after_the_end_was_shown() {
         Some(Status::Failure)
     }
     let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(hasty));
-    complains(&checkers::failure_visible::check(&evidence), "work went on");
+    complains(&checkers::failure_visible::check(&evidence), "a call followed");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_success_by_omission() {
 #[test]
 fn one_bit_of_a_refused_target() {
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 12_345);
-    sees(checkers::refused_untouched::check, "write-truncated-image", tamper, "sd is said to be refused");
+    sees(checkers::refused_untouched::check, "write-truncated-image", tamper, "sd is expected to be refused");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_medium_that_was_erased_for_a_tarball_without_room() {
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 12_345);
     let check = checkers::refused_untouched::check;
     for name in ["write-tarball-too-many-files", "write-tarball-below-a-directory"] {
-        sees(check, name, tamper, "boot 1 erased sd for nothing: what is wrong with sdimage.tar");
+        sees(check, name, tamper, "boot 1 erased sd without need: the fault of sdimage.tar");
         // Where hardware fails, that could not be known.
         let mut evidence = run(name);
         evidence.scenario.expect.media.clear();
@@ -277,7 +277,7 @@ fn a_medium_that_was_erased_for_a_tarball_without_room() {
 fn a_success_for_a_tarball_of_anything() {
     let check = checkers::clone_is_rootfs::check;
     let forbid = |evidence: &mut Evidence| evidence.scenario.drive.files.retain(|file| file.text.is_none());
-    let text = "boot 1 ended well for sd: no root file system is in it";
+    let text = "boot 1 ended in success for sd, but it has no root file system";
     sees(check, "write-tarball-without-rootfs-by-option", forbid, text);
     for name in ["write-tarball-below-a-directory", "write-tarball-of-one-file"] {
         assert_eq!(check(&run(name)), Vec::<String>::new());
@@ -317,7 +317,7 @@ fn an_image_that_shows_something_else() {
             put(last(evidence), "emmcimage.dd.xz", Some(&xz(&plain)));
         }
     };
-    sees(check, "capture-multi-partition-emmc", other(0), "it shows 7340032 bytes of 8388608");
+    sees(check, "capture-multi-partition-emmc", other(0), "it has 7340032 bytes of 8388608");
     sees(check, "capture-multi-partition-emmc", other(5000), "outside of partitions");
 }
 
@@ -347,7 +347,10 @@ fn a_run_without_an_end() {
     }
     for name in ["write-tar-xz", "no-drive"] {
         assert_eq!(checkers::terminates::check(&run(name)), Vec::<String>::new());
-        complains(&checkers::terminates::check(&run_on(name, leds::that_show(stuck))), "shows no end");
+        complains(
+            &checkers::terminates::check(&run_on(name, leds::that_show(stuck))),
+            "shows no terminal status",
+        );
     }
 }
 
@@ -363,13 +366,13 @@ fn a_partition_that_the_report_does_not_name() {
             }
         }
     };
-    let check = checkers::told::check;
+    let check = checkers::sanitising_reported::check;
     let data = silent(|note| !note.contains("captured as it is"));
-    sees(check, "capture-both-slots", data, "no note says what became of partition 3");
+    sees(check, "capture-both-slots", data, "no note about partition 3");
     let slot = silent(|note| !note.starts_with("partition 2,"));
-    sees(check, "capture-both-slots", slot, "no note says what became of partition 2");
+    sees(check, "capture-both-slots", slot, "no note about partition 2");
     let options = silent(|note| !note.starts_with("not sanitised"));
-    sees(check, "capture-composed-without-sanitising", options, "nothing says that it is not sanitised");
+    sees(check, "capture-composed-without-sanitising", options, "no note says that it is not sanitised");
 }
 
 #[test]
@@ -393,21 +396,21 @@ fn a_clone_that_does_not_find_its_root() {
     let check = checkers::finds_root::check;
     // Another signature of the disk, and another GUID of the partition.
     let signature = |evidence: &mut Evidence| spoil(evidence, "sd", 440, &[1; 4]);
-    sees(check, "root-names-round-trip-of-partition-3", signature, "sd asks for PARTUUID=5eed5eed-03");
+    sees(check, "root-names-round-trip-of-partition-3", signature, "sd needs PARTUUID=5eed5eed-03");
     let guid = |evidence: &mut Evidence| spoil(evidence, "sd", 1024 + 16, &[1; 16]);
-    sees(check, "root-names-round-trip-by-guid", guid, "sd asks for PARTUUID=fedcba98");
+    sees(check, "root-names-round-trip-by-guid", guid, "sd needs PARTUUID=fedcba98");
     // What the first medium of two is, the second is too.
     let copy = |evidence: &mut Evidence| {
         let sd = last(evidence).media["sd"].clone();
         last(evidence).media.insert("emmc".into(), sd);
     };
-    sees(check, "root-names-two-media-of-one-tarball", copy, "emmc and sd are both UUID=0f0e0d0c");
+    sees(check, "root-names-two-media-of-one-tarball", copy, "emmc and sd both have UUID=0f0e0d0c");
     // The one that has the name is gone: a clone with another one was meant to be it.
     let swap = |evidence: &mut Evidence| {
         let emmc = last(evidence).media["emmc"].clone();
         last(evidence).media.insert("sd".into(), emmc);
     };
-    sees(check, "root-names-two-media-of-one-tarball", swap, "sd asks for UUID=0f0e0d0c");
+    sees(check, "root-names-two-media-of-one-tarball", swap, "sd needs UUID=0f0e0d0c");
 }
 
 #[test]

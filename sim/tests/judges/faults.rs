@@ -46,7 +46,7 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str
 fn an_image_that_shows_less_than_the_medium_and_an_end_that_is_missing() {
     let check = checkers::not_truncated::check;
     let short = |after: &mut Snapshot| put(after, "sdimage.dd.xz", Some(&xz(&vec![0; 7 << 20])));
-    sees(check, "capture-data-only", short, "shows 7340032 bytes of 8388608");
+    sees(check, "capture-data-only", short, "has 7340032 bytes of 8388608");
     sees(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "its end is not on its medium");
 }
 
@@ -61,7 +61,7 @@ fn a_new_sidecar_beside_an_old_image() {
 fn a_neighbour_that_is_not_what_it_is_without_the_fault() {
     let tamper = |after: &mut Snapshot| flip(after, "emmc", 5 << 20);
     let name = "write-unreadable-image-beside-a-good-one";
-    sees(checkers::isolation::check, name, tamper, "what is wrong with sd changed what became of emmc");
+    sees(checkers::isolation::check, name, tamper, "the faults of sd changed the result of emmc");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_failed_flush_that_ends_in_success() {
     for name in ["capture-flush-error-is-final", "write-flush-error-is-final"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
         let evidence = with_wrong_leds(name, Status::Failure, Some(Status::Success));
-        complains(check, &evidence, "failed, and success is shown");
+        complains(check, &evidence, "failed, but success is shown");
     }
 }
 
@@ -90,7 +90,7 @@ fn a_boot_after_cuts_that_does_not_finish() {
     for name in ["capture-power-cut-in-copy", "write-power-cut-late-in-dd"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
         let evidence = with_wrong_leds(name, Status::Success, Some(Status::Failure));
-        complains(check, &evidence, "the undisturbed boot after them does not succeed");
+        complains(check, &evidence, "does not succeed");
     }
 }
 
@@ -109,7 +109,11 @@ fn a_budget_without_an_end_and_a_lease_without_one() {
 fn a_start_that_failed_in_the_dark() {
     for name in ["no-drive", "settings-unknown-key"] {
         assert_eq!(checkers::start_up::check(&sound(name)), Vec::<String>::new());
-        complains(checkers::start_up::check, &with_wrong_leds(name, Status::Failure, None), "shows no end");
+        complains(
+            checkers::start_up::check,
+            &with_wrong_leds(name, Status::Failure, None),
+            "shows no terminal status",
+        );
     }
 }
 

@@ -68,10 +68,10 @@ fn a_bit_of_the_new_bootloader_and_one_beside_it() {
     let check = checkers::firmware::check;
     let name = "firmware-two-files-are-written";
     let bit = |at: u64| move |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, at);
-    sees(check, name, bit(IN_SPL), "success is shown, and the bootloader of the drive is not there");
-    sees(check, name, bit(IN_SPL), "neither old nor new, and the LEDs do not show critical");
-    sees(check, name, bit(IN_SPL), "a medium was written, though the bootloader is not there");
-    sees(check, name, bit(BESIDE), "which is no place of a file");
+    sees(check, name, bit(IN_SPL), "success is shown, but the bootloader of the drive is not installed");
+    sees(check, name, bit(IN_SPL), "neither old nor new, but the LEDs do not show critical");
+    sees(check, name, bit(IN_SPL), "a medium was written, although the bootloader is not installed");
+    sees(check, name, bit(BESIDE), "but no file has that place");
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn a_critical_board_that_is_none_and_one_that_is_told_of_as_a_failure() {
     sees_on(check, name, critical, "nothing can have made the board unbootable");
     let shows_failure = leds::that_show(shows(Status::Failure));
     let failure = |board: Board| shows_failure(that_know_no_risk(board));
-    sees_on(check, "firmware-micro-is-silent-afterwards", failure, "the microcontroller is silent");
+    sees_on(check, "firmware-micro-is-silent-afterwards", failure, "the microcontroller does not answer");
 }
 
 #[test]
 fn an_update_that_is_not_there() {
     let success = leds::that_show(shows(Status::Success));
-    let text = "success is shown, and the microcontroller does not have the update";
+    let text = "success is shown, but the microcontroller does not have the update";
     sees_on(checkers::firmware::check, "firmware-micro-updater-lies-at-once", success, text);
 }
 
@@ -121,14 +121,14 @@ fn an_area_that_is_left_open_or_opened_for_nothing() {
         open(&board, "mtdblock0").close().unwrap();
         board
     };
-    sees_on(check, name, opened, "and wrote nothing");
+    sees_on(check, name, opened, "but wrote nothing");
     let written = |board: Board| {
         let mut target = open(&board, "mtdblock0");
         target.write_at(BESIDE, &[7; 512]).unwrap();
         target.close().unwrap();
         board
     };
-    sees_on(check, name, written, "which held the drive's bootloader already");
+    sees_on(check, name, written, "which already held the drive's bootloader");
 }
 
 #[test]
@@ -138,6 +138,6 @@ fn a_bootloader_that_nobody_asked_for() {
             put(&mut evidence.boots[0].before, name, None);
         }
     };
-    let text = "which is no place of a file";
+    let text = "but no file has that place";
     sees(checkers::firmware::check, "firmware-alone-is-written", tamper, text);
 }

@@ -1,10 +1,10 @@
-//! S6, S11 of a capture: an image shows the medium, whole, and its root file system sanitised.
+//! S6, S11 of a capture: an image holds the whole medium, with sanitised root file systems.
 //!
-//! Verified: of a disk image its length, every byte outside of partitions, every file of partitions that are nobody's to
-//! sanitise, every byte of areas without files; of each root file system, in a disk image or a tarball, every file with its
-//! metadata against the golden tree without what must go, first-boot markers, date and checksums included. Where nothing is
-//! to be sanitised, every file as it is. With rules of the scenario's own, only that what
-//! must stay is there unchanged and nothing new came. Not verified: free blocks, apart from secrets in them.
+//! Verified: of a disk image the length, every byte outside of partitions, every file of partitions that are not to
+//! be sanitised, and every byte of areas without files; of each root file system, in a disk image or a tarball, every
+//! file with its metadata against the golden tree without the removed files, including first-boot markers, date and
+//! checksums. If nothing is to be sanitised, every file must be unchanged. With rules in the scenario, only that
+//! files to be kept are unchanged and nothing new was added. Not verified: free blocks, apart from secrets in them.
 
 use crate::judge::readers::archive;
 use crate::judge::readers::decode::decode;
@@ -24,14 +24,14 @@ use crate::scenario::schema::{Bytes, FaultKind, Scenario, TableDamage};
 use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many differences are named.
+/// How many differences are named.
 const TOLD: usize = 5;
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Captured,
     applies: always,
-    // What the engine read of the medium may not be what is on it.
+    // The engine may have read other bytes than the medium holds.
     misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::WrittenWrong,
     check: |case| check(case.evidence),
 };
@@ -45,7 +45,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong.collect()
 }
 
-/// Whether an image shows its medium.
+/// Whether an image holds its medium.
 #[derive(PartialEq, Eq, Hash)]
 struct Shows(ImageKey);
 
@@ -58,7 +58,7 @@ fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
     }
 }
 
-/// The attribute that stands for encryption in the simulated world.
+/// The attribute that marks encryption in the simulated file system.
 const ENCRYPTED: &str = "trusted.simulated-encryption";
 
 fn holds_encrypted(held: &Held) -> bool {
@@ -66,7 +66,7 @@ fn holds_encrypted(held: &Held) -> bool {
 }
 
 fn shows(evidence: &Evidence, image: &Image, bytes: &FileBytes) -> Result<(), String> {
-    // Of the unit that the scenario began with: later boots may be on another one.
+    // The medium of the unit at the beginning of the scenario: later boots may have another unit.
     let source = evidence.boots[0].before.media.get(&image.medium).ok_or("there is no such medium")?;
     let plain = decode(&image.name, bytes)?;
     let parts = held(&evidence.scenario, &image.medium);
@@ -77,14 +77,14 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &FileBytes) -> Result<(), St
         }
         _ => false,
     };
-    // A table that cannot be believed does not say that there is one partition only.
+    // A damaged table does not prove that there is only one partition.
     let is_damaged = evidence.scenario.media.get(&image.medium).is_some_and(|spec| {
         matches!(
             spec.table,
             Some(TableDamage::Overlapping | TableDamage::PastEnd | TableDamage::ProtectiveOnly)
         )
     });
-    // What is encrypted by its file system is no tarball's to hold.
+    // A tarball cannot hold files that their file system encrypts.
     let is_tree = is_single_rootfs && !needs_its_gap && !is_damaged && !parts.iter().any(holds_encrypted);
     if is_tree != image.is_tarball() {
         return Err(
@@ -103,12 +103,12 @@ fn shows(evidence: &Evidence, image: &Image, bytes: &FileBytes) -> Result<(), St
     }
 }
 
-/// What a tarball comes back as.
+/// The kind of file system that a tarball is written into.
 fn is_ext(held: &Held) -> bool {
     held.part.spec.kind().is_some_and(Kind::is_ext)
 }
 
-/// Whether anything but a table lies before the partition.
+/// Whether the gap before the partition holds anything apart from a table.
 fn has_gap(medium: &Pages, start_bytes: u64) -> bool {
     // A GPT has its entries in sectors 2 to 33.
     let is_gpt = medium.bytes(512, 8) == b"EFI PART";
@@ -123,7 +123,7 @@ fn tree_at(pages: &Pages, start_bytes: u64, len_bytes: u64) -> Result<Tree, Stri
 
 fn disk_image(source: &Pages, plain: &[u8], held: &[Held], scenario: &Scenario) -> Result<(), String> {
     if plain.len() as u64 != source.len_bytes() {
-        return Err(format!("it shows {} bytes of {}", plain.len(), source.len_bytes()));
+        return Err(format!("it has {} bytes of {}", plain.len(), source.len_bytes()));
     }
     let found = Pages::from(plain);
     let mut held: Vec<&Held> = held.iter().collect();
@@ -151,7 +151,7 @@ fn same(source: &Pages, found: &Pages, start: u64, end: u64) -> bool {
 fn in_part(source: &Pages, found: &Pages, held: &Held, scenario: &Scenario) -> Result<(), String> {
     let part = &held.part;
     if held.tree.is_none() {
-        // Of swap only the header counts: what is behind it is nobody's any more.
+        // Of a swap area only the header counts: the pages behind it are not in use.
         let end = if part.holds() == Holds::Swap && settings::sanitises(scenario) {
             part.start_bytes + held.header_len_bytes()
         } else {
@@ -162,7 +162,7 @@ fn in_part(source: &Pages, found: &Pages, held: &Held, scenario: &Scenario) -> R
     }
     let wanted = match tree_at(source, part.start_bytes, part.len_bytes) {
         Ok(wanted) => wanted,
-        // What nobody can read is captured as it is, if nobody asked for more.
+        // A file system that cannot be read is captured unchanged, unless it must be sanitised.
         Err(_) if !settings::sanitises(scenario) => {
             let right = same(source, found, part.start_bytes, part.end_bytes());
             return if right { Ok(()) } else { Err("bytes of a damaged file system differ".into()) };
@@ -180,13 +180,13 @@ fn none(lines: &[String]) -> Result<(), String> {
     Err(format!("{} files differ: {}", lines.len(), lines[..lines.len().min(TOLD)].join("; ")))
 }
 
-/// What a capture has to make of the golden tree.
+/// The expected tree of a capture of the golden tree.
 struct Expectation {
     fates: BTreeMap<RelativePath, Fate>,
-    /// Files that come new.
+    /// Files that a capture adds.
     additions: BTreeSet<RelativePath>,
     own_rules: bool,
-    /// What the version file says, as far as a scenario's clock can be relied on.
+    /// The date in the version file; the scenario's clock decides how much of it is certain.
     date: &'static str,
 }
 
@@ -233,7 +233,7 @@ impl Expectation {
             let gone = match fate {
                 Fate::Kept | Fate::Cleared => false,
                 Fate::Removed => true,
-                // Rules of the scenario's own may remove what the default only empties.
+                // Rules in the scenario may remove files that the default rules only empty.
                 Fate::Emptied => self.own_rules && !shown.contains_key(changed),
             };
             if gone {
@@ -249,7 +249,7 @@ impl Expectation {
                 }
             }
         }
-        // Parents that were made without being listed keep nothing that is not listed.
+        // Parents that exist only because of their children keep nothing that is not listed.
         for added in &self.additions {
             let node = shown.get(added).ok_or_else(|| format!("/{added} is missing"))?;
             check_addition(added, node, self.date)?;
@@ -280,7 +280,7 @@ fn check_addition(path: &RelativePath, node: &Node, date: &str) -> Result<(), St
     if right { Ok(()) } else { Err(format!("/{path} says {text:?}")) }
 }
 
-/// The list of checksums names every regular file but itself, with the right sum.
+/// The list of checksums has every regular file except itself, with the right sum.
 fn check_sums(shown: &Tree) -> Result<(), String> {
     let list = path("md5sums.txt");
     let is_readable = |node: &Node| !node.xattrs.contains_key(ENCRYPTED.as_bytes());
@@ -297,7 +297,7 @@ fn check_sums(shown: &Tree) -> Result<(), String> {
     }
     let different =
         wanted.iter().find(|line| !found.contains(line)).or(found.iter().find(|line| !wanted.contains(line)));
-    Err(format!("/md5sums.txt is not right about {different:?}"))
+    Err(format!("/md5sums.txt is wrong for {different:?}"))
 }
 
 fn sum_line(path: &RelativePath, bytes: &[u8]) -> String {

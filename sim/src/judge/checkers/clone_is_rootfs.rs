@@ -1,8 +1,8 @@
-//! S8: success means a clone that holds a root file system, and no directory with one in it.
+//! S8: after a success the clone holds a root file system, and not a directory with one in it.
 //!
-//! Verified: the tree of every tarball that the LEDs say was written, unless the scenario's settings allow any content: it
-//! has `/etc`, and `/usr` or `/bin`, links followed inside of it. Not verified: that a kernel and an init are in it; disk
-//! images.
+//! Verified: the tree of every tarball that was written according to the LEDs, unless the scenario's settings allow
+//! any content: it has `/etc`, and `/usr` or `/bin`, with links followed inside of it. Not verified: that it contains
+//! a kernel and an init; disk images.
 
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, images, successful_writes};
@@ -36,7 +36,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             if !(has(b"etc") && (has(b"usr") || has(b"bin"))) {
                 let boot = number + 1;
                 wrong.push(format!(
-                    "boot {boot} ended well for {}: no root file system is in it",
+                    "boot {boot} ended in success for {}, but it has no root file system",
                     image.medium
                 ));
             }

@@ -1,7 +1,7 @@
-//! S15: no symlink, archive entry or `..` leads out of where it belongs.
+//! S15: no symlink, archive entry or `..` leads outside of its volume.
 //!
-//! Verified: in every image of a root file system that a capture made, the files that links in erased directories lead to
-//! are there with their content; and an image that is a link out of the drive never changes its medium. Not verified:
+//! Verified: in every image of a root file system that a capture made, the files to which links in erased directories
+//! lead exist with their content; an image that is a link out of the drive never changes its medium. Not verified:
 //! paths that leave a mounted volume, which the traits cannot express.
 
 use crate::judge::readers::archive;
@@ -38,7 +38,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         for image in images(evidence, &drive).iter().filter(|image| image.bytes.is_none()) {
             if boot.before.media.get(&image.medium) != boot.after.media.get(&image.medium) {
                 let what = format!(
-                    "boot {}: {} leads nowhere, and {} changed",
+                    "boot {}: {} leads to no file, but {} changed",
                     number + 1,
                     image.name,
                     image.medium
@@ -56,7 +56,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let Some(bytes) = &image.bytes else { continue };
         for lost in bytes.remembered(Lost(ImageKey::of(evidence, &image)), lost) {
             wrong.push(format!(
-                "{}: {lost} is gone, to which only a link in an erased place leads",
+                "{}: {lost} is missing; only a link in an erased directory leads to it",
                 image.name
             ));
         }
@@ -82,11 +82,11 @@ fn first_rootfs(evidence: &Evidence, medium: &str) -> Option<Held> {
     held(&evidence.scenario, medium).into_iter().find(|held| held.part.holds() == Holds::Rootfs)
 }
 
-/// Kept files and directories that a removed link leads to and that are not in `tree`.
+/// Kept files and directories to which a removed link leads and that are not in `tree`.
 fn lost_targets(evidence: &Evidence, medium: &str, tree: &Tree) -> Vec<String> {
     let Some(golden) = first_rootfs(evidence, medium).and_then(|held| held.tree) else { return Vec::new() };
     let links = golden.entries.iter().filter(|entry| entry.fate == Fate::Removed);
-    // As the link stood where it was: the directory it was in may be gone.
+    // The link is resolved at its old place, because its directory may be gone.
     let targets = links.filter_map(|entry| match &entry.entry.node {
         crate::model::hardware::content::Node::Symlink(text) if text.starts_with('/') => Some(text.clone()),
         crate::model::hardware::content::Node::Symlink(text) => Some(format!(

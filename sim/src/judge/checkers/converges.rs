@@ -1,8 +1,8 @@
 //! L2, L3: after any cuts, one undisturbed boot completes the capture or the write.
 //!
-//! Verified: in a scenario whose only disturbances are power cuts, the last boot, which is not cut, succeeds and does what the
-//! first one was about. Not verified: that the boot after it changes nothing, and scenarios in which something else is
-//! wrong, because nothing need succeed there.
+//! Verified: in a scenario with power cuts and no other disturbance, the last boot, which is not cut, succeeds and
+//! has the mode of the first one. Not verified: that the boot after it changes nothing; scenarios with other faults,
+//! in which success is not required.
 
 use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, Origin, by_the_drive};
@@ -12,7 +12,7 @@ use replicator_hal::Status;
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Converges,
-    // In a made-up scenario something else may be wrong: `as_undisturbed` compares with a board on which nothing is.
+    // A generated scenario may have other faults: `as_undisturbed` compares it with an undisturbed board.
     applies: |case| case.origin != Origin::MadeUp,
     misled_by: by_the_drive,
     check: |case| check(case.evidence),
@@ -31,10 +31,10 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         && earlier.iter().all(|boot| boot.spec.cut.is_some())
         && last.spec.cut.is_none()
         && evidence.boots.iter().all(|boot| undisturbed(&boot.spec));
-    // A cut after everything was done leaves a drive with images of this very unit, which is no unfinished work.
+    // A cut after all work was done leaves a drive with images of this very unit; that is not unfinished work.
     let same_work = mode(evidence, &files(&evidence.boots[0].before)) == mode(evidence, &files(&last.before));
     if only_cuts && same_work && last.status() != Some(Status::Success) {
-        return vec![format!("{} cuts, and the undisturbed boot after them does not succeed", earlier.len())];
+        return vec![format!("the undisturbed boot after {} cuts does not succeed", earlier.len())];
     }
     Vec::new()
 }

@@ -1,7 +1,7 @@
 //! S2: the drive is byte for byte the same after a boot that writes media.
 //!
-//! Verified: all bytes of the drive; of one that was not unmounted cleanly, and may therefore be mended first, all files.
-//! Not verified: boots in which the drive could still be expanded, because that comes before everything else.
+//! Verified: all bytes of the drive; if it was not unmounted cleanly and may therefore be repaired first, all files.
+//! Not verified: boots in which the drive could still be expanded, because that happens before everything else.
 
 use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -32,13 +32,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             continue;
         }
         if !(is_dirty(drive) && files(&boot.before) == files(&boot.after)) {
-            wrong.push(format!("boot {} changed the drive, though it only had to write media", number + 1));
+            wrong.push(format!("boot {} changed the drive, but had only to write media", number + 1));
         }
     }
     wrong
 }
 
-/// Whether the drive's file system says that it was not unmounted cleanly.
+/// Whether the drive's file system is marked as not cleanly unmounted.
 fn is_dirty(drive: &Pages) -> bool {
     let partitions = read_partitions("drive", drive);
     let Some(first) = partitions.first() else { return false };

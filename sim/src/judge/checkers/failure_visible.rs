@@ -1,7 +1,8 @@
-//! S7: a failure is visible and stays so, and "failed" means "safe to unplug".
+//! S7: a failure is visible and stays visible, and "failed" means "safe to unplug".
 //!
-//! Verified: where the scenario has a failure, the LEDs end in failure; neither running nor success follows a terminal status;
-//! when a terminal status is shown, no call to a device follows. Not verified: failures that neither scenario nor LEDs know of.
+//! Verified: if the scenario has a failure, the LEDs end in failure; neither running nor success follows a terminal
+//! status; no call to a device follows a terminal status. Not verified: failures that neither the scenario nor the
+//! LEDs show.
 
 use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::model::time::op_name::OpName;
@@ -25,17 +26,17 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let shown = evidence.last().status();
     if has_failure && !dark && !matches!(shown, Some(Status::Failure | Status::Critical)) {
-        wrong.push("something failed, and the LEDs do not show it".to_owned());
+        wrong.push("something failed, but the LEDs do not show it".to_owned());
     }
     for (number, boot) in evidence.boots.iter().enumerate() {
         let log = boot.world.leds();
         let mut statuses = log.shown().iter().map(|(_, status)| *status);
         let first = statuses.find(|status| *status != Status::Running);
         if first.is_some() && statuses.any(|status| matches!(status, Status::Running | Status::Success)) {
-            wrong.push(format!("boot {}: a terminal status was taken back", number + 1));
+            wrong.push(format!("boot {}: a terminal status was replaced", number + 1));
         }
         if let Some(call) = call_after_end(boot) {
-            wrong.push(format!("boot {}: work went on after the LEDs had said the end: {call}", number + 1));
+            wrong.push(format!("boot {}: a call followed the terminal status: {call}", number + 1));
         }
     }
     wrong

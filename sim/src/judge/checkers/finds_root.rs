@@ -1,9 +1,9 @@
 //! S6: a clone of a tarball finds its root by the name in its own `/etc/fstab`.
 //!
-//! Verified where the LEDs show success: `UUID`, `LABEL` and `PARTUUID` of `/` are those of the clone, or, of several media
-//! with one name in their files, those of one of them; and no two media that were written from tarballs share a UUID or
-//! PARTUUID. Not verified: names with escapes, other files that name the root, what the owner allowed by `any_root`, and
-//! golden media that do not find their own root.
+//! Verified if the LEDs show success: `UUID`, `LABEL` and `PARTUUID` of `/` are those of the clone, or, if several
+//! media have one name in their files, those of one of them; and no two media that were written from tarballs share a
+//! UUID or PARTUUID. Not verified: names with escapes, other files that name the root, names that the owner allowed
+//! by `any_root`, and golden media that do not find their own root.
 
 use crate::judge::readers::drive_images::{Image, images, successful_writes};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -17,7 +17,7 @@ use replicator_hal::{RelativePath, Uuid};
 
 const SECTOR: u64 = 512;
 
-/// What an only partition and its file system are called, each with its tag, and what the fstab in it calls the root.
+/// The names of a single partition and its file system, each with its tag, and the name of the root in its fstab.
 struct Root {
     names: Vec<String>,
     wanted: Option<String>,
@@ -52,26 +52,26 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 let is_shared =
                     |name: &&String| !name.starts_with("LABEL=") && other_clone.names.contains(name);
                 if let Some(name) = clone.names.iter().find(is_shared) {
-                    complain(format!("{} and {} are both {name}", other.medium, image.medium));
+                    complain(format!("{} and {} both have {name}", other.medium, image.medium));
                 }
             }
             let Some(wanted) = &clone.wanted else { continue };
             let is_found = clones.iter().any(|(_, clone)| clone.names.contains(wanted));
             if !is_found && !is_golden_lost(evidence, image, wanted) {
-                complain(format!("{} asks for {wanted}, and is {:?}", image.medium, clone.names));
+                complain(format!("{} needs {wanted}, but has {:?}", image.medium, clone.names));
             }
         }
     }
     wrong
 }
 
-/// Whether the image was captured from a medium that is not what its fstab asks for either.
+/// Whether the image was captured from a medium that does not have the root name of its fstab either.
 fn is_golden_lost(evidence: &Evidence, image: &Image, wanted: &String) -> bool {
     let golden = evidence.boots[0].before.media.get(&image.medium).and_then(root);
     !image.records.is_empty() && golden.is_some_and(|golden| !golden.names.contains(wanted))
 }
 
-/// That of a medium with one partition.
+/// The names on a medium with one partition.
 fn root(medium: &Pages) -> Option<Root> {
     let partitions = read_partitions("medium", medium);
     let [partition] = partitions.as_slice() else { return None };
@@ -87,7 +87,7 @@ fn root(medium: &Pages) -> Option<Root> {
     Some(Root { names, wanted })
 }
 
-/// What a fstab calls the root, if it is a name that this checker knows.
+/// The root name in a fstab, if this checker supports it.
 fn wanted(fstab: &str) -> Option<String> {
     let mut lines = fstab.lines().map(str::split_ascii_whitespace);
     let name = lines.find_map(|mut words| words.next().filter(|_| words.next() == Some("/")))?;
@@ -99,7 +99,7 @@ fn wanted(fstab: &str) -> Option<String> {
     }
 }
 
-/// By the UEFI specification and the kernel's text for an MBR.
+/// By the UEFI specification and the kernel's format for an MBR.
 fn part_uuid(medium: &Pages, number: u32) -> Option<String> {
     let u32_of = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     let header = medium.bytes(SECTOR, 512);

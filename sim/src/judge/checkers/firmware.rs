@@ -1,15 +1,15 @@
-//! S5, S6, S7, S10: a bootloader is the old one or the new one, in its place; success means the new one; and what is critical
-//! is told, and nothing else.
+//! S5, S6, S7, S10: a bootloader is the old one or the new one, in its place; success means the new one; exactly the
+//! critical states are shown as critical.
 //!
-//! Verified, in every boot that came to its own end: the area holds the old bootloader or the whole new one, or the LEDs
-//! show critical, in boots that hang, too; bytes outside of the files' places are as they were, in cut boots too; success
-//! means the new bootloader and the update's revision, unless the board takes none; no medium changed if the bootloader on
-//! the drive is not there; critical is shown only for an area or updaters with faults, a microcontroller that is silent, or
-//! an FPGA whose updater was run. A board that came up with a microcontroller that is silent already boots all the same:
-//! failure may be shown then.
+//! Verified, in every boot that came to its own end: the area holds the old bootloader or the whole new one, or the
+//! LEDs show critical (also in boots that hang); bytes outside of the files' places are unchanged (also in cut
+//! boots); success means the new bootloader and the update's revision, unless the board accepts none; no medium
+//! changed if the bootloader of the drive is not installed; critical is shown only for an area or updaters with
+//! faults, a microcontroller that does not answer, or an FPGA whose updater was run. A board that started with a
+//! microcontroller that does not answer can boot all the same, so failure may be shown then.
 //!
-//! Not verified: that a bootloader boots, and the board in a cut in the middle of writing one, which nothing can help; what
-//! LEDs show that cannot be set.
+//! Not verified: that a bootloader boots; the board after a power cut while a bootloader is written, which nothing
+//! can repair; the status on LEDs that cannot be set.
 
 use crate::board::world::RunOutcome;
 use crate::judge::readers::drive_images::{files, firmware_files, has_session};
@@ -26,7 +26,7 @@ use replicator_engine::profile::{BootloaderFile, Footer};
 use replicator_hal::{RelativePath, Status};
 
 const BLOCK_LEN_BYTES: usize = 512;
-/// What bootloader areas are called in scenarios.
+/// Names of bootloader areas in scenarios.
 pub const AREAS: [&str; 2] = ["emmc-boot0", "flash"];
 const UPDATE: &str = "micro-update.bin";
 
@@ -34,7 +34,7 @@ fn content<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
     files.get(&RelativePath::parse(name).ok()?).map(|file| file.bytes.as_slice())
 }
 
-/// The bootloader files of the scenario's board: name, first byte, room, content.
+/// The bootloader files of the scenario's board: name, first byte, maximum length, content.
 fn bootloader<'a>(spec: &FirmwareSpec, files: &'a FoundFiles) -> Vec<(usize, usize, &'a [u8])> {
     let profile = boards::profile(&spec.board).ok().and_then(|profile| profile.bootloader.as_ref());
     let place = |file: &'static BootloaderFile| {
@@ -60,7 +60,7 @@ pub fn holds_new(spec: &FirmwareSpec, drive: &FoundFiles, snapshot: &Snapshot) -
     (!wanted.is_empty()).then(|| area(snapshot).is_some_and(holds))
 }
 
-/// The revision that an update on the drive brings; the last byte or two before flags and magic.
+/// The revision of an update on the drive: the byte or two before flags and magic.
 fn update_revision(spec: &FirmwareSpec, drive: &FoundFiles) -> Option<u16> {
     let bytes = content(drive, UPDATE)?;
     let profile = boards::profile(&spec.board).ok()?.microcontroller.as_ref()?;
@@ -70,7 +70,7 @@ fn update_revision(spec: &FirmwareSpec, drive: &FoundFiles) -> Option<u16> {
     Some(if has_model { low | u16::from(bytes[at + 1]) << 8 } else { low })
 }
 
-/// Whether the microcontroller has what the drive brings; `None` if that is nothing, or the board takes none.
+/// Whether the microcontroller has the update of the drive; `None` if there is none, or the board accepts none.
 pub fn has_update(spec: &FirmwareSpec, drive: &FoundFiles, boot: &Boot) -> Option<bool> {
     let wanted = update_revision(spec, drive)?;
     let micro = boot.world.firmware().microcontroller?;
@@ -102,7 +102,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     found(evidence, &evidence.scenario.faults)
 }
 
-/// What is wrong on a board whose hardware has these faults.
+/// The complaints for a board whose hardware has these faults.
 fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
     let mut wrong = Vec::new();
@@ -124,7 +124,7 @@ fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     wrong
 }
 
-/// One boot, what was on the drive when it began, and whether that asked for firmware.
+/// One boot, the files on the drive at its beginning, and whether they include firmware.
 struct Case<'a> {
     evidence: &'a Evidence,
     faults: &'a [FaultSpec],
@@ -135,8 +135,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// Whether it need not be the engine that wrote beside a place: bytes of the area change by themselves, or it keeps
-    /// what it is given elsewhere, and nobody says that all is well.
+    /// Whether bytes outside of the places may have changed without the engine: the area has a fault that changes
+    /// bytes or stores them elsewhere, and the LEDs do not show success.
     fn misled(&self) -> bool {
         let mut on_area = self.faults.iter().filter(|fault| AREAS.contains(&fault.on.as_str()));
         let unsaid = !self.boot.finished() || self.shows(Status::Critical);
@@ -147,7 +147,7 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the boot wrote to an area at all.
+    /// Whether the boot wrote to an area.
     fn wrote(&self) -> bool {
         let trace = self.boot.world.trace();
         trace.events().any(|event| {
@@ -159,14 +159,14 @@ impl Case<'_> {
         self.boot.status() == Some(status)
     }
 
-    /// Whether the LEDs do not show critical, and could.
+    /// Whether the LEDs could show critical, but do not.
     fn denies_critical(&self) -> bool {
         let mut faults = self.evidence.faults.iter();
         !self.shows(Status::Critical)
             && !faults.any(|fault| fault.reached && fault.spec.kind() == FaultKind::LedFails)
     }
 
-    /// Whether the area holds the bootloader that was asked for; `None` if none was.
+    /// Whether the area holds the bootloader of the drive; `None` if there is none.
     fn has_new(&self) -> Option<bool> {
         self.asked.then(|| holds_new(self.spec, self.drive, &self.boot.after)).flatten()
     }
@@ -182,16 +182,16 @@ impl Case<'_> {
             }
         }
         if let Some(at) = before.iter().zip(&after).position(|(before, after)| before != after) {
-            complain(&format!("byte {at} of the bootloader's area changed, which is no place of a file"));
+            complain(&format!("byte {at} of the bootloader's area changed, but no file has that place"));
         }
     }
 
-    /// Half a bootloader is critical.
+    /// A partly written bootloader is critical.
     fn half_written(&self, complain: &mut dyn FnMut(&str)) {
-        // What changes by itself is not half written.
+        // Bytes that a fault changed are not partly written.
         let old = area(&self.boot.before) == area(&self.boot.after) || !self.wrote();
         if self.denies_critical() && !old && self.has_new() != Some(true) {
-            complain("the bootloader is neither old nor new, and the LEDs do not show critical");
+            complain("the bootloader is neither old nor new, but the LEDs do not show critical");
         }
     }
 
@@ -200,31 +200,31 @@ impl Case<'_> {
         let success = self.shows(Status::Success);
         let new = self.has_new();
         if success && new == Some(false) {
-            complain("success is shown, and the bootloader of the drive is not there");
+            complain("success is shown, but the bootloader of the drive is not installed");
         }
         if success
             && asked
             && has_update(spec, drive, boot) == Some(false)
             && !reported_as_unverified(spec, boot)
         {
-            complain("success is shown, and the microcontroller does not have the update");
+            complain("success is shown, but the microcontroller does not have the update");
         }
         let same = |name: &String| boot.before.media.get(name) == boot.after.media.get(name);
         if new == Some(false) && !evidence.scenario.media.keys().all(same) {
-            complain("a medium was written, though the bootloader is not there");
+            complain("a medium was written, although the bootloader is not installed");
         }
         let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
         let faulty = self.faults.iter().any(|fault| on_firmware(&fault.on));
         let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
         let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
         if self.shows(Status::Critical) && !faulty && !silent && !fpga {
-            complain("critical is shown, and nothing can have made the board unbootable");
+            complain("critical is shown, but nothing can have made the board unbootable");
         }
         let breaks =
             spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks);
         let updated = |event: &Event| event.op.name == OpName::Updater && event.op.object.contains(UPDATE);
         if silent && breaks && boot.world.trace().events().any(updated) && self.denies_critical() {
-            complain("the microcontroller is silent, and the LEDs do not show critical");
+            complain("the microcontroller does not answer, but the LEDs do not show critical");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! S16: a failed flush is final.
 //!
-//! Verified: after a sync of a device, file or directory failed with an I/O error, the boot does not end in success, and no
-//! later sync of the same file or directory is made. Devices are left out of the second: a medium whose write failed is
-//! erased and flushed once more, and a bootloader put back. Not verified: what the data on the medium is, which `success-is-true` and `captured` see.
+//! Verified: after a sync of a device, file or directory failed with an I/O error, the boot does not end in success,
+//! and no later sync of the same file or directory is made. The second does not apply to devices: a medium after a
+//! failed write is erased and flushed once more, and an old bootloader is put back. Not verified: the data on the
+//! medium, which `success-is-true` and `captured` check.
 
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::time::op_name::OpName;
@@ -31,7 +32,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let failed = &syncs[first].op;
         if boot.status() == Some(Status::Success) {
             wrong.push(format!(
-                "boot {}: {} of {} failed, and success is shown",
+                "boot {}: {} of {} failed, but success is shown",
                 number + 1,
                 failed.name,
                 failed.object
@@ -43,7 +44,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         let again = syncs[first + 1..].iter().find(|event| {
             event.op.name == failed.name && event.op.on == failed.on && event.op.object == failed.object
         });
-        // What is left of a failed capture is removed from the session, and that made durable; before, it is overwritten.
+        // The files of a failed capture are removed from the session, and the removal is made durable; before that,
+        // they are overwritten.
         let cleans_up = again.is_some_and(|event| match failed.name {
             OpName::SyncDir => removed_between(boot, event.number),
             OpName::Sync => is_removed_next(boot, event),

@@ -1,9 +1,9 @@
-//! S14: a fault on one medium never changes what becomes of another.
+//! S14: a fault on one medium never changes the result of another.
 //!
-//! Verified, by telling the scenario once more without the faults of one medium: every other medium with an image ends with
-//! the same bytes, or, for a tarball, holds its image in both runs or in neither. A fault of the drive counts as a medium's
-//! if it is about that medium's image alone. Not verified: captures, which stop at the first failure by design, and scenarios
-//! of several boots.
+//! Verified, by running the scenario once more without the faults of one medium: every other medium with an image
+//! ends with the same bytes, or, for a tarball, holds its image in both runs or in neither. A fault of the drive
+//! counts as a medium's if it affects only that medium's image. Not verified: captures, which stop at the first
+//! failure by design, and scenarios of several boots.
 
 use crate::judge::readers::drive_images::{files, images, mode};
 use crate::judge::readers::written::holds;
@@ -44,7 +44,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 [with, without] => with == without,
             };
             if !same {
-                wrong.push(format!("what is wrong with {faulty} changed what became of {}", image.medium));
+                wrong.push(format!("the faults of {faulty} changed the result of {}", image.medium));
             }
         }
     }
@@ -52,7 +52,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 }
 
 fn is_of(fault: &FaultSpec, medium: &str) -> bool {
-    // A device whose name another one takes is not on its own any more.
+    // A fault by which another device takes the name affects more than one device.
     (fault.on == medium && fault.fault.others().is_empty())
         || fault.on == "drive"
             && fault.when.file.as_ref().is_some_and(|file| file.starts_with(&format!("{medium}image")))

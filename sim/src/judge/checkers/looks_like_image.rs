@@ -1,8 +1,8 @@
-//! S9: what is written to a whole medium looks like the image of one.
+//! S9: data that is written to a whole medium looks like a disk image.
 //!
-//! Verified: where the LEDs show success, each disk image that was written has a partition table with a partition, unless
-//! the drive allows any content or has the record of the capture that found the medium like that. Not verified: images of
-//! one file system without a table, which no simulated file system can be told by its bytes alone.
+//! Verified: if the LEDs show success, each written disk image has a partition table with a partition, unless the
+//! drive allows any content or has the record of a capture of such a medium. Not verified: images of one file system
+//! without a table, because a simulated file system cannot be recognised by its bytes alone.
 
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::disk_rule::{Shown, shown};
@@ -32,7 +32,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 continue;
             };
             if shown(&plain) == Shown::Nothing && !is_captured(&drive, &image.medium, plain.len()) {
-                wrong.push(format!("boot {}: {} is no disk image, and was written", number + 1, image.name));
+                wrong.push(format!(
+                    "boot {}: {} is not a disk image, but was written",
+                    number + 1,
+                    image.name
+                ));
             }
         }
     }
@@ -44,12 +48,12 @@ fn text(drive: &FoundFiles, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&file.bytes).into_owned())
 }
 
-/// Whether the drive's owner takes all that comes.
+/// Whether the drive's settings allow any content.
 pub(super) fn any_content(drive: &FoundFiles) -> bool {
     text(drive, "replicator.toml").is_some_and(|text| text.contains("any_content = true"))
 }
 
-/// Whether a medium of this length was captured as the image that lies on the drive.
+/// Whether the image on the drive was captured from a medium of this length.
 pub(super) fn is_captured(drive: &FoundFiles, medium: &str, len_bytes: usize) -> bool {
     let record = text(drive, &format!("{medium}image.source"));
     record.is_some_and(|text| text.lines().any(|line| line == format!("len_bytes = {len_bytes}")))

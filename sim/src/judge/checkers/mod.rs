@@ -1,11 +1,10 @@
-//! What must hold in every scenario, whatever it is about.
+//! The invariants of every scenario.
 //!
-//! Each checker is a file that begins with what it verifies and what it does not. Checkers look at the world: media below
-//! all caches, the drive's files, LEDs, calls. They never believe the engine's report, and share no decoder, tar reader,
-//! table reader or rule list with it.
+//! Each checker is a file that begins with what it verifies and what it does not. Checkers look at the world: media
+//! below all caches, the drive's files, LEDs, calls. They do not rely on the engine's report, and share no decoder,
+//! tar reader, table reader or rule list with it.
 
 pub mod captured;
-pub mod claimed;
 pub mod clone_is_rootfs;
 pub mod containment;
 pub mod converges;
@@ -14,6 +13,7 @@ pub mod failure_visible;
 pub mod finds_root;
 pub mod firmware;
 pub mod flush_final;
+pub mod held_medium;
 pub mod isolation;
 pub mod looks_like_image;
 pub mod mode_safety;
@@ -29,20 +29,20 @@ pub mod protected;
 pub mod refused_untouched;
 pub mod retries;
 pub mod right_target;
+pub mod sanitising_reported;
 pub mod sidecars;
 pub mod something_done;
 pub mod source_unchanged;
 pub mod start_up;
 pub mod success_is_true;
 pub mod terminates;
-pub mod told;
 pub mod valid_names;
 pub mod write_back;
 
 use super::Judge;
 use crate::run::Evidence;
 
-/// What a checker looks for: everything that it finds wrong, in words.
+/// A check: everything that is wrong, one text each.
 pub type Check = fn(&Evidence) -> Vec<String>;
 
 /// All checkers.
@@ -55,10 +55,10 @@ pub const CHECKERS: &[Judge] = &[
     firmware::JUDGE,
     success_is_true::JUDGE,
     finds_root::JUDGE,
-    claimed::JUDGE,
+    held_medium::JUDGE,
     failure_visible::JUDGE,
     something_done::JUDGE,
-    told::JUDGE,
+    sanitising_reported::JUDGE,
     sidecars::JUDGE,
     no_image_missed::JUDGE,
     clone_is_rootfs::JUDGE,

@@ -1,8 +1,8 @@
 //! S4: no crash state of a capture makes the next boot write.
 //!
-//! Verified: after each capture boot that did not come to a good end, the drive does not ask for a write unless an image
-//! of every medium to be captured is there, and no boot that finds a session changes a medium. Not verified here: other
-//! cuts than the scenario's.
+//! Verified: after each capture boot without a good end, the drive does not request a write unless an image of every
+//! medium to be captured exists, and no boot that finds a session changes a medium. Not verified here: cuts at other
+//! places than those of the scenario.
 
 use crate::judge::readers::drive_images::{files, has_session, image, mode};
 use crate::judge::{CheckerId, Judge, always};
@@ -37,7 +37,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             to_be_captured(evidence).filter(|name| image(name, &after).is_none()).collect();
         if !lacking.is_empty() {
             let what = format!(
-                "boot {} leaves a drive that asks for a write, but {} is not captured",
+                "boot {} leaves a drive that requests a write, but {} is not captured",
                 number + 1,
                 lacking.join(", ")
             );

@@ -1,8 +1,8 @@
-//! S8: a board is not captured where an image on the drive asks to be written.
+//! S8: a board is not captured if the drive has an image to be written.
 //!
-//! Verified: a boot that shows success and began with neither an accepted image nor an unfinished capture found no file in
-//! the root whose last extensions are those of an image, compressed or not, finished or not. Not verified: names that are
-//! misspelt in other ways, and whether a misspelt image beside an accepted one was meant for another medium.
+//! Verified: a boot that shows success and began with neither an accepted image nor an unfinished capture had no file
+//! in the root with the last extensions of an image, compressed or not, finished or not. Not verified: names that are
+//! misspelt in other ways, and whether a misspelt image beside an accepted one was for another medium.
 
 use crate::judge::readers::drive_images::{files, has_session, images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -35,7 +35,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             is_in_root && file.inode.kind != FileKind::Directory && names_an_image(path)
         });
         if let Some((path, _)) = missed.next() {
-            wrong.push(format!("boot {} shows success, and {path} was not written", number + 1));
+            wrong.push(format!("boot {} shows success, but {path} was not written", number + 1));
         }
     }
     wrong

@@ -1,10 +1,10 @@
 //! S18: no byte of a file that sanitising removed is in an image, or on the drive.
 //!
-//! Verified: the decoded bytes of every image that a capture made hold no secret, in files, free blocks, slack and swap
-//! space, but those that the scenario puts where no rule reaches; nor does any byte of the drive after a boot that came to its
-//! end by itself, its free blocks included, unless the boot says that it could not overwrite them. And the source did hold
-//! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot goes
-//! on with the session, and what a capture that was told not to sanitise leaves.
+//! Verified: the decoded bytes of every image that a capture made contain no secret, in files, free blocks, slack and
+//! swap space, apart from those that no rule covers; nor does any byte of the drive after a boot that came to its own
+//! end, including its free blocks, unless the boot reports that it could not overwrite them. The source did contain
+//! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot
+//! continues the session, and what a capture without sanitising leaves.
 
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{ImageKey, files, new_images};
@@ -18,9 +18,9 @@ use crate::scenario::schema::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So much of a secret is named.
+/// How much of a secret is printed.
 const NAMED_LEN: usize = 40;
-/// The line of a secret is not longer.
+/// The length limit of a secret's line.
 const LINE_LEN_MAX: usize = 256;
 
 /// The first secret in a captured image.
@@ -31,7 +31,7 @@ struct FirstSecret(ImageKey);
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NoSecret,
     applies: always,
-    // What the engine read of the medium may not be what is on it.
+    // The engine may have read other bytes than the medium holds.
     misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::WrittenWrong,
     check: |case| check(case.evidence),
 };
@@ -43,7 +43,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         return wrong;
     }
     let media = evidence.scenario.media.keys();
-    // Made and looked for only where it counts: this reads whole media.
+    // Determined only when it is needed, because it reads whole media.
     let stay: LazyCell<BTreeSet<String>, _> =
         LazyCell::new(|| media.flat_map(|medium| secrets_that_stay(&evidence.scenario, medium)).collect());
     let on_drive =
@@ -73,7 +73,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Whether the boot came to its end, and did not say that something stays.
+/// Whether the boot came to its end, and did not report that something remains.
 fn has_cleaned_up(boot: &Boot) -> bool {
     let says_so = |line: &String| {
         line.contains("may stay in free blocks of the drive") || line.contains("and stay on the drive")
@@ -81,7 +81,7 @@ fn has_cleaned_up(boot: &Boot) -> bool {
     boot.finished() && !boot.world.records().console.iter().any(says_so) && !left_as_it_was(boot)
 }
 
-/// Whether a working image of an earlier boot is still there: this boot failed before it went on with the session.
+/// Whether a working image of an earlier boot still exists: this boot failed before it continued the session.
 fn left_as_it_was(boot: &Boot) -> bool {
     let (before, after) = (files(&boot.before), files(&boot.after));
     after.iter().any(|(path, file)| {
@@ -90,7 +90,7 @@ fn left_as_it_was(boot: &Boot) -> bool {
     })
 }
 
-/// The first secret on a medium that is none of those that stay, and where it is.
+/// The first secret on a medium that is not among those that stay, and its offset.
 fn in_pages(pages: &Pages, stay: &BTreeSet<String>) -> Option<(u64, String)> {
     pages.find(LINE_LEN_MAX, |window| {
         let lines = find_all(window).map(|(at, line)| (at, String::from_utf8_lossy(line).into_owned()));

@@ -1,8 +1,8 @@
 //! S10: a target that is not verified does not look bootable.
 //!
-//! Verified: after each write boot that failed or was cut, a medium with an image holds the image whole, or is as it was,
-//! or has no partition table, or still has its old one with the old partitions whole. Not verified: boot ROMs that look
-//! for a loader behind sector 0 without any table.
+//! Verified: after each write boot that failed or was cut, a medium with an image holds the whole image, or is
+//! unchanged, or has no partition table, or still has its old one with unchanged partitions. Not verified: boot ROMs
+//! that look for a loader behind sector 0 without a table.
 
 use crate::judge::readers::drive_images::{files, images, mode};
 use crate::judge::readers::written::holds;
@@ -16,7 +16,7 @@ use crate::scenario::schema::{Bytes, Mode};
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NotBootable,
     applies: always,
-    // A medium may keep an old partition table that was overwritten with zeros.
+    // A faulty medium may keep an old partition table that was overwritten with zeros.
     misled_by: |fault| fault.is_of_drive() || fault.bytes() != Bytes::ReadWrong,
     check: |case| check(case.evidence),
 };
@@ -52,7 +52,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Whether a kernel or boot loader would see a partition table.
+/// Whether a kernel or boot loader would find a partition table.
 pub(super) fn has_table(medium: &Pages) -> bool {
     let sector = medium.bytes(0, SECTOR_LEN);
     sector[510..] == [0x55, 0xaa] && (0..4).any(|entry| sector[446 + 16 * entry + 4] != 0)

@@ -1,9 +1,8 @@
-//! S11: nothing is truncated without a word.
+//! S11: nothing is truncated silently.
 //!
-//! Verified: a disk image that a capture made shows as many bytes as its medium has; where the LEDs show success, an image
-//! that was written has all its streams decoded, reaches as far as its partition table says, fits on its medium, and its last
-//! bytes are there. Not verified: tarballs
-//! of a capture, whose files `captured` compares one by one.
+//! Verified: a disk image that a capture made has as many bytes as its medium; if the LEDs show success, all streams
+//! of a written image are decoded, it is as long as its partition table requires, it fits on its medium, and the
+//! medium has its last bytes. Not verified: tarballs of a capture, whose files `captured` compares one by one.
 
 use super::looks_like_image::{any_content, is_captured};
 use crate::judge::readers::decode::{decode, without_metadata};
@@ -14,7 +13,7 @@ use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::run::Evidence;
 
-/// How many bytes the image with this name shows.
+/// The decoded length of the image with this name.
 #[derive(PartialEq, Eq, Hash)]
 struct ShownLen(String);
 
@@ -44,11 +43,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Whether the end of an image is not on its medium. Of a GPT, only the partitions' ends stay where they are.
+/// Whether the end of an image is missing on its medium. Of a GPT, only the ends of partitions keep their places.
 fn end_differs(medium: &Pages, plain: &[u8]) -> Option<&'static str> {
     let end = match disk_rule::shown(plain) {
         Shown::Gpt { end_bytes, .. } => end_bytes,
-        // Zeros at the end are left out on a smaller medium only.
+        // Zeros at the end are left out only on a smaller medium.
         _ if plain.len() as u64 <= medium.len_bytes() => plain.len() as u64,
         _ => without_metadata(plain).iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1),
     };
@@ -67,7 +66,7 @@ fn captures(evidence: &Evidence) -> Vec<String> {
         let source = evidence.boots[0].before.media.get(&image.medium)?.len_bytes();
         let len = |bytes: &FileBytes| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
         let shown = image.bytes.as_ref()?.remembered(ShownLen(image.name.clone()), len)?;
-        (shown != source).then(|| format!("{} shows {shown} bytes of {source}", image.name))
+        (shown != source).then(|| format!("{} has {shown} bytes of {source}", image.name))
     });
     short.collect()
 }

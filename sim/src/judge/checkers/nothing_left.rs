@@ -1,8 +1,8 @@
 //! S17: nothing is left behind.
 //!
-//! Verified: after a boot that came to its own end nothing is mounted or open, and every volume was unmounted and not just
-//! dropped, unless unmounting it failed; after a successful capture no session is left. Not verified: boots in which a device was gone, hung or would
-//! not be unmounted.
+//! Verified: after a boot that came to its own end nothing is mounted or open, and every volume was unmounted and not
+//! only dropped, unless unmounting failed; after a successful capture no session is left. Not verified: boots in
+//! which a device disappeared, hung or could not be unmounted.
 
 use crate::judge::readers::drive_images::{files, has_session};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -26,7 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         if boot.status() == Some(Status::Success) && has_session(&files(&boot.after)) {
-            wrong.push(format!("boot {} succeeded, and a session is left on the drive", number + 1));
+            wrong.push(format!("boot {} succeeded, but a session is left on the drive", number + 1));
         }
         if !boot.finished() || excused {
             continue;

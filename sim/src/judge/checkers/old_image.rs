@@ -1,7 +1,7 @@
-//! S13: a good older image survives, whatever becomes of a capture.
+//! S13: a good older image survives every capture.
 //!
-//! Verified: every image that was on the drive when the scenario began is there at the end, byte for byte, with the sidecars
-//! that it had, unless the scenario itself removes it. Not verified: whether it was good.
+//! Verified: every image that was on the drive at the beginning of the scenario exists at the end, byte for byte,
+//! with its sidecars, unless the scenario itself removes it. Not verified: whether it was good.
 
 use crate::judge::readers::drive_images::{files, image, images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -31,12 +31,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
         let now = image(&old.medium, &after);
         if now.is_none_or(|now| now.bytes != old.bytes) {
-            wrong.push(format!("{} was on the drive, and is no longer what it was", old.name));
+            wrong.push(format!("{} was on the drive before, but has changed", old.name));
         }
         let uncompressed = old.name.strip_suffix(".xz").unwrap_or(&old.name);
         for sidecar in [format!("{uncompressed}.md5"), format!("{}.md5", old.name)] {
             if content(&before, &sidecar).is_some_and(|text| content(&after, &sidecar) != Some(text)) {
-                wrong.push(format!("{sidecar} was beside an old image, and is no longer what it was"));
+                wrong.push(format!("{sidecar} belongs to an old image, but has changed"));
             }
         }
     }

@@ -1,10 +1,11 @@
-//! S12: out of space is clean.
+//! S12: running out of space leaves nothing behind.
 //!
-//! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes space;
-//! and what had a name before still has its content, if the boot met a full drive or failed. One that had room may replace
-//! the sidecars of a capture whose power was cut before its image had a name. A boot whose power is cut cannot tidy up, and
-//! one that failed before it came to the session leaves it to the next, as does one that the drive lets nothing remove. That nothing half-done has a valid name is
-//! `valid-names`' matter. Not verified: media that are full, which `not-bootable` sees.
+//! Verified: after a boot that met a full drive and came to its own end, the session holds no work file that takes
+//! space; and named files have their old content, if the boot met a full drive or failed. A boot with enough room may
+//! replace the sidecars of a capture whose power was cut before its image got its name. A boot that is cut cannot
+//! clean up; a boot that failed before it reached the session leaves it to the next one, and so does one that cannot
+//! remove anything from the drive. `valid-names` checks that nothing unfinished has a valid name. Not verified: full
+//! media, which `not-bootable` checks.
 
 use crate::judge::readers::drive_images::files;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};

@@ -1,14 +1,14 @@
-//! L5: progress is visible, and its absence too.
+//! L5: progress is visible, and so is its absence.
 //!
-//! Verified: while the LEDs show running, no lease is asked for that is longer than the longest that a tool may have, so
-//! that a hang is seen after a bounded time; and the console names each medium that something was done to. Not verified:
-//! that the remaining time is right.
+//! Verified: while the LEDs show running, no lease is longer than the longest one for a tool, so that a hang is shown
+//! after a bounded time; and the console names each medium that was worked on. Not verified: that the remaining time
+//! is right.
 
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use std::time::Duration;
 
-/// The longest lease that anything may ask for: that of a tool, which tells of no progress.
+/// The longest allowed lease: that of a tool, which reports no progress.
 const LEASE_MAX: Duration = Duration::from_secs(3600);
 
 /// As the registry has it.
@@ -25,7 +25,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     for (number, boot) in evidence.boots.iter().enumerate() {
         let longest = boot.world.leds().longest_lease();
         if longest > LEASE_MAX {
-            let what = format!("boot {}: nothing need be heard for {} s", number + 1, longest.as_secs());
+            let what = format!("boot {}: a lease of {} s is too long", number + 1, longest.as_secs());
             wrong.push(what);
         }
         if !boot.finished() {
@@ -36,10 +36,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             let changed = boot.before.media.get(name) != boot.after.media.get(name);
             let reported = console.iter().any(|line| line.starts_with(&format!("{name}:")));
             if changed && !reported {
-                wrong.push(format!(
-                    "boot {}: {name} changed, and the console does not speak of it",
-                    number + 1
-                ));
+                wrong.push(format!("boot {}: {name} changed, but no console line names it", number + 1));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! S17: the write protection of bootloader areas is on again, and was lifted for nothing but writing.
+//! S17: the write protection of bootloader areas is on again, and is lifted only for writing.
 //!
-//! Verified: after every boot that came to its own end, whatever happened in it, it is on; it was off only in boots in which
-//! the area was written to, and never for a bootloader that was there already, unless hardware made it look otherwise. Not
-//! verified: boots that were cut, after which the kernel starts with the protection on.
+//! Verified: after every boot that came to its own end it is on; it was off only in boots that wrote to the area, and
+//! never for a bootloader that was already installed, unless a hardware fault hid that. Not verified: boots that were
+//! cut, because the kernel starts with the protection on.
 
 use super::firmware;
 use crate::judge::readers::drive_images::files;
@@ -24,7 +24,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     found(evidence, &evidence.scenario.faults)
 }
 
-/// What is wrong on a board whose hardware has these faults.
+/// The complaints for a board whose hardware has these faults.
 fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     let boots = evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished());
     let wrong = boots.flat_map(|(number, boot)| {
@@ -41,7 +41,7 @@ fn lifted_needlessly(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> 
     let lifted = trace.events().find(|event| event.op.name == OpName::OpenArea && event.error.is_none())?;
     let area = &lifted.op.object;
     if !trace.events().any(|event| event.op.name == OpName::Write && event.op.object == *area) {
-        return Some(format!("lifted the write protection of {area}, and wrote nothing"));
+        return Some(format!("lifted the write protection of {area}, but wrote nothing"));
     }
     let on_area = |on: &str| firmware::AREAS.contains(&on);
     if faults.iter().any(|fault| on_area(&fault.on) && fault.bytes() != Bytes::Right) {
@@ -49,5 +49,5 @@ fn lifted_needlessly(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> 
     }
     let there = firmware::holds_new(evidence.scenario.firmware.as_ref()?, &files(&boot.before), &boot.before);
     (there == Some(true))
-        .then(|| format!("lifted the write protection of {area}, which held the drive's bootloader already"))
+        .then(|| format!("lifted the write protection of {area}, which already held the drive's bootloader"))
 }

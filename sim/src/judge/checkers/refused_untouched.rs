@@ -1,9 +1,8 @@
-//! S9: what is refused before the first destructive byte leaves the medium untouched.
+//! S9: a refusal, which comes before the first destructive byte, leaves the medium untouched.
 //!
-//! Verified: all bytes of media that the scenario calls refused, untouched, skipped or captured, or failed with a refusal's
-//! code. And where nothing goes wrong but what is in the images, no medium of a tarball ends up changed without holding it:
-//! what could be known before erasing was found out after. Not verified: other failures that come later, which are
-//! `not-bootable`'s matter.
+//! Verified: all bytes of media whose expected end is refused, untouched, skipped or captured, or failed with a
+//! refusal's code. And if only images are faulty, no medium of a tarball ends up changed without holding it: such a
+//! fault can be found before erasing. Not verified: other failures that come later; `not-bootable` checks those.
 
 use crate::judge::readers::drive_images::{Image, files, images, mode};
 use crate::judge::readers::written::holds;
@@ -26,12 +25,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let untouched = ends.filter(|(_, end)| end.is_untouched());
     let changed = untouched.filter(|(name, _)| last.before.media.get(*name) != last.after.media.get(*name));
     let mut wrong: Vec<String> =
-        changed.map(|(name, end)| format!("{name} is said to be {end}, but it changed")).collect();
+        changed.map(|(name, end)| format!("{name} is expected to be {end}, but it changed")).collect();
     wrong.extend(found_out_late(evidence));
     wrong
 }
 
-/// Media of tarballs that were erased in vain, in a scenario in which no hardware fails and nobody pulls a plug.
+/// Media of tarballs that were erased without need, in a scenario without hardware faults and without removed
+/// devices.
 fn found_out_late(evidence: &Evidence) -> Vec<String> {
     let scenario = &evidence.scenario;
     if !scenario.faults.is_empty() || !scenario.boots.iter().all(|boot| boot.cut.is_none()) {
@@ -40,7 +40,7 @@ fn found_out_late(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
         let before = files(&boot.before);
-        // Calls that crash exploration lets fail stand in no scenario.
+        // Calls that the error sweep lets fail are in no scenario.
         let is_injected = boot.world.records().console.iter().any(|line| line.contains("injected fault"));
         if is_injected || mode(evidence, &before) == Mode::Capture {
             continue;
@@ -54,7 +54,7 @@ fn found_out_late(evidence: &Evidence) -> Vec<String> {
             };
             if old != new && holds(new, &image, spec).is_err() {
                 wrong.push(format!(
-                    "boot {} erased {name} for nothing: what is wrong with {} could be known before",
+                    "boot {} erased {name} without need: the fault of {} can be found before",
                     number + 1,
                     image.name
                 ));

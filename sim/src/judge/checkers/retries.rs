@@ -1,18 +1,18 @@
-//! L4: transient faults are absorbed up to a budget, and beyond it they fail.
+//! L4: transient faults are absorbed up to a budget; beyond it they are failures.
 //!
-//! Verified: no call fails more often in a row than the budget allows, on the same object at the same place. Not verified
-//! here: that transient faults within the budget are absorbed, which is the oracle's matter.
+//! Verified: no call fails more often in a row than the budget allows, on the same object at the same place. Not
+//! verified here: that transient faults within the budget are absorbed; the oracle checks that.
 
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::time::op_name::OpName;
 use crate::run::Evidence;
 use replicator_hal::ErrorKind;
 
-/// Looked at again and again while the drive is waited for: what bounds that is time, and a checker of its own.
+/// Repeated while the engine waits for the drive. Time limits that, and another checker verifies it.
 const POLLED: [OpName; 2] = [OpName::Sleep, OpName::DeviceList];
-/// Tried each time that the list of devices is polled, until the drive is found and mounted.
+/// Repeated whenever the list of devices is polled, until the drive is found and mounted.
 const POLLED_BEFORE_MOUNT: [OpName; 2] = [OpName::Identify, OpName::Mount];
-/// More than any budget, so that two steps that each try may follow one another.
+/// More than any budget, so that two consecutive steps may each retry.
 const IN_A_ROW_MAX: usize = 10;
 
 /// As the registry has it.

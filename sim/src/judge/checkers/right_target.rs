@@ -1,7 +1,7 @@
-//! S5, S14: only media that have an image on the drive change.
+//! S5, S14: only media with an image on the drive change.
 //!
-//! Verified: all bytes of media without an image. Not verified: that two media with images are not exchanged, which is
-//! `success-is-true`'s matter.
+//! Verified: all bytes of media without an image. Not verified: that two media with images are not exchanged;
+//! `success-is-true` checks that.
 
 use crate::judge::readers::drive_images::{files, image, mode};
 use crate::judge::{CheckerId, Judge, always, by_nothing};

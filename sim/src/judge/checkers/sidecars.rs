@@ -1,7 +1,7 @@
-//! S8: no success without a check that the drive asks for.
+//! S8: no success without the checks that the drive requests.
 //!
-//! Verified: where a write shows success, what lies under the name of a sidecar or of the record of an image that was
-//! written is a file, links followed. Not verified: its content, which is `success-is-true`'s matter and the oracle's.
+//! Verified: if a write shows success, the sidecars and the record of a written image are files, links followed. Not
+//! verified: their content; `success-is-true` and the oracle check that.
 
 use crate::judge::readers::drive_images::{files, follow, images, mode};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -39,7 +39,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 }
                 let file = follow(&before, &path);
                 if !file.is_some_and(|file| file.inode.kind == FileKind::File) {
-                    wrong.push(format!("boot {} shows success, but {name} is no file", number + 1));
+                    wrong.push(format!("boot {} shows success, but {name} is not a file", number + 1));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! S8: no success by omission.
 //!
-//! Verified: where the LEDs show success, a capture left a new image, or a write had an image for a medium that is
-//! there. Not verified: whether it is the right one.
+//! Verified: if the LEDs show success, a capture left a new image, or a write had an image for a present medium. Not
+//! verified: whether it is the right one.
 
 use super::firmware::{has_update, holds_new, reported_as_unverified};
 use crate::judge::readers::drive_images::{files, has_session, images, mode};

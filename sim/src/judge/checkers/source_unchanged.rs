@@ -1,7 +1,7 @@
 //! S1: no byte of a medium changes in a boot that does not write.
 //!
-//! Verified: all bytes below all caches, dirty journals included, in finished and in cut boots. Not verified: discards and
-//! flushes that leave the bytes as they are.
+//! Verified: all bytes below all caches, including dirty journals, in finished and in cut boots. Not verified:
+//! discards and flushes that change no bytes.
 
 use crate::judge::readers::drive_images::{files, mode};
 use crate::judge::{CheckerId, Judge, always};

@@ -1,7 +1,7 @@
-//! L6: start-up failures are terminal too.
+//! L6: start-up failures are terminal, too.
 //!
-//! Verified: a boot that came to its own end without opening any medium shows a terminal status, and tells the result on
-//! the console. Not verified: whether the text helps.
+//! Verified: a boot that came to its own end without opening any medium shows a terminal status, and reports the
+//! result on the console. Not verified: whether the text is useful.
 
 use crate::judge::{CheckerId, Judge, always, by_nothing};
 use crate::model::time::op_name::OpName;
@@ -27,10 +27,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             continue;
         }
         if !dark && matches!(boot.status(), None | Some(Status::Running)) {
-            wrong.push(format!("boot {} ended before it opened a medium, and shows no end", number + 1));
+            wrong.push(format!(
+                "boot {} ended before it opened a medium, but shows no terminal status",
+                number + 1
+            ));
         }
         if !boot.world.records().console.iter().any(|line| line.starts_with("result: ")) {
-            wrong.push(format!("boot {} ended before it opened a medium, and reports no result", number + 1));
+            wrong.push(format!("boot {} ended before it opened a medium, but reports no result", number + 1));
         }
     }
     wrong

@@ -1,7 +1,7 @@
 //! S6: success means that the bytes on the medium, below all caches, are those of the image.
 //!
-//! Verified: every medium with an image whenever the LEDs show success, and every medium of which the scenario says that it
-//! is written. Not verified: captures, which are `captured`'s matter.
+//! Verified: every medium with an image whenever the LEDs show success, and every medium that the scenario expects to
+//! be written. Not verified: captures, which `captured` checks.
 
 use crate::judge::readers::drive_images::{files, images, mode};
 use crate::judge::readers::written::holds;
@@ -39,7 +39,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 continue;
             }
             if let Err(what) = holds(medium, &image, spec) {
-                wrong.push(format!("boot {} ended well for {}: {what}", number + 1, image.medium));
+                wrong.push(format!("boot {} ended in success for {}, but {what}", number + 1, image.medium));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! L1: every boot ends in a terminal LED status within bounded time.
 //!
-//! Verified: a boot whose power was not cut shows success, failure or critical, hung devices and failed starts included,
-//! not later than a bound of virtual time; calls that hang for a while may take that long each. Not verified: boots whose
+//! Verified: a boot whose power was not cut shows success, failure or critical within a bound of virtual time, even
+//! with hung devices and failed starts; the bound grows with calls that hang for some time. Not verified: boots whose
 //! LEDs cannot be set.
 
 use crate::board::world::RunOutcome;
@@ -12,7 +12,7 @@ use crate::scenario::schema::{Fault, FaultKind};
 use replicator_hal::Status;
 use std::time::Duration;
 
-/// More than the longest lease, and more than media of this size can take.
+/// Longer than the longest lease, and longer than media of this size can take.
 const BOUND: Duration = Duration::from_secs(3600);
 
 /// As the registry has it.
@@ -41,7 +41,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         }
         let log = boot.world.leds();
         match log.shown().last() {
-            Some((_, Status::Running)) | None => wrong.push(format!("boot {} shows no end", number + 1)),
+            Some((_, Status::Running)) | None => {
+                wrong.push(format!("boot {} shows no terminal status", number + 1))
+            }
             Some((since, status)) if *since > bound => {
                 wrong.push(format!("boot {} shows {status} only after {} s", number + 1, since.as_secs()));
             }

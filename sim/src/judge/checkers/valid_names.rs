@@ -1,8 +1,7 @@
 //! S3: a file under a valid image name is complete and matches its sidecars, after every boot and every cut.
 //!
-//! Verified: images that a capture made decode to their end, and both sidecars are there and right.
-//! Not verified: what the images show, which is `captured`'s matter, and images that were there before, which are
-//! `old-image`'s.
+//! Verified: images that a capture made decode to their ends, and both sidecars exist and are right. Not verified:
+//! the content of images, which `captured` checks, and images that existed before, which `old-image` checks.
 
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, files, new_images};
@@ -13,7 +12,7 @@ use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 
-/// The digests of the image with this name, decoded and as it is.
+/// The digests of the image with this name: of its decoded bytes, and of the file.
 #[derive(PartialEq, Eq, Hash)]
 struct Sums(String);
 
@@ -41,11 +40,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 
 fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
     let name = &image.name;
-    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is no file"))?;
+    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{name} is not a file"))?;
     let sums = |bytes: &FileBytes| {
         let plain = decode(name, bytes)?;
         let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
-        plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} holds nothing"))
+        plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} is empty"))
     };
     let (plain, encoded) = bytes.remembered(Sums(name.clone()), sums)?;
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
@@ -61,5 +60,5 @@ fn matches(found: &FoundFiles, name: &str, md5: &str) -> Result<(), String> {
     if **text == *wanted.as_bytes() {
         return Ok(());
     }
-    Err(format!("{sidecar} says {:?}, right is {wanted:?}", String::from_utf8_lossy(text)))
+    Err(format!("{sidecar} has {:?} instead of {wanted:?}", String::from_utf8_lossy(text)))
 }

@@ -1,8 +1,8 @@
-//! S9: a golden medium is not overwritten by its own image.
+//! S9: a golden medium is not overwritten with its own image.
 //!
-//! Verified: where the LEDs show success of a write, no medium that an image was captured from in an earlier boot is among
-//! the written ones, nor one that a record beside an image names, unless the drive allows it. Not verified: media without
-//! a serial number of which nothing is known to be removed by sanitising.
+//! Verified: if the LEDs show success of a write, the written media include none from which an image was captured in
+//! an earlier boot, and none that a record beside an image names, unless the drive allows it. Not verified: media
+//! without a serial number whose removed files are not known.
 
 use crate::judge::readers::drive_images::{Image, files, image, images, mode, successful_writes};
 use crate::judge::readers::settings;
@@ -20,7 +20,7 @@ const LINE_LEN_MAX: usize = 256;
 pub const JUDGE: Judge = Judge {
     id: CheckerId::WriteBack,
     applies: always,
-    // Without an identity a medium is known again by what sanitising removed, and a misread source may hide all of it.
+    // A medium without an identity is recognised by what sanitising removed, and a misread source may hide all of it.
     misled_by: |fault| {
         let misreads = fault.bytes() != Bytes::WrittenWrong;
         fault.is_of_drive() || misreads && fault.medium().is_some_and(|medium| medium.no_identity)
@@ -48,18 +48,18 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Whether the drive's owner wants golden media to be overwritten.
+/// Whether the drive's settings allow overwriting golden media.
 fn is_allowed(evidence: &Evidence, drive: &FoundFiles) -> bool {
     let marker = |path: &[u8]| path.to_ascii_uppercase().starts_with(b"IR_WRITE_BACK");
     settings::writes_back(&evidence.scenario) || drive.keys().any(|path| marker(path.as_bytes()))
 }
 
-/// Whether the medium in the slot is another one than in boot `earlier`.
+/// Whether the medium in the slot differs from that of boot `earlier`.
 fn is_replaced(evidence: &Evidence, earlier: usize, number: usize) -> bool {
     evidence.scenario.boots.iter().take(number + 1).skip(earlier).any(|boot| boot.new_unit)
 }
 
-/// Whether an earlier boot captured the medium, and it is still what it was.
+/// Whether an earlier boot captured the medium, and it has not changed since.
 fn was_captured(evidence: &Evidence, medium: &str, number: usize) -> bool {
     evidence.boots.iter().take(number).enumerate().any(|(earlier, boot)| {
         let made_image = mode(evidence, &files(&boot.before)) == Mode::Capture
@@ -73,7 +73,7 @@ fn was_captured(evidence: &Evidence, medium: &str, number: usize) -> bool {
     })
 }
 
-/// Whether a record that lay on the drive from the start names the medium.
+/// Whether a record that was on the drive from the start names the medium.
 fn is_claimed(evidence: &Evidence, image: &Image, number: usize) -> bool {
     let (scenario, medium) = (&evidence.scenario, image.medium.as_str());
     let claims = |file: &FileSpec| file.name == image.name && file.captured_from.as_deref() == Some(medium);
@@ -82,7 +82,7 @@ fn is_claimed(evidence: &Evidence, image: &Image, number: usize) -> bool {
     claims && has_identity && !is_replaced(evidence, 0, number)
 }
 
-/// By its serial number, or by host keys that a capture removes.
+/// Whether it can be recognised: by its serial number, or by host keys that a capture removes.
 fn can_be_known(evidence: &Evidence, medium: &str, golden: &Pages) -> bool {
     let scenario = &evidence.scenario;
     let has_identity = scenario.media.get(medium).is_some_and(|spec| !spec.no_identity);

@@ -1,14 +1,14 @@
-//! What the faults of a scenario do to one medium, from their physics alone.
+//! The effects of a scenario's faults on one medium, derived from their physics alone.
 
 use super::Verdict;
 use crate::model::time::op_name::OpName;
 use crate::scenario::schema::{Fault, FaultSpec, FileSpec, Scenario};
 
-/// Errors that go away are tried again so often at least.
+/// Transient errors are retried at least so often.
 const ABSORBED_MAX: u64 = 2;
-/// A hang shorter than this is waited for whatever it is in.
+/// A shorter hang is always waited for.
 const HANG_SURE_MS: u64 = 60_000;
-/// A hang longer than this is a failure whatever it is in.
+/// A longer hang is always a failure.
 const HANG_TOO_LONG_MS: u64 = 2 * 3600 * 1000;
 
 /// Whether LEDs cannot be set.
@@ -16,14 +16,14 @@ pub(super) fn leds_fail(scenario: &Scenario) -> bool {
     scenario.faults.iter().any(|fault| fault.fault == Fault::LedFails)
 }
 
-/// Whether a fault is on something that is no medium, and may end the run although every medium succeeds.
+/// Whether a fault is on something other than a medium, and may end the run although every medium succeeds.
 pub(super) fn may_break_the_run(scenario: &Scenario) -> bool {
     let is_medium = |fault: &FaultSpec| scenario.media.contains_key(&fault.on);
     let other = scenario.faults.iter().filter(|fault| !is_medium(fault));
     other.map(of_anything).any(|verdict| verdict != Verdict::MustSucceed)
 }
 
-/// What happens to a write of `file` to `medium`.
+/// The verdict on a write of `file` to `medium`.
 pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let is_disk = file.name.contains("image.dd");
     let image_len = file.shown_len().0;
@@ -42,13 +42,13 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
                 Fault::FakeLimbo(card) | Fault::FakeWraparound(card) | Fault::FakeChain(card) => {
                     certain(hurts(card.real.0))
                 }
-                // Writing mends it, and a disk image is written before it is read.
+                // Writing repairs it, and a disk image is written before it is read.
                 Fault::LatentError { .. } if is_disk => Verdict::MustSucceed,
                 Fault::Vanish | Fault::Replug { .. } | Fault::HubReset { .. } => Verdict::MustFail,
                 _ => of_anything(fault),
             }
         } else if scenario.media.contains_key(&fault.on) {
-            // Isolation: what is on another medium is no excuse.
+            // Isolation: a fault of another medium is not a reason to fail.
             if fault.fault.others().contains(&medium) { Verdict::May } else { Verdict::MustSucceed }
         } else {
             of_anything(fault)
@@ -58,7 +58,7 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
     verdict
 }
 
-/// What happens to a capture of `medium`.
+/// The verdict on a capture of `medium`.
 pub(super) fn of_capture(scenario: &Scenario, medium: &str, has_rootfs: bool) -> Verdict {
     let mut verdict = Verdict::MustSucceed;
     for fault in &scenario.faults {
@@ -88,7 +88,7 @@ fn softened(fault: &FaultSpec, verdict: Verdict) -> Verdict {
     if fault.may_be_missed { verdict.min(Verdict::May) } else { verdict }
 }
 
-/// What a fault does wherever it is.
+/// The verdict that holds for a fault in any place.
 fn of_anything(fault: &FaultSpec) -> Verdict {
     match &fault.fault {
         Fault::ShortIo | Fault::LedFails | Fault::ClockJump { .. } => Verdict::MustSucceed,
@@ -98,7 +98,7 @@ fn of_anything(fault: &FaultSpec) -> Verdict {
                 _ => Verdict::May,
             }
         }
-        // An error of a flush is told once, and the data is gone.
+        // An error of a flush is reported once, and the data is lost.
         Fault::IoError if matches!(fault.when.op, Some(OpName::Sync | OpName::BeginVerify)) => {
             Verdict::MustFail
         }

@@ -1,4 +1,4 @@
-//! What must come of the firmware of a scenario, from the manual alone.
+//! The forecast for the firmware of a scenario, from the manual alone.
 
 use super::{Verdict, image_file};
 use crate::model::hardware::firmware::UpdaterBehaviour;
@@ -9,11 +9,11 @@ use crate::scenario::schema::{
 };
 use replicator_engine::profile::{BootloaderFile, FirmwareFormat, Footer, Profile};
 
-/// A microcontroller update's payload comes in such pieces, and is no longer than that.
+/// The length of a microcontroller update's payload is a multiple of this, up to the maximum.
 const PAYLOAD_STEP: u64 = 128;
 const PAYLOAD_MAX: u64 = 128 << 10;
 
-/// What must become of the firmware; `None` if nothing is asked for.
+/// The verdict on the firmware; `None` if there is nothing to do.
 pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     let spec = scenario.firmware.as_ref()?;
     let board = boards::profile(&spec.board).ok()?;
@@ -24,7 +24,7 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
         scenario.drive.files.iter().partition(|file| names.contains(&file.name));
     let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
     if strange.iter().any(|file| file.firmware.is_some()) && files.is_empty() && !has_image {
-        // A name that the board does not take stops everything, unless something else is there that it takes.
+        // A file that the board does not accept stops everything, unless it accepts another one.
         return Some(Verdict::MustFail);
     }
     if files.is_empty() {
@@ -36,7 +36,7 @@ pub(super) fn verdict(scenario: &Scenario) -> Option<Verdict> {
     let case = FirmwareCase { scenario, spec, board, compatible: &compatible, files: &files };
     let steps: Vec<Verdict> =
         [case.microcontroller(), case.bootloader(), case.fpga()].into_iter().flatten().collect();
-    // What a rule left out is no success by itself, and no failure beside something that was done.
+    // A step that a rule left out is not a success by itself, and not a failure beside other work.
     Some(steps.iter().fold(must(has_image || !steps.is_empty()), |verdict, step| verdict.and(*step)))
 }
 
@@ -44,7 +44,7 @@ fn must(fine: bool) -> Verdict {
     if fine { Verdict::MustSucceed } else { Verdict::MustFail }
 }
 
-/// A board and the firmware files that it takes.
+/// A board and the firmware files that it accepts.
 struct FirmwareCase<'a> {
     scenario: &'a Scenario,
     spec: &'a FirmwareSpec,
@@ -53,7 +53,7 @@ struct FirmwareCase<'a> {
     files: &'a [&'a FileSpec],
 }
 
-/// A step that is not asked for, or left out by a rule, has no verdict.
+/// A step without a file, or left out by a rule, has no verdict.
 impl<'a> FirmwareCase<'a> {
     fn file(&self, name: &str) -> Option<(&'a FileSpec, &'a FirmwareFileSpec)> {
         let file = self.files.iter().find(|file| file.name == name)?;
@@ -84,7 +84,7 @@ impl<'a> FirmwareCase<'a> {
             .and(of_file(file))
     }
 
-    /// Unknown is never equal to anything.
+    /// An unknown type never equals another one.
     fn fits_the_variant(&self, name: &str, firmware: &FirmwareFileSpec) -> bool {
         let checks = self.board.bootloader.iter().flat_map(|bootloader| &bootloader.checks);
         let here =
@@ -126,11 +126,11 @@ impl<'a> FirmwareCase<'a> {
         if found.revision < profile.revision_min || found.revision > firmware.revision {
             return None;
         }
-        // A boot before this one may have done it.
+        // An earlier boot may have done it.
         if self.scenario.boots.len() > 1 {
             return Some(Verdict::May);
         }
-        // One that waits for a reboot cannot be verified, and what its updater says is told.
+        // An update that waits for a reboot cannot be verified, and its updater's output is reported.
         let believed = !profile.reboots && found.updater == UpdaterBehaviour::Lies;
         Some(must(found.updater == UpdaterBehaviour::Works || believed))
     }
@@ -151,7 +151,7 @@ impl<'a> FirmwareCase<'a> {
     }
 }
 
-/// Whether a file is what its sidecar says. What damage does that nobody looks for is not known.
+/// Whether a file matches its sidecar. The effect of damage that no check covers is not known.
 fn of_file(file: &FileSpec) -> Verdict {
     match (file.sidecar, file.damage) {
         (SidecarSpec::WrongFile | SidecarSpec::Wrong | SidecarSpec::Malformed, _) => Verdict::MustFail,
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_waits_for_a_reboot_is_a_success_and_one_that_is_left_out_is_none() {
+    fn an_update_that_waits_for_a_reboot_is_a_success_and_one_that_is_left_out_has_no_verdict() {
         let update = "name = \"micro-update.bin\"\n\
                       firmware = { kind = \"micro-v1\", revision = 5, model = 0x7250 }";
         let board = |revision: &str, has: u16| {

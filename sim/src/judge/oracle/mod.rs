@@ -1,9 +1,9 @@
-//! What must come of a scenario, said from the scenario alone, before the engine has run.
+//! The forecast of a run, made from the scenario alone, before the engine runs.
 //!
-//! The oracle knows the manual and the physics of the faults, and not the engine: of each medium it says that it must
-//! succeed, must fail, or may do either, and from that which last status the LEDs may show. It claims only what it can
-//! prove: what it does not understand it calls [`Verdict::May`]. A run that does otherwise is a [`Mismatch`]. What the
-//! faults of a scenario do to one medium is in `oracle/faults.rs`.
+//! The oracle uses the manual and the physics of the faults, and not the engine. For each medium it states whether it
+//! must succeed, must fail, or may do either, and so which final status the LEDs may show. It claims only what it can
+//! prove; all else is [`Verdict::May`]. A run that differs is a [`Mismatch`]. The effects of faults on one medium are
+//! in `oracle/faults.rs`.
 
 mod faults;
 mod firmware;
@@ -28,7 +28,7 @@ use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// As the registry has it. The oracle knows of no hardware that lies but what the scenario says.
+/// As the registry has it. The oracle takes byte faults from the scenario itself, so none misleads it.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::Forecast,
     applies: |case| match case.origin {
@@ -40,59 +40,59 @@ pub(super) const JUDGE: Judge = Judge {
     check: |case| check(case.evidence).iter().map(ToString::to_string).collect(),
 };
 
-/// Whether the oracle can judge a made-up scenario: it relies on cuts that come before the work is done, which made-up ones
-/// need not do, and of faults that need not be reached it knows nothing.
+/// Whether the oracle can judge a generated scenario: it relies on cuts that come before the work is done, which is
+/// not certain there, and it has no verdict for faults that need not be reached.
 fn has_no_surprise(evidence: &Evidence) -> bool {
     evidence.missed_cuts.is_empty() && !was_complete(evidence) && evidence.scenario.faults.is_empty()
 }
 
-/// What must become of a medium.
+/// The verdict on a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It must be captured, or hold its image.
     MustSucceed,
     /// Both are right.
     May,
-    /// Success would be a lie.
+    /// It must not be reported as a success.
     MustFail,
 }
 
 impl Verdict {
-    /// Both hold for the same medium: what is worse counts.
+    /// The verdict if both apply to the same medium: the worse one.
     fn and(self, other: Self) -> Self {
         self.max(other)
     }
 }
 
-/// What must come of a scenario.
+/// The forecast for a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forecast {
-    /// What it asks for.
+    /// The mode that it requests.
     pub work: Mode,
-    /// By medium; those that nothing is to be done for are left out.
+    /// By medium; media without work are left out.
     pub media: BTreeMap<String, Verdict>,
     /// The statuses that the LEDs may end with; `None` stands for dark.
     pub statuses: Vec<Option<Status>>,
 }
 
-/// A run that is not what the oracle said.
+/// A difference between a run and the oracle's forecast.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The LEDs end with something that they must not.
+    /// The LEDs end with a status that is not allowed.
     Status {
-        /// What they show.
+        /// The shown status.
         shown: Option<Status>,
-        /// What they may show.
+        /// The allowed ones.
         allowed: Vec<Option<Status>>,
     },
-    /// A medium that must succeed did not, in the world.
+    /// A medium that must succeed did not.
     MustSucceed {
         /// The medium.
         medium: String,
-        /// What is wrong with it or its image.
+        /// The error of the medium or its image.
         detail: String,
     },
-    /// There is an image of a medium that cannot have been captured.
+    /// There is an image of a medium that must not have been captured.
     MustFail {
         /// The medium.
         medium: String,
@@ -105,17 +105,17 @@ impl fmt::Display for Mismatch {
         match self {
             Self::Status { shown, allowed } => {
                 let allowed: Vec<String> = allowed.iter().map(name).collect();
-                write!(f, "the LEDs show {}, and may show {} only", name(shown), allowed.join(" or "))
+                write!(f, "the LEDs show {}, but may show only {}", name(shown), allowed.join(" or "))
             }
-            Self::MustSucceed { medium, detail } => write!(f, "{medium} must succeed, and did not: {detail}"),
-            Self::MustFail { medium } => write!(f, "{medium} cannot have been captured, and has an image"),
+            Self::MustSucceed { medium, detail } => write!(f, "{medium} must succeed, but did not: {detail}"),
+            Self::MustFail { medium } => write!(f, "{medium} cannot have been captured, but has an image"),
         }
     }
 }
 
 const FAILED: [Option<Status>; 2] = [Some(Status::Failure), Some(Status::Critical)];
 
-/// What must come of `scenario`.
+/// The forecast for `scenario`.
 pub fn forecast(scenario: &Scenario) -> Forecast {
     let session = scenario.drive.files.iter().any(|file| file.name.starts_with(".capture"));
     let has_image = media_names(scenario).iter().any(|name| image_file(scenario, name).is_some());
@@ -139,13 +139,13 @@ fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> 
         .find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
 }
 
-/// Whether nothing in the scenario decides about everything, such as settings, odd names, or what people do between boots.
+/// Whether nothing in the scenario affects everything, such as settings, odd names, or what people do between boots.
 fn is_understood(scenario: &Scenario) -> bool {
     let people = scenario
         .boots
         .iter()
         .any(|boot| boot.new_unit || boot.more_space.is_some() || !boot.remove.is_empty());
-    // A boot after one that was not cut finds what that one left.
+    // A boot after one that was not cut continues from its result.
     let one_end = scenario
         .boots
         .split_last()
@@ -153,7 +153,7 @@ fn is_understood(scenario: &Scenario) -> bool {
     let expands = scenario.drive.disk_len.is_some();
     let drive = !scenario.drive.absent && scenario.drive.label == "REPLICATOR";
     let known = |file: &FileSpec| {
-        // What lies there under a sidecar's name by itself may be anything.
+        // A file that was put there under the name of a sidecar may contain anything.
         let ends = |ending: &&str| file.name.ends_with(*ending);
         let sidecar = [".md5", ".sha256", ".source"].iter().any(ends);
         let companion = file.name.contains("image.") && file.text.is_none() && !sidecar;
@@ -209,26 +209,26 @@ fn writes(scenario: &Scenario) -> BTreeMap<String, Verdict> {
     verdicts.collect()
 }
 
-/// What is known of an image and its medium without any fault.
+/// The verdict on an image and its medium without any fault.
 fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let spec = &scenario.media[medium];
     if spec.held_elsewhere {
         return Verdict::MustFail;
     }
     if !file.is_image() || spec.absent {
-        // Links may lead to an image elsewhere on the drive.
+        // A link may lead to an image elsewhere on the drive.
         return if spec.absent || file.link.is_none() { Verdict::MustFail } else { Verdict::May };
     }
     let is_disk = file.name.contains("image.dd");
     if is_disk && file.shown_len() > spec.len {
-        // A GPT can be moved, and what follows listed partitions may be zeros.
+        // A GPT can be moved, and the rest behind listed partitions may be zeros.
         let may_fit =
             !file.partitions.is_empty() || matches!(file.image, Some(Content::Gpt | Content::SingleGpt));
         return if may_fit { Verdict::May } else { Verdict::MustFail };
     }
     if file.captured_from.as_deref() == Some(medium) {
         let overridden = scenario.drive.files.iter().any(|file| file.name.starts_with("IR_WRITE_BACK"));
-        // Only its content can tell a medium without an identity from a clone.
+        // A medium without an identity can only be distinguished from a clone by its content.
         return if overridden || spec.no_identity { Verdict::May } else { Verdict::MustFail };
     }
     if file.packing.is_some() || file.compression.is_some() {
@@ -241,16 +241,16 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let compressed = [".xz", ".bz2", ".gz", ".zst"].iter().any(|ending| file.name.ends_with(ending));
     let damage = match file.damage {
         None => Verdict::MustSucceed,
-        // Twice a disk image is longer than the medium it shows, but perhaps not than this one.
+        // A doubled disk image is longer than its medium, but perhaps not longer than this one.
         Some(ImageDamage::Concatenated) => Verdict::May,
-        // In a run of equal bytes another distance copies the same, and what comes out is right.
+        // In a run of equal bytes another distance copies the same bytes, so the decoded data may be right.
         Some(ImageDamage::BitFlipped) if [".gz", ".zst"].iter().any(|end| file.name.ends_with(end)) => {
             Verdict::May
         }
         Some(ImageDamage::CutBefore | ImageDamage::Truncated | ImageDamage::OneByteShort)
             if is_disk && (!compressed || file.damage == Some(ImageDamage::CutBefore)) =>
         {
-            // Tables reach to the end of what they are made for; listed partitions may not.
+            // Tables reach to the end of their medium; listed partitions may not.
             if file.partitions.is_empty() { Verdict::MustFail } else { Verdict::May }
         }
         Some(ImageDamage::LogicalPastEnd) if is_disk => Verdict::MustFail,
@@ -261,7 +261,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     };
     let fits = match is_disk {
         true => Verdict::MustSucceed,
-        // A tree needs room that the scenario does not tell.
+        // The scenario does not show how much room a tree needs.
         false if spec.len.0 < 8 << 20 => Verdict::May,
         false => Verdict::MustSucceed,
     };
@@ -284,7 +284,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     let packed = match (is_not_a_rootfs, any_content(scenario)) {
         (true, false) => Verdict::MustFail,
         (true, true) => Verdict::May,
-        // Room is not told by the scenario.
+        // The scenario does not show how much room the files need.
         (false, _) if file.tarball.many > 0 => Verdict::May,
         (false, _) => Verdict::MustSucceed,
     };
@@ -292,7 +292,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     sidecar.and(content).and(fits).and(overlay).and(packed).and(root)
 }
 
-/// Whether a disk image has a table with partitions; a simulated file system without one is nothing that is known.
+/// Whether a disk image has a table with partitions; a simulated file system without one is not recognised.
 pub(crate) fn looks_like_image(file: &FileSpec) -> bool {
     let has_table = match file.partitions.is_empty() {
         true => !matches!(file.image, Some(Content::Blank | Content::Stamped)),
@@ -308,9 +308,9 @@ fn any_content(scenario: &Scenario) -> bool {
 
 fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
     let mut verdicts = BTreeMap::new();
-    // The first failure ends a capture, so what comes later cannot do better than what came before.
+    // The first failure ends a capture, so later media cannot have a better verdict than earlier ones.
     let mut so_far = if session { Verdict::May } else { Verdict::MustSucceed };
-    // Room is needed for the working image and the packed one beside everything else.
+    // There must be room for the working image and the packed one beside everything else.
     let largest =
         scenario.media.values().filter(|spec| !spec.absent).map(|spec| spec.len.0).max().unwrap_or(0);
     if scenario.drive.len.0 < largest + (8 << 20) {
@@ -326,10 +326,10 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
             _ if spec.held_elsewhere => Verdict::MustFail,
             _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
-            // Only fsck of ext mends anything.
+            // Only fsck of ext repairs anything.
             (Some(FileSystemDamage::Repairable), _) if has_other_root(spec) => Verdict::May,
             (_, Some(TableDamage::Hybrid)) => Verdict::May,
-            // What cannot be found cannot be sanitised.
+            // A rootfs that cannot be found cannot be sanitised.
             (_, Some(_)) => Verdict::MustFail,
             _ if spec.var_log_link.is_some() => Verdict::May,
             _ => Verdict::MustSucceed,
@@ -340,18 +340,18 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
     verdicts
 }
 
-/// Whether a medium of the scenario cannot be captured because it is to be sanitised.
+/// Whether a medium of the scenario cannot be captured because its content cannot be sanitised.
 pub(crate) fn hides_something(scenario: &Scenario) -> bool {
     let mut media = scenario.media.values();
     settings::sanitises(scenario) && media.any(|spec| cannot_be_looked_into(scenario, spec))
 }
 
-/// Whether a medium holds what sanitising cannot look into: encryption, volumes, file systems without a driver, and what
-/// says that it is a Linux file system and is none.
+/// Whether a medium holds content that sanitising cannot examine: encryption, volumes, file systems without a driver,
+/// and partitions with a Linux type without a Linux file system.
 fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
     spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
         (Holds::Luks | Holds::Lvm, _) => true,
-        // Without a table nothing says so.
+        // Without a table no partition has a type.
         (Holds::Raw, _) => part.part_type.is_none() && spec.scheme != Scheme::None,
         (_, Some(Kind::F2fs)) => true,
         (_, Some(kind)) => scenario.kernel_lacks.contains(&kind),
@@ -359,13 +359,13 @@ fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
     })
 }
 
-/// Whether a root file system of the medium is none of ext.
+/// Whether the medium has a root file system that is not ext.
 fn has_other_root(spec: &MediumSpec) -> bool {
     let mut roots = spec.partitions.iter().filter(|part| part.holds == Holds::Rootfs);
     roots.any(|part| part.kind().is_some_and(|kind| !kind.is_ext()))
 }
 
-/// How a run differs from what its scenario forecasts.
+/// How a run differs from the forecast.
 pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
     let forecast = forecast(&evidence.scenario);
     let last = evidence.last();
@@ -379,7 +379,7 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
             (Verdict::MustSucceed, Err(detail)) => {
                 mismatches.push(Mismatch::MustSucceed { medium: medium.clone(), detail });
             }
-            // A medium that was written by mistake may hold anything; what counts there is the status.
+            // A medium that was written by mistake may hold anything; the status decides.
             (Verdict::MustFail, Ok(())) if forecast.work == Mode::Capture => {
                 mismatches.push(Mismatch::MustFail { medium: medium.clone() });
             }
@@ -389,7 +389,7 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
     mismatches
 }
 
-/// Whether the world has what the work was about.
+/// Whether the world has the result of the work.
 fn became(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
     let last = evidence.last();
     let found = match work {
@@ -404,7 +404,7 @@ fn became(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
             holds(pages, &found, spec)
         }
         Mode::Capture => {
-            let bytes = found.bytes.as_ref().ok_or("the image is no file")?;
+            let bytes = found.bytes.as_ref().ok_or("the image is not a file")?;
             decode(&found.name, bytes).map(drop)
         }
     }
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn what_damages_the_claimed_bytes_must_fail() {
+    fn faults_in_required_bytes_must_fail() {
         let fails = |text: &str| {
             let (found, statuses) = verdict(&format!("{WRITE}{text}"));
             assert_eq!(found, Verdict::MustFail, "{text}");
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_the_budget_must_succeed() {
+    fn faults_within_the_budget_must_succeed() {
         for fault in ["kind = \"short-io\"", "kind = \"io-error\"\nop = \"read\"\nnth = 3\ntimes = 2"] {
             let text = format!("{CAPTURE}[[fault]]\non = \"sd\"\n{fault}\n");
             assert_eq!(verdict(&text).0, Verdict::MustSucceed, "{fault}");
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_reached_may_be_either() {
+    fn a_fault_that_may_not_be_reached_allows_either_end() {
         let text = format!(
             "{WRITE}[media.sd]\n[[fault]]\non = \"sd\"\nkind = \"drop-writes\"\nrange = \"4 MiB..\"\nmay_be_missed = true\n"
         );
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_medium_that_says_to_be_linux_and_is_not_must_fail() {
+    fn a_partition_with_a_linux_type_without_a_linux_file_system_must_fail() {
         let raw = |scheme: &str| {
             verdict(&format!("[media.sd]\nscheme = \"{scheme}\"\n[[media.sd.partition]]\nholds = \"raw\"\n"))
                 .0

@@ -1,4 +1,4 @@
-//! What the fstab that lies over a tarball asks for, and whether a medium with one partition can be called that.
+//! The root names that the fstab in a tarball's overlay uses, and whether a medium with one partition can have them.
 
 use super::Verdict;
 use crate::scenario::schema::{FileSpec, MediumSpec, Scenario};

@@ -1,9 +1,9 @@
-//! ACLs that an archive holds as text: what the kernel keeps of them. Written apart from the engine's own reader.
+//! ACLs that an archive stores as text, in the kernel's form. Written separately from the engine's own reader.
 
 use crate::model::bytes::tree::Tree;
 use replicator_hal::RelativePath;
 
-/// Keys under which texts wait in a node's attributes, with the attribute that each becomes.
+/// Temporary keys of texts among a node's attributes, with the resulting attributes.
 const FORMS: [(&[u8], &[u8]); 2] = [
     (b"SCHILY.acl.access", b"system.posix_acl_access"),
     (b"SCHILY.acl.default", b"system.posix_acl_default"),
@@ -14,10 +14,10 @@ pub(in crate::judge) fn is_key(key: &str) -> bool {
     FORMS.iter().any(|(form, _)| *form == key.as_bytes())
 }
 
-/// Makes attributes of all texts; names are those of the tree's own `etc/passwd` and `etc/group`.
+/// Converts all texts to attributes; names are those of the tree's own `etc/passwd` and `etc/group`.
 ///
 /// # Errors
-/// A name that nobody has, or a text that is none.
+/// An unknown name, or an invalid text.
 pub(in crate::judge) fn resolve(tree: &mut Tree) -> Result<(), String> {
     let file = |name: &str| {
         let node = RelativePath::parse(name).ok().and_then(|path| tree.get(&path));
@@ -68,5 +68,5 @@ fn number(name: &str, lines: &str) -> Result<u32, String> {
     let mut rows = lines.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let row = rows.find(|row| row.first() == Some(&name));
     let number = row.and_then(|row| row.get(2)?.parse().ok());
-    number.ok_or_else(|| format!("nobody in the archive is called {name:?}"))
+    number.ok_or_else(|| format!("the archive has no user or group {name:?}"))
 }

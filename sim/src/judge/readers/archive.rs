@@ -1,7 +1,8 @@
 //! Reads a tar archive for the checkers.
 //!
-//! Verified: sums of headers, order, sizes, the end mark, that nothing follows. Written apart from the engine's reader on
-//! purpose, and only for what a capture may write: POSIX ustar and pax headers, sparse files in form 1.0.
+//! Verified: header checksums, order, sizes, the end mark, and that nothing follows. It is written separately from
+//! the engine's reader on purpose, and only for what a capture may write: POSIX ustar and pax headers, sparse files
+//! in form 1.0.
 
 use super::acl_text;
 use crate::model::bytes::tree::{Node, Tree};
@@ -19,16 +20,16 @@ type Records = BTreeMap<String, Vec<u8>>;
 
 /// One member of an archive.
 pub(in crate::judge) enum Member {
-    /// A node of its own.
+    /// A new node.
     Node(Node),
     /// A further name of an earlier one.
     Link(RelativePath),
 }
 
-/// The tree in an archive that names nothing twice, as a capture makes it.
+/// The tree in an archive without duplicate names, as a capture makes it.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The error in the archive.
 pub fn read(bytes: &[u8]) -> Result<Tree, String> {
     let mut tree = Tree::new();
     for (path, member) in members(bytes)? {
@@ -37,19 +38,19 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
             Member::Link(existing) => link(&mut tree, &path, existing)?,
         };
         if !path.is_root() && tree.insert(path.clone(), node).is_some() {
-            return Err(format!("/{path} is there twice"));
+            return Err(format!("/{path} is in the archive twice"));
         }
     }
     Ok(tree)
 }
 
-/// The node that a further name of `existing` stands for.
+/// The node of a further name of `existing`.
 pub(in crate::judge) fn link(
     tree: &mut Tree,
     path: &RelativePath,
     existing: RelativePath,
 ) -> Result<Node, String> {
-    let node = tree.get_mut(&existing).ok_or_else(|| format!("/{path} links to nothing"))?;
+    let node = tree.get_mut(&existing).ok_or_else(|| format!("/{path} links to a missing file"))?;
     node.first_name.get_or_insert(existing);
     Ok(node.clone())
 }
@@ -57,7 +58,7 @@ pub(in crate::judge) fn link(
 /// All members, in the order of the archive.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The error in the archive.
 pub(in crate::judge) fn members(bytes: &[u8]) -> Result<Vec<(RelativePath, Member)>, String> {
     let mut archive = Archive { bytes, at: 0 };
     let mut members = Vec::new();
@@ -81,7 +82,7 @@ pub(in crate::judge) fn members(bytes: &[u8]) -> Result<Vec<(RelativePath, Membe
         members.push(member(header, stored, &std::mem::take(&mut records))?);
     }
     if archive.bytes[archive.at..].iter().any(|byte| *byte != 0) || archive.bytes.len() < archive.at + BLOCK {
-        return Err("the end mark is not whole, or something follows it".into());
+        return Err("the end mark is incomplete, or something follows it".into());
     }
     Ok(members)
 }
@@ -155,7 +156,7 @@ fn check_sum(header: &[u8]) -> Result<(), String> {
         .enumerate()
         .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) })
         .sum();
-    if octal(&header[148..156])? == sum { Ok(()) } else { Err("a header's sum is wrong".into()) }
+    if octal(&header[148..156])? == sum { Ok(()) } else { Err("a header's checksum is wrong".into()) }
 }
 
 fn octal(field: &[u8]) -> Result<u64, String> {
@@ -215,7 +216,7 @@ fn flags(records: &Records) -> Result<u32, String> {
             "nodump" => Ok(0x40),
             "noatime" => Ok(0x80),
             "sync" => Ok(0x8),
-            other => Err(format!("the inode flag {other:?} is none that a scenario sets")),
+            other => Err(format!("the inode flag {other:?} is set by no scenario")),
         })
         .try_fold(0, |all, flag| flag.map(|flag: u32| all | flag))
 }
@@ -234,7 +235,7 @@ fn parse_records(mut rest: &[u8]) -> Result<Records, String> {
     Ok(records)
 }
 
-/// The bytes of a sparse file: a map in front, then the data.
+/// The bytes of a sparse file, from its map and its data.
 fn unfold(stored: &[u8], records: &Records) -> Result<Vec<u8>, String> {
     let len = number(records.get("GNU.sparse.realsize").ok_or("a sparse file without a length")?)? as usize;
     let mut at = 0;
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checkers_reader_finds_in_the_tarball_what_went_in() {
+    fn the_checkers_reader_returns_the_tree_of_the_tarball() {
         let packed = rootfs_tree(&owner()).unwrap();
         let found = read(&tarball(&packed).unwrap()).unwrap();
         assert_eq!(differences(&packed, &found, &[]), Vec::<String>::new());

@@ -1,5 +1,5 @@
-//! Decodes image files with the compression libraries alone: every stream to its end, and nothing may follow but what
-//! OpenWrt's builder puts behind its images.
+//! Decodes image files with the compression libraries alone: every stream to its end; only the metadata that
+//! OpenWrt's builder appends to its images may follow.
 
 use crate::model::bytes::digest::md5_hex;
 use crate::model::bytes::file_bytes::FileBytes;
@@ -9,7 +9,7 @@ use std::io::Read;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// Decoded bytes, and what was found out about them.
+/// Decoded bytes, and cached results about them.
 #[derive(Debug, Default)]
 pub struct Plain {
     bytes: Vec<u8>,
@@ -23,7 +23,7 @@ impl Plain {
         self.md5.get_or_init(|| md5_hex(&self.bytes))
     }
 
-    /// Where the markers of secrets are, with the line of each; every line once.
+    /// The offsets of the markers of secrets, with the line of each; every line once.
     pub fn secrets(&self) -> &[(usize, String)] {
         self.secrets.get_or_init(|| {
             let mut seen = BTreeSet::new();
@@ -41,14 +41,14 @@ impl Deref for Plain {
     }
 }
 
-/// What the bytes of a file decode to under this name.
+/// The decoded bytes of a file with this name.
 #[derive(PartialEq, Eq, Hash)]
 struct Decoded(String);
 
-/// The decoded bytes of a file called `name`; they are kept with the file.
+/// The decoded bytes of a file called `name`; they are cached with the file.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error in the file.
 pub fn decode(name: &str, file: &FileBytes) -> Result<Arc<Plain>, String> {
     file.remembered(Decoded(name.to_owned()), |encoded| {
         let extension = name.rsplit('.').next().unwrap_or_default();

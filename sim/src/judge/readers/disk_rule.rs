@@ -1,9 +1,9 @@
-//! What a disk image shows, and what a medium that was written from it must hold.
+//! The content of a disk image, and what a medium that was written from it must hold.
 //!
-//! Written from the UEFI specification and the manual, apart from the engine's own reader. A GPT's second copy lies at the
-//! end of whatever medium it is on: so the headers, the second copy and the protective entry of the boot record may differ
-//! from the image, in one way only. What does not fit on a smaller medium must have been zeros, or
-//! metadata of the image's builder.
+//! Written from the UEFI specification and the manual, separately from the engine's own reader. The second copy of a
+//! GPT is at the end of its medium: so the headers, the second copy and the protective entry of the boot record may
+//! differ from the image, in one way only. The part that does not fit on a smaller medium must be zeros, or metadata
+//! of the image's builder.
 
 use super::decode::without_metadata;
 use crate::model::bytes::pages::Pages;
@@ -13,19 +13,19 @@ use std::ops::Range;
 
 const SECTOR: usize = 512;
 
-/// What the first bytes of an image show.
+/// The content of an image according to its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
     /// Neither a table with a partition nor a file system.
     Nothing,
-    /// A table whose partitions end here.
+    /// A table; the end of its partitions.
     Mbr {
         /// In bytes.
         end_bytes: u64,
     },
     /// A GPT.
     Gpt {
-        /// Where its partitions end.
+        /// The end of its partitions.
         end_bytes: u64,
         /// Sectors of its second copy, the header last.
         copy: Range<u64>,
@@ -55,7 +55,7 @@ fn announces_gpt(boot_record: &[u8]) -> bool {
     (0..4).any(|slot| entry(boot_record, slot)[4] == 0xee)
 }
 
-/// What an image shows.
+/// The content of an image.
 pub fn shown(plain: &[u8]) -> Shown {
     let boot_record = sector(plain, 0);
     if boot_record[510..] != [0x55, 0xaa] {
@@ -83,11 +83,11 @@ fn is_extended(entry: &[u8]) -> bool {
     matches!(entry[4], 0x05 | 0x0f | 0x85)
 }
 
-/// The sector at which the last of the logical partitions ends that are chained from an extended one on.
+/// The end sector of the last logical partition in the chain of an extended one.
 fn logical_end(plain: &[u8], extended: &[u8]) -> u64 {
     let first = u32_at(extended, 8);
     let (mut at, mut end) = (first, 0);
-    // More than any kernel has names for.
+    // More partitions than any kernel has names for.
     for _ in 0..256 {
         let record = sector(plain, at);
         if record[510..] != [0x55, 0xaa] {
@@ -105,13 +105,13 @@ fn logical_end(plain: &[u8], extended: &[u8]) -> u64 {
     end
 }
 
-/// The entries that a header at either end stands for: of the usual shape only.
+/// The entries of a header at either end; only the usual layout is accepted.
 fn entries<'a>(bytes: &'a [u8], header: &[u8]) -> &'a [u8] {
     let start = usize::try_from(u64_at(header, 72)).unwrap_or(usize::MAX).saturating_mul(SECTOR);
     bytes.get(start..start.saturating_add(128 * 128)).unwrap_or(&[])
 }
 
-/// Where an image ends before what it shows does: what is missing.
+/// What is missing if an image ends before its content does.
 pub fn missing(plain: &[u8]) -> Option<String> {
     let needed = match shown(plain) {
         Shown::Nothing => return None,
@@ -157,7 +157,7 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Changes what is wanted to a GPT at home on the medium, after making sure that `found` has both copies.
+/// Changes the expected bytes to a GPT for the medium, after checking that `found` has both copies.
 fn moved(wanted: &mut [u8], found: &[u8], copy: &Range<u64>) -> Result<(), String> {
     if ((found.len() / SECTOR) as u64) < 2 * (copy.end - copy.start) {
         return Err("the medium has no room for a GPT".into());
@@ -185,7 +185,7 @@ fn moved(wanted: &mut [u8], found: &[u8], copy: &Range<u64>) -> Result<(), Strin
     }
     let front = header(1, last, u64_at(&front, 72));
     wanted[SECTOR..2 * SECTOR].copy_from_slice(&front);
-    // The old second copy is gone, and the new one may lie over its place or over the image's end.
+    // The old second copy is gone, and the new one may be in its place or behind the image's end.
     let old = copy.start as usize * SECTOR..wanted.len().min(copy.end as usize * SECTOR);
     wanted[old].fill(0);
     if wanted.len() > end_start {
@@ -196,7 +196,7 @@ fn moved(wanted: &mut [u8], found: &[u8], copy: &Range<u64>) -> Result<(), Strin
     if let [slot] = protective[..] {
         let len = u32::try_from(last).unwrap_or(u32::MAX);
         wanted[446 + 16 * slot + 12..][..4].copy_from_slice(&len.to_le_bytes());
-        // Cylinders, heads and sectors of its ends say nothing that anybody reads.
+        // The CHS fields of its ends are not used by any reader.
         for at in [1, 2, 3, 5, 6, 7] {
             wanted[446 + 16 * slot + at] = found[446 + 16 * slot + at];
         }

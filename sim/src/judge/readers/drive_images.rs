@@ -1,6 +1,6 @@
-//! The images on a drive, and what a drive asks for, by the names in its root alone.
+//! The images on a drive, and the mode that a drive requests, by the names in its root alone.
 //!
-//! Written from the manual's list of names, apart from the engine.
+//! Written from the manual's list of names, separately from the engine.
 
 use super::links;
 use crate::model::bytes::file_bytes::FileBytes;
@@ -34,7 +34,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Whether it holds a tree, by its name.
+    /// Whether its name is that of a tarball.
     pub fn is_tarball(&self) -> bool {
         self.name.contains("image.tar")
     }
@@ -84,8 +84,8 @@ pub(in crate::judge) fn follow<'a>(files: &'a FoundFiles, path: &RelativePath) -
     files.get(&links::follow(files, path.as_bytes(), Some(MOUNT_POINT))?)
 }
 
-/// All that a verdict over a captured image may depend on beside its bytes. The scenario is the same for all drives that a
-/// run shares.
+/// Everything apart from the bytes that a verdict on a captured image may depend on. The scenario is the same for all
+/// drives of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::judge) struct ImageKey {
     name: String,
@@ -100,7 +100,7 @@ impl ImageKey {
     }
 }
 
-/// Firmware files on the drive that the board takes.
+/// Firmware files on the drive that the board accepts.
 pub fn firmware_files(evidence: &Evidence, files: &FoundFiles) -> Vec<String> {
     let Some(spec) = &evidence.scenario.firmware else { return Vec::new() };
     let Ok(profile) = boards::profile(&spec.board) else { return Vec::new() };
@@ -112,20 +112,20 @@ pub fn firmware_files(evidence: &Evidence, files: &FoundFiles) -> Vec<String> {
     names.filter(there).cloned().collect()
 }
 
-/// What a drive asks for: a write if there is an image or firmware and no unfinished session.
+/// The mode that a drive requests: a write if there is an image or firmware and no unfinished session.
 pub fn mode(evidence: &Evidence, files: &FoundFiles) -> Mode {
     let asks = !images(evidence, files).is_empty() || !firmware_files(evidence, files).is_empty();
     if !has_session(files) && asks { Mode::Write } else { Mode::Capture }
 }
 
-/// Images that were not on the drive when the scenario began.
+/// Images that were not on the drive at the beginning of the scenario.
 pub fn new_images(evidence: &Evidence, files: &FoundFiles) -> Vec<Image> {
     let old = self::files(&evidence.boots[0].before);
     let is_new = |image: &Image| RelativePath::parse(&image.name).is_ok_and(|path| !old.contains_key(&path));
     images(evidence, files).into_iter().filter(is_new).collect()
 }
 
-/// The boots that ended a write in success: index, boot, and what lay on the drive before.
+/// The boots that ended a write in success: index, boot, and the files on the drive before it.
 pub fn successful_writes(evidence: &Evidence) -> impl Iterator<Item = (usize, &Boot, Arc<FoundFiles>)> {
     let boots = evidence.boots.iter().enumerate();
     let boots = boots.filter(|(_, boot)| boot.status() == Some(Status::Success));

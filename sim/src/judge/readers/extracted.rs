@@ -1,9 +1,9 @@
-//! The tree that an archive makes when it is extracted, overlays and all.
+//! The tree that results from extracting an archive, including overlays.
 //!
-//! Verified: a directory that meets a symlink to a directory leaves the link, what lies behind a link goes where the link
-//! leads (inside of the root), anything else replaces what has its name, directories that are not mentioned are made. Not
-//! verified: an archive that cannot be extracted is an error here, whichever way the engine refuses it. Written apart from
-//! the engine's own rule.
+//! Verified: a directory entry that meets a symlink to a directory keeps the link, entries behind a link go where the
+//! link leads (inside of the root), anything else replaces the file with its name, directories without an entry are
+//! made. An archive that cannot be extracted is an error here; how the engine refuses it is not verified. Written
+//! separately from the engine's own rule.
 
 use super::acl_text;
 use super::archive::{Member, link, members};
@@ -13,7 +13,7 @@ use replicator_hal::{FileKind, Owner, RelativePath, Timestamp};
 /// The tree in `bytes`.
 ///
 /// # Errors
-/// What is wrong with the archive, in words.
+/// The error in the archive.
 pub fn read(bytes: &[u8]) -> Result<Tree, String> {
     let mut tree = Tree::new();
     for (named, member) in members(without_index(bytes))? {
@@ -38,7 +38,7 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
         if node.kind == FileKind::Directory && is(&tree, &path, FileKind::Symlink) {
             let before = tree.clone();
             match walk(&mut tree, path.as_bytes(), modified, 0) {
-                // Made by this very entry, so it is as the entry says.
+                // This entry made it, so it has the entry's attributes.
                 Ok(end) if !before.contains_key(&end) => path = end,
                 Ok(_) => continue,
                 Err(_) => tree = before,
@@ -46,7 +46,7 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
         }
         let holds_something = tree.keys().any(|other| other != &path && other.starts_with(&path));
         if node.kind != FileKind::Directory && holds_something {
-            return Err(format!("/{path} is to replace a directory that holds something"));
+            return Err(format!("/{path} would replace a directory that is not empty"));
         }
         replace(&mut tree, path, node);
     }
@@ -54,7 +54,7 @@ pub fn read(bytes: &[u8]) -> Result<Tree, String> {
     Ok(tree)
 }
 
-/// An archive without the index that `pixz` puts behind it: a magic number, names and places, and at last where it begins.
+/// An archive without the index that `pixz` appends: a magic number, names and offsets, and at last where it begins.
 fn without_index(bytes: &[u8]) -> &[u8] {
     let magic = 0xdbae_14d6_2e32_4ca6_u64.to_le_bytes();
     let end = bytes.last_chunk::<8>().map(|end| u64::from_le_bytes(*end));
@@ -62,7 +62,7 @@ fn without_index(bytes: &[u8]) -> &[u8] {
     archive.filter(|(_, index)| index.starts_with(&magic)).map_or(bytes, |(archive, _)| archive)
 }
 
-/// Puts `node` at `path`; other names of what was there stay.
+/// Puts `node` at `path`; other names of the old file stay.
 fn replace(tree: &mut Tree, path: RelativePath, node: Node) {
     let Some(gone) = tree.insert(path.clone(), node) else { return };
     let Some(first) = gone.first_name.filter(|_| gone.kind != FileKind::Directory) else { return };
@@ -87,7 +87,7 @@ fn below(directory: &RelativePath, name: &[u8]) -> Result<RelativePath, String> 
     directory.join(name).map_err(|error| error.to_string())
 }
 
-/// The directory that a text leads to from the root; what is not there is made.
+/// The directory that a text leads to from the root; missing directories are made.
 fn walk(tree: &mut Tree, text: &[u8], modified: Timestamp, depth: usize) -> Result<RelativePath, String> {
     walk_from(tree, RelativePath::root(), text, modified, depth)
 }
@@ -116,7 +116,7 @@ fn walk_from(
                     }
                     Some((FileKind::Directory, _)) => here,
                     Some((FileKind::Symlink, text)) => walk_from(tree, at, &text, modified, depth + 1)?,
-                    Some(_) => return Err(format!("/{here} is no directory")),
+                    Some(_) => return Err(format!("/{here} is not a directory")),
                 };
             }
         }

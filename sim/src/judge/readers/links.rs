@@ -1,15 +1,15 @@
-//! Where a path leads when every symlink on its way is followed, as path_resolution(7) says, with a volume as the root.
+//! Resolves a path and every symlink in it, see path_resolution(7), with a volume as the root.
 //!
-//! Written apart from the simulated file system: a fault of both would not be found.
+//! Written separately from the simulated file system: a fault of both would not be found.
 
 use crate::model::bytes::tree::Tree;
 use crate::model::hardware::found::FoundFiles;
 use replicator_hal::{FileKind, RelativePath};
 
-/// So many links the kernel follows in one path.
+/// How many links the kernel follows in one path.
 const LINKS_MAX: usize = 40;
 
-/// Names with what they are.
+/// Names with their kinds.
 pub trait Names {
     /// Kind, and the text of a symlink.
     fn look(&self, path: &RelativePath) -> Option<(FileKind, &[u8])>;
@@ -27,13 +27,14 @@ impl Names for Tree {
     }
 }
 
-/// The path without links that `path` leads to, and `None` where it leads to nothing: a name that is not there, a file on
-/// the way, too many links. An absolute link starts at the root; `mount_point` in front of it is left out.
+/// The path without links to which `path` leads, or `None`: a missing name, a file on the way, or too many links. An
+/// absolute link starts at the root; a leading `mount_point` is removed.
 pub fn follow(names: &impl Names, path: &[u8], mount_point: Option<&str>) -> Option<RelativePath> {
     let parts = |text: &[u8]| text.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (mut rest, mut here, mut links) = (parts(path), RelativePath::root(), 0);
     while let Some(name) = rest.pop() {
-        // An empty name is a slash at the end or twice: what is before it has to be a directory, as with `.`.
+        // An empty name is a slash at the end, or a double slash: the part before it must be a directory, as with
+        // `.`.
         if !here.is_root() && names.look(&here)?.0 != FileKind::Directory {
             return None;
         }
@@ -61,7 +62,7 @@ pub fn follow(names: &impl Names, path: &[u8], mount_point: Option<&str>) -> Opt
     Some(here)
 }
 
-/// What is behind a mount point in front of an absolute link; the whole text if it is not there.
+/// The rest of an absolute link behind a mount point; the whole text if it does not start with that.
 fn below<'a>(text: &'a [u8], mount_point: Option<&str>) -> &'a [u8] {
     let rest = mount_point.and_then(|point| text.strip_prefix(point.as_bytes()));
     rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/")).unwrap_or(text)
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_leads_where_the_kernel_says() {
+    fn a_path_leads_to_the_same_file_as_in_the_kernel() {
         let tree = tree();
         let leads = |path: &str| follow(&tree, path.as_bytes(), Some("/mnt/usb"));
         let file = RelativePath::parse("images/new/sd.tar").ok();

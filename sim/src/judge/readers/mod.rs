@@ -1,5 +1,5 @@
-//! What judges read drives, media and archives with: written apart from the engine, with which it shares no decoder, tar
-//! reader, table reader or rule list. Nothing is judged here.
+//! Readers of drives, media and archives for judges. They are written separately from the engine, and share no
+//! decoder, tar reader, table reader or rule list with it. Nothing is judged here.
 
 mod acl_text;
 pub mod any_content;

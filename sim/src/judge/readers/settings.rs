@@ -1,4 +1,4 @@
-//! What the settings on a scenario's drive ask for, read apart from the engine.
+//! The settings on a scenario's drive, read separately from the engine.
 
 use crate::scenario::schema::Scenario;
 use toml::Table;
@@ -9,14 +9,14 @@ fn table(scenario: &Scenario) -> Table {
     file.and_then(|file| file.text.as_deref()?.parse().ok()).unwrap_or_default()
 }
 
-/// Whether captures are sanitised: unless `[capture] sanitise = false` says otherwise.
+/// Whether captures are sanitised: unless `[capture] sanitise = false`.
 pub fn sanitises(scenario: &Scenario) -> bool {
     let settings = table(scenario);
     let said = settings.get("capture").and_then(|capture| capture.get("sanitise"));
     said.and_then(toml::Value::as_bool).unwrap_or(true)
 }
 
-/// Whether the drive brings rules of its own.
+/// Whether the drive has its own rules.
 pub fn has_own_rules(scenario: &Scenario) -> bool {
     table(scenario).get("capture").is_some_and(|capture| capture.get("rules").is_some())
 }

@@ -1,8 +1,8 @@
-//! Whether a medium holds what its image shows.
+//! Whether a medium holds the content of its image.
 //!
-//! Verified: of a disk image every byte, below all caches, and of a GPT that it is at home on the medium; of a tarball the
-//! partition table (that of the record of its capture, else that of the profile), the kind of the file system and every
-//! file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
+//! Verified: of a disk image every byte, below all caches, and the place of a GPT on the medium; of a tarball the
+//! partition table (that of the record of its capture, otherwise that of the profile), the kind of the file system
+//! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
 
 use super::decode::decode;
 use super::disk_rule;
@@ -19,7 +19,7 @@ use replicator_hal::Timestamp;
 
 /// Where a tarball's partition starts.
 const START_BYTES: u64 = 4 << 20;
-/// So many differences are named.
+/// How many differences are named.
 const TOLD: usize = 5;
 
 /// Whether `medium` holds `image`.
@@ -27,7 +27,7 @@ const TOLD: usize = 5;
 /// # Errors
 /// How it differs.
 pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), String> {
-    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is no file", image.name))?;
+    let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is not a file", image.name))?;
     let plain = decode(&image.name, bytes)?;
     if image.is_tarball() {
         holds_tree(medium, &plain, spec, &table_of(image, plain.md5(), spec))
@@ -36,13 +36,14 @@ pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), Str
     }
 }
 
-/// The table that a tarball's medium gets.
+/// The table of a tarball's medium.
 struct Table {
     gpt: bool,
     number: u32,
 }
 
-/// The golden medium's if a record says that the capture made this very tarball, else what the profile wants.
+/// That of the golden medium if a record proves that the capture made this very tarball, otherwise that of the
+/// profile.
 fn table_of(image: &Image, md5: &str, spec: &MediumSpec) -> Table {
     let line = format!("image_md5 = \"{md5}\"");
     let record = image.records.iter().find(|record| record.lines().any(|found| found == line));
@@ -62,14 +63,14 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec, table: &Table) ->
     }
     let partitions = read_partitions("medium", medium);
     let [partition] = partitions.as_slice() else {
-        return Err(format!("there are {} partitions, not one", partitions.len()));
+        return Err(format!("there are {} partitions instead of one", partitions.len()));
     };
     if partition.number != table.number || partition.start_bytes != START_BYTES {
         let (found, wanted) = (partition.number, table.number);
         return Err(format!("partition {found}, not {wanted}, at {}", partition.start_bytes));
     }
     let sector = medium.bytes(0, SECTOR_LEN);
-    // Of a GPT it is the first entry that protects it.
+    // In a GPT the first entry is the protective one.
     let entry = 446 + 16 * if table.gpt { 0 } else { table.number as usize - 1 };
     let kind_byte = if table.gpt { 0xee } else { 0x83 };
     if sector[entry + 4] != kind_byte || (!table.gpt && sector[entry] != 0x80) {
@@ -104,7 +105,7 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec, table: &Table) ->
     Err(format!("{} files differ: {}", different.len(), different[..different.len().min(TOLD)].join("; ")))
 }
 
-/// A time as inodes of 256 bytes keep it, see the kernel's documentation of ext4: 34 bits of seconds from 1901 on,
+/// A time as stored in inodes of 256 bytes, see the kernel's documentation of ext4: 34 bits of seconds from 1901 on,
 /// and no fraction at either end.
 fn kept(time: Timestamp) -> Timestamp {
     const FIRST: i64 = -0x8000_0000;

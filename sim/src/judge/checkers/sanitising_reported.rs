@@ -1,9 +1,10 @@
 //! S8: a success names what was not sanitised.
 //!
-//! Verified: where a capture of the last boot is reported as done, its notes have a line for each file system on the medium,
-//! which says that it was sanitised or captured as it is; for a root file system, that it was sanitised; or one line that
-//! nothing was sanitised. Here the report itself is judged, against what the scenario put on the medium. Not verified:
-//! whether what it says is true, which is for other checkers; media captured in earlier boots.
+//! Verified: if a capture of the last boot is reported as done, its notes have a line for each file system on the
+//! medium, which states that it was sanitised or captured as it is; for a root file system, that it was sanitised; or
+//! one line that nothing was sanitised. This checker judges the report itself, against the content of the medium in
+//! the scenario. Not verified: whether the notes are true, which other checkers verify; media captured in earlier
+//! boots.
 
 use crate::judge::readers::settings;
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -14,7 +15,7 @@ use replicator_engine::report::End;
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
-    id: CheckerId::Told,
+    id: CheckerId::SanitisingReported,
     applies: always,
     misled_by: by_the_drive,
     check: |case| check(case.evidence),
@@ -28,7 +29,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     };
     for outcome in &report.outcomes {
         let End::Done(done) = &outcome.end else { continue };
-        // Nothing was done now: it was captured before.
+        // Nothing was done in this boot: the medium was captured before.
         if done.content_len_bytes == 0 {
             continue;
         }
@@ -39,7 +40,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         };
         if !settings::sanitises(&evidence.scenario) {
             if !has("not sanitised", &[""]) {
-                wrong.push(format!("{}: nothing says that it is not sanitised", outcome.medium));
+                wrong.push(format!("{}: no note says that it is not sanitised", outcome.medium));
             }
             continue;
         }
@@ -52,7 +53,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 _ => &[": sanitised", ": captured as it is"],
             };
             if !has(&start, ends) {
-                wrong.push(format!("{}: no note says what became of partition {number}", outcome.medium));
+                wrong.push(format!("{}: no note about partition {number}", outcome.medium));
             }
         }
     }

@@ -1,8 +1,8 @@
-//! S6, S14: a medium that something else holds for writing is neither captured nor written: what it will hold is not known,
-//! and it is not the replicator's to change.
+//! S6, S14: a medium that something else holds for writing is neither captured nor written: its content is not final,
+//! and the other holder uses it.
 //!
-//! Verified: no boot leaves an image of such a medium under a valid name, none changes its bytes, and none that was to do
-//! either ends in success. Not verified: who holds it, and whether the message says so.
+//! Verified: no boot leaves an image of such a medium under a valid name, none changes its bytes, and none that had
+//! to do either ends in success. Not verified: what holds it, and whether the message names it.
 
 use crate::judge::readers::drive_images::{files, images, mode, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -12,7 +12,7 @@ use replicator_hal::Status;
 
 /// As the registry has it.
 pub const JUDGE: Judge = Judge {
-    id: CheckerId::Claimed,
+    id: CheckerId::HeldMedium,
     applies: always,
     misled_by: by_the_drive,
     check: |case| check(case.evidence),

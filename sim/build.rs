@@ -1,4 +1,4 @@
-//! Embeds the scenario files, so that the program runs them from anywhere.
+//! Embeds the scenario files, so that the program can run them in any directory.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=scenarios");
     let directory = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("scenarios");
     let mut files: Vec<(String, PathBuf)> = Vec::new();
-    // Scenarios that something was found by are kept apart from those that somebody thought of.
+    // Scenarios from the fuzzer are in a directory of their own.
     for (place, prefix) in [(directory.clone(), ""), (directory.join("regressions"), "regressions/")] {
         if !place.is_dir() {
             continue;

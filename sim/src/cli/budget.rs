@@ -1,9 +1,9 @@
-//! How work is shared: shards of it, and time.
+//! Shares of the work: shards, and time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A part of the work.
+/// A share of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shard {
     index: u64,
@@ -12,13 +12,13 @@ pub(super) struct Shard {
 
 impl Shard {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let hint = || format!("{text:?} is no shard; write it like 1/4");
+        let hint = || format!("{text:?} is not a shard; write it like 1/4");
         let (index, count) = text.split_once('/').ok_or_else(hint)?;
         let (index, count) = (index.parse().map_err(|_| hint())?, count.parse().map_err(|_| hint())?);
         if index == 0 || index > count { Err(hint()) } else { Ok(Self { index, count }) }
     }
 
-    /// Whether the item with this number, from 0, is in it.
+    /// Whether the item with this number, from 0, belongs to it.
     pub(super) fn has(self, number: u64) -> bool {
         number % self.count == self.index - 1
     }
@@ -29,11 +29,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
     let unit = units.iter().find_map(|(name, millis)| Some((text.strip_suffix(name)?, *millis)));
     let (number, millis) = unit.unwrap_or((text, 1000));
-    let number: u64 = number.trim().parse().map_err(|_| format!("{text:?} is no time; write it like 60s"))?;
+    let number: u64 =
+        number.trim().parse().map_err(|_| format!("{text:?} is not a duration; write it like 60s"))?;
     Ok(Duration::from_millis(number.saturating_mul(millis)))
 }
 
-/// Shares what is left of the time among the scenarios that are left.
+/// Divides the remaining time among the remaining scenarios.
 pub(super) struct Clock {
     pub(super) end: Option<Instant>,
     left: AtomicUsize,
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_shards_read_as_people_write_them() {
+    fn durations_and_shards_parse_as_people_write_them() {
         assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));

@@ -19,26 +19,27 @@ use std::time::{Duration, Instant};
 /// Arguments of `explore`.
 #[derive(Debug, Args)]
 pub(super) struct Explore {
-    /// Scenario files or names of built-in scenarios; `all` for all of these.
+    /// Scenario files or names of built-in scenarios; `all` means all built-in ones.
     #[arg(required = true)]
     scenarios: Vec<String>,
-    /// Only every N-th scenario, from the I-th on, such as `1/4`.
+    /// Explores only every N-th scenario, starting with the I-th, such as `1/4`.
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
-    /// Time for all of it, such as `60s` or `5m`. All crash states are judged and a few of every boot followed to the end,
-    /// then as many more as time allows. If time is over before, the last lines say what was left out.
+    /// Time limit, such as `60s` or `5m`. All crash states are judged, and a few of each boot are followed to the
+    /// end; then more are followed as time allows. If the time is over before that, the last lines report what was
+    /// left out.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     budget: Option<Duration>,
-    /// Cut the boot after a cut, too.
+    /// How many cuts in a row: 2 also cuts the boot after a cut.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     depth: u32,
-    /// Lets calls fail instead of cutting the power.
+    /// Lets each call fail in turn, instead of cutting the power.
     #[arg(long)]
     errors: bool,
-    /// How many crash states of one boot are followed to the end, at most.
+    /// Maximum number of crash states per boot that are followed to the end.
     #[arg(long, value_name = "N", default_value_t = 12)]
     recoveries: usize,
-    /// Prints JSON: one object per finding, and the sums.
+    /// Prints JSON: one object per finding, and one with the sums.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `export`: a failing scenario, or one crash state of a scenario, is kept as a file.
+//! `export`: writes a failing scenario, or one crash state of a scenario, to a file.
 
 use super::Problem;
 use super::named::one;
@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 pub(super) struct Export {
     /// A seed of the fuzzer, or a scenario file.
     scenario: String,
-    /// The file's name; made from judge and seed if it is left out.
+    /// Name of the file; by default made from the judge and the seed.
     #[arg(long)]
     name: Option<String>,
-    /// Where it is written.
+    /// Directory for the file.
     #[arg(long, value_name = "DIR", default_value = "sim/scenarios/regressions")]
     directory: PathBuf,
-    /// Exports this crash state of the scenario instead: cuts before these operations.
+    /// Exports this crash state of the scenario instead: the power is cut before these operations.
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     cut: Vec<u64>,
-    /// What survives each cut.
+    /// Survival policy of each cut.
     #[arg(long, value_name = "POLICY,...", value_delimiter = ',', requires = "cut")]
     survive: Vec<String>,
 }

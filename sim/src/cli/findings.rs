@@ -1,11 +1,11 @@
-//! What explorers and fuzzers print: findings, a screen each, and sums.
+//! Output of `explore` and `fuzz`: findings, a screen each, and sums.
 
 use crate::explore::{Finding, Totals};
 use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
 
-/// The exit status: the least of the statuses of what was found, so that a panic comes first.
+/// The exit status: the lowest status of the findings, so that a panic comes first.
 pub(super) fn status(findings: &[Finding]) -> u8 {
     findings.iter().map(|finding| finding.severity).min().map_or(0, |severity| severity as u8)
 }
@@ -15,7 +15,7 @@ pub(super) fn screens(output: &mut dyn Write, findings: &[Finding]) -> std::io::
     findings.iter().flat_map(Finding::screen).try_for_each(|line| writeln!(output, "{line}"))
 }
 
-/// The last lines.
+/// The last lines: sums and rates.
 pub(super) fn sums(
     output: &mut dyn Write,
     as_json: bool,

@@ -1,4 +1,4 @@
-//! `fuzz`: made-up scenarios by the thousand.
+//! `fuzz`: runs thousands of generated scenarios.
 
 use super::Problem;
 use super::budget::{Shard, duration};
@@ -16,26 +16,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// So many failing runs are printed; all are counted.
+/// How many failing runs are printed; all are counted.
 const PRINTED: usize = 10;
 const DEFAULT_RUNS: u64 = 1000;
 
 /// Arguments of `fuzz`.
 #[derive(Debug, Args)]
 pub(super) struct Fuzz {
-    /// Seed of the first run, a number; or any text, such as a commit's hash.
+    /// Seed of the first run: a number, or any other text, such as a commit's hash.
     #[arg(long, default_value = "0", value_parser = seed)]
     seed: u64,
-    /// How many runs.
+    /// Number of runs.
     #[arg(long)]
     runs: Option<u64>,
-    /// For how long, such as `60s`.
+    /// Time limit, such as `60s`.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     budget: Option<Duration>,
-    /// Only every N-th seed, from the I-th on.
+    /// Runs only every N-th seed, starting with the I-th, such as `1/4`.
     #[arg(long, value_name = "I/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
-    /// Prints JSON: one object per finding, and the sums.
+    /// Prints JSON: one object per finding, and one with the sums.
     #[arg(long)]
     json: bool,
 }
@@ -90,18 +90,18 @@ pub(super) fn fuzz(arguments: &Fuzz, output: &mut dyn Write) -> Result<u8, Probl
     Ok(status(&findings))
 }
 
-/// What came of all runs.
+/// The result of all runs.
 #[derive(Default)]
 struct Sum {
     totals: Totals,
     /// By seed.
     failing: Vec<(u64, Vec<Finding>)>,
-    /// Scenarios that could not be run, by seed: the generator's mistakes.
+    /// Invalid scenarios, by seed: faults of the generator.
     invalid: Vec<(u64, String)>,
 }
 
 impl Sum {
-    /// Kinds of faults that made no difference in any run.
+    /// Kinds of faults that were reached in no run.
     fn not_reached(&self) -> Vec<String> {
         let kinds = FaultKind::all().filter(|kind| kind.physics().weight > 0).map(|kind| format!("{kind:?}"));
         kinds.filter(|kind| !self.totals.faults_reached.contains_key(kind)).collect()
@@ -129,9 +129,9 @@ fn print(sum: &Sum, as_json: bool, elapsed: Duration, output: &mut dyn Write) ->
         screens(output, findings)?;
     }
     for (seed, what) in sum.invalid.iter().take(PRINTED) {
-        writeln!(output, "seed {seed} made no sense: {what}")?;
+        writeln!(output, "seed {seed} gave an invalid scenario: {what}")?;
     }
-    writeln!(output, "{} runs failed, {} scenarios made no sense", sum.failing.len(), sum.invalid.len())?;
+    writeln!(output, "{} runs failed, {} scenarios were invalid", sum.failing.len(), sum.invalid.len())?;
     sums(output, false, &sum.totals, elapsed)?;
     let missed = sum.not_reached();
     if missed.is_empty() { Ok(()) } else { writeln!(output, "never reached: {}", missed.join(", ")) }

@@ -1,11 +1,11 @@
-//! Keeps what a scenario left: media and drive as sparse files, logs, console, report.
+//! Writes what a scenario left: media and drive as sparse files, logs, console, report.
 
 use crate::run::Evidence;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Writes everything of the last boot below `directory`, and the media of earlier boots beside it.
+/// Writes everything of the last boot to `directory`, and the media of earlier boots to directories in it.
 pub(super) fn keep(evidence: &Evidence, directory: &Path) -> io::Result<()> {
     let place = directory.join(&evidence.name);
     for (number, boot) in evidence.boots.iter().enumerate() {

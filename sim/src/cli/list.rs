@@ -1,10 +1,10 @@
-//! `list`: names and sentences of the built-in scenarios.
+//! `list`: names and descriptions of the built-in scenarios.
 
 use crate::scenario::builtin::BUILTIN;
 use crate::scenario::schema::Scenario;
 use std::io::{self, Write};
 
-/// Names and sentences of the built-in scenarios.
+/// Prints names and descriptions of the built-in scenarios.
 ///
 /// # Errors
 /// Those of the output.

@@ -1,7 +1,8 @@
-//! The command line of `replicator-sim`: which scenarios to run, and what to print about them.
+//! The command line of `replicator-sim`: one module per command.
 //!
-//! Exit status 0: all passed; 1: a scenario failed; 2: the command line or a scenario file makes no sense. What explorers
-//! find: 101 a panic, 102 a lie or a loss, 103 no end, 104 not deterministic, 105 another end than it had to be.
+//! Exit status 0: no complaints; 1: a scenario failed; 2: the command line or a scenario file is invalid. `explore`
+//! and `fuzz` also use 101 (panic), 102 (wrong success or lost data), 103 (no end), 104 (not deterministic) and 105
+//! (wrong end).
 
 mod budget;
 mod explore;
@@ -27,10 +28,12 @@ use std::process::ExitCode;
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+const EXIT_STATUS: &str = "Exit status: 0 no complaints, 1 a scenario failed, 2 invalid command line or scenario file.
+Of explore and fuzz: 101 panic, 102 wrong success or lost data, 103 no end, 104 not deterministic, 105 wrong end.";
 
 /// Runs scenarios about capture and write on simulated boards. Without arguments: all built-in scenarios.
 #[derive(Debug, Parser)]
-#[command(name = "replicator-sim", version)]
+#[command(name = "replicator-sim", version, after_help = EXIT_STATUS)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -38,21 +41,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs scenarios, and prints which held.
+    /// Runs scenarios, and prints which passed.
     Run(run::Run),
-    /// Cuts the power before every change of a scenario, or lets every call fail, and judges all that comes of it.
+    /// Cuts the power before every change of a scenario, or lets every call fail, and judges each result.
     Explore(explore::Explore),
-    /// Makes scenarios up, and judges what comes of them.
+    /// Runs and judges generated scenarios.
     Fuzz(fuzz::Fuzz),
-    /// Makes a failing scenario smaller, and prints it.
+    /// Reduces a failing scenario to what is needed for the failure, and prints it.
     Shrink(One),
-    /// Writes a failing scenario, made smaller, or one crash state of a scenario, to a file.
+    /// Writes a reduced failing scenario, or one crash state of a scenario, to a file.
     Export(export::Export),
-    /// Prints a scenario operation by operation, with what each changes on the drive.
+    /// Prints every operation of a scenario, with its changes on the drive.
     Replay(One),
     /// Prints every operation of a scenario.
     Trace(One),
-    /// Lists the built-in scenarios with their sentences.
+    /// Lists the built-in scenarios with their descriptions.
     List,
 }
 
@@ -86,7 +89,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             eprintln!("replicator-sim: {what}");
             ExitCode::from(USAGE)
         }
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(Problem::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(FAILED),
         Err(Problem::Output(error)) => {
             eprintln!("replicator-sim: {error}");

@@ -1,4 +1,4 @@
-//! Which scenarios a command line means: by file, by the name of a built-in one, by a seed of the fuzzer.
+//! Finds the scenarios that a command line names: by file, by the name of a built-in one, or by a seed of the fuzzer.
 
 use super::Problem;
 use crate::fuzz::generate;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// A scenario to be run.
 pub(super) struct Named {
     pub(super) name: String,
-    /// How it is given on the command line.
+    /// Its name on the command line.
     pub(super) argument: String,
     pub(super) scenario: Scenario,
 }
@@ -23,17 +23,17 @@ pub(super) struct One {
     pub(super) scenario: String,
 }
 
-/// A scenario, and where it comes from: nobody wrote down how a made-up one ends.
+/// A scenario, and its origin; the right end of a generated one is not known.
 pub(super) fn one(argument: &str) -> Result<(Named, Origin), Problem> {
     if let Ok(seed) = argument.parse() {
         let scenario = generate::scenario(seed);
         let name = format!("seed-{seed}");
-        return Ok((Named { name, argument: argument.to_owned(), scenario }, Origin::MadeUp));
+        return Ok((Named { name, argument: argument.to_owned(), scenario }, Origin::Generated));
     }
     Ok((find(argument).map_err(Problem::Usage)?, Origin::Written))
 }
 
-/// All scenarios that the arguments mean; all built-in ones if there is none.
+/// All scenarios that the arguments name; all built-in ones if there are no arguments.
 pub(super) fn all(arguments: &[String]) -> Result<Vec<Named>, String> {
     if arguments.is_empty() {
         return BUILTIN.iter().map(|(name, text)| built_in(name, text)).collect();
@@ -46,7 +46,7 @@ fn built_in(name: &str, text: &str) -> Result<Named, String> {
     Ok(Named { name: name.to_owned(), argument: name.to_owned(), scenario })
 }
 
-/// The scenario that an argument means.
+/// The scenario that an argument names.
 pub(super) fn find(argument: &str) -> Result<Named, String> {
     if let Some(text) = builtin::find(argument) {
         return built_in(argument, text);
@@ -60,7 +60,7 @@ pub(super) fn find(argument: &str) -> Result<Named, String> {
         } else {
             format!("near: {}", near.join(", "))
         };
-        return Err(format!("no scenario is called {argument:?}; {hint}"));
+        return Err(format!("no scenario {argument:?}; {hint}"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("{argument}: {error}"))?;
     let scenario = Scenario::parse(&text, argument).map_err(|error| error.to_string())?;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_name_is_reported_with_what_is_near() {
+    fn an_unknown_name_is_reported_with_similar_names() {
         let error = find("write-dd-xs").map(|named| named.name).unwrap_err();
         assert!(error.contains("write-dd-xz"), "{error}");
         let error = find("no/such/file.toml").map(|named| named.name).unwrap_err();

@@ -1,4 +1,4 @@
-//! `run --cut` and `run --fail`: one crash state of a scenario, or one call that fails.
+//! `run --cut` and `run --fail`: one crash state of a scenario, or one failing call.
 
 use super::Problem;
 use super::findings::status;
@@ -12,34 +12,34 @@ use std::io::Write;
 /// One crash state of a scenario, or one call that fails.
 #[derive(Debug, Default, Args)]
 pub(super) struct OneState {
-    /// Cuts the power before this operation; further numbers cut the boots after that.
+    /// Cuts the power before this operation; further numbers cut the following boots.
     #[arg(long, value_name = "N,...", value_delimiter = ',')]
     cut: Vec<u64>,
-    /// What survives each cut: none, all, data-late, subset:SEED.
+    /// Survival policy of each cut: none, all, data-late, subset:SEED, garbage:SEED.
     #[arg(long, value_name = "POLICY,...", value_delimiter = ',', requires = "cut")]
     survive: Vec<String>,
-    /// Which boot of the scenario is cut, or has the call that fails.
+    /// The boot of the scenario that is cut, or has the failing call.
     #[arg(long, value_name = "N", default_value_t = 1)]
     boot: usize,
-    /// Lets this operation fail.
+    /// Lets the operation with this number fail.
     #[arg(long, value_name = "N", conflicts_with = "cut")]
     fail: Option<u64>,
-    /// It fails once; the default.
+    /// Lets it fail once (default).
     #[arg(long, requires = "fail")]
     transient: bool,
-    /// All operations from it on fail.
+    /// Lets all later operations fail, too.
     #[arg(long, requires = "fail", conflicts_with = "transient")]
     persistent: bool,
 }
 
 impl OneState {
-    /// Whether one is asked for.
+    /// Whether the command line has one of these options.
     pub(super) fn is_given(&self) -> bool {
         !self.cut.is_empty() || self.fail.is_some()
     }
 }
 
-/// Numbers of operations and the policies beside them; `none` where none is given.
+/// Numbers of operations with their policies; the default policy is `none`.
 pub(super) fn cuts(numbers: &[u64], policies: &[String]) -> Result<Vec<explore::Cut>, String> {
     let cut = |(index, at): (usize, &u64)| {
         let policy = policies.get(index).map(|text| explore::parse_policy(text));

@@ -1,6 +1,6 @@
-//! Runs independent work on all cores, and gives the results in order, each as soon as its turn comes.
+//! Runs independent work on all cores, and returns the results in order, each as soon as possible.
 //!
-//! Scenarios share nothing: each has a world of its own, so how they lie in time changes no result.
+//! Scenarios share nothing: each has its own world, so their order in time changes no result.
 
 use crate::model::time::cores::stay_on_a_core;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_the_order_of_the_items_until_nobody_wants_more() {
+    fn results_come_in_the_order_of_the_items_until_take_returns_false() {
         let items: Vec<usize> = (0..100).collect();
         let mut taken = Vec::new();
         in_order(

@@ -1,4 +1,4 @@
-//! `replay`: every operation of a scenario, what it changes on the drive, and what the judges say at the end.
+//! `replay`: every operation of a scenario, its changes on the drive, and the complaints of the judges.
 
 use super::Problem;
 use super::named::{One, one};
@@ -11,7 +11,7 @@ use replicator_engine::boot::Request;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// `replay`: every operation, what it changed on the drive, and what the origin say at the end.
+/// `replay`: every operation, its changes on the drive, and the complaints at the end.
 pub(super) fn replay(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
     let (named, origin) = one(&arguments.scenario)?;
     let mut replay = Replay { lines: vec![format!("{}: {}", named.name, named.scenario.about)] };
@@ -25,7 +25,7 @@ pub(super) fn replay(arguments: &One, output: &mut dyn Write) -> Result<u8, Prob
     Ok(worst.map_or(0, |severity| severity as u8))
 }
 
-/// Collects operations with what they change on the drive.
+/// Collects operations with their changes on the drive.
 struct Replay {
     lines: Vec<String>,
 }
@@ -61,7 +61,7 @@ impl Observer for Replay {
             if states.peek().is_some_and(|state| state.number == event.number) {
                 states.next();
                 self.lines.push(event.to_string());
-                // What the call did is what the next record finds.
+                // The next record shows the effect of the call.
                 let after = match states.peek() {
                     Some(next) => names(&boot.world.reboot_from(next, Survival::All)),
                     None => names(&boot.world.reboot(Survival::All)),

@@ -1,4 +1,4 @@
-//! What is printed about a scenario: one line if it held, one screen if it did not.
+//! The output for a scenario: one line if it passed, one screen if it failed.
 
 use crate::judge::{CheckerId, Complaint, Judged};
 use crate::run::{Boot, Evidence};
@@ -12,11 +12,11 @@ const LAST_OPERATIONS: usize = 12;
 /// One character of a wave form.
 const WAVE_STEP: Duration = Duration::from_millis(125);
 
-/// What is known of one scenario.
+/// The result of one scenario.
 pub struct Verdict {
     /// Its name.
     pub name: String,
-    /// Whether it held.
+    /// Whether it passed.
     pub passed: bool,
     /// Virtual time of all its boots.
     pub virtual_time: Duration,
@@ -24,13 +24,13 @@ pub struct Verdict {
     pub ops: u64,
     /// Hash over them.
     pub trace_hash: u64,
-    /// What is wrong.
+    /// The complaints.
     pub complaints: Vec<Complaint>,
     /// Further lines.
     pub details: Vec<String>,
 }
 
-/// The verdict about a scenario. `argument` is how it is run again.
+/// The verdict on a scenario. `argument` is its name on the command line.
 pub fn verdict(judged: &Judged, argument: &str, trace: bool) -> Verdict {
     let evidence = &judged.evidence;
     let mut details = Vec::new();
@@ -53,7 +53,7 @@ pub fn verdict(judged: &Judged, argument: &str, trace: bool) -> Verdict {
     }
 }
 
-/// The verdict about a scenario that cannot be run.
+/// The verdict on a scenario that cannot be run.
 pub fn invalid(name: &str, what: &str) -> Verdict {
     Verdict {
         name: name.to_owned(),
@@ -66,7 +66,7 @@ pub fn invalid(name: &str, what: &str) -> Verdict {
     }
 }
 
-/// Everything that one needs to see why a scenario failed.
+/// Everything that is needed to find out why a scenario failed.
 pub fn failure(judged: &Judged, argument: &str) -> Vec<String> {
     let evidence = &judged.evidence;
     let mut lines = vec![format!("  scenario: {}", evidence.scenario.about)];
@@ -133,7 +133,7 @@ fn drive(boot: &Boot) -> Vec<String> {
     lines
 }
 
-/// One line, and the details.
+/// Prints one line, and the details.
 pub(super) fn text(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
     let word = if verdict.passed { "ok  " } else { "FAIL" };
     let seconds = verdict.virtual_time.as_secs_f64();
@@ -141,7 +141,7 @@ pub(super) fn text(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> 
     verdict.details.iter().try_for_each(|line| writeln!(output, "{line}"))
 }
 
-/// The same for programs.
+/// The same as JSON.
 pub(super) fn json(output: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
     let complaints: Vec<_> = verdict
         .complaints

@@ -1,4 +1,4 @@
-//! `run`: scenarios as they are, judged.
+//! `run`: runs and judges scenarios.
 
 use super::named::{Named, all};
 use super::one_state::{self, OneState};
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 /// Arguments of `run`.
 #[derive(Debug, Default, Args)]
 pub(super) struct Run {
-    /// Scenario files, or names of built-in scenarios; all of these if none is given.
+    /// Scenario files or names of built-in scenarios; all built-in ones by default.
     scenarios: Vec<String>,
-    /// Writes media, drive, logs and report of every scenario into a directory of its own below this one.
+    /// Writes media, drive, logs and report of every scenario to its own directory below this one.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Prints every operation of every boot.
     #[arg(long)]
     trace: bool,
-    /// Prints one JSON object per scenario and one for the sum, and nothing else.
+    /// Prints only JSON: one object per scenario and one for the sum.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Run, output: &mut dyn Write) -> Result<u8, Problem
     if arguments.one.is_given() {
         return match scenarios.as_slice() {
             [named] => one_state::one(named, &arguments.one, output),
-            _ => Err(Problem::Usage("one cut or failure is of one scenario".into())),
+            _ => Err(Problem::Usage("--cut and --fail need exactly one scenario".into())),
         };
     }
     let keep = arguments.keep.as_deref();

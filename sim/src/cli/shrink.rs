@@ -1,4 +1,4 @@
-//! `shrink`: a failing scenario is made smaller.
+//! `shrink`: reduces a failing scenario.
 
 use super::Problem;
 use super::named::{One, one};
@@ -6,11 +6,11 @@ use crate::fuzz::shrink::{self, Shrunk};
 use crate::run::unchanged;
 use std::io::Write;
 
-/// The scenario that an argument means, made smaller.
+/// The reduced scenario.
 pub(super) fn smaller(argument: &str) -> Result<Shrunk, Problem> {
     let (named, origin) = one(argument)?;
     let shrunk = shrink::shrink(&named.scenario, origin, &unchanged).map_err(Problem::Usage)?;
-    shrunk.ok_or_else(|| Problem::Usage(format!("nothing is wrong with {argument}")))
+    shrunk.ok_or_else(|| Problem::Usage(format!("{argument} has no complaints")))
 }
 
 /// `shrink`.

@@ -5,7 +5,7 @@ use super::named::{One, one};
 use crate::run::boots;
 use std::io::Write;
 
-/// `trace`: every operation of every boot.
+/// `trace`: prints every operation of every boot.
 pub(super) fn trace(arguments: &One, output: &mut dyn Write) -> Result<u8, Problem> {
     let (named, _) = one(&arguments.scenario)?;
     let evidence = boots::run(&named.name, &named.scenario).map_err(Problem::Usage)?;

@@ -19,7 +19,7 @@ pub struct Totals {
     pub recoveries: u64,
     /// Runs of the error sweep.
     pub error_runs: u64,
-    /// Made-up scenarios.
+    /// Generated scenarios.
     pub fuzz_runs: u64,
     /// Scenarios that were not started because the time was over.
     pub left_out_scenarios: u64,

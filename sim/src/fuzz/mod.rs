@@ -48,9 +48,9 @@ pub fn judge(
 ) -> Result<Judgement, String> {
     let work = || {
         let evidence = boots::run_with(name, scenario, change)?;
-        let case = Case { origin, ..Case::made_up(&evidence, change) };
+        let case = Case { origin, ..Case::generated(&evidence, change) };
         // A person who writes a scenario with byte faults also writes the expected result.
-        let faulty = case.faulty.filter(|_| origin == Origin::MadeUp);
+        let faulty = case.faulty.filter(|_| origin == Origin::Generated);
         let complaints = judge::complaints(&Case { faulty, ..case });
         let lines = if complaints.is_empty() { Vec::new() } else { lines(&evidence) };
         Ok(Judgement { complaints, reached: reached(&evidence), trace_hash: evidence.trace_hash(), lines })
@@ -100,7 +100,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     let scenario = generate::scenario(seed);
     let name = format!("seed {seed}");
     let mut totals = Totals { fuzz_runs: 1, ..Totals::default() };
-    let judgement = match judge(&name, &scenario, Origin::MadeUp, change) {
+    let judgement = match judge(&name, &scenario, Origin::Generated, change) {
         Ok(judgement) => judgement,
         Err(what) => return Run { seed, totals, findings: Vec::new(), invalid: Some(what) },
     };
@@ -108,7 +108,7 @@ pub fn run(seed: u64, change: Change<'_>) -> Run {
     totals.contents = catalogue::contents(&scenario).into_iter().map(|word| (word, 1)).collect();
     let mut complaints = judgement.complaints;
     if seed % TWICE_EVERY == 0 {
-        let again = judge(&name, &scenario, Origin::MadeUp, change);
+        let again = judge(&name, &scenario, Origin::Generated, change);
         if again.is_ok_and(|again| again.trace_hash != judgement.trace_hash) {
             complaints.push(Complaint::new(CheckerId::Determinism, "the second run has another trace"));
         }

@@ -14,7 +14,7 @@ pub enum Origin {
     /// A person wrote it, with everything that must hold at its end.
     Written,
     /// The fuzzer generated it; its end is not known.
-    MadeUp,
+    Generated,
     /// A crash state, or a run with a failing call, of a written scenario.
     Explored,
 }
@@ -45,8 +45,8 @@ impl<'a> Case<'a> {
     }
 
     /// A generated scenario, on a changed board.
-    pub fn made_up(evidence: &'a Evidence, change: Change<'a>) -> Self {
-        let (origin, faulty) = (Origin::MadeUp, Some(&evidence.scenario));
+    pub fn generated(evidence: &'a Evidence, change: Change<'a>) -> Self {
+        let (origin, faulty) = (Origin::Generated, Some(&evidence.scenario));
         Self { evidence, origin, faulty, change, undisturbed: None, next_boot: None }
     }
 

@@ -47,7 +47,7 @@ fn may_end(case: &Case<'_>, end: &End) -> bool {
             hangs.any(|hang| hang.spec.fault == Fault::Hang { duration_ms: None })
         }
         // A device that hangs in every call, even for a limited time, exceeds the time limit of a world.
-        (End::Hung | End::TimeBound, Origin::MadeUp) => hangs.next().is_some(),
+        (End::Hung | End::TimeBound, Origin::Generated) => hangs.next().is_some(),
         (End::TimeBound | End::OpBound | End::Stuck(_), _) => false,
     }
 }

@@ -13,7 +13,7 @@ use replicator_hal::Status;
 /// As the registry has it.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::GoodEnd,
-    applies: |case| case.origin == Origin::MadeUp && nothing_wrong(&case.evidence.scenario),
+    applies: |case| case.origin == Origin::Generated && nothing_wrong(&case.evidence.scenario),
     misled_by: by_nothing,
     check,
 };

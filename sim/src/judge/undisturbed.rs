@@ -14,11 +14,11 @@ use std::collections::BTreeSet;
 /// As the registry has it.
 pub(super) const AS_UNDISTURBED: Judge = Judge {
     id: CheckerId::AsUndisturbed,
-    applies: |case| case.undisturbed.is_some() || case.origin == Origin::MadeUp,
+    applies: |case| case.undisturbed.is_some() || case.origin == Origin::Generated,
     misled_by: |_| true,
     check: |case| match (case.undisturbed, case.origin) {
         (Some(undisturbed), _) => next_boot(case.evidence, undisturbed),
-        (None, Origin::MadeUp) => last_boot(case).into_iter().collect(),
+        (None, Origin::Generated) => last_boot(case).into_iter().collect(),
         (None, Origin::Written | Origin::Explored) => Vec::new(),
     },
 };
@@ -155,7 +155,7 @@ mod tests {
                     [[fault]]\non = \"drive\"\nkind = \"io-error\"\nop = \"write\"\nnth = 3\nmay_be_missed = true\n";
         let mut evidence = boots::run("x", &scenario(text)).unwrap();
         assert_eq!(evidence.last().status(), Some(Status::Failure));
-        let judged = |evidence: &Evidence| last_boot(&Case::made_up(evidence, &unchanged));
+        let judged = |evidence: &Evidence| last_boot(&Case::generated(evidence, &unchanged));
         assert_eq!(judged(&evidence), None, "the fault is in the last boot, too");
         // This removes all signs of a disturbance in the last boot.
         let mut last = evidence.boots.pop().unwrap();
@@ -171,6 +171,6 @@ mod tests {
                     damage = \"truncated\"\n[media.sd]\n[[boot]]\ncut = { at = 20 }\n[[boot]]\n";
         let evidence = boots::run("x", &scenario(text)).unwrap();
         assert_eq!(evidence.last().status(), Some(Status::Failure));
-        assert_eq!(last_boot(&Case::made_up(&evidence, &unchanged)), None);
+        assert_eq!(last_boot(&Case::generated(&evidence, &unchanged)), None);
     }
 }

@@ -158,14 +158,14 @@ fn on_a_drive_that_lies_crash_states_without_an_end_are_found() {
 }
 
 #[test]
-fn on_a_drive_that_lies_made_up_scenarios_without_an_end_are_found() {
+fn on_a_drive_that_lies_generated_scenarios_without_an_end_are_found() {
     // Settings that nobody can read end the run at its start.
     let text = "about = \"x.\"\n[[drive.file]]\nname = \"replicator.toml\"\ntext = \"x\"\n[media.sd]\n\
                 [[fault]]\non = \"drive\"\nkind = \"drop-writes\"\nmay_be_missed = true\n\
                 [expect]\nstatus = \"failure\"\n";
     let scenario = Scenario::parse(text, "x").unwrap();
     let found = |change| {
-        let judgement = fuzz::judge("x", &scenario, Origin::MadeUp, change).unwrap();
+        let judgement = fuzz::judge("x", &scenario, Origin::Generated, change).unwrap();
         judgement.complaints.iter().map(|complaint| complaint.by).collect::<Vec<CheckerId>>()
     };
     assert_eq!(found(&unchanged), []);
@@ -195,7 +195,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     };
     let seed = (0..3000).filter(worth_it).find(finds_it).unwrap();
     let shrunk =
-        shrink(&generate::scenario(seed), Origin::MadeUp, &verifying_from_the_cache).unwrap().unwrap();
+        shrink(&generate::scenario(seed), Origin::Generated, &verifying_from_the_cache).unwrap().unwrap();
     let small = &shrunk.scenario;
     assert_eq!((small.faults.len(), small.media.len(), small.boots.len()), (1, 1, 0), "{}", shrunk.what);
     assert_eq!(small.faults[0].kind(), FaultKind::DropWrites);
@@ -204,7 +204,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = Scenario::parse(&text, "planted").unwrap();
     // As it is kept it shows the planted fault, and nothing on the board as it is.
-    let judged = fuzz::judge("planted", &kept, Origin::MadeUp, &verifying_from_the_cache).unwrap();
+    let judged = fuzz::judge("planted", &kept, Origin::Generated, &verifying_from_the_cache).unwrap();
     assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
     let good = judge::run("planted", &kept).unwrap();
     assert!(good.passed(), "{text}\n{:?}", good.complaints);
@@ -218,7 +218,7 @@ fn a_panic_in_a_run_is_a_finding() {
 }
 
 #[test]
-fn made_up_scenarios_hold() {
+fn generated_scenarios_hold() {
     let runs: Vec<fuzz::Run> = (0..40).map(|seed| fuzz::run(seed, &unchanged)).collect();
     let screens: Vec<String> =
         runs.iter().flat_map(|run| &run.findings).flat_map(explore::Finding::screen).collect();

@@ -162,7 +162,7 @@ impl Swarm {
         let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
         let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
         let mut scenario = Scenario {
-            about: format!("Made up from seed {seed}."),
+            about: format!("Generated from seed {seed}."),
             seed,
             wall_clock: self.one_in(16).then(|| self.random.below(4_000_000_000) as i64),
             firmware: flashed.as_ref().map(|flashed| flashed.spec.clone()),
@@ -250,7 +250,7 @@ mod tests {
             let scenario = scenario(seed);
             assert_eq!(format!("{scenario:?}"), format!("{:?}", super::scenario(seed)));
             let written = scenario.to_toml().unwrap();
-            let again = Scenario::parse(&written, "made-up").unwrap();
+            let again = Scenario::parse(&written, "generated").unwrap();
             assert_eq!(format!("{scenario:?}"), format!("{again:?}"), "{written}");
         }
     }

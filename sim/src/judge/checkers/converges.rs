@@ -13,7 +13,7 @@ use replicator_hal::Status;
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Converges,
     // A generated scenario may have other faults: `as_undisturbed` compares it with an undisturbed board.
-    applies: |case| case.origin != Origin::MadeUp,
+    applies: |case| case.origin != Origin::Generated,
     misled_by: by_the_drive,
     check: |case| check(case.evidence),
 };

@@ -33,7 +33,7 @@ pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::Forecast,
     applies: |case| match case.origin {
         Origin::Written => true,
-        Origin::MadeUp => has_no_surprise(case.evidence),
+        Origin::Generated => has_no_surprise(case.evidence),
         Origin::Explored => false,
     },
     misled_by: by_nothing,

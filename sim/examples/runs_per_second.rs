@@ -1,4 +1,5 @@
-//! How many small runs the simulation does in a second on one core: three media captured to the drive and verified.
+//! Measures how many small runs the simulation does per second on one core: three media are captured to the drive and
+//! verified.
 
 use replicator_hal::{Access, Board, DeviceKind, DeviceName, Holder, Region, RelativePath, Result, Task, io};
 use replicator_sim::model::hardware::content::{Content, FileSystemContent};

@@ -1,4 +1,4 @@
-//! Captures on the simulated board: what ends up on the drive, and what a power cut at any point leaves.
+//! Captures on the simulated board are complete, and a power cut at any point leaves no wrong image.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -49,7 +49,7 @@ fn rootfs() -> FileSystemContent {
     content
 }
 
-/// Without a file system it is of a type that promises none: what is stamped there has nothing to sanitise.
+/// Without a file system its type is not a Linux type: the stamped content needs no sanitising.
 fn partition(start_kib: u64, len_kib: u64, file_system: Option<FileSystemContent>) -> PartitionContent {
     let mbr_type = if file_system.is_some() { 0x83 } else { 0xDA };
     PartitionContent { mbr_type, start_bytes: start_kib * KIB, len_bytes: len_kib * KIB, file_system }
@@ -131,7 +131,7 @@ fn find<'a>(files: &'a FoundFiles, name: &str) -> Option<&'a [u8]> {
     files.get(&RelativePath::parse(name).unwrap()).map(|found| found.bytes.as_slice())
 }
 
-/// Every file under a valid image name is whole and matches its sidecars. Gives the decoded images.
+/// Checks that every file under a valid image name is complete and matches its sidecars. Returns the decoded images.
 fn check_images(files: &FoundFiles, context: &str) -> Vec<(String, Vec<u8>)> {
     let mut images = Vec::new();
     for name in MEDIA.iter().flat_map(|medium| names::accepted(medium)) {
@@ -185,7 +185,7 @@ fn an_undisturbed_capture_is_whole_sanitised_and_leaves_the_sources_alone() {
         assert!(all_done(&outcomes), "{kind:?}: {outcomes:?}");
         for (name, content) in assert_complete(&world, &format!("{kind:?}")) {
             let secret = content.windows(SECRET.len()).position(|window| window == SECRET);
-            assert_eq!(secret, None, "{kind:?}: {name} holds what was to be removed");
+            assert_eq!(secret, None, "{kind:?}: {name} holds a removed file");
         }
         assert_eq!(MEDIA.map(|name| world.medium_bytes(name).unwrap().hash()), before, "{kind:?}");
     }
@@ -197,7 +197,7 @@ fn the_same_capture_makes_the_same_calls() {
     assert_eq!(hash(), hash());
 }
 
-/// A cut before every call that changes something, with every policy for what was not yet durable.
+/// Cuts before every call that changes something, with every survival policy.
 fn cut_everywhere(kind: Kind) {
     let world = builder(kind).record_states(true).build().unwrap();
     let outcomes = world.run(|board| boot(&board)).value.unwrap().unwrap();
@@ -220,11 +220,11 @@ fn cut_everywhere(kind: Kind) {
             let files = next.drive_files().unwrap_or_else(|error| panic!("{context}: {error}"));
             let images = check_images(&files, &context);
             if !images.is_empty() && !has_session(&files) {
-                // The next boot writes: only a finished capture may ask for that.
+                // Only a finished capture may leave a drive that requests a write.
                 assert_eq!(images.len(), MEDIA.len(), "{context}: the next boot would write");
                 continue;
             }
-            // Going on takes time: from every state once, each time after another policy.
+            // Continuing takes time: it is done once for every state, each time with another policy.
             if index % policies.len() != policy {
                 continue;
             }
@@ -247,8 +247,8 @@ fn a_cut_at_any_point_on_a_drive_without_a_journal() {
     cut_everywhere(Kind::Vfat);
 }
 
-/// After a boot with a fault: nothing bad under a valid name, nothing left open, the sources as they were; and the next
-/// boot completes the capture.
+/// After a boot with a fault: no wrong image under a valid name, nothing open, unchanged sources; and the next boot
+/// completes the capture.
 fn assert_recovers(world: &World, before: [u64; 2], context: &str) {
     let files = world.drive_files().unwrap_or_else(|error| panic!("{context}: {error}"));
     let images = check_images(&files, context);
@@ -278,7 +278,7 @@ fn any_call_may_fail_once() {
     let workers = std::thread::available_parallelism().unwrap().get();
     std::thread::scope(|scope| {
         for worker in 0..workers {
-            // Every second call, to keep the test short; the two kinds take turns.
+            // Only every second call, to keep the test short, with alternating kinds of errors.
             let calls = (1..=ops).step_by(2).skip(worker).step_by(workers);
             scope.spawn(move || calls.for_each(|at_op| may_fail_once(at_op, before)));
         }
@@ -299,7 +299,7 @@ fn may_fail_once(at_op: u64, before: [u64; 2]) {
 }
 
 #[test]
-fn the_drive_may_vanish_at_any_time() {
+fn the_drive_may_disappear_at_any_time() {
     let builder = builder(Kind::Ext4);
     let world = builder.clone().build().unwrap();
     let ops = world.run(|board| boot(&board)).ops;
@@ -310,7 +310,7 @@ fn the_drive_may_vanish_at_any_time() {
         let end = world.run(|board| boot(&board));
         assert_eq!(end.outcome, RunOutcome::Finished, "call {at_op}");
         if !world.faults_reached()[0] {
-            // The call was not the drive's.
+            // The call was not on the drive.
             continue;
         }
         reached += 1;
@@ -321,7 +321,7 @@ fn the_drive_may_vanish_at_any_time() {
     assert!(reached > 10, "{reached}");
 }
 
-/// A success is one on the drive too.
+/// A success requires complete files on the drive.
 fn assert_complete_files(world: &World, context: &str) {
     let files = world.drive_files().unwrap();
     assert_eq!(check_images(&files, context).len(), MEDIA.len(), "{context}: a false success");
@@ -329,7 +329,7 @@ fn assert_complete_files(world: &World, context: &str) {
 }
 
 #[test]
-fn a_full_drive_is_clean() {
+fn a_full_drive_keeps_no_work_files() {
     for kind in [Kind::Ext4, Kind::Vfat] {
         let mut failures = 0;
         for capacity_kib in (16..1600).step_by(24) {
@@ -347,7 +347,7 @@ fn a_full_drive_is_clean() {
                     .map(|path| path.to_string())
                     .filter(|path| path.starts_with(".capture/") && path != ".capture/session.toml")
                     .collect();
-                assert_eq!(work, Vec::<String>::new(), "{context}: work files are left");
+                assert_eq!(work, Vec::<String>::new(), "{context}: work files remain");
             }
             assert_recovers(&world, before, &context);
         }

@@ -9,7 +9,7 @@ use replicator_sim::scenario::{builtin, catalogue};
 use std::collections::BTreeSet;
 
 #[test]
-fn every_fault_is_reached_by_the_scenarios_that_are_named_for_it() {
+fn every_fault_is_reached_by_the_scenarios_of_its_entry() {
     let mut wrong = Vec::new();
     let mut ran = BTreeSet::new();
     for entry in catalogue::entries().unwrap() {
@@ -22,7 +22,7 @@ fn every_fault_is_reached_by_the_scenarios_that_are_named_for_it() {
             let scenario = Scenario::parse(text, name).unwrap();
             let words = catalogue::words(&scenario);
             if !entry.words.iter().any(|word| words.contains(word)) {
-                wrong.push(format!("{}: {name} does not speak of it", entry.number));
+                wrong.push(format!("{}: {name} has none of its words", entry.number));
             }
             said.extend(words);
             if !ran.insert(name.clone()) {
@@ -35,7 +35,7 @@ fn every_fault_is_reached_by_the_scenarios_that_are_named_for_it() {
             }
         }
         let unsaid = entry.words.iter().filter(|word| !said.contains(*word));
-        wrong.extend(unsaid.map(|word| format!("{}: no scenario says {word}", entry.number)));
+        wrong.extend(unsaid.map(|word| format!("{}: no scenario has {word}", entry.number)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

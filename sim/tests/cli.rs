@@ -1,4 +1,4 @@
-//! The program itself: exit status, what it prints where, what it keeps.
+//! The program has the documented exit status, prints its results to stdout, and writes files on request.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -15,7 +15,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_scenario_that_holds_is_one_line_and_the_sum() {
+fn a_scenario_that_passes_is_one_line_and_the_sum() {
     let output = sim(&["run", "write-dd-xz"]);
     assert_eq!(output.status.code(), Some(0));
     let printed = text(&output.stdout);
@@ -25,7 +25,7 @@ fn a_scenario_that_holds_is_one_line_and_the_sum() {
 }
 
 #[test]
-fn a_scenario_that_fails_says_how_to_run_it_again() {
+fn a_scenario_that_fails_is_printed_with_a_command_that_repeats_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wrong.toml");
     std::fs::write(
@@ -45,7 +45,7 @@ fn a_scenario_that_fails_says_how_to_run_it_again() {
 }
 
 #[test]
-fn mistakes_of_the_user_are_told_apart_from_failures() {
+fn errors_of_the_user_and_failures_have_different_exit_statuses() {
     let output = sim(&["run", "write-dd-xs"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("near: write-dd-xz"), "{}", text(&output.stderr));
@@ -65,7 +65,7 @@ fn json_is_an_object_per_line() {
 }
 
 #[test]
-fn what_a_scenario_left_can_be_kept() {
+fn the_media_of_a_scenario_can_be_written_to_files() {
     let directory = tempfile::tempdir().unwrap();
     let output = sim(&["run", "capture-multi-partition-emmc", "--keep", directory.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));

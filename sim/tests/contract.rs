@@ -1,4 +1,5 @@
-//! The HAL's contract suite on the simulated board: every kind of file system, and a file system in a file.
+//! The simulated board passes the HAL's contract suite with every kind of file system, and with a file system in a
+//! file.
 
 // Fixtures are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -182,7 +183,7 @@ impl leds::LedsFixture for Fixture {
     }
 
     fn shown(&self) -> Option<Status> {
-        // Asking settles a lease that has run out.
+        // A query of the lease lets an expired one take effect.
         self.board.leds.lease_expired();
         self.world.leds().final_status()
     }
@@ -278,7 +279,7 @@ impl system::SystemFixture for Booted {
             system::Script::Write(name, text) => format!("write {name} {text}\n"),
             system::Script::Signal => "signal\n".to_owned(),
             system::Script::Hang => "hang\n".to_owned(),
-            // Its hooks have no variables, and are short.
+            // Its hooks have no variables, and print little.
             system::Script::PrintVariable(_) | system::Script::PrintTooMuch(_) => return None,
         };
         Some(commands.into_bytes())

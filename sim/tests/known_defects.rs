@@ -1,7 +1,7 @@
-//! Defects that shell-script imagers of this kind have been seen to have, each with the scenarios that show we do not.
+//! Defects that shell-script imagers of this kind had, each with the scenarios that prove their absence here.
 //!
-//! A scenario is run by the scenario runner, with all its checkers. Defects that only real files and real tools can show
-//! (attributes, sparse files, archives of other tars) are in `engine/tests/tar_*.rs` and in the real-input test.
+//! Each scenario is run with all checkers. Defects that only real files and real tools can show (attributes, sparse
+//! files, archives of other tars) are in `engine/tests/tar_*.rs` and in the real-input test.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -41,29 +41,30 @@ defects! {
     the_golden_unit_is_overwritten_by_its_own_image: "capture-then-reboot-is-refused" "write-back-is-refused";
     /// A failed expansion of the drive shows "running" for ever.
     a_failed_expansion_runs_for_ever: "expand-fails";
-    /// No drive, or a slow one: no message, no light.
+    /// Without a drive, or with a slow one, there is no message and no LED.
     no_drive_is_silent: "no-drive" "drive-unlabelled";
-    /// A misspelt name starts a capture without a word.
+    /// A misspelt name starts a capture without a message.
     a_misspelt_name_starts_a_capture:
         "names-case-is-refused" "names-extension-is-refused" "names-lone-spl-is-refused" "names-misspelt-beside-good"
         "names-unrenamed-image-is-refused";
     /// `.tar.zst` can be decoded, but is in no list of accepted names.
     zstd_is_in_no_list: "write-tar-zst" "write-dd-zst";
-    /// Having done nothing is success.
+    /// A run that did nothing is a success.
     nothing_done_is_success:
         "capture-nothing-is-failure" "capture-skip-all-is-failure" "shell-only" "firmware-partner-is-missing"
         "firmware-micro-of-an-old-board" "firmware-fpga-for-another-revision";
     /// The FPGA file of another board revision is critical, although nothing was touched.
     a_file_for_another_revision_is_critical: "firmware-fpga-for-another-revision";
-    /// The bootloader is compared with the board on some boards only, and two unknown types are equal.
+    /// The bootloader is compared with the board on some boards only, and two unknown types count as equal.
     any_bootloader_is_written:
         "firmware-both-variants-are-unknown" "firmware-for-another-variant" "firmware-of-the-wrong-kind"
         "firmware-of-another-board";
-    /// A bootloader has no size limit, no backup and no way back, and its write protection stays off after a failure.
+    /// A bootloader has no size limit and no backup, is not put back after a failure, and its write protection stays
+    /// off.
     a_bootloader_is_written_blindly:
         "firmware-one-byte-too-large" "firmware-reaches-into-the-next" "firmware-larger-than-the-area" "firmware-write-fails"
         "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-put-back";
-    /// A failed microcontroller update does not stop what comes after it, and its exit status is believed.
+    /// A failed microcontroller update does not stop later steps, and its exit status is trusted.
     a_failed_update_does_not_stop_the_run:
         "firmware-micro-is-silent-afterwards" "firmware-micro-updater-fails" "firmware-micro-updater-lies-at-once";
     /// An option file with an extension ends the shell that reads it.
@@ -73,7 +74,7 @@ defects! {
         "write-without-sidecar-is-verified" "write-half-dead-card" "write-wrong-tarball-sidecar" "write-crlf-sidecar";
     /// Verification reads the page cache when anything else holds the device open.
     verification_reads_the_page_cache: "write-half-dead-card-held-open" "write-half-dead-card-tarball";
-    /// An image larger than the medium is found out when the medium is overwritten.
+    /// An image larger than the medium is detected only while the medium is overwritten.
     sizes_are_not_checked_before:
         "write-image-larger-than-medium" "write-gzip-image-larger-than-medium" "write-tarball-larger-than-medium"
         "capture-drive-too-small";

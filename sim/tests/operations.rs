@@ -1,4 +1,4 @@
-//! The operations that the simulated board performs are the ones that a scenario can name, each on what the table says.
+//! The simulated board performs exactly the operations that a scenario can name, each on the targets of its row.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -9,7 +9,7 @@ use replicator_sim::scenario::builtin;
 use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
-/// Their runs together call every operation.
+/// Together their runs call every operation.
 const SCENARIOS: [&str; 8] = [
     "capture-hooks-run",
     "capture-multi-partition-emmc",
@@ -36,7 +36,7 @@ fn target(scenario: &Scenario, on: &str) -> Target {
 }
 
 #[test]
-fn every_operation_is_called_and_only_on_what_its_row_says() {
+fn every_operation_is_called_and_only_on_the_targets_of_its_row() {
     let mut wrong = BTreeSet::new();
     let mut called = BTreeSet::new();
     for name in SCENARIOS {
@@ -55,5 +55,5 @@ fn every_operation_is_called_and_only_on_what_its_row_says() {
     }
     assert_eq!(wrong, BTreeSet::new());
     let never: Vec<OpName> = OpName::all().filter(|op| !called.contains(op)).collect();
-    assert_eq!(never, [], "no scenario of the list calls these");
+    assert_eq!(never, [], "no listed scenario calls these");
 }

@@ -1,4 +1,4 @@
-//! What people see: LED wave forms, the report about a scenario that failed, the list, the console.
+//! The output for people: LED wave forms, the report of a scenario that failed, the list, the console.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -39,7 +39,7 @@ fn wave_forms_of_the_four_statuses() {
 #[test]
 fn report_of_a_scenario_that_failed() {
     let text = r#"
-about = "A good image is said to be refused."
+about = "A good image is expected to be refused."
 [[drive.file]]
 name = "sdimage.dd.xz"
 image = "boot-and-root"

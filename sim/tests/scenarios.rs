@@ -1,5 +1,5 @@
-//! Every built-in scenario holds, and gives the same trace when it is run again: on one core or on any, on a quiet machine or
-//! on a busy one.
+//! Every built-in scenario passes, and gives the same trace when it is run again: on one core or on several, on an
+//! idle machine or on a busy one.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What is wrong with a scenario, run first on any core and then on one alone.
+/// The complaints about a scenario that is run first on any core and then on one alone.
 fn run_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
     let scenario = Scenario::parse(text, name).unwrap();
     let first = judge::run(name, &scenario).unwrap();
@@ -22,7 +22,7 @@ fn run_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
         .iter()
         .map(|complaint| format!("{name}: [{}] {}", complaint.by, complaint.what))
         .collect();
-    // Affinity is the thread's, and those of the scenario's tasks get it from there.
+    // Affinity belongs to the thread; the threads of the scenario's tasks inherit it.
     let again = std::thread::scope(|scope| {
         let traces = scope.spawn(|| {
             stay_on_a_core(worker);
@@ -36,7 +36,7 @@ fn run_twice(name: &str, text: &str, worker: usize) -> Vec<String> {
     wrong
 }
 
-/// Threads that compute all the time, so that the tasks of a scenario are stopped anywhere.
+/// Threads that compute all the time, so that the tasks of a scenario are preempted anywhere.
 struct Load(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
 
 impl Load {
@@ -65,7 +65,7 @@ impl Drop for Load {
 }
 
 #[test]
-fn every_scenario_holds_and_is_deterministic() {
+fn every_scenario_passes_and_is_deterministic() {
     let wrong = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -84,7 +84,7 @@ fn every_scenario_holds_and_is_deterministic() {
 
 #[test]
 fn a_busy_machine_changes_nothing() {
-    // Scenarios of several tasks, cuts and hangs: where time could come in.
+    // Scenarios with several tasks, cuts and hangs, in which timing could have an effect.
     let names = [
         "capture-three-media",
         "write-three-media-in-parallel",
@@ -131,7 +131,7 @@ fn every_kind_of_fault_and_of_survival_is_in_a_scenario() {
     assert_eq!(survivals, all.map(|survival| format!("{survival:?}")).into());
 }
 
-/// S14: what becomes of one medium is the same with and without a fault on another.
+/// S14: the result of one medium is the same with and without a fault on another.
 #[test]
 fn a_fault_on_one_medium_changes_no_byte_of_another() {
     for (name, untouched) in [("write-card-is-pulled", "emmc"), ("capture-drive-is-pulled", "sd")] {

@@ -1,8 +1,8 @@
-//! Boards that lie. Each does one thing otherwise than it was asked; nothing in the engine is changed.
+//! Faulty boards. Each changes one behaviour of the board; the engine is not changed.
 
 use replicator_hal::{
     Access, BlockDevices, BlockDevicesLayer, Board, DeviceName, Firmware, FirmwareLayer, Layer, Layered,
-    Leds, Result, Source, Status, Target,
+    Leds, LedsLayer, Result, Source, Status, Target,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +26,12 @@ pub(crate) fn failure_is_dark(board: Board) -> Board {
     })
 }
 
-/// The LEDs are never told that the board may not boot.
+/// The LEDs are never set at risk, so they never show critical by themselves.
 pub(crate) fn never_at_risk(board: Board) -> Board {
     with_leds(board, |inner| FaultyLeds { at_risk: |_| false, ..unchanged(inner) })
 }
 
-/// Whatever lease is asked for, it lasts a day.
+/// Every lease lasts a day.
 pub(crate) fn lease_of_a_day(board: Board) -> Board {
     with_leds(board, |inner| FaultyLeds { lease: |_| DAY, ..unchanged(inner) })
 }
@@ -58,10 +58,18 @@ fn unchanged(inner: Arc<dyn Leds>) -> FaultyLeds {
 }
 
 fn with_leds(board: Board, wrap: impl Fn(Arc<dyn Leds>) -> FaultyLeds) -> Board {
-    Board { leds: Arc::new(wrap(Arc::clone(&board.leds))), ..board }
+    Board { leds: Arc::new(Layered(wrap(Arc::clone(&board.leds)))), ..board }
 }
 
-impl Leds for FaultyLeds {
+impl Layer for FaultyLeds {
+    type Below = dyn Leds;
+
+    fn below(&self) -> &Self::Below {
+        &*self.inner
+    }
+}
+
+impl LedsLayer for FaultyLeds {
     fn show(&self, status: Status) {
         if let Some(status) = (self.shows)(status) {
             self.inner.show(status);
@@ -74,10 +82,6 @@ impl Leds for FaultyLeds {
 
     fn set_at_risk(&self, at_risk: bool) {
         self.inner.set_at_risk((self.at_risk)(at_risk));
-    }
-
-    fn lease_expired(&self) -> bool {
-        self.inner.lease_expired()
     }
 }
 

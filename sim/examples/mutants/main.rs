@@ -1,10 +1,10 @@
-//! Runs each deliberate fault in its scenarios, and fails if the checkers do not see one. Started by `ci/mutants`.
+//! Runs each mutant in its scenarios, and fails if the checkers do not detect one. `ci/mutants` starts it.
 //!
-//! A mutant is killed when every checker that `table.rs` names for it complains in one of its scenarios at least. Without
-//! a mutant no checker may complain. Other checkers may see the same fault from another side; they are printed. With names
-//! of mutants as arguments only these are run.
+//! A mutant is killed when every checker that `table.rs` names for it complains in at least one of its scenarios.
+//! Without a mutant no checker may complain. Other checkers may detect the same fault; they are printed. Arguments
+//! are names of mutants, and limit the run to those.
 //!
-//! A mutant is chosen by an environment variable, so each run is a process of its own: this program, started again.
+//! An environment variable selects the mutant, so each run is a separate process: this program, started again.
 
 mod boards;
 mod patches;
@@ -24,20 +24,20 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use table::{Fault, MUTANTS, Mutant};
 
-/// Tells a patched engine which mutant is on; `sim/mutants/switch.rs` reads it.
+/// The variable that selects a mutant in the patched engine; `sim/mutants/switch.rs` reads it.
 const CHOSEN: &str = "REPLICATOR_MUTANT";
 
-/// Asks this program for one run: a scenario and, perhaps, a mutant follow.
+/// The argument for one run: a scenario and an optional mutant follow.
 const JUDGE: &str = "--judge";
 
-/// What one run showed.
+/// The result of one run.
 struct Seen {
     by: BTreeSet<CheckerId>,
-    /// What the process had to say beside that.
+    /// Other output of the process.
     stderr: String,
 }
 
-/// One run: a scenario, perhaps with a mutant.
+/// One run: a scenario, and an optional mutant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Job {
     scenario: &'static str,
@@ -64,7 +64,7 @@ fn judge(scenario: &str, mutant: Option<&Mutant>) -> Result<BTreeSet<CheckerId>,
     Ok(CHECKERS.iter().filter(complains).map(|judge| judge.id).collect())
 }
 
-/// The child's side of [`Job::run`].
+/// The child process of [`Job::run`].
 fn judge_here(scenario: &str, mutant: Option<&str>) -> Result<bool, String> {
     let mutant = mutant.map(find).transpose()?;
     for id in judge(scenario, mutant)? {
@@ -74,7 +74,7 @@ fn judge_here(scenario: &str, mutant: Option<&str>) -> Result<bool, String> {
 }
 
 impl Job {
-    /// Runs this job in a process of its own.
+    /// Runs this job in a separate process.
     fn run(self) -> Result<Seen, String> {
         let what = || format!("{} with {}", self.scenario, self.mutant.unwrap_or("no mutant"));
         let fail = |why: String| format!("{}: {why}", what());
@@ -106,7 +106,7 @@ fn run_all(jobs: &BTreeSet<Job>) -> Result<BTreeMap<Job, Seen>, String> {
         for worker in 0..workers {
             let (jobs, next, results) = (&jobs, &next, &results);
             scope.spawn(move || {
-                // The children inherit it.
+                // The child processes inherit it.
                 stay_on_a_core(worker);
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let result = job.run();
@@ -123,7 +123,7 @@ fn listed<'a>(ids: impl IntoIterator<Item = &'a CheckerId>) -> String {
     ids.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Prints what the runs of one mutant showed, and says whether it was killed.
+/// Prints the results of one mutant, and returns whether it was killed.
 fn report(mutant: &Mutant, seen: &BTreeMap<Job, Seen>) -> bool {
     let Mutant { breaks, name, seen_by, .. } = mutant;
     let breaks = breaks.to_string();
@@ -146,7 +146,7 @@ fn report(mutant: &Mutant, seen: &BTreeMap<Job, Seen>) -> bool {
     if matches!(mutant.fault, Fault::Patch) {
         match stderr.contains(&format!("mutant {name}")) {
             true => println!(
-                "    the lines of sim/mutants/{name}.patch were reached: the checker is blind, or the scenario does not show it"
+                "    the lines of sim/mutants/{name}.patch were reached: the checker does not detect it, or the scenario does not show it"
             ),
             false => println!("    no scenario reached the lines of sim/mutants/{name}.patch"),
         }

@@ -1,8 +1,9 @@
-//! The patches in `sim/mutants` as files. `ci/mutants` applies them; the tests here say early when one no longer fits.
+//! The patches in `sim/mutants` as files. `ci/mutants` applies them; the tests here fail as soon as one no longer
+//! fits.
 
 use std::path::{Path, PathBuf};
 
-/// A file of the repository, or of the copy of it that this program was built in.
+/// A file of the repository, or of the copy in which this program was built.
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
@@ -20,7 +21,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
-    const HOW: &str = "sim/mutants/README.md says in three steps how to repair a patch";
+    const HOW: &str = "sim/mutants/README.md shows in three steps how to repair a patch";
 
     fn patched() -> Vec<&'static str> {
         MUTANTS
@@ -44,7 +45,7 @@ mod tests {
         assert_eq!(found, patched().into_iter().map(str::to_owned).collect());
     }
 
-    /// The lines that a hunk expects to find, for every hunk of a patch, with the file.
+    /// The lines that each hunk of a patch expects, with the file.
     fn hunks(patch: &str) -> Vec<(String, Vec<String>)> {
         let mut hunks: Vec<(String, Vec<String>)> = Vec::new();
         let mut file = String::new();
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn every_patch_asks_for_its_own_mutant_and_for_no_other() {
+    fn every_patch_switches_on_its_own_mutant_only() {
         for name in patched() {
             let patch = patch(name);
             let asked: BTreeSet<&str> = patch

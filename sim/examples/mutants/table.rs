@@ -1,15 +1,15 @@
-//! The list of deliberate faults: what each does, which invariant it breaks, in which scenarios it shows itself, and which
-//! checkers have to see it.
+//! The table of mutants: what each does, the invariant that it breaks, the scenarios that show it, and the checkers
+//! that must detect it.
 //!
-//! A fault of the engine is a patch in `sim/mutants`, a fault of a board a function in `boards.rs`. The tests here hold
-//! the list, the patches and the sources together.
+//! A fault of the engine is a patch in `sim/mutants`, a fault of a board a function in `boards.rs`. The tests here
+//! check that the table, the patches and the sources match.
 
 use crate::boards;
 use replicator_hal::Board;
 use replicator_sim::judge::CheckerId::{self, *};
 use replicator_sim::judge::Invariant::{self, *};
 
-/// Makes another board of a board.
+/// Changes a board.
 pub(crate) type Change = fn(Board) -> Board;
 
 /// Where the fault is.
@@ -32,7 +32,7 @@ pub(crate) struct Mutant {
     pub(crate) what: &'static str,
     /// The scenarios that are run with it.
     pub(crate) scenarios: &'static [&'static str],
-    /// The checkers that have to complain, each in one of the scenarios at least.
+    /// The checkers that must complain, each in at least one of the scenarios.
     pub(crate) seen_by: &'static [CheckerId],
 }
 
@@ -57,7 +57,7 @@ const fn board(
     Mutant { breaks, name, fault: Fault::Board(change), what, scenarios, seen_by }
 }
 
-/// All of them, in the order of the invariants.
+/// All mutants, in the order of the invariants.
 pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S1,
@@ -119,7 +119,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S6,
         "start-is-not-reserved",
-        "The first MiB is not written before verification: a card that wraps around is damaged after it.",
+        "The first MiB is not written before the verification: a card that wraps around is damaged after it.",
         &["write-card-wraps-its-start-into-zeros"],
         &[SuccessIsTrue],
     ),
@@ -160,7 +160,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S6,
-        "exit-status-is-believed",
+        "exit-status-is-trusted",
         "An updater's exit status 0 is taken as proof of the update.",
         &["firmware-micro-updater-lies-at-once", "firmware-micro-updater-lies"],
         &[Firmware],
@@ -168,7 +168,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S7,
         "bootloader-stays-broken",
-        "A bootloader that could not be written is left as it is.",
+        "A bootloader that could not be written is not put back.",
         &["firmware-write-fails"],
         &[Firmware],
     ),
@@ -184,14 +184,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         S7,
         "failure-is-forgotten",
         boards::failure_is_success,
-        "The LEDs show success whatever happened.",
+        "The LEDs show success instead of a failure.",
         &["capture-out-of-space-in-later-medium"],
         &[FailureVisible],
     ),
     patch(
         S8,
         "nothing-is-fine",
-        "Having done nothing is success.",
+        "A run that did nothing is a success.",
         &["capture-nothing-is-failure"],
         &[SomethingDone],
     ),
@@ -219,7 +219,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S8,
         "any-tree-is-written",
-        "A tarball may hold any tree.",
+        "A tarball with any tree is accepted.",
         &["write-tarball-below-a-directory", "write-tarball-of-one-file"],
         &[CloneIsRootfs],
     ),
@@ -233,7 +233,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S9,
         "any-file-is-written",
-        "A disk image may be any file.",
+        "Any file is accepted as a disk image.",
         &["write-zip", "write-blank-image"],
         &[LooksLikeImage, RefusedUntouched],
     ),
@@ -282,7 +282,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S13,
         "old-image-makes-room",
-        "An old image makes room for a new one before that is there.",
+        "An old image is removed before the new one is complete.",
         &["capture-old-image-survives-failed-recapture"],
         &[OldImage],
     ),
@@ -357,11 +357,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &["capture-single-partition-sd", "capture-removed-bytes-everywhere", "capture-power-cut-in-copy"],
         &[NoSecret],
     ),
-    patch(S18, "swap-files-stay", "Memory in swap files is captured.", &["capture-swap-file"], &[NoSecret]),
+    patch(
+        S18,
+        "swap-files-stay",
+        "Swapped memory in swap files is captured.",
+        &["capture-swap-file"],
+        &[NoSecret],
+    ),
     patch(
         S18,
         "copy-is-not-compared",
-        "The copy is not compared with what the medium showed.",
+        "The copy is not compared with the medium.",
         &["capture-superblock-is-misread"],
         &[NoSecret],
     ),
@@ -426,7 +432,7 @@ mod tests {
     #[test]
     fn every_invariant_of_the_engine_has_a_mutant() {
         let mut broken: Vec<Invariant> = MUTANTS.iter().map(|mutant| mutant.breaks).collect();
-        assert!(broken.is_sorted(), "they stand in the order of the invariants");
+        assert!(broken.is_sorted(), "they are in the order of the invariants");
         broken.dedup();
         // The last one is about the simulation.
         let of_the_engine = Invariant::ALL.iter().filter(|invariant| **invariant != M1);
@@ -434,13 +440,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_for_one_mutant() {
+    fn a_name_is_that_of_one_mutant() {
         let names: BTreeSet<&str> = MUTANTS.iter().map(|mutant| mutant.name).collect();
         assert_eq!(names.len(), MUTANTS.len());
     }
 
     #[test]
-    fn a_mutant_is_seen_by_checkers_of_its_invariant() {
+    fn a_mutant_is_detected_by_checkers_of_its_invariant() {
         for Mutant { name, breaks, seen_by, .. } in MUTANTS {
             assert!(!seen_by.is_empty(), "{name}");
             for id in *seen_by {

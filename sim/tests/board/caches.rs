@@ -1,9 +1,9 @@
-//! What caches hide, and what a power cut leaves.
+//! Caches can hide faults, and a power cut leaves only what survives.
 
 use super::*;
 
 #[test]
-fn a_half_dead_card_passes_through_the_cache_and_fails_past_it() {
+fn a_half_dead_card_passes_a_read_from_the_cache_and_fails_one_past_it() {
     for another_holder in [false, true] {
         let dead = Fault::DropWrites { range: ByteRange::new(64 * KIB..u64::MAX) };
         let medium = emmc().with(|identity| identity.another_holder = another_holder);
@@ -26,7 +26,8 @@ fn a_half_dead_card_passes_through_the_cache_and_fails_past_it() {
             target.begin_verify().unwrap();
             (while_open, after_reopen, equal(target.as_mut()))
         });
-        // Only a page that stays cached can lie: while it is open, and after that if somebody else holds the device.
+        // Only a cached page returns bytes that the medium does not hold: while the device is open, and later if it
+        // has another holder.
         assert_eq!(end.value, Some((true, another_holder, false)));
         assert_eq!(world.faults_reached(), [true]);
     }
@@ -48,11 +49,11 @@ fn a_failed_sync_is_final() {
     assert_eq!(
         world.medium_bytes("emmc").unwrap().bytes(0, 1),
         b"[",
-        "the data is gone although the second sync was fine"
+        "the data is lost although the second sync succeeded"
     );
 }
 
-/// Writes a file the careful way up to `steps`, then the power goes; what do the files look like?
+/// Replaces a file safely, up to `careful_steps`, then cuts the power; returns the names and lengths of the files.
 fn names_after_cut(kind: Kind, careful_steps: usize, survival: Survival) -> Vec<(String, usize)> {
     let world =
         WorldBuilder::new().medium(drive(kind, vec![Entry::file("old", b"old".to_vec())])).build().unwrap();
@@ -68,7 +69,7 @@ fn names_after_cut(kind: Kind, careful_steps: usize, survival: Survival) -> Vec<
         if careful_steps >= 2 {
             volume.sync_dir(&RelativePath::root()).unwrap();
         }
-        // The power goes with everything still open.
+        // The power fails while everything is open.
         std::mem::forget(volume);
     });
     let files = world.reboot(survival).drive_files().unwrap();
@@ -83,9 +84,9 @@ fn what_a_power_cut_leaves_of_files() {
         let after = |steps, survival| names_after_cut(kind, steps, survival);
         assert_eq!(after(0, Survival::None), std::slice::from_ref(&old));
         assert_eq!(after(0, Survival::All), [new(10_000), old.clone()]);
-        assert_eq!(after(0, Survival::DataLate), [new(0), old.clone()], "the missing sync of the file");
+        assert_eq!(after(0, Survival::DataLate), [new(0), old.clone()], "without a sync of the file");
         assert_eq!(after(1, Survival::DataLate), [new(10_000), old.clone()]);
-        assert_eq!(after(1, Survival::None), std::slice::from_ref(&old), "the missing sync of the directory");
+        assert_eq!(after(1, Survival::None), std::slice::from_ref(&old), "without a sync of the directory");
         for survival in [Survival::None, Survival::All, Survival::DataLate, Survival::Subset(1)] {
             assert_eq!(after(2, survival), [new(10_000), old.clone()], "{kind:?} {survival:?}");
         }
@@ -104,8 +105,8 @@ fn a_random_part_survives_and_journals_keep_the_order() {
         let has = |wanted: &str| names.iter().any(|(name, _)| name == wanted);
         has("a") && has("a.part")
     };
-    assert!(!journalled.iter().any(both), "a rename is old or new with a journal");
-    assert!(unordered.iter().any(both), "without one both names can be there");
+    assert!(!journalled.iter().any(both), "with a journal a rename is old or new");
+    assert!(unordered.iter().any(both), "without a journal both names can exist");
     assert_eq!(
         names_after_cut(Kind::Vfat, 0, Survival::Subset(4)),
         names_after_cut(Kind::Vfat, 0, Survival::Subset(4))
@@ -113,7 +114,7 @@ fn a_random_part_survives_and_journals_keep_the_order() {
 }
 
 #[test]
-fn a_drive_that_lost_power_is_dirty_and_a_check_mends_it() {
+fn a_drive_that_lost_power_is_dirty_and_a_check_repairs_it() {
     let world = WorldBuilder::new().medium(drive(Kind::Vfat, vec![])).build().unwrap();
     world.run(|board| std::mem::forget(mount_drive(&board, Access::ReadWrite)));
     let next = world.reboot(Survival::None);

@@ -1,4 +1,4 @@
-//! File systems in bytes: copied, nested, with removed data, damaged.
+//! File systems in bytes can be copied, nested and damaged, and keep removed data.
 
 use super::*;
 
@@ -108,7 +108,7 @@ fn removed_data_stays_in_free_blocks_until_it_is_zeroed() {
         (used, full)
     });
     let (used, full) = end.value.unwrap();
-    assert!(!holds(&used, b"SECRET KEY"), "used blocks do not have it");
+    assert!(!holds(&used, b"SECRET KEY"), "used blocks do not contain it");
     let copied =
         replicator_sim::model::hardware::found::files_in(&used.as_slice().into(), 0, 128 * KIB).unwrap();
     assert_eq!(copied, world.files_of_partition("emmc", 1).unwrap());
@@ -117,7 +117,7 @@ fn removed_data_stays_in_free_blocks_until_it_is_zeroed() {
 }
 
 #[test]
-fn damage_is_what_a_check_finds() {
+fn a_check_finds_the_damage_of_the_content() {
     for (damage, expected) in
         [(Damage::Repairable, Ok(FsckOutcome::Repaired)), (Damage::Fatal, Err(ErrorKind::Corrupt))]
     {

@@ -1,8 +1,8 @@
-//! Determinism, and how a run ends: by itself, cut, hung, stuck, out of bounds; LEDs and hooks.
+//! A seed gives one trace, and a run can end by itself, by a cut, hung, stuck or at a limit; LEDs and hooks work.
 
 use super::*;
 
-/// Three tasks that capture three media to the drive, about as an engine would.
+/// Three tasks that capture three media to the drive, similar to the engine.
 fn capture_three(board: &Board) -> Vec<TaskEnd> {
     let volume = mount_drive(board, Access::ReadWrite);
     let media = ["mmcblk0", "mmcblk1", "sdb"];
@@ -95,7 +95,7 @@ fn a_task_that_blocks_outside_of_the_hal_is_named() {
 }
 
 #[test]
-fn bounds_end_a_run_that_would_not_end() {
+fn limits_end_a_run_that_would_not_end() {
     let limits = Limits { virtual_time_max: Duration::from_secs(10), ops_max: 1000, ..Limits::default() };
     let spin = |step: Duration| {
         let world = WorldBuilder::new().limits(limits).medium(emmc()).build().unwrap();
@@ -111,7 +111,7 @@ fn bounds_end_a_run_that_would_not_end() {
 }
 
 #[test]
-fn a_power_cut_freezes_the_world_and_spinning_after_it_is_found() {
+fn a_power_cut_freezes_the_world_and_endless_calls_after_it_are_found() {
     let cut = fault("emmc", Fault::PowerCut { after: false }, Trigger::nth(OpName::Write, 2));
     let world = WorldBuilder::new().medium(emmc()).fault(cut).build().unwrap();
     let end = world.run(|board| {
@@ -156,7 +156,7 @@ fn a_hang_ends_in_bounded_virtual_time_and_shows_failure() {
 }
 
 #[test]
-fn a_hang_that_ends_lets_the_others_go_on_and_costs_its_lease() {
+fn during_a_hang_other_tasks_run_on_and_its_lease_expires() {
     let hang = fault("emmc", Fault::Hang { duration_ms: Some(60_000) }, Trigger::nth(OpName::Read, 1));
     let world = WorldBuilder::new().medium(emmc()).fault(hang).build().unwrap();
     let end = world.run(|board| {

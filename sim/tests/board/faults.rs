@@ -1,4 +1,4 @@
-//! Every kind of fault is reached and does what it says.
+//! Every kind of fault is reached and has its effect.
 
 use super::*;
 use replicator_hal::AreaKind;
@@ -24,7 +24,7 @@ fn out_of_space_leaves_a_prefix_and_a_usable_volume() {
     assert_eq!(world.drive_files().unwrap().len(), 1);
 }
 
-/// Reads, writes and syncs the eMMC and the drive; the kinds of the errors met, in order.
+/// Reads, writes and syncs the eMMC and the drive; returns the kinds of the errors, in order.
 fn exercise(board: &Board) -> Vec<ErrorKind> {
     fn devices(board: &Board) -> Result<()> {
         board.devices.list()?;
@@ -105,7 +105,7 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
 }
 
 #[test]
-fn a_fault_that_nothing_meets_is_not_reached() {
+fn a_fault_that_no_call_meets_is_not_reached() {
     let unmet = fault("emmc", Fault::IoError, Trigger::nth(OpName::Read, 1000));
     let world =
         WorldBuilder::new().medium(emmc()).medium(drive(Kind::Ext4, vec![])).fault(unmet).build().unwrap();
@@ -114,7 +114,7 @@ fn a_fault_that_nothing_meets_is_not_reached() {
 }
 
 #[test]
-fn a_hub_that_resets_ends_what_is_open_and_names_change_hands() {
+fn a_hub_reset_ends_open_handles_and_exchanges_names() {
     let reset = Fault::HubReset { with: vec!["emmc".to_owned()] };
     let fault = fault("drive", reset, Trigger::nth(OpName::Write, 1));
     let world =
@@ -141,7 +141,7 @@ fn a_hub_that_resets_ends_what_is_open_and_names_change_hands() {
 }
 
 #[test]
-fn the_boot_areas_of_an_emmc_come_and_go_with_it() {
+fn the_boot_areas_of_an_emmc_are_present_if_it_is() {
     let boot_area = || {
         let mut area = Medium::new("emmc-boot0", "mmcblk0boot0", DeviceKind::Emmc, 4 * KIB);
         area.area = Some(AreaKind::EmmcBoot { device: device("mmcblk0"), number: 0 });

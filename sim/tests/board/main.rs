@@ -1,4 +1,4 @@
-//! The simulated board itself: determinism, ends of the world, caches, power cuts, faults.
+//! The simulated board itself: determinism, ends of a run, caches, power cuts, faults.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -1,4 +1,4 @@
-//! A simulated medium against a loop device.
+//! A simulated medium behaves like a loop device.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -7,7 +7,7 @@ use replicator_hal::{BlockDevices, DeviceKind, DeviceName, ErrorKind, Result, Ta
 use replicator_sim::model::hardware::content::Content;
 use replicator_sim::{Medium, WorldBuilder};
 
-/// No whole number of pages, so that the end is met in the middle of one.
+/// Not a multiple of the page length, so that the end is in the middle of a page.
 const LEN_BYTES: u64 = (256 << 10) + 3 * 512;
 
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ fn any_call() -> impl Strategy<Value = Call> {
     ]
 }
 
-/// What a call gives, or the kind of its error. How the caches were got past is each backend's own.
+/// The result of a call, or the kind of its error. How a backend got past the caches is not compared.
 fn observe(target: &mut dyn Target, call: &Call) -> std::result::Result<Vec<u8>, ErrorKind> {
     let mut read = Vec::new();
     let ended: Result<()> = match call {

@@ -1,6 +1,7 @@
-//! Random calls on a volume, and what their caller sees.
+//! Random calls on a volume, and their results.
 //!
-//! Left out is what differs for good reasons: lengths and times of directories, numbers of inodes, allocated space.
+//! Properties that differ for good reasons are left out: lengths and times of directories, inode numbers, allocated
+//! space.
 
 use proptest::prelude::*;
 use replicator_hal::{
@@ -101,21 +102,21 @@ fn metadata(volume: &dyn Volume, path: &RelativePath, with_time: bool) -> Result
     let found = volume.metadata(path)?;
     let len_bytes = if found.kind == FileKind::Directory { 0 } else { found.len_bytes };
     let time = with_time.then_some(found.modified);
-    // Without privileges the real owner is whoever runs the test, and the kernel drops special bits on its own.
+    // Without privileges the real owner is the user of the test, and the kernel clears special bits.
     let (mode, owner) = if is_root() { (found.mode, Some(found.owner)) } else { (found.mode & 0o777, None) };
     Ok(format!("{:?} {len_bytes} {mode:o} {owner:?} {} {:?} {time:?}", found.kind, found.links, found.device))
 }
 
-/// Whether somebody else uses the same file system, and may free space at any time.
+/// Whether another process uses the same file system, and may free space at any time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// The volume is the test's own.
+    /// Only the test uses the volume.
     Own,
-    /// It is not.
+    /// Other processes use it, too.
     Shared,
 }
 
-/// Writes at the end; the free space must not grow by it.
+/// Writes at the end; that must not increase the free space.
 fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8], sharing: Sharing) -> Result<String> {
     let mut file = volume.open_write(path)?;
     file.sync()?;
@@ -129,14 +130,14 @@ fn append(volume: &dyn Volume, path: &RelativePath, bytes: &[u8], sharing: Shari
     Ok(format!("from {len_bytes}, space grew: {grew}"))
 }
 
-/// Of the namespace that no security module adds to.
+/// Only of a namespace to which no security module adds attributes.
 fn xattrs(volume: &dyn Volume, path: &RelativePath) -> Result<String> {
     let mut found = volume.xattrs(path)?;
     found.retain(|xattr| xattr.name.starts_with(b"user."));
     Ok(format!("{found:?}"))
 }
 
-/// What a caller sees of a call: what it gives, or the kind of its error.
+/// The result of a call, or the kind of its error.
 pub(crate) fn observe(
     volume: &dyn Volume,
     call: &Call,
@@ -176,11 +177,11 @@ fn call_and_look(volume: &dyn Volume, call: &Call, sharing: Sharing) -> Result<S
         Call::SyncDir(path) => volume.sync_dir(path)?,
         Call::Sync => volume.sync()?,
         Call::Remount(access) => volume.remount(*access)?,
-        // The simulation's user may do anything; without privileges only what is the owner's can be compared.
+        // The simulation's user is privileged; without privileges only calls on one's own files can be compared.
         Call::SetMode(path, mode) => volume.set_mode(path, if is_root() { *mode } else { mode | 0o700 })?,
         Call::SetOwner(path, uid) => {
             let before = volume.metadata(path)?.owner;
-            // Without privileges only the present owner can be set, and that is enough to compare.
+            // Without privileges only the present owner can be set, which is enough for a comparison.
             let owner = if is_root() { Owner { uid: *uid, gid: *uid } } else { before };
             volume.set_owner(path, owner)?;
         }
@@ -207,7 +208,7 @@ fn call_and_look(volume: &dyn Volume, call: &Call, sharing: Sharing) -> Result<S
     Ok(String::new())
 }
 
-/// Whether this process may do anything.
+/// Whether this process has all privileges.
 pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|found| std::os::unix::fs::MetadataExt::uid(&found) == 0)
 }

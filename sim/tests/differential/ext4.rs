@@ -1,4 +1,4 @@
-//! The simulated ext4 against the kernel's, on a loop device.
+//! The simulated ext4 behaves like the kernel's, on a loop device.
 
 use crate::calls::{Sharing, any_call, observe};
 use proptest::prelude::*;
@@ -14,12 +14,12 @@ fn simulated_and_mounted_volumes_agree() {
     let ext4 = bench.file_systems.mount(&medium.whole(), Access::ReadWrite).unwrap();
     let mut runner = TestRunner::new(crate::cases(200));
     let ended = runner.run(&prop::collection::vec(any_call(), 1..40), |calls| {
-        // One file system for all sequences, because making it anew takes longer than all of a sequence's calls.
+        // One file system for all sequences, because making one takes longer than all calls of a sequence.
         ext4.remount(Access::ReadWrite).unwrap();
         remove_all(&*ext4, &RelativePath::root());
         let (_world, sim) = crate::simulated(2 * MIB);
         crate::begin_equal(&*ext4);
-        // The HAL has no call that takes an attribute of the root away again.
+        // The HAL has no call that removes an attribute of the root.
         for call in calls.iter().filter(|call| !call.sets_xattr_of_root()) {
             prop_assert_eq!(
                 observe(&*ext4, call, Sharing::Own),

@@ -1,4 +1,4 @@
-//! The simulated ext4 against a directory of the host.
+//! The simulated ext4 behaves like a directory of the host.
 
 use crate::calls::{Sharing, any_call, observe};
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
-//! The simulation against the real thing: random calls, equal results and equal kinds of errors.
+//! The simulation behaves like real systems: random calls give equal results and equal kinds of errors.
 //!
-//! The simulated ext4 is compared with a directory of the host, and as root with ext4 on a loop device; a simulated medium
-//! with a loop device. Where they differ, the simulation is what has to be mended.
+//! The simulated ext4 is compared with a directory of the host, and as root with ext4 on a loop device; a simulated
+//! medium with a loop device. If they differ, the simulation must be corrected.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -16,7 +16,7 @@ use replicator_sim::model::hardware::content::{Content, FileSystemContent};
 use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::{Medium, World, WorldBuilder};
 
-/// How many sequences are tried at least.
+/// The minimum number of sequences.
 fn cases(at_least: u32) -> proptest::test_runner::Config {
     let default = proptest::test_runner::Config::default();
     let cases = default.cases.max(at_least);
@@ -34,7 +34,7 @@ fn simulated(len_bytes: u64) -> (World, Box<dyn Volume>) {
     (world, volume)
 }
 
-/// The root directories start with the same owner and mode.
+/// Gives the root directories the same owner and mode.
 fn begin_equal(volume: &dyn Volume) {
     if calls::is_root() {
         volume.set_owner(&RelativePath::root(), Owner::default()).unwrap();

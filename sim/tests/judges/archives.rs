@@ -1,5 +1,5 @@
-//! The checkers know what tree an archive makes: each is shown another archive than the one that was written, and has to
-//! find on the medium what that one would not have made.
+//! The checkers determine the tree that an archive makes: each gets another archive than the written one, and must
+//! find the difference on the medium.
 
 use crate::faulty::tampering::{flip, put, xz};
 use replicator_sim::judge::checkers;
@@ -15,7 +15,7 @@ fn run(name: &str) -> Evidence {
     evidence
 }
 
-/// What the checker says of a medium if the archive on the drive had been this one.
+/// The complaints about a medium if the archive on the drive is replaced by this one.
 fn complaints(evidence: &mut Evidence, change: impl FnOnce(&mut Vec<u8>)) -> Vec<String> {
     let image = "sdimage.tar.xz";
     let files = evidence.boots[0].before.drive_files().unwrap();
@@ -29,7 +29,7 @@ fn complaints(evidence: &mut Evidence, change: impl FnOnce(&mut Vec<u8>)) -> Vec
     checkers::success_is_true::check(evidence)
 }
 
-/// Puts `new` into the place of `old`, of the same length, behind the first `after`.
+/// Replaces `old` by `new`, of the same length, behind the first `after`.
 fn replace(archive: &mut [u8], after: &str, old: &str, new: &str) {
     assert_eq!(old.len(), new.len());
     let find = |from: usize, text: &str| {
@@ -46,11 +46,11 @@ fn complains(complaints: &[String], text: &str) {
 }
 
 #[test]
-fn a_file_behind_a_link_lies_where_the_link_leads() {
+fn a_file_behind_a_link_is_where_the_link_leads() {
     let name = "write-tarball-overlay-keeps-links";
     let found = complaints(&mut run(name), |archive| replace(archive, "product.ko", "a module", "another!"));
     complains(&found, "/usr/lib/modules/product.ko: content differs");
-    // Without the link's text, the directory would be one of its own.
+    // Without the text of the link, the directory would be a separate one.
     let mut evidence = run(name);
     let module = evidence.boots[0].after.media["sd"].to_vec();
     let at = module.windows(8).position(|window| window == b"a module").unwrap();
@@ -86,7 +86,7 @@ fn names_in_acls_are_those_of_the_archive() {
 }
 
 #[test]
-fn an_index_of_pixz_is_no_part_of_the_tree_and_anything_else_is_too_much() {
+fn an_index_of_pixz_is_not_part_of_the_tree_and_other_trailing_bytes_are_an_error() {
     let found = complaints(&mut run("write-pixz-tarball"), |archive| {
         let end = archive.len();
         archive[end - 1] ^= 1;

@@ -1,5 +1,5 @@
-//! Every checker sees what it is there for: each is shown a world that was tampered with, or an engine on a board that
-//! lies to it, and has to complain; and has nothing to say about the same scenario untouched.
+//! Every checker detects its faults: it complains about a world that was tampered with, or about a run on a faulty
+//! board, and has no complaint about the same scenario without that.
 
 use crate::faulty::tampering::{flip, put, xz};
 use crate::faulty::{cached, leds};
@@ -25,7 +25,7 @@ fn run_on(name: &str, change: impl Fn(Board) -> Board) -> Evidence {
     boots::run_with(name, &scenario(name), change).unwrap()
 }
 
-/// The checker has nothing to say about the scenario, and something that has `text` in it after `tamper`.
+/// The checker has no complaint about the scenario, and one that contains `text` after `tamper`.
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
     let mut evidence = run(name);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
@@ -41,7 +41,7 @@ fn last(evidence: &mut Evidence) -> &mut Snapshot {
     &mut evidence.boots.last_mut().unwrap().after
 }
 
-/// Every failure is told as a success.
+/// Every failure is shown as a success.
 fn rosy(status: Status) -> Option<Status> {
     Some(if status == Status::Failure { Status::Success } else { status })
 }
@@ -132,7 +132,7 @@ fn a_capture_where_an_image_asks_to_be_written() {
 }
 
 #[test]
-fn a_success_beside_a_sidecar_that_is_no_file() {
+fn a_success_with_a_sidecar_that_is_not_a_file() {
     let evidence = run("write-dangling-sidecar");
     assert_eq!(checkers::sidecars::check(&evidence), Vec::<String>::new());
     let evidence = run_on("write-dangling-sidecar", leds::that_show(rosy));
@@ -140,7 +140,7 @@ fn a_success_beside_a_sidecar_that_is_no_file() {
 }
 
 #[test]
-fn one_bit_of_what_was_written() {
+fn one_bit_of_a_written_medium() {
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", (7 << 20) + 3);
     sees(checkers::success_is_true::check, "write-dd-xz", tamper, "byte 7340035 differs");
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", 446);
@@ -155,7 +155,7 @@ fn one_bit_of_what_was_written() {
 }
 
 #[test]
-fn a_disk_image_that_is_none_or_not_whole() {
+fn a_file_that_is_not_a_disk_image_and_an_incomplete_one() {
     let forbid = |evidence: &mut Evidence| put(&mut evidence.boots[0].before, "replicator.toml", None);
     sees(
         checkers::looks_like_image::check,
@@ -173,7 +173,7 @@ fn a_disk_image_that_is_none_or_not_whole() {
 #[test]
 fn a_golden_medium_that_is_overwritten() {
     let check = checkers::write_back::check;
-    // The clone is what the golden medium was.
+    // The clone has the content of the golden medium.
     let same = |evidence: &mut Evidence| {
         let golden = evidence.boots[0].before.media["sd"].clone();
         evidence.boots[2].before.media.insert("sd".into(), golden);
@@ -200,10 +200,11 @@ fn a_golden_medium_that_is_overwritten() {
 }
 
 #[test]
-fn a_gpt_that_is_not_at_home_on_its_medium() {
+fn a_gpt_that_does_not_fit_its_medium() {
     const LEN: u64 = 12 << 20;
     const SECTOR: u64 = 512;
-    // The front's place of the other copy, entries and header of the copy at the end, and what is left of the old one.
+    // The first header's pointer to the other copy, entries and header of the copy at the end, and the rest of the
+    // old copy.
     let places = [
         (SECTOR + 32, "byte 544 differs"),
         (LEN - 33 * SECTOR + 40, "second copy of the GPT is not at the end"),
@@ -214,7 +215,7 @@ fn a_gpt_that_is_not_at_home_on_its_medium() {
         let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", at);
         sees(checkers::success_is_true::check, "write-gpt-to-larger-medium", tamper, text);
     }
-    // A partition's last bytes on a smaller medium.
+    // The last bytes of a partition on a smaller medium.
     let tamper = |evidence: &mut Evidence| flip(last(evidence), "sd", (8 << 20) - (64 << 10) - 1);
     sees(checkers::success_is_true::check, "write-gpt-to-smaller-medium", tamper, "differs");
 }
@@ -223,8 +224,8 @@ fn a_gpt_that_is_not_at_home_on_its_medium() {
 fn an_engine_that_verifies_through_the_page_cache() {
     let evidence =
         run_on("write-half-dead-card-held-open", |board| Board { devices: cached::devices(&board), ..board });
-    assert_eq!(evidence.last().status(), Some(Status::Success), "the lie works");
-    complains(&checkers::success_is_true::check(&evidence), "ended well for sd");
+    assert_eq!(evidence.last().status(), Some(Status::Success), "the LEDs show success");
+    complains(&checkers::success_is_true::check(&evidence), "ended in success for sd");
     complains(&checkers::not_bootable::check(&evidence), "sd looks bootable");
 }
 
@@ -236,7 +237,7 @@ fn a_failure_that_is_not_shown() {
 
 #[test]
 fn work_after_the_end_was_shown() {
-    /// The first status is already the last.
+    /// The first status is already a terminal one.
     fn hasty(_: Status) -> Option<Status> {
         Some(Status::Failure)
     }
@@ -264,7 +265,7 @@ fn a_medium_that_was_erased_for_a_tarball_without_room() {
     let check = checkers::refused_untouched::check;
     for name in ["write-tarball-too-many-files", "write-tarball-below-a-directory"] {
         sees(check, name, tamper, "boot 1 erased sd without need: the fault of sdimage.tar");
-        // Where hardware fails, that could not be known.
+        // A hardware fault cannot be found before erasing.
         let mut evidence = run(name);
         evidence.scenario.expect.media.clear();
         tamper(&mut evidence);
@@ -295,7 +296,7 @@ fn an_unverified_target_with_a_partition_table() {
 }
 
 #[test]
-fn an_image_that_shows_something_else() {
+fn an_image_with_other_content() {
     let check = checkers::captured::check;
     let unsanitised = |evidence: &mut Evidence| {
         let tree = image::rootfs_tree(&Owner { medium: "sd", seed: 0, generation: 0 }).unwrap();
@@ -341,7 +342,7 @@ fn a_handle_left_open() {
 
 #[test]
 fn a_run_without_an_end() {
-    /// The end is never shown.
+    /// No terminal status is ever shown.
     fn stuck(status: Status) -> Option<Status> {
         Some(status).filter(|status| *status == Status::Running)
     }
@@ -377,7 +378,7 @@ fn a_partition_that_the_report_does_not_name() {
 
 #[test]
 fn a_second_root_file_system_that_keeps_its_secrets() {
-    // As a capture that looks for one only would leave it.
+    // As left by a capture that looks for only one rootfs.
     let unsanitised = |evidence: &mut Evidence| {
         let source = evidence.boots[0].before.media["emmc"].clone();
         let bytes = source.bytes(0, usize::try_from(source.len_bytes()).unwrap());
@@ -399,13 +400,13 @@ fn a_clone_that_does_not_find_its_root() {
     sees(check, "root-names-round-trip-of-partition-3", signature, "sd needs PARTUUID=5eed5eed-03");
     let guid = |evidence: &mut Evidence| spoil(evidence, "sd", 1024 + 16, &[1; 16]);
     sees(check, "root-names-round-trip-by-guid", guid, "sd needs PARTUUID=fedcba98");
-    // What the first medium of two is, the second is too.
+    // The second medium gets the names of the first one.
     let copy = |evidence: &mut Evidence| {
         let sd = last(evidence).media["sd"].clone();
         last(evidence).media.insert("emmc".into(), sd);
     };
     sees(check, "root-names-two-media-of-one-tarball", copy, "emmc and sd both have UUID=0f0e0d0c");
-    // The one that has the name is gone: a clone with another one was meant to be it.
+    // The medium with that name is removed: a clone with another name should have been it.
     let swap = |evidence: &mut Evidence| {
         let emmc = last(evidence).media["emmc"].clone();
         last(evidence).media.insert("sd".into(), emmc);
@@ -414,7 +415,7 @@ fn a_clone_that_does_not_find_its_root() {
 }
 
 #[test]
-fn a_partition_of_another_number_than_the_record_says() {
+fn a_partition_with_another_number_than_in_the_record() {
     let moved = |evidence: &mut Evidence| {
         let media = &mut last(evidence).media;
         let entry = media["sd"].bytes(446 + 32, 16).to_vec();

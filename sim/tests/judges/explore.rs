@@ -1,4 +1,4 @@
-//! The explorers: scenarios as they are hold in every crash state, and what is planted in the engine's way is found.
+//! The explorers find no faults in the scenarios as they are, and find faults that are planted in the board.
 
 use crate::faulty::{cached, forgetful, leds};
 use replicator_hal::{Board, Status};
@@ -53,7 +53,7 @@ fn a_cut_in_the_boot_after_a_cut() {
     assert!(two.totals.distinct > one.totals.distinct && two.totals.recoveries > one.totals.recoveries);
 }
 
-/// Distinct and followed states of scenarios that are explored in this order and know of each other.
+/// Distinct and followed states of scenarios that are explored in this order and share their states.
 fn together(names: &[&str]) -> (u64, u64, usize) {
     let judged = Arc::new(explore::Judged::default());
     let mut sum = Explored::default();
@@ -67,7 +67,7 @@ fn together(names: &[&str]) -> (u64, u64, usize) {
 
 #[test]
 fn states_are_the_same_in_whatever_order_scenarios_are_explored() {
-    // The second differs from the first in its faults alone, so that most of its states are the first one's.
+    // The second differs from the first only in its faults, so that most of its states are those of the first.
     let names = ["capture-single-partition-sd", "led-errors-do-not-stop-the-work", "write-dd-xz"];
     let [one, two, three] = names;
     let forwards = together(&names);
@@ -77,7 +77,7 @@ fn states_are_the_same_in_whatever_order_scenarios_are_explored() {
 }
 
 #[test]
-fn what_time_does_not_allow_is_told_and_a_few_states_are_followed_all_the_same() {
+fn left_out_work_is_reported_and_a_few_states_are_followed_in_any_case() {
     let name = "capture-single-partition-sd";
     let now = Some(Instant::now());
     let hurried = Options { deadline: now, recoveries_min: 2, ..Options::default() };
@@ -108,7 +108,7 @@ fn calls_of_later_boots_fail_too() {
 }
 
 #[test]
-fn whatever_fails_nothing_lies() {
+fn no_failing_call_leads_to_a_wrong_success() {
     for name in ["capture-single-partition-sd", "write-tar-xz"] {
         let options =
             Options { deadline: Some(Instant::now() + Duration::from_secs(8)), ..Options::default() };
@@ -119,7 +119,7 @@ fn whatever_fails_nothing_lies() {
 }
 
 #[test]
-fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
+fn a_drive_that_is_never_synced_is_found_and_printed_on_a_screen() {
     let name = "capture-single-partition-sd";
     let explored = explore::explore(name, name, &scenario(name), &few(0), &forgetful::board).unwrap();
     let found =
@@ -131,7 +131,7 @@ fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     {
         assert!(screen.contains(part), "{part}:\n{screen}");
     }
-    // The command of the screen leads to the same state again.
+    // The command on the screen reproduces the same state.
     let cut: u64 = found.again.split("--cut ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let cuts = [(cut, Survival::DataLate)];
     let (_, again) = explore::one_state(name, &scenario(name), 1, &cuts, &forgetful::board).unwrap();
@@ -140,26 +140,26 @@ fn a_drive_that_is_never_synced_is_found_and_told_on_a_screen() {
     assert!(good.findings.is_empty(), "{}", screens(&good));
 }
 
-/// A board whose LEDs never show how a run ends.
+/// A board whose LEDs never show a terminal status.
 fn never_ending(board: Board) -> Board {
     leds::that_show(|status| Some(status).filter(|status| *status == Status::Running))(board)
 }
 
 #[test]
-fn on_a_drive_that_lies_crash_states_without_an_end_are_found() {
+fn on_a_faulty_drive_crash_states_without_an_end_are_found() {
     let name = "capture-drive-drops-writes";
     let found = |change| {
         let explored = explore::explore(name, name, &scenario(name), &few(3), change).unwrap();
         explored.findings.iter().map(|finding| finding.by).collect::<Vec<CheckerId>>()
     };
     assert_eq!(found(&unchanged), []);
-    // The boot after a complete capture refuses to write the golden unit, and opens no medium for that.
+    // The boot after a complete capture refuses to write the golden unit, and opens no medium before that.
     assert_eq!(found(&never_ending), [CheckerId::Terminates, CheckerId::StartUp]);
 }
 
 #[test]
-fn on_a_drive_that_lies_generated_scenarios_without_an_end_are_found() {
-    // Settings that nobody can read end the run at its start.
+fn on_a_faulty_drive_generated_scenarios_without_an_end_are_found() {
+    // Settings that cannot be parsed end the run at its start.
     let text = "about = \"x.\"\n[[drive.file]]\nname = \"replicator.toml\"\ntext = \"x\"\n[media.sd]\n\
                 [[fault]]\non = \"drive\"\nkind = \"drop-writes\"\nmay_be_missed = true\n\
                 [expect]\nstatus = \"failure\"\n";
@@ -181,12 +181,13 @@ fn verifying_from_the_cache(board: Board) -> Board {
 }
 
 #[test]
-fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
+fn a_verification_from_the_cache_is_found_at_random_shrunk_and_exported() {
     let wrong_success = CheckerId::SuccessIsTrue;
     let finds_it = |seed: &u64| {
         fuzz::run(*seed, &verifying_from_the_cache).findings.iter().any(|finding| finding.by == wrong_success)
     };
-    // Only scenarios with media that drop writes can show it, and those that flip bits show it, too.
+    // Only scenarios with media that drop writes can show the fault; flipped bits would show it, too, so those are
+    // left out.
     let worth_it = |seed: &u64| {
         let scenario = generate::scenario(*seed);
         scenario.faults.iter().any(|fault| fault.kind() == FaultKind::DropWrites && fault.on != "drive")
@@ -203,7 +204,7 @@ fn a_verification_from_the_cache_is_found_by_chance_made_small_and_kept() {
     let path = export::regression(&shrunk, "planted", directory.path()).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let kept = Scenario::parse(&text, "planted").unwrap();
-    // As it is kept it shows the planted fault, and nothing on the board as it is.
+    // The exported scenario shows the planted fault, and has no complaint on an unchanged board.
     let judged = fuzz::judge("planted", &kept, Origin::Generated, &verifying_from_the_cache).unwrap();
     assert!(judged.complaints.iter().any(|complaint| complaint.by == shrunk.by), "{text}");
     let good = judge::run("planted", &kept).unwrap();
@@ -232,7 +233,7 @@ fn sim(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn the_commands_tell_numbers_and_end_as_they_say() {
+fn the_commands_print_numbers_and_have_the_documented_exit_status() {
     let (status, text) = sim(&["explore", "write-dd-xz", "--recoveries", "1"]);
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("crash states") && text.contains("faults reached: power-cut/all"), "{text}");

@@ -1,5 +1,5 @@
-//! The checkers about faults, and the oracle, see what they are there for: each has nothing to say about a scenario as it is,
-//! and complains about the same scenario with lying LEDs, with an engine that is tuned wrongly, or with tampered bytes.
+//! The checkers of faults and the oracle detect wrong runs: each has no complaint about a scenario as it is, and
+//! complains about the same scenario with wrong LEDs, with a wrongly tuned engine, or with tampered bytes.
 
 use crate::faulty::leds;
 use crate::faulty::tampering::{flip, put, xz};
@@ -34,7 +34,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
     assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
 }
 
-/// Silent about the scenario, and not after `tamper`.
+/// No complaint about the scenario, and one after `tamper`.
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str) {
     let mut evidence = sound(name);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
@@ -43,7 +43,7 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str
 }
 
 #[test]
-fn an_image_that_shows_less_than_the_medium_and_an_end_that_is_missing() {
+fn an_image_that_is_shorter_than_the_medium_and_an_end_that_is_missing() {
     let check = checkers::not_truncated::check;
     let short = |after: &mut Snapshot| put(after, "sdimage.dd.xz", Some(&xz(&vec![0; 7 << 20])));
     sees(check, "capture-data-only", short, "has 7340032 bytes of 8388608");
@@ -54,24 +54,29 @@ fn an_image_that_shows_less_than_the_medium_and_an_end_that_is_missing() {
 fn a_new_sidecar_beside_an_old_image() {
     let tamper = |after: &mut Snapshot| put(after, "sdimage.tar.md5", Some(b"new"));
     let name = "capture-old-image-survives-failed-recapture";
-    sees(checkers::old_image::check, name, tamper, "sdimage.tar.md5 was beside an old image");
+    sees(checkers::old_image::check, name, tamper, "sdimage.tar.md5 belongs to an old image");
 }
 
 #[test]
-fn a_neighbour_that_is_not_what_it_is_without_the_fault() {
+fn a_medium_that_another_mediums_fault_changed() {
     let tamper = |after: &mut Snapshot| flip(after, "emmc", 5 << 20);
     let name = "write-unreadable-image-beside-a-good-one";
     sees(checkers::isolation::check, name, tamper, "the faults of sd changed the result of emmc");
 }
 
 #[test]
-fn a_file_that_went_with_the_link_to_it() {
+fn a_file_that_was_removed_with_the_link_to_it() {
     let tamper = |after: &mut Snapshot| {
         let mut tree = image::rootfs_tree(&Owner { medium: "sd", seed: 0, generation: 0 }).unwrap();
         tree.remove(&RelativePath::parse("etc/ssh/sshd_config").unwrap());
         put(after, "sdimage.tar.xz", Some(&xz(&image::tarball(&tree).unwrap())));
     };
-    sees(checkers::containment::check, "capture-single-partition-sd", tamper, "/etc/ssh/sshd_config is gone");
+    sees(
+        checkers::containment::check,
+        "capture-single-partition-sd",
+        tamper,
+        "/etc/ssh/sshd_config is missing",
+    );
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn a_failed_flush_that_ends_in_success() {
 }
 
 #[test]
-fn a_boot_after_cuts_that_does_not_finish() {
+fn a_boot_after_cuts_that_does_not_succeed() {
     let check = checkers::converges::check;
     for name in ["capture-power-cut-in-copy", "write-power-cut-late-in-dd"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
@@ -95,18 +100,18 @@ fn a_boot_after_cuts_that_does_not_finish() {
 }
 
 #[test]
-fn a_budget_without_an_end_and_a_lease_without_one() {
+fn endless_retries_and_a_lease_that_is_too_long() {
     let name = "capture-source-read-error";
     let (retries, progress) = (checkers::retries::check, checkers::progress::check);
     assert_eq!([retries(&sound(name)), progress(&sound(name))], [Vec::<String>::new(), Vec::new()]);
     let tries = run(name, |board| board, |request| request.tuning.retries = 200);
     complains(retries, &tries, "was tried 201 times");
     let waits = |request: &mut Request| request.tuning.io_lease = Duration::from_secs(86_400);
-    complains(progress, &run(name, |board| board, waits), "nothing need be heard for 86400 s");
+    complains(progress, &run(name, |board| board, waits), "a lease of 86400 s is too long");
 }
 
 #[test]
-fn a_start_that_failed_in_the_dark() {
+fn a_failed_start_without_a_status() {
     for name in ["no-drive", "settings-unknown-key"] {
         assert_eq!(checkers::start_up::check(&sound(name)), Vec::<String>::new());
         complains(
@@ -118,7 +123,7 @@ fn a_start_that_failed_in_the_dark() {
 }
 
 #[test]
-fn what_the_oracle_knows_to_be_impossible() {
+fn results_that_the_oracle_excludes() {
     assert_eq!(oracle::check(&sound("write-half-dead-card")), []);
     let mismatches =
         oracle::check(&with_wrong_leds("write-half-dead-card", Status::Failure, Some(Status::Success)));

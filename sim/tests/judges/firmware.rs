@@ -1,5 +1,5 @@
-//! The checkers about firmware see what they are there for: each has nothing to say about a scenario as it is, and complains
-//! about the same scenario with tampered bytes, with LEDs that lie, or with a hand on the bootloader's area.
+//! The checkers of firmware detect wrong runs: each has no complaint about a scenario as it is, and complains about
+//! the same scenario with tampered bytes, with wrong LEDs, or with a changed bootloader area.
 
 use crate::faulty::leds;
 use crate::faulty::tampering::{flip, put};
@@ -11,9 +11,9 @@ use replicator_sim::scenario::schema::Scenario;
 use std::sync::Arc;
 
 const AREA: &str = "emmc-boot0";
-/// In the middle of SPL's place.
+/// A byte in the middle of the SPL's place.
 const IN_SPL: u64 = 2000;
-/// Behind U-Boot's place.
+/// A byte behind the U-Boot's place.
 const BESIDE: u64 = 1_500_000;
 
 fn run(name: &str, change: impl Fn(Board) -> Board) -> Evidence {
@@ -27,7 +27,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
     assert!(complaints.iter().any(|complaint| complaint.contains(text)), "{text:?} is not in {complaints:?}");
 }
 
-/// Silent about the scenario, and not after `tamper`.
+/// No complaint about the scenario, and one after `tamper`.
 #[track_caller]
 fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
     let mut evidence = run(name, |board| board);
@@ -36,14 +36,14 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str
     complains(check, &evidence, text);
 }
 
-/// Complains about the scenario on a board that is changed.
+/// A complaint about the scenario on a changed board.
 #[track_caller]
 fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str) {
     assert_eq!(check(&run(name, |board| board)), Vec::<String>::new(), "{name} as it is");
     complains(check, &run(name, change), text);
 }
 
-/// A board whose LEDs are never told that it is at risk.
+/// A board whose LEDs never show critical, because `set_at_risk` has no effect.
 fn that_know_no_risk(board: Board) -> Board {
     struct Carefree(Arc<dyn Leds>);
     impl Layer for Carefree {
@@ -75,20 +75,20 @@ fn a_bit_of_the_new_bootloader_and_one_beside_it() {
 }
 
 #[test]
-fn a_bootloader_that_was_not_put_back_after_all() {
+fn a_bootloader_that_was_not_put_back() {
     let bit = |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, IN_SPL);
     sees(checkers::firmware::check, "firmware-write-fails", bit, "neither old nor new");
 }
 
 #[test]
-fn half_a_bootloader_that_hangs_and_may_be_unplugged() {
+fn a_hang_in_a_partly_written_bootloader_shown_as_failure() {
     let check = checkers::firmware::check;
     let name = "firmware-hang-in-the-bootloader";
     sees_on(check, name, that_know_no_risk, "the LEDs do not show critical");
 }
 
 #[test]
-fn a_critical_board_that_is_none_and_one_that_is_told_of_as_a_failure() {
+fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure() {
     let check = checkers::firmware::check;
     let name = "firmware-two-files-are-written";
     let critical = leds::that_show(shows(Status::Critical));
@@ -99,14 +99,14 @@ fn a_critical_board_that_is_none_and_one_that_is_told_of_as_a_failure() {
 }
 
 #[test]
-fn an_update_that_is_not_there() {
+fn an_update_that_is_not_installed() {
     let success = leds::that_show(shows(Status::Success));
     let text = "success is shown, but the microcontroller does not have the update";
     sees_on(checkers::firmware::check, "firmware-micro-updater-lies-at-once", success, text);
 }
 
 #[test]
-fn an_area_that_is_left_open_or_opened_for_nothing() {
+fn an_area_that_is_left_unprotected_or_unprotected_without_need() {
     let check = checkers::protected::check;
     let open = |board: &Board, area| {
         board.firmware.open_bootloader_area(&DeviceName::parse(area).unwrap(), Access::ReadWrite).unwrap()
@@ -132,7 +132,7 @@ fn an_area_that_is_left_open_or_opened_for_nothing() {
 }
 
 #[test]
-fn a_bootloader_that_nobody_asked_for() {
+fn a_bootloader_area_that_changed_without_a_bootloader_on_the_drive() {
     let tamper = |evidence: &mut Evidence| {
         for name in ["SPL", "u-boot-dtb.bin"] {
             put(&mut evidence.boots[0].before, name, None);

@@ -1,5 +1,5 @@
-//! The judges see what they are there for: the checkers, the oracle and the explorers, each shown scenarios as they are,
-//! boards that lie, and bytes that were tampered with.
+//! The judges detect wrong runs: the checkers, the oracle and the explorers judge scenarios as they are, runs on
+//! faulty boards, and bytes that were tampered with.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]

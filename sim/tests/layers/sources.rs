@@ -1,7 +1,8 @@
-//! Which module of a crate names which: `use` trees, inline paths and the paths in macro calls, with file and line.
+//! Finds which module of a crate names which: `use` trees, inline paths and the paths in macro calls, with file and
+//! line.
 //!
-//! Files are found as the compiler finds them, by the `mod` items from the crate's root on. Not seen: paths in strings, such
-//! as those of serde attributes, and what a macro of another crate expands to.
+//! Files are found as the compiler finds them, by the `mod` items from the crate's root on. Not covered: paths in
+//! strings, such as those of serde attributes, and the expansion of macros of other crates.
 
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,13 +32,13 @@ pub(crate) struct Import {
 /// The sources of one crate.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// Everything that names something.
+    /// All imports.
     pub(crate) imports: Vec<Import>,
     /// All modules, apart from those for tests.
     pub(crate) modules: BTreeSet<Path>,
     /// Public traits, by name.
     pub(crate) traits: BTreeSet<String>,
-    /// What modules re-export: module and name, and what the name stands for.
+    /// Re-exports of modules: module and name, and the path that the name stands for.
     re_exports: BTreeMap<(Path, String), Path>,
 }
 
@@ -45,7 +46,7 @@ impl Sources {
     /// Reads a crate from its files by name; `root` is `lib.rs` or `main.rs`.
     ///
     /// # Errors
-    /// A file that is missing, that is no Rust, or that no `mod` item leads to.
+    /// A file that is missing, is not Rust, or is not reached by a `mod` item.
     pub(crate) fn read(root: &str, files: &BTreeMap<String, String>) -> Result<Self, String> {
         let mut sources = Self::default();
         let mut queue = vec![(root.to_owned(), Path::new(), false)];
@@ -76,7 +77,7 @@ impl Sources {
         }
     }
 
-    /// Where a path leads if its module re-exports the name, one step.
+    /// The target of a path if its module re-exports the name, one step.
     pub(crate) fn re_exported(&self, path: &[String]) -> Option<Path> {
         (0..path.len()).rev().find_map(|at| {
             let target = self.re_exports.get(&(path[..at].to_vec(), path[at].clone()))?;
@@ -124,7 +125,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A path as it is written, from the crate's root on; `None` for a name that is in scope already.
+    /// A path as it is written, from the crate's root on; `None` for a name that is already in scope.
     fn resolve(&self, names: &[String], in_use: bool) -> Option<(Path, bool)> {
         let mut at = match names.first()?.as_str() {
             "crate" => Path::new(),

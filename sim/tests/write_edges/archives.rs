@@ -1,4 +1,4 @@
-//! Archives with entries that other tars restore somehow: restored the same way and verified, or refused.
+//! Archives with unusual entries are restored as other tars do and verified, or refused.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn link(name: &str, existing: &str) -> Packed {
 
 fn archive(entries: Vec<Packed>) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
-    // The first two are what makes it a root file system.
+    // The first two make it a root file system.
     for (entry, content) in [directory("etc"), directory("bin")].into_iter().chain(entries) {
         writer.append(&entry).unwrap();
         if !content.is_empty() {
@@ -50,7 +50,7 @@ fn archive(entries: Vec<Packed>) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-/// One with something of everything.
+/// An archive with one entry of every kind.
 pub(super) fn small_archive() -> Vec<u8> {
     let content = "x".repeat(100_000).leak();
     archive(vec![directory("d"), file("d/a", content), symlink("s", "d"), link("h", "d/a"), file("s/b", "b")])
@@ -61,7 +61,7 @@ fn write(entries: Vec<Packed>) -> (World, Report) {
     run(WorldBuilder::new().medium(drive(vec![image])).medium(medium("sd")))
 }
 
-/// Writes and gives the content of every file by path.
+/// Writes it, and returns the content of every file by path.
 fn restored(entries: Vec<Packed>) -> (World, Vec<(String, String)>) {
     let (world, report) = write(entries);
     assert_eq!(end_of(&report, "sd"), "ok", "{:?}", report.lines());
@@ -138,7 +138,7 @@ fn implied_directories_are_the_same_every_time() {
         let inode = &files[&path(name)].inode;
         assert_eq!((inode.mode, inode.owner, inode.modified), (0o755, Owner::default(), TIME), "{name}");
     }
-    // Mentioned after all, it gets what the archive says.
+    // An explicit entry gives the directory the attributes of the archive.
     let (world, _) = restored(vec![file("srv/www/index", "hello"), directory("srv")]);
     assert_eq!(written_files(&world, "sd")[&path("srv")].inode.mode, 0o750);
 }
@@ -154,7 +154,7 @@ fn a_directory_that_meets_a_link_to_one_keeps_it() {
         assert_eq!(files, texts(&[("usr/lib/a.ko", "a"), ("usr/lib/ld.so", "ld")]), "{text}");
         let files = written_files(&world, "sd");
         assert_eq!(files[&path("lib")].inode.text, text.as_bytes());
-        // What the link leads to is as its own entry says.
+        // The target of the link has the attributes of its own entry.
         assert_eq!(files[&path("usr/lib")].inode.mode, 0o750, "{text}");
     }
 }
@@ -183,7 +183,7 @@ fn a_link_may_come_before_its_directory() {
 }
 
 #[test]
-fn what_cannot_be_restored_is_refused_before_the_medium_is_touched() {
+fn an_archive_that_cannot_be_restored_is_refused_before_the_medium_is_touched() {
     for entries in [
         vec![link("b", "a"), file("a", "late")],
         vec![directory("d"), link("b", "d")],
@@ -201,7 +201,7 @@ fn what_cannot_be_restored_is_refused_before_the_medium_is_touched() {
 }
 
 #[test]
-fn directories_that_no_entry_mentions_take_memory_too() {
+fn directories_without_an_entry_take_memory_too() {
     let deep = |first: usize| format!("{first}/{}f", "d/".repeat(1000));
     let (world, report) = write((0..100).map(|first| file(&deep(first), "x")).collect());
     assert_eq!(end_of(&report, "sd"), "R-TOOLARGE", "{:?}", report.lines());
@@ -209,7 +209,7 @@ fn directories_that_no_entry_mentions_take_memory_too() {
 }
 
 #[test]
-fn a_path_of_endless_depth_is_refused_before_the_medium_is_touched() {
+fn a_path_that_is_too_deep_is_refused_before_the_medium_is_touched() {
     let name = "d/".repeat(200_000) + "f";
     let (world, report) = write(vec![file(&name, "deep")]);
     assert_eq!(end_of(&report, "sd"), "F-UNSUPPORTED");
@@ -221,7 +221,7 @@ fn a_path_of_endless_depth_is_refused_before_the_medium_is_touched() {
 }
 
 #[test]
-fn a_half_dead_card_is_found_out_although_somebody_else_keeps_its_pages() {
+fn a_half_dead_card_is_detected_although_another_holder_keeps_its_pages() {
     for another_holder in [false, true] {
         let content = "x".repeat(300_000).leak();
         let image = Entry::file("sdimage.tar", archive(vec![file("a", content)]));

@@ -1,4 +1,5 @@
-//! Disk images of every awkward length, and a single failure at every step.
+//! Disk images of every awkward length are written correctly, and a single failure at any step leaves no wrong
+//! success.
 
 use super::*;
 use std::io::Write as _;
@@ -14,12 +15,12 @@ fn tuning() -> Tuning {
     }
 }
 
-/// A drive with an image that need not look like one.
+/// A drive with an image of any content.
 fn drive_of_anything(name: &str, image: Vec<u8>) -> Medium {
     drive(vec![Entry::file(name, image), any_content()])
 }
 
-/// No byte of it is zero, and no two neighbours are alike.
+/// No byte of it is zero, and no two neighbours are equal.
 fn image(len_bytes: u64) -> Vec<u8> {
     (0..len_bytes).map(|at| (at % 251) as u8 + 1).collect()
 }
@@ -58,7 +59,7 @@ fn images_of_every_length_are_written_to_the_last_byte_and_nothing_beyond() {
         assert_eq!(end_of(&report, "sd"), "ok", "{len_bytes}: {:?}", report.lines());
         let found = world.medium_bytes("sd").unwrap();
         assert!(found.bytes(0, len_bytes as usize) == image, "{len_bytes}");
-        // An old backup table at the end is gone, too.
+        // An old backup table at the end is erased, too.
         let end_bytes = len_bytes.max(448 * KIB);
         let rest = found.bytes(end_bytes, (512 * KIB - end_bytes) as usize);
         assert!(rest.iter().all(|byte| *byte == 0), "{len_bytes}");
@@ -73,7 +74,7 @@ fn an_image_that_is_a_byte_too_long_never_touches_the_medium() {
 }
 
 #[test]
-fn a_write_that_is_lost_anywhere_is_found_out() {
+fn a_write_that_is_lost_anywhere_is_detected() {
     for len_bytes in LENGTHS.into_iter().filter(|len_bytes| *len_bytes > 512) {
         for lost in [512, len_bytes / 2, len_bytes - 1] {
             let start_bytes = lost.max(512) / 512 * 512;
@@ -85,7 +86,8 @@ fn a_write_that_is_lost_anywhere_is_found_out() {
     }
 }
 
-/// A single failure of each call on the medium: success, or a medium that does not look bootable, or was not touched.
+/// A single failure of each call on the medium: success, or a medium that does not look bootable, or an unchanged
+/// one.
 fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[OpName]) {
     let mut reached = 0;
     for op in ops {
@@ -101,7 +103,7 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[OpN
             }
             reached += 1;
             let is_untouched = world.medium_bytes("sd").unwrap().bytes(0, 1) == b"[";
-            // What fails after the last comparison is a failure of a medium that is written and verified.
+            // A failure after the last comparison concerns a medium that is written and verified.
             let is_over = matches!(op, OpName::Close | OpName::Unmount);
             assert!(
                 report.status == Status::Success || is_untouched || is_over || !looks_bootable(&world, "sd"),
@@ -117,7 +119,7 @@ fn fail_every_call(file: &str, content: &[u8], medium_len_bytes: u64, ops: &[OpN
 }
 
 #[test]
-fn no_single_failure_leaves_a_disk_image_half_blessed() {
+fn no_single_failure_leaves_an_unverified_disk_image_bootable() {
     let ops = [
         OpName::OpenTarget,
         OpName::Zero,
@@ -131,7 +133,7 @@ fn no_single_failure_leaves_a_disk_image_half_blessed() {
 }
 
 #[test]
-fn no_single_failure_leaves_a_tarball_half_blessed() {
+fn no_single_failure_leaves_an_unverified_tarball_bootable() {
     let ops = [
         OpName::OpenTarget,
         OpName::Zero,
@@ -148,7 +150,7 @@ fn no_single_failure_leaves_a_tarball_half_blessed() {
 }
 
 #[test]
-fn a_few_bytes_that_decode_to_too_many_are_refused_in_time() {
+fn a_small_file_that_decodes_to_too_many_bytes_is_refused_early() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..64 {
         encoder.write_all(&[0; 1 << 20]).unwrap();

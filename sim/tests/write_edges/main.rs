@@ -1,4 +1,4 @@
-//! Writing at its edges: odd archives, neighbours that hang, start-up failures.
+//! Writing works at its limits: unusual archives, other media that hang, start-up failures.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]
@@ -57,12 +57,12 @@ fn drive(entries: Vec<Entry>) -> Medium {
     Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, entries).label("REPLICATOR"))
 }
 
-/// The settings under which an image need not look like one.
+/// The settings that allow an image of any content.
 fn any_content() -> Entry {
     Entry::file("replicator.toml", "[write]\nany_content = true\n")
 }
 
-/// A medium with something bootable on it.
+/// A medium with a bootable content.
 fn medium(name: &str) -> Medium {
     let (device, kind) = match name {
         "sd" => ("mmcblk0", DeviceKind::Sd),
@@ -110,6 +110,6 @@ fn written_files(world: &World, medium: &str) -> FoundFiles {
 
 fn looks_bootable(world: &World, medium: &str) -> bool {
     let sector = world.medium_bytes(medium).unwrap().bytes(0, 512);
-    // Zeros, or what stands for a table that is not written yet.
+    // Zeros, or the placeholder of a table that is not written yet.
     sector.iter().any(|byte| *byte != 0) && sector.iter().any(|byte| *byte != 0xff)
 }

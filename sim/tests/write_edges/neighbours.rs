@@ -1,15 +1,15 @@
-//! What happens to one medium never changes what is said of another.
+//! Events on one medium never change the result of another.
 
 use super::*;
 use std::time::Duration;
 
-/// Both media are written from disk images; a sync of the eMMC hangs for a while.
+/// Writes both media from disk images, while a sync of the eMMC hangs for some time.
 fn write_while_a_sync_hangs(hang: Duration) -> Report {
     let image = vec![0x5a; MIB as usize * 3];
     let files =
         vec![Entry::file("sdimage.dd", image.clone()), Entry::file("emmcimage.dd", image), any_content()];
     let duration_ms = Some(u64::try_from(hang.as_millis()).unwrap());
-    // The first sync is that of the erased ends, the second the one before everything is verified.
+    // The first sync is that of the erased ends, the second the one before the verification.
     let slow = fault("emmc", Fault::Hang { duration_ms }, Trigger::nth(OpName::BeginVerify, 1));
     let builder = WorldBuilder::new().medium(drive(files)).medium(medium("sd")).medium(medium("emmc"));
     let (world, report) = run(builder.fault(slow));
@@ -18,14 +18,14 @@ fn write_while_a_sync_hangs(hang: Duration) -> Report {
 }
 
 #[test]
-fn a_slow_sync_has_its_long_lease_although_a_neighbour_has_a_short_one() {
+fn a_slow_sync_keeps_its_long_lease_beside_a_short_one_of_another_medium() {
     let tuning = Tuning::default();
     let report = write_while_a_sync_hangs(tuning.io_lease * 3);
     assert_eq!(report.status, Status::Success, "{:?}", report.lines());
 }
 
 #[test]
-fn a_sync_that_hangs_for_too_long_is_told_of_its_own_medium_only() {
+fn a_sync_that_hangs_for_too_long_is_reported_for_its_own_medium_only() {
     let tuning = Tuning::default();
     let report = write_while_a_sync_hangs(tuning.tool_lease + tuning.io_lease);
     assert_eq!((end_of(&report, "sd"), end_of(&report, "emmc")), ("ok", "T-HUNG"));
@@ -33,8 +33,8 @@ fn a_sync_that_hangs_for_too_long_is_told_of_its_own_medium_only() {
 }
 
 #[test]
-fn a_hang_is_found_although_a_neighbour_is_busy() {
-    // The SD card hangs in a write for longer than the lease, while the eMMC goes on for a long time.
+fn a_hang_is_detected_although_another_medium_makes_progress() {
+    // The SD card hangs in a write for longer than the lease, while the eMMC makes progress.
     let tuning = Tuning::default();
     let image = vec![0x5a; MIB as usize * 5];
     let files =

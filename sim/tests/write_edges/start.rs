@@ -1,4 +1,4 @@
-//! Start-up: odd drives, odd names, nothing to do.
+//! Start-up copes with unusual drives, unusual names, and nothing to do.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn unlabelled_drive(entries: Vec<Entry>) -> Medium {
 }
 
 #[test]
-fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
+fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_retried() {
     let files = vec![any_content(), Entry::file("sdimage.dd", vec![0x5a; 4096])];
     let flaky = fault("drive", Fault::Fails, Trigger::nth(OpName::List, 1));
     let builder = WorldBuilder::new().medium(unlabelled_drive(files)).medium(medium("sd")).fault(flaky);
@@ -18,7 +18,7 @@ fn a_drive_that_cannot_be_listed_at_first_is_unmounted_and_tried_again() {
 }
 
 #[test]
-fn a_disk_that_is_no_drive_is_unmounted_again_if_the_first_attempt_fails() {
+fn a_disk_that_is_not_the_drive_is_unmounted_even_if_the_first_attempt_fails() {
     let flaky = fault("drive", Fault::IoError, Trigger::nth(OpName::Unmount, 1));
     let disk = Medium::drive(16 * MIB, FileSystemContent::new(Kind::Ext4, Vec::new()));
     let (world, report) = run(WorldBuilder::new().medium(disk).medium(medium("sd")).fault(flaky));
@@ -40,7 +40,7 @@ fn names_do_not_control_the_console() {
 }
 
 #[test]
-fn interrupted_reads_of_the_drive_are_no_failures() {
+fn interrupted_reads_of_the_drive_are_not_failures() {
     let image = Entry::file("sdimage.dd", vec![0x5a; 300_000]);
     let digest = replicator_engine::formats::digest::Digest::of(
         replicator_engine::formats::digest::Algorithm::Md5,
@@ -55,7 +55,7 @@ fn interrupted_reads_of_the_drive_are_no_failures() {
 
 #[test]
 fn a_failure_always_has_a_reason() {
-    // No medium is there to be captured.
+    // There is no medium to capture.
     let (_, report) = run(WorldBuilder::new().medium(drive(Vec::new())));
     assert_eq!(report.status, Status::Failure);
     assert_eq!(report.failure.map(|error| error.code()), Some("R-NOTHING"));

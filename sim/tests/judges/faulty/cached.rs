@@ -1,4 +1,4 @@
-//! Devices that are verified from the page cache: what was written is read back, whatever the medium holds.
+//! Devices that are verified from the page cache: reads return what was written, whatever the medium holds.
 
 use replicator_hal::{
     BlockDevices, BlockDevicesLayer, Board, CacheBypass, DeviceName, Layer, LayerMut, Layered, Result,
@@ -6,7 +6,7 @@ use replicator_hal::{
 };
 use std::sync::Arc;
 
-/// Those of `board`.
+/// The devices of `board` with that fault.
 pub(crate) fn devices(board: &Board) -> Arc<dyn BlockDevices> {
     Arc::new(Layered(CachedDevices(Arc::clone(&board.devices))))
 }

@@ -1,4 +1,4 @@
-//! A board on which files and volumes are never synced, though every sync says that it worked.
+//! A board on which files and volumes are never synced, although every sync returns success.
 
 use replicator_hal::{
     Access, Board, FileSystems, FileSystemsLayer, Layer, LayerMut, Layered, ReadTreeLayer, Region,

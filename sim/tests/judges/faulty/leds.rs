@@ -1,4 +1,4 @@
-//! LEDs that show something else than they are told.
+//! LEDs that show another status than requested.
 
 use replicator_hal::{Board, Layer, Layered, Leds, LedsLayer, Status};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl<F: Fn(Status) -> Option<Status> + Send + Sync> LedsLayer for FaultyLeds<F> 
     }
 }
 
-/// A board whose LEDs show what `shows` makes of what they are told; nothing new where that is nothing.
+/// A board whose LEDs show the status that `shows` returns; `None` leaves them unchanged.
 pub(crate) fn that_show<F>(shows: F) -> impl Fn(Board) -> Board
 where
     F: Fn(Status) -> Option<Status> + Copy + Send + Sync + 'static,

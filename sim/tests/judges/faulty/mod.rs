@@ -1,4 +1,4 @@
-//! What lies to the judges: wrappers of a board's parts, and bytes that are changed after a run.
+//! Planted faults for the judges: wrappers of a board's parts, and bytes that are changed after a run.
 
 pub(crate) mod cached;
 pub(crate) mod forgetful;

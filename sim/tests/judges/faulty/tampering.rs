@@ -1,4 +1,4 @@
-//! Changing what a run has left on media and drive.
+//! Changes media and drive after a run.
 
 use replicator_hal::{FileKind, RelativePath, Result, Timestamp};
 use replicator_sim::model::bytes::pages::Pages;
@@ -34,7 +34,7 @@ impl Backing for Drive<'_> {
     }
 }
 
-/// Puts a file onto the drive, in place of what had its name; without content, only removes that.
+/// Puts a file onto the drive, or removes it if `content` is `None`.
 pub(crate) fn put(snapshot: &mut Snapshot, name: &str, content: Option<&[u8]>) {
     let pages = snapshot.media.get_mut("drive").unwrap();
     let len = pages.len_bytes() - DRIVE_START_BYTES;
@@ -56,7 +56,7 @@ pub(crate) fn put(snapshot: &mut Snapshot, name: &str, content: Option<&[u8]>) {
     fs.sync(&mut drive).unwrap();
 }
 
-/// Packs.
+/// Compresses with xz.
 pub(crate) fn xz(plain: &[u8]) -> Vec<u8> {
     let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 0);
     encoder.write_all(plain).unwrap();

@@ -80,7 +80,7 @@ fn a_cut_off_image_under_a_valid_name_a_wrong_sidecar_and_none() {
     let cut = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", Some(&xz(&[7; 4096])[..40]));
     sees(check, name, cut, "sdimage.tar.xz");
     let wrong = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.md5", Some(b"x"));
-    sees(check, name, wrong, "sdimage.tar.md5 says");
+    sees(check, name, wrong, "sdimage.tar.md5 has");
     let missing = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz.md5", None);
     sees(check, name, missing, "sdimage.tar.xz.md5 is missing");
     let lost = |evidence: &mut Evidence| put(last(evidence), "sdimage.tar.xz", None);

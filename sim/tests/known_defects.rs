@@ -98,7 +98,7 @@ defects! {
     /// An absent target is created as a file in RAM, written and verified.
     an_absent_target_is_created: "write-absent-medium";
     /// Bad input is found out after the medium is erased, or never.
-    bad_input_is_found_out_late:
+    bad_input_is_detected_late:
         "write-truncated-image" "write-truncated-tarball" "write-tarball-cut-at-a-member" "write-bit-flipped-tarball"
         "write-bit-flipped-image" "write-trailing-garbage-image" "write-one-byte-short-image" "write-tar-named-dd"
         "write-dd-named-tar" "write-gzip-named-xz";

@@ -132,8 +132,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S6,
-        "flags-are-forgotten",
-        "A capture forgets inode flags.",
+        "flags-are-not-captured",
+        "A capture does not keep inode flags.",
         &["capture-single-partition-sd"],
         &[Captured],
     ),
@@ -147,7 +147,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     patch(
         S6,
         "root-gets-any-name",
-        "A clone gets another UUID and no label, whatever its files call their root.",
+        "A clone gets another UUID and no label, although its files name the old ones.",
         &["root-names-round-trip", "root-names-of-a-foreign-tarball"],
         &[FindsRoot],
     ),
@@ -182,7 +182,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     board(
         S7,
-        "failure-is-forgotten",
+        "failure-shown-as-success",
         boards::failure_is_success,
         "The LEDs show success instead of a failure.",
         &["capture-out-of-space-in-later-medium"],
@@ -190,14 +190,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S8,
-        "nothing-is-fine",
+        "nothing-done-is-success",
         "A run that did nothing is a success.",
         &["capture-nothing-is-failure"],
         &[SomethingDone],
     ),
     patch(
         S8,
-        "unsanitised-is-not-reported",
+        "unsanitised-not-reported",
         "The report does not name what was not sanitised.",
         &["capture-both-slots"],
         &[SanitisingReported],
@@ -281,7 +281,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S13,
-        "old-image-makes-room",
+        "old-image-is-removed-first",
         "An old image is removed before the new one is complete.",
         &["capture-old-image-survives-failed-recapture"],
         &[OldImage],

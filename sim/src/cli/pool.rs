@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// Runs `work` for all `items`; `take` gets the results in the order of the items, until it says `false`.
+/// Runs `work` for all `items`; `take` gets the results in the order of the items, until it returns `false`.
 pub(super) fn in_order<I: Sync, T: Send>(
     items: &[I],
     work: impl Fn(&I) -> T + Sync,

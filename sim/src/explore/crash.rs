@@ -249,7 +249,7 @@ impl<'a> Explorer<'a> {
         });
         let chose = probed.as_ref().map(|probed| {
             let asked = mode(&evidence, &files(&evidence.last().after));
-            format!("{}, the drive asks for {asked}", way(probed.chose))
+            format!("{}, the drive requests {asked}", way(probed.chose))
         });
         let complaints = judge::complaints(&Case { next_boot: probed.as_ref(), ..self.case(&evidence) });
         self.note(place, recorded, policy, &evidence.boots[0].after, chose, complaints);

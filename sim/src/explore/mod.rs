@@ -173,9 +173,9 @@ mod tests {
     use replicator_engine::boot::Request;
 
     /// Calls `look` with the recorded states of a scenario's only boot.
-    struct Looker<'a>(&'a mut dyn FnMut(&World, &[Recorded]));
+    struct Look<'a>(&'a mut dyn FnMut(&World, &[Recorded]));
 
-    impl Observer for Looker<'_> {
+    impl Observer for Look<'_> {
         fn before(&mut self, world: &World, _: &Request) {
             world.record_from_now();
         }
@@ -187,7 +187,7 @@ mod tests {
 
     fn recorded(name: &str, mut look: impl FnMut(&World, &[Recorded])) {
         let scenario = Scenario::parse(builtin::find(name).unwrap(), name).unwrap();
-        observe(name, &scenario, &unchanged, &mut Looker(&mut look)).unwrap();
+        observe(name, &scenario, &unchanged, &mut Look(&mut look)).unwrap();
     }
 
     #[test]

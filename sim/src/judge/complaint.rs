@@ -54,7 +54,7 @@ mod tests {
             kind("after boot 2: emmcimage.dd has \"SECRET-c\" at byte 4")
         );
         assert_ne!(kind("sd: /etc/x is missing"), kind("sd: bytes outside of partitions differ"));
-        let failed = |code| kind(&format!("the last boot that nobody disturbs ends in failure: {code}: x"));
+        let failed = |code| kind(&format!("the last boot without a disturbance ends in failure: {code}: x"));
         assert_ne!(failed("R-FILE"), failed("V-MISMATCH"));
     }
 }

@@ -13,7 +13,7 @@ use replicator_hal::Status;
 /// As the registry has it.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::GoodEnd,
-    applies: |case| case.origin == Origin::Generated && nothing_wrong(&case.evidence.scenario),
+    applies: |case| case.origin == Origin::Generated && is_undisturbed(&case.evidence.scenario),
     misled_by: by_nothing,
     check,
 };
@@ -42,7 +42,7 @@ fn check(case: &Case<'_>) -> Vec<String> {
     vec![what]
 }
 
-fn nothing_wrong(scenario: &Scenario) -> bool {
+fn is_undisturbed(scenario: &Scenario) -> bool {
     let files = &scenario.drive.files;
     let captures = files.iter().all(|file| !file.is_image());
     let wrong = [SidecarSpec::Wrong, SidecarSpec::WrongFile, SidecarSpec::Malformed];
@@ -64,6 +64,6 @@ fn nothing_wrong(scenario: &Scenario) -> bool {
         && scenario.media.values().all(|medium| medium.damage.is_none() && fitting(medium.content))
         && scenario.media.values().all(|medium| medium.table.is_none() && medium.var_log_link.is_none())
         && scenario.media.values().all(|medium| !medium.held_elsewhere)
-        && (!captures || !oracle::hides_something(scenario))
+        && (!captures || !oracle::has_unexaminable_content(scenario))
         && (captures || scenario.media.values().all(|medium| !medium.absent))
 }

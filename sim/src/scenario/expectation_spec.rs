@@ -88,7 +88,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// What became of a medium: `captured`, `written`, `skipped`, `untouched`, `failed` or `failed CODE`, and `refused` or
+/// The end of a medium: `captured`, `written`, `skipped`, `untouched`, `failed` or `failed CODE`, and `refused` or
 /// `refused CODE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -99,9 +99,9 @@ pub enum MediumEnd {
     Written,
     /// An option left it out.
     Skipped,
-    /// No byte of it changed, whatever is reported.
+    /// No byte of it changed; the reported end does not matter.
     Untouched,
-    /// It failed, with this code if there is one.
+    /// It failed, with this code if one is given.
     Failed(Option<ErrorCode>),
     /// It failed before its first byte changed.
     Refused(Option<ErrorCode>),
@@ -142,7 +142,7 @@ impl FromStr for MediumEnd {
                 Err(format!("{word:?} has no code; only failed and refused have one"))
             }
             _ => Err(format!(
-                "{word:?} is no end of a medium; write captured, written, skipped, untouched, failed, refused, \
+                "{word:?} is not an end of a medium; write captured, written, skipped, untouched, failed, refused, \
                  \"failed CODE\" or \"refused CODE\""
             )),
         }

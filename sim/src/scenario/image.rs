@@ -7,7 +7,7 @@ use crate::model::bytes::pages::Pages;
 use crate::model::bytes::tree::{self, Tree};
 use crate::model::hardware::content::{Entry, Node};
 use crate::model::hardware::found::{self, files_in};
-use crate::scenario::remember::Remembered;
+use crate::scenario::cache::Cache;
 use md5::Digest as _;
 use replicator_engine::formats::tar;
 use replicator_hal::{FileKind, InodeFlags, NodeKind, RelativePath};
@@ -23,7 +23,7 @@ const SCRATCH_LEN_BYTES: u64 = 8 << 20;
 const HOLE_LEN_BYTES: usize = 4096;
 
 /// Images that were already made, with their sidecars.
-static IMAGES: LazyLock<Remembered<Key<FileSpec>, Vec<Entry>>> = LazyLock::new(|| Remembered::new(256));
+static IMAGES: LazyLock<Cache<Key<FileSpec>, Vec<Entry>>> = LazyLock::new(|| Cache::new(256));
 
 /// The entries on the drive for one file of a scenario: itself, its sidecars, its record.
 ///
@@ -219,7 +219,7 @@ fn tarball_of(file: &FileSpec, tree: Tree) -> Result<Vec<u8>, String> {
     file.tarball.dialect(tarball_with(&file.tarball.apply(tree)?, file)?)
 }
 
-/// The tree with an overlay, packed as the file says.
+/// The tree with an overlay, packed as the file requires.
 fn tarball_with(tree: &Tree, file: &FileSpec) -> Result<Vec<u8>, String> {
     let attributes_on_links = file.tarball.attributes_on_links;
     let mut writer = tar::Writer::new(Vec::new());

@@ -9,6 +9,7 @@
 pub mod boards;
 mod boot_spec;
 pub mod builtin;
+mod cache;
 pub mod catalogue;
 pub mod check;
 pub mod check_faults;
@@ -24,7 +25,6 @@ pub mod guid;
 pub mod image;
 pub mod media;
 mod overlay;
-mod remember;
 pub mod schema;
 pub mod tarball_spec;
 mod toml_text;

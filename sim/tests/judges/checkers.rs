@@ -42,7 +42,7 @@ fn last(evidence: &mut Evidence) -> &mut Snapshot {
 }
 
 /// Every failure is shown as a success.
-fn rosy(status: Status) -> Option<Status> {
+fn always_success(status: Status) -> Option<Status> {
     Some(if status == Status::Failure { Status::Success } else { status })
 }
 
@@ -135,7 +135,7 @@ fn a_capture_where_an_image_asks_to_be_written() {
 fn a_success_with_a_sidecar_that_is_not_a_file() {
     let evidence = run("write-dangling-sidecar");
     assert_eq!(checkers::sidecars::check(&evidence), Vec::<String>::new());
-    let evidence = run_on("write-dangling-sidecar", leds::that_show(rosy));
+    let evidence = run_on("write-dangling-sidecar", leds::that_show(always_success));
     complains(&checkers::sidecars::check(&evidence), "sdimage.dd.xz.md5 is not a file");
 }
 
@@ -231,17 +231,17 @@ fn an_engine_that_verifies_through_the_page_cache() {
 
 #[test]
 fn a_failure_that_is_not_shown() {
-    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(rosy));
+    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(always_success));
     complains(&checkers::failure_visible::check(&evidence), "LEDs do not show it");
 }
 
 #[test]
 fn work_after_the_end_was_shown() {
     /// The first status is already a terminal one.
-    fn hasty(_: Status) -> Option<Status> {
+    fn success_at_once(_: Status) -> Option<Status> {
         Some(Status::Failure)
     }
-    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(hasty));
+    let evidence = run_on("capture-fsck-cannot-repair", leds::that_show(success_at_once));
     complains(&checkers::failure_visible::check(&evidence), "a call followed");
 }
 
@@ -249,7 +249,10 @@ fn work_after_the_end_was_shown() {
 fn a_success_by_omission() {
     for name in ["capture-nothing-is-failure", "names-case-is-refused", "write-dangling-symlink"] {
         assert_eq!(checkers::something_done::check(&run(name)), Vec::<String>::new());
-        complains(&checkers::something_done::check(&run_on(name, leds::that_show(rosy))), "nothing was done");
+        complains(
+            &checkers::something_done::check(&run_on(name, leds::that_show(always_success))),
+            "nothing was done",
+        );
     }
 }
 
@@ -282,7 +285,7 @@ fn a_success_for_a_tarball_of_anything() {
     sees(check, "write-tarball-without-rootfs-by-option", forbid, text);
     for name in ["write-tarball-below-a-directory", "write-tarball-of-one-file"] {
         assert_eq!(check(&run(name)), Vec::<String>::new());
-        complains(&check(&run_on(name, leds::that_show(rosy))), text);
+        complains(&check(&run_on(name, leds::that_show(always_success))), text);
     }
 }
 

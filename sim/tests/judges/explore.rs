@@ -1,6 +1,6 @@
 //! The explorers find no faults in the scenarios as they are, and find faults that are planted in the board.
 
-use crate::faulty::{cached, forgetful, leds};
+use crate::faulty::{cached, leds, never_synced};
 use replicator_hal::{Board, Status};
 use replicator_sim::Survival;
 use replicator_sim::explore::{self, Explored, Options};
@@ -121,7 +121,7 @@ fn no_failing_call_leads_to_a_wrong_success() {
 #[test]
 fn a_drive_that_is_never_synced_is_found_and_printed_on_a_screen() {
     let name = "capture-single-partition-sd";
-    let explored = explore::explore(name, name, &scenario(name), &few(0), &forgetful::board).unwrap();
+    let explored = explore::explore(name, name, &scenario(name), &few(0), &never_synced::board).unwrap();
     let found =
         explored.findings.iter().find(|finding| finding.by.invariants().contains(&Invariant::S3)).unwrap();
     assert_eq!(found.severity, Severity::Safety);
@@ -134,7 +134,7 @@ fn a_drive_that_is_never_synced_is_found_and_printed_on_a_screen() {
     // The command on the screen reproduces the same state.
     let cut: u64 = found.again.split("--cut ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     let cuts = [(cut, Survival::DataLate)];
-    let (_, again) = explore::one_state(name, &scenario(name), 1, &cuts, &forgetful::board).unwrap();
+    let (_, again) = explore::one_state(name, &scenario(name), 1, &cuts, &never_synced::board).unwrap();
     assert!(again.findings.iter().any(|finding| finding.by == found.by), "{}", screens(&again));
     let (_, good) = explore::one_state(name, &scenario(name), 1, &cuts, &unchanged).unwrap();
     assert!(good.findings.is_empty(), "{}", screens(&good));

@@ -44,19 +44,19 @@ fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str
 }
 
 /// A board whose LEDs never show critical, because `set_at_risk` has no effect.
-fn that_know_no_risk(board: Board) -> Board {
-    struct Carefree(Arc<dyn Leds>);
-    impl Layer for Carefree {
+fn never_at_risk(board: Board) -> Board {
+    struct NeverAtRisk(Arc<dyn Leds>);
+    impl Layer for NeverAtRisk {
         type Below = dyn Leds;
 
         fn below(&self) -> &Self::Below {
             &*self.0
         }
     }
-    impl LedsLayer for Carefree {
+    impl LedsLayer for NeverAtRisk {
         fn set_at_risk(&self, _at_risk: bool) {}
     }
-    Board { leds: Arc::new(Layered(Carefree(Arc::clone(&board.leds)))), ..board }
+    Board { leds: Arc::new(Layered(NeverAtRisk(Arc::clone(&board.leds)))), ..board }
 }
 
 fn shows(instead: Status) -> impl Fn(Status) -> Option<Status> + Copy {
@@ -84,7 +84,7 @@ fn a_bootloader_that_was_not_put_back() {
 fn a_hang_in_a_partly_written_bootloader_shown_as_failure() {
     let check = checkers::firmware::check;
     let name = "firmware-hang-in-the-bootloader";
-    sees_on(check, name, that_know_no_risk, "the LEDs do not show critical");
+    sees_on(check, name, never_at_risk, "the LEDs do not show critical");
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure() {
     let critical = leds::that_show(shows(Status::Critical));
     sees_on(check, name, critical, "nothing can have made the board unbootable");
     let shows_failure = leds::that_show(shows(Status::Failure));
-    let failure = |board: Board| shows_failure(that_know_no_risk(board));
+    let failure = |board: Board| shows_failure(never_at_risk(board));
     sees_on(check, "firmware-micro-is-silent-afterwards", failure, "the microcontroller does not answer");
 }
 

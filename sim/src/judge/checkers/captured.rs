@@ -52,7 +52,7 @@ struct Shows(ImageKey);
 fn judged(evidence: &Evidence, image: &Image) -> Result<(), String> {
     match &image.bytes {
         Some(bytes) => {
-            bytes.remembered(Shows(ImageKey::of(evidence, image)), |bytes| shows(evidence, image, bytes))
+            bytes.cached(Shows(ImageKey::of(evidence, image)), |bytes| shows(evidence, image, bytes))
         }
         None => shows(evidence, image, &FileBytes::default()),
     }
@@ -277,7 +277,7 @@ fn check_addition(path: &RelativePath, node: &Node, date: &str) -> Result<(), St
         b"md5sums.txt" => true,
         _ => node.bytes.is_empty(),
     };
-    if right { Ok(()) } else { Err(format!("/{path} says {text:?}")) }
+    if right { Ok(()) } else { Err(format!("/{path} has the text {text:?}")) }
 }
 
 /// The list of checksums has every regular file except itself, with the right sum.

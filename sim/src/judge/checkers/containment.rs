@@ -54,7 +54,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             tree.map(|tree| lost_targets(evidence, &image.medium, &tree)).unwrap_or_default()
         };
         let Some(bytes) = &image.bytes else { continue };
-        for lost in bytes.remembered(Lost(ImageKey::of(evidence, &image)), lost) {
+        for lost in bytes.cached(Lost(ImageKey::of(evidence, &image)), lost) {
             wrong.push(format!(
                 "{}: {lost} is missing; only a link in an erased directory leads to it",
                 image.name

@@ -13,7 +13,7 @@ use crate::judge::{CheckerId, Judge, always};
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::run::{Boot, Evidence};
-use crate::scenario::content::{find_all, secrets_that_stay};
+use crate::scenario::content::{find_all, kept_secrets};
 use crate::scenario::schema::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let media = evidence.scenario.media.keys();
     // Determined only when it is needed, because it reads whole media.
     let stay: LazyCell<BTreeSet<String>, _> =
-        LazyCell::new(|| media.flat_map(|medium| secrets_that_stay(&evidence.scenario, medium)).collect());
+        LazyCell::new(|| media.flat_map(|medium| kept_secrets(&evidence.scenario, medium)).collect());
     let on_drive =
         |media: &BTreeMap<String, Pages>| media.get("drive").and_then(|drive| in_pages(drive, &stay));
     let was_there = LazyCell::new(|| on_drive(&evidence.boots[0].before.media).is_some());
@@ -53,11 +53,11 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         for image in new_images(evidence, &files(&boot.after)) {
             let first = |bytes: &FileBytes| {
                 let plain = decode(&image.name, bytes).ok()?;
-                let stay = secrets_that_stay(&evidence.scenario, &image.medium);
+                let stay = kept_secrets(&evidence.scenario, &image.medium);
                 plain.secrets().iter().find(|(_, line)| !stay.contains(line)).cloned()
             };
             let key = FirstSecret(ImageKey::of(evidence, &image));
-            let found = image.bytes.as_ref().and_then(|bytes| bytes.remembered(key, first));
+            let found = image.bytes.as_ref().and_then(|bytes| bytes.cached(key, first));
             if let Some((at, secret)) = found {
                 let secret: String = secret.chars().take(NAMED_LEN).collect();
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));

@@ -65,7 +65,7 @@ fn captures(evidence: &Evidence) -> Vec<String> {
     let short = images.iter().filter(|image| !image.is_tarball()).filter_map(|image| {
         let source = evidence.boots[0].before.media.get(&image.medium)?.len_bytes();
         let len = |bytes: &FileBytes| decode(&image.name, bytes).ok().map(|plain| plain.len() as u64);
-        let shown = image.bytes.as_ref()?.remembered(ShownLen(image.name.clone()), len)?;
+        let shown = image.bytes.as_ref()?.cached(ShownLen(image.name.clone()), len)?;
         (shown != source).then(|| format!("{} has {shown} bytes of {source}", image.name))
     });
     short.collect()

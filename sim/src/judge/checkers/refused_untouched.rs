@@ -26,13 +26,13 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let changed = untouched.filter(|(name, _)| last.before.media.get(*name) != last.after.media.get(*name));
     let mut wrong: Vec<String> =
         changed.map(|(name, end)| format!("{name} is expected to be {end}, but it changed")).collect();
-    wrong.extend(found_out_late(evidence));
+    wrong.extend(detected_late(evidence));
     wrong
 }
 
 /// Media of tarballs that were erased without need, in a scenario without hardware faults and without removed
 /// devices.
-fn found_out_late(evidence: &Evidence) -> Vec<String> {
+fn detected_late(evidence: &Evidence) -> Vec<String> {
     let scenario = &evidence.scenario;
     if !scenario.faults.is_empty() || !scenario.boots.iter().all(|boot| boot.cut.is_none()) {
         return Vec::new();

@@ -46,7 +46,7 @@ fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
         let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
         plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} is empty"))
     };
-    let (plain, encoded) = bytes.remembered(Sums(name.clone()), sums)?;
+    let (plain, encoded) = bytes.cached(Sums(name.clone()), sums)?;
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
     matches(found, uncompressed, &plain)?;
     if uncompressed == name { Ok(()) } else { matches(found, name, &encoded) }

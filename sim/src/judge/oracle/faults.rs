@@ -53,7 +53,7 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
         } else {
             of_anything(fault)
         };
-        verdict = verdict.and(softened(fault, found));
+        verdict = verdict.and(if_reached(fault, found));
     }
     verdict
 }
@@ -74,7 +74,7 @@ pub(super) fn of_capture(scenario: &Scenario, medium: &str, has_rootfs: bool) ->
             ("drive", Fault::FileSizeLimit { space }) => certain(*space < scenario.media[medium].len),
             _ => of_anything(fault),
         };
-        verdict = verdict.and(softened(fault, found));
+        verdict = verdict.and(if_reached(fault, found));
     }
     verdict
 }
@@ -84,7 +84,7 @@ fn certain(fails: bool) -> Verdict {
 }
 
 /// A fault that need not be reached proves nothing.
-fn softened(fault: &FaultSpec, verdict: Verdict) -> Verdict {
+fn if_reached(fault: &FaultSpec, verdict: Verdict) -> Verdict {
     if fault.may_be_missed { verdict.min(Verdict::May) } else { verdict }
 }
 

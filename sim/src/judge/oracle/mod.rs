@@ -156,9 +156,10 @@ fn is_understood(scenario: &Scenario) -> bool {
         // A file that was put there under the name of a sidecar may contain anything.
         let ends = |ending: &&str| file.name.ends_with(*ending);
         let sidecar = [".md5", ".sha256", ".source"].iter().any(ends);
-        let companion = file.name.contains("image.") && file.text.is_none() && !sidecar;
+        let beside_image = file.name.contains("image.") && file.text.is_none() && !sidecar;
         let option = ["IR_NO_COMPRESS", "IR_WRITE_BACK"].iter().any(|name| file.name.starts_with(name));
-        companion && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
+        beside_image
+            && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
             || option
             || (file.firmware.is_some() && scenario.firmware.is_some())
     };
@@ -324,7 +325,7 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
         let has_rootfs = spec.has_rootfs();
         let damage = match (spec.damage, spec.table) {
             _ if spec.held_elsewhere => Verdict::MustFail,
-            _ if settings::sanitises(scenario) && cannot_be_looked_into(scenario, spec) => Verdict::MustFail,
+            _ if settings::sanitises(scenario) && cannot_be_examined(scenario, spec) => Verdict::MustFail,
             (Some(FileSystemDamage::Fatal), _) if has_rootfs => Verdict::MustFail,
             // Only fsck of ext repairs anything.
             (Some(FileSystemDamage::Repairable), _) if has_other_root(spec) => Verdict::May,
@@ -341,14 +342,14 @@ fn captures(scenario: &Scenario, session: bool) -> BTreeMap<String, Verdict> {
 }
 
 /// Whether a medium of the scenario cannot be captured because its content cannot be sanitised.
-pub(crate) fn hides_something(scenario: &Scenario) -> bool {
+pub(crate) fn has_unexaminable_content(scenario: &Scenario) -> bool {
     let mut media = scenario.media.values();
-    settings::sanitises(scenario) && media.any(|spec| cannot_be_looked_into(scenario, spec))
+    settings::sanitises(scenario) && media.any(|spec| cannot_be_examined(scenario, spec))
 }
 
 /// Whether a medium holds content that sanitising cannot examine: encryption, volumes, file systems without a driver,
 /// and partitions with a Linux type without a Linux file system.
-fn cannot_be_looked_into(scenario: &Scenario, spec: &MediumSpec) -> bool {
+fn cannot_be_examined(scenario: &Scenario, spec: &MediumSpec) -> bool {
     spec.partitions.iter().any(|part| match (part.holds, part.kind()) {
         (Holds::Luks | Holds::Lvm, _) => true,
         // Without a table no partition has a type.
@@ -374,7 +375,7 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
         mismatches.push(Mismatch::Status { shown: last.status(), allowed: forecast.statuses.clone() });
     }
     for (medium, verdict) in &forecast.media {
-        let result = became(evidence, forecast.work, medium);
+        let result = result_of(evidence, forecast.work, medium);
         match (verdict, result) {
             (Verdict::MustSucceed, Err(detail)) => {
                 mismatches.push(Mismatch::MustSucceed { medium: medium.clone(), detail });
@@ -390,7 +391,7 @@ pub fn check(evidence: &Evidence) -> Vec<Mismatch> {
 }
 
 /// Whether the world has the result of the work.
-fn became(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
+fn result_of(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String> {
     let last = evidence.last();
     let found = match work {
         Mode::Write => image(medium, &files(&last.before)),

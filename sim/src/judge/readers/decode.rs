@@ -50,7 +50,7 @@ struct Decoded(String);
 /// # Errors
 /// The error in the file.
 pub fn decode(name: &str, file: &FileBytes) -> Result<Arc<Plain>, String> {
-    file.remembered(Decoded(name.to_owned()), |encoded| {
+    file.cached(Decoded(name.to_owned()), |encoded| {
         let extension = name.rsplit('.').next().unwrap_or_default();
         let bytes = decode_anew(name, extension, encoded)?;
         Ok(Arc::new(Plain { bytes, ..Plain::default() }))

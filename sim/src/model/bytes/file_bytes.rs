@@ -53,7 +53,7 @@ impl FileBytes {
 
     /// Calls `find` once for each question and caches the answer. The answer must depend on the bytes and the
     /// question only. Each caller has its own type of questions.
-    pub(crate) fn remembered<Q: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
+    pub(crate) fn cached<Q: Eq + Hash + Send + 'static, T: Clone + Send + 'static>(
         &self,
         question: Q,
         find: impl FnOnce(&Self) -> T,
@@ -151,8 +151,8 @@ mod tests {
             asked.set(asked.get() + 1);
             file.len()
         };
-        let one = |key| file.remembered(One(key), len);
-        assert_eq!([one(1), one(1), one(2), file.remembered(Two(1), len)], [3; 4]);
+        let one = |key| file.cached(One(key), len);
+        assert_eq!([one(1), one(1), one(2), file.cached(Two(1), len)], [3; 4]);
         assert_eq!(asked.get(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! Defects of a medium itself: fake capacity, latent errors, writes that land elsewhere.
 //!
 //! The defects are between the device and the media, so that only a read past the host's caches can see them. The
-//! media always hold what a reader finds after a power cycle; until then, a fake card answers some reads from its
+//! media always hold what a reader finds after a power cycle; until then, a fake card cache some reads from its
 //! write-back cache. Dropped writes and flipped bits are in [`crate::model::hardware::disk::Disk`].
 
 use crate::model::bytes::pages::{Pages, SECTOR_LEN};
@@ -50,7 +50,7 @@ pub struct Defects {
     /// Sectors that cannot be read until they are written again.
     latent: BTreeMap<u64, FaultId>,
     /// The card's write-back cache: sectors, and the order in which they came.
-    answers: BTreeMap<u64, [u8; SECTOR_LEN]>,
+    cache: BTreeMap<u64, [u8; SECTOR_LEN]>,
     order: VecDeque<u64>,
 }
 
@@ -66,19 +66,19 @@ impl Defects {
     }
 
     /// Performs one write on the media, with the medium's defects.
-    pub(crate) fn land(&mut self, media: &mut Pages, offset_bytes: u64, data: &[u8]) {
+    pub(crate) fn write(&mut self, media: &mut Pages, offset_bytes: u64, data: &[u8]) {
         let mut done = 0;
         while done < data.len() {
             let at = offset_bytes + done as u64;
             let len = ((SECTOR - at % SECTOR) as usize).min(data.len() - done);
-            self.land_in_sector(media, at, &data[done..done + len]);
+            self.write_sector(media, at, &data[done..done + len]);
             done += len;
         }
     }
 
-    fn land_in_sector(&mut self, media: &mut Pages, at: u64, piece: &[u8]) {
+    fn write_sector(&mut self, media: &mut Pages, at: u64, piece: &[u8]) {
         self.met.extend(self.latent.remove(&(at / SECTOR)));
-        self.remember(media, at, piece);
+        self.put_in_cache(media, at, piece);
         let misdirected = self.misdirected.iter().find(|(from, ..)| from.contains(&at));
         self.met.extend(misdirected.map(|(.., fault)| *fault));
         let at = misdirected.map_or(at, |(from, to, _)| to + (at - from.start));
@@ -105,11 +105,11 @@ impl Defects {
         }
     }
 
-    fn remember(&mut self, media: &Pages, at: u64, piece: &[u8]) {
+    fn put_in_cache(&mut self, media: &Pages, at: u64, piece: &[u8]) {
         let Some(room) = self.fake.as_ref().map(|fake| (fake.cache_bytes / SECTOR) as usize) else { return };
         let (sector, start) = (at / SECTOR, (at % SECTOR) as usize);
         let mut bytes = [0; SECTOR_LEN];
-        match self.answers.get(&sector) {
+        match self.cache.get(&sector) {
             Some(known) => bytes = *known,
             None => {
                 media.read(sector * SECTOR, &mut bytes);
@@ -117,18 +117,18 @@ impl Defects {
             }
         }
         bytes[start..start + piece.len()].copy_from_slice(piece);
-        self.answers.insert(sector, bytes);
+        self.cache.insert(sector, bytes);
         while self.order.len() > room {
             if let Some(oldest) = self.order.pop_front() {
-                self.answers.remove(&oldest);
+                self.cache.remove(&oldest);
             }
         }
     }
 
     /// Puts the content of the card's write-back cache over what was read from the media.
-    pub(crate) fn answer(&self, offset_bytes: u64, buffer: &mut [u8]) {
+    pub(crate) fn read_cache(&self, offset_bytes: u64, buffer: &mut [u8]) {
         let end = offset_bytes + buffer.len() as u64;
-        for (sector, bytes) in self.answers.range(offset_bytes / SECTOR..end.div_ceil(SECTOR)) {
+        for (sector, bytes) in self.cache.range(offset_bytes / SECTOR..end.div_ceil(SECTOR)) {
             let start = sector * SECTOR;
             let (from, to) = (start.max(offset_bytes), (start + SECTOR).min(end));
             buffer[(from - offset_bytes) as usize..(to - offset_bytes) as usize]
@@ -162,7 +162,7 @@ impl Defects {
 
     /// The power is gone, and with it the card's write-back cache.
     pub(crate) fn lose_power(&mut self) {
-        self.answers.clear();
+        self.cache.clear();
         self.order.clear();
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     fn lost(mut card: Defects, power_cycle: bool) -> usize {
         let mut media = Pages::zeros(256 * KIB);
         for sector in 0..512_u64 {
-            card.land(&mut media, sector * SECTOR, &[(sector % 251) as u8 + 1; SECTOR_LEN]);
+            card.write(&mut media, sector * SECTOR, &[(sector % 251) as u8 + 1; SECTOR_LEN]);
         }
         if power_cycle {
             card.lose_power();
@@ -192,7 +192,7 @@ mod tests {
         let wrong = |sector: &u64| {
             let mut found = [0; SECTOR_LEN];
             media.read(sector * SECTOR, &mut found);
-            card.answer(sector * SECTOR, &mut found);
+            card.read_cache(sector * SECTOR, &mut found);
             found != [(sector % 251) as u8 + 1; SECTOR_LEN]
         };
         (0..512).filter(wrong).count()
@@ -223,7 +223,7 @@ mod tests {
         let error = card.readable(1024, 10, |_| false).unwrap_err();
         assert_eq!((error.kind(), error.injected()), (ErrorKind::Io, Some(FaultId(3))));
         assert_eq!(card.readable(1024, 10, |_| true), Ok(10), "a cached sector is readable");
-        card.land(&mut media, 1024, &[1; 512]);
+        card.write(&mut media, 1024, &[1; 512]);
         assert_eq!(card.readable(0, 4096, |_| false), Ok(4096));
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn a_misdirected_write_leaves_its_target_unchanged_and_overwrites_another() {
         let mut card = Defects { misdirected: vec![(1024..2048, 4096, FaultId(0))], ..Defects::default() };
         let mut media = Pages::zeros(8 * KIB);
-        card.land(&mut media, 0, &[7; 3072]);
+        card.write(&mut media, 0, &[7; 3072]);
         assert_eq!(
             (media.bytes(1024, 1), media.bytes(4096, 1), media.bytes(2048, 1)),
             (vec![0], vec![7], vec![7])

@@ -103,7 +103,7 @@ impl Disk {
     /// Reads past the host's caches.
     fn read_device(&self, offset_bytes: u64, buffer: &mut [u8]) {
         self.media.read(offset_bytes, buffer);
-        self.defects.answer(offset_bytes, buffer);
+        self.defects.read_cache(offset_bytes, buffer);
         let end = offset_bytes + buffer.len() as u64;
         let first = offset_bytes / SECTOR_LEN as u64;
         for (sector, bytes) in self.write_cache.range(first..end.div_ceil(SECTOR_LEN as u64)) {
@@ -171,7 +171,7 @@ impl Disk {
         let met: Vec<FaultId> = touched.map(|(_, fault)| *fault).collect();
         if met.is_empty() {
             if self.defects.any() {
-                self.defects.land(&mut self.media, offset_bytes, data);
+                self.defects.write(&mut self.media, offset_bytes, data);
             } else {
                 self.media.write(offset_bytes, data);
             }
@@ -181,7 +181,7 @@ impl Disk {
         for (index, byte) in data.iter().enumerate() {
             let at = offset_bytes + index as u64;
             if !self.dropped.iter().any(|(range, _)| range.contains(&at)) {
-                self.defects.land(&mut self.media, at, &[*byte]);
+                self.defects.write(&mut self.media, at, &[*byte]);
             }
         }
     }
@@ -221,11 +221,11 @@ impl Disk {
                 cached.dirty = 0;
             }
         }
-        self.bring_out(pages);
+        self.write_sectors(pages);
     }
 
     /// Writes the dirty sectors of these pages to the device.
-    fn bring_out(&mut self, pages: Vec<(u64, CachedPage)>) {
+    fn write_sectors(&mut self, pages: Vec<(u64, CachedPage)>) {
         let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
         let plain = !self.identity.write_cache && self.dropped.is_empty() && !self.defects.any();
         for (page, cached) in pages {
@@ -286,7 +286,7 @@ impl Disk {
     }
 
     /// Ends all faults of the device, but keeps what they did to its bytes.
-    pub(crate) fn mend(&mut self) {
+    pub(crate) fn end_faults(&mut self) {
         self.present = true;
         self.read_only = self.locked;
         self.dropped.clear();
@@ -304,10 +304,10 @@ impl Disk {
         let (Survival::Subset(seed) | Survival::Garbage(seed)) = survival else {
             if survival == Survival::All {
                 // The cache is dropped right after this, so its pages are not marked clean before.
-                self.bring_out(self.dirty_pages());
+                self.write_sectors(self.dirty_pages());
                 self.flush();
             }
-            self.forget();
+            self.lose_volatile();
             return;
         };
         let mut random = Random::child(seed, &format!("survival:{}", self.identity.device));
@@ -324,9 +324,9 @@ impl Disk {
         }
         let sectors = std::mem::take(&mut self.write_cache);
         self.write_cache = sectors.into_iter().filter(|_| random.coin()).collect();
-        self.bring_out(kept);
+        self.write_sectors(kept);
         self.flush();
-        self.forget();
+        self.lose_volatile();
     }
 
     /// Turns sectors that were being written into garbage: after a torn write a sector has neither the old nor the
@@ -348,7 +348,7 @@ impl Disk {
     }
 
     /// Drops the content of all volatile memory.
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn lose_volatile(&mut self) {
         self.page_cache.clear();
         self.write_cache.clear();
         if let Some(area) = &mut self.area {

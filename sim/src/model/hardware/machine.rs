@@ -99,7 +99,7 @@ impl Machine {
         next.storage = storage.clone();
         next.storage.crash(survival);
         next.storage.firmware.lose_power();
-        next.storage.disks.values_mut().for_each(Disk::mend);
+        next.storage.disks.values_mut().for_each(Disk::end_faults);
         next.leds = LedLog::default();
         next.records = RecordLog::default();
         next.faults = Faults::default();

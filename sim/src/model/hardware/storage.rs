@@ -307,7 +307,7 @@ impl Storage {
     fn rename_device(&mut self, old: &str, new: &str) {
         let Ok(name) = DeviceName::parse(new) else { return };
         let Some(mut disk) = self.disks.remove(old) else { return };
-        disk.forget();
+        disk.lose_volatile();
         disk.identity.device = new.into();
         disk.partitions = crate::model::bytes::partitions::read_partitions(new, &disk.media);
         disk.instance += 1;

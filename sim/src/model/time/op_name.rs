@@ -184,33 +184,33 @@ impl OpName {
         const VOLUME: &[Target] = &[Medium, Drive, Image];
         const BYTES: &[Target] = &[Medium, Drive, Image, Area];
         const DEVICE: &[Target] = &[Medium, Drive, Area];
-        let looks = |on| Row { on, changes: false, cost: Cost::Call };
+        let reads = |on| Row { on, changes: false, cost: Cost::Call };
         let changes = |on| Row { on, changes: true, cost: Cost::Call };
         let costs = |cost, row| Row { cost, ..row };
         match self {
-            Self::Compatible | Self::CommandLine => looks(&[System]),
+            Self::Compatible | Self::CommandLine => reads(&[System]),
             Self::Hook => changes(&[System]),
-            Self::LedShow => looks(&[Leds]),
-            Self::Sleep => looks(&[Clock]),
-            Self::DeviceList => looks(&[Devices]),
-            Self::AreaList | Self::Register => looks(&[Firmware]),
+            Self::LedShow => reads(&[Leds]),
+            Self::Sleep => reads(&[Clock]),
+            Self::DeviceList => reads(&[Devices]),
+            Self::AreaList | Self::Register => reads(&[Firmware]),
             Self::Updater => changes(&[Firmware]),
-            Self::LookAtArea => looks(&[Area]),
+            Self::LookAtArea => reads(&[Area]),
             Self::OpenArea => changes(&[Area]),
-            Self::OpenSource => looks(DEVICE),
+            Self::OpenSource => reads(DEVICE),
             Self::OpenShared | Self::OpenTarget | Self::RereadPartitions => changes(DEVICE),
             Self::Zero => costs(Cost::Write, changes(DEVICE)),
             Self::BeginVerify => costs(Cost::Flush, changes(DEVICE)),
-            Self::Read => costs(Cost::Read, looks(BYTES)),
+            Self::Read => costs(Cost::Read, reads(BYTES)),
             Self::Write => costs(Cost::Write, changes(BYTES)),
             Self::Sync => costs(Cost::Flush, changes(BYTES)),
             Self::Close => changes(BYTES),
-            Self::Identify | Self::UsedMap => looks(VOLUME),
+            Self::Identify | Self::UsedMap => reads(VOLUME),
             Self::Fsck | Self::Format | Self::Grow | Self::Mount | Self::Unmount | Self::Remount => {
                 costs(Cost::FileSystem, changes(VOLUME))
             }
             Self::DropCache | Self::SyncDir | Self::SyncVolume => costs(Cost::Flush, changes(VOLUME)),
-            Self::Open => looks(&[Medium, Drive, Image, Firmware]),
+            Self::Open => reads(&[Medium, Drive, Image, Firmware]),
             Self::FileLen
             | Self::Flags
             | Self::List
@@ -219,7 +219,7 @@ impl OpName {
             | Self::ReadLink
             | Self::Resolve
             | Self::Space
-            | Self::Xattrs => looks(VOLUME),
+            | Self::Xattrs => reads(VOLUME),
             Self::Create
             | Self::CreateDir
             | Self::HardLink

@@ -94,7 +94,7 @@ impl Builder {
     }
 
     /// A secret that no rule names: it stays, and is reported.
-    pub(super) fn secret_that_stays(&mut self, path: &str) {
+    pub(super) fn kept_secret(&mut self, path: &str) {
         let entry = self.secret_entry(path);
         self.keep(entry);
     }

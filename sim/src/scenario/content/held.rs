@@ -30,7 +30,7 @@ pub struct Held {
 
 impl Held {
     /// The line of every secret in its files that must be gone after sanitising, including deleted files.
-    pub fn secrets_that_go(&self) -> BTreeSet<String> {
+    pub fn removed_secrets(&self) -> BTreeSet<String> {
         let Some(tree) = &self.tree else { return BTreeSet::new() };
         let files =
             tree.entries.iter().filter(|golden| golden.fate != Fate::Kept).map(|golden| &golden.entry);
@@ -38,7 +38,7 @@ impl Held {
     }
 
     /// The line of every secret in its files that no rule removes.
-    pub fn secrets_that_stay(&self) -> BTreeSet<String> {
+    pub fn kept_secrets(&self) -> BTreeSet<String> {
         let Some(tree) = &self.tree else { return BTreeSet::new() };
         let files = tree.entries.iter().filter(|golden| golden.fate == Fate::Kept);
         files.filter_map(|golden| secret_of(&golden.entry.node)).collect()
@@ -76,8 +76,8 @@ pub fn held_in(layout: &Layout, owner: &Owner<'_>) -> Vec<Held> {
 }
 
 /// Secrets of a medium that no rule removes; no other secret may be in an image.
-pub fn secrets_that_stay(scenario: &Scenario, medium: &str) -> BTreeSet<String> {
-    held(scenario, medium).iter().flat_map(Held::secrets_that_stay).collect()
+pub fn kept_secrets(scenario: &Scenario, medium: &str) -> BTreeSet<String> {
+    held(scenario, medium).iter().flat_map(Held::kept_secrets).collect()
 }
 
 /// Where the first fstab of a root file system mounts a partition.
@@ -172,14 +172,14 @@ mod tests {
         assert_eq!(mounts, [Some(""), None, Some("var"), Some("home"), None, None]);
         let goes = |number: usize, name: &str| {
             held[number]
-                .secrets_that_go()
+                .removed_secrets()
                 .iter()
                 .any(|line| line.starts_with(&format!("SECRET-{name}-emmc.{}-", number + 1)))
         };
         assert!(goes(0, "ssh_host_rsa_key") && goes(1, "ssh_host_rsa_key") && goes(2, "syslog"));
-        assert!(goes(3, ".python_history") && goes(3, "old.key") && held[5].secrets_that_go().is_empty());
-        assert_eq!(held[5].secrets_that_stay().len(), 1);
-        let all: Vec<String> = held.iter().flat_map(Held::secrets_that_go).collect();
+        assert!(goes(3, ".python_history") && goes(3, "old.key") && held[5].removed_secrets().is_empty());
+        assert_eq!(held[5].kept_secrets().len(), 1);
+        let all: Vec<String> = held.iter().flat_map(Held::removed_secrets).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "two partitions share a secret");
         let pages = content::medium(&spec, &owner).unwrap();
         for held in &held[..4] {
@@ -189,7 +189,7 @@ mod tests {
             let there: BTreeSet<String> = secrets::find_all(&bytes)
                 .map(|(_, line)| String::from_utf8_lossy(line).into_owned())
                 .collect();
-            assert_eq!(there, held.secrets_that_go(), "partition {}", part.number);
+            assert_eq!(there, held.removed_secrets(), "partition {}", part.number);
             let notes = RelativePath::parse("notes.txt").unwrap();
             assert_eq!(
                 found.get(&notes).map(|file| (file.inode.mode, file.inode.modified.seconds)),

@@ -15,15 +15,15 @@ mod tables;
 
 pub use areas::SWAP_PAGE_LEN;
 pub use golden::{Fate, Golden, GoldenEntry};
-pub use held::{Held, held, held_in, secrets_that_stay};
+pub use held::{Held, held, held_in, kept_secrets};
 pub use layout::{Layout, Part};
 pub use secrets::{MARKER, find_all};
 pub(in crate::scenario) use tables::lengthen_last_logical;
 
 use crate::model::bytes::pages::Pages;
 use crate::model::hardware::content::stamped;
+use crate::scenario::cache::Cache;
 use crate::scenario::composition::Gap;
-use crate::scenario::remember::Remembered;
 use crate::scenario::schema::{Content, FileSpec, MediumSpec, Scenario};
 use replicator_hal::Result;
 use secrets::Secrets;
@@ -33,7 +33,7 @@ use std::sync::LazyLock;
 const SEEDS: u64 = 2;
 
 /// Media that were already made.
-static MEDIA: LazyLock<Remembered<Key<MediumSpec>, Pages>> = LazyLock::new(|| Remembered::new(96));
+static MEDIA: LazyLock<Cache<Key<MediumSpec>, Pages>> = LazyLock::new(|| Cache::new(96));
 
 /// Key of a cached content: medium, seed and generation of its owner, and its description.
 pub(super) type Key<S> = (String, u64, u32, S);

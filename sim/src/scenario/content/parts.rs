@@ -61,7 +61,7 @@ pub(super) fn tree(layout: &Layout, part: &Part, owner: &Owner<'_>) -> Option<Go
             .map(|below| all.filter_map(|path| path.strip_prefix(&*below)).collect())
             .unwrap_or_default();
         if paths.is_empty() {
-            builder.secret_that_stays("keys/device.key");
+            builder.kept_secret("keys/device.key");
         }
         paths.into_iter().for_each(|path| builder.secret(path));
     }

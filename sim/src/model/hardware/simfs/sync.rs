@@ -121,9 +121,9 @@ impl SimFs {
     pub(super) fn apply_names(&mut self, changes: &[NameChange]) {
         for change in changes {
             if let Some(entry) = &change.entry {
-                self.make_known(entry.inode);
+                self.make_durable_inode(entry.inode);
             }
-            self.make_known(change.directory);
+            self.make_durable_inode(change.directory);
             let Some(directory) = self.durable.get_mut(&change.directory) else {
                 continue;
             };
@@ -135,7 +135,7 @@ impl SimFs {
         }
     }
 
-    fn make_known(&mut self, number: u64) {
+    fn make_durable_inode(&mut self, number: u64) {
         if self.durable.contains_key(&number) {
             return;
         }

@@ -6,12 +6,12 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 /// Values by key; the oldest is dropped first.
-pub(crate) struct Remembered<K, T> {
+pub(crate) struct Cache<K, T> {
     count_max: usize,
     known: Mutex<(HashMap<K, T>, VecDeque<K>)>,
 }
 
-impl<K: Clone + Eq + Hash, T: Clone> Remembered<K, T> {
+impl<K: Clone + Eq + Hash, T: Clone> Cache<K, T> {
     /// An empty cache for at most `count_max` values.
     pub(crate) fn new(count_max: usize) -> Self {
         Self { count_max, known: Mutex::new((HashMap::new(), VecDeque::new())) }
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn a_value_is_made_once_until_it_is_dropped_and_failures_are_not_cached() {
-        let remembered = Remembered::new(2);
+        let cache = Cache::new(2);
         let made = std::cell::Cell::new(0);
         let get = |key: &'static str| {
-            remembered.get_or_make(key, || {
+            cache.get_or_make(key, || {
                 made.set(made.get() + 1);
                 if key.is_empty() { Err("nothing") } else { Ok(key.len()) }
             })

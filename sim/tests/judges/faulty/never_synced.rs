@@ -8,12 +8,12 @@ use replicator_hal::{
 use std::sync::Arc;
 
 pub(crate) fn board(board: Board) -> Board {
-    Board { file_systems: Arc::new(Layered(Forgetful(Arc::clone(&board.file_systems)))), ..board }
+    Board { file_systems: Arc::new(Layered(Unsynced(Arc::clone(&board.file_systems)))), ..board }
 }
 
-struct Forgetful(Arc<dyn FileSystems>);
+struct Unsynced(Arc<dyn FileSystems>);
 
-impl Layer for Forgetful {
+impl Layer for Unsynced {
     type Below = dyn FileSystems;
 
     fn below(&self) -> &Self::Below {
@@ -21,23 +21,23 @@ impl Layer for Forgetful {
     }
 }
 
-impl FileSystemsLayer for Forgetful {
+impl FileSystemsLayer for Unsynced {
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
-        Ok(forgetful(self.0.mount(region, access)?))
+        Ok(never_synced(self.0.mount(region, access)?))
     }
 
     fn mount_subvolume(&self, region: &Region, of: &RelativePath, access: Access) -> Result<Box<dyn Volume>> {
-        Ok(forgetful(self.0.mount_subvolume(region, of, access)?))
+        Ok(never_synced(self.0.mount_subvolume(region, of, access)?))
     }
 }
 
-fn forgetful(volume: Box<dyn Volume>) -> Box<dyn Volume> {
-    Box::new(Layered(ForgetfulVolume(volume)))
+fn never_synced(volume: Box<dyn Volume>) -> Box<dyn Volume> {
+    Box::new(Layered(UnsyncedVolume(volume)))
 }
 
-struct ForgetfulVolume(Box<dyn Volume>);
+struct UnsyncedVolume(Box<dyn Volume>);
 
-impl Layer for ForgetfulVolume {
+impl Layer for UnsyncedVolume {
     type Below = dyn Volume;
 
     fn below(&self) -> &Self::Below {
@@ -45,19 +45,19 @@ impl Layer for ForgetfulVolume {
     }
 }
 
-impl ReadTreeLayer for ForgetfulVolume {
+impl ReadTreeLayer for UnsyncedVolume {
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
-        Ok(Box::new(Layered(ForgetfulFile(self.0.open(path)?))))
+        Ok(Box::new(Layered(UnsyncedFile(self.0.open(path)?))))
     }
 }
 
-impl WriteTreeLayer for ForgetfulVolume {
+impl WriteTreeLayer for UnsyncedVolume {
     fn open_write(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
-        Ok(Box::new(Layered(ForgetfulFile(self.0.open_write(path)?))))
+        Ok(Box::new(Layered(UnsyncedFile(self.0.open_write(path)?))))
     }
 
     fn create_new(&self, path: &RelativePath, mode: u32) -> Result<Box<dyn VolumeFile>> {
-        Ok(Box::new(Layered(ForgetfulFile(self.0.create_new(path, mode)?))))
+        Ok(Box::new(Layered(UnsyncedFile(self.0.create_new(path, mode)?))))
     }
 
     fn sync_dir(&self, _: &RelativePath) -> Result<()> {
@@ -65,17 +65,17 @@ impl WriteTreeLayer for ForgetfulVolume {
     }
 }
 
-impl SetAttributesLayer for ForgetfulVolume {}
+impl SetAttributesLayer for UnsyncedVolume {}
 
-impl VolumeLayer for ForgetfulVolume {
+impl VolumeLayer for UnsyncedVolume {
     fn sync(&self) -> Result<()> {
         Ok(())
     }
 }
 
-struct ForgetfulFile(Box<dyn VolumeFile>);
+struct UnsyncedFile(Box<dyn VolumeFile>);
 
-impl Layer for ForgetfulFile {
+impl Layer for UnsyncedFile {
     type Below = dyn VolumeFile;
 
     fn below(&self) -> &Self::Below {
@@ -83,13 +83,13 @@ impl Layer for ForgetfulFile {
     }
 }
 
-impl LayerMut for ForgetfulFile {
+impl LayerMut for UnsyncedFile {
     fn below_mut(&mut self) -> &mut Self::Below {
         &mut *self.0
     }
 }
 
-impl VolumeFileLayer for ForgetfulFile {
+impl VolumeFileLayer for UnsyncedFile {
     fn sync(&mut self) -> Result<()> {
         Ok(())
     }

@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         tuning: Tuning::default(),
         version: "example".to_owned(),
     };
-    // The first run finds no image and captures; the second finds one and writes it to what is in the slot now.
+    // The first run finds no image and captures; the second finds one and writes it to the medium that is in the slot
+    // now.
     for medium in ["golden.img", "clone.img"] {
         let device = HostDevice::new(sd.clone(), path(medium), DeviceKind::Sd);
         host.devices.register(HostDevice { identity: Some(medium.to_owned()), ..device });

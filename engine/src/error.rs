@@ -72,7 +72,7 @@ refusals! {
         "replace the link or directory by the image file; the medium was not touched";
     /// The content does not have the format of the name.
     WrongContent "R-CONTENT"
-        "give the file a name for its content; the medium was not touched";
+        "rename the file to match its content; the medium was not touched";
     /// The medium's file system cannot hold a file of the tarball, at any size.
     CannotHold "R-CANNOTHOLD"
         "leave out the file named above, or choose another file system in the board profile; the medium was not touched";

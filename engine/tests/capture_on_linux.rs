@@ -1,8 +1,8 @@
-//! A capture with the kernel's own file systems: media and drive are loop devices, made by mke2fs and mkfs.vfat.
+//! A capture works with the kernel's own file systems: media and drive are loop devices, made by mke2fs and mkfs.vfat.
 //!
-//! Needs root, loop devices and the tools; without them the test says that it is skipped.
+//! It needs root, loop devices and the tools; without them the test reports that it is skipped.
 
-// What the engine may not use, its tests on a real host must.
+// Tests on a real host need calls that the engine must not use.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types)]
 
 use replicator_engine::capture;
@@ -149,7 +149,7 @@ fn capture_to(bench: &loop_media::Bench, file_system: &str, make: &[&str]) {
     let disk = decode(&read(&*volume, "emmcimage.dd.xz"));
     volume.unmount().unwrap();
     assert_eq!([fs::read(&sd).unwrap(), fs::read(&emmc).unwrap()], before, "{file_system}: a source changed");
-    assert!(!holds_secret(&tar), "{file_system}: the tarball holds what was to be removed");
+    assert!(!holds_secret(&tar), "{file_system}: the tarball holds a removed secret");
     check_tar(&tar);
     check_disk(at, &disk);
 }
@@ -168,12 +168,12 @@ fn check_tar(tar: &[u8]) {
     assert!(!names.contains(&"data/log/syslog".to_owned()));
 }
 
-/// Both partitions hold a root file system: each is clean, sanitised, and without a trace of what was removed.
+/// Both partitions hold a root file system: each is clean, sanitised, and holds no removed secret.
 fn check_disk(directory: &Path, disk: &[u8]) {
     assert_eq!(disk.len() as u64, 41 * MIB);
     let (first, second) = (&disk[MIB as usize..17 * MIB as usize], &disk[17 * MIB as usize..]);
     for (name, content) in [("first", first), ("second", second)] {
-        assert!(!holds_secret(content), "the {name} partition holds what was removed");
+        assert!(!holds_secret(content), "the {name} partition holds a removed secret");
         let part = directory.join(name);
         fs::write(&part, content).unwrap();
         run("e2fsck", &["-f", "-n", part.to_str().unwrap()]);

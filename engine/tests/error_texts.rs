@@ -1,4 +1,4 @@
-//! Code, text and advice of every error, as one list that a reviewer reads.
+//! Every error has a code, a text and advice: one snapshot lists them for a reviewer.
 
 use replicator_engine::error::{Error, FaultyPart, Refusal};
 use replicator_engine::formats::FormatError;

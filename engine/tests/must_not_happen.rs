@@ -1,6 +1,6 @@
-//! What the boot sequence must never do: a mock without an expectation for a call panics when it is made.
+//! The boot sequence never makes certain calls: a mock panics at a call without an expectation.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 use replicator_engine::boot::{self, Request};
 use replicator_engine::drive::DriveChoice;
@@ -45,7 +45,7 @@ impl Leds for StatusLog {
 fn request() -> Request {
     Request {
         board: BoardChoice::Discover(vec![Profile::parse(PROFILE, "test.toml").unwrap()]),
-        firmware_names: Vec::new(),
+        firmware_names: vec!["SPL".to_owned()],
         drive: DriveChoice::Discover,
         media: None,
         tuning: Tuning::default(),
@@ -80,7 +80,7 @@ fn drive() -> BlockDevice {
     drive
 }
 
-/// A drive that can be listed and unmounted, and nothing else: every change is a panic.
+/// A drive that can only be listed and unmounted: every change is a panic.
 fn read_only_volume(names: &[&str]) -> MockVolume {
     let entries: Vec<_> = names
         .iter()
@@ -134,7 +134,7 @@ impl Fixture {
             .withf(|_, access| *access == Access::ReadOnly)
             .times(1)
             .returning(move |_, _| Ok(Box::new(volume())));
-        // The drive's partition table is read to see if it can grow; a blank one cannot.
+        // The drive's partition table is read to find out whether the drive can grow; a blank one cannot.
         fixture.devices.expect_open_shared().withf(|name| name.as_str() == "sda").returning(|_| {
             let mut source = replicator_hal::MockSource::new();
             source.expect_len_bytes().return_const(64_u64 << 20);

@@ -1,11 +1,11 @@
-//! The page about sanitising names every rule that ships.
+//! The page about sanitising lists every built-in rule.
 
 #![allow(clippy::disallowed_methods)] // Reads the page.
 
 use replicator_engine::sanitise_rules::Rules;
 
 #[test]
-fn every_rule_stands_on_the_page_with_its_reason() {
+fn every_rule_is_on_the_page_with_its_reason() {
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sanitising.md")).unwrap();
     let mut named: Vec<&str> = Vec::new();

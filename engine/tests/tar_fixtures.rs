@@ -1,4 +1,4 @@
-//! Archives made by the tars in common use (see `fixtures/tar/generate`) are read as what was packed.
+//! Archives of the common tars (see `fixtures/tar/generate`) are read with all that was packed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 #![allow(clippy::disallowed_methods, reason = "fixtures are files")]
 
@@ -53,7 +53,7 @@ fn read_fixture(name: &str) -> Tree {
     tree
 }
 
-/// What a format keeps of the tree that the script packed.
+/// Which properties of the packed tree a format keeps.
 #[derive(Clone, Copy)]
 struct Keeps {
     nanos: bool,
@@ -61,7 +61,7 @@ struct Keeps {
     rounded_nanos: bool,
     negative_time: bool,
     holes: bool,
-    /// Busybox cuts numbers off to the field's width.
+    /// Busybox truncates numbers to the field's width.
     cut_ids: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Archives that are cut, damaged or made to harm: refused, without panic, endless loop or memory beyond the limits.
+//! Archives that are cut, damaged or hostile are refused, without a panic, an endless loop or memory beyond the limits.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 use replicator_engine::formats::FormatError;
@@ -8,7 +8,7 @@ use std::io::{self, Read};
 
 const END: [u8; 1024] = [0; 1024];
 
-/// Reads everything; the entries that came before the error too.
+/// Reads everything. Returns also the entries before an error.
 fn read_all(archive: impl Read) -> (Vec<Entry>, Result<(), FormatError>) {
     let mut reader = Reader::new(archive, ReaderLimits::default());
     let mut entries = Vec::new();
@@ -38,7 +38,7 @@ struct Raw {
     payload: Vec<u8>,
 }
 
-/// A header with its payload, as any archiver might write it.
+/// A header with its payload.
 fn raw(type_byte: u8, name: &str, payload: &[u8]) -> Raw {
     let mut header = ::tar::Header::new_ustar();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -92,7 +92,7 @@ fn pax(pairs: &[(&str, &str)]) -> Raw {
     raw(b'x', "PaxHeaders/x", records.as_bytes())
 }
 
-/// One of everything, made by the writer and by hand.
+/// An archive with every kind of entry, made by the writer and by hand.
 fn sample() -> Vec<u8> {
     let mut writer = Writer::new(Vec::new());
     let kinds = [
@@ -153,7 +153,7 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
-fn every_damaged_byte_is_survived_and_damaged_headers_are_found() {
+fn no_damaged_byte_causes_a_panic_and_damaged_headers_are_found() {
     let whole = sample();
     let intact = read_all(&whole[..]).0;
     for at in 0..whole.len() {
@@ -162,7 +162,7 @@ fn every_damaged_byte_is_survived_and_damaged_headers_are_found() {
             damaged[at] ^= flip;
             let (entries, result) = read_all(&damaged[..]);
             assert!(entries.len() <= intact.len() + 1, "byte {at}");
-            // A header's checksum covers it whole: nothing of a damaged one is ever given. Only the byte that ends
+            // A header's checksum covers the whole header, so a damaged one is never returned. Only the byte that ends
             // the checksum may be a space as well.
             if at < 512 && !(at == 155 && flip == 0x20) {
                 assert!(entries.is_empty() && result.is_err(), "byte {at} ^ {flip:#x}");
@@ -172,7 +172,7 @@ fn every_damaged_byte_is_survived_and_damaged_headers_are_found() {
 }
 
 #[test]
-fn every_wrong_field_under_a_right_checksum_is_survived() {
+fn no_wrong_field_with_a_right_checksum_causes_a_panic() {
     let whole = sample();
     let mut headers = 0;
     for start in (0..whole.len() - END.len()).step_by(512) {
@@ -220,7 +220,7 @@ fn only_zeros_follow_the_end() {
 
 #[test]
 fn the_input_is_drained_so_that_its_own_checks_run() {
-    /// Zeros, then an error, as of a decoder whose trailer is wrong.
+    /// Zeros, then an error, as from a decoder with a wrong trailer.
     struct BadTrailer(usize);
     impl Read for BadTrailer {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -238,7 +238,7 @@ fn the_input_is_drained_so_that_its_own_checks_run() {
 }
 
 #[test]
-fn no_reading_on_after_an_error() {
+fn nothing_is_read_after_an_error() {
     let bytes = archive([raw(b'?', "x", b""), raw(b'0', "y", b"")]);
     let mut reader = Reader::new(&bytes[..], ReaderLimits::default());
     assert_eq!(reader.next_entry().unwrap_err().code(), "F-UNSUPPORTED");
@@ -315,7 +315,7 @@ fn a_claimed_length_is_refused_before_memory_is_taken() {
             assert_eq!(code(&archive([raw(type_byte, "x", b"").size(size)])), "F-MEMORY", "{size}");
         }
     }
-    // The limit holds for all headers of an entry together.
+    // The limit is for all headers of an entry together.
     let half = vec![b'n'; 600_000];
     let two = archive([raw(b'L', "l", &half), raw(b'K', "k", &half), raw(b'2', "x", b"")]);
     assert_eq!(code(&two), "F-MEMORY");
@@ -344,8 +344,8 @@ fn lengths_near_the_end_of_64_bits_do_not_overflow() {
 }
 
 #[test]
-fn the_recorded_length_of_a_file_goes_over_the_headers() {
-    // To a reader that takes the header's length, the data of the first file is a second one.
+fn the_recorded_length_of_a_file_overrides_that_of_the_header() {
+    // A reader that uses the header's length would read the data of the first file as a second file.
     let hidden = raw(b'0', "smuggled", b"").bytes();
     for header_size in [0, 1_024, 8] {
         let bytes = archive([
@@ -356,13 +356,13 @@ fn the_recorded_length_of_a_file_goes_over_the_headers() {
         let (entries, result) = read_all(&bytes[..]);
         assert!(result.is_ok(), "{result:?}");
         let names: Vec<_> = entries.iter().map(|entry| entry.path.to_string()).collect();
-        assert_eq!(names, ["a", "b"], "header says {header_size}");
+        assert_eq!(names, ["a", "b"], "the header has {header_size}");
     }
 }
 
 #[test]
-fn records_are_about_the_entry_and_not_about_a_header_between() {
-    // GHSA-3pv8-6f4r-ffg2: `size` must not be taken for the length of the long name.
+fn records_apply_to_the_entry_and_not_to_a_header_between() {
+    // GHSA-3pv8-6f4r-ffg2: `size` must not be used as the length of the long name.
     let hidden = raw(b'0', "smuggled", b"").bytes();
     let long = raw(b'L', "././@LongLink", &[b"long/name\0".to_vec(), vec![0; 502], hidden.clone()].concat());
     let bytes = archive([pax(&[("size", "10")]), long, raw(b'0', "x", b"0123456789"), raw(b'0', "b", b"")]);
@@ -370,7 +370,7 @@ fn records_are_about_the_entry_and_not_about_a_header_between() {
     assert!(result.is_ok(), "{result:?}");
     let names: Vec<_> = entries.iter().map(|entry| entry.path.to_string()).collect();
     assert_eq!(names, ["long/name", "b"]);
-    // A record goes over a long name, in any order.
+    // A record overrides a long name, in any order.
     for swap in [false, true] {
         let mut heads = vec![pax(&[("path", "by-record")]), raw(b'L', "l", b"by-long-name\0")];
         if swap {
@@ -439,7 +439,7 @@ fn sparse_maps_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn the_number_of_stretches_is_bounded() {
+fn the_number_of_extents_is_bounded() {
     let limits = ReaderLimits { sparse_ranges: 10, ..ReaderLimits::default() };
     let records =
         pax(&[("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.realsize", "100")]);

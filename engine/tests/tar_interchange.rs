@@ -1,5 +1,5 @@
-//! What the writer packs, the tars in common use restore. Each test needs its tool on `PATH`, root, and
-//! extended attributes; where one is missing it says so and checks nothing: the format itself is covered by the other tests.
+//! The common tars restore archives of the writer. Each test needs its tool on `PATH`, root, and extended attributes; if
+//! one is missing, it reports that and checks nothing. The other tests cover the format itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 #![allow(
     clippy::disallowed_methods,
@@ -156,7 +156,7 @@ fn pack(entries: &[Entry], path: &Path) {
     writer.finish().unwrap().into_inner().unwrap();
 }
 
-/// Whether a test can run here. Says so where not.
+/// Whether a test can run here. Prints a line if not.
 fn usable(tool: &str, is: &str) -> bool {
     let output = Command::new(tool).arg("--version").output();
     let found = output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(is));
@@ -171,11 +171,11 @@ fn usable(tool: &str, is: &str) -> bool {
     found && root && attributes
 }
 
-/// Runs a tool that must have nothing to say.
+/// Runs a tool that must print no error.
 fn run(command: &mut Command) -> Vec<u8> {
     let output = command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{command:?}: {} {said}", output.status);
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && printed.is_empty(), "{command:?}: {} {printed}", output.status);
     output.stdout
 }
 
@@ -189,7 +189,7 @@ fn restore(entries: &[Entry], unpack: impl Fn(&Path, &Path)) -> (tempfile::TempD
     (directory, root)
 }
 
-/// GNU tar takes names as bytes, and mentions that it does not know the record that says so.
+/// GNU tar reads names as bytes, and warns about the record that marks them.
 fn gnu_tar(archive: &Path, root: &Path) {
     run(Command::new("tar")
         .args([
@@ -252,7 +252,7 @@ fn check_file(path: &Path, found: &std::fs::Metadata, len_bytes: u64, data: &[st
     assert!(found.is_file(), "{path:?}");
     assert_eq!(found.len(), len_bytes, "{path:?}");
     let data_bytes: u64 = data.iter().map(|range| range.end - range.start).sum();
-    // The restored file has holes; some room for the block that a stretch begins and ends in.
+    // The restored file has holes; an extent may share its first and last block with a hole.
     assert!(
         found.blocks() * 512 <= data_bytes + (data.len() as u64 + 1) * 8_192,
         "{path:?}: {}",
@@ -261,7 +261,7 @@ fn check_file(path: &Path, found: &std::fs::Metadata, len_bytes: u64, data: &[st
     let file = std::fs::File::open(path).unwrap();
     let mut hole_start = 0;
     for range in data.iter().cloned().chain(std::iter::once(len_bytes..len_bytes)) {
-        // Of a hole the last bytes: a whole one may be terabytes.
+        // Only the last bytes of a hole, which may have terabytes.
         let seen = (range.start - hole_start).min(8_192);
         let mut zeros = vec![1; usize::try_from(seen).unwrap()];
         file.read_exact_at(&mut zeros, range.start - seen).unwrap();
@@ -295,7 +295,7 @@ fn gnu_tar_restores_everything() {
 }
 
 #[test]
-fn gnu_tar_lists_what_was_packed() {
+fn gnu_tar_lists_all_packed_entries() {
     if !usable("tar", "GNU tar") {
         return;
     }
@@ -328,7 +328,7 @@ fn bsdtar_restores_everything_but_acls() {
         return;
     }
     for mut entries in [plain_entries(), sparse_entries(), attribute_entries()] {
-        // It reads the fraction of a negative time as one towards the future.
+        // It adds the fraction of a negative time in the wrong direction.
         for entry in entries.iter_mut().filter(|entry| entry.modified.seconds < 0) {
             entry.modified.nanos = 0;
         }
@@ -343,7 +343,7 @@ fn bsdtar_restores_everything_but_acls() {
                 .arg("-C")
                 .arg(root));
         });
-        // It takes ACLs from records of its own only, and leaves the directory that it restores into alone.
+        // It reads ACLs from its own records only, and does not change the directory into which it restores.
         for entry in &mut entries {
             entry.xattrs.retain(|xattr| !xattr.name.starts_with(b"system."));
         }
@@ -353,7 +353,7 @@ fn bsdtar_restores_everything_but_acls() {
 }
 
 #[test]
-fn python_reads_what_was_packed() {
+fn python_reads_all_packed_entries() {
     const SCRIPT: &str = r#"
 import os, sys, tarfile
 with tarfile.open(sys.argv[1], encoding="utf-8", errors="surrogateescape") as archive:

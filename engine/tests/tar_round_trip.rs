@@ -1,4 +1,4 @@
-//! What the writer packs, the reader gives back: any entry, read in pieces of any size.
+//! The reader returns every entry of the writer unchanged, in pieces of any size.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by it")]
 
 use proptest::collection::{btree_map, vec};
@@ -8,7 +8,7 @@ use replicator_hal::{InodeFlags, NodeKind, Owner, RelativePath, Timestamp, Xattr
 use std::io;
 use std::ops::Range;
 
-/// The data of a file: a byte depends on its place, so that data at a wrong place shows.
+/// The data of a file: a byte depends on its offset, so that data at a wrong offset is found.
 fn byte_at(offset: u64) -> u8 {
     (offset % 251) as u8 ^ (offset / 251 % 241) as u8
 }
@@ -29,7 +29,7 @@ fn pack(entries: &[Entry]) -> io::Result<Vec<u8>> {
     writer.finish()
 }
 
-/// Reads all of `archive`, and checks that data comes where the entry says.
+/// Reads all of `archive`, and checks that the offsets of the data are those of the entry.
 fn unpack(archive: &[u8], piece_bytes: usize) -> Vec<Entry> {
     let mut reader = Reader::new(archive, ReaderLimits::default());
     let mut entries = Vec::new();
@@ -73,7 +73,7 @@ fn path() -> impl Strategy<Value = RelativePath> {
     vec(component(), 1..5).prop_map(|parts| RelativePath::parse(parts.join(&b'/')).unwrap())
 }
 
-/// Stretches that do not touch, and perhaps a hole at the end.
+/// Extents that are not adjacent, and perhaps a hole at the end.
 fn file() -> impl Strategy<Value = EntryKind> {
     let pieces = vec((1_u64..3_000, 1_u64..3_000), 0..60);
     (any::<bool>(), pieces, 0_u64..5_000, any::<bool>()).prop_map(|(starts_with_data, pieces, tail, far)| {
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn unread_data_is_passed_over(entries in vec(entry(), 0..8)) {
+    fn unread_data_is_skipped(entries in vec(entry(), 0..8)) {
         let archive = pack(&entries).unwrap();
         let mut reader = Reader::new(&archive[..], ReaderLimits::default());
         let mut found = Vec::new();
@@ -182,7 +182,7 @@ fn file_of(len_bytes: u64) -> EntryKind {
 }
 
 #[test]
-fn the_root_is_a_directory_with_a_name_every_tar_knows() {
+fn the_root_is_a_directory_with_a_name_for_every_tar() {
     let root = plain("", EntryKind::Directory);
     let archive = pack(std::slice::from_ref(&root)).unwrap();
     assert_eq!(&archive[..3], b"./\0");
@@ -190,7 +190,7 @@ fn the_root_is_a_directory_with_a_name_every_tar_knows() {
 }
 
 #[test]
-fn what_fits_a_plain_header_gets_no_extended_one() {
+fn an_entry_that_fits_into_a_plain_header_gets_no_extended_one() {
     let split = format!("{}/{}", "p".repeat(155), "n".repeat(100));
     for path in ["a", "\u{e4}", &"n".repeat(100), &split] {
         let archive = pack(&[plain(path, EntryKind::Directory)]).unwrap();
@@ -204,7 +204,7 @@ fn what_fits_a_plain_header_gets_no_extended_one() {
 }
 
 #[test]
-fn a_file_beyond_the_octal_field_is_announced_and_found_by_its_record() {
+fn the_length_of_a_file_beyond_the_octal_field_is_in_a_record() {
     let entry = plain("big", file_of(9 << 30));
     let mut head = Vec::new();
     Writer::new(&mut head).append(&entry).unwrap();

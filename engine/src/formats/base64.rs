@@ -1,20 +1,20 @@
 //! Base64 (RFC 4648, section 4), with or without its padding: attributes in archives, keys of ssh.
 
-/// The bytes that all of `text` stands for; `None` if it is no base64.
+/// Decodes the whole `text`; `None` if it is not base64.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let text = &text[..end];
-    // A lone last character holds less than a byte.
+    // A single last character has less than a byte.
     let is_whole = text.len() % 4 != 1 && text.iter().all(|letter| value(*letter).is_some());
     is_whole.then(|| bytes(text.iter().copied()))
 }
 
-/// The bytes at the start of `text`, as far as it is base64; line ends are passed over.
+/// Decodes the start of `text`, as far as it is base64. Line ends are ignored.
 pub(crate) fn decode_start(text: &[u8]) -> Vec<u8> {
     bytes(text.iter().copied().filter(|byte| !matches!(byte, b'\n' | b'\r')))
 }
 
-/// The whole bytes of these letters, up to the first that is none.
+/// The complete bytes of these characters, up to the first invalid one.
 fn bytes(letters: impl Iterator<Item = u8>) -> Vec<u8> {
     let (mut bytes, mut bits, mut bit_count) = (Vec::new(), 0_u32, 0);
     for six in letters.map_while(value) {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_text_in_lines_is_read_as_far_as_it_goes() {
+    fn the_start_of_a_text_in_lines_is_decoded() {
         assert_eq!(decode_start(b"\ndm\r\nFs\nd"), b"val");
         assert_eq!(decode_start(b"dmFsdg==\n-----END"), b"valv");
         assert_eq!(decode_start(b"-----"), b"");

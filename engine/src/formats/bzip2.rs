@@ -1,7 +1,7 @@
-//! Bzip2: streams one after another, with the check of each block and of each stream verified.
+//! Bzip2: a sequence of streams. The checksums of all blocks and streams are verified.
 //!
-//! Anything after the last stream is an error, but for known metadata. A file cut off exactly between two streams cannot be
-//! told from a whole one.
+//! Any data after the last stream, except known metadata, is an error. A file that was cut exactly between two streams
+//! cannot be distinguished from a complete one.
 
 use ::bzip2::{Decompress, Error, Status};
 
@@ -35,7 +35,7 @@ enum State {
 }
 
 impl Bzip2Decoder {
-    /// After the end of a stream, what begins at one of `metadata_bytes` is passed over, up to the end of the file.
+    /// After the end of a stream, data that begins at one of `metadata_bytes` is ignored, up to the end of the file.
     pub(super) fn new(memory_bytes: u64, metadata_bytes: Vec<u64>) -> Self {
         let state = State::Header { seen: 0 };
         Self { state, memory_bytes, offset_bytes: 0, stream_bytes: 0, first: true, metadata_bytes }
@@ -67,9 +67,9 @@ impl Bzip2Decoder {
         Ok(input.len())
     }
 
-    /// Sets up a decoder and gives it the header just seen.
+    /// Makes a decoder and passes it the header that was read.
     fn begin(&mut self, level: u8) -> Result<(), FormatError> {
-        // 100 KB and four bytes for each of the block's, by the manual of bzip2.
+        // 100 KB plus four times the block size, by the manual of bzip2.
         let need_bytes = 100_000 + u64::from(level - b'0') * 400_000;
         if need_bytes > self.memory_bytes {
             let detail = format!("{need_bytes} bytes by its header");

@@ -1,7 +1,7 @@
-//! Compression by name: one decoder, and one look at the decoded length, for all formats an image may come in.
+//! One decoder and one function for the decoded length, for all compressions of images.
 //!
-//! What lives here: the choice of the format and of the way to decode. What does not: guessing the format (see
-//! `formats::sniff`), hashing, progress.
+//! This module chooses the format and the way to decode. Recognising the format is in `formats::sniff`; hashing and
+//! progress are elsewhere.
 
 use std::fmt;
 use std::io::{ErrorKind, Read};
@@ -36,7 +36,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What its files' names end in; the empty string for none.
+    /// The extension of its files; the empty string for `None`.
     pub fn extension(self) -> &'static str {
         match self {
             Self::None => "",
@@ -60,11 +60,11 @@ impl fmt::Display for Compression {
     }
 }
 
-/// How much memory a file may make its decoder take.
+/// Limits on the memory of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For the dictionary or window of one decoder. Workers that decode blocks side by side take up to 10 MiB each beside
-    /// it, and their blocks 8 MiB each.
+    /// For the dictionary or window of one decoder. Workers that decode blocks in parallel take up to 10 MiB each in
+    /// addition, and their blocks 8 MiB each.
     pub memory_bytes: u64,
     /// For the block map of an xz file.
     pub index_bytes: u64,
@@ -77,25 +77,25 @@ impl Default for Limits {
     }
 }
 
-/// What a compressed file says of its decoded length.
+/// The decoded length of a compressed file, if the file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DecodedLen {
-    /// So many bytes.
+    /// The length in bytes.
     Known(u64),
-    /// Nothing.
+    /// The file does not have it.
     Unknown,
 }
 
 /// Decoded bytes, front to back.
 ///
-/// `read` returns `Ok(0)` only when the compressed file was decoded to its very end, every stream, member or frame in it
-/// was checked, and nothing follows. Whoever stops before that knows nothing of the rest.
+/// `read` returns `Ok(0)` only when the compressed file was decoded to its end, every stream, member or frame in it was
+/// checked, and nothing follows. A reader that stops earlier has not checked the rest.
 ///
 /// With [`Compute::Inline`] the input is read from front to back in chunks of a fixed size. With threads, one or more
-/// workers decode ahead; the input is read by whoever calls `read` in either case.
+/// workers decode ahead; the caller of `read` reads the input in both cases.
 ///
-/// Errors of the format travel as [`FormatError`] in the `io::Error` and are final. Errors of the input pass as they
-/// are; the read may be tried again after them.
+/// Errors of the format are [`FormatError`]s in the `io::Error` and are final. Errors of the input are returned
+/// unchanged; the read may be retried after them.
 ///
 /// # Errors
 /// Those of the input; too little memory. Errors of the format come from `read`.
@@ -137,17 +137,17 @@ fn xz_decoder<'a>(
                 return Ok(Box::new(BlockReader::new(input, index, threads, limits.memory_bytes)?));
             }
             Err(FormatError::Io(error)) => return Err(FormatError::Io(error)),
-            // Large blocks, a large index; or a bad file, of which decoding front to back finds the first fault.
+            // Large blocks, a large index, or a bad file, whose first error is found by decoding front to back.
             Ok(_) | Err(_) => {}
         }
     }
     streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
 }
 
-/// Decoded bytes at offsets, where single ones can be had without decoding everything before them: of plain files, and of xz
-/// files in blocks of a bounded length. `None` for others.
+/// Decoded bytes at offsets, if that is possible without decoding everything before: for uncompressed files, and for xz
+/// files with blocks of limited length. `None` for others.
 ///
-/// What is read is checked like what [`decoder`] serves, block by block; what is not read is not.
+/// Each block that is read is checked as in [`decoder`]. Other blocks are not checked.
 ///
 /// # Errors
 /// Of the format, and those of the input.
@@ -171,19 +171,19 @@ pub fn seekable<'a>(
     }
 }
 
-/// What the builder of an image put behind its data.
+/// Metadata that the builder of an image put behind its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
-    /// In words.
+    /// Its name, for messages.
     pub what: &'static str,
-    /// Where it begins in the file; `None` where only decoding tells, and the decoder passes it over.
+    /// Where it begins in the file; `None` if only decoding finds that, and the decoder ignores it.
     pub start_bytes: Option<u64>,
 }
 
-/// Finds metadata behind the data of a file; `None` if there is none, or none that is known.
+/// Finds metadata behind the data of a file; `None` if there is no known one.
 ///
-/// Of xz and zstd files the data is whole without it, by its own structure; gzip and bzip2 data is found to be when it is
-/// decoded. An uncompressed file cannot tell its own end: there, metadata begins with a sector.
+/// For xz and zstd, the structure of the data shows that it is complete without the metadata; for gzip and bzip2,
+/// decoding shows it. An uncompressed file has no end mark: there, metadata must begin at a sector.
 ///
 /// # Errors
 /// Those of the input.
@@ -217,10 +217,10 @@ pub fn metadata(
     Ok(is_known.then_some(Metadata { what, start_bytes }))
 }
 
-/// What the file says of its decoded length, after checking all of its structure that can be checked without decoding.
+/// The decoded length, if the file has it. Checks all of its structure that can be checked without decoding.
 ///
-/// xz: by the indexes of all its streams. zstd: by the frame headers, if each has the length. gzip and bzip2 do not
-/// tell; only their first bytes are looked at.
+/// xz: by the indexes of all its streams. zstd: by the frame headers, if each has the length. gzip and bzip2 do not have
+/// it; only their first bytes are checked.
 ///
 /// # Errors
 /// Of the format, and those of the input.

@@ -1,7 +1,7 @@
 //! Digests of images and files: MD5 by tradition, SHA-256 by choice.
 //!
-//! Both find accidents; against forgery neither helps, since whoever changes an image can change its sidecar too. Where
-//! digests are written down is the business of [`super::sidecar`].
+//! Both find accidental changes. Neither protects against forgery, because an attacker can change the sidecar, too.
+//! [`super::sidecar`] reads and writes digests in files.
 
 use md5::Digest as _;
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Every algorithm a sidecar may have, the traditional one first.
+    /// The algorithms of sidecars, the traditional one first.
     pub const ALL: [Self; 2] = [Self::Md5, Self::Sha256];
 
     /// The sidecar's extension with its dot.
@@ -50,19 +50,19 @@ impl fmt::Display for Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
-    /// The digest, and zeros behind a shorter one.
+    /// The digest; a shorter one is followed by zeros.
     bytes: [u8; 32],
 }
 
 impl Digest {
-    /// Of bytes that are at hand.
+    /// The digest of `data`.
     pub fn of(algorithm: Algorithm, data: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(data);
         hasher.finish()
     }
 
-    /// From hexadecimal digits of either case; `None` unless there are exactly as many as the algorithm has.
+    /// From hexadecimal digits, in lower or upper case; `None` if their number is not that of the algorithm.
     pub fn from_hex(algorithm: Algorithm, hex: &[u8]) -> Option<Self> {
         if hex.len() != 2 * algorithm.len_bytes() {
             return None;
@@ -74,7 +74,7 @@ impl Digest {
         Some(Self { algorithm, bytes })
     }
 
-    /// How it was computed.
+    /// Its algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -112,7 +112,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Computes a digest of what is written to it.
+/// Computes a digest of the bytes that are written to it.
 pub struct Hasher {
     state: State,
 }
@@ -123,7 +123,7 @@ enum State {
 }
 
 impl Hasher {
-    /// A hasher of nothing yet.
+    /// A new hasher.
     pub fn new(algorithm: Algorithm) -> Self {
         let state = match algorithm {
             Algorithm::Md5 => State::Md5(md5::Md5::new()),
@@ -132,7 +132,7 @@ impl Hasher {
         Self { state }
     }
 
-    /// Takes more bytes.
+    /// Adds bytes.
     pub fn update(&mut self, data: &[u8]) {
         match &mut self.state {
             State::Md5(state) => state.update(data),
@@ -140,7 +140,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes taken.
+    /// The digest of all bytes.
     pub fn finish(self) -> Digest {
         match self.state {
             State::Md5(state) => Digest::from_bytes(Algorithm::Md5, &state.finalize()),

@@ -1,10 +1,10 @@
-//! Files that are no disk image, although they lie under the name of one: archives, containers of virtual machines and
-//! flash tools, firmware, programs, web pages.
+//! Recognises files that are not disk images although they have the name of one: archives, containers of virtual machines
+//! and flash tools, firmware, programs, web pages.
 //!
-//! Each is recognised by its first bytes, with what turns it into a disk image. What is not here: the compressions that
-//! names can say ([`super::sniff`]), partition tables and file systems.
+//! Each is recognised by its first bytes, and has a text that explains how to get a disk image from it. The supported
+//! compressions are in [`super::sniff`]; partition tables and file systems are elsewhere.
 
-/// What a file is instead of a disk image.
+/// A file that is not a disk image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Foreign {
     /// With its article, such as "a zip archive".
@@ -19,8 +19,7 @@ struct Row(usize, &'static [u8], &'static str, &'static str);
 const UNPACK: &str = "unpack it on a PC and copy the image in it to the drive";
 const NO_IMAGE: &str = "copy the image of a whole medium to the drive instead";
 const QEMU: &str = "convert it with `qemu-img convert -O raw`";
-const FIRMWARE: &str =
-    "it belongs into its own place, not over a whole medium: copy an image of the whole medium instead";
+const FIRMWARE: &str = "it is not for a whole medium: copy an image of the whole medium instead";
 const FLASH: &str =
     "it is for raw flash, written with its vendor's tool: copy an image of the whole medium instead";
 const COMPRESSED: &str = "unpack it on a PC, and compress the image with xz, bzip2, gzip or zstd if at all";
@@ -121,12 +120,12 @@ const ROWS: &[Row] = &[
     Row(0, b"MDMP\x93\xa7", "a crash dump", NO_IMAGE),
 ];
 
-/// Fewer bytes than this are not taken for text.
+/// Shortest content that is recognised as text.
 const TEXT_MIN_BYTES: usize = 16;
-/// So many bytes are looked at to tell text.
+/// How many bytes are examined to recognise text.
 const TEXT_LEN_BYTES: usize = 512;
 
-/// Names what begins with `head`, if it is known not to be a disk image. 512 bytes are enough.
+/// The kind of a file that begins with `head`, if it is known not to be a disk image. 512 bytes are enough.
 pub(crate) fn by_head(head: &[u8]) -> Option<Foreign> {
     let row = ROWS.iter().find(|row| head.get(row.0..).is_some_and(|rest| rest.starts_with(row.1)));
     row.map(|row| Foreign { what: row.2, remedy: row.3 })
@@ -134,14 +133,14 @@ pub(crate) fn by_head(head: &[u8]) -> Option<Foreign> {
         .or_else(|| text(head))
 }
 
-/// What is not a disk image, but begins like a program that may also be the boot code of one: only for files that have
-/// no partition table.
+/// Recognises a program. Only for files without a partition table, because the boot code of a disk image may begin in the
+/// same way.
 pub(crate) fn program(head: &[u8]) -> Option<Foreign> {
     head.starts_with(b"MZ")
         .then_some(Foreign { what: "a Windows or EFI program, or a kernel", remedy: FIRMWARE })
 }
 
-/// Names a container that only its last 512 bytes show.
+/// The kind of a container that is recognised by its last 512 bytes.
 pub(crate) fn by_tail(last: &[u8]) -> Option<Foreign> {
     let block = last.get(last.len().checked_sub(512)?..)?;
     if block.starts_with(b"koly") {
@@ -152,7 +151,7 @@ pub(crate) fn by_tail(last: &[u8]) -> Option<Foreign> {
         .then_some(Foreign { what: "a file for DFU programming", remedy: FIRMWARE })
 }
 
-/// The header of the format that xz replaced: properties, dictionary, decoded length.
+/// Whether it is a header of the format before xz: properties, dictionary, decoded length.
 fn is_lzma(head: &[u8]) -> bool {
     let Some(head) = head.first_chunk::<14>() else { return false };
     let dictionary = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
@@ -163,7 +162,7 @@ fn is_lzma(head: &[u8]) -> bool {
     head[0] == 0x5d && usual && (len == u64::MAX || len < 1 << 40) && head[13] == 0
 }
 
-/// A web page, a list of checksums, an error message: nothing but text at the start.
+/// Recognises a file that begins with text only: a web page, a list of checksums, an error message.
 fn text(head: &[u8]) -> Option<Foreign> {
     let head = &head[..head.len().min(TEXT_LEN_BYTES)];
     if is_utf16(head) {
@@ -178,7 +177,7 @@ fn text(head: &[u8]) -> Option<Foreign> {
     let text = &head[..visible];
     let valid = match std::str::from_utf8(text) {
         Ok(text) => text.bytes().all(is_text),
-        // A character may be cut by the end of what is looked at.
+        // The end of the examined bytes may cut a character.
         Err(error) => error.error_len().is_none() && text[..error.valid_up_to()].iter().copied().all(is_text),
     };
     if !valid {
@@ -189,7 +188,7 @@ fn text(head: &[u8]) -> Option<Foreign> {
     let (what, remedy) = if starts("<!doctype html") || starts("<html") || starts("<head") {
         (
             "a web page",
-            "download the image itself: the server may want a login, or the link leads to a page about it",
+            "download the image itself: the server may need a login, or the link is to a page about it",
         )
     } else if starts("<?xml") {
         ("an XML document", "download the image itself; a .bmap file is only a description of one")
@@ -205,7 +204,7 @@ fn text(head: &[u8]) -> Option<Foreign> {
     Some(Foreign { what, remedy })
 }
 
-/// Text as editors for Windows write it, of ASCII characters; it may be padded to whole sectors.
+/// Whether it is text in UTF-16 with ASCII characters, as Windows editors write it; it may be padded to whole sectors.
 fn is_utf16(head: &[u8]) -> bool {
     let Some(rest) = head.strip_prefix(&[0xff, 0xfe]) else { return false };
     let units: Vec<&[u8]> = rest.chunks_exact(2).collect();
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_put_under_the_name_of_an_image() {
+    fn files_that_users_mistake_for_images_are_recognised() {
         let page = |start: &str| format!("{start}<head><title>x</title></head>").repeat(40).into_bytes();
         let table: [(&[u8], &str); 12] = [
             (b"PK\x03\x04\x14\0\0\0\x08\0", "a zip archive"),
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_media_begin_with_is_none_of_these() {
+    fn the_start_of_a_medium_is_not_recognised_as_one_of_these() {
         let mut mbr = [0; 512];
         mbr[510..].copy_from_slice(&[0x55, 0xaa]);
         let mut fat = mbr;

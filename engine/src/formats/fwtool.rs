@@ -1,9 +1,9 @@
-//! What OpenWrt appends to its images with `fwtool`, behind the compressed data: metadata and a signature.
+//! Finds the metadata and signature that OpenWrt appends to its images with `fwtool`, behind the compressed data.
 //!
-//! Its form, from the end of the file: blocks, each of which ends with 16 bytes: `FWx0`, a checksum, a type, and the
+//! The format, from the end of the file: blocks, each of which ends with 16 bytes: `FWx0`, a checksum, a type, and the
 //! length of the whole block, big endian. The first block begins with a header of 8 bytes, zeros so far, before metadata
-//! in JSON. Here is only asked where such blocks may begin; that the data of the image ends exactly there, and is whole, is
-//! for its decoder to find.
+//! in JSON. This module only finds where such blocks may begin. The decoder of the image checks that its data is complete
+//! and ends there.
 
 use super::ReadAt;
 use std::io;
@@ -11,14 +11,14 @@ use std::io;
 const MAGIC: &[u8; 4] = b"FWx0";
 /// Magic, checksum, type with its padding, length.
 const TRAILER_LEN: usize = 16;
-/// A header, and what JSON begins with.
+/// A header, and the start of JSON.
 const METADATA_START: &[u8; 9] = b"\0\0\0\0\0\0\0\0{";
-/// What a member of gzip data or a stream of bzip2 data begins with.
+/// The start of a gzip member or a bzip2 stream.
 const MORE_DATA: [&[u8]; 2] = [b"\x1f\x8b\x08", b"BZh"];
 /// Metadata and signatures take a few hundred bytes, certificates a few thousand.
 const LEN_MAX: u64 = 64 << 10;
 
-/// The places at which blocks up to the end of the file may begin; none if the file does not end with a block.
+/// The offsets at which the blocks at the end of the file may begin; none if the file does not end with a block.
 ///
 /// # Errors
 /// Those of the input.
@@ -36,7 +36,7 @@ pub(super) fn starts(input: &mut dyn ReadAt) -> io::Result<Vec<u64>> {
     Ok(starts_in(&window).into_iter().map(|at| window_start + at as u64).collect())
 }
 
-/// The same in the end of a file, in order.
+/// The same in the last bytes of a file, in order.
 fn starts_in(window: &[u8]) -> Vec<usize> {
     let mut starts = Vec::new();
     let mut at = window.len();
@@ -44,18 +44,18 @@ fn starts_in(window: &[u8]) -> Vec<usize> {
         at -= len;
         starts.push(at);
     }
-    // Some releases counted the length of the first block otherwise.
+    // Some releases stored another length for the first block.
     let metadata =
         window.windows(METADATA_START.len()).enumerate().filter(|(_, bytes)| bytes == METADATA_START);
     starts.extend(metadata.map(|(at, _)| at));
-    // Another member or stream of data is never passed over.
+    // Another member or stream of data is never ignored.
     let has = |bytes: &[u8], magic: &[u8]| bytes.windows(magic.len()).any(|found| found == magic);
     starts.retain(|at| !MORE_DATA.iter().any(|magic| has(&window[*at..], magic)));
     starts.sort_unstable();
     starts
 }
 
-/// Length of the block that `bytes` end with, as it says.
+/// The stored length of the block at the end of `bytes`.
 fn block_len(bytes: &[u8]) -> Option<usize> {
     let trailer = bytes.last_chunk::<TRAILER_LEN>()?;
     let padding = &trailer[9..12];
@@ -86,7 +86,7 @@ mod tests {
         for other in [&image[..], &file[..file.len() - 1], &[&file[..], b"x"].concat(), b"FWx0", b""] {
             assert_eq!(starts(&mut &*other).unwrap(), Vec::<u64>::new());
         }
-        // A length that leads out of the file, and one that leads nowhere.
+        // A length beyond the start of the file, and one that is too short.
         for len in [u32::MAX, 0, 15] {
             let end = [b"x", &MAGIC[..], &[0; 8], &len.to_be_bytes()].concat();
             assert_eq!(starts(&mut &end[..]).unwrap(), Vec::<u64>::new(), "{len}");

@@ -1,8 +1,8 @@
-//! Gzip (RFC 1952): members one after another, with header check, CRC-32 and length of each verified.
+//! Gzip (RFC 1952): a sequence of members. Header check, CRC-32 and length of each are verified.
 //!
-//! Zero bytes up to the end of the file may follow the last member, as tapes and `dd` leave them, or OpenWrt's metadata
-//! (see `fwtool`), if a member ends exactly where that begins; anything else is an error. A file cut off exactly between
-//! two members cannot be told from a whole one.
+//! Zero bytes may follow the last member up to the end of the file, as tapes and `dd` leave them, or OpenWrt's metadata
+//! (see `fwtool`), if a member ends exactly where it begins. Any other data is an error. A file that was cut exactly
+//! between two members cannot be distinguished from a complete one.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -10,7 +10,7 @@ use super::FormatError;
 use super::pump::{PushDecoder, Step};
 
 const FORMAT: &str = "gzip";
-/// The start of each member: identification and the only compression method there is.
+/// The start of each member: identification and the only defined compression method.
 pub(super) const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
 const FLAG_HEADER_CRC: u8 = 1 << 1;
@@ -19,7 +19,7 @@ const FLAG_NAME: u8 = 1 << 3;
 const FLAG_COMMENT: u8 = 1 << 4;
 const FLAGS_RESERVED: u8 = 0b1110_0000;
 
-/// The decoder. Takes about 100 KiB whatever the file says.
+/// The decoder. It takes about 100 KiB of memory for any file.
 pub(super) struct GzipDecoder {
     state: State,
     offset_bytes: u64,
@@ -50,7 +50,7 @@ struct Body {
 }
 
 impl GzipDecoder {
-    /// After the end of a member, what begins at one of `metadata_bytes` is passed over, up to the end of the file.
+    /// After the end of a member, data that begins at one of `metadata_bytes` is ignored, up to the end of the file.
     pub(super) fn new(metadata_bytes: Vec<u64>) -> Self {
         let state = State::Header(Header::new());
         Self { state, offset_bytes: 0, member_bytes: 0, first: true, metadata_bytes }
@@ -175,7 +175,7 @@ impl PushDecoder for GzipDecoder {
     }
 }
 
-/// A member's header, byte by byte: nothing of it is kept, so its fields may be of any length.
+/// A parser of a member's header, byte by byte. It keeps none of the fields, so they may have any length.
 struct Header {
     field: Field,
     flags: u8,
@@ -184,7 +184,7 @@ struct Header {
 
 #[derive(Clone, Copy)]
 enum Field {
-    /// The ten fixed bytes: how many were seen.
+    /// The ten fixed bytes: how many were read.
     Fixed(u8),
     ExtraLenLow,
     ExtraLenHigh(u8),
@@ -234,7 +234,7 @@ impl Header {
             Field::Comment if byte == 0 => self.after(FLAG_COMMENT),
             field @ (Field::Name | Field::Comment | Field::Done) => field,
             Field::CrcLow if byte == crc[0] => {
-                // The second byte is compared with the same sum: the first one is no part of it.
+                // The checksum does not cover its own first byte, so the second byte is compared with the same sum.
                 self.crc = Crc::new();
                 self.flags = crc[1];
                 Field::CrcHigh
@@ -245,7 +245,7 @@ impl Header {
         Ok(matches!(self.field, Field::Done))
     }
 
-    /// The field that follows the one of `flag`: they come in this order.
+    /// The field after the one of `flag`; the fields come in this order.
     fn after(&self, flag: u8) -> Field {
         let next = [
             (FLAG_EXTRA, 1, Field::ExtraLenLow),

@@ -1,6 +1,6 @@
-//! File formats, pure: bytes in and bytes out.
+//! File formats as pure functions: bytes in, bytes out.
 //!
-//! Nothing in here knows the HAL's devices, the boot sequence or an LED, so every format can be tested and fuzzed
+//! This module does not use the HAL's devices, the boot sequence or the LEDs, so every format can be tested and fuzzed
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
 pub(crate) mod base64;
@@ -26,19 +26,19 @@ use std::io;
 
 /// Bytes at offsets: a file on the drive, a medium, a slice in a test.
 pub trait ReadAt {
-    /// Length of the whole.
+    /// Length of the whole input.
     fn len_bytes(&self) -> u64;
 
-    /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end.
+    /// Reads at `offset_bytes`. The read may be short; it is `Ok(0)` only at or past the end.
     ///
     /// # Errors
     /// Those of the medium behind it.
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Fills `buffer`, or less of it at the end; says how much.
+    /// Fills `buffer`, or less of it at the end. Returns how much.
     ///
     /// # Errors
-    /// Those of [`ReadAt::read_at`], but for `Interrupted`.
+    /// Those of [`ReadAt::read_at`], except `Interrupted`.
     fn read_full_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
@@ -55,7 +55,7 @@ pub trait ReadAt {
     /// Fills `buffer` or fails.
     ///
     /// # Errors
-    /// `UnexpectedEof` if the input ends before; else those of [`ReadAt::read_at`].
+    /// `UnexpectedEof` if the input is too short; otherwise those of [`ReadAt::read_at`].
     fn read_exact_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self.read_full_at(offset_bytes, buffer)? {
             len if len < buffer.len() => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -117,19 +117,19 @@ impl<T: ReadAt> ReadAt for Front<T> {
     }
 }
 
-/// `len`, or less where only `left_bytes` are left; more may be left than memory has addresses.
+/// The smaller of `len` and `left_bytes`, which may be larger than any `usize`.
 pub(crate) fn within(len: usize, left_bytes: u64) -> usize {
     usize::try_from(left_bytes).map_or(len, |left| left.min(len))
 }
 
-/// What is wrong with a file's content.
+/// An error in a file's content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The input could not be read or the output not be written: not the format's fault.
+    /// The input could not be read, or the output could not be written.
     #[error(transparent)]
     Io(io::Error),
-    /// The bytes are not what the format demands.
+    /// The bytes are invalid in this format.
     #[error("damaged {format}: {detail}")]
     Damaged {
         /// The format's usual name, such as `xz`.
@@ -145,8 +145,8 @@ pub enum FormatError {
         /// What was expected.
         detail: String,
     },
-    /// Something follows the end of the format's data.
-    #[error("{format} ends at byte {offset_bytes}, and something else follows")]
+    /// Other data follows the end of the format's data.
+    #[error("{format} ends at byte {offset_bytes}, and other data follows")]
     TrailingData {
         /// The format's usual name.
         format: &'static str,
@@ -160,7 +160,7 @@ pub enum FormatError {
         format: &'static str,
         /// The limit.
         limit_bytes: u64,
-        /// What asked for it.
+        /// What needs the memory.
         detail: String,
     },
     /// Valid, but not supported.
@@ -186,7 +186,7 @@ impl FormatError {
         }
     }
 
-    /// Takes a format error out of an I/O error that carried it, else wraps the I/O error.
+    /// Unpacks a format error from an I/O error that carries it; wraps any other I/O error.
     pub fn from_io(error: io::Error) -> Self {
         match error.downcast::<FormatError>() {
             Ok(inner) => inner,
@@ -201,7 +201,7 @@ impl From<io::Error> for FormatError {
     }
 }
 
-/// Lets a format error travel through `Read`; [`FormatError::from_io`] takes it out again.
+/// Carries a format error through `Read`; [`FormatError::from_io`] unpacks it again.
 impl From<FormatError> for io::Error {
     fn from(error: FormatError) -> Self {
         match error {

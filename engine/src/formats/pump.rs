@@ -1,30 +1,30 @@
-//! Drives a decoder that does no I/O itself: feeds it compressed bytes and serves what it decodes as a `Read`.
+//! Runs a decoder that does no I/O itself: gives it compressed bytes, and offers the decoded bytes as a `Read`.
 //!
-//! Lives here: the contract of such a decoder, and its two drivers, one in the caller's thread and one that decodes
-//! ahead in a worker thread. Only the caller's thread ever reads the input. What does not: any format.
+//! This module has the trait of such a decoder and two drivers: one in the caller's thread, and one that decodes ahead in
+//! a worker thread. Only the caller's thread reads the input. The formats are elsewhere.
 
 use std::io::{self, Read};
 
 use super::workers::{WorkerPanicked, Workers};
 use super::{FormatError, ReadAt};
 
-/// Compressed bytes asked for at once.
+/// How many compressed bytes are read at once.
 pub(super) const INPUT_CHUNK_BYTES: usize = 256 * 1024;
-/// Decoded bytes a worker hands over at once.
+/// How many decoded bytes a worker returns at once.
 const OUTPUT_CHUNK_BYTES: usize = 1024 * 1024;
 
 /// A decoder of a whole file of one format, with all its streams, as a state machine.
 pub(super) trait PushDecoder: Send {
     /// Decodes some of `input` into some of `output` (which is not empty).
     ///
-    /// Does something unless it needs more input: no byte consumed and none produced means that `input` is empty and
-    /// nothing decoded is held back.
+    /// It makes progress unless it needs more input: if it consumes and produces no byte, `input` is empty and all
+    /// decoded bytes were returned.
     ///
     /// # Errors
-    /// Of the format. The decoder is of no use afterwards.
+    /// Errors of the format. The decoder cannot be used afterwards.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, FormatError>;
 
-    /// The input ends where the last `step` left it: is that a complete file?
+    /// Checks that a file that ends after the last `step` is complete.
     ///
     /// # Errors
     /// Truncated, if it is not.
@@ -34,14 +34,14 @@ pub(super) trait PushDecoder: Send {
     fn format(&self) -> &'static str;
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Step {
     pub(super) consumed: usize,
     pub(super) produced: usize,
 }
 
-/// What some steps did.
+/// The result of several steps.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pumped {
     step: Step,
@@ -74,7 +74,7 @@ fn pump(
     Ok(Pumped { step: done, end: false })
 }
 
-/// The compressed file from front to back, in chunks of a fixed size, so that the reads depend on the file only.
+/// Reads the compressed file from front to back, in chunks of a fixed size, so that the reads depend on the file only.
 pub(super) struct Feed<'a> {
     input: &'a mut (dyn ReadAt + Send),
     offset_bytes: u64,
@@ -133,7 +133,7 @@ impl Read for Feed<'_> {
     }
 }
 
-/// How far a reader has come.
+/// The state of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Running,
@@ -141,7 +141,7 @@ pub(super) enum Progress {
     Failed,
 }
 
-/// The answer to a read after a format error: never an end of file.
+/// The result of a read after a format error, which must not look like an end of file.
 pub(super) fn failed_before(format: &'static str) -> io::Error {
     FormatError::Damaged { format, detail: "decoding failed before".to_owned() }.into()
 }
@@ -189,7 +189,7 @@ impl Read for InlineReader<'_> {
     }
 }
 
-/// The decoder on its way to a worker and back, with the bytes it works on.
+/// The decoder with its bytes, which is passed to a worker and back.
 struct Job {
     decoder: Box<dyn PushDecoder>,
     chunk: Vec<u8>,
@@ -208,13 +208,13 @@ fn run_job(mut job: Job) -> Outcome {
 
 /// Decodes one chunk ahead in a worker, while the caller uses the chunk before it.
 ///
-/// In flight are at most two chunks of input and two of output.
+/// At most two chunks of input and two of output are in memory.
 pub(super) struct OverlappedReader<'a> {
     feed: Feed<'a>,
     format: &'static str,
     /// Holds at most one job.
     workers: Workers<Job, Outcome>,
-    /// The job while no worker has it: before the first read only.
+    /// The job before the first read, when no worker has it yet.
     idle: Option<Job>,
     /// Input for the next job, read while a worker decodes.
     next_chunk: Vec<u8>,
@@ -241,9 +241,9 @@ impl<'a> OverlappedReader<'a> {
         })
     }
 
-    /// Takes what the worker decoded and sets it on the next chunk.
+    /// Takes the decoded chunk from the worker and gives it the next one.
     fn advance(&mut self) -> io::Result<()> {
-        // First, so that reading overlaps with decoding; and a failed read loses nothing and may be tried again.
+        // First, so that reading overlaps with decoding. A failed read loses nothing and may be retried.
         if self.next_chunk.is_empty() && !self.feed.at_end() {
             self.feed.next_chunk(&mut self.next_chunk)?;
         }
@@ -264,7 +264,7 @@ impl<'a> OverlappedReader<'a> {
         Ok(())
     }
 
-    /// The job to go on with; `None` at the end.
+    /// The job to continue with; `None` at the end.
     fn take_outcome(&mut self) -> io::Result<Option<Job>> {
         let (mut job, pumped) = match self.workers.next() {
             Some(Ok(outcome)) => outcome,
@@ -289,7 +289,7 @@ impl<'a> OverlappedReader<'a> {
     }
 }
 
-/// A panic in a decoder is not the file's fault as far as is known, but no success either.
+/// A panic in a decoder is an error, but not one of the file.
 pub(super) fn worker_failed(panicked: WorkerPanicked) -> io::Error {
     io::Error::other(panicked)
 }

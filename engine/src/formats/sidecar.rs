@@ -1,10 +1,10 @@
-//! Sidecars: small files beside an image that hold its digest, in the format of `md5sum`.
+//! Sidecars: small files beside an image with its digest, in the format of `md5sum`.
 //!
-//! They are made by many hands and tools, so reading is generous about form (binary marks, escaped names, carriage
-//! returns, UTF-16, upper-case digits, a digest alone, the BSD form, comments, what `certutil`, `Get-FileHash` and PGP
-//! put around) and strict about meaning: a line that cannot be understood is an error and never "no sidecar". It is the
-//! digest that counts: a name that is not the file's is reported. Writing gives exactly what `md5sum` and `sha256sum`
-//! print. `/md5sums.txt` of a captured file system is written in the same form.
+//! Users make them with many tools, so the reader accepts many forms: binary marks, escaped names, carriage returns,
+//! UTF-16, upper-case digits, a digest alone, the BSD form, comments, and the lines that `certutil`, `Get-FileHash` and
+//! PGP add. A line of any other form is an error, so that a check is never silently left out. Only the digest is
+//! compared; a file name other than the file's is reported. The writer produces exactly the output of `md5sum` and
+//! `sha256sum`. `/md5sums.txt` of a captured file system has the same form.
 
 mod wrapping;
 
@@ -14,20 +14,20 @@ use super::text;
 /// Longest sidecar, in bytes; a list of a whole release fits.
 pub const LIMIT_BYTES: usize = 64 * 1024;
 
-/// Why a sidecar gives no digest.
+/// Why a sidecar cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SidecarError {
-    /// Implausibly long.
+    /// It is too long.
     #[error("the sidecar has {len_bytes} bytes; the limit is {LIMIT_BYTES}")]
     TooLong {
         /// Its length.
         len_bytes: usize,
     },
-    /// No digest in it.
+    /// It has no digest.
     #[error("the sidecar is empty")]
     Empty,
-    /// A line that is no digest.
+    /// A line is invalid.
     #[error("line {line} of the sidecar: {detail}")]
     Malformed {
         /// Which, from 1.
@@ -35,17 +35,17 @@ pub enum SidecarError {
         /// What is wrong.
         detail: String,
     },
-    /// Several digests, and none of them of this file.
+    /// It has several digests, and none for this file.
     #[error("the sidecar holds {count} digests, the first of {found}, and none of {wanted}")]
     WrongName {
         /// How many digests it holds.
         count: usize,
-        /// The first name found, or what stands for one.
+        /// The first name in it, or a text if it has none.
         found: String,
-        /// The first name wanted.
+        /// The first name of the file.
         wanted: String,
     },
-    /// Two digests of one file that differ.
+    /// It has two different digests for one file.
     #[error("line {line} of the sidecar contradicts an earlier one about {name}")]
     Contradiction {
         /// The later line, from 1.
@@ -66,29 +66,30 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The name without its path. Where nothing was escaped, a backslash comes from a Windows path.
+    /// The name without its path. In a name without escapes, a backslash separates the parts of a Windows path.
     fn base_name(&self) -> Option<&[u8]> {
         let is_separator = |byte: &u8| *byte == b'/' || (*byte == b'\\' && !self.escaped);
         self.name.as_deref().map(|name| name.rsplit(is_separator).next().unwrap_or(name))
     }
 }
 
-/// What a sidecar says.
+/// The content of a sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sidecar {
     /// The digest of the file.
     pub digest: Digest,
-    /// The name that the sidecar gives the file, if it is not one of its names.
+    /// The file name in the sidecar, if it is not one of the file's names.
     pub other_name: Option<String>,
 }
 
-/// The digest of the file with one of `wanted_names`, the earlier ones preferred, out of a sidecar's content.
+/// Reads the digest of a file from the content of its sidecar. `wanted_names` are the names of the file, the preferred
+/// ones first.
 ///
-/// Paths in front of the names in the sidecar are ignored. A sidecar lies beside its file, so if it holds one digest only,
-/// that is taken, whatever name stands with it.
+/// Paths before the names in the sidecar are ignored. A sidecar is beside its file, so if it has only one digest, that is
+/// used with any name.
 ///
 /// # Errors
-/// If any line is malformed, or several lines are about other files.
+/// If a line is malformed, or several lines are for other files.
 pub fn parse(text: &[u8], algorithm: Algorithm, wanted_names: &[&str]) -> Result<Sidecar, SidecarError> {
     let entries = entries(text, algorithm)?;
     for wanted in wanted_names {
@@ -136,7 +137,7 @@ fn entries(text: &[u8], algorithm: Algorithm) -> Result<Vec<(usize, Entry)>, Sid
     Ok(entries)
 }
 
-/// One line of what `Get-FileHash | Format-List` prints.
+/// One line of the output of `Get-FileHash | Format-List`.
 enum Listed<'a> {
     Algorithm,
     Digest(Digest),
@@ -186,7 +187,7 @@ fn parse_gnu(line: &[u8], algorithm: Algorithm) -> Result<Parts<'_>, String> {
     if rest.trim_ascii().is_empty() {
         return Ok((digest, None));
     }
-    // One blank, then one that says text or binary; some tools leave the second out.
+    // A blank, then a mark for text or binary, which some tools leave out.
     let rest = &rest[1..];
     let name = match rest.first() {
         Some(b' ' | b'*' | b'\t') => &rest[1..],
@@ -203,7 +204,7 @@ fn parse_bsd(line: &[u8], algorithm: Algorithm) -> Option<Result<Parts<'_>, Stri
     };
     let rest = line.strip_prefix(tag).or_else(|| line.strip_prefix(b"SHA2-256"))?;
     let rest = rest.strip_prefix(b" ").unwrap_or(rest).strip_prefix(b"(")?;
-    // A name may hold what the end looks like; a digest cannot.
+    // A name may hold the same text as the end; a digest cannot.
     let end = rest.iter().rposition(|byte| *byte == b')')?;
     let hex = rest[end + 1..].trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
     Some(parse_hex(hex, algorithm).map(|digest| (digest, Some(&rest[..end]))))
@@ -262,13 +263,13 @@ fn unescape(name: &[u8]) -> Result<Vec<u8>, String> {
     Ok(plain)
 }
 
-/// Bytes from outside, fit for a terminal and not too long.
+/// Bytes from outside, safe for a terminal and limited in length.
 fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().take(80).map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
-/// The line that `md5sum` (or `sha256sum`) prints about a file `name`, with its end.
+/// The line that `md5sum` (or `sha256sum`) prints for a file `name`, with its end.
 pub fn line(digest: &Digest, name: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(name.len() + 70);
     if name.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r')) {

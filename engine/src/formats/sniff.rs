@@ -1,14 +1,14 @@
-//! What a file is, by its first bytes. Names are not looked at here.
+//! Recognises the format of a file by its first bytes. Names are not used here.
 
 use super::{bzip2, gzip, xz, zstd};
 
-/// So many first bytes are needed to know everything [`content`] can tell; fewer if the file is shorter.
+/// How many first bytes [`content`] needs; a shorter file has fewer.
 pub(crate) const SNIFF_BYTES: usize = 512;
 
-/// What the first bytes of a file say.
+/// The format of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// There are none.
+    /// The file is empty.
     Empty,
     /// An xz stream.
     Xz,
@@ -24,7 +24,7 @@ pub(crate) enum Content {
     Other,
 }
 
-/// Tells the content of a file that starts with `first_bytes` ([`SNIFF_BYTES`] or the whole file).
+/// The format of a file that starts with `first_bytes` ([`SNIFF_BYTES`] or the whole file).
 pub(crate) fn content(first_bytes: &[u8]) -> Content {
     if first_bytes.is_empty() {
         Content::Empty
@@ -43,7 +43,7 @@ pub(crate) fn content(first_bytes: &[u8]) -> Content {
     }
 }
 
-/// The stream header and, where there is more, the magic of a block or of the stream's end.
+/// Whether it is a stream header and, if there is more, the magic of a block or of the stream's end.
 fn is_bzip2(bytes: &[u8]) -> bool {
     const BLOCK: [u8; 6] = [0x31, 0x41, 0x59, 0x26, 0x53, 0x59];
     const END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
@@ -62,7 +62,7 @@ fn is_tar(bytes: &[u8]) -> bool {
     }
     let Some(header) = bytes.get(..SNIFF_BYTES) else { return false };
     let Some(stored) = octal(&header[CHECKSUM]) else { return false };
-    // The checksum counts itself as spaces. Some old programs added signed bytes.
+    // The checksum field counts as spaces. Some old programs added signed bytes.
     let counted = |at: usize, byte: u8| if CHECKSUM.contains(&at) { b' ' } else { byte };
     let unsigned: i64 = header.iter().enumerate().map(|(at, &byte)| i64::from(counted(at, byte))).sum();
     let signed: i64 = header.iter().enumerate().map(|(at, &byte)| i64::from(counted(at, byte) as i8)).sum();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tar_of_all_ages() {
+    fn tar_archives_of_all_versions_are_recognised() {
         let mut ustar = tar::Header::new_ustar();
         ustar.set_path("etc/fstab").unwrap();
         ustar.set_cksum();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_sector_is_no_tar() {
+    fn a_boot_sector_is_not_a_tar() {
         let mut sector = [0xeb; 512];
         sector[510] = 0x55;
         sector[511] = 0xaa;

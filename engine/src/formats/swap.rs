@@ -1,27 +1,27 @@
-//! The header of Linux swap space, in a partition or a file: what mkswap writes into the first page.
+//! The header of Linux swap space, in a partition or a file, which mkswap writes into the first page.
 
-/// Page sizes of the kernels there are, in bytes.
+/// Page sizes of Linux kernels, in bytes.
 const PAGES: [usize; 5] = [4096, 8192, 16_384, 32_768, 65_536];
 const SIGNATURE_LEN_BYTES: usize = 10;
-/// What the kernel keeps in front of the signature while a system is hibernated (`kernel/power/swap.c`).
+/// Length of the data that the kernel keeps before the signature while a system is hibernated (`kernel/power/swap.c`).
 const HIBERNATION_LEN_BYTES: usize = 30;
 
-/// As much of an area's start as [`Header::find`] looks at.
+/// How much of an area's start [`Header::find`] needs.
 pub(crate) const HEAD_LEN_BYTES: usize = PAGES[PAGES.len() - 1];
-/// mkswap makes nothing shorter: ten pages.
+/// Shortest area that mkswap makes: ten pages.
 pub(crate) const LEN_MIN_BYTES: u64 = 10 * PAGES[0] as u64;
 
 /// A header that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Length of the page that it fills. What is behind it is memory that was swapped out.
+    /// Length of its page. The pages behind it are swapped-out memory.
     pub page_len_bytes: usize,
-    /// Whether that memory is a hibernated system's, with which the next boot would go on.
+    /// Whether that memory is a hibernated system, which the next boot would resume.
     pub is_hibernated: bool,
 }
 
 impl Header {
-    /// The header in the first bytes of something that is `len_bytes` long.
+    /// The header in the first bytes of an area of `len_bytes`.
     pub(crate) fn find(head: &[u8], len_bytes: u64) -> Option<Self> {
         let le32 = |at: usize| {
             head.get(at..at + 4)
@@ -44,7 +44,7 @@ impl Header {
         })
     }
 
-    /// What has to be written at which byte, so that a hibernated system's area is plain swap space again.
+    /// The offset and the bytes to write so that the area of a hibernated system becomes plain swap space again.
     pub(crate) fn plain_end(self) -> (u64, Vec<u8>) {
         let len = HIBERNATION_LEN_BYTES + SIGNATURE_LEN_BYTES;
         let mut end = vec![0; len];
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_taken_for_a_header(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
+        fn random_bytes_are_not_a_header(bytes in prop::collection::vec(any::<u8>(), 0..5000)) {
             let mut bytes = bytes;
             if bytes.len() >= 4096 {
                 bytes[4086..4096].copy_from_slice(b"SWAPSPACE2");

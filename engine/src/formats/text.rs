@@ -1,18 +1,18 @@
-//! Text files as people's editors save them: settings, profiles, rules, sidecars and records on the drive.
+//! Decodes text files on the drive as editors save them: settings, profiles, rules, sidecars and records.
 //!
-//! Windows programs begin UTF-8 with a byte order mark, or save UTF-16 ("Unicode"), or an encoding of the country. All
-//! text files of the drive are decoded here, so that each gets the same clear words.
+//! Windows programs put a byte order mark before UTF-8, or save UTF-16 ("Unicode") or a national encoding. All text files
+//! of the drive are decoded here, so that all get the same errors.
 
 use std::borrow::Cow;
 
-/// Why bytes are no text that can be read.
+/// Why bytes cannot be read as text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TextError {
-    /// Two bytes a character.
+    /// The encoding has two bytes per character.
     #[error("the file is UTF-16 (Windows calls it \"Unicode\"): save it as UTF-8")]
     Utf16,
-    /// A byte that UTF-8 does not have at this place.
+    /// A byte is invalid in UTF-8 at this place.
     #[error("line {line} holds a byte that is not UTF-8 (0x{byte:02x}): save the file as UTF-8")]
     NotUtf8 {
         /// The line, from 1.
@@ -38,8 +38,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     })
 }
 
-/// The bytes of the text in UTF-8 without a byte order mark; UTF-16 is converted. For files of which only ASCII matters,
-/// so that other bytes are left as they are.
+/// The bytes of the text in UTF-8 without a byte order mark; UTF-16 is converted. For files in which only ASCII matters:
+/// other bytes stay as they are.
 pub(crate) fn lenient(bytes: &[u8]) -> Cow<'_, [u8]> {
     let Some(order) = utf16_order(bytes) else {
         return Cow::Borrowed(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));

@@ -1,12 +1,11 @@
-//! Worker threads for pure computing, with results in the order of the jobs.
+//! Worker threads for computing, with results in the order of the jobs.
 //!
-//! Lives here: the one place of the engine that starts threads and waits for them. A job owns all it needs and makes
-//! no HAL call, so a worker never waits for anything but the next job, and whoever waits for a worker waits for
-//! computing only. What does not live here: what the jobs do, and how much memory may be in flight (the submitter's
-//! budget).
+//! Only this module of the engine starts threads and waits for them. A job owns all its data and makes no HAL call, so a
+//! worker waits only for the next job, and a caller waits only for computing. The submitter limits the memory of the jobs
+//! in progress.
 #![allow(
     clippy::disallowed_types,
-    reason = "a Condvar is safe here: workers only compute, and no task of the board ever waits for another task by it"
+    reason = "a Condvar is safe here: workers only compute, and no task of the board waits for another task with it"
 )]
 
 use std::any::Any;
@@ -16,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// More threads than any board has cores; bounds what a wrong setting can start.
+/// More threads than any board has cores; limits the effect of a wrong setting.
 pub(super) const MAX_THREADS: usize = 32;
 
 /// A job panicked, with this message.
@@ -24,9 +23,9 @@ pub(super) const MAX_THREADS: usize = 32;
 #[error("a worker panicked: {0}")]
 pub(super) struct WorkerPanicked(String);
 
-/// Threads that run `J -> R` and hand the results back in the order in which the jobs came.
+/// Threads that run `J -> R` and return the results in the order of the jobs.
 ///
-/// Dropping it forgets the jobs not yet begun, waits for those under way, and joins all threads.
+/// Dropping it discards the jobs that are not begun yet, waits for those in progress, and joins all threads.
 pub(super) struct Workers<J, R> {
     shared: Arc<Shared<J, R>>,
     threads: Vec<JoinHandle<()>>,
@@ -51,7 +50,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
     /// Starts `threads` threads (at least 1, at most [`MAX_THREADS`]); fewer if the system refuses some of them.
     ///
     /// # Errors
-    /// That of the system if it allows not even one thread.
+    /// That of the system if it does not allow a single thread.
     pub(super) fn start(threads: usize, work: fn(J) -> R) -> io::Result<Self> {
         let state = State { jobs: VecDeque::new(), results: BTreeMap::new(), closing: false };
         let shared = Arc::new(Shared {
@@ -72,7 +71,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
         Ok(workers)
     }
 
-    /// Queues a job. The queue has no bound of its own.
+    /// Queues a job. The queue has no limit.
     pub(super) fn submit(&mut self, job: J) {
         self.shared.lock().jobs.push_back((self.submitted, job));
         self.submitted += 1;
@@ -96,7 +95,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
 }
 
 impl<J, R> Shared<J, R> {
-    /// Jobs run outside the lock, so a poisoned lock protects a state that is whole.
+    /// Jobs run outside of the lock, so the state behind a poisoned lock is consistent.
     fn lock(&self) -> MutexGuard<'_, State<J, R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,7 +132,7 @@ impl<J, R> Drop for Workers<J, R> {
         }
         self.shared.work_or_closing.notify_all();
         for thread in self.threads.drain(..) {
-            // Panics of jobs were caught and became results; there is nobody left here to tell of another one.
+            // Panics of jobs were caught and became results; another panic cannot be reported here.
             drop(thread.join());
         }
     }
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_forgets_waiting_jobs_and_joins_the_threads() {
+    fn dropping_discards_waiting_jobs_and_joins_the_threads() {
         let mark = Arc::new(());
         let mut workers = Workers::start(2, |job: Arc<()>| job).unwrap();
         for _ in 0..1000 {

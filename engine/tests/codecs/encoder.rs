@@ -1,11 +1,11 @@
-//! What the xz encoder does to its sink.
+//! The calls of the xz encoder to its sink depend on the data only, and its errors are final.
 
 use super::*;
 use replicator_engine::formats::codec::{XzEncoder, XzSettings};
 
 const SETTINGS: XzSettings = XzSettings { preset: 0, dictionary_len_bytes: None, block_len_bytes: 300_000 };
 
-/// Writes down the lengths of all writes, and fails when it is full.
+/// Records the lengths of all writes, and fails when it is full.
 struct WatchedSink {
     writes: Vec<usize>,
     bytes: Vec<u8>,
@@ -54,7 +54,10 @@ fn the_calls_of_the_sink_depend_on_the_data_only() {
         for (write_len, flush) in [(1 << 20, false), (4097, false), (50_000, true)] {
             let sink = run(&data, compute, write_len, flush);
             assert_eq!(sink.writes, expected.writes, "{compute:?}");
-            assert!(sink.bytes == expected.bytes, "{compute:?}: flush or write lengths show in the file");
+            assert!(
+                sink.bytes == expected.bytes,
+                "{compute:?}: the file depends on flushes or the lengths of writes"
+            );
         }
         let (last, others) = expected.writes.split_last().unwrap();
         assert!(others.len() > 1 && others.iter().all(|&len| len == 256 * 1024) && *last <= 256 * 1024);
@@ -71,19 +74,19 @@ fn an_unfinished_stream_is_never_a_valid_file() {
             encoder.write_all(&data[..len]).unwrap();
             encoder.flush().unwrap();
             drop(encoder);
-            // How far other threads have come by then is up to the scheduler.
+            // The progress of other threads depends on the scheduler.
             assert!(compute != Compute::Inline || len < 2_000_000 || sink.len() > 200_000);
             for reading in COMPUTES {
                 assert_eq!(decode(Compression::Xz, &sink, reading).unwrap_err().code(), "F-TRUNCATED");
             }
-            assert!(told_len(Compression::Xz, &sink).is_err());
+            assert!(decoded_length(Compression::Xz, &sink).is_err());
         }
     }
 }
 
 #[test]
-fn a_full_sink_is_an_error_that_stays() {
-    // More than the threads can hold back.
+fn a_full_sink_is_a_final_error() {
+    // More than the threads can buffer.
     let data = sample(8_000_000, 3);
     for compute in COMPUTES {
         let mut sink = WatchedSink::new(300_000);
@@ -97,7 +100,7 @@ fn a_full_sink_is_an_error_that_stays() {
         assert!(encoder.flush().is_err());
         assert!(matches!(encoder.finish(), Err(FormatError::Io(_))));
     }
-    // Or only at the very end.
+    // Or only at the end.
     let mut sink = WatchedSink::new(10);
     let mut encoder = XzEncoder::new(&mut sink, &SETTINGS, Compute::Inline).unwrap();
     encoder.write_all(b"little").unwrap();

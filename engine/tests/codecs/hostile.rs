@@ -1,4 +1,4 @@
-//! Files made to take too much memory or time.
+//! Files that would need too much memory or time are refused.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn real_block(data: &[u8]) -> (Vec<u8>, u64) {
 }
 
 #[test]
-fn the_hand_made_stream_is_right_when_its_index_is() {
+fn a_hand_made_stream_with_a_right_index_is_decoded() {
     let data = sample(100, 1);
     let (block, unpadded_len) = real_block(&data);
     let file = xz_with_index(&block, 1, &[(unpadded_len, 100)]);
@@ -64,15 +64,15 @@ fn the_hand_made_stream_is_right_when_its_index_is() {
     for compute in COMPUTES {
         assert_eq!(decode(Compression::Xz, &empty, compute).unwrap(), b"");
     }
-    assert_eq!(told_len(Compression::Xz, &empty).unwrap(), DecodedLen::Known(0));
+    assert_eq!(decoded_length(Compression::Xz, &empty).unwrap(), DecodedLen::Known(0));
 }
 
 #[test]
-fn lies_in_an_index_are_found() {
+fn wrong_values_in_an_index_are_found() {
     const HUGE: u64 = (1 << 63) - 1;
     let data = sample(100, 1);
     let (block, unpadded_len) = real_block(&data);
-    // Record count, records, and whether the lie can be seen without decoding.
+    // Record count, records, and whether the error is found without decoding.
     let lies = [
         (HUGE, vec![(unpadded_len, 100)], true),
         (1 << 40, vec![(unpadded_len, 100)], true),
@@ -87,7 +87,7 @@ fn lies_in_an_index_are_found() {
     ];
     for (record_count, records, visible) in lies {
         let file = xz_with_index(&block, record_count, &records);
-        assert_eq!(told_len(Compression::Xz, &file).is_err(), visible, "{record_count} {records:?}");
+        assert_eq!(decoded_length(Compression::Xz, &file).is_err(), visible, "{record_count} {records:?}");
         for compute in COMPUTES {
             let error = decode(Compression::Xz, &file, compute).unwrap_err();
             assert_eq!(error.code(), "F-DAMAGED", "{record_count} {records:?} {compute:?}: {error}");
@@ -121,7 +121,7 @@ fn an_index_beyond_its_limit_is_not_read_but_its_file_can_be_decoded() {
     let error =
         decoded_len(Compression::Xz, &mut &many[..], Limits { index_bytes: 5000, ..small }).unwrap_err();
     assert_eq!(error.code(), "F-MEMORY");
-    assert_eq!(told_len(Compression::Xz, &many).unwrap(), DecodedLen::Known(0));
+    assert_eq!(decoded_length(Compression::Xz, &many).unwrap(), DecodedLen::Known(0));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn windows_and_blocks_beyond_the_limit_are_refused() {
 }
 
 #[test]
-fn what_needs_a_dictionary_or_an_unknown_check_is_unsupported() {
+fn a_frame_with_a_dictionary_or_an_unknown_check_is_unsupported() {
     let data = sample(1000, 5);
     let mut compressor = zstd::bulk::Compressor::with_dictionary(1, &sample(5000, 6)).unwrap();
     let raw_dictionary = compressor.compress(&data).unwrap();
@@ -184,7 +184,7 @@ fn what_needs_a_dictionary_or_an_unknown_check_is_unsupported() {
     for compute in COMPUTES {
         assert_eq!(decode(Compression::Zstd, &with_id, compute).unwrap_err().code(), "F-UNSUPPORTED");
     }
-    assert_eq!(told_len(Compression::Zstd, &with_id).unwrap_err().code(), "F-UNSUPPORTED");
+    assert_eq!(decoded_length(Compression::Zstd, &with_id).unwrap_err().code(), "F-UNSUPPORTED");
 
     // Check type 2 is reserved.
     let (block, unpadded_len) = real_block(&data);
@@ -199,5 +199,5 @@ fn what_needs_a_dictionary_or_an_unknown_check_is_unsupported() {
     for compute in COMPUTES {
         assert_eq!(decode(Compression::Xz, &file, compute).unwrap_err().code(), "F-UNSUPPORTED");
     }
-    assert_eq!(told_len(Compression::Xz, &file).unwrap_err().code(), "F-UNSUPPORTED");
+    assert_eq!(decoded_length(Compression::Xz, &file).unwrap_err().code(), "F-UNSUPPORTED");
 }

@@ -1,6 +1,6 @@
-//! The codecs, through their public interface: whole files come back as they were, damaged ones never pass.
+//! The codecs, through their public interface: complete files are decoded unchanged, damaged ones are always refused.
 //!
-//! Here are the files the tests decode, made by the libraries' own encoders, and inputs that watch who reads what.
+//! This file makes the files that the tests decode, with the libraries' own encoders, and inputs that record the reads.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod encoder;
@@ -90,11 +90,11 @@ fn decode(compression: Compression, file: &[u8], compute: Compute) -> Result<Vec
     decode_with(compression, file, compute, Limits::default())
 }
 
-fn told_len(compression: Compression, mut file: &[u8]) -> Result<DecodedLen, FormatError> {
+fn decoded_length(compression: Compression, mut file: &[u8]) -> Result<DecodedLen, FormatError> {
     decoded_len(compression, &mut file, Limits::default())
 }
 
-/// Writes down all reads, allows them in one thread only, and fails some of them on demand.
+/// Records all reads, allows them in one thread only, and fails one of them on demand.
 struct Watched<'a> {
     bytes: &'a [u8],
     owner: ThreadId,
@@ -115,7 +115,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// A fault of the input, which no decoder may hide.
+/// An error of the input, which decoders must return.
 #[derive(Debug, thiserror::Error)]
 #[error("the drive was pulled out")]
 struct Pulled;

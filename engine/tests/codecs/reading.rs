@@ -1,4 +1,4 @@
-//! How the decoders use their input: which reads, by which thread, how far ahead, and what becomes of its errors.
+//! Decoders read their input in a fixed way: which reads, by which thread, how far ahead; they return its errors.
 
 use super::*;
 use replicator_engine::formats::codec::{XzEncoder, XzSettings};
@@ -41,12 +41,12 @@ fn inline_reads_depend_on_the_file_only() {
     }
 }
 
-/// Decodes `file`, trying again after each fault of the input; how many there were.
+/// Decodes `file`, and retries after each error of the input. Returns how many there were.
 fn decode_with_faults(compression: Compression, input: &mut Watched, compute: Compute) -> (Vec<u8>, usize) {
     let mut decoded = Vec::new();
     let mut faults = 0;
     let mut reader = loop {
-        // The borrow checker does not see that the reader is gone after an error, so try on a probe first.
+        // The borrow checker does not see that the reader is dropped after an error, so a probe comes first.
         let mut probe =
             Watched { failing_call: input.failing_call, calls: input.calls, ..Watched::new(input.bytes) };
         match decoder(compression, &mut probe, compute, Limits::default()).map(|_| ()) {
@@ -73,7 +73,7 @@ fn decode_with_faults(compression: Compression, input: &mut Watched, compute: Co
 }
 
 #[test]
-fn errors_of_the_input_pass_unchanged_and_the_read_can_be_tried_again() {
+fn errors_of_the_input_are_returned_unchanged_and_the_read_can_be_retried() {
     let data = sample(2_000_000, 2);
     for compression in [Compression::None].into_iter().chain(COMPRESSIONS) {
         let file = long_file(compression, &data, 300_000);
@@ -126,7 +126,7 @@ fn dropping_a_reader_early_ends_promptly() {
 
 #[test]
 fn decoding_ahead_stays_within_its_budget() {
-    // Does not compress, so that stored and decoded bytes count alike.
+    // Incompressible data, so that stored and decoded lengths are equal.
     let mut data = Vec::new();
     let mut state = 1_u64;
     while data.len() < 24 << 20 {

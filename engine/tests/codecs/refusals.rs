@@ -1,4 +1,4 @@
-//! What is not a whole file is refused, with the right error: cut off, changed, or followed by something else.
+//! An incomplete file is refused with the right error: cut off, changed, or followed by other data.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_file_cut_off_anywhere_but_between_streams_is_truncated() {
                 }
             }
             if matches!(compression, Compression::Xz | Compression::Zstd) {
-                match told_len(compression, &file[..cut]) {
+                match decoded_length(compression, &file[..cut]) {
                     Ok(len) => assert_eq!((cut, len), (border, DecodedLen::Known(700))),
                     Err(error) => assert_eq!(error.code(), "F-TRUNCATED", "{compression} at {cut}: {error}"),
                 }
@@ -56,7 +56,7 @@ fn a_changed_byte_never_gives_wrong_data() {
                     assert_eq!(result, data, "{compression} byte {at} mask {mask:#x}");
                     accepted += 1;
                 }
-                match told_len(compression, &changed) {
+                match decoded_length(compression, &changed) {
                     Ok(DecodedLen::Known(len)) => assert!(len == 1000 || inline_failed),
                     Ok(DecodedLen::Unknown) => {}
                     Err(error) => assert!(inline_failed, "{compression} byte {at}: {error}"),
@@ -73,7 +73,7 @@ fn a_changed_byte_never_gives_wrong_data() {
 }
 
 #[test]
-fn xz_of_every_check_type_is_never_wrong_where_there_is_a_check() {
+fn a_changed_byte_of_xz_is_found_by_every_check_type() {
     use xz2::stream::{Check, Stream};
     let data = sample(300, 3);
     for check in [Check::None, Check::Crc32, Check::Crc64, Check::Sha256] {
@@ -96,7 +96,7 @@ fn xz_of_every_check_type_is_never_wrong_where_there_is_a_check() {
 }
 
 #[test]
-fn what_follows_the_end_is_refused_with_its_place() {
+fn data_after_the_end_is_refused_with_its_offset() {
     for compression in COMPRESSIONS {
         let (file, _, _) = two_streams(compression);
         for garbage in [&b"x"[..], b"garbage and more", &[0xff; 5000], b"\0\0\0\0garbage"] {
@@ -106,7 +106,7 @@ fn what_follows_the_end_is_refused_with_its_place() {
                 match decode(compression, &longer, compute).unwrap_err() {
                     FormatError::TrailingData { offset_bytes, .. } => {
                         let skipped = offset_bytes - file.len() as u64;
-                        // Padding is part of an xz file, so the place is after it.
+                        // Padding is part of an xz file, so the offset is after it.
                         let padding = if compression == Compression::Xz && garbage[0] == 0 { 4 } else { 0 };
                         assert_eq!(skipped, padding, "{compression} {compute:?}");
                     }
@@ -114,7 +114,7 @@ fn what_follows_the_end_is_refused_with_its_place() {
                 }
             }
             if matches!(compression, Compression::Xz | Compression::Zstd) {
-                assert_eq!(told_len(compression, &longer).unwrap_err().code(), "F-TRAILING");
+                assert_eq!(decoded_length(compression, &longer).unwrap_err().code(), "F-TRAILING");
             }
         }
     }
@@ -130,8 +130,8 @@ fn an_empty_file_is_truncated_and_another_format_is_damaged() {
                 assert_eq!(error.code(), "F-DAMAGED", "{other} as {compression}: {error}");
             }
         }
-        assert_eq!(told_len(compression, b"").unwrap_err().code(), "F-TRUNCATED");
-        assert_eq!(told_len(compression, b"no such format").unwrap_err().code(), "F-DAMAGED");
+        assert_eq!(decoded_length(compression, b"").unwrap_err().code(), "F-TRUNCATED");
+        assert_eq!(decoded_length(compression, b"no such format").unwrap_err().code(), "F-DAMAGED");
     }
     assert_eq!(decode(Compression::None, b"", Compute::Inline).unwrap(), b"");
 }
@@ -159,7 +159,7 @@ fn zero_bytes_after_the_end_are_padding_for_gzip_and_in_fours_for_xz() {
             }
             if compression == Compression::Xz {
                 assert_eq!(
-                    told_len(compression, &padded).map_err(|error| error.code()).err(),
+                    decoded_length(compression, &padded).map_err(|error| error.code()).err(),
                     expected.err()
                 );
             }

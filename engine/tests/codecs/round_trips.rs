@@ -1,4 +1,4 @@
-//! Whole files, however they were made and however they are read, come back as they were.
+//! Complete files are decoded unchanged, with all settings and all lengths of reads and writes.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ fn settings(block_len_bytes: u64) -> XzSettings {
     XzSettings { preset: 0, block_len_bytes, ..XzSettings::default() }
 }
 
-/// Compresses with writes of the given lengths, over and over.
+/// Compresses with writes of the given lengths, repeated.
 fn encode(data: &[u8], settings: &XzSettings, compute: Compute, writes: &[usize]) -> Vec<u8> {
     let mut encoder = XzEncoder::new(Vec::new(), settings, compute).unwrap();
     let mut rest = data;
@@ -23,7 +23,7 @@ fn encode(data: &[u8], settings: &XzSettings, compute: Compute, writes: &[usize]
     encoder.finish().unwrap()
 }
 
-/// Decodes with reads of the given lengths, over and over.
+/// Decodes with reads of the given lengths, repeated.
 fn decode_in(compression: Compression, mut file: &[u8], compute: Compute, reads: &[usize]) -> Vec<u8> {
     let mut reader = decoder(compression, &mut file, compute, Limits::default()).unwrap();
     let mut decoded = Vec::new();
@@ -44,7 +44,7 @@ fn lens() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(prop_oneof![1..20_usize, 1..5000_usize, 1..200_000_usize], 1..8)
 }
 
-/// Few cases, for each of them runs every decoder many times; PROPTEST_CASES asks for more.
+/// Few cases, because each of them runs every decoder many times; PROPTEST_CASES sets more.
 fn few_cases() -> ProptestConfig {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => ProptestConfig::default(),
@@ -59,11 +59,11 @@ proptest! {
     fn xz(len in 0..300_000_usize, seed: u64, block_len in 4096..100_000_u64, writes in lens(), reads in lens()) {
         let data = sample(len, seed);
         let files = COMPUTES.map(|compute| encode(&data, &settings(block_len), compute, &writes));
-        // The number of threads does not show in the file.
+        // The file does not depend on the number of threads.
         prop_assert_eq!(&files[1], &files[2]);
         prop_assert_eq!(&files[1], &files[3]);
         for file in &files[..2] {
-            prop_assert_eq!(told_len(Compression::Xz, file).unwrap(), DecodedLen::Known(len as u64));
+            prop_assert_eq!(decoded_length(Compression::Xz, file).unwrap(), DecodedLen::Known(len as u64));
             for compute in COMPUTES {
                 prop_assert!(decode_in(Compression::Xz, file, compute, &reads) == data, "{:?}", compute);
             }
@@ -83,7 +83,7 @@ proptest! {
             for compute in COMPUTES {
                 prop_assert!(decode_in(compression, &file, compute, &reads) == data, "{} {:?}", compression, compute);
             }
-            match told_len(compression, &file).unwrap() {
+            match decoded_length(compression, &file).unwrap() {
                 DecodedLen::Known(len) => prop_assert_eq!(len, data.len() as u64),
                 DecodedLen::Unknown => {
                     prop_assert!(matches!(compression, Compression::Gzip | Compression::Bzip2))
@@ -95,22 +95,22 @@ proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), keep in 0..40_usize) {
         for compression in COMPRESSIONS {
-            // A good start gets the bytes past the first check.
+            // With a good start the bytes pass the first check.
             let good = compressed(compression, b"some data");
             let file = [&good[..keep.min(good.len())], &bytes].concat();
             let limits = Limits { memory_bytes: 8 << 20, index_bytes: 1 << 16 };
             let inline = decode_with(compression, &file, Compute::Inline, limits);
             let threads = decode_with(compression, &file, Compute::Threads(1), limits);
             prop_assert_eq!(inline.is_ok(), threads.is_ok());
-            let told = told_len(compression, &file);
-            prop_assert!(inline.is_err() || told.is_ok(), "{}: {:?}", compression, told);
+            let len = decoded_length(compression, &file);
+            prop_assert!(inline.is_err() || len.is_ok(), "{}: {:?}", compression, len);
         }
     }
 }
 
 #[test]
 fn long_runs_of_zeros_in_every_format() {
-    // A chunk of input becomes far more than a chunk of output.
+    // One chunk of input decodes to many chunks of output.
     let data = vec![0; 20 << 20];
     for compression in COMPRESSIONS {
         let file = compressed(compression, &data);
@@ -131,7 +131,7 @@ fn xz_streams_with_padding_between_them() {
     for compute in COMPUTES {
         assert!(decode(Compression::Xz, &file, compute).unwrap() == [&first[..], &second].concat());
     }
-    assert_eq!(told_len(Compression::Xz, &file).unwrap(), DecodedLen::Known(100_000));
+    assert_eq!(decoded_length(Compression::Xz, &file).unwrap(), DecodedLen::Known(100_000));
 }
 
 #[test]
@@ -139,12 +139,12 @@ fn zstd_frames_with_and_without_their_length() {
     let data = sample(300_000, 5);
     let skippable = [&0x184d_2a57_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"12345"].concat();
     let with_len = [&skippable, &compressed(Compression::Zstd, &data)[..], &skippable].concat();
-    assert_eq!(told_len(Compression::Zstd, &with_len).unwrap(), DecodedLen::Known(300_000));
-    // A stream whose length was not known when it began.
+    assert_eq!(decoded_length(Compression::Zstd, &with_len).unwrap(), DecodedLen::Known(300_000));
+    // A stream whose length was unknown at its start.
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), 3).unwrap();
     encoder.write_all(&data).unwrap();
     let without_len = [&with_len[..], &encoder.finish().unwrap()].concat();
-    assert_eq!(told_len(Compression::Zstd, &without_len).unwrap(), DecodedLen::Unknown);
+    assert_eq!(decoded_length(Compression::Zstd, &without_len).unwrap(), DecodedLen::Unknown);
     for compute in COMPUTES {
         assert!(decode(Compression::Zstd, &with_len, compute).unwrap() == data);
         assert!(decode(Compression::Zstd, &without_len, compute).unwrap() == data.repeat(2));
@@ -152,7 +152,7 @@ fn zstd_frames_with_and_without_their_length() {
     }
     for len in [0, 1, 255, 256, 65_791, 65_792] {
         let file = zstd::bulk::compress(&data[..len], 1).unwrap();
-        assert_eq!(told_len(Compression::Zstd, &file).unwrap(), DecodedLen::Known(len as u64));
+        assert_eq!(decoded_length(Compression::Zstd, &file).unwrap(), DecodedLen::Known(len as u64));
     }
 }
 
@@ -162,5 +162,5 @@ fn uncompressed_files_are_passed_on() {
     for compute in COMPUTES {
         assert!(decode(Compression::None, &data, compute).unwrap() == data);
     }
-    assert_eq!(told_len(Compression::None, &data).unwrap(), DecodedLen::Known(1_000_000));
+    assert_eq!(decoded_length(Compression::None, &data).unwrap(), DecodedLen::Known(1_000_000));
 }

@@ -1,4 +1,4 @@
-//! OpenWrt's metadata behind an image is found, and behind compressed data passed over; nothing that only looks like it.
+//! OpenWrt's metadata behind an image is found, and ignored behind compressed data; similar data is refused.
 
 use super::*;
 use replicator_engine::formats::codec::{Metadata, metadata as found};
@@ -14,11 +14,11 @@ fn metadata() -> Vec<u8> {
 }
 
 #[test]
-fn metadata_of_openwrt_is_passed_over() {
+fn metadata_of_openwrt_is_ignored() {
     let data = sample(5000, 1);
     let image = compressed(Compression::Gzip, &data);
     let twice = [&image[..], &image].concat();
-    // A first block whose length is of another count, and a signature without metadata.
+    // A first block with another stored length, and a signature without metadata.
     let mut odd = metadata();
     let first_len = odd.len() - 34 - 1;
     odd[first_len] = 0xae;
@@ -55,7 +55,7 @@ fn metadata_begins_where_the_data_is_whole() {
         let signed = [&image[..], &block(b"signature", 0)].concat();
         assert_eq!(start_of(compression, &signed), Some(image.len() as u64), "{compression}");
         assert_eq!(found(compression, &mut &image[..], Limits::default()).unwrap(), None);
-        // Data that is cut, or not whole sectors, and bytes that are no metadata.
+        // Data that is cut, or not in whole sectors, and bytes that are not metadata.
         for other in [
             [&image[..image.len() - 1], &metadata()].concat(),
             [&image[..], b"x", &metadata()].concat(),
@@ -78,7 +78,7 @@ fn data_of_bzip2_that_is_cut_is_refused_whatever_follows() {
 }
 
 #[test]
-fn what_is_not_whole_or_not_metadata_is_refused() {
+fn incomplete_data_and_other_trailers_are_refused() {
     let image = compressed(Compression::Gzip, &sample(5000, 1));
     let whole = [&image[..], &metadata()].concat();
     for cut in 1..image.len() {

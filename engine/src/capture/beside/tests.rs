@@ -60,7 +60,7 @@ fn every_name_of_a_partition_is_resolved() {
 }
 
 #[test]
-fn a_name_that_several_partitions_have_means_all_of_them() {
+fn a_name_of_several_partitions_finds_all_of_them() {
     let parts = [part(1, "root", "aa"), part(2, "data", "bb"), part(3, "data", "cc"), part(4, "root", "dd")];
     let fstab = "LABEL=data /var ext4\n/var/home /home none bind\nLABEL=root / ext4\nLABEL=root /old ext4";
     let found = views_of_parts(fstab, &parts);

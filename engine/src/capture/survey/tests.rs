@@ -22,7 +22,7 @@ fn ext(options: &[&str], len_bytes: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_superblock_is_seen_whatever_the_table_says() {
+fn a_damaged_superblock_is_found_with_any_type_in_the_table() {
     type Damage = (&'static str, fn(&mut [u8]));
     let damages: [Damage; 4] = [
         ("magic", |bytes| bytes[1024 + 0x38] = 0),
@@ -46,13 +46,13 @@ fn a_damaged_superblock_is_seen_whatever_the_table_says() {
     small[1024 + 0x38] ^= 0x10;
     assert!(is_damaged(&small, false, None));
     small[..8192].fill(7);
-    assert!(!is_damaged(&small, false, None), "nothing says that this was a file system");
-    assert!(is_damaged(&small, true, None), "the table does");
+    assert!(!is_damaged(&small, false, None), "nothing shows that this was a file system");
+    assert!(is_damaged(&small, true, None), "the type in the table does");
     assert!(is_damaged(&small, false, Some("rootfs_b")), "the partition's name does");
 }
 
 #[test]
-fn blank_and_foreign_partitions_are_no_damage() {
+fn blank_and_foreign_partitions_are_not_damaged() {
     for filling in [0, 0xff] {
         assert!(!is_damaged(&vec![filling; 4 << 20], true, Some("rootfs")));
     }
@@ -68,7 +68,7 @@ fn blank_and_foreign_partitions_are_no_damage() {
 }
 
 #[test]
-fn names_of_root_file_systems_are_known() {
+fn names_of_root_file_systems_are_recognised() {
     for (name, is_root) in [
         ("rootfs", true),
         ("ROOT-A", true),

@@ -1,7 +1,7 @@
 //! A board for tests: media in memory, the drive and the root file systems in temporary directories.
 //!
-//! File systems inside of a medium are directories here, told by where they start. Whatever would touch a source or a
-//! target is a panic.
+//! File systems inside of a medium are directories here, identified by their start. A call that would change a source or
+//! open a target panics.
 
 use crate::context::Context;
 use crate::media::Medium;
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 type OnLog = Box<dyn FnMut(&str) + Send>;
 
-/// Everything a test can set and look at.
+/// Everything that a test can set and examine.
 pub(super) struct Bench {
     pub(super) world: Arc<World>,
     pub(super) board: Board,
@@ -53,7 +53,7 @@ pub(super) struct World {
     /// Called with each line of a log.
     pub(super) on_log: Mutex<Option<OnLog>>,
     pub(super) lines: Mutex<Vec<String>>,
-    /// What this board's kernel has no driver for.
+    /// File systems for which the kernel of this board has no driver.
     pub(super) unmountable: Mutex<Vec<FileSystemKind>>,
     pub(super) hooks: Mutex<Vec<Hook>>,
     pub(super) hook_status: Mutex<Option<i32>>,
@@ -128,7 +128,7 @@ impl Bench {
         }
     }
 
-    /// Puts a medium in.
+    /// Inserts a medium.
     pub(super) fn insert(&mut self, name: &str, content: Vec<u8>) {
         let device = BlockDevice {
             name: DeviceName::parse(format!("blk{name}")).unwrap(),
@@ -148,7 +148,7 @@ impl Bench {
         self.media.push(Medium { profile: medium_profile(name), device: Some(device) });
     }
 
-    /// Puts a file system at `start_bytes` of whatever medium has it there; gives the directory for its files.
+    /// Adds a file system at this range of all media, and returns the directory for its files.
     pub(super) fn file_system(&self, bytes: Range<u64>, used: Option<Vec<Range<u64>>>) -> PathBuf {
         let tree = self.drive_path.with_file_name(format!("fs-{}", bytes.start));
         fs::create_dir(&tree).unwrap();
@@ -181,7 +181,7 @@ impl Bench {
         fs::read(self.drive_path.join(name)).unwrap()
     }
 
-    /// Nothing may be left mounted or open but the drive, and that read-only.
+    /// Asserts that nothing is mounted or open except the drive, and that it is read-only.
     pub(super) fn assert_tidy(&self) {
         assert_eq!(self.world.mounted.load(Ordering::SeqCst), 1, "only the drive is mounted");
         assert_eq!(self.world.open_sources.load(Ordering::SeqCst), 0, "no source is open");
@@ -216,7 +216,7 @@ pub(super) fn medium(len_bytes: usize, partitions: &[Range<u64>]) -> Vec<u8> {
     .take(len_bytes)
     .collect();
     content[..1024].fill(0);
-    // Nothing but the file system, as mkfs leaves it.
+    // Only the file system, as mkfs leaves it.
     if let [only] = partitions {
         content[..only.start as usize + 1024].fill(0);
         content[only.end as usize..].fill(0);
@@ -290,7 +290,7 @@ impl Source for FakeSource {
     }
 }
 
-/// The world as the HAL.
+/// The backend of the HAL for the world.
 struct Shared(Arc<World>);
 
 impl Deref for Shared {
@@ -335,7 +335,7 @@ impl World {
     }
 
     fn in_image(&self, region: &Region) -> FakeFileSystem {
-        assert!(matches!(region.holder, Holder::File { .. }), "only the image is worked on, not {region}");
+        assert!(matches!(region.holder, Holder::File { .. }), "only the image may be changed, not {region}");
         assert_eq!(self.open_sources.load(Ordering::SeqCst), 0, "the source is closed by then");
         self.find(region).unwrap()
     }
@@ -415,7 +415,7 @@ impl Clock for Shared {
 
 impl Tasks for Shared {
     fn run<'a>(&self, _tasks: Vec<Task<'a>>) -> Vec<TaskEnd> {
-        panic!("a capture does one thing after the other");
+        panic!("a capture runs no tasks in parallel");
     }
 
     fn compute(&self) -> Compute {

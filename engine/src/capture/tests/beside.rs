@@ -1,4 +1,5 @@
-//! Rules for what root file systems mount, for overlays, for where links lead, and for partitions that rules name.
+//! Rules apply to the file systems that root file systems mount, to overlays, to targets of links, and to partitions that
+//! rules name.
 
 use super::bench::{Bench, medium};
 use super::{MIB, capture, done, fill_rootfs};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 const ROOT: Range<u64> = MIB..2 * MIB;
 const DATA: Range<u64> = 2 * MIB..3 * MIB;
 
-/// A medium with a root file system that has this fstab, and a data partition; gives the directories of both.
+/// A medium with a root file system with this fstab, and a data partition. Returns the directories of both.
 fn bench(fstab: &str) -> (Bench, PathBuf, PathBuf) {
     let mut bench = Bench::new();
     bench.insert("sd", medium(4 * MIB as usize, &[ROOT, DATA]));
@@ -55,7 +56,7 @@ fn default_rules_follow_fstab_into_other_partitions() {
 }
 
 #[test]
-fn what_is_mounted_where_no_rule_looks_is_captured_as_it_is() {
+fn a_file_system_without_paths_of_rules_is_captured_as_it_is() {
     let (bench, _, data) = bench("LABEL=data /data ext4\nLABEL=other /var/log ext4");
     let photo = put(&data, "var/log/photo");
     assert_eq!(
@@ -72,7 +73,7 @@ fn overlays_and_links_are_followed_to_the_data_partition() {
          overlay /etc overlay lowerdir=/etc,upperdir=/data/deep/etc,workdir=/data/deep/work\n",
     );
     let key = put(&data, "deep/etc/ssh/ssh_host_rsa_key");
-    // Nobody names these, but everybody who mounts an overlay makes the two directories.
+    // No configuration names these, but every overlay has these two directories.
     let upper = put(&data, "overlay/var/upper/log/syslog");
     fs::create_dir_all(data.join("overlay/var/work/work")).unwrap();
     let whole = put(&data, "system/upper/etc/machine-id");
@@ -115,7 +116,7 @@ fn rules_name_other_partitions() {
         let outcomes = capture(&bench);
         let notes = &done(&outcomes[0]).notes;
         assert_eq!(!key.exists(), is_there, "{place}: {notes:?}");
-        assert!(of_root.exists(), "a rule for another place leaves the root alone");
+        assert!(of_root.exists(), "a rule for another place does not change the root");
         assert_eq!(notes.iter().any(|note| note.starts_with("rule \"our key\": ")), !is_there, "{notes:?}");
         if !is_there {
             fs::write(
@@ -131,7 +132,7 @@ fn rules_name_other_partitions() {
 }
 
 #[test]
-fn a_rule_may_be_satisfied_by_what_is_mounted() {
+fn a_required_rule_may_match_in_a_mounted_file_system() {
     let (mut bench, root, data) = bench("LABEL=data /var ext4");
     fs::remove_file(root.join("var/log/syslog")).unwrap();
     fs::write(
@@ -146,7 +147,7 @@ fn a_rule_may_be_satisfied_by_what_is_mounted() {
 }
 
 #[test]
-fn a_partition_that_rules_are_for_and_that_cannot_be_changed_is_refused() {
+fn a_partition_with_rules_that_cannot_be_changed_is_refused() {
     let (bench, _, _) = bench("LABEL=data /var ext4");
     bench.change_file_system(DATA.start, |found| found.kind = FileSystemKind::Ntfs);
     let outcomes = capture(&bench);

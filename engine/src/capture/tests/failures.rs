@@ -1,4 +1,4 @@
-//! What goes wrong leaves nothing under a valid name, and the drive tidy.
+//! A failed capture leaves no file with a valid name, and no work files on the drive.
 
 use super::bench::{Bench, medium, names};
 use super::{MIB, SINGLE, capture, fill_rootfs};
@@ -44,7 +44,7 @@ fn an_unreadable_sector_fails_its_medium_and_stops_the_capture() {
 }
 
 #[test]
-fn an_unreadable_sector_that_nothing_uses_does_not_matter() {
+fn an_unreadable_unused_sector_does_not_matter() {
     let bench = two_media();
     bench.world.bad_from.lock().unwrap().insert("blksd".into(), 2 * MIB);
     let outcomes = capture(&bench);
@@ -59,14 +59,14 @@ fn a_file_system_beyond_repair_fails_its_medium() {
 }
 
 #[test]
-fn a_drive_that_does_not_keep_what_is_written_is_found_out() {
+fn a_drive_that_returns_other_bytes_than_were_written_is_detected() {
     let bench = two_media();
     let path = bench.drive_path.join(".capture/sdimage.tar.xz");
     *bench.world.on_log.lock().unwrap() = Some(Box::new(move |line| {
         if line == "verifying" {
             let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
             let mut byte = [0];
-            // In the stream's header, where the padding of nothing hides it.
+            // In the stream's header, which has no unused bytes.
             file.read_exact_at(&mut byte, 100).unwrap();
             file.write_all_at(&[byte[0] ^ 1], 100).unwrap();
         }
@@ -75,7 +75,7 @@ fn a_drive_that_does_not_keep_what_is_written_is_found_out() {
 }
 
 #[test]
-fn a_whole_but_other_file_is_found_out_too() {
+fn a_complete_but_different_file_is_detected_too() {
     let mut bench = two_media();
     bench.options.compress = false;
     let path = bench.drive_path.join(".capture/sdimage.tar");
@@ -98,18 +98,17 @@ fn a_hung_operation_is_a_failure_even_if_it_ends() {
 }
 
 #[test]
-fn nothing_has_a_valid_name_before_all_of_it_is_there() {
+fn no_file_has_a_valid_name_before_it_is_complete() {
     let bench = two_media();
     let drive = bench.drive_path.clone();
     *bench.world.on_log.lock().unwrap() = Some(Box::new(move |_| {
         let names = names(&drive);
-        assert!(names.contains(&".capture".to_owned()), "the session comes first and goes last");
+        assert!(names.contains(&".capture".to_owned()), "the session is made first and removed last");
         for image in ["sdimage.tar", "emmcimage.dd"] {
             if names.contains(&format!("{image}.xz")) {
                 let base = image.split('.').next().unwrap();
-                for companion in [format!("{image}.md5"), format!("{image}.xz.md5"), format!("{base}.source")]
-                {
-                    assert!(names.contains(&companion), "{companion} comes before its image");
+                for sidecar in [format!("{image}.md5"), format!("{image}.xz.md5"), format!("{base}.source")] {
+                    assert!(names.contains(&sidecar), "{sidecar} comes before its image");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! An image is verified only if all of it was read, and is what it must be.
+//! An image is verified only if it was read to its end and is as expected.
 
 use super::bench::Bench;
 use crate::error::{Error, FaultyPart, Result};

@@ -1,6 +1,6 @@
-//! Whole captures on a board in memory.
+//! Whole captures on a board in memory: one or several partitions, with and without sanitising, hooks, plans.
 
-// The drive of a test is a directory of this host.
+// The drive of a test is a directory on this host.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod bench;
@@ -67,7 +67,7 @@ fn decode(compression: Compression, content: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// The files of an archive with their content, as far as it is data.
+/// The files of an archive with their data.
 fn entries(archive: &[u8]) -> BTreeMap<String, (EntryKind, Vec<u8>)> {
     let mut reader = Reader::new(archive, ReaderLimits::default());
     let mut found = BTreeMap::new();
@@ -155,9 +155,9 @@ fn several_partitions_become_a_disk_image_without_unused_bytes() {
     let mut expected = bench.source("emmc");
     let base = root.start as usize;
     expected[base + 100_000..base + 300_000].fill(0);
-    // The file system ends here; what is behind its end is not its to judge.
+    // The file system ends here; of the bytes behind its end nothing is proven.
     expected[base + MIB as usize..base + MIB as usize + 4096].fill(0);
-    assert!(image == expected, "the image is the medium with zeros where nothing is used");
+    assert!(image == expected, "the image is the medium with zeros in place of unused blocks");
     assert_sidecar(&bench, "emmcimage.dd", &image);
     assert_sidecar(&bench, "emmcimage.dd.xz", &packed);
     assert!(!tree.join("var/log/syslog").exists());
@@ -214,7 +214,7 @@ fn free_space_that_cannot_be_proven_is_filled_with_zeros() {
     bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
     let tree = bench.file_system(SINGLE, None);
     fill_rootfs(&tree);
-    // The directory has the whole disk of the host to fill: the first file must not be made at all.
+    // The directory could fill the whole disk of the host, so making the first file must fail.
     fs::create_dir(tree.join(".replicator-zeros-0")).unwrap();
     let outcomes = capture(&bench);
     let End::Failed(error) = &outcomes[0].end else { panic!("{:?}", outcomes[0].end) };
@@ -224,7 +224,7 @@ fn free_space_that_cannot_be_proven_is_filled_with_zeros() {
 }
 
 #[test]
-fn hooks_run_on_the_image_and_their_failure_is_the_captures() {
+fn hooks_run_on_the_image_and_a_failed_hook_fails_the_capture() {
     for (status, succeeds) in [(Some(0), true), (Some(3), false), (None, false)] {
         let mut bench = Bench::new();
         bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
@@ -246,7 +246,7 @@ fn hooks_run_on_the_image_and_their_failure_is_the_captures() {
 }
 
 #[test]
-fn a_plan_reads_only() {
+fn a_plan_only_reads() {
     let mut bench = Bench::new();
     bench.insert("sd", vec![1; 4096]);
     bench.insert("emmc", vec![1; 4096]);

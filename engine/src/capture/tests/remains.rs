@@ -1,4 +1,4 @@
-//! What is not in the image does not stay on the drive: the working image is closed to others and overwritten.
+//! Removed data does not stay on the drive: only root can read the working image, and it is overwritten.
 
 use super::bench::{Bench, medium};
 use super::{MIB, capture, done, fill_rootfs};
@@ -23,8 +23,8 @@ fn bench() -> Bench {
     bench
 }
 
-/// Gives the working image a second name, by which it stays when it is removed. From then on its file systems use these
-/// bytes.
+/// Gives the working image a second name, so that it can be examined after its removal. From then on its file systems use
+/// these bytes.
 fn keep_a_name(bench: &Bench, used: Vec<Range<u64>>) {
     let (drive, kept) = (bench.drive_path.clone(), bench.drive_path.join("kept"));
     let world = bench.world.clone();
@@ -47,7 +47,7 @@ fn secrets(path: &Path, bytes: Range<u64>) -> usize {
 }
 
 #[test]
-fn what_becomes_unused_is_overwritten_in_place() {
+fn blocks_that_become_unused_are_overwritten_in_place() {
     let bench = bench();
     keep_a_name(&bench, vec![0..HALF, MIB - 100..MIB]);
     done(&capture(&bench)[0]);
@@ -59,7 +59,7 @@ fn what_becomes_unused_is_overwritten_in_place() {
 }
 
 #[test]
-fn swap_space_and_what_is_not_known_are_told() {
+fn swap_space_and_unknown_file_systems_are_reported() {
     let bench = bench();
     bench.change_file_system(SECOND.start, |found| found.kind = FileSystemKind::Swap);
     let notes = done(&capture(&bench)[0]).notes.clone();
@@ -75,7 +75,7 @@ fn swap_space_and_what_is_not_known_are_told() {
 }
 
 #[test]
-fn all_of_a_working_image_is_overwritten_after_a_failure_and_after_a_cut() {
+fn the_whole_working_image_is_overwritten_after_a_failure_and_after_a_power_cut() {
     let bench = bench();
     keep_a_name(&bench, vec![0..MIB]);
     fs::write(bench.drive_path.join("sanitise-after"), "#!/bin/sh\n").unwrap();
@@ -85,7 +85,7 @@ fn all_of_a_working_image_is_overwritten_after_a_failure_and_after_a_cut() {
     let kept = bench.drive_path.join("kept");
     assert_eq!(secrets(&kept, 0..4 * MIB), 0);
 
-    // What a cut capture left.
+    // The remains of an interrupted capture.
     fs::write(&kept, b"S".repeat(300_000)).unwrap();
     fs::hard_link(&kept, bench.drive_path.join(".capture/sd.image")).unwrap();
     *bench.world.hook_status.lock().unwrap() = Some(0);
@@ -95,7 +95,7 @@ fn all_of_a_working_image_is_overwritten_after_a_failure_and_after_a_cut() {
 }
 
 #[test]
-fn nothing_is_overwritten_where_nothing_is_sanitised() {
+fn nothing_is_overwritten_without_sanitising() {
     let mut bench = bench();
     bench.options.settings.capture.sanitise = false;
     let kept = bench.drive_path.join("kept");

@@ -1,4 +1,4 @@
-//! A session that was cut is taken up again, by the unit it belongs to, whatever the cut left behind.
+//! The unit of an interrupted session continues it, whatever the interruption left on the drive.
 
 use super::bench::{Bench, medium};
 use super::{MIB, SINGLE, capture, done, fill_rootfs};
@@ -27,7 +27,7 @@ fn cut_after_the_first() -> Bench {
 }
 
 #[test]
-fn what_is_done_is_kept_and_the_rest_is_captured() {
+fn finished_images_are_kept_and_the_other_media_are_captured() {
     let bench = cut_after_the_first();
     let first = bench.read("sdimage.tar.xz");
     let outcomes = capture(&bench);
@@ -40,7 +40,7 @@ fn what_is_done_is_kept_and_the_rest_is_captured() {
 }
 
 #[test]
-fn a_session_with_nothing_left_to_do_is_removed_and_a_success() {
+fn a_session_with_all_media_captured_is_removed_and_is_a_success() {
     let bench = cut_after_the_first();
     capture(&bench);
     fs::create_dir(bench.drive_path.join(".capture")).unwrap();
@@ -50,7 +50,7 @@ fn a_session_with_nothing_left_to_do_is_removed_and_a_success() {
 }
 
 #[test]
-fn another_unit_does_not_go_on() {
+fn another_unit_does_not_continue_the_session() {
     let mut bench = cut_after_the_first();
     for index in [0, 1] {
         let device = bench.media[index].device.as_mut().unwrap();
@@ -58,14 +58,14 @@ fn another_unit_does_not_go_on() {
         assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-SESSION");
         bench.media[index].device.as_mut().unwrap().identity = identity;
     }
-    // Without the session's record, that of the finished image still tells.
+    // Without the session's record, the record of the finished image shows the unit.
     fs::remove_file(bench.drive_path.join(".capture/session.toml")).unwrap();
     bench.media[0].device.as_mut().unwrap().identity = Some("other".into());
     assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-SESSION");
 }
 
 #[test]
-fn a_medium_of_the_session_that_is_gone_is_missed() {
+fn a_missing_medium_of_the_session_is_refused() {
     let mut bench = cut_after_the_first();
     bench.media[1].device = None;
     assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-ABSENT");

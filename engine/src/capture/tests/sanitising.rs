@@ -1,4 +1,4 @@
-//! Rules on a root file system with links: what is cleaned, what stays, and that nothing outside is touched.
+//! Rules on a root file system with links clean and keep the right files, and change nothing outside of it.
 
 use super::bench::{Bench, medium};
 use super::{MIB, SINGLE, capture, fill_rootfs};
@@ -52,13 +52,13 @@ fn links_are_followed_inside_of_the_image_only() {
     assert!(tree.join("data/log/deep").exists() && !tree.join("data/log/deep/a").exists());
     assert_eq!(fs::read(host.path().join("file")).unwrap(), b"the host's");
     assert_eq!(fs::read(tree.join("data/id")).unwrap(), b"");
-    assert!(tree.join("etc/key").symlink_metadata().is_err(), "a link that is to be removed is removed");
-    assert!(tree.join("usr/bin/tool").exists(), "and what it leads to is not");
-    assert!(!tree.join("etc/hostname").exists(), "directories on the way may be links");
+    assert!(tree.join("etc/key").symlink_metadata().is_err(), "the link itself is removed");
+    assert!(tree.join("usr/bin/tool").exists(), "its target is not removed");
+    assert!(!tree.join("etc/hostname").exists(), "directories in a path may be links");
 }
 
 #[test]
-fn exceptions_stay_with_what_is_above_and_below_them() {
+fn exceptions_stay_with_the_paths_above_and_below_them() {
     let (bench, tree) = bench(&rule("remove", "/srv", "keep = [\"/srv/a/keep\"]"));
     for path in ["srv/a/keep/below", "srv/a/go", "srv/b"] {
         fs::create_dir_all(tree.join(path)).unwrap();
@@ -76,7 +76,7 @@ fn markers_are_made_once_with_their_mode() {
     let (bench, tree) = bench(&rules);
     assert_done(&capture(&bench));
     assert_eq!(fs::metadata(tree.join("firstboot")).unwrap().permissions().mode() & 0o7777, 0o600);
-    assert_eq!(fs::read(tree.join("etc/hostname")).unwrap(), b"board\n", "what is there stays");
+    assert_eq!(fs::read(tree.join("etc/hostname")).unwrap(), b"board\n", "an existing file stays");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_rule_that_fails_fails_the_capture() {
 }
 
 #[test]
-fn a_rule_file_with_a_fault_is_found_before_anything_begins() {
+fn an_error_in_the_rule_file_is_found_before_anything_begins() {
     for rules in ["", "[[rule]]\nwhat = 1\n", "\u{0}"] {
         let (bench, _) = bench(rules);
         assert_eq!(plan(&bench.context()).unwrap_err().code(), "R-OPTIONS", "{rules:?}");
@@ -110,7 +110,7 @@ fn a_rule_file_with_a_fault_is_found_before_anything_begins() {
     assert_eq!(bench.root_names(), ["rules.toml"]);
 }
 
-/// A root file system with host keys in every place that a server knows, sanitised by the rules that ship.
+/// A root file system with host keys in all places of servers, sanitised by the built-in rules.
 fn with_host_keys(host_keys: HostKeys) -> (Bench, PathBuf) {
     let (mut bench, tree) = bench("");
     fs::remove_file(bench.drive_path.join("rules.toml")).unwrap();
@@ -143,7 +143,7 @@ fn notes(outcomes: &[Outcome]) -> Vec<String> {
 }
 
 #[test]
-fn host_keys_go_wherever_a_configuration_names_them_and_their_absence_is_reported() {
+fn host_keys_in_all_configured_places_are_removed_and_that_is_reported() {
     let (bench, tree) = with_host_keys(HostKeys::System);
     fs::create_dir_all(tree.join("root/.ssh")).unwrap();
     fs::write(tree.join("root/.ssh/id_rsa"), "-----BEGIN RSA PRIVATE KEY-----\n").unwrap();
@@ -154,7 +154,7 @@ fn host_keys_go_wherever_a_configuration_names_them_and_their_absence_is_reporte
     assert!(
         !tree.join("data/ssh/rsa.pub").exists() && tree.join("data/ssh/linked").symlink_metadata().is_err()
     );
-    assert!(tree.join("root/.ssh/id_rsa").exists(), "what no rule names stays");
+    assert!(tree.join("root/.ssh/id_rsa").exists(), "a file that no rule names stays");
     assert!(
         notes.iter().any(|note| note.contains("nothing in the image is known to make ssh host keys")),
         "{notes:?}"
@@ -163,7 +163,7 @@ fn host_keys_go_wherever_a_configuration_names_them_and_their_absence_is_reporte
 }
 
 #[test]
-fn what_makes_host_keys_at_boot_is_recognised() {
+fn programs_that_make_host_keys_at_boot_are_recognised() {
     let makers: [(&str, &str, &str); 6] = [
         ("etc/init.d/S50sshd", "/usr/bin/ssh-keygen -A\n", ""),
         ("etc/rc.local", "test -e /ssh_regenkeys && keys\n", ""),
@@ -187,7 +187,7 @@ fn what_makes_host_keys_at_boot_is_recognised() {
         let notes = notes(&capture(&bench));
         assert!(!notes.iter().any(|note| note.contains("host keys")), "{path}: {notes:?}");
     }
-    // A unit that nothing starts makes none.
+    // A unit that is not started makes none.
     let (bench, tree) = with_host_keys(HostKeys::System);
     fs::create_dir_all(tree.join("lib/systemd/system")).unwrap();
     fs::write(tree.join("lib/systemd/system/regenerate_ssh_host_keys.service"), "ssh-keygen -A").unwrap();
@@ -197,7 +197,7 @@ fn what_makes_host_keys_at_boot_is_recognised() {
 #[test]
 fn a_script_for_the_first_boot_is_added_for_every_init_system() {
     const SYSTEMD: &str = "etc/systemd/system/multi-user.target.wants/replicator-host-keys.service";
-    // What the system has, and what starts the script.
+    // The files of the system, and the file that starts the script.
     let inits: [(&[(&str, &str)], &str); 9] = [
         (&[("usr/lib/systemd/systemd", "x")], SYSTEMD),
         (&[("lib/systemd/systemd", "x"), ("sbin/init", "#!/bin/sh\nexec /lib/systemd/systemd\n")], SYSTEMD),
@@ -209,7 +209,7 @@ fn a_script_for_the_first_boot_is_added_for_every_init_system() {
         ),
         (&[("etc/rcS.d/README", "x")], "etc/rcS.d/S99replicator-host-keys"),
         (&[("etc/rc2.d/README", "x")], "etc/rc2.d/S00replicator-host-keys"),
-        // Systemd is there, for its tools, and something else is started.
+        // Systemd is installed for its tools, and another init is started.
         (
             &[("lib/systemd/systemd", "x"), ("sbin/init", "ELF"), ("etc/rc2.d/README", "x")],
             "etc/rc2.d/S00replicator-host-keys",
@@ -235,7 +235,7 @@ fn a_script_for_the_first_boot_is_added_for_every_init_system() {
             std::process::Command::new("sh").arg("-n").arg(tree.join("etc/replicator-host-keys")).status();
         assert!(checked.unwrap().success());
     }
-    // An rcS that starts nothing else.
+    // An rcS that starts no other scripts.
     let (bench, tree) = with_host_keys(HostKeys::FirstBoot);
     fs::create_dir_all(tree.join("etc/init.d")).unwrap();
     fs::write(tree.join("etc/init.d/rcS"), "#!/bin/sh\nmount -a\n/usr/bin/app &\n").unwrap();

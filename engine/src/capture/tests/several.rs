@@ -1,4 +1,4 @@
-//! Media with several partitions: what is sanitised, what is told, what is refused.
+//! Of a medium with several partitions, each is sanitised, reported or refused.
 
 use super::bench::{Bench, medium};
 use super::{MIB, SINGLE, capture, done, fill_rootfs};
@@ -49,7 +49,7 @@ fn every_root_file_system_is_sanitised_and_the_rest_is_named() {
         assert!(!tree.join("var/log/syslog").exists() && tree.join("firstboot").exists());
         assert_eq!(fs::read(tree.join("root.version-cust")).unwrap(), b"2026-01-02T03:04:05Z\n");
     }
-    assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "nothing is made in what is no root file system");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "no file is made outside of a root file system");
     let hooks = bench.world.hooks.lock().unwrap();
     let numbers: Vec<_> = hooks.iter().map(|hook| hook.environment.last().unwrap().clone()).collect();
     assert_eq!(numbers, ["2", "1"].map(|number| ("REPLICATOR_PARTITION".to_owned(), number.to_owned())));
@@ -58,14 +58,14 @@ fn every_root_file_system_is_sanitised_and_the_rest_is_named() {
 }
 
 #[test]
-fn what_cannot_be_looked_into_is_refused_before_it_is_copied() {
+fn a_partition_that_cannot_be_examined_is_refused_before_it_is_copied() {
     for kind in [FileSystemKind::Luks, FileSystemKind::Lvm, FileSystemKind::F2fs, FileSystemKind::Jfs] {
         let mut bench = bench();
         fill_rootfs(&bench.file_system(FIRST, Some(vec![0..4096])));
         bench.file_system(SECOND, None);
         bench.change_file_system(SECOND.start, |found| found.kind = kind.clone());
         bench.file_system(THIRD, Some(vec![0..4096]));
-        // Every read of the medium but those of the table and of signatures fails.
+        // All reads of the medium fail except those of the table and of signatures.
         bench.world.bad_from.lock().unwrap().insert("blksd".into(), 4 * MIB - 4096);
         let why = refusal(&capture(&bench)[0]);
         assert!(why.starts_with(&format!("R-SANITISE partition 2, {kind}: ")), "{why}");
@@ -78,7 +78,7 @@ fn what_cannot_be_looked_into_is_refused_before_it_is_copied() {
 }
 
 #[test]
-fn a_kernel_without_the_driver_refuses_it_at_once() {
+fn without_a_driver_in_the_kernel_the_medium_is_refused_at_once() {
     let bench = bench();
     for bytes in [FIRST, SECOND, THIRD] {
         fill_rootfs(&bench.file_system(bytes, Some(vec![0..4096])));
@@ -90,7 +90,7 @@ fn a_kernel_without_the_driver_refuses_it_at_once() {
 }
 
 #[test]
-fn a_linux_partition_that_shows_nothing_is_refused() {
+fn a_linux_partition_without_a_known_file_system_is_refused() {
     let mut bench = bench();
     fill_rootfs(&bench.file_system(FIRST, Some(vec![0..4096])));
     bench.file_system(THIRD, Some(vec![0..4096]));
@@ -125,7 +125,7 @@ fn read_only_and_foreign_file_systems_are_captured_as_they_are() {
 }
 
 #[test]
-fn what_may_have_been_a_root_file_system_is_refused() {
+fn a_file_system_that_may_be_a_damaged_root_is_refused() {
     type Case = (&'static str, &'static [&'static str], Option<&'static str>, FsckOutcome, bool);
     let cases: [Case; 6] = [
         ("lost /etc", &["usr/bin", "lib"], None, FsckOutcome::Clean, false),
@@ -138,7 +138,7 @@ fn what_may_have_been_a_root_file_system_is_refused() {
     for (what, directories, label, fsck, is_captured) in cases {
         let mut bench = Bench::new();
         bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
-        // Unused blocks that cannot be proven make for a check.
+        // A file system without a block map is checked.
         let used = if fsck == FsckOutcome::Repaired { None } else { Some(vec![0..4096]) };
         let tree = bench.file_system(SINGLE, used);
         directories.iter().for_each(|directory| fs::create_dir_all(tree.join(directory)).unwrap());
@@ -157,7 +157,7 @@ fn what_may_have_been_a_root_file_system_is_refused() {
 }
 
 #[test]
-fn a_check_that_fails_is_the_captures_failure_whatever_the_partition() {
+fn a_failed_check_of_any_partition_fails_the_capture() {
     let bench = bench();
     fill_rootfs(&bench.file_system(FIRST, Some(vec![0..4096])));
     for bytes in [SECOND, THIRD] {

@@ -1,5 +1,5 @@
-//! Tables by other people's code, `gptman` and `mbrman`: what these write is read here as they mean it, and they read
-//! what is written and grown here. So the reader is not only held to what its own writer makes.
+//! Compares with independent code, `gptman` and `mbrman`: their tables are read correctly here, and they read the tables
+//! that are made and grown here. So the reader is not only tested with its own writer.
 
 use super::*;
 use gptman::{GPT, GPTPartitionEntry};
@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 const MIB: u64 = 1 << 20;
 const LEN_BYTES: u64 = 4 * MIB;
-/// What partitions are made of.
+/// The partitions of a test.
 const UNIT: u64 = 64 << 10;
 
 /// Number, first byte, length.
@@ -31,7 +31,7 @@ fn read_here(disk: &[u8], sector_len: u32) -> Table {
     read(&mut disk, sector_len).unwrap().unwrap()
 }
 
-/// The rows of a GPT as gptman sees them, of the first copy that it accepts.
+/// The rows of a GPT as gptman reads them, of the first copy that it accepts.
 fn rows_of_gptman(disk: &[u8], sector_len: u64) -> Vec<Row> {
     let gpt = GPT::read_from(&mut Cursor::new(disk), sector_len).unwrap();
     let used = gpt.iter().filter(|(_, entry)| entry.is_used());
@@ -109,10 +109,10 @@ fn mbr_of_mbrman(parts: &[Row], sector_len: u64) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn a_gpt_of_gptman_is_read_as_it_means_it(parts in extents(), sector_len in sector_len(), broken in any::<bool>()) {
+    fn a_gpt_of_gptman_is_read_correctly(parts in extents(), sector_len in sector_len(), broken in any::<bool>()) {
         let mut disk = gpt_of_gptman(&parts, sector_len);
         if broken {
-            // Of the first copy: the second one says the same.
+            // Of the first copy; the second one has the same.
             disk[sector_len as usize + 40] ^= 1;
         }
         let table = read_here(&disk, sector_len as u32);
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn an_mbr_of_mbrman_is_read_as_it_means_it(parts in extents(), sector_len in sector_len()) {
+    fn an_mbr_of_mbrman_is_read_correctly(parts in extents(), sector_len in sector_len()) {
         let table = read_here(&mbr_of_mbrman(&parts, sector_len), sector_len as u32);
         prop_assert_eq!(table.scheme, Scheme::Mbr);
         prop_assert_eq!(rows(&table), parts);
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn gptman_and_mbrman_read_what_grew_here(parts in extents(), sector_len in sector_len(), is_gpt in any::<bool>()) {
+    fn gptman_and_mbrman_read_grown_tables(parts in extents(), sector_len in sector_len(), is_gpt in any::<bool>()) {
         let mut disk = if is_gpt { gpt_of_gptman(&parts, sector_len) } else { mbr_of_mbrman(&parts, sector_len) };
         disk.resize(2 * LEN_BYTES as usize, 0);
         let growth = grow_last(&mut disk.as_slice(), sector_len as u32).unwrap().unwrap();
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn gptman_and_mbrman_read_what_is_laid_out_here(
+    fn gptman_and_mbrman_read_new_tables(
         len_mib in 8..24_u64, sector_len in sector_len(), is_gpt in any::<bool>(), random in any::<[u8; 32]>(),
     ) {
         let scheme = if is_gpt { Scheme::Gpt } else { Scheme::Mbr };
@@ -176,7 +176,7 @@ proptest! {
 
 /// The numbers of logical partitions are those of the kernel: from 5 on, in the order of the chain.
 #[test]
-fn logical_partitions_of_mbrman_are_read_as_it_means_them() {
+fn logical_partitions_of_mbrman_are_read_correctly() {
     let mut disk = Cursor::new(vec![0; 64 * MIB as usize]);
     let mut mbr = MBR::new_from(&mut disk, 512, [1, 2, 3, 4]).unwrap();
     let entry = |sys, starting_lba, sectors| MBRPartitionEntry {

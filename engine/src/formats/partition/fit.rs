@@ -1,7 +1,7 @@
-//! Making the GPT of an image fit a medium of another length: its second copy belongs to the medium's end.
+//! Changes the GPT of an image for a medium of another length: its second copy must be at the end of the medium.
 //!
-//! The partitions stay where they are. What changes is both headers (each other's place, the usable sectors), the place of
-//! the second copy, and the protective entry of the boot record; see chapter 5 of the UEFI specification.
+//! The partitions do not move. The changes are in both headers (the place of the other copy, the usable sectors), in the
+//! place of the second copy, and in the protective entry of the boot record; see chapter 5 of the UEFI specification.
 
 use super::gpt::{self, Gpt};
 use super::{FormatError, Geometry, Patch, ReadAt, mbr, shown};
@@ -16,19 +16,19 @@ pub(crate) enum GptCopy {
     End,
 }
 
-/// What is to be written otherwise than it is in the image.
+/// Changes to the image when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fit {
-    /// In their order: where two overlap, the later one counts.
+    /// The changes in their order: where two overlap, the later one is used.
     pub patches: Vec<Patch>,
-    /// The second copy is elsewhere than in the image.
+    /// Whether the second copy moves.
     pub moved: bool,
-    /// The copy that is damaged in the image, and made anew from the other.
+    /// The copy that is damaged in the image and is made again from the other one.
     pub damaged: Option<GptCopy>,
 }
 
-/// The changes that make the GPT of `image` fit a medium of `medium_len_bytes`. `image` knows its own length; of its
-/// content only the table is read. `None` if it fits as it is, or has no GPT.
+/// The changes that make the GPT of `image` fit a medium of `medium_len_bytes`. Only the table of the image is read.
+/// `None` if it fits unchanged, or has no GPT.
 ///
 /// # Errors
 /// `Damaged` if neither copy is intact, `Unsupported` if the medium is too small for the table; those of the input.
@@ -44,7 +44,7 @@ pub(crate) fn fit_gpt(
         return Ok(None);
     }
     let mut boot_sector = from.read_sector(image, 0)?;
-    // In an image that was cut, what the front says of the rest is past the end; that is not this function's to judge.
+    // In an image that was cut, the front names sectors past the end. Other checks refuse such an image.
     let unbounded = Geometry::new(i64::MAX as u64, sector_len_bytes)?;
     let table = match gpt::read_copy(image, &unbounded, 1) {
         Err(FormatError::Damaged { .. }) => gpt::read(image, &from)?,
@@ -54,7 +54,7 @@ pub(crate) fn fit_gpt(
     let moved = last.and_then(|last| last.checked_add(1)) != Some(to.sectors);
     let damaged = match last {
         _ if table.is_backup => Some(GptCopy::Front),
-        // What cannot be seen is believed to be right.
+        // A copy that cannot be read is assumed to be intact.
         Some(last) if matches!(gpt::read_copy(image, &from, last), Err(FormatError::Damaged { .. })) => {
             Some(GptCopy::End)
         }
@@ -83,7 +83,7 @@ pub(crate) fn fit_gpt(
         patches.push(Patch { offset_bytes: to.offset_bytes(sector), bytes });
     }
     if let Some(slot) = mbr::purely_protective_slot(&entries) {
-        // Its boot flag may have been set on purpose, for firmware that wants one.
+        // Its boot flag may be set on purpose, for firmware that needs it.
         let place = &mut boot_sector[mbr::TABLE_OFFSET + slot * mbr::ENTRY_LEN..][..mbr::ENTRY_LEN];
         place[1..].copy_from_slice(&mbr::protective_entry(&to)[1..]);
         patches.push(Patch { offset_bytes: 0, bytes: boot_sector });
@@ -91,10 +91,10 @@ pub(crate) fn fit_gpt(
     Ok(Some(Fit { patches, moved, damaged }))
 }
 
-/// Where the second copy lies, behind everything that partitions may use.
+/// Where the second copy is, behind the usable sectors.
 fn old_copy(table: &Gpt, geometry: &Geometry) -> Option<Range<u64>> {
     let header = if table.is_backup { geometry.sectors.checked_sub(1)? } else { table.other_sector() };
     let start = header.checked_sub(table.entries_sectors(geometry))?;
-    let is_apart = start > table.said_last_usable() && header < geometry.sectors;
+    let is_apart = start > table.stored_last_usable() && header < geometry.sectors;
     is_apart.then(|| geometry.offset_bytes(start)..geometry.offset_bytes(header + 1))
 }

@@ -1,4 +1,4 @@
-//! Fitting GPTs to media of other lengths, judged by the reader of tables.
+//! Tests of fitting GPTs to media of other lengths, with the reader of tables.
 
 use super::fit::{Fit, GptCopy, fit_gpt};
 use super::layout::Layout;
@@ -15,7 +15,7 @@ fn image(sector_len_bytes: u32, free_bytes: u64) -> Vec<u8> {
     let mut bytes = vec![0; small as usize];
     apply(&mut bytes, &layout);
     if free_bytes > 0 {
-        // Made for a smaller medium, and moved to the image's end by what is tested elsewhere with real tools.
+        // Made for a smaller medium, and moved to the image's end by code that is tested elsewhere with real tools.
         let fit = fit_gpt(&mut bytes.as_slice(), sector_len_bytes, IMAGE_LEN_BYTES).unwrap().unwrap();
         bytes.resize(IMAGE_LEN_BYTES as usize, 0);
         put(&mut bytes, &fit);
@@ -43,8 +43,8 @@ fn fitted(image: &[u8], sector_len_bytes: u32, medium_len_bytes: u64) -> (Vec<u8
     (medium, fit)
 }
 
-/// Both copies are intact and at home, the partitions are those of the image, and no third header is left.
-fn is_at_home(medium: &[u8], image: &[u8], sector_len_bytes: u32) {
+/// Both copies are intact and at their places, the partitions are those of the image, and there is no third header.
+fn assert_at_its_places(medium: &[u8], image: &[u8], sector_len_bytes: u32) {
     let sector = sector_len_bytes as usize;
     let partitions = |mut bytes: &[u8]| read(&mut bytes, sector_len_bytes).unwrap().unwrap().partitions;
     assert_eq!(partitions(medium), partitions(image));
@@ -74,7 +74,7 @@ fn the_second_copy_moves_to_the_end_of_any_medium() {
         for more in [sector, 16 * sector, 33 * sector, 40 * sector, 4 * MIB] {
             let (medium, fit) = fitted(&image, sector_len_bytes, IMAGE_LEN_BYTES + more);
             assert_eq!((fit.moved, fit.damaged), (true, None));
-            is_at_home(&medium, &image, sector_len_bytes);
+            assert_at_its_places(&medium, &image, sector_len_bytes);
         }
         for less in [sector, 16 * sector, 64 * sector, MIB] {
             let fit =
@@ -86,7 +86,7 @@ fn the_second_copy_moves_to_the_end_of_any_medium() {
             for patch in &fit.patches[1..] {
                 medium[patch.offset_bytes as usize..][..patch.bytes.len()].copy_from_slice(&patch.bytes);
             }
-            is_at_home(&medium, &image, sector_len_bytes);
+            assert_at_its_places(&medium, &image, sector_len_bytes);
         }
         // One sector less has no room for the partition and the copy.
         let error =
@@ -96,7 +96,7 @@ fn the_second_copy_moves_to_the_end_of_any_medium() {
 }
 
 #[test]
-fn what_is_at_home_or_no_gpt_stays_as_it_is() {
+fn a_gpt_at_its_places_or_no_gpt_stays_unchanged() {
     let image = image(512, 0);
     assert_eq!(fit_gpt(&mut image.as_slice(), 512, IMAGE_LEN_BYTES).unwrap(), None);
     assert_eq!(fit_gpt(&mut vec![0; 1 << 20].as_slice(), 512, 2 * MIB).unwrap(), None);
@@ -109,7 +109,7 @@ fn what_is_at_home_or_no_gpt_stays_as_it_is() {
 }
 
 #[test]
-fn a_damaged_copy_is_made_anew_from_the_other() {
+fn a_damaged_copy_is_made_again_from_the_other() {
     let good = image(512, 0);
     let last = good.len() - 512;
     for (at, expected) in [(512 + 56, GptCopy::Front), (1024, GptCopy::Front), (last + 56, GptCopy::End)] {
@@ -118,7 +118,7 @@ fn a_damaged_copy_is_made_anew_from_the_other() {
         for len_bytes in [IMAGE_LEN_BYTES, IMAGE_LEN_BYTES + MIB] {
             let (medium, fit) = fitted(&image, 512, len_bytes);
             assert_eq!((fit.moved, fit.damaged), (len_bytes > IMAGE_LEN_BYTES, Some(expected)), "{at}");
-            is_at_home(&medium, &good, 512);
+            assert_at_its_places(&medium, &good, 512);
         }
         image[last + 56] ^= 2;
         image[512 + 56] ^= 2;

@@ -1,7 +1,8 @@
 //! The GUID partition table, as in chapter 5 of the UEFI specification.
 //!
-//! Two copies: header and entries at the front, entries and header at the end. A copy counts if both checksums hold and
-//! every field is within bounds; the first copy is preferred. The size of the entries is checked before they are read.
+//! A GPT has two copies: header and entries at the front, entries and header at the end. A copy is intact if both
+//! checksums are right and every field is within bounds; the first copy is preferred. The size of the entries is checked
+//! before they are read.
 
 use super::guid::Guid;
 use super::identity::DiskId;
@@ -10,7 +11,7 @@ use std::ops::RangeInclusive;
 
 const FORMAT: &str = "GPT";
 
-/// Length of a header without what later revisions add.
+/// Length of a header without the additions of later revisions.
 const HEADER_LEN: usize = 92;
 
 /// Most bytes of entries that are read; the usual table has 16 KiB.
@@ -47,13 +48,13 @@ pub(super) struct Gpt {
     pub(super) is_backup: bool,
 }
 
-/// Reads whichever copy is intact, the one at the front first.
+/// Reads an intact copy, the one at the front first.
 pub(super) fn read(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<Gpt, FormatError> {
     let first = match read_copy(disk, geometry, 1) {
         Err(FormatError::Damaged { detail, .. }) => detail,
         other => return other,
     };
-    // An image that was copied to a larger medium has its second copy elsewhere, but then the first is all there is.
+    // An image on a larger medium has its second copy elsewhere; then only the first copy is found.
     match read_copy(disk, geometry, geometry.sectors - 1) {
         Ok(copy) => Ok(Gpt { is_backup: true, ..copy }),
         Err(FormatError::Damaged { detail, .. }) => {
@@ -89,7 +90,7 @@ pub(super) fn read_copy(disk: &mut dyn ReadAt, geometry: &Geometry, sector: u64)
     Ok(Gpt { header, entries, is_backup: false })
 }
 
-/// Everything in a header that needs no further reading.
+/// Checks a header without further reads.
 fn check_header(header: &[u8], geometry: &Geometry, sector: u64) -> Result<(), String> {
     if !header.starts_with(b"EFI PART") {
         return Err("no signature".to_owned());
@@ -103,7 +104,7 @@ fn check_header(header: &[u8], geometry: &Geometry, sector: u64) -> Result<(), S
     }
     let own = u64_at(header, field::OWN_SECTOR);
     if own != sector {
-        return Err(format!("it says it is at sector {own}"));
+        return Err(format!("it has sector {own} as its own place"));
     }
     let (first, last) = (u64_at(header, field::FIRST_USABLE), u64_at(header, field::LAST_USABLE));
     if first < 2 || last >= geometry.sectors || first > last {
@@ -146,7 +147,7 @@ impl Gpt {
         Some(Self { header, entries, is_backup: false })
     }
 
-    /// What the table says of the disk and of partition `number`.
+    /// The identities of the disk and of partition `number`.
     pub(super) fn disk_id(&self, number: u32) -> Option<DiskId> {
         let entry = self.entries.chunks_exact(self.entry_len()).nth((number as usize).checked_sub(1)?)?;
         Some(DiskId::Gpt {
@@ -166,7 +167,7 @@ impl Gpt {
         (self.entries.len() as u64).div_ceil(geometry.sector_len_bytes)
     }
 
-    /// Bytes that the copies take at the front, with sector 0, and at the end.
+    /// Lengths of the copies, at the front (with sector 0) and at the end.
     pub(super) fn taken(&self, geometry: &Geometry) -> (u64, u64) {
         let front_entries = if self.is_backup { 2 } else { u64_at(&self.header, field::ENTRIES_SECTOR) };
         let entries = self.entries_sectors(geometry);
@@ -209,13 +210,13 @@ impl Gpt {
         Ok(partitions)
     }
 
-    /// Where the header says that the other copy's header is.
+    /// The sector of the other copy's header, from this header.
     pub(super) fn other_sector(&self) -> u64 {
         u64_at(&self.header, field::OTHER_SECTOR)
     }
 
-    /// The last sector that partitions may use, as the header says.
-    pub(super) fn said_last_usable(&self) -> u64 {
+    /// The last usable sector in the header.
+    pub(super) fn stored_last_usable(&self) -> u64 {
         u64_at(&self.header, field::LAST_USABLE)
     }
 
@@ -225,7 +226,8 @@ impl Gpt {
         put_u64(&mut self.entries, at, last);
     }
 
-    /// The last sector a partition may have if the second copy lies at the medium's end; `None` on a medium too small.
+    /// The last sector that a partition may have if the second copy is at the medium's end; `None` if the medium is too
+    /// small.
     pub(super) fn last_usable(&self, geometry: &Geometry) -> Option<u64> {
         geometry.sectors.checked_sub(2 + self.entries_sectors(geometry))
     }
@@ -237,7 +239,7 @@ impl Gpt {
     pub(super) fn encode(&self, geometry: &Geometry) -> Option<Copies> {
         let last_sector = geometry.sectors.checked_sub(1)?;
         let last_usable = self.last_usable(geometry)?;
-        // The copy at the end does not say where the front's entries are; there, they follow the header.
+        // The copy at the end does not have the place of the front's entries; they follow the header.
         let front_entries = if self.is_backup { 2 } else { u64_at(&self.header, field::ENTRIES_SECTOR) };
         let entries_sectors = self.entries_sectors(geometry);
         if front_entries < 2

@@ -1,32 +1,32 @@
-//! Growing the last partition to the end of a medium, as needed when a small image was copied to a larger one.
+//! Grows the last partition to the end of a medium, after a small image was copied to a larger medium.
 
 use super::gpt::{self, Gpt};
 use super::mbr::{self, Entry};
 use super::{FormatError, Geometry, Partition, Patch, ReadAt, Scheme};
 
-/// A smaller gain is not worth touching a table for.
+/// A smaller gain is not worth a change of the table.
 const LEAST_GAIN_BYTES: u64 = 1024 * 1024;
 
-/// How the last partition grows.
+/// The growth of the last partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Growth {
     /// Which partition.
     pub partition_number: u32,
     /// Where it starts; unchanged.
     pub start_bytes: u64,
-    /// Its length in the table as it is.
+    /// Its present length.
     pub old_len_bytes: u64,
     /// Its length after the patches.
     pub new_len_bytes: u64,
-    /// The changed table, in the order to write it; after each patch one intact copy of the old or new table is there.
+    /// The changed table, in the order to write it. After each patch there is an intact copy of the old or the new table.
     pub patches: Vec<Patch>,
 }
 
-/// How the last partition by position can grow; all else in the table stays as it is.
+/// How the partition with the last position can grow. The rest of the table stays unchanged.
 ///
-/// A GPT's second copy moves to the end of the medium, and its protective entry is set right. An MBR reaches 2^32 sectors.
-/// `None` if there is nothing to gain (less than 1 MiB), no partition, or what is last cannot grow alone: logical
-/// partitions, and hybrids, where the same partition stands in two tables.
+/// A GPT's second copy moves to the end of the medium, and its protective entry is set right. An MBR reaches 2^32
+/// sectors. `None` if the gain is less than 1 MiB, if there is no partition, or if the last one cannot grow alone: a
+/// logical partition, or one of a hybrid, which is in two tables.
 ///
 /// # Errors
 /// Those of [`super::read`].
@@ -66,17 +66,17 @@ fn grow_mbr(
     entries: &[Entry; 4],
     last: &Partition,
 ) -> Option<Growth> {
-    // `get` gives nothing for a logical partition, whose number is above 4.
+    // A logical partition has a number above 4, so `get` returns `None`.
     let slot = last.number as usize - 1;
     let entry = entries.get(slot)?;
-    // An extended partition behind it is in the way, even if it is empty.
+    // An extended partition behind it, even an empty one, prevents that it grows.
     if entries.iter().any(|other| !other.is_unused() && other.start > entry.start) {
         return None;
     }
     let mut growth = growth(geometry, last, geometry.sectors.min(u64::from(u32::MAX)))?;
     let len = u32::try_from(growth.new_len_bytes / geometry.sector_len_bytes).ok()?;
     let place = &mut boot_sector[mbr::TABLE_OFFSET + slot * mbr::ENTRY_LEN..][..mbr::ENTRY_LEN];
-    // The start stays to the letter, cylinders included; the end's cylinders follow.
+    // The bytes of the start stay, cylinders included; those of the end are computed.
     let encoded = Entry { len, ..*entry }.encode();
     place[5..8].copy_from_slice(&encoded[5..8]);
     place[12..].copy_from_slice(&encoded[12..]);
@@ -96,7 +96,7 @@ fn grow_gpt(
     table.set_last_sector(growth.partition_number, end_bytes / geometry.sector_len_bytes - 1);
     let copies = table.encode(geometry)?;
     let parts = if table.is_backup {
-        // The intact copy may be in the way of its successor: the front comes first.
+        // The new copy at the end may overwrite the intact one, so the front is written first.
         [copies.front_entries, copies.front_header, copies.end]
     } else {
         [copies.end, copies.front_entries, copies.front_header]

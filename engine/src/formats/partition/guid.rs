@@ -1,4 +1,4 @@
-//! GUIDs as partition tables hold them: the first three groups are little-endian on disk.
+//! GUIDs of partition tables: the first three groups are little-endian on disk.
 
 use replicator_hal::Uuid;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Guid(pub(super) [u8; 16]);
 
-/// Where each byte of the text stands on disk.
+/// The place on disk of each byte of the text.
 const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 impl Guid {
@@ -24,7 +24,7 @@ impl Guid {
         Self(bytes)
     }
 
-    /// From 16 bytes on disk; what is missing counts as zeros.
+    /// From 16 bytes on disk; missing bytes are zeros.
     pub(super) fn on_disk(bytes: &[u8]) -> Self {
         let mut guid = [0; 16];
         for (to, from) in guid.iter_mut().zip(bytes) {

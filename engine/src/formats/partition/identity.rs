@@ -1,11 +1,12 @@
-//! What names a medium with one partition to kernels and boot loaders, beside the file system in it: disk signature or
-//! GUIDs, the partition's number, type and name. A clone with the same identity is found under the same `PARTUUID`.
+//! The identity of a medium with one partition, beside that of its file system: disk signature or GUIDs, and the
+//! partition's number, type and name. Kernels and boot loaders find a clone with the same identity by the same
+//! `PARTUUID`.
 
 use super::gpt::{self, Gpt};
 use super::guid::Guid;
 use super::{Partition, Scheme, mbr, u32_at};
 
-/// The most partitions that a GPT made here has room for.
+/// Number of entries in a GPT that is made here.
 const GPT_NUMBER_MAX: u32 = 128;
 /// The slots of an MBR; logical partitions have higher numbers.
 const MBR_NUMBER_MAX: u32 = 4;
@@ -21,12 +22,12 @@ pub struct Identity {
     pub number: u32,
 }
 
-/// What a table says of the disk and of its one partition.
+/// The identities of the disk and of its one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskId {
     /// An MBR.
     Mbr {
-        /// The disk signature; 0 means that there is none.
+        /// The disk signature; 0 for none.
         signature: u32,
         /// The partition's type.
         kind: u8,
@@ -45,11 +46,11 @@ pub enum DiskId {
 }
 
 impl Identity {
-    /// A new one out of randomness: partition 1, of the type for Linux file systems.
+    /// A new identity from random bytes: partition 1, of the type for Linux file systems.
     pub fn fresh(scheme: Scheme, random: [u8; 32]) -> Self {
         let disk = match scheme {
             Scheme::Mbr => DiskId::Mbr {
-                // 0 means "none": kernels then have no PARTUUID.
+                // 0 means "none": kernels form no PARTUUID from it.
                 signature: u32_at(&random, 0).max(1),
                 kind: MBR_LINUX,
             },
@@ -76,7 +77,7 @@ impl Identity {
         }
     }
 
-    /// By what `root=PARTUUID=` finds the partition; `None` on a disk without a signature.
+    /// The partition's `PARTUUID`; `None` on a disk without a signature.
     pub fn partuuid(&self) -> Option<String> {
         match &self.disk {
             DiskId::Mbr { signature: 0, .. } => None,
@@ -94,13 +95,13 @@ impl Identity {
         (1..=most).contains(&self.number)
     }
 
-    /// That of a medium whose MBR has this one partition.
+    /// The identity of a medium whose MBR has this one partition.
     pub(super) fn of_mbr(signature: u32, partition: &Partition, entries: &[mbr::Entry; 4]) -> Option<Self> {
         let entry = entries.get((partition.number as usize).checked_sub(1)?)?;
         Some(Self { disk: DiskId::Mbr { signature, kind: entry.kind }, number: partition.number })
     }
 
-    /// That of a medium whose GPT has this one partition.
+    /// The identity of a medium whose GPT has this one partition.
     pub(super) fn of_gpt(table: &Gpt, partition: &Partition) -> Option<Self> {
         let found = Self { disk: table.disk_id(partition.number)?, number: partition.number };
         found.has_valid_number().then_some(found)

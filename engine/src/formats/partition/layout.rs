@@ -1,6 +1,6 @@
 //! A new table with one partition, for media that are written from a tarball.
 //!
-//! The first 4 MiB stay free for boot loaders that live outside of file systems, as boards have always had it.
+//! The first 4 MiB stay free for boot loaders outside of file systems, as on earlier images for these boards.
 
 use super::gpt::{self, Gpt};
 use super::guid::Guid;
@@ -11,27 +11,28 @@ use std::ops::Range;
 /// Where the partition starts.
 const START_BYTES: u64 = 4 * 1024 * 1024;
 
-/// A smaller partition holds no root file system.
+/// A smaller partition cannot hold a root file system.
 const LEAST_BYTES: u64 = 1024 * 1024;
 
-/// What makes up a freshly partitioned medium.
+/// The layout of a newly partitioned medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// The partition's bytes; starts at 4 MiB and ends at a multiple of 4096 bytes.
     pub region: Range<u64>,
     /// The table, in the order to write it: the copy at the end, the copy at the front, sector 0. None of it lies in the
-    /// region, so all of it can be written when the file system is there and verified.
+    /// region, so all of it can be written after the file system was verified.
     pub patches: Vec<Patch>,
-    /// Where older tables may lie: to be zeroed before the file system is made. The last range may reach into the region.
+    /// Where older tables may be: these ranges are zeroed before the file system is made. The last one may reach into the
+    /// region.
     pub stale: Vec<Range<u64>>,
 }
 
-/// A table with one bootable Linux partition from 4 MiB to the end, or to the last 4096 bytes that are free.
+/// A table with one bootable Linux partition from 4 MiB to the end, or to the last multiple of 4096 bytes.
 ///
-/// Scheme and number are those of `identity`. An MBR reaches 2^32 sectors; what is behind stays unused.
+/// Scheme and number are those of `identity`. An MBR reaches 2^32 sectors; the rest stays unused.
 ///
 /// # Errors
-/// `Unsupported` if the medium is too small, its sectors are odd, or the scheme has no such partition number.
+/// `Unsupported` if the medium is too small, its sector size is unknown, or the scheme has no such partition number.
 pub(crate) fn single_partition(
     identity: &Identity,
     disk_len_bytes: u64,
@@ -66,7 +67,7 @@ pub(crate) fn single_partition(
             gpt_patches(&geometry, start..end, ids, name).ok_or_else(too_small)?
         }
     };
-    // The copy of a GPT at the end is wiped under both schemes; the front's header is enough to make the rest void.
+    // The copy of a GPT at the end is wiped for both schemes. Of the front, wiping the header is enough.
     let stale = vec![
         0..geometry.offset_bytes(2),
         geometry.offset_bytes(geometry.sectors - reserved_at_end)..geometry.offset_bytes(geometry.sectors),
@@ -75,7 +76,7 @@ pub(crate) fn single_partition(
 }
 
 fn mbr_entry(kind: u8, sectors: Range<u64>) -> [u8; mbr::ENTRY_LEN] {
-    // Both below 2^32: the limit was applied.
+    // Both are below 2^32: the limit was applied.
     let (start, len) = (sectors.start as u32, (sectors.end - sectors.start) as u32);
     mbr::Entry { status: 0x80, kind, start, len }.encode()
 }

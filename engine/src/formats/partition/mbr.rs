@@ -1,7 +1,7 @@
 //! The table in the master boot record, and the chain of extended boot records with logical partitions.
 //!
-//! Read as the Linux kernel reads it: an entry without length is unused, logical partitions count from 5, and what
-//! cylinders, heads and sectors say is ignored.
+//! It is read as in the Linux kernel: an entry without length is unused, logical partitions have numbers from 5, and
+//! cylinders, heads and sectors are ignored.
 
 use super::{FormatError, Geometry, Partition, ReadAt, check_overlaps, damaged, u32_at};
 use std::collections::BTreeSet;
@@ -17,19 +17,19 @@ pub(super) const TABLE_OFFSET: usize = 446;
 /// Length of one entry.
 pub(super) const ENTRY_LEN: usize = 16;
 
-/// More logical partitions than any kernel has minor numbers for are taken for damage.
+/// More logical partitions than kernels have minor numbers are an error.
 const LOGICAL_LIMIT: usize = 128;
 
-/// The type of the one entry that keeps old tools away from a GPT.
+/// The type of the entry that protects a GPT from old tools.
 const PROTECTIVE: u8 = 0xEE;
 
 /// One entry of a boot record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// 0x80: active; 0: not; all else is no entry.
+    /// 0x80: active; 0: not active; other values are invalid.
     pub(super) status: u8,
     pub(super) kind: u8,
-    /// In sectors, from the medium's start, or from what the boot record counts from.
+    /// In sectors, from the medium's start or from the base of the boot record.
     pub(super) start: u32,
     /// In sectors; 0 means that the entry is unused.
     pub(super) len: u32,
@@ -66,7 +66,7 @@ impl Entry {
     }
 }
 
-/// Cylinder, head, sector for 255 heads and 63 sectors a track; the highest value where that does not reach.
+/// Cylinder, head, sector for 255 heads and 63 sectors per track; the highest value if that is not enough.
 fn chs(sector: u32) -> [u8; 3] {
     let (cylinder, rest) = (sector / (255 * 63), sector % (255 * 63));
     if cylinder > 1023 {
@@ -94,17 +94,18 @@ pub(super) fn parse_record(sector: &[u8]) -> Option<[Entry; 4]> {
     })
 }
 
-/// The disk signature in sector 0, of which the kernel makes the partitions' PARTUUIDs; 0 for none.
+/// The disk signature in sector 0, from which the kernel forms the partitions' PARTUUIDs; 0 for none.
 pub(super) fn signature(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<u32, FormatError> {
     Ok(u32_at(&geometry.read_sector(disk, 0)?, SIGNATURE_OFFSET))
 }
 
-/// Whether the table says that the true one is a GPT; other entries beside (a hybrid) change nothing, as for the kernel.
+/// Whether the medium has a GPT according to this table. Other entries beside (a hybrid) change nothing, as in the
+/// kernel.
 pub(super) fn announces_gpt(entries: &[Entry; 4]) -> bool {
     entries.iter().any(|entry| entry.kind == PROTECTIVE && entry.start == 1)
 }
 
-/// Whether this entry only keeps old tools away from a GPT.
+/// Whether this entry only protects a GPT from old tools.
 pub(super) fn protects(entry: &Entry) -> bool {
     entry.kind == PROTECTIVE
 }
@@ -120,7 +121,8 @@ pub(super) fn purely_protective_slot(entries: &[Entry; 4]) -> Option<usize> {
 
 /// The entry that protects a GPT on a medium of so many sectors.
 pub(super) fn protective_entry(geometry: &Geometry) -> [u8; ENTRY_LEN] {
-    // UEFI: all sectors but this one, or the highest number; the same rule for the end in cylinders, which nobody reads.
+    // UEFI: all sectors except this one, or the highest number; the same rule for the end in cylinders, which are not
+    // used.
     let len = u32::try_from(geometry.sectors - 1).unwrap_or(u32::MAX);
     let mut bytes = Entry { status: 0, kind: PROTECTIVE, start: 1, len }.encode();
     bytes[1..4].copy_from_slice(&[0, 2, 0]);
@@ -209,7 +211,7 @@ fn logical_partitions(
             return Err(damaged(FORMAT, format!("no boot record at sector {record}")));
         };
         next = None;
-        // Two entries are used: the partition counts from its own record, the link from the container.
+        // Two entries are used: the partition is relative to its own record, the link to the container.
         for entry in entries[..2].iter().filter(|entry| !entry.is_unused()) {
             check_status(entry)?;
             if entry.is_extended() {

@@ -1,9 +1,9 @@
-//! Partition tables: what is on a medium, what to write for a new one, how the last partition grows.
+//! Partition tables: reads those of a medium, makes new ones, and grows the last partition.
 //!
-//! Both schemes that boards boot from are here, MBR with logical partitions (`mbr`) and GPT (`gpt`), and the difference
-//! between "no table", "a file system over the whole medium" and "a damaged table". Reading is bounded whatever the
-//! bytes say. Nothing here writes: changes are given as [`Patch`]es, in the order in which they have to reach the medium.
-//! Re-reading the table by a kernel and the file systems inside are not this module's.
+//! It has both schemes from which boards boot, MBR with logical partitions (`mbr`) and GPT (`gpt`). It distinguishes "no
+//! table", "a file system over the whole medium" and "a damaged table". Reading is bounded for any input. This module
+//! does not write: changes are [`Patch`]es, in the order in which they must be written. Re-reading the table in the
+//! kernel, and file systems in the partitions, are elsewhere.
 
 mod fit;
 mod gpt;
@@ -34,10 +34,10 @@ pub enum Scheme {
     Gpt,
 }
 
-/// One partition that can hold a file system. An extended partition is none: only the logical ones in it are.
+/// One partition that can hold a file system: not an extended partition, but the logical ones in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// The number the kernel gives it: the slot from 1; logical partitions from 5.
+    /// Its number in the kernel: the slot from 1; logical partitions from 5.
     pub number: u32,
     /// Where it starts on the medium.
     pub start_bytes: u64,
@@ -49,7 +49,8 @@ pub struct Partition {
     pub type_name: String,
     /// Its name, if the scheme has names (GPT) and it has one.
     pub name: Option<String>,
-    /// What the kernel calls PARTUUID: its GUID in lower case (GPT), or disk signature and number, `1234abcd-02` (MBR).
+    /// Its PARTUUID, as the kernel forms it: its GUID in lower case (GPT), or disk signature and number, `1234abcd-02`
+    /// (MBR).
     pub uuid: Option<String>,
 }
 
@@ -73,7 +74,7 @@ const LINUX_GUIDS: [&str; 14] = [
 ];
 
 impl Partition {
-    /// Whether its type says that it holds a Linux file system.
+    /// Whether its type is that of a Linux file system.
     pub fn is_linux(&self) -> bool {
         self.type_name == "0x83" || LINUX_GUIDS.contains(&self.type_name.as_str())
     }
@@ -89,15 +90,15 @@ impl Partition {
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Its scheme; a hybrid counts as GPT.
+    /// Its scheme; that of a hybrid is GPT.
     pub scheme: Scheme,
     /// The partitions by number. They lie on the medium and do not overlap.
     pub partitions: Vec<Partition>,
-    /// What names the medium, if there is one partition only; `None` for several, none, or a logical one.
+    /// The identity of the medium, if it has exactly one partition, which is not logical.
     pub identity: Option<Identity>,
-    /// Bytes that the table takes from the medium's start on.
+    /// Length of the table at the medium's start.
     pub front_len_bytes: u64,
-    /// Bytes that it takes up to the medium's end.
+    /// Length of the table at the medium's end.
     pub back_len_bytes: u64,
 }
 
@@ -112,13 +113,13 @@ pub struct Patch {
 
 /// Reads the partition table of a medium whose logical sectors have `sector_len_bytes`.
 ///
-/// `None` means that there is no table: the medium is blank, holds something unknown, or one file system fills it from
-/// its first sector on.
+/// `None` means that there is no table: the medium is blank, holds unknown data, or has one file system from its first
+/// sector on.
 ///
 /// # Errors
-/// `Damaged` if there is a table that cannot be true, with the reason: entries that overlap or lie past the end, a chain of
-/// logical partitions that loops, a GPT of which neither copy is intact. `Unsupported` for odd sector sizes. `Io` if
-/// the medium cannot be read.
+/// `Damaged` if there is an inconsistent table, with the reason: entries that overlap or lie past the end, a chain of
+/// logical partitions that loops, a GPT without an intact copy. `Unsupported` for other sector sizes than 512 and 4096.
+/// `Io` if the medium cannot be read.
 pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table>, FormatError> {
     let geometry = Geometry::new(disk.len_bytes(), sector_len_bytes)?;
     let Some(entries) = mbr::read_entries(disk, &geometry)? else { return Ok(None) };
@@ -140,7 +141,7 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
     }
     let is_whole_disk = whole_disk::holds_file_system(disk, &geometry)?;
     match mbr::partitions(disk, &geometry, &entries) {
-        // The end of a file system's boot sector is code or zeros that only sit where a table would be.
+        // A file system's boot sector has code or zeros in the place of the table.
         Ok(partitions) if is_whole_disk && partitions.is_empty() => Ok(None),
         Err(FormatError::Damaged { .. }) if is_whole_disk => Ok(None),
         Ok(mut partitions) => {
@@ -160,11 +161,11 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
     }
 }
 
-/// Partitions end at multiples of this where we choose: with less, a kernel's cache of the partition works in blocks of
-/// one sector.
+/// New partitions end at multiples of this: with smaller ones, the kernel's cache of the partition has blocks of one
+/// sector.
 const END_ALIGNMENT_BYTES: u64 = 4096;
 
-/// A medium as partition tables see it: whole sectors.
+/// The sectors of a medium.
 #[derive(Debug, Clone, Copy)]
 struct Geometry {
     sector_len_bytes: u64,
@@ -181,7 +182,7 @@ impl Geometry {
         Ok(Self { sector_len_bytes, sectors: disk_len_bytes / sector_len_bytes })
     }
 
-    /// Where a sector starts. Sectors on the medium only: there, it cannot overflow.
+    /// Where a sector starts. Only for sectors on the medium, so that it cannot overflow.
     fn offset_bytes(&self, sector: u64) -> u64 {
         sector * self.sector_len_bytes
     }
@@ -199,7 +200,7 @@ impl Geometry {
         Ok(bytes)
     }
 
-    /// A partition out of sectors, if it lies on the medium.
+    /// The bytes of a partition, if its sectors lie on the medium.
     fn partition(&self, number: u32, sectors: Range<u64>) -> Result<Range<u64>, String> {
         if sectors.start >= sectors.end || sectors.end > self.sectors {
             return Err(format!(
@@ -213,7 +214,7 @@ impl Geometry {
     }
 }
 
-/// Fails if two of the ranges share a byte; `number` goes into the message.
+/// Fails if two of the ranges overlap; the message has their numbers.
 fn check_overlaps(format: &'static str, mut ranges: Vec<(u32, Range<u64>)>) -> Result<(), FormatError> {
     ranges.sort_by_key(|(_, range)| range.start);
     for pair in ranges.windows(2) {
@@ -229,12 +230,12 @@ fn damaged(format: &'static str, detail: String) -> FormatError {
     FormatError::Damaged { format, detail }
 }
 
-/// Little-endian at an offset that the caller knows to be inside.
+/// A little-endian number at an offset within `bytes`.
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
 }
 
-/// Little-endian at an offset that the caller knows to be inside.
+/// A little-endian number at an offset within `bytes`.
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

@@ -1,7 +1,8 @@
-//! What the start of an image says of the medium that it shows, and how far that reaches.
+//! Examines the start of an image: which tables and file systems it has, and how far they reach.
 //!
-//! The question is "does it look like a medium?", before a medium is erased for it. Other than [`super::read`] it takes
-//! tables that are odd (overlapping partitions, as hybrid ISO images have them) and does not need the whole medium.
+//! It finds out whether a file looks like the image of a medium, before a medium is erased for it. In contrast to
+//! [`super::read`], it accepts unusual tables (overlapping partitions, as in hybrid ISO images) and does not need the
+//! whole medium.
 
 use super::gpt::{self, Gpt};
 use super::mbr::{self, Entry};
@@ -9,22 +10,22 @@ use super::{FormatError, Geometry, Scheme};
 use replicator_hal::{FileSystem, FileSystemKind, signature};
 use std::ops::Range;
 
-/// What the start of an image says.
+/// What the start of an image shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// A partition table.
     Table(Extent),
     /// One file system or container from the first sector on, without a table.
     FileSystem(FileSystem),
-    /// A GPT whose copy at the front is not intact, and why.
+    /// A GPT whose copy at the front is damaged, and why.
     DamagedGpt(String),
     /// A GPT for sectors of this length, which are not the medium's.
     OtherSectors(u32),
     /// A boot record without any partition.
     EmptyTable,
-    /// Nothing known; whether all of it is zeros.
+    /// Unknown data.
     Unknown {
-        /// Only zeros were seen.
+        /// Whether all bytes are zeros.
         zeros: bool,
     },
 }
@@ -32,17 +33,17 @@ pub(crate) enum Shown {
 /// How far a partition table reaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// Its scheme; a hybrid counts as GPT.
+    /// Its scheme; that of a hybrid is GPT.
     pub scheme: Scheme,
-    /// The partitions of the table itself by number, the extended one among them: not those in it.
+    /// The partitions of the table itself by number, with the extended one, but without those in it.
     pub partitions: Vec<(u32, Range<u64>)>,
     /// The second copy of a GPT: entries and header.
     pub backup: Option<Range<u64>>,
-    /// Where the part of a GPT's medium ends that partitions may use.
+    /// The end of the usable sectors of a GPT.
     pub usable_end_bytes: Option<u64>,
     /// The extended partition, in which logical ones are chained.
     pub extended: Option<Range<u64>>,
-    /// What lies under the table: an ISO 9660 file system, on hybrid images.
+    /// The ISO 9660 file system of a hybrid image.
     pub iso: Option<FileSystem>,
 }
 
@@ -58,13 +59,13 @@ impl Extent {
     }
 }
 
-/// Reads `head`, the first bytes of an image for a medium with sectors of `sector_len_bytes`. The more of it there is, the
-/// more is known; [`signature::HEAD_LEN_BYTES`] and the entries of a GPT are enough.
+/// Reads `head`, the first bytes of an image for a medium with sectors of `sector_len_bytes`.
+/// [`signature::HEAD_LEN_BYTES`] and the entries of a GPT are enough.
 ///
 /// # Errors
-/// `Unsupported` for odd sector sizes.
+/// `Unsupported` for other sector sizes than 512 and 4096.
 pub(crate) fn shown(head: &[u8], sector_len_bytes: u32) -> Result<Shown, FormatError> {
-    // The image's length is not looked at here: a medium without an end.
+    // The length of the image is not known here, so the medium has no end.
     let geometry = Geometry::new(i64::MAX as u64, sector_len_bytes)?;
     let file_system = signature::by_head(head);
     let entries = head.get(..512).and_then(mbr::parse_record);
@@ -77,7 +78,7 @@ pub(crate) fn shown(head: &[u8], sector_len_bytes: u32) -> Result<Shown, FormatE
     };
     let partitions: Vec<(u32, Range<u64>)> = mbr_partitions(&entries, &geometry);
     match file_system {
-        // Their boot sectors end like a boot record, with code or zeros in the place of the table.
+        // Their boot sectors end like a boot record, with code or zeros in place of the table.
         Some(found) if has_boot_sector(&found.kind) && !is_table(&entries, &partitions) => {
             Ok(Shown::FileSystem(found))
         }
@@ -98,7 +99,7 @@ fn has_boot_sector(kind: &FileSystemKind) -> bool {
     matches!(kind, FileSystemKind::Vfat | FileSystemKind::Exfat | FileSystemKind::Ntfs)
 }
 
-/// Entries that are no code: flags and types as tables have them, and no two partitions share a byte.
+/// Whether the entries are a table and not code: flags and types are valid, and no two partitions overlap.
 fn is_table(entries: &[Entry; 4], partitions: &[(u32, Range<u64>)]) -> bool {
     let sane = |entry: &Entry| matches!(entry.status, 0 | 0x80) && entry.kind != 0 && entry.start != 0;
     !partitions.is_empty()
@@ -125,8 +126,8 @@ pub(crate) struct Link {
     pub next: Option<u64>,
 }
 
-/// Reads an extended boot record that lies at `record_bytes`, in an extended partition from `extended_bytes` on; `None` if
-/// there is none. `sector` is at least 512 bytes long.
+/// Reads an extended boot record at `record_bytes`, in an extended partition from `extended_bytes` on; `None` if there is
+/// none. `sector` is at least 512 bytes long.
 pub(crate) fn link(
     sector: &[u8],
     record_bytes: u64,
@@ -136,7 +137,7 @@ pub(crate) fn link(
     let sector_len_bytes = u64::from(sector_len_bytes);
     let mut link = Link::default();
     let entries = sector.get(..512).and_then(mbr::parse_record)?;
-    // Two entries are used: the partition counts from its own record, the next record from the extended partition.
+    // Two entries are used: the partition is relative to its own record, the next record to the extended partition.
     for entry in entries[..2].iter().filter(|entry| !entry.is_unused()) {
         let at = |base: u64, sectors: u32| base.saturating_add(u64::from(sectors) * sector_len_bytes);
         if entry.is_extended() {
@@ -182,12 +183,12 @@ fn shown_gpt(
     Shown::DamagedGpt(detail)
 }
 
-/// What an intact copy at the front says.
+/// The extent by an intact copy at the front.
 pub(super) fn extent(table: &Gpt, geometry: &Geometry, entries: &[Entry; 4]) -> Result<Extent, FormatError> {
     let found = table.partitions(geometry)?;
     let mut partitions: Vec<_> =
         found.iter().map(|partition| (partition.number, partition.range())).collect();
-    // A hybrid's other entries may show something else; the protective one covers nothing.
+    // The entries of a hybrid are ignored, and so is the protective one.
     if mbr::purely_protective_slot(entries).is_none() {
         let others = mbr_partitions(entries, geometry);
         let is_protective = |number: u32| mbr::protects(&entries[number as usize - 1]);
@@ -197,7 +198,7 @@ pub(super) fn extent(table: &Gpt, geometry: &Geometry, entries: &[Entry; 4]) -> 
     let start = other.checked_sub(table.entries_sectors(geometry)).filter(|start| *start > 2);
     let end = other.checked_add(1).filter(|end| *end <= geometry.sectors);
     let backup = start.zip(end).map(|(start, end)| bytes(start..end, geometry));
-    let usable_end = table.said_last_usable().checked_add(1).filter(|end| *end <= geometry.sectors);
+    let usable_end = table.stored_last_usable().checked_add(1).filter(|end| *end <= geometry.sectors);
     Ok(Extent {
         scheme: Scheme::Gpt,
         partitions,

@@ -152,7 +152,7 @@ fn an_empty_table_is_a_table() {
 }
 
 #[test]
-fn a_damaged_mbr_says_what_is_wrong() {
+fn a_damaged_mbr_is_an_error_with_the_reason() {
     let table: [(&[RawEntry], &str); 7] = [
         (&[(0, 0x83, 2048, 2048), (0, 0x83, 4095, 10)], "1 and 2 overlap"),
         (&[(0, 0x83, 2048, 131_072)], "the medium has 131072"),
@@ -213,7 +213,7 @@ fn a_file_system_over_the_whole_medium_is_no_table() {
     // Boot code and text where the entries would be.
     disk.write(446, b"This is not a bootable disk.  Please insert a bootable floppy");
     assert_eq!(read(&mut disk, 512).unwrap(), None);
-    // Newer mkfs.fat writes an entry that covers all, itself included.
+    // Newer mkfs.fat writes an entry that covers the whole medium, also its own sector.
     fat_boot_sector(&mut disk, &[(0x80, 0x0C, 0, 131_072)]);
     assert_eq!(read(&mut disk, 512).unwrap(), None);
     // With true partitions, what looks like FAT is a boot manager.
@@ -285,7 +285,7 @@ fn a_hostile_header_with_a_right_checksum_takes_no_memory() {
         (72, &[0; 8], "at sector 0"),
         (48, &[0xFF; 8], "usable"),
         (40, &[0xFF; 8], "usable"),
-        (24, &[9; 8], "it says"),
+        (24, &[9; 8], "as its own place"),
         (88, &[1; 4], "checksum of the entries"),
     ] {
         let mut disk = gpt_disk(64 * MIB, 512);
@@ -310,7 +310,7 @@ fn a_hybrid_is_read_as_gpt_and_not_grown() {
     let table = read(&mut disk, 512).unwrap().unwrap();
     assert_eq!((table.scheme, brief(&table).len()), (Scheme::Gpt, 1));
     assert_eq!(grow_last(&mut disk, 512).unwrap(), None);
-    // Without the announcement, a left-over GPT counts for nothing.
+    // Without the protective entry, a left-over GPT is ignored.
     record(&mut disk, 0, &[(0, 0x83, 2048, 2048)]);
     assert_eq!(read(&mut disk, 512).unwrap().unwrap().scheme, Scheme::Mbr);
 }

@@ -1,4 +1,4 @@
-//! The tables judged by `sfdisk`, `sgdisk` and `parted`, on files; a tool that is not installed judges nothing.
+//! Checks tables with `sfdisk`, `sgdisk` and `parted`, on files. A check whose tool is not installed is skipped.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // The tools work on real files.
 
 use super::*;
@@ -77,10 +77,10 @@ impl Image {
         Some(text)
     }
 
-    /// The label and the partitions as sfdisk sees them.
+    /// The label and the partitions as sfdisk reads them.
     fn sfdisk(&self) -> Option<(String, Vec<Row>)> {
         let text = self.run("sfdisk", &["--json"], "")?;
-        // Warnings stand around it.
+        // There may be warnings around it.
         let json = &text[text.find('{').unwrap()..];
         let json: serde_json::Value =
             serde_json::Deserializer::from_str(json).into_iter().next().unwrap().unwrap();
@@ -121,8 +121,8 @@ impl Image {
         assert_eq!(ours, theirs);
     }
 
-    /// Lets the tools look for faults in the table.
-    fn judge(&self, scheme: Scheme, sector_len_bytes: u32) {
+    /// Checks the table with the tools.
+    fn check(&self, scheme: Scheme, sector_len_bytes: u32) {
         let complaints = ["mismatch", "orrupt", "invalid", "not properly", "overlap", "omitting"];
         let texts = [
             self.run("fdisk", &["-b", &sector_len_bytes.to_string(), "-l"], ""),
@@ -148,7 +148,7 @@ impl Image {
 }
 
 #[test]
-fn layouts_please_the_tools() {
+fn the_tools_accept_new_layouts() {
     for scheme in [Scheme::Mbr, Scheme::Gpt] {
         for sector_len in [512, 4096] {
             for len_bytes in [64 * MIB, 100 * MIB + 3 * 4096] {
@@ -156,7 +156,7 @@ fn layouts_please_the_tools() {
                 let id = std::array::from_fn(|index| index as u8 * 7 + 1);
                 let layout = single_partition(&Identity::fresh(scheme, id), len_bytes, sector_len).unwrap();
                 image.apply(&layout.patches);
-                image.judge(scheme, sector_len);
+                image.check(scheme, sector_len);
                 if sector_len == 512 {
                     image.compare();
                 }
@@ -205,7 +205,7 @@ fn tables_made_by_sfdisk_are_read_and_grown() {
         let growth = image.grow(512);
         assert_eq!(growth.partition_number, last);
         image.compare();
-        image.judge(scheme, 512);
+        image.check(scheme, 512);
         let after = image.sfdisk().unwrap().1;
         for (old, new) in before.iter().zip(after) {
             let len = if old.0 == last { growth.new_len_bytes / 512 } else { old.2 };
@@ -266,10 +266,10 @@ fn an_identity_made_by_sfdisk_is_kept_in_a_new_table() {
         let clone = Image::new(64 * MIB);
         let layout = single_partition(&identity, 64 * MIB, 512).unwrap();
         clone.apply(&layout.patches);
-        clone.judge(identity.scheme(), 512);
+        clone.check(identity.scheme(), 512);
         let read = clone.read(512).unwrap();
         assert_eq!((read.identity.as_ref(), read.partitions[0].range()), (Some(&identity), layout.region));
-        // Everything that names something, in the tool's own words: id, type, uuid, name; not the place.
+        // All identities as the tool prints them: id, type, uuid, name; not the place.
         let named = |image: &Image| {
             let text = image.run("sfdisk", &["--dump"], "").unwrap();
             let label = text.lines().find(|line| line.starts_with("label-id")).unwrap().to_owned();
@@ -287,7 +287,7 @@ fn an_identity_made_by_sfdisk_is_kept_in_a_new_table() {
 }
 
 #[test]
-fn only_one_partition_that_a_new_table_can_have_is_an_identity() {
+fn a_medium_has_an_identity_only_with_one_partition_that_a_new_table_can_have() {
     for script in [
         "label: dos\nstart=2048, size=2048, type=83\nstart=4096, size=2048, type=83\n",
         "label: dos\nstart=2048, size=20480, type=5\nstart=4096, size=2048, type=83\n",

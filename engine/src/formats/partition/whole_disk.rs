@@ -1,11 +1,12 @@
-//! A file system that fills a medium from its first sector on, without any table.
+//! Recognises a file system that begins in the first sector of a medium, without a partition table.
 //!
-//! Its boot sector ends like a master boot record, so only what else is in it tells the two apart. Only file systems that
-//! come without partitions in practice are known here; the question is "is this a table?", not "which file system?".
+//! Its boot sector ends like a master boot record, so other bytes distinguish the two. This module knows only file
+//! systems that are used without partitions in practice; it finds out whether there is a table, and not which file system
+//! it is.
 
 use super::{FormatError, Geometry, ReadAt};
 
-/// Whether sector 0 is the boot sector of a FAT, exFAT or NTFS file system, or an ext file system lies over the medium.
+/// Whether sector 0 is the boot sector of a FAT, exFAT or NTFS file system, or the medium has an ext file system.
 pub(super) fn holds_file_system(disk: &mut dyn ReadAt, geometry: &Geometry) -> Result<bool, FormatError> {
     let boot_sector = geometry.read_sector(disk, 0)?;
     Ok(is_fat(&boot_sector) || is_named(&boot_sector) || is_ext(disk)?)
@@ -15,8 +16,8 @@ fn jumps(boot_sector: &[u8]) -> bool {
     (boot_sector[0] == 0xEB && boot_sector[2] == 0x90) || boot_sector[0] == 0xE9
 }
 
-/// The BIOS parameter block, by the rules of Microsoft's FAT specification. Boot loaders in a master boot record may jump
-/// over room for one, but leave it empty.
+/// Whether there is a BIOS parameter block by the rules of Microsoft's FAT specification. Boot loaders in a master boot
+/// record may jump over the space for one, but leave it empty.
 fn is_fat(boot_sector: &[u8]) -> bool {
     let sector_len = u16::from_le_bytes([boot_sector[11], boot_sector[12]]);
     let cluster_sectors = boot_sector[13];
@@ -36,7 +37,7 @@ fn is_named(boot_sector: &[u8]) -> bool {
         && (boot_sector[3..].starts_with(b"EXFAT   ") || boot_sector[3..].starts_with(b"NTFS    "))
 }
 
-/// The superblock's magic number; it starts at byte 1024, whatever the block size.
+/// Whether there is the magic number of a superblock, which begins at byte 1024 for every block size.
 fn is_ext(disk: &mut dyn ReadAt) -> Result<bool, FormatError> {
     const MAGIC_OFFSET_BYTES: u64 = 1024 + 56;
     if disk.len_bytes() < MAGIC_OFFSET_BYTES + 2 {

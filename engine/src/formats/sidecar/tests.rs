@@ -77,7 +77,7 @@ fn every_form_in_use_is_understood() {
 }
 
 #[test]
-fn a_line_that_cannot_be_understood_is_told() {
+fn an_invalid_line_is_an_error_with_its_number() {
     for (text, expected_line, words) in [
         (format!("{HEX}  sdimage.dd\n\nhello\n"), 3, "hello"),
         (format!("{}  sdimage.dd\n", &HEX[1..]), 1, "31 hexadecimal digits where md5 has 32"),
@@ -104,7 +104,7 @@ fn a_line_that_cannot_be_understood_is_told() {
 }
 
 #[test]
-fn one_digest_counts_whatever_name_stands_with_it() {
+fn a_single_digest_is_used_with_any_name() {
     for (text, name) in [
         (format!("{HEX}  emmcimage.dd\n"), Some("emmcimage.dd")),
         (format!("{HEX}  -\n"), Some("-")),
@@ -119,7 +119,7 @@ fn one_digest_counts_whatever_name_stands_with_it() {
 }
 
 #[test]
-fn of_several_digests_none_is_taken_that_is_not_this_files() {
+fn of_several_digests_only_that_of_this_file_is_used() {
     let error = read(&format!("{HEX}  emmcimage.dd\n{OTHER}  sataimage.dd\n")).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -128,7 +128,7 @@ fn of_several_digests_none_is_taken_that_is_not_this_files() {
     for text in [
         format!("{HEX}\n{OTHER}\n"),
         format!("{HEX}  SDIMAGE.DD\n{OTHER}  sdimage.dd.xz\n"),
-        // Escaped, the backslash is a part of the name.
+        // In an escaped name, the backslash is part of the name.
         format!("\\{HEX}  x\\\\sdimage.dd\n{OTHER}\n"),
     ] {
         assert!(matches!(read(&text), Err(SidecarError::WrongName { .. })), "{text:?}");
@@ -173,7 +173,7 @@ fn lines_are_what_md5sum_prints() {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(name in prop::collection::vec(1_u8.., 1..30), data: Vec<u8>) {
-        // Nothing but blanks is taken for the end of a line without a name.
+        // A name of blanks only is read as no name.
         prop_assume!(!name.trim_ascii().is_empty());
         let digest = Digest::of(Algorithm::Sha256, &data);
         let text = line(&digest, &name);
@@ -183,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_parser_fail_badly(text in prop::collection::vec(
+    fn any_bytes_are_parsed_without_a_panic(text in prop::collection::vec(
         prop_oneof![Just(b'\n'), Just(b'\\'), Just(b' '), Just(b'a'), Just(b'('), any::<u8>()], 0..200,
     )) {
         let digest = |text: &[u8]| parse(text, Algorithm::Md5, &["a"]).map(|sidecar| sidecar.digest);

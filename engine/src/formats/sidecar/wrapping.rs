@@ -1,10 +1,10 @@
-//! What tools put around the digests in a sidecar: comments, headers, signatures.
+//! Removes what tools put around the digests in a sidecar: comments, headers, signatures.
 //!
-//! Only forms that are known are taken off; what is left has to be a line of digests.
+//! Only known forms are removed; the other lines must have digests.
 
 use super::super::digest::Algorithm;
 
-/// The lines of a sidecar that say something, with their numbers from 1.
+/// The remaining lines of a sidecar, with their numbers from 1.
 pub(super) fn lines(text: &[u8], algorithm: Algorithm) -> Vec<(usize, &[u8])> {
     let mut found = Vec::new();
     let (mut is_pgp_header, mut is_certutil) = (false, false);
@@ -40,14 +40,14 @@ fn is_comment(line: &[u8]) -> bool {
     [&b"#"[..], b";", b"//"].iter().any(|mark| line.starts_with(mark))
 }
 
-/// The head of a table of PowerShell's `Get-FileHash`, and the line below it.
+/// Whether it is the head of a table of PowerShell's `Get-FileHash`, or the line below it.
 fn is_table_head(line: &[u8]) -> bool {
     let words: Vec<&[u8]> = words(line).collect();
     words == [&b"Algorithm"[..], b"Hash", b"Path"]
         || (words.len() == 3 && words.iter().all(|word| word.iter().all(|byte| *byte == b'-')))
 }
 
-/// `MD5 hash of sdimage.dd:`, the first line of `certutil -hashfile`, in whatever language.
+/// Whether it is the first line of `certutil -hashfile`, `MD5 hash of sdimage.dd:`, in any language.
 fn is_certutil_head(line: &[u8], algorithm: Algorithm) -> bool {
     let name = algorithm.to_string().to_ascii_uppercase();
     let upper = line.to_ascii_uppercase();

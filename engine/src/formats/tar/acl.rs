@@ -1,6 +1,6 @@
-//! POSIX ACLs: from the text in `SCHILY.acl.*` records to the bytes of the kernel's attribute.
+//! POSIX ACLs: converts the text in `SCHILY.acl.*` records to the bytes of the kernel's attribute.
 //!
-//! Text: entries `tag:qualifier:permissions[:number]`, apart by newlines (GNU tar) or commas (star, libarchive).
+//! Text: entries `tag:qualifier:permissions[:number]`, separated by newlines (GNU tar) or commas (star, libarchive).
 //! Bytes: `linux/posix_acl_xattr.h`, version 2, little endian.
 
 use super::names::Who;
@@ -19,17 +19,17 @@ const OTHER: u16 = 0x20;
 /// An ACL's entries as tag, id, permissions.
 type Entries = Vec<(u16, u32, u16)>;
 
-/// Gives the number of a user or group that is only named.
+/// Finds the number for the name of a user or group.
 pub(super) type Number<'a> = dyn FnMut(Who, &[u8]) -> Result<u32, FormatError> + 'a;
 
 /// From the text to the attribute's bytes.
 pub(super) type Convert = fn(&[u8], &mut Number<'_>) -> Result<Option<Vec<u8>>, FormatError>;
 
-/// The bytes of `system.posix_acl_access`. `None` if it says no more than the file mode does; the kernel would not
-/// keep it.
+/// The bytes of `system.posix_acl_access`. `None` if it has no more information than the file mode; the kernel would not
+/// store it.
 ///
 /// # Errors
-/// Those of `number`; `Damaged` if the text is no ACL.
+/// Those of `number`; `Damaged` if the text is not an ACL.
 pub(super) fn access(text: &[u8], number: &mut Number<'_>) -> Result<Option<Vec<u8>>, FormatError> {
     let entries = parse(text, number)?;
     Ok((entries.len() > 3).then(|| encode(&entries)))
@@ -47,7 +47,7 @@ pub(super) fn default(text: &[u8], number: &mut Number<'_>) -> Result<Option<Vec
 fn parse(text: &[u8], number: &mut Number<'_>) -> Result<Entries, FormatError> {
     let mut entries = Entries::new();
     for entry in text.split(|byte| matches!(byte, b'\n' | b',')) {
-        // GNU tar may note effective rights behind a hash sign.
+        // GNU tar may add effective rights after a hash sign.
         let entry = entry.split(|byte| *byte == b'#').next().unwrap_or(&[]).trim_ascii();
         if !entry.is_empty() {
             entries.push(parse_entry(entry, number)?);
@@ -97,7 +97,7 @@ fn permissions(text: &[u8]) -> Option<u16> {
     })
 }
 
-/// What the kernel demands of an ACL; an empty one is none at all.
+/// The kernel's rules for an ACL. An empty list is no ACL.
 fn check(entries: &Entries) -> Result<(), FormatError> {
     let count = |tag: u16| entries.iter().filter(|entry| entry.0 == tag).count();
     let once = [USER_OBJ, GROUP_OBJ, OTHER].iter().all(|tag| count(*tag) == 1);
@@ -120,8 +120,8 @@ fn encode(entries: &Entries) -> Vec<u8> {
     bytes
 }
 
-/// The nine permission bits that a file with this `system.posix_acl_access` has: the kernel shows the mask as the
-/// group's. `None` if the bytes are no ACL.
+/// The nine permission bits that a file with this `system.posix_acl_access` has: the kernel shows the mask as the group's
+/// bits. `None` if the bytes are not an ACL.
 pub(super) fn permission_bits(value: &[u8]) -> Option<u32> {
     let entries = value.strip_prefix(&VERSION.to_le_bytes())?.chunks_exact(8);
     if !entries.remainder().is_empty() {
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// As the kernel gave it for `setfacl -m u:2570:r` on a file of mode 0644.
+    /// The kernel's attribute after `setfacl -m u:2570:r` on a file of mode 0644.
     const NUMERIC: &[u8] =
         b"\x02\0\0\0\x01\0\x06\0\xff\xff\xff\xff\x02\0\x04\0\x0a\x0a\0\0\x04\0\x04\0\xff\xff\xff\xff\
         \x10\0\x04\0\xff\xff\xff\xff\x20\0\x04\0\xff\xff\xff\xff";
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acl_that_the_mode_says_already_is_none() {
+    fn an_acl_equal_to_the_mode_is_none() {
         assert_eq!(access(b"user::rw-\ngroup::r--\nother::r--\n").unwrap(), None);
         assert_eq!(default(b"").unwrap(), None);
         assert!(default(b"user::rw-\ngroup::r--\nother::r--\n").unwrap().is_some());

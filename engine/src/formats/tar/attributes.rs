@@ -1,16 +1,16 @@
-//! Extended attributes out of pax records, in each of the forms that are in use.
+//! Reads extended attributes from pax records, in all forms that are in use.
 
 use super::{FormatError, acl, damaged};
 use crate::formats::base64;
 use replicator_hal::Xattr;
 use std::collections::BTreeMap;
 
-/// What the records of one entry say about its attributes.
+/// The attributes in the records of one entry.
 #[derive(Default)]
 pub(super) struct Attributes {
     /// `SCHILY.xattr.*`: raw values.
     schily: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// `LIBARCHIVE.xattr.*`: the same attributes once more, in base64.
+    /// `LIBARCHIVE.xattr.*`: the same attributes in base64.
     libarchive: BTreeMap<Vec<u8>, Vec<u8>>,
     acl_access: Option<Vec<u8>>,
     acl_default: Option<Vec<u8>>,
@@ -18,7 +18,7 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
-    /// Takes a record if it is about attributes, and says whether it was.
+    /// Adds a record if it is for attributes. Returns whether it is.
     pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<bool, FormatError> {
         if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
             self.schily.insert(attribute_name(name)?, value.to_vec());
@@ -37,7 +37,7 @@ impl Attributes {
         Ok(true)
     }
 
-    /// Whether no record was about attributes.
+    /// Whether no record is for attributes.
     pub(super) fn is_empty(&self) -> bool {
         self.schily.is_empty()
             && self.libarchive.is_empty()
@@ -46,8 +46,8 @@ impl Attributes {
             && self.selinux.is_none()
     }
 
-    /// The attributes, sorted by name. Where two forms tell of the same one, the raw form holds. `number` gives that of a
-    /// user or group in an ACL, `strange` takes those that no Linux file system has.
+    /// The attributes, sorted by name. If two forms have the same one, the raw form is used. `number` finds the number of
+    /// a user or group in an ACL; `strange` gets attributes that no Linux file system has.
     ///
     /// # Errors
     /// Those of [`acl::access`].
@@ -58,7 +58,7 @@ impl Attributes {
     ) -> Result<Vec<Xattr>, FormatError> {
         let mut merged = self.libarchive;
         merged.extend(self.schily);
-        // Texts are not even looked at where the raw form is there: the names in them may be those of another system.
+        // If there is the raw form, the text is ignored: the names in it may be those of another system.
         for (name, text, convert) in [
             (&b"system.posix_acl_access"[..], self.acl_access, acl::access as acl::Convert),
             (b"system.posix_acl_default", self.acl_default, acl::default),
@@ -81,9 +81,9 @@ impl Attributes {
     }
 }
 
-/// Whether the name is in one of the namespaces of xattr(7), and of those that only the file system itself understands
-/// one of the two that ext4 does. Others are properties of another file system (`btrfs.compression`) or another system
-/// (`com.apple.quarantine`), and no kernel takes them.
+/// Whether the name is in one of the namespaces of xattr(7) (of the `system` namespace only the two names that ext4 has).
+/// Other names are properties of another file system (`btrfs.compression`) or another operating system
+/// (`com.apple.quarantine`), which ext4 does not accept.
 fn is_of_linux(name: &[u8]) -> bool {
     let has = |prefix: &&[u8]| name.len() > prefix.len() && name.starts_with(prefix);
     [&b"user."[..], b"trusted.", b"security."].iter().any(has)
@@ -103,7 +103,7 @@ pub(super) fn record_key(name: &[u8]) -> Vec<u8> {
     key
 }
 
-/// Undoes [`record_key`], and the wider escaping of libarchive; what is no escape stays.
+/// The reverse of [`record_key`] and of the wider escaping of libarchive. Invalid escapes stay unchanged.
 fn attribute_name(escaped: &[u8]) -> Result<Vec<u8>, FormatError> {
     let mut name = Vec::with_capacity(escaped.len());
     let mut rest = escaped;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_raw_form_of_an_attribute_holds() {
+    fn the_raw_form_of_an_attribute_is_used() {
         let mut attributes = Attributes::default();
         for (key, value) in [
             ("SCHILY.xattr.user.a", &b"raw"[..]),

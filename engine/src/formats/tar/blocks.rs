@@ -1,10 +1,10 @@
-//! The archive as a stream of blocks with a position, so that every error can say where.
+//! Reads the archive as blocks and counts the position, so that every error can have it.
 
 use super::trailer::Index;
 use super::{BLOCK_BYTES, BLOCK_LEN, FORMAT, FormatError, truncated};
 use std::io::{self, Read};
 
-/// Size of the pieces in which unwanted bytes are read.
+/// How many bytes are skipped at once.
 const SKIP_BYTES: usize = 16 * 1024;
 
 pub(super) struct Blocks<R> {
@@ -36,7 +36,7 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// Fills `buffer` as far as the input goes.
+    /// Fills `buffer`, or less of it at the end of the input.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, FormatError> {
         let mut done = 0;
         while done < buffer.len() {
@@ -48,7 +48,7 @@ impl<R: Read> Blocks<R> {
         Ok(done)
     }
 
-    /// The next block; `None` if the input ended with the one before.
+    /// The next block; `None` at the end of the input.
     pub(super) fn block(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, FormatError> {
         let mut block = [0; BLOCK_BYTES];
         match self.fill(&mut block)? {
@@ -58,7 +58,7 @@ impl<R: Read> Blocks<R> {
         }
     }
 
-    /// The next block, where there must be one.
+    /// The next block, which must exist.
     pub(super) fn expect_block(&mut self, what: &str) -> Result<[u8; BLOCK_BYTES], FormatError> {
         self.block()?.ok_or_else(|| self.cut(what))
     }
@@ -73,7 +73,7 @@ impl<R: Read> Blocks<R> {
         Ok(payload)
     }
 
-    /// Reads and drops `len_bytes`.
+    /// Reads and discards `len_bytes`.
     pub(super) fn skip(&mut self, len_bytes: u64, what: &str) -> Result<(), FormatError> {
         let mut left = len_bytes;
         let mut buffer = [0; SKIP_BYTES];
@@ -87,8 +87,8 @@ impl<R: Read> Blocks<R> {
         Ok(())
     }
 
-    /// Reads to the end of the input: zeros in whole blocks, and behind them an index of pixz if there is one. Whether
-    /// there was.
+    /// Reads to the end of the input: zeros in whole blocks, and then an optional index of pixz. Returns whether there
+    /// was one.
     pub(super) fn drain(&mut self) -> Result<bool, FormatError> {
         let mut buffer = [0; SKIP_BYTES];
         let mut index: Option<Index> = None;

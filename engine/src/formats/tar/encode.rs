@@ -1,8 +1,8 @@
-//! The header of an entry, as POSIX pax: a ustar header, with extended records for what does not fit into it.
+//! Encodes the header of an entry as POSIX pax: a ustar header, with extended records for what does not fit into it.
 //!
-//! Sparse files are GNU's form 1.0, attributes `SCHILY.xattr.*`, inode flags `SCHILY.fflags`: what GNU tar, libarchive
-//! and star read. No owner names, no access or change times, nothing of the writing process: the same entry always gives
-//! the same bytes.
+//! Sparse files have GNU's form 1.0, attributes `SCHILY.xattr.*`, inode flags `SCHILY.fflags`, which GNU tar, libarchive
+//! and star read. There are no owner names, no access or change times and nothing of the writing process, so the same
+//! entry always has the same bytes.
 
 use super::attributes::record_key;
 use super::records::{push_record, timestamp_text};
@@ -23,15 +23,15 @@ const PREFIX_BYTES: usize = 155;
 pub(super) struct Encoded {
     /// Everything before the data, in whole blocks.
     pub(super) head: Vec<u8>,
-    /// Bytes of data to follow.
+    /// Length of the data that follows.
     pub(super) data_bytes: u64,
 }
 
 /// Encodes the header of `entry`.
 ///
 /// # Errors
-/// `InvalidInput` if the entry breaks the rules of [`Entry`], or holds what the format or this project's reader with
-/// its default limits cannot.
+/// `InvalidInput` if the entry violates the rules of [`Entry`], or the format or this project's reader with its default
+/// limits cannot hold it.
 pub(super) fn encode(entry: &Entry) -> io::Result<Encoded> {
     check(entry)?;
     let mut header = ::tar::Header::new_ustar();
@@ -81,7 +81,7 @@ pub(super) fn encode(entry: &Entry) -> io::Result<Encoded> {
     if records.len() > HEADER_BYTES_MAX {
         return Err(invalid(
             entry,
-            "its names and attributes take more than an archive may hold for one entry",
+            "its names and attributes are longer than an archive may have for one entry",
         ));
     }
     header.set_cksum();
@@ -135,7 +135,7 @@ fn check_data(entry: &Entry, len_bytes: u64, data: &[Range<u64>]) -> io::Result<
     let sorted = data.windows(2).all(|pair| pair[0].end <= pair[1].start);
     let real = data.iter().all(|range| range.start < range.end);
     let within = data.last().is_none_or(|last| last.end <= len_bytes);
-    // No file system has longer ones, and the lengths of map and padding can be added without care.
+    // No file system has longer files, and with this limit the lengths of map and padding cannot overflow.
     if !sorted || !real || !within || i64::try_from(len_bytes).is_err() {
         return Err(invalid(entry, "its data ranges are not in order"));
     }
@@ -145,8 +145,8 @@ fn check_data(entry: &Entry, len_bytes: u64, data: &[Range<u64>]) -> io::Result<
     Ok(())
 }
 
-/// Puts a name into the header if it fits, whole or split at a slash; else into a record, and its start into the
-/// header for readers that know no records.
+/// Puts a name into the header if it fits, whole or split at a slash; otherwise into a record, and its start into the
+/// header for readers without support of records.
 fn put_path(header: &mut ::tar::Header, records: &mut Vec<u8>, path: &[u8]) {
     if let Some((prefix, name)) = split_path(path) {
         copy_start(&mut header.as_old_mut().name, name);
@@ -159,7 +159,7 @@ fn put_path(header: &mut ::tar::Header, records: &mut Vec<u8>, path: &[u8]) {
     push_name_record(records, b"path", path);
 }
 
-/// Prefix and name as ustar wants them; `None` if the path is too long for that.
+/// Prefix and name for ustar; `None` if the path is too long.
 fn split_path(path: &[u8]) -> Option<(&[u8], &[u8])> {
     if path.len() <= NAME_BYTES {
         return Some((b"", path));
@@ -178,8 +178,8 @@ fn put_link(header: &mut ::tar::Header, records: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Names are bytes. Where they are not the UTF-8 that pax demands, a record of libarchive's says so; GNU tar and
-/// Python take the bytes either way.
+/// Names are bytes. If they are not UTF-8, which pax requires, a record of libarchive marks that; GNU tar and Python
+/// accept the bytes in any case.
 fn push_name_record(records: &mut Vec<u8>, key: &[u8], name: &[u8]) {
     if std::str::from_utf8(name).is_err() {
         push_record(records, b"hdrcharset", b"BINARY");
@@ -196,8 +196,8 @@ fn put_sparse(header: &mut ::tar::Header, records: &mut Vec<u8>, entry: &Entry, 
     push_record(records, b"GNU.sparse.realsize", len_bytes.to_string().as_bytes());
 }
 
-/// The map of form 1.0, in whole blocks. A hole at the end shows as an empty piece there; without it GNU tar would
-/// leave the file too short.
+/// The map of form 1.0, in whole blocks. A hole at the end is an empty piece; without it GNU tar would restore a shorter
+/// file.
 fn sparse_map(len_bytes: u64, data: &[Range<u64>]) -> Vec<u8> {
     let ends_in_hole = data.last().is_none_or(|last| last.end < len_bytes);
     let mut map = format!("{}\n", data.len() + usize::from(ends_in_hole)).into_bytes();
@@ -261,7 +261,7 @@ fn records_header(entry: &Entry, len_bytes: u64) -> ::tar::Header {
     header
 }
 
-/// Copies what fits; a field that is not full ends with a NUL.
+/// Copies as much as fits; a field that is not full ends with a NUL.
 fn copy_start(field: &mut [u8], text: &[u8]) {
     let len = text.len().min(field.len());
     field[..len].copy_from_slice(&text[..len]);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_says_where_a_file_with_a_hole_at_its_end_ends() {
+    fn a_map_has_the_end_of_a_file_with_a_hole_at_its_end() {
         let text = |len, data: &[Range<u64>]| {
             let map = sparse_map(len, data);
             assert_eq!(map.len(), BLOCK_BYTES);

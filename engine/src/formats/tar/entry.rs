@@ -1,4 +1,4 @@
-//! What one archive entry says, in the HAL's terms and independent of how it was encoded.
+//! One archive entry in the HAL's types, independent of its encoding.
 
 use replicator_hal::{InodeFlags, NodeKind, Owner, RelativePath, Timestamp, Xattr};
 use std::ops::Range;
@@ -6,15 +6,15 @@ use std::ops::Range;
 /// One entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it belongs. The root only for a directory.
+    /// Its path. Only a directory may be the root.
     pub path: RelativePath,
     /// What it is.
     pub kind: EntryKind,
     /// Permission bits with setuid, setgid and sticky: the low 12 bits.
     pub mode: u32,
-    /// Numeric owner; names in an archive are not used.
+    /// Numeric owner; owner names in an archive are not used.
     pub owner: Owner,
-    /// Last change of the content.
+    /// Time of the last change of the content.
     pub modified: Timestamp,
     /// Extended attributes, POSIX ACLs and file capabilities among them; sorted by name as the reader gives them.
     pub xattrs: Vec<Xattr>,
@@ -23,7 +23,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry of root's from 1970 with nothing special about it.
+    /// A simple entry, owned by root, from 1970.
     #[cfg(test)]
     pub(crate) fn plain(path: &str, kind: EntryKind) -> Self {
         Self {
@@ -37,7 +37,8 @@ impl Entry {
         }
     }
 
-    /// What a word says of an entry: `a/` is a directory, `a>b` a link, `a=b` a further name of b, all else an empty file.
+    /// An entry from a short text: `a/` is a directory, `a>b` a symlink, `a=b` a hard link to b, anything else an empty
+    /// file.
     #[cfg(test)]
     pub(crate) fn sketched(text: &str) -> Self {
         let split = |at: char| text.split_once(at);
@@ -51,7 +52,7 @@ impl Entry {
         }
     }
 
-    /// The inode flags that no archive can say; they are left out.
+    /// The inode flags that an archive cannot hold; they are left out.
     pub fn unsaid_flags(&self) -> InodeFlags {
         super::fflags::text(self.flags).1
     }
@@ -64,18 +65,18 @@ pub enum EntryKind {
     File {
         /// Length of the file, holes included.
         len_bytes: u64,
-        /// The stretches that hold data: not empty, sorted, apart from each other, within `len_bytes`. The rest is
-        /// holes. A file without holes has one range, an empty file none.
+        /// The extents with data: not empty, sorted, not adjacent, within `len_bytes`. The rest is holes. A file without
+        /// holes has one range, an empty file none.
         data: Vec<Range<u64>>,
     },
     /// A directory.
     Directory,
     /// A symbolic link.
     Symlink {
-        /// Its text, as it is.
+        /// Its text, unchanged.
         text: Vec<u8>,
     },
-    /// A further name of a file that came earlier.
+    /// Another name of an earlier file.
     HardLink {
         /// The earlier name.
         existing: RelativePath,

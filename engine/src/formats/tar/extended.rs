@@ -1,7 +1,7 @@
-//! What pax headers say about an entry, key by key.
+//! Reads the pax headers of an entry, key by key.
 //!
-//! Every key is either honoured, known not to matter, or refused. Keys of other vendors that are not known are passed
-//! over, as POSIX allows; those under `GNU.` are refused, because they may change what the stored bytes mean.
+//! Every key is either used, known to be irrelevant, or refused. Unknown keys of other vendors are ignored, as POSIX
+//! allows; those below `GNU.` are refused, because they may change the meaning of the stored bytes.
 
 use super::attributes::Attributes;
 use super::records::{next_record, number_of, timestamp};
@@ -9,7 +9,7 @@ use super::sparse::SparseRecords;
 use super::{FormatError, damaged, fflags, printable, unsupported};
 use replicator_hal::Timestamp;
 
-/// What global headers said so far, for all entries that do not say otherwise.
+/// Values of the global headers so far, for all entries without their own.
 #[derive(Clone, Default)]
 pub(super) struct Globals {
     uid: Option<u64>,
@@ -18,8 +18,8 @@ pub(super) struct Globals {
 }
 
 impl Globals {
-    /// Takes the records of a global header. Only owner and time make sense for all entries alike; comments (`git
-    /// archive` writes one) and volume labels do not matter; names, sizes and attributes are refused.
+    /// Reads the records of a global header. Only owner and time make sense for all entries; comments (`git archive`
+    /// writes one) and volume labels are ignored; names, sizes and attributes are refused.
     pub(super) fn apply(&mut self, mut records: &[u8]) -> Result<(), FormatError> {
         while let Some((key, value)) = next_record(&mut records)? {
             let mut extended = Extended { globals: self.clone(), ..Extended::default() };
@@ -28,7 +28,7 @@ impl Globals {
                 *self = extended.globals;
             } else if !does_not_matter(key) && key != b"GNU.volume.label" {
                 extended.record(key, value)?;
-                if extended.says_something() {
+                if extended.is_used() {
                     return Err(unsupported(format!("the key '{}' in a global header", printable(key))));
                 }
             }
@@ -37,7 +37,7 @@ impl Globals {
     }
 }
 
-/// What is known about one entry beside its header.
+/// The values of one entry that extend its header.
 #[derive(Default)]
 pub(super) struct Extended {
     globals: Globals,
@@ -53,7 +53,7 @@ pub(super) struct Extended {
 }
 
 impl Extended {
-    /// Reads the records of an entry over what the global headers said. Of a repeated key the last holds.
+    /// Reads the records of an entry, which override the global headers. Of a repeated key the last one is used.
     pub(super) fn read(globals: &Globals, mut records: &[u8]) -> Result<Self, FormatError> {
         let mut extended = Self { globals: globals.clone(), ..Self::default() };
         while let Some((key, value)) = next_record(&mut records)? {
@@ -76,7 +76,7 @@ impl Extended {
         self.globals.modified
     }
 
-    fn says_something(&self) -> bool {
+    fn is_used(&self) -> bool {
         self.path.is_some()
             || self.link_path.is_some()
             || self.size.is_some()
@@ -101,7 +101,7 @@ impl Extended {
             b"size" => self.size = unless_empty(value, |value| number_of("size", value))?,
             b"SCHILY.devmajor" => self.device_major = Some(number_of("SCHILY.devmajor", value)?),
             b"SCHILY.devminor" => self.device_minor = Some(number_of("SCHILY.devminor", value)?),
-            // These change what the stored bytes are, or hold rights that cannot be kept.
+            // These change the meaning of the stored bytes, or hold rights that cannot be restored.
             b"SUN.holesdata" | b"SCHILY.realsize" | b"SCHILY.acl.ace" => {
                 return Err(unsupported(format!("the key '{}'", printable(key))));
             }
@@ -114,7 +114,7 @@ impl Extended {
     }
 }
 
-/// Takes a record about owner or time, and says whether it was one.
+/// Reads a record with an owner or a time. Returns whether it is one.
 fn owner_or_time(known: &mut Globals, key: &[u8], value: &[u8]) -> Result<bool, FormatError> {
     match key {
         b"uid" => known.uid = unless_empty(value, |value| number_of("uid", value))?,
@@ -129,12 +129,12 @@ fn owner_or_time(known: &mut Globals, key: &[u8], value: &[u8]) -> Result<bool, 
     Ok(true)
 }
 
-/// Names, comments, other times, and the character set: names are taken as bytes whatever it is.
+/// Owner names, comments, other times, and the character set: names are read as bytes in any case.
 fn does_not_matter(key: &[u8]) -> bool {
     matches!(key, b"atime" | b"ctime" | b"uname" | b"gname" | b"comment" | b"charset" | b"hdrcharset")
 }
 
-/// An empty value takes back what an earlier record or a global header said.
+/// An empty value cancels that of an earlier record or a global header.
 fn unless_empty<T>(
     value: &[u8],
     parse: impl Fn(&[u8]) -> Result<T, FormatError>,
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entrys_own_records_go_over_the_global_ones() {
+    fn the_records_of_an_entry_override_the_global_ones() {
         let mut globals = Globals::default();
         globals
             .apply(&records(&[("comment", "c0ffee"), ("uid", "5"), ("gid", "6"), ("mtime", "7.5")]))
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_change_the_meaning_are_refused_and_unknown_ones_passed_over() {
+    fn keys_that_change_the_meaning_are_refused_and_unknown_ones_ignored() {
         for key in ["GNU.dumpdir", "GNU.volume.offset", "GNU.new", "SUN.holesdata", "SCHILY.realsize"] {
             assert_eq!(
                 Extended::read(&Globals::default(), &records(&[(key, "1")])).err().map(|error| error.code()),
@@ -197,7 +197,7 @@ mod tests {
         let pairs =
             [("LIBARCHIVE.creationtime", "1"), ("SCHILY.ino", "5"), ("VENDOR.x", ""), ("atime", "bad")];
         let extended = Extended::read(&Globals::default(), &records(&pairs)).unwrap();
-        assert!(!extended.says_something());
+        assert!(!extended.is_used());
         for bad in [
             ("size", "-1"),
             ("size", "18446744073709551616"),

@@ -1,12 +1,12 @@
-//! Inode flags as `SCHILY.fflags` says them: names with commas between, those that libarchive (`bsdtar --fflags`) writes
-//! on Linux, and its other spellings.
+//! Inode flags in `SCHILY.fflags`: a list of names, separated by commas, that libarchive (`bsdtar --fflags`) writes on
+//! Linux, and its other spellings.
 
 use replicator_hal::InodeFlags;
 
 /// The pax key.
 pub(super) const KEY: &[u8] = b"SCHILY.fflags";
 
-/// Flags and their names, the one that is written first.
+/// Flags and their names; the first one is written.
 const NAMES: [(InodeFlags, &[&str]); 14] = [
     (InodeFlags::SECURE_DELETE, &["secdel", "securedeletion"]),
     (InodeFlags::UNDELETE, &["undel"]),
@@ -32,7 +32,7 @@ pub(super) fn text(flags: InodeFlags) -> (String, InodeFlags) {
     (names.join(","), unnamed)
 }
 
-/// The flags in a text; `unknown` gets each name that is none of Linux. A flag that is said to be off is not one.
+/// The flags in a text; `unknown` gets each name that Linux does not have. A negated flag is not set.
 pub(super) fn parse(text: &[u8], mut unknown: impl FnMut(&[u8])) -> InodeFlags {
     let mut flags = InodeFlags::none();
     for name in text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
@@ -44,7 +44,7 @@ pub(super) fn parse(text: &[u8], mut unknown: impl FnMut(&[u8])) -> InodeFlags {
         };
         match is(name) {
             Some(flag) => flags = flags.with(flag),
-            // Off: `noschg`, and `dump` for what begins with `no` itself.
+            // Negated: `noschg`, and `dump` for a flag that begins with `no` itself.
             None if name.strip_prefix(b"no").and_then(is).is_some() => {}
             None if is(&[b"no", name].concat()).is_some() => {}
             None => unknown(name),
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_flag_that_has_a_name_comes_back() {
+    fn every_flag_with_a_name_is_read_back() {
         let mut unnamed = InodeFlags::none();
         for flag in InodeFlags::ALL.each() {
             let (written, left) = text(flag);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_read_and_other_systems_flags_told() {
+    fn other_spellings_are_read_and_flags_of_other_systems_reported() {
         let mut unknown = Vec::new();
         let mut read = |text: &str| parse(text.as_bytes(), |name| unknown.push(name.to_vec()));
         assert_eq!(read("simmutable, sappend,"), InodeFlags::LOCKS);

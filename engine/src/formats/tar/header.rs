@@ -6,8 +6,8 @@ use ::tar::{GnuHeader, GnuSparseHeader};
 use replicator_hal::{Owner, Timestamp};
 use std::ops::Range;
 
-/// Places of the fields that all formats with a magic share (POSIX.1-2017, pax, "ustar Header Block"). The `tar`
-/// crate shows them only for the exact version `00`; some writers leave the version blank.
+/// Offsets of the fields that all formats with a magic have (POSIX.1-2017, pax, "ustar Header Block"). The `tar` crate
+/// shows them only for the exact version `00`; some writers leave the version blank.
 const MAGIC: Range<usize> = 257..265;
 const DEVICE_MAJOR: Range<usize> = 329..337;
 const DEVICE_MINOR: Range<usize> = 337..345;
@@ -22,14 +22,14 @@ enum Dialect {
     Gnu,
 }
 
-/// A header block whose checksum is right.
+/// A header block with a valid checksum.
 pub(super) struct Header {
     inner: ::tar::Header,
     dialect: Dialect,
 }
 
 impl Header {
-    /// Takes a block as a header.
+    /// Decodes a block as a header.
     ///
     /// # Errors
     /// `Damaged` if the checksum is wrong.
@@ -52,7 +52,7 @@ impl Header {
         self.inner.as_old().linkflag[0]
     }
 
-    /// The name as the header alone tells it.
+    /// The name in the header.
     pub(super) fn path(&self) -> Vec<u8> {
         let name = until_nul(&self.inner.as_old().name);
         let prefix = match self.dialect {
@@ -62,12 +62,12 @@ impl Header {
         if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
     }
 
-    /// The link name as the header alone tells it.
+    /// The link name in the header.
     pub(super) fn link_path(&self) -> Vec<u8> {
         until_nul(&self.inner.as_old().linkname).to_vec()
     }
 
-    /// Length of what follows the header.
+    /// Length of the data after the header.
     pub(super) fn size(&self) -> Result<u64, FormatError> {
         fitting(&self.inner.as_old().size, "size")
     }
@@ -77,7 +77,7 @@ impl Header {
         Ok(fitting::<u32>(&self.inner.as_old().mode, "mode")? & 0o7777)
     }
 
-    /// The owner, with what extended records say in place of the header's numbers.
+    /// The owner; numbers of extended records replace those of the header.
     pub(super) fn owner(&self, uid: Option<u64>, gid: Option<u64>) -> Result<Owner, FormatError> {
         let old = self.inner.as_old();
         Ok(Owner {
@@ -109,15 +109,15 @@ impl Header {
     }
 }
 
-/// Offset and length of a stretch in GNU's old sparse map; `None` where the map ends.
-pub(super) fn gnu_stretch(fields: &GnuSparseHeader) -> Result<Option<(u64, u64)>, FormatError> {
+/// Offset and length of an extent in GNU's old sparse map; `None` at its end.
+pub(super) fn gnu_extent(fields: &GnuSparseHeader) -> Result<Option<(u64, u64)>, FormatError> {
     if fields.numbytes[0] == 0 {
         return Ok(None);
     }
     Ok(Some((fitting(&fields.offset, "sparse offset")?, fitting(&fields.numbytes, "sparse length")?)))
 }
 
-/// The number of a user or group. To the kernel the last one means "leave as it is".
+/// The number of a user or group. The highest one is invalid, because in system calls it means "leave unchanged".
 fn id(key: &str, value: i128) -> Result<u32, FormatError> {
     let known = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
     known.ok_or_else(|| unsupported(format!("the {key} {value}, which no file on Linux has")))
@@ -133,7 +133,7 @@ fn dialect(magic: &[u8]) -> Dialect {
     }
 }
 
-/// The sum of all bytes, those of the checksum itself taken as spaces.
+/// The sum of all bytes, with spaces in place of the checksum.
 fn sum(block: &[u8; BLOCK_BYTES], value: impl Fn(u8) -> i128) -> i128 {
     let counted = |(at, byte): (usize, &u8)| value(if CHECKSUM.contains(&at) { b' ' } else { *byte });
     block.iter().enumerate().map(counted).sum()

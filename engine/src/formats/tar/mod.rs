@@ -1,10 +1,10 @@
-//! Tar archives: a reader for what the usual tools write, and a writer of POSIX pax archives.
+//! Tar archives: a reader for those of the usual tools, and a writer of POSIX pax archives.
 //!
-//! Headers are viewed and filled through the `tar` crate; walking, extended records, sparse maps and attributes are
-//! done here, because a root file system does not survive that crate's reader (it loses attributes with a newline in
-//! their value, device nodes, directory times, and restores pax sparse files as garbage). What an archive cannot say
-//! exactly is refused, never skipped: an entry is given as it was packed, or the reader fails and names it.
-//! What does not live here: putting entries on a volume, and compression.
+//! The `tar` crate reads and writes the fields of headers. Walking, extended records, sparse maps and attributes are
+//! implemented here, because that crate's reader damages a root file system (it loses attributes with a newline in their
+//! value, device nodes and directory times, and restores pax sparse files as garbage). The reader returns an entry
+//! exactly as it was packed, or fails with an error that names the entry; it does not skip one. Extraction and
+//! compression are elsewhere.
 
 mod acl;
 mod attributes;
@@ -36,10 +36,10 @@ const BLOCK_BYTES: usize = 512;
 /// [`BLOCK_BYTES`] for lengths in an archive.
 const BLOCK_LEN: u64 = BLOCK_BYTES as u64;
 
-/// What the reader allows by default, and the most the writer writes, for the extended headers of one entry.
+/// Default limit of the reader, and limit of the writer, for the extended headers of one entry.
 pub const HEADER_BYTES_MAX: usize = 1 << 20;
-/// What the reader allows by default, and the most the writer writes, for the data stretches of one sparse file.
-/// A range takes 16 bytes of memory.
+/// Default limit of the reader, and limit of the writer, for the data extents of one sparse file. An extent takes 16
+/// bytes of memory.
 pub const SPARSE_RANGES_MAX: usize = 1 << 20;
 
 const FORMAT: &str = "tar";
@@ -56,7 +56,7 @@ fn unsupported(what: impl Into<String>) -> FormatError {
     FormatError::Unsupported { format: FORMAT, what: what.into() }
 }
 
-/// Says which entry an error is about.
+/// Adds the entry to an error.
 fn in_entry(error: FormatError, raw_path: &[u8]) -> FormatError {
     let name = printable(raw_path);
     match error {

@@ -1,12 +1,13 @@
-//! Users and groups that an archive names without their numbers: GNU tar writes ACLs so.
+//! Finds the numbers of users and groups that an archive only names, as in ACLs of GNU tar.
 //!
-//! Only the root file system in the archive can say who they are, by its `etc/passwd` and `etc/group`. Those may come after
-//! the entries that need them, so an archive is read twice: the first pass collects the names, the second knows them.
+//! Only `etc/passwd` and `etc/group` of the root file system in the archive have their numbers. These may come after the
+//! entries that need them, so an archive is read twice: the first pass collects the names, the second one uses the
+//! numbers.
 
 use super::{FormatError, printable, unsupported};
 use std::collections::BTreeMap;
 
-/// Numbers that stand for names in the first pass. No two names have the same one.
+/// Placeholder numbers for names in the first pass, different for each name.
 const PLACEHOLDERS_START: u32 = 0xf000_0000;
 
 /// User or group.
@@ -25,8 +26,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Takes the content of an `etc/passwd` and an `etc/group`: `name:password:number:` at the start of a line. Of two
-    /// lines for one name the first counts, as for the C library.
+    /// Parses the content of an `etc/passwd` and an `etc/group`: `name:password:number:` at the start of a line. Of two
+    /// lines for one name the first is used, as in the C library.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
         let mut names = Self::default();
         for (who, text) in [(Who::User, passwd), (Who::Group, group)] {
@@ -50,7 +51,7 @@ impl Names {
 pub struct Wanted {
     who: Who,
     name: Vec<u8>,
-    /// The first entry that has it.
+    /// The first entry with it.
     entry: Vec<u8>,
 }
 
@@ -72,24 +73,24 @@ impl Names {
                 Who::Group => ("group", "etc/group"),
             };
             unsupported(format!(
-                "an ACL for the {kind} '{}', whose number {file} in the archive does not say,",
+                "an ACL for the {kind} '{}', whose number is not in {file} of the archive,",
                 printable(name)
             ))
         })
     }
 }
 
-/// Where numbers come from.
+/// The source of numbers.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// They are known.
+    /// The numbers are known.
     Known(Names),
-    /// They are only collected.
+    /// The names are collected.
     Collecting(Vec<Wanted>),
 }
 
 impl Source {
-    /// The number of a name, or what stands for it in the first pass.
+    /// The number of a name, or its placeholder in the first pass.
     ///
     /// # Errors
     /// `Unsupported` for an unknown name.
@@ -128,8 +129,8 @@ mod tests {
             assert_eq!(error.code(), "F-UNSUPPORTED");
         }
         let wanted = Wanted { who: Who::User, name: b"alice".to_vec(), entry: b"home/a".to_vec() };
-        let told = wanted.check(&names).unwrap_err().to_string();
-        assert!(told.contains("'alice'") && told.contains("etc/passwd") && told.contains("home/a"), "{told}");
+        let text = wanted.check(&names).unwrap_err().to_string();
+        assert!(text.contains("'alice'") && text.contains("etc/passwd") && text.contains("home/a"), "{text}");
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! Numbers in header fields: octal text, or base-256 as GNU tar, star and libarchive write it.
+//! Reads numbers in header fields: octal text, or base-256 as GNU tar, star and libarchive write it.
 //!
-//! The `tar` crate's own reading is not used: it drops the upper bytes of a long base-256 number and takes a negative
-//! one for a huge one.
+//! The `tar` crate's own functions are not used: they drop the upper bytes of a long base-256 number and read a negative
+//! one as a huge one.
 
 use super::{FormatError, damaged};
 
-/// Reads a field of 8 or 12 bytes. A blank field is 0, as several old writers leave what does not apply blank.
+/// Reads a field of 8 or 12 bytes. A blank field is 0, because several old writers leave unused fields blank.
 ///
 /// # Errors
 /// `Damaged` if it is neither octal digits between spaces, ended by a NUL or the field's end, nor base-256.
 pub(super) fn number(field: &[u8], what: &str) -> Result<i128, FormatError> {
     match field.first() {
         Some(first) if first & 0x80 != 0 => Ok(base_256(*first, &field[1..])),
-        _ => octal(field).ok_or_else(|| damaged(format!("the field '{what}' is no number"))),
+        _ => octal(field).ok_or_else(|| damaged(format!("the field '{what}' is not a number"))),
     }
 }
 
-/// Two's complement, the top bit being the mark and not part of the number. 12 bytes cannot overflow 128 bits.
+/// Two's complement. The top bit is the mark and not part of the number. 12 bytes cannot overflow 128 bits.
 fn base_256(first: u8, rest: &[u8]) -> i128 {
     let head = i128::from(first & 0x3f) - if first & 0x40 != 0 { 0x40 } else { 0 };
     rest.iter().fold(head, |number, byte| (number << 8) | i128::from(*byte))
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_not_cut() {
+    fn a_number_that_does_not_fit_is_refused() {
         assert!(fitting::<u64>(b"\x80\0\0\x01\0\0\0\0\0\0\0\0", "size").is_err());
         assert!(fitting::<u64>(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "size").is_err());
         assert!(fitting::<u32>(b"777777777777", "uid").is_err());

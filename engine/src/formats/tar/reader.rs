@@ -1,4 +1,4 @@
-//! Walks an archive, entry by entry, from front to back.
+//! Reads an archive, entry by entry, from front to back.
 //!
 //! Understood: v7, ustar, GNU (long names, sparse files, base-256 numbers), pax with the extensions of GNU tar, star
 //! and libarchive. Decisions where readers differ:
@@ -32,7 +32,7 @@ use std::ops::Range;
 pub struct ReaderLimits {
     /// Bytes of all extended headers and long names of one entry.
     pub header_bytes: usize,
-    /// Data stretches of one sparse file.
+    /// Data extents of one sparse file.
     pub sparse_ranges: usize,
 }
 
@@ -60,7 +60,7 @@ enum State {
     Failed,
 }
 
-/// What is left of the current entry's data.
+/// The rest of the current entry's data.
 #[derive(Default)]
 struct Body {
     ranges: Vec<Range<u64>>,
@@ -69,7 +69,7 @@ struct Body {
     padding_bytes: u64,
 }
 
-/// Headers that came before the entry they are about.
+/// Headers before the entry to which they belong.
 struct Pending {
     records: Option<Vec<u8>>,
     long_path: Option<Vec<u8>>,
@@ -83,18 +83,18 @@ impl<R: Read> Reader<R> {
         Self::with_source(inner, limits, Source::Known(Names::default()))
     }
 
-    /// As [`Reader::new`], for an archive that names users and groups.
+    /// As [`Reader::new`], for an archive with names of users and groups in ACLs.
     pub fn with_names(inner: R, limits: ReaderLimits, names: Names) -> Self {
         Self::with_source(inner, limits, Source::Known(names))
     }
 
-    /// As [`Reader::new`], for a first pass: names are collected for [`Reader::wanted`], and the ACLs of entries that have
-    /// one have made-up numbers.
+    /// As [`Reader::new`], for a first pass: names are collected for [`Reader::wanted`], and ACLs have placeholder
+    /// numbers.
     pub fn collecting_names(inner: R, limits: ReaderLimits) -> Self {
         Self::with_source(inner, limits, Source::Collecting(Vec::new()))
     }
 
-    /// The names that need a number, after a pass that collects them.
+    /// The names that need a number, after the first pass.
     pub fn wanted(&self) -> &[Wanted] {
         match &self.names {
             Source::Known(_) => &[],
@@ -102,7 +102,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// What was left out so far, and what of the archive was passed over.
+    /// What was left out or ignored so far.
     pub fn remarks(&self) -> &Remarks {
         &self.remarks
     }
@@ -119,12 +119,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The next entry; passes over what was not read of the one before. `None` after the end mark, with the input
-    /// read to its end. An archive without entries is valid.
+    /// The next entry. Unread data of the previous one is skipped. `None` after the end mark, with the input read to its
+    /// end. An archive without entries is valid.
     ///
     /// # Errors
     /// `Truncated`, also if only the end mark is missing; `Damaged`; `Unsupported`; `MemoryLimit`; `TrailingData` if
-    /// anything but zeros follows the end mark; `Io`. After an error there is no reading on.
+    /// anything but zeros follows the end mark; `Io`. After an error, all further calls fail.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, FormatError> {
         self.check_usable()?;
         if self.state == State::Ended {
@@ -173,7 +173,7 @@ impl<R: Read> Reader<R> {
 
     fn check_usable(&self) -> Result<(), FormatError> {
         if self.state == State::Failed {
-            return Err(damaged("there is no reading on after an error"));
+            return Err(damaged("the archive cannot be read after an error"));
         }
         Ok(())
     }
@@ -217,19 +217,21 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The second block of the end mark, and what follows.
+    /// Reads the second block of the end mark and everything after it.
     fn end(&mut self) -> Result<(), FormatError> {
         let offset_bytes = self.blocks.offset_bytes();
         if !is_zero(&self.blocks.expect_block("the second half of the end mark")?) {
-            return Err(damaged(format!("a single zero block before byte {offset_bytes} is no end mark")));
+            return Err(damaged(format!(
+                "a single zero block before byte {offset_bytes} is not an end mark"
+            )));
         }
         if self.blocks.drain()? {
-            self.remarks.say("ignored the index of files that pixz put behind the archive");
+            self.remarks.add("ignored the index of files that pixz put behind the archive");
         }
         Ok(())
     }
 
-    /// The bytes of an extended header, within what the limit leaves for this entry.
+    /// The bytes of an extended header, within the remaining limit of this entry.
     fn payload(&mut self, header: &Header, bytes_left: &mut usize) -> Result<Vec<u8>, FormatError> {
         let claimed = header.size()?;
         let fitting = usize::try_from(claimed).ok().filter(|len_bytes| len_bytes <= bytes_left);
@@ -280,7 +282,7 @@ impl<R: Read> Reader<R> {
         let modified = extended.modified().map_or_else(|| header.modified(), Ok)?;
         let kind = self.kind(header, &extended, raw_path, raw_link)?;
         if path.is_root() && kind != EntryKind::Directory {
-            return Err(damaged("the root is a directory and nothing else"));
+            return Err(damaged("the root must be a directory"));
         }
         if matches!(&kind, EntryKind::HardLink { existing } if *existing == path) {
             return Err(damaged("a hard link to itself"));
@@ -368,7 +370,7 @@ impl Pending {
     }
 }
 
-/// libarchive stores the rights of the group itself in the mode, the kernel shows those of the ACL's mask.
+/// libarchive stores the rights of the group in the mode; the kernel shows those of the ACL's mask.
 fn mode_with_acl(mode: u32, xattrs: &[Xattr]) -> u32 {
     let acl = xattrs.iter().find(|xattr| xattr.name == b"system.posix_acl_access");
     match acl.and_then(|xattr| acl::permission_bits(&xattr.value)) {
@@ -377,7 +379,7 @@ fn mode_with_acl(mode: u32, xattrs: &[Xattr]) -> u32 {
     }
 }
 
-/// Readers disagree on which of two holds, so neither does.
+/// Refuses a second value: readers disagree on which of two is valid.
 fn set_once(slot: &mut Option<Vec<u8>>, value: Vec<u8>) -> Result<(), FormatError> {
     if slot.replace(value).is_some() {
         return Err(damaged("two extended headers of a kind for one entry"));
@@ -393,7 +395,7 @@ fn parse_path(raw: &[u8]) -> Result<RelativePath, FormatError> {
 }
 
 fn link_error(error: FormatError) -> FormatError {
-    damaged(format!("the name it links to: {error}"))
+    damaged(format!("the target of the link: {error}"))
 }
 
 fn is_zero(block: &[u8; BLOCK_BYTES]) -> bool {

@@ -1,18 +1,18 @@
-//! Pax records: `<length> <key>=<value>\n`, where only the length tells where a record ends.
+//! Pax records: `<length> <key>=<value>\n`. Only the length determines where a record ends.
 
 use super::{FormatError, damaged, printable};
 use replicator_hal::Timestamp;
 
-/// Most digits of a record's length that make sense.
+/// Maximum number of digits of a record's length.
 const LENGTH_DIGITS: usize = 10;
 
 /// A key and its value.
 type Record<'a> = (&'a [u8], &'a [u8]);
 
-/// Takes the first record off `rest`; `None` at its end.
+/// Removes the first record from `rest` and returns it; `None` at its end.
 ///
 /// # Errors
-/// `Damaged` if the bytes are no record.
+/// `Damaged` if the bytes are not a record.
 pub(super) fn next_record<'a>(rest: &mut &'a [u8]) -> Result<Option<Record<'a>>, FormatError> {
     if rest.is_empty() {
         return Ok(None);
@@ -30,7 +30,7 @@ pub(super) fn next_record<'a>(rest: &mut &'a [u8]) -> Result<Option<Record<'a>>,
     Ok(Some((&record[..equals], &record[equals + 1..])))
 }
 
-/// Appends a record. Its length counts itself, so that it may need a digit more than the rest suggests.
+/// Appends a record. Its length includes the length itself, so it may need one more digit.
 pub(super) fn push_record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let digits = |number: usize| number.to_string().len();
@@ -57,10 +57,10 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
 pub(super) fn number_of<T: TryFrom<u64>>(key: &str, value: &[u8]) -> Result<T, FormatError> {
     decimal(value)
         .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| damaged(format!("the record {key}={} is no fitting number", printable(value))))
+        .ok_or_else(|| damaged(format!("the record {key}={} is not a valid number", printable(value))))
 }
 
-/// Seconds with an optional sign and fraction; digits below the nanosecond are cut off towards the past.
+/// Seconds with an optional sign and fraction, rounded down to a nanosecond.
 pub(super) fn timestamp(value: &[u8]) -> Option<Timestamp> {
     let (negative, text) = match value.strip_prefix(b"-") {
         Some(text) => (true, text),
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_end_where_their_length_says() {
+    fn records_end_by_their_length() {
         let mut rest = &b"15 a=b\n1 c=d\ne\n12 k=\0\n\n=v2\n5 e=\n"[..];
         let mut found = Vec::new();
         while let Some((key, value)) = next_record(&mut rest).unwrap() {

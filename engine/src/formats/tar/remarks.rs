@@ -1,8 +1,8 @@
-//! What was left out of an archive or passed over in it: nothing that a file system needs, but to be reported.
+//! Collects what was left out of an archive or ignored in it, for the report. A file system does not need it.
 
 use std::collections::BTreeMap;
 
-/// Counts what was left out, by what it is.
+/// Remarks, and the number of things that were left out, by kind.
 #[derive(Debug, Default, Clone)]
 pub struct Remarks {
     left_out: BTreeMap<&'static str, (u64, String)>,
@@ -10,17 +10,17 @@ pub struct Remarks {
 }
 
 impl Remarks {
-    /// One more of `what`; the first is named.
+    /// Counts one more of `what`; the first one is named.
     pub fn left_out(&mut self, what: &'static str, which: impl FnOnce() -> String) {
         self.left_out.entry(what).or_insert_with(|| (0, which())).0 += 1;
     }
 
-    /// A sentence of its own.
-    pub(super) fn say(&mut self, sentence: &'static str) {
+    /// Adds a sentence.
+    pub(super) fn add(&mut self, sentence: &'static str) {
         self.plain.push(sentence);
     }
 
-    /// Everything, a line each.
+    /// All remarks, a line each.
     pub fn lines(&self) -> Vec<String> {
         let counted = self
             .left_out

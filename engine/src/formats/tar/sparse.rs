@@ -1,7 +1,7 @@
-//! Maps of sparse files: GNU's old headers, and pax forms 0.0, 0.1 and 1.0.
+//! Reads maps of sparse files: GNU's old headers, and pax forms 0.0, 0.1 and 1.0.
 
 use super::blocks::Blocks;
-use super::header::{Header, gnu_stretch};
+use super::header::{Header, gnu_extent};
 use super::records::{decimal, number_of};
 use super::{BLOCK_BYTES, BLOCK_LEN, FORMAT, FormatError, damaged, unsupported};
 use std::io::Read;
@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Digits of the largest 64-bit number.
 const DIGITS_MAX: usize = 20;
 
-/// Collects the stretches of a map and holds them to its rules.
+/// Collects the extents of a map and checks its rules.
 pub(super) struct MapBuilder {
     ranges: Vec<Range<u64>>,
     ranges_max: usize,
@@ -50,14 +50,14 @@ impl MapBuilder {
         }
     }
 
-    /// The map of a file of `len_bytes` of which the archive stores `stored_bytes`.
+    /// The map of a file of `len_bytes`, of which the archive stores `stored_bytes`.
     pub(super) fn finish(self, len_bytes: u64, stored_bytes: u64) -> Result<Vec<Range<u64>>, FormatError> {
         if self.end > len_bytes {
             return Err(damaged(format!("the sparse map reaches to {}, the file to {len_bytes}", self.end)));
         }
         if self.stored_bytes != stored_bytes {
             return Err(damaged(format!(
-                "the sparse map tells of {} bytes, the archive stores {stored_bytes}",
+                "the sparse map has {} bytes of data, the archive stores {stored_bytes}",
                 self.stored_bytes
             )));
         }
@@ -68,18 +68,18 @@ impl MapBuilder {
 /// The `GNU.sparse.*` records of one entry.
 #[derive(Default)]
 pub(super) struct SparseRecords {
-    /// The file's real name, where the header has a made-up one.
+    /// The file's real name, if the header has a made-up one.
     pub(super) name: Option<Vec<u8>>,
     len_bytes: Option<u64>,
     major: Option<u64>,
     minor: Option<u64>,
     count: Option<u64>,
-    /// Offsets and lengths by turns.
+    /// Offsets and lengths, alternating.
     numbers: Vec<u64>,
 }
 
 impl SparseRecords {
-    /// Takes the record `GNU.sparse.<key>`.
+    /// Reads the record `GNU.sparse.<key>`.
     pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), FormatError> {
         match key {
             b"name" => self.name = Some(value.to_vec()),
@@ -104,7 +104,7 @@ impl SparseRecords {
         Ok(())
     }
 
-    /// Whether there were any.
+    /// Whether there are any.
     pub(super) fn used(&self) -> bool {
         self.name.is_some()
             || self.len_bytes.is_some()
@@ -114,8 +114,8 @@ impl SparseRecords {
             || !self.numbers.is_empty()
     }
 
-    /// Length and map of the file. In form 1.0 the map is read off the front of the stored data, and `stored_bytes`
-    /// is what then remains.
+    /// Length and map of the file. In form 1.0 the map is read from the start of the stored data, and `stored_bytes`
+    /// becomes the length of the rest.
     pub(super) fn map<R: Read>(
         &self,
         blocks: &mut Blocks<R>,
@@ -149,7 +149,7 @@ impl SparseRecords {
     }
 }
 
-/// Form 1.0: lines of decimal numbers before the data, the first of which counts the pieces; filled up to a block.
+/// Form 1.0: lines of decimal numbers before the data, padded to a block. The first one is the number of pieces.
 fn map_in_data<R: Read>(
     blocks: &mut Blocks<R>,
     stored_bytes: &mut u64,
@@ -158,7 +158,7 @@ fn map_in_data<R: Read>(
     let mut lines = Lines { blocks, stored_bytes, block: [0; BLOCK_BYTES], at: BLOCK_BYTES };
     let mut map = MapBuilder::new(ranges_max);
     let count = lines.number()?;
-    // Files often end with an empty piece, which takes no memory.
+    // Maps often end with an empty piece, which takes no memory.
     if count.saturating_sub(1) > ranges_max as u64 {
         return Err(map.too_many());
     }
@@ -198,7 +198,7 @@ impl<R: Read> Lines<'_, R> {
             let byte = self.byte()?;
             if byte == b'\n' {
                 return decimal(&digits[..len])
-                    .ok_or_else(|| damaged("a sparse map that is no list of numbers"));
+                    .ok_or_else(|| damaged("a sparse map that is not a list of numbers"));
             }
             match digits.get_mut(len) {
                 Some(slot) => *slot = byte,
@@ -209,7 +209,7 @@ impl<R: Read> Lines<'_, R> {
     }
 }
 
-/// GNU's old form: four pieces in the header, more in blocks after it. Gives the file's length and the map.
+/// GNU's old form: four pieces in the header, more in blocks after it. Returns the file's length and the map.
 pub(super) fn old_gnu_map<R: Read>(
     header: &Header,
     blocks: &mut Blocks<R>,
@@ -218,15 +218,15 @@ pub(super) fn old_gnu_map<R: Read>(
 ) -> Result<(u64, Vec<Range<u64>>), FormatError> {
     let gnu = header.gnu().ok_or_else(|| unsupported("a sparse file of another kind than GNU's"))?;
     let mut map = MapBuilder::new(ranges_max);
-    let mut stretches = &gnu.sparse[..];
+    let mut extents = &gnu.sparse[..];
     let mut more = gnu.isextended[0] != 0;
     let mut extension = ::tar::GnuExtSparseHeader::new();
     loop {
-        for stretch in stretches {
-            match gnu_stretch(stretch)? {
+        for extent in extents {
+            match gnu_extent(extent)? {
                 Some((offset, len_bytes)) => map.push(offset, len_bytes)?,
                 // Readers disagree on whether a block follows here.
-                None if more => return Err(damaged("a sparse map that ends and goes on")),
+                None if more => return Err(damaged("a sparse map that continues after its end")),
                 None => break,
             }
         }
@@ -234,7 +234,7 @@ pub(super) fn old_gnu_map<R: Read>(
             break;
         }
         *extension.as_mut_bytes() = blocks.expect_block("more of a sparse map")?;
-        stretches = extension.sparse();
+        extents = extension.sparse();
         more = extension.isextended[0] != 0;
     }
     let len_bytes = super::number::fitting(&gnu.realsize, "realsize")?;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_sorted_apart_and_within_the_file() {
+    fn maps_are_sorted_not_adjacent_and_within_the_file() {
         assert_eq!(build(&[(0, 5), (5, 5), (20, 1), (30, 0)], 30, 11).unwrap(), [0..10, 20..21]);
         assert_eq!(build(&[], 1 << 40, 0).unwrap(), []);
         for (pieces, len_bytes, stored) in [

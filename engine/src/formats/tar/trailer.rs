@@ -1,10 +1,10 @@
-//! What may follow the end of an archive beside zeros: the index of files that `pixz` puts there.
+//! Recognises the index of files that `pixz` writes after the end of an archive.
 //!
-//! Its form: a magic number of 8 bytes, then for each file its name, a NUL and where it starts in the archive, then an
-//! empty name and where the archive ends, which is where the index begins. Numbers are 64 bits, little endian. Nothing
-//! else is taken for an index, whatever it begins with.
+//! Its format: a magic number of 8 bytes; for each file its name, a NUL and its offset in the archive; then an empty name
+//! and the end of the archive, which is where the index begins. Numbers have 64 bits, little endian. Data of any other
+//! form is not an index.
 
-/// `PIXZ`'s own constant, 0xDBAE14D62E324CA6, as it is stored.
+/// The stored form of the constant of pixz, 0xDBAE14D62E324CA6.
 const MAGIC: [u8; 8] = [0xa6, 0x4c, 0x32, 0x2e, 0xd6, 0x14, 0xae, 0xdb];
 
 /// Reads an index, piece by piece.
@@ -24,12 +24,12 @@ enum State {
 }
 
 impl Index {
-    /// An index that begins at this place of the archive.
+    /// An index that begins at this offset of the archive.
     pub(super) fn new(start_bytes: u64) -> Self {
         Self { start_bytes, state: State::Magic { seen: 0 }, last_offset_bytes: 0 }
     }
 
-    /// Takes the next bytes; false if they are no part of an index.
+    /// Reads the next bytes; false if they are not part of an index.
     pub(super) fn takes(&mut self, bytes: &[u8]) -> bool {
         bytes.iter().all(|byte| self.takes_byte(*byte))
     }
@@ -64,7 +64,7 @@ impl Index {
         true
     }
 
-    /// Whether it is whole.
+    /// Whether it is complete.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.state, State::End)
     }

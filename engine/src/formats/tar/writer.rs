@@ -4,15 +4,15 @@ use super::encode::encode;
 use super::{BLOCK_LEN, Entry, padding};
 use std::io::{self, Write};
 
-/// Archives are filled up to a multiple of this, as every tar does by default.
+/// Archives are padded to a multiple of this, as every tar does by default.
 const RECORD_BYTES: u64 = 20 * BLOCK_LEN;
 
-/// Writes a POSIX pax archive. Only [`Writer::finish`] makes it whole: dropping a writer leaves it without its end, so
-/// that a reader sees that it is cut off.
+/// Writes a POSIX pax archive. Only [`Writer::finish`] completes it: a dropped writer leaves it without its end mark, so
+/// that a reader finds that it is cut off.
 pub struct Writer<W: Write> {
     inner: W,
     written_bytes: u64,
-    /// Data that the current entry still lacks.
+    /// Missing data of the current entry.
     due_bytes: u64,
     padding_bytes: u64,
     broken: bool,
@@ -27,9 +27,9 @@ impl<W: Write> Writer<W> {
     /// Starts an entry. The data of a file has to follow.
     ///
     /// # Errors
-    /// `InvalidInput`, with nothing written, if the entry breaks the rules of [`Entry`], if it has more data ranges or
-    /// larger attributes than the reader's default limits allow, or if the entry before lacks data. Errors of `inner`;
-    /// after one the archive is broken and every further call fails.
+    /// `InvalidInput`, with nothing written, if the entry violates the rules of [`Entry`], if it has more data ranges or
+    /// larger attributes than the reader's default limits allow, or if data of the previous entry is missing. Errors of
+    /// `inner`; after one the archive is broken and every further call fails.
     pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
         self.check_complete()?;
         let encoded = encode(entry)?;
@@ -42,13 +42,13 @@ impl<W: Write> Writer<W> {
     /// Writes data of the current entry: exactly the bytes of its data ranges, in order, in pieces of any size.
     ///
     /// # Errors
-    /// `InvalidInput` if this is more than the entry holds, which breaks the archive. Errors of `inner`, likewise.
+    /// `InvalidInput` if this is more data than the entry has. Errors of `inner`. After both the archive is broken.
     pub fn write_data(&mut self, data: &[u8]) -> io::Result<()> {
         self.check_usable()?;
         let Some(due_bytes) = self.due_bytes.checked_sub(data.len() as u64) else {
-            // What was packed is not what was announced: no later call may make this archive look whole.
+            // The data differs from the header: no later call may complete this archive.
             self.broken = true;
-            return Err(invalid("more data than the entry has room for"));
+            return Err(invalid("more data than the entry has"));
         };
         self.write(data)?;
         self.due_bytes = due_bytes;
@@ -59,10 +59,10 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes the end mark, and gives back the output, which the caller has yet to flush or finish.
+    /// Writes the end mark and returns the output, which the caller must flush or finish.
     ///
     /// # Errors
-    /// `InvalidInput` if the last entry lacks data. Errors of `inner`.
+    /// `InvalidInput` if data of the last entry is missing. Errors of `inner`.
     pub fn finish(mut self) -> io::Result<W> {
         self.check_complete()?;
         self.write_zeros(2 * BLOCK_LEN)?;
@@ -81,7 +81,10 @@ impl<W: Write> Writer<W> {
     fn check_complete(&self) -> io::Result<()> {
         self.check_usable()?;
         if self.due_bytes > 0 {
-            return Err(invalid(&format!("the entry before lacks {} bytes of its data", self.due_bytes)));
+            return Err(invalid(&format!(
+                "{} bytes of the previous entry's data are missing",
+                self.due_bytes
+            )));
         }
         Ok(())
     }
@@ -95,7 +98,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_zeros(&mut self, len_bytes: u64) -> io::Result<()> {
-        // Never more than a record, so that the conversion cannot fail.
+        // At most a record, so the conversion cannot fail.
         let zeros = vec![0; usize::try_from(len_bytes).map_err(io::Error::other)?];
         self.write(&zeros)
     }

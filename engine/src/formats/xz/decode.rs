@@ -1,10 +1,10 @@
-//! Decodes an xz file block by block in workers, over the map from its index.
+//! Decodes an xz file block by block in workers, with the block map from its index.
 //!
-//! The caller's thread reads the blocks, the workers decode them, and the caller's thread takes them back in order. What
-//! is in flight is bounded by a budget that a block's claimed size is checked against before anything is allocated. The
-//! workers' dictionaries are bounded too: a block that wants a larger one than `xz -6` makes is decoded in the caller's
-//! thread, one at a time, so that many threads never take many times the limit.
-//! What does not live here: files whose blocks are too large for that; they are decoded front to back.
+//! The caller's thread reads the blocks, the workers decode them, and the caller's thread takes the results in order. A
+//! budget limits the blocks in progress; a block's stated size is checked against it before anything is allocated. The
+//! workers' dictionaries are limited, too: a block with a larger one than `xz -6` makes is decoded in the caller's
+//! thread, one at a time, so that many threads do not take many times the limit. Files whose blocks are too large for the
+//! budget are decoded front to back elsewhere.
 
 use std::io::{self, Read};
 
@@ -17,17 +17,17 @@ use crate::formats::workers::{MAX_THREADS, Workers};
 use crate::formats::{FormatError, ReadAt};
 
 const BUDGET_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
-/// What a worker may take for its dictionary: those of all presets up to 6, of 8 MiB, and liblzma's own needs.
+/// Memory limit of a worker's decoder: 8 MiB for the dictionary of presets up to 6, and liblzma's own needs.
 const WORKER_MEMORY_BYTES: u64 = 10 * 1024 * 1024;
-/// What a block costs beside its bytes: keeps the number of tiny blocks in flight small.
+/// Cost of a block beside its bytes: limits the number of tiny blocks in progress.
 const BLOCK_COST_BYTES: u64 = 4096;
 
-/// The bytes that may be in flight with this many threads.
+/// The budget for this number of threads, in bytes.
 fn budget_bytes(threads: usize) -> u64 {
     (threads.clamp(1, MAX_THREADS) as u64 + 1) * BUDGET_BYTES_PER_THREAD
 }
 
-/// Whether the file's blocks are small enough that at least two of them can be in flight.
+/// Whether the file's blocks are small enough that at least two of them fit into the budget.
 pub(in crate::formats) fn fits(index: &Index, threads: usize) -> bool {
     index
         .largest_block_bytes
@@ -42,12 +42,12 @@ struct Job {
     memory_bytes: u64,
 }
 
-/// Serves the decoded blocks in order.
+/// Returns the decoded blocks in order.
 pub(in crate::formats) struct BlockReader<'a> {
     input: &'a mut (dyn ReadAt + Send),
     workers: Workers<Job, Outcome>,
     blocks: Blocks<Index>,
-    /// The next block to hand to a worker; `None` after the last one.
+    /// The next block for a worker; `None` after the last one.
     upcoming: Option<Block>,
     memory_bytes: u64,
     budget_bytes: u64,
@@ -61,7 +61,7 @@ impl<'a> BlockReader<'a> {
     /// `index` is that of `input`, and [`fits`].
     ///
     /// # Errors
-    /// If the system allows no thread.
+    /// If the system does not allow a thread.
     pub(in crate::formats) fn new(
         input: &'a mut (dyn ReadAt + Send),
         index: Index,
@@ -84,7 +84,7 @@ impl<'a> BlockReader<'a> {
         })
     }
 
-    /// Hands blocks to the workers while the budget lasts. A failed read loses nothing and may be tried again.
+    /// Gives blocks to the workers while the budget allows it. A failed read loses nothing and may be retried.
     fn fill(&mut self) -> Result<(), FormatError> {
         while let Some(block) = self.upcoming {
             let cost_bytes = block.padded_len() + block.uncompressed_len + BLOCK_COST_BYTES;
@@ -122,7 +122,7 @@ impl<'a> BlockReader<'a> {
         }
         self.ready = outcome.decoded.inspect_err(|_| self.failed = true)?;
         self.in_flight_bytes -= outcome.freed_bytes;
-        // Again, so that the workers go on while the caller uses this block.
+        // Again, so that the workers continue while the caller uses this block.
         self.fill()?;
         Ok(true)
     }
@@ -147,11 +147,11 @@ impl Read for BlockReader<'_> {
     }
 }
 
-/// A decoded block, and how much of its cost ended with the decoding.
+/// A decoded block, and the part of its cost that is free again.
 struct Outcome {
     decoded: Result<Vec<u8>, FormatError>,
     freed_bytes: u64,
-    /// The job, if a worker's memory was too small for it.
+    /// The job, if the memory limit of a worker was too small for it.
     too_large: Option<Job>,
 }
 
@@ -176,8 +176,8 @@ pub(super) fn decode_one(
     decode_block(&Job { block, stored, memory_bytes })
 }
 
-/// Decodes a block as the only one of a stream made up for it, so that liblzma checks all of it: its header, its
-/// check, and that both its lengths are those in the index.
+/// Decodes a block as the only one of a synthetic stream, so that liblzma checks all of it: its header, its check, and
+/// both its lengths against the index.
 fn decode_block(job: &Job) -> Result<Vec<u8>, FormatError> {
     let Job { block, stored, memory_bytes } = job;
     let place = format!(
@@ -193,7 +193,7 @@ fn decode_block(job: &Job) -> Result<Vec<u8>, FormatError> {
     let footer = stream_footer(block.check, index.len() as u64);
     let want = usize::try_from(block.uncompressed_len).map_err(|_| out_of_memory())?;
     let mut decoded = Vec::new();
-    // A byte more than wanted: room in which the decoder can find the block's end.
+    // One more byte than expected, so that the decoder can find the block's end.
     decoded.try_reserve_exact(want + 1).map_err(|_| out_of_memory())?;
 
     let mut stream = Stream::new_stream_decoder(*memory_bytes, TELL_UNSUPPORTED_CHECK).map_err(refused)?;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dictionary_beyond_the_limit_is_an_error_for_good() {
+    fn a_dictionary_beyond_the_limit_is_a_final_error() {
         let mut file: &'static [u8] = packed(64 << 20).leak();
         let mut reader = reader(&mut file, 32 * MIB);
         for code in ["F-MEMORY", "F-DAMAGED"] {

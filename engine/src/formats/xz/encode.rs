@@ -1,7 +1,7 @@
 //! Writes xz: one stream, in blocks of a fixed decoded length, so that it can be decoded block by block.
 //!
-//! xz2's own writer is not used: it completes the stream when it is dropped, so that a capture that failed half-way
-//! would leave a valid file, and its `flush` ends a block.
+//! xz2's own writer is not used: it completes the stream when it is dropped, so that an interrupted capture would leave a
+//! valid file, and its `flush` ends a block.
 
 use std::io::{self, Write};
 
@@ -21,9 +21,9 @@ const MAX_PRESET: u32 = 9;
 pub struct XzSettings {
     /// 0 (fast) to 9 (small), as for `xz`.
     pub preset: u32,
-    /// Another dictionary length than the preset's.
+    /// Dictionary length, if not the preset's.
     pub dictionary_len_bytes: Option<u32>,
-    /// Decoded length of each block but the last.
+    /// Decoded length of each block except the last.
     pub block_len_bytes: u64,
 }
 
@@ -33,18 +33,18 @@ impl Default for XzSettings {
     }
 }
 
-/// Compresses what is written to it into a sink.
+/// Compresses the bytes that are written to it into a sink.
 ///
 /// Only [`XzEncoder::finish`] completes the stream; dropping the encoder leaves one that no decoder accepts. `flush`
-/// flushes the sink, but neither ends a block nor hands over what is still being compressed.
+/// flushes the sink, but neither ends a block nor writes data that is still being compressed.
 ///
-/// The calls the sink sees depend on the data and the settings only.
+/// The calls of the sink depend on the data and the settings only.
 pub struct XzEncoder<W: Write> {
     sink: W,
     stream: Stream,
     output: Box<[u8]>,
     filled: usize,
-    /// Where this encoder itself ends the blocks: their length, and what the current one still takes.
+    /// For an encoder that ends the blocks itself: their length, and the remaining length of the current one.
     blocks: Option<BlockBorders>,
     failed: bool,
 }
@@ -82,7 +82,7 @@ impl<W: Write> XzEncoder<W> {
         Ok(Self { sink, stream, output, filled: 0, blocks, failed: false })
     }
 
-    /// Completes the stream and gives the sink back, which has got all of it but was not flushed.
+    /// Completes the stream and returns the sink, to which all of it was written but which was not flushed.
     ///
     /// # Errors
     /// Those of the sink; an earlier error.
@@ -129,7 +129,7 @@ impl<W: Write> XzEncoder<W> {
         }
     }
 
-    /// One call of liblzma; hands the output on when a chunk is full.
+    /// One call of liblzma; writes the output when a chunk is full.
     fn process(&mut self, input: &[u8], action: Action) -> io::Result<(Status, usize, usize)> {
         let before = (self.stream.total_in(), self.stream.total_out());
         let status = self

@@ -1,7 +1,7 @@
-//! Where an xz file's blocks are: the indexes of all its streams, read backwards from the end of the file.
+//! Reads the block map of an xz file: the indexes of all its streams, backwards from the end of the file.
 //!
-//! Reading it checks everything that can be checked without decoding: stream headers, footers, indexes, their sums,
-//! and that they cover the file from its first byte to its last one. What it does not do: touch a block.
+//! It checks everything that can be checked without decoding: stream headers, footers, indexes, their sums, and that they
+//! cover the whole file. Blocks are not read.
 
 use super::{CHECKS, FOOTER_MAGIC, FORMAT, HEADER_BYTES, HEADER_MAGIC, crc32};
 use crate::formats::{FormatError, ReadAt};
@@ -9,11 +9,11 @@ use std::borrow::Borrow;
 
 /// The smallest stream: header, empty index, footer.
 const MIN_STREAM_BYTES: u64 = 32;
-/// What a stream costs in memory beside its records, for the limit.
+/// Memory of a stream beside its records, for the limit.
 const STREAM_COST_BYTES: u64 = 64;
 /// The largest value the format allows for any size and any sum of sizes.
 const MAX_VALUE: u64 = u64::MAX / 2;
-/// How much of the end of a file is looked at for padding, and for a footer with something after it.
+/// How much of the end of a file is searched for padding, and for a footer with other data after it.
 const TAIL_BYTES: u64 = 64 * 1024;
 
 /// The map of an xz file. Takes about as much memory as the indexes in the file.
@@ -22,7 +22,7 @@ pub(in crate::formats) struct Index {
     streams: Vec<StreamIndex>,
     /// Length of all decoded data.
     pub(in crate::formats) uncompressed_len: u64,
-    /// Stored and decoded length, together, of the block with the largest sum.
+    /// The largest sum of stored and decoded length of a block.
     pub(in crate::formats) largest_block_bytes: u64,
 }
 
@@ -31,18 +31,18 @@ struct StreamIndex {
     start: u64,
     check: u8,
     record_count: u64,
-    /// The records as stored: already checked, and smaller than in any other form.
+    /// The records as stored, which are checked and take the least memory.
     records: Vec<u8>,
 }
 
 /// One block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::formats) struct Block {
-    /// Counted from 0 over the whole file.
+    /// Its number in the whole file, from 0.
     pub(in crate::formats) number: u64,
     /// Where it starts in the file.
     pub(in crate::formats) offset_bytes: u64,
-    /// Where its data starts in the decoded whole.
+    /// Where its data starts in the decoded content.
     pub(in crate::formats) image_offset_bytes: u64,
     /// Stored length without padding.
     pub(in crate::formats) unpadded_len: u64,
@@ -93,7 +93,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Reads the stream that ends at `end`; where it starts.
+    /// Reads the stream that ends at `end`. Returns where it starts.
     fn read_stream(
         &mut self,
         input: &mut dyn ReadAt,
@@ -114,7 +114,9 @@ impl Index {
         let backward = u32::from_le_bytes([footer[4], footer[5], footer[6], footer[7]]);
         let index_len = (u64::from(backward) + 1) * 4;
         let Some(index_at) = footer_at.checked_sub(index_len) else {
-            return Err(damaged(format!("the footer before byte {end} tells of an impossible index")));
+            return Err(damaged(format!(
+                "the footer before byte {end} has an impossible length of the index"
+            )));
         };
         *cost_bytes += index_len + STREAM_COST_BYTES;
         if *cost_bytes > limit_bytes {
@@ -126,9 +128,8 @@ impl Index {
             .parse(bytes, check)
             .ok_or_else(|| damaged(format!("the index at byte {index_at} is invalid")))?;
         let start = index_at.checked_sub(blocks_len).and_then(|at| at.checked_sub(HEADER_BYTES as u64));
-        stream.start = start.ok_or_else(|| {
-            damaged(format!("the index at byte {index_at} tells of more than the file has"))
-        })?;
+        stream.start = start
+            .ok_or_else(|| damaged(format!("the index at byte {index_at} lists more than the file has")))?;
         let mut header = [0; HEADER_BYTES];
         input.read_exact_at(stream.start, &mut header)?;
         if header != super::stream_header(check) {
@@ -139,7 +140,7 @@ impl Index {
         Ok(start)
     }
 
-    /// Checks an index and adds its sums; the stream, and the length of its blocks in the file.
+    /// Checks an index and adds its sums. Returns the stream, and the length of its blocks in the file.
     fn parse(&mut self, mut bytes: Vec<u8>, check: u8) -> Option<(StreamIndex, u64)> {
         let body_len = bytes.len().checked_sub(4)?;
         if bytes[body_len..] != crc32(&bytes[..body_len]) || bytes.first() != Some(&0) {
@@ -158,7 +159,7 @@ impl Index {
             self.largest_block_bytes = self.largest_block_bytes.max(stored_len + uncompressed_len);
         }
         let records_end = blocks.at;
-        // Up to three zero bytes fill the index up to a multiple of four, no more.
+        // Up to three zero bytes pad the index to a multiple of four.
         let padding = &bytes[records_end..body_len];
         if padding.len() > 3 || padding.iter().any(|&byte| byte != 0) {
             return None;
@@ -180,7 +181,7 @@ impl Index {
     }
 }
 
-/// Walks over the blocks of a file.
+/// Iterates over the blocks of a file.
 #[derive(Debug)]
 pub(in crate::formats) struct Blocks<I> {
     index: I,
@@ -200,7 +201,7 @@ impl<I: Borrow<Index>> Blocks<I> {
     /// The next block; `None` after the last one.
     ///
     /// # Errors
-    /// None that reading the index would not have found.
+    /// None in practice: reading the index has found them.
     pub(in crate::formats) fn next(&mut self) -> Result<Option<Block>, FormatError> {
         while let Some(stream) = self.index.borrow().streams.get(self.stream) {
             if self.record == stream.record_count {
@@ -246,7 +247,7 @@ impl Records<'_> {
         self.at += used;
         let (uncompressed_len, used) = vli(&self.bytes[self.at..])?;
         self.at += used;
-        // The smallest block has a header of eight bytes less its padding; the largest must be paddable.
+        // The smallest block has a header of eight bytes without padding; the largest must have room for padding.
         (5..=MAX_VALUE & !3).contains(&unpadded_len).then_some((unpadded_len, uncompressed_len))
     }
 }
@@ -297,7 +298,7 @@ fn check_type(flags: [u8; 2]) -> Result<u8, FormatError> {
 
 /// Where the stream padding before `end` starts.
 fn skip_padding(input: &mut dyn ReadAt, end: u64) -> Result<u64, FormatError> {
-    // Most files have none, so look at little first.
+    // Most files have none, so a short read comes first.
     let mut window = 4;
     let mut at = end;
     while at > 0 {
@@ -323,8 +324,8 @@ fn skip_padding(input: &mut dyn ReadAt, end: u64) -> Result<u64, FormatError> {
     Ok(at)
 }
 
-/// The error for an `end` without a footer before it: if there is a footer a little earlier, and no further stream
-/// after it, something else follows the file's data; if not, the file is cut off.
+/// The error for an `end` without a footer before it. If there is a footer a little earlier and no stream after it, other
+/// data follows; otherwise the file is cut off.
 fn no_footer(input: &mut dyn ReadAt, end: u64) -> Result<FormatError, FormatError> {
     let start = end.saturating_sub(TAIL_BYTES) & !3;
     let tail = read_vec(input, start, end - start)?;
@@ -345,7 +346,7 @@ fn no_footer(input: &mut dyn ReadAt, end: u64) -> Result<FormatError, FormatErro
     })
 }
 
-/// Reads `len` bytes that are known to be in the file and within a limit.
+/// Reads `len` bytes. The caller has checked that they are in the file and within a limit.
 fn read_vec(input: &mut dyn ReadAt, offset_bytes: u64, len: u64) -> Result<Vec<u8>, FormatError> {
     let len = usize::try_from(len).map_err(|_| FormatError::Io(std::io::ErrorKind::OutOfMemory.into()))?;
     let mut bytes = Vec::new();

@@ -1,8 +1,8 @@
 //! The xz format (<https://tukaani.org/xz/xz-file-format.txt>, version 1.2).
 //!
 //! [`index`] reads the block map at the end of the file, [`decode`] decodes block by block in workers, [`seek`] single
-//! blocks, [`stream`] front to back; [`encode`] writes. Here: what they share, the fixed fields and the meaning of liblzma's
-//! errors.
+//! blocks, [`stream`] front to back; [`encode`] writes. This file has what they share: the fixed fields and the meaning
+//! of liblzma's errors.
 
 pub(super) mod decode;
 pub(super) mod encode;
@@ -52,7 +52,7 @@ fn stream_footer(check: u8, index_len_bytes: u64) -> [u8; HEADER_BYTES] {
     footer
 }
 
-/// What liblzma's refusal means; `place` says where.
+/// The error for one of liblzma; `place` is where it happened.
 fn lzma_error(error: xz2::stream::Error, memory_bytes: u64, place: &str) -> FormatError {
     use xz2::stream::Error;
     match error {

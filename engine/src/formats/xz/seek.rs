@@ -1,4 +1,4 @@
-//! Reads single stretches of what an xz file holds, by decoding only the blocks that they lie in.
+//! Reads single ranges of the content of an xz file, by decoding only the blocks with them.
 
 use std::io;
 
@@ -6,10 +6,10 @@ use super::decode::decode_one;
 use super::index::{Block, Index};
 use crate::formats::{FormatError, ReadAt};
 
-/// Stored and decoded bytes of a block, together, that may be kept.
+/// Limit of the sum of stored and decoded bytes of a block.
 const BLOCK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The decoded content of an xz file, at offsets. Keeps the block that was read last.
+/// The decoded content of an xz file, at offsets. It keeps the block that was read last.
 pub(in crate::formats) struct SeekReader<'a> {
     input: &'a mut (dyn ReadAt + Send),
     index: Index,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stretch_is_what_decoding_everything_gives() {
+    fn every_range_is_the_same_as_in_the_whole_content() {
         let (plain, file) = (plain(), packed());
         let borders = [0, 1, 99_999, 100_000, 149_999, 150_000, 249_999, 250_000, 299_000];
         for at in borders {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_shows_where_it_lies_and_nowhere_else() {
+    fn damage_is_found_only_in_its_block() {
         let mut file = packed();
         // In the first block, well before the second.
         file[50_000] ^= 1;

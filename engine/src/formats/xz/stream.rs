@@ -1,6 +1,6 @@
 //! Decodes an xz file front to back, with all its streams and the padding between them.
 //!
-//! liblzma could do several streams in one go, but could then not tell what follows the last one from damage.
+//! liblzma can decode several streams at once, but then it does not distinguish data after the last one from damage.
 
 use xz2::stream::{Action, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
@@ -56,7 +56,7 @@ impl XzDecoder {
         Ok(input.len())
     }
 
-    /// Sets up a decoder and gives it the bytes just seen.
+    /// Makes a decoder and passes it the bytes that were read.
     fn begin(&mut self) -> Result<(), FormatError> {
         let refused = |error| lzma_error(error, self.memory_bytes, &self.place());
         let mut stream =
@@ -83,7 +83,7 @@ impl XzDecoder {
         Ok(Step { consumed, produced })
     }
 
-    /// Takes stream padding, up to the next stream's first byte.
+    /// Reads stream padding, up to the next stream's first byte.
     fn between(&mut self, padding: u64, input: &[u8]) -> Result<usize, FormatError> {
         let zeros = input.iter().take_while(|&&byte| byte == 0).count();
         let padding = padding + zeros as u64;

@@ -1,4 +1,4 @@
-//! What a zstd file says of its decoded length: a walk over frame and block headers, without decoding.
+//! Reads the decoded length of a zstd file from frame and block headers, without decoding.
 
 use super::{FORMAT, MAGIC_BYTES, not_a_frame, starts_frame};
 use crate::formats::{FormatError, ReadAt};
@@ -8,12 +8,12 @@ const WINDOW_BYTES: usize = 4096;
 /// `Block_Maximum_Size` of RFC 8878.
 const MAX_BLOCK_BYTES: u64 = 128 * 1024;
 
-/// Walks over all frames to the end of the file.
+/// Reads all headers to the end of the file.
 ///
 /// The sum of the frames' content sizes, or `None` if one of them has none.
 ///
 /// # Errors
-/// If the headers do not lead from the file's first byte exactly to its last one, and those of the input.
+/// If the lengths in the headers do not add up to that of the file; those of the input.
 pub(in crate::formats) fn decoded_len(input: &mut dyn ReadAt) -> Result<Option<u64>, FormatError> {
     let mut walk = Walk { len_bytes: input.len_bytes(), input, at: 0, window: Vec::new(), window_at: 0 };
     if walk.len_bytes == 0 {
@@ -45,7 +45,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Steps over a frame; its content size, if it tells.
+    /// Skips a frame. Returns its content size, if the header has it.
     fn frame(&mut self) -> Result<Option<u64>, FormatError> {
         let start = self.at;
         let rest = self.len_bytes - start;
@@ -88,7 +88,7 @@ impl Walk<'_> {
         let content_len = match descriptor >> 6 {
             0 if single_segment => Some(self.little_endian(1)?),
             0 => None,
-            // Two bytes start where one byte ends.
+            // A size of two bytes begins at 256.
             1 => Some(self.little_endian(2)? + 256),
             2 => Some(self.little_endian(4)?),
             _ => Some(self.little_endian(8)?),
@@ -96,12 +96,12 @@ impl Walk<'_> {
         Ok((content_len, descriptor & 0x04 != 0))
     }
 
-    /// Steps over a block; true if it is the frame's last one.
+    /// Skips a block. Returns whether it is the frame's last one.
     fn block(&mut self) -> Result<bool, FormatError> {
         let header = self.little_endian(3)?;
         let len = header >> 3;
         if len > MAX_BLOCK_BYTES {
-            return Err(damaged(&format!("too large a block near byte {}", self.at)));
+            return Err(damaged(&format!("a block that is too large near byte {}", self.at)));
         }
         let stored_len = match (header >> 1) & 3 {
             0 | 2 => len,
@@ -126,7 +126,7 @@ impl Walk<'_> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The next bytes, from the window where it has them.
+    /// The next bytes, from the window if they are in it.
     fn copy(&mut self, bytes: &mut [u8]) -> Result<(), FormatError> {
         let len = bytes.len() as u64;
         if len > self.len_bytes - self.at {

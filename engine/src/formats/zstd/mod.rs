@@ -1,8 +1,8 @@
-//! Zstandard (RFC 8878): frames one after another, skippable ones included.
+//! Zstandard (RFC 8878): a sequence of frames, skippable ones included.
 //!
-//! Lives here: the streaming decoder. [`frames`] reads the decoded length without decoding. Frames that need a
-//! dictionary or a window beyond the memory limit are refused, so is anything after the last frame. A file cut off
-//! exactly between two frames cannot be told from a whole one.
+//! This file has the streaming decoder; [`frames`] reads the decoded length without decoding. Frames that need a
+//! dictionary or a window beyond the memory limit are refused, and so is any data after the last frame. A file that was
+//! cut exactly between two frames cannot be distinguished from a complete one.
 
 pub(super) mod frames;
 
@@ -135,7 +135,7 @@ impl PushDecoder for ZstdDecoder {
 fn window_log_max(memory_bytes: u64) -> u32 {
     const OWN_BYTES: u64 = 1024 * 1024;
     const SMALLEST: u32 = 10;
-    // What the library allows on 32-bit machines too.
+    // The limit of the library on 32-bit machines.
     const LARGEST: u32 = 30;
     memory_bytes.saturating_sub(OWN_BYTES).checked_ilog2().unwrap_or(0).clamp(SMALLEST, LARGEST)
 }

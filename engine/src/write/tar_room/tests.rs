@@ -57,7 +57,7 @@ fn many_small_files_get_their_inodes() {
     let shape = room.shape(252 * MIB, 512).unwrap();
     assert_eq!(shape.block_len_bytes, 4096);
     assert!(shape.inodes > 20_101 && shape.inodes < 30_000, "{shape:?}");
-    // Where 80 MB of blocks are too much, blocks are smaller.
+    // If 80 MB of blocks are too much, smaller blocks are used.
     let shape = room.shape(70 * MIB, 512).unwrap();
     assert_eq!(shape.block_len_bytes, 1024);
     let Err(NoShape::TooSmall(why)) = room.shape(24 * MIB, 512) else { panic!("a larger medium holds it") };

@@ -20,7 +20,7 @@ fn the_last_partition_of_an_mbr_grows_and_all_else_stays() {
 }
 
 #[test]
-fn what_cannot_grow_alone_does_not_grow() {
+fn a_partition_that_cannot_grow_alone_does_not_grow() {
     // Less than 1 MiB to gain.
     assert_eq!(grow_last(&mut disk_with(&[(0, 0x83, 2048, 126_977)]), 512).unwrap(), None);
     assert!(grow_last(&mut disk_with(&[(0, 0x83, 2048, 126_976)]), 512).unwrap().is_some());

@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_program_that_another_thread_starts_holds_no_claim() {
-        if !have_loop_devices("a_program_that_another_thread_starts_keeps_no_claim") {
+        if !have_loop_devices("a_program_that_another_thread_starts_holds_no_claim") {
             return;
         }
         let image = Image::empty(1 << 20);

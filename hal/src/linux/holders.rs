@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// If nothing is found: all users of a device that this system's tables do not name.
-const UNKNOWN: &str = "it is held by something that does not show here: a mount in another mount namespace (a container), a \
-    device-mapper target, a RAID or a program that opened it exclusively";
+const UNKNOWN: &str = "it is in use by something that the kernel does not show: a mount in another mount namespace (a container), a \
+    device-mapper target, a RAID, or a program that opened it exclusively";
 
 /// The sysfs directories of all that shares bytes with `device`: a whole device and its partitions, or a partition and
 /// its whole device. `device` itself is the first.

@@ -90,17 +90,17 @@ pub fn isolate_mounts(needed: &[PathBuf]) -> Result<Vec<String>> {
     let table = std::fs::read("/proc/thread-self/mountinfo")
         .map_err(|error| Error::from_io(error, "reading", "the mount table"))?;
     let (to_unmount, covered) = foreign(&mounts(&String::from_utf8_lossy(&table)), &needed);
-    let words = |what: &Mount, why: &str| {
+    let message = |what: &Mount, why: &str| {
         format!("{} at {} stays busy while this runs: {why}", what.source, what.point)
     };
     let mut kept: Vec<String> =
-        covered.iter().map(|covered| words(covered, "another mount covers it")).collect();
+        covered.iter().map(|covered| message(covered, "another mount covers it")).collect();
     for mount in to_unmount {
         // Programs that have files open on it keep them.
         match umount2(mount.point.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             // It was unmounted together with the one on which it was mounted.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
-            Err(errno) => kept.push(words(&mount, errno.desc())),
+            Err(errno) => kept.push(message(&mount, errno.desc())),
         }
     }
     Ok(kept)

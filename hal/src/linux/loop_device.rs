@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_range_of_a_file_becomes_a_device_and_is_removed_again() {
-        if !have_loop_devices("a_stretch_of_a_file_becomes_a_device_and_goes_again") {
+        if !have_loop_devices("a_range_of_a_file_becomes_a_device_and_is_removed_again") {
             return;
         }
         let image = Image::empty(1 << 20);
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_device_that_another_program_has_open_is_not_removed() {
-        if !have_loop_devices("a_device_that_somebody_keeps_open_is_not_gone") {
+        if !have_loop_devices("a_device_that_another_program_has_open_is_not_removed") {
             return;
         }
         let image = Image::empty(1 << 20);

@@ -114,8 +114,8 @@ pub(super) fn io_error(
 /// Why a device that is read-only in the kernel cannot be written, and what to do about it.
 pub(super) fn refused(device: &DeviceName) -> Error {
     let detail = format!(
-        "it is read-only in the kernel: open the write-protect switch of an SD card; otherwise \
-         `blockdev --setrw /dev/{device}` makes it writable"
+        "it is read-only in the kernel: unlock the write-protect switch of the SD card, or run \
+         `blockdev --setrw /dev/{device}`"
     );
     Error::new(ErrorKind::ReadOnly, "opening", device.as_str(), detail)
 }

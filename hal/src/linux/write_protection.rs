@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn the_flag_of_a_dead_run_is_cleared_and_that_of_a_live_one_is_not() {
-        let Some(bench) = Bench::new("the_flag_of_a_dead_run_is_cleared_and_that_of_a_living_one_is_not")
+        let Some(bench) = Bench::new("the_flag_of_a_dead_run_is_cleared_and_that_of_a_live_one_is_not")
         else {
             return;
         };
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_flag_of_another_program_stays() {
-        let Some(bench) = Bench::new("a_flag_that_somebody_else_set_stays") else { return };
+        let Some(bench) = Bench::new("a_flag_of_another_program_stays") else { return };
         ioctl::set_read_only(&bench.open(), true).unwrap();
         let ours = WriteProtection::default();
         ours.protect(&bench.roots, &bench.device, &bench.open()).unwrap();
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_record_of_another_medium_or_boot_is_ignored() {
-        let Some(bench) = Bench::new("the_record_of_another_medium_or_boot_says_nothing") else { return };
+        let Some(bench) = Bench::new("the_record_of_another_medium_or_boot_is_ignored") else { return };
         bench.leave_behind();
         let record = std::fs::read_to_string(bench.record()).unwrap();
         for line in record.lines().take(4) {
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn an_interrupted_run_clears_every_flag() {
-        let Some(bench) = Bench::new("an_interrupted_run_takes_back_every_flag") else { return };
+        let Some(bench) = Bench::new("an_interrupted_run_clears_every_flag") else { return };
         let ours = WriteProtection::default();
         ours.protect(&bench.roots, &bench.device, &bench.open()).unwrap();
         ours.clone().release_all(&bench.roots).unwrap();

@@ -217,7 +217,9 @@ impl BlockDevices for HostDevices {
             let len_bytes = match std::fs::metadata(&device.file) {
                 Ok(status) => status.len(),
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => 0,
-                Err(other) => return Err(Error::from_io(other, "looking at", device.name.to_string())),
+                Err(other) => {
+                    return Err(Error::from_io(other, "reading the metadata of", device.name.to_string()));
+                }
             };
             let in_use = match &entry.uses {
                 Uses { mounts: 1.., .. } => Some("mounted".to_owned()),

@@ -67,7 +67,7 @@ impl Firmware for HostFirmware {
         let areas = lock(&self.areas);
         let describe = |(area, _): &(HostArea, bool)| {
             let len_bytes = std::fs::metadata(&area.file)
-                .map_err(|error| Error::from_io(error, "looking at", area.name.to_string()))?
+                .map_err(|error| Error::from_io(error, "reading the metadata of", area.name.to_string()))?
                 .len();
             Ok(BootloaderArea {
                 name: area.name.clone(),

@@ -42,7 +42,7 @@ impl FileRecords {
             }),
         };
         let made = std::fs::create_dir_all(&records.directory);
-        records.with_state(|state| state.note(made, "making the log directory"));
+        records.with_state(|state| state.note(made, "creating the log directory"));
         records
     }
 

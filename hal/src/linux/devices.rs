@@ -63,7 +63,7 @@ impl LinuxDevices {
             return Err(Error::new(ErrorKind::NotFound, "opening", area.as_str(), "no such area"));
         }
         let use_as = match access {
-            Access::ReadOnly => UseAs::AreaToLookAt,
+            Access::ReadOnly => UseAs::AreaReadOnly,
             Access::ReadWrite => {
                 UseAs::Area(ForceReadOnly::lift(directory.join("force_ro"), &self.open_areas)?)
             }
@@ -77,8 +77,8 @@ impl LinuxDevices {
     /// `NotFound`; `WrongDevice` if it is not a block device.
     pub fn by_path(&self, path: &Path) -> Result<DeviceName> {
         let object = path.display().to_string();
-        let metadata =
-            std::fs::metadata(path).map_err(|error| Error::from_io(error, "looking at", object.as_str()))?;
+        let metadata = std::fs::metadata(path)
+            .map_err(|error| Error::from_io(error, "reading the metadata of", object.as_str()))?;
         if !metadata.file_type().is_block_device() {
             return Err(not_a_block_device(&object));
         }

@@ -30,7 +30,7 @@ impl MountPoint {
     /// A new private directory in `base`.
     pub(super) fn private(base: &Path) -> Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let failed = |error, path: &Path| Error::from_io(error, "making", path.display().to_string());
+        let failed = |error, path: &Path| Error::from_io(error, "creating", path.display().to_string());
         std::fs::create_dir_all(base).map_err(|error| failed(error, base))?;
         loop {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl MountPoint {
     /// A given directory, which is kept.
     pub(super) fn fixed(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path)
-            .map_err(|error| Error::from_io(error, "making", path.display().to_string()))?;
+            .map_err(|error| Error::from_io(error, "creating", path.display().to_string()))?;
         Ok(Self { path: path.to_owned(), ours: false })
     }
 

@@ -46,7 +46,7 @@ pub(super) enum UseAs {
     /// Writing a bootloader area, which is write-protected again at the end.
     Area(ForceReadOnly),
     /// Reading a bootloader area.
-    AreaToLookAt,
+    AreaReadOnly,
 }
 
 enum Verifying {
@@ -63,15 +63,15 @@ impl BlockTarget {
             let detail = "a partition, not a whole device";
             return Err(Error::new(ErrorKind::WrongDevice, "opening", device.as_str(), detail));
         }
-        let to_look_at = matches!(use_as, UseAs::AreaToLookAt);
+        let read_only = matches!(use_as, UseAs::AreaReadOnly);
         if matches!(use_as, UseAs::Medium) {
             write_protection::recover(roots, device)?;
         }
-        let mode = if to_look_at { OpenMode::ExclusiveRead } else { OpenMode::Exclusive };
+        let mode = if read_only { OpenMode::ExclusiveRead } else { OpenMode::Exclusive };
         let file = open_node(roots, device, mode)?;
         let failed = |error| Error::from_io(error, "opening", device.as_str());
         let len_bytes = medium_len_bytes(&file, device)?;
-        if !to_look_at && ioctl::is_read_only(&file).map_err(failed)? {
+        if !read_only && ioctl::is_read_only(&file).map_err(failed)? {
             return Err(node::refused(device));
         }
         if matches!(use_as, UseAs::Medium) {
@@ -100,7 +100,7 @@ impl BlockTarget {
     }
 
     fn refuse_if_read_only(&self, operation: &str) -> Result<()> {
-        if matches!(self.use_as, UseAs::AreaToLookAt) {
+        if matches!(self.use_as, UseAs::AreaReadOnly) {
             let detail = "the area was opened for reading";
             return Err(Error::new(ErrorKind::ReadOnly, operation, self.device.as_str(), detail));
         }
@@ -291,7 +291,7 @@ impl Target for BlockTarget {
         });
         let restored = match &mut self.use_as {
             UseAs::Area(protection) => protection.restore(),
-            UseAs::Medium | UseAs::AreaToLookAt => Ok(()),
+            UseAs::Medium | UseAs::AreaReadOnly => Ok(()),
         };
         synced.and(closed).and(restored)
     }

@@ -100,7 +100,7 @@ impl WriteProtection {
 
 fn clear(device: &DeviceName, file: &File, record: Record) -> Result<()> {
     ioctl::set_read_only(file, false)
-        .map_err(|error| Error::from_io(error, "making writable again", device.as_str()))?;
+        .map_err(|error| Error::from_io(error, "setting read-write", device.as_str()))?;
     record.remove();
     Ok(())
 }

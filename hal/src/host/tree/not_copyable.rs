@@ -16,7 +16,7 @@ impl Tree {
     /// # Errors
     /// As there.
     pub fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
-        let operation = "looking at";
+        let operation = "checking the attributes of";
         let root = self.reading(operation, path)?;
         let place = self.place(&root, path, operation)?;
         let fail = |errno: Errno| failed(io::Error::from(errno), operation, path);

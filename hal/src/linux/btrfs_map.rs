@@ -98,11 +98,11 @@ impl Superblock {
             device_len_bytes: le64(bytes, 0xd1),
             system_chunks_len_bytes: le32(bytes, 0xa0) as usize,
         };
-        let sane = superblock.node_len_bytes.is_power_of_two()
+        let valid = superblock.node_len_bytes.is_power_of_two()
             && (4096..=65_536).contains(&superblock.node_len_bytes)
             && superblock.device_len_bytes <= region_len_bytes
             && superblock.system_chunks_len_bytes <= 2048;
-        (known && sane).then_some(superblock)
+        (known && valid).then_some(superblock)
     }
 
     fn add_system_chunks(&self, bytes: &[u8], chunks: &mut Chunks) -> Option<()> {

@@ -37,12 +37,12 @@ struct Shape {
 impl Shape {
     fn of(boot: &[u8; 512], region_len_bytes: u64) -> Option<Self> {
         let (sector_shift, cluster_shift) = (u32::from(boot[108]), u32::from(boot[109]));
-        let sane = (9..=12).contains(&sector_shift)
+        let valid = (9..=12).contains(&sector_shift)
             && sector_shift + cluster_shift <= 25
             // TexFAT has two tables and bitmaps. No program on Linux makes it.
             && boot[110] == 1
             && le16(boot, 510) == 0xaa55;
-        if !sane {
+        if !valid {
             return None;
         }
         let shape = Self {

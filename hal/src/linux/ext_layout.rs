@@ -189,7 +189,7 @@ impl Layout {
             }),
             descriptor_wide: descriptor_len_bytes(superblock) >= 64,
         };
-        let sane = descriptor_len_bytes(superblock).is_power_of_two()
+        let valid = descriptor_len_bytes(superblock).is_power_of_two()
             && (32..=1024).contains(&descriptor_len_bytes(superblock))
             && layout.first_block == u64::from(block_len_bytes == 1024 && !bigalloc)
             && layout.blocks > layout.first_block
@@ -203,7 +203,7 @@ impl Layout {
             && inode_len_bytes.is_power_of_two()
             && (128..=block_len_bytes).contains(&inode_len_bytes)
             && layout.group_count() <= GROUPS_MAX;
-        if !sane {
+        if !valid {
             return None;
         }
         layout.descriptor_blocks = layout.group_count().div_ceil(descriptors_per_block);

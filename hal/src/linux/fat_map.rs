@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Larger than the table of the largest FAT16 file system, and than that of a card of 128 GiB with clusters of 32 KiB.
 const TABLE_LEN_MAX_BYTES: u64 = 16 << 20;
-/// This many directories are read; further ones are kept whole.
+/// In a file system with more directories, only free clusters count as unused.
 const DIRECTORIES_MAX: usize = 1 << 20;
 /// Limits the memory of the result (64 MiB).
 const RANGES_MAX: usize = 4 << 20;
@@ -35,7 +35,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let mut contents =
         Contents { shape: &shape, table: &table, seen: vec![false; table.entries.len()], unused: Vec::new() };
     // Chains that cross are damage that a check has to repair. Then only free clusters count as unused.
-    if contents.look(region)? {
+    if contents.walk(region)? {
         unused.push(contents.unused);
     }
     let whole = [0..region.len_bytes()];
@@ -75,14 +75,14 @@ impl Shape {
         let table_sectors = or(le16(boot, 22), le32(boot, 36));
         let tables = u64::from(boot[16]);
         let root_len = u64::from(le16(boot, 17)) * ENTRY_LEN_BYTES as u64;
-        let sane = sector.is_power_of_two()
+        let valid = sector.is_power_of_two()
             && (512..=4096).contains(&sector)
             && boot[13].is_power_of_two()
             && le16(boot, 14) != 0
             && matches!(tables, 1 | 2)
             && table_sectors != 0
             && (root_len == 0) == is_32;
-        if !sane {
+        if !valid {
             return None;
         }
         let tables_start = u64::from(le16(boot, 14)) * sector;
@@ -198,7 +198,7 @@ struct Contents<'a> {
 
 impl Contents<'_> {
     /// Whether all directories could be read, and no cluster has two owners.
-    fn look(&mut self, region: &mut dyn ReadAt) -> Result<bool> {
+    fn walk(&mut self, region: &mut dyn ReadAt) -> Result<bool> {
         let mut unread = Vec::new();
         let root = if self.shape.width == Width::Fat32 {
             let Some(root) = self.chain(self.shape.root_cluster) else { return Ok(false) };

@@ -43,7 +43,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
     let is_v5 = version == 5;
     let (block_len, sector_len) = (u64::from(number(4)), u64::from(be16(&superblock, 102)));
     let (blocks, ag_blocks, ags) = (be64(&superblock, 8), u64::from(number(84)), number(88));
-    let is_sane = &superblock[..4] == b"XFSB"
+    let is_valid = &superblock[..4] == b"XFSB"
         && (512..=65536).contains(&block_len)
         && block_len.is_power_of_two()
         && (512..=block_len.max(512)).contains(&sector_len)
@@ -59,7 +59,7 @@ pub(super) fn used_map(region: &mut dyn ReadAt) -> Result<Option<UsedMap>> {
         && (!is_v5 || number(216) & !KNOWN_INCOMPAT == 0);
     let (log_start, log_blocks, ag_log) =
         (be64(&superblock, 48), u64::from(number(96)), u32::from(superblock[124]));
-    if !is_sane || log_start == 0 || ag_log > 31 {
+    if !is_valid || log_start == 0 || ag_log > 31 {
         return Ok(None);
     }
     let log_at = ((log_start >> ag_log) * ag_blocks + (log_start & ((1 << ag_log) - 1))) * block_len;

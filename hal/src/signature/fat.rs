@@ -72,14 +72,14 @@ enum Fat {
 /// required, so that the MBR of a boot loader is not taken for FAT.
 fn fat_kind(head: &[u8]) -> Option<Fat> {
     let sector = le16(head, 11);
-    let sane = le16(head, 510) == 0xaa55
+    let valid = le16(head, 510) == 0xaa55
         && matches!(head[0], 0xeb | 0xe9)
         && matches!(sector, 512 | 1024 | 2048 | 4096)
         && head[13].is_power_of_two()
         && le16(head, 14) >= 1
         && matches!(head[16], 1 | 2)
         && (head[21] == 0xf0 || head[21] >= 0xf8);
-    if !sane {
+    if !valid {
         None
     } else if head[82..90] == *b"FAT32   " {
         Some(Fat::Fat32)

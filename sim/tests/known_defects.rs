@@ -62,18 +62,18 @@ defects! {
     /// A bootloader has no size limit and no backup, is not put back after a failure, and its write protection stays
     /// off.
     a_bootloader_is_written_blindly:
-        "firmware-one-byte-too-large" "firmware-reaches-into-the-next" "firmware-larger-than-the-area" "firmware-write-fails"
-        "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-put-back";
+        "firmware-one-byte-too-large" "firmware-overlaps-the-next-region" "firmware-larger-than-the-area" "firmware-write-fails"
+        "firmware-flash-drops-writes-behind-a-cache" "firmware-cannot-be-restored";
     /// A failed microcontroller update does not stop later steps, and its exit status is trusted.
     a_failed_update_does_not_stop_the_run:
-        "firmware-micro-is-silent-afterwards" "firmware-micro-updater-fails" "firmware-micro-updater-lies-at-once";
+        "firmware-micro-does-not-answer-after-the-update" "firmware-micro-updater-fails" "firmware-micro-updater-does-not-reset";
     /// An option file with an extension ends the shell that reads it.
-    an_option_with_an_extension_hangs_the_run: "capture-no-compress-txt" "capture-unknown-option-is-told";
+    an_option_with_an_extension_hangs_the_run: "capture-no-compress-txt" "capture-unknown-option-is-reported";
     /// Without a sidecar nothing is verified; a tarball's sidecar is never read.
     no_sidecar_means_no_verification:
-        "write-without-sidecar-is-verified" "write-half-dead-card" "write-wrong-tarball-sidecar" "write-crlf-sidecar";
+        "write-without-sidecar-is-verified" "write-card-drops-writes" "write-wrong-tarball-sidecar" "write-crlf-sidecar";
     /// Verification reads the page cache when anything else holds the device open.
-    verification_reads_the_page_cache: "write-half-dead-card-held-open" "write-half-dead-card-tarball";
+    verification_reads_the_page_cache: "write-card-drops-writes-held-open" "write-card-drops-writes-tarball";
     /// An image larger than the medium is detected only while the medium is overwritten.
     sizes_are_not_checked_before:
         "write-image-larger-than-medium" "write-gzip-image-larger-than-medium" "write-tarball-larger-than-medium"

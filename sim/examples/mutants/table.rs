@@ -98,7 +98,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         S5,
         "bootloader-of-any-length",
         "A bootloader may be longer than its place in the area.",
-        &["firmware-reaches-into-the-next"],
+        &["firmware-overlaps-the-next-region"],
         &[Firmware],
     ),
     board(
@@ -113,7 +113,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         S6,
         "no-read-back",
         "What was written is not read back.",
-        &["write-half-dead-card", "write-fake-card-limbo"],
+        &["write-card-drops-writes", "write-fake-card-limbo"],
         &[SuccessIsTrue],
     ),
     patch(
@@ -162,7 +162,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         S6,
         "exit-status-is-trusted",
         "An updater's exit status 0 is taken as proof of the update.",
-        &["firmware-micro-updater-lies-at-once", "firmware-micro-updater-lies"],
+        &["firmware-micro-updater-does-not-reset", "firmware-micro-updater-does-nothing"],
         &[Firmware],
     ),
     patch(
@@ -326,7 +326,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "looks-unprotected",
         boards::always_unprotected,
         "The write protection of a bootloader area is lifted to read it.",
-        &["firmware-identical-stays-protected", "firmware-is-there-already"],
+        &["firmware-identical-stays-protected", "firmware-is-identical"],
         &[Protected],
     ),
     patch(

@@ -222,8 +222,10 @@ fn a_gpt_that_does_not_fit_its_medium() {
 
 #[test]
 fn an_engine_that_verifies_through_the_page_cache() {
-    let evidence =
-        run_on("write-half-dead-card-held-open", |board| Board { devices: cached::devices(&board), ..board });
+    let evidence = run_on("write-card-drops-writes-held-open", |board| Board {
+        devices: cached::devices(&board),
+        ..board
+    });
     assert_eq!(evidence.last().status(), Some(Status::Success), "the LEDs show success");
     complains(&checkers::success_is_true::check(&evidence), "ended in success for sd");
     complains(&checkers::not_bootable::check(&evidence), "sd looks bootable");
@@ -272,7 +274,7 @@ fn a_medium_that_was_erased_for_a_tarball_without_room() {
         let mut evidence = run(name);
         evidence.scenario.expect.media.clear();
         tamper(&mut evidence);
-        evidence.scenario.faults = scenario("write-dead-card-tarball").faults;
+        evidence.scenario.faults = scenario("write-card-drops-all-writes-tarball").faults;
         assert_eq!(check(&evidence), Vec::<String>::new(), "{name}");
     }
 }

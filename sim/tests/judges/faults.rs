@@ -124,9 +124,9 @@ fn a_failed_start_without_a_status() {
 
 #[test]
 fn results_that_the_oracle_excludes() {
-    assert_eq!(oracle::check(&sound("write-half-dead-card")), []);
+    assert_eq!(oracle::check(&sound("write-card-drops-writes")), []);
     let mismatches =
-        oracle::check(&with_wrong_leds("write-half-dead-card", Status::Failure, Some(Status::Success)));
+        oracle::check(&with_wrong_leds("write-card-drops-writes", Status::Failure, Some(Status::Success)));
     assert!(
         matches!(mismatches[..], [Mismatch::Status { shown: Some(Status::Success), .. }]),
         "{mismatches:?}"

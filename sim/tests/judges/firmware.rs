@@ -95,14 +95,19 @@ fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure() {
     sees_on(check, name, critical, "nothing can have made the board unbootable");
     let shows_failure = leds::that_show(shows(Status::Failure));
     let failure = |board: Board| shows_failure(never_at_risk(board));
-    sees_on(check, "firmware-micro-is-silent-afterwards", failure, "the microcontroller does not answer");
+    sees_on(
+        check,
+        "firmware-micro-does-not-answer-after-the-update",
+        failure,
+        "the microcontroller does not answer",
+    );
 }
 
 #[test]
 fn an_update_that_is_not_installed() {
     let success = leds::that_show(shows(Status::Success));
     let text = "success is shown, but the microcontroller does not have the update";
-    sees_on(checkers::firmware::check, "firmware-micro-updater-lies-at-once", success, text);
+    sees_on(checkers::firmware::check, "firmware-micro-updater-does-not-reset", success, text);
 }
 
 #[test]
@@ -116,7 +121,7 @@ fn an_area_that_is_left_unprotected_or_unprotected_without_need() {
         board
     };
     sees_on(check, "firmware-alone-is-written", left_open, "left emmc-boot0 without write protection");
-    let name = "firmware-is-there-already";
+    let name = "firmware-is-identical";
     let opened = |board: Board| {
         open(&board, "mtdblock0").close().unwrap();
         board

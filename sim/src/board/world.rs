@@ -25,6 +25,7 @@ use crate::model::hardware::storage::Storage;
 use crate::model::time::random::Random;
 use crate::model::time::scheduler::{End, Limits, Scheduler};
 use replicator_hal::{Board, DeviceName, Error, ErrorKind, Result, Timestamp};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,6 +189,16 @@ pub enum RunOutcome {
     Panicked(String),
     /// The world ended before; the main task returned after that.
     Ended(End),
+}
+
+impl fmt::Display for RunOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("finished"),
+            Self::Panicked(text) => write!(f, "panicked: {text}"),
+            Self::Ended(end) => end.fmt(f),
+        }
+    }
 }
 
 /// The end of a run.

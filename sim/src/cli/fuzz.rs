@@ -103,7 +103,7 @@ struct Sum {
 impl Sum {
     /// Kinds of faults that were reached in no run.
     fn not_reached(&self) -> Vec<String> {
-        let kinds = FaultKind::all().filter(|kind| kind.physics().weight > 0).map(|kind| format!("{kind:?}"));
+        let kinds = FaultKind::all().filter(|kind| kind.physics().weight > 0).map(|kind| kind.to_string());
         kinds.filter(|kind| !self.totals.faults_reached.contains_key(kind)).collect()
     }
 }

@@ -74,6 +74,6 @@ impl Observer for Replay {
                 self.lines.push(event.to_string());
             }
         }
-        self.lines.push(format!("ended: {:?}", boot.outcome));
+        self.lines.push(format!("end: {}", boot.outcome));
     }
 }

@@ -75,7 +75,7 @@ pub fn failure(judged: &Judged, argument: &str) -> Vec<String> {
         judged.complaints.iter().map(|complaint| format!("    [{}] {}", complaint.by, complaint.what)),
     );
     for (number, boot) in evidence.boots.iter().enumerate() {
-        lines.push(format!("  boot {} ended: {:?}", number + 1, boot.outcome));
+        lines.push(format!("  boot {}: {}", number + 1, boot.outcome));
         let console = boot.world.records().console;
         let skipped = console.len().saturating_sub(CONSOLE_LINES);
         lines.extend(console[skipped..].iter().map(|line| format!("    | {line}")));

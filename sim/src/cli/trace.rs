@@ -13,7 +13,7 @@ pub(super) fn trace(arguments: &One, output: &mut dyn Write) -> Result<u8, Probl
         for (number, boot) in evidence.boots.iter().enumerate() {
             writeln!(output, "boot {}", number + 1)?;
             boot.world.trace().events().try_for_each(|event| writeln!(output, "{event}"))?;
-            writeln!(output, "ended: {:?}", boot.outcome)?;
+            writeln!(output, "end: {}", boot.outcome)?;
         }
         Ok(())
     };

@@ -63,10 +63,10 @@ pub fn judge(
 
 fn reached(evidence: &Evidence) -> Vec<String> {
     let faults = evidence.faults.iter().filter(|fault| fault.reached);
-    let mut kinds: Vec<String> = faults.map(|fault| format!("{:?}", fault.spec.kind())).collect();
+    let mut kinds: Vec<String> = faults.map(|fault| fault.spec.kind().to_string()).collect();
     let cuts =
         evidence.boots.iter().filter(|boot| matches!(boot.outcome, RunOutcome::Ended(End::PowerCut { .. })));
-    kinds.extend(cuts.map(|boot| format!("PowerCut/{:?}", boot.spec.survive)));
+    kinds.extend(cuts.map(|boot| format!("power-cut/{}", catalogue::word(boot.spec.survive))));
     kinds
 }
 
@@ -74,7 +74,7 @@ fn lines(evidence: &Evidence) -> Vec<String> {
     let mut lines = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {
         let mode = boot.mode().map_or("nothing".to_owned(), |mode| mode.to_string());
-        lines.push(format!("  boot {} chose {mode}, ended: {:?}", number + 1, boot.outcome));
+        lines.push(format!("  boot {} chose {mode}: {}", number + 1, boot.outcome));
         lines.extend(console_lines(boot, CONSOLE_LINES));
     }
     let last = evidence.last();

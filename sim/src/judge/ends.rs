@@ -31,9 +31,7 @@ fn ends(case: &Case<'_>) -> Vec<String> {
     let wrong = boots.filter_map(|(number, boot)| match &boot.outcome {
         RunOutcome::Finished | RunOutcome::Panicked(_) => None,
         RunOutcome::Ended(end) if may_end(case, end) => None,
-        RunOutcome::Ended(end) => {
-            Some(format!("boot {}: the run did not end by itself: {end:?}", number + 1))
-        }
+        RunOutcome::Ended(end) => Some(format!("boot {}: the run did not end by itself: {end}", number + 1)),
     });
     wrong.collect()
 }

@@ -4,9 +4,9 @@
 //! whether a fault was reached is determined by the run.
 
 use crate::scenario::schema::{Fault, FaultSpec, Gap, Holds, PartFile, PartitionSpec, Scenario, Scheme};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fmt::Debug;
+use toml::Value;
 
 /// The catalogue's text.
 pub const TEXT: &str = include_str!("catalogue.toml");
@@ -37,16 +37,12 @@ pub fn entries() -> Result<Vec<Entry>, String> {
     toml::from_str::<Catalogue>(TEXT).map(|catalogue| catalogue.fault).map_err(|error| error.to_string())
 }
 
-/// The name of a variant as scenarios write it.
-fn kebab(value: impl Debug) -> String {
-    let mut name = String::new();
-    for letter in format!("{value:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
-            name.push('-');
-        }
-        name.push(letter.to_ascii_lowercase());
+/// The name of a variant in scenarios; empty if a scenario does not write it as one word.
+pub fn word(variant: impl Serialize) -> String {
+    match Value::try_from(variant) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
     }
-    name
 }
 
 fn words_of_fault(fault: &FaultSpec, words: &mut BTreeSet<String>) {
@@ -62,10 +58,10 @@ fn words_of_partitions(scheme: Scheme, gap: Gap, parts: &[PartitionSpec], words:
     if parts.is_empty() {
         return;
     }
-    words.insert(format!("scheme:{}", kebab(scheme)));
-    words.insert(format!("gap:{}", kebab(gap)));
+    words.insert(format!("scheme:{}", word(scheme)));
+    words.insert(format!("gap:{}", word(gap)));
     for part in parts {
-        words.insert(format!("holds:{}", kebab(part.holds)));
+        words.insert(format!("holds:{}", word(part.holds)));
         let files = |wanted: &dyn Fn(&PartFile) -> bool| part.files.iter().any(wanted);
         for (given, word) in [
             (part.fstab.is_some(), "fstab"),
@@ -89,22 +85,22 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
     for boot in &scenario.boots {
         if let Some(cut) = &boot.cut {
             words.insert(if cut.after { "power-cut-after" } else { "power-cut" }.to_owned());
-            words.insert(format!("survive:{}", kebab(boot.survive)));
+            words.insert(format!("survive:{}", word(boot.survive)));
         }
     }
     for spec in scenario.media.values() {
         if spec.partitions.is_empty() {
-            words.insert(format!("content:{}", kebab(spec.content)));
+            words.insert(format!("content:{}", word(spec.content)));
         }
         words_of_partitions(spec.scheme, spec.gap, &spec.partitions, &mut words);
-        words.extend(spec.table.map(|table| format!("table:{}", kebab(table))));
+        words.extend(spec.table.map(|table| format!("table:{}", word(table))));
         words.extend(spec.write_cache.then(|| "write-cache".to_owned()));
         words.extend(spec.dirty.then(|| "dirty".to_owned()));
     }
     for file in &scenario.drive.files {
         words_of_partitions(file.scheme, file.gap, &file.partitions, &mut words);
-        words.extend(file.damage.map(|damage| format!("damage:{}", kebab(damage))));
-        words.extend(file.is_image().then(|| format!("sidecar:{}", kebab(file.sidecar))));
+        words.extend(file.damage.map(|damage| format!("damage:{}", word(damage))));
+        words.extend(file.is_image().then(|| format!("sidecar:{}", word(file.sidecar))));
         for (given, word) in [
             (file.link.is_some(), "link"),
             (file.device_node, "device-node"),

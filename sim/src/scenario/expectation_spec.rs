@@ -64,7 +64,7 @@ impl FromStr for ErrorCode {
         if is_code {
             return Ok(Self(text.to_owned()));
         }
-        Err(format!("{text:?} is no error code; write one such as \"V-MISMATCH\""))
+        Err(format!("{text:?} is not an error code; write one such as \"V-MISMATCH\""))
     }
 }
 
@@ -278,6 +278,6 @@ mod tests {
         let error = refusal("media = { sd = \"written E-IO\" }");
         assert!(error.contains("only failed and refused"), "{error}");
         let error = refusal("code = \"names\"");
-        assert!(error.starts_with("x.toml:5: ") && error.contains("is no error code"), "{error}");
+        assert!(error.starts_with("x.toml:5: ") && error.contains("is not an error code"), "{error}");
     }
 }

@@ -36,7 +36,7 @@ pub struct Disk {
     pub partitions: Vec<Partition>,
     /// The slot exists and answers.
     pub present: bool,
-    /// Set for a bootloader area, which is no medium.
+    /// Set for a bootloader area, which is not a medium.
     pub area: Option<Area>,
     /// The device refuses writes by its own switch.
     pub locked: bool,

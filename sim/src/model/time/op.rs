@@ -50,7 +50,7 @@ impl Op {
 
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<14} {:<6} {}", self.name, self.on, self.object)?;
+        write!(f, "{:<17} {:<6} {}", self.name, self.on, self.object)?;
         if self.len_bytes > 0 {
             write!(f, " @{}+{}", self.offset_bytes, self.len_bytes)?;
         }

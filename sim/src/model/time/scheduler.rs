@@ -17,6 +17,7 @@ use nix::unistd::{Pid, gettid};
 use replicator_hal::{Error, ErrorKind, Result};
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,18 @@ pub enum End {
     OpBound,
     /// A task ran on without a call; the text names it and its last call.
     Stuck(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerCut { at_op } => write!(f, "power cut at operation {at_op}"),
+            Self::Hung => f.write_str("only hung calls were left"),
+            Self::TimeBound => f.write_str("the limit of virtual time was reached"),
+            Self::OpBound => f.write_str("the limit of operations was reached"),
+            Self::Stuck(text) => write!(f, "stuck: {text}"),
+        }
+    }
 }
 
 /// Limits of one run.

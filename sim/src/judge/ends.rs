@@ -8,10 +8,10 @@ use crate::board::world::RunOutcome;
 use crate::model::time::scheduler::End;
 use crate::scenario::schema::{Fault, FaultKind};
 
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const PANIC: Judge =
     Judge { id: CheckerId::Panic, applies: always, misled_by: by_nothing, check: panics };
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const ENDS: Judge =
     Judge { id: CheckerId::EndsByItself, applies: always, misled_by: by_nothing, check: ends };
 

@@ -9,7 +9,7 @@ use replicator_engine::report::{End, Outcome};
 use replicator_hal::{RelativePath, Status};
 use std::time::Duration;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::Expect,
     applies: |case| case.origin == Origin::Written,

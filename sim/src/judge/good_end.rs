@@ -10,7 +10,7 @@ use crate::run::evidence::shown;
 use crate::scenario::schema::{Content, Scenario, SidecarSpec};
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::GoodEnd,
     applies: |case| case.origin == Origin::Generated && is_undisturbed(&case.evidence.scenario),

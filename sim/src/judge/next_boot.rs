@@ -7,7 +7,7 @@ use super::readers::drive_images::{files, mode};
 use super::{Case, CheckerId, Judge, by_nothing};
 use crate::scenario::schema::Mode;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const JUDGE: Judge =
     Judge { id: CheckerId::NextBoot, applies: |case| case.next_boot.is_some(), misled_by: by_nothing, check };
 

@@ -11,7 +11,7 @@ use crate::scenario::schema::{BootSpec, Expectation, Mode, Scenario};
 use replicator_hal::Status;
 use std::collections::BTreeSet;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const AS_UNDISTURBED: Judge = Judge {
     id: CheckerId::AsUndisturbed,
     applies: |case| case.undisturbed.is_some() || case.origin == Origin::Generated,
@@ -22,7 +22,7 @@ pub(super) const AS_UNDISTURBED: Judge = Judge {
         (None, Origin::Written | Origin::Explored) => Vec::new(),
     },
 };
-/// As the registry has it.
+/// The entry in the registry.
 pub(super) const SECOND_BOOT: Judge = Judge {
     id: CheckerId::SecondBoot,
     applies: |case| case.undisturbed.is_some(),

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How many differences are named.
 const TOLD: usize = 5;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Captured,
     applies: always,
@@ -36,7 +36,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let found = files(&evidence.last().after);
     let wrong = new_images(evidence, &found)

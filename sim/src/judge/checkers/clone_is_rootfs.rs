@@ -11,7 +11,7 @@ use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::FileKind;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::CloneIsRootfs,
     applies: always,
@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     if any_content::is_allowed(&evidence.scenario.drive.files) {

@@ -19,7 +19,7 @@ use crate::scenario::content::{Fate, Held, held};
 use crate::scenario::schema::Mode;
 use replicator_hal::FileKind;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Containment,
     applies: always,
@@ -27,7 +27,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

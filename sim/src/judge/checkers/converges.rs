@@ -9,7 +9,7 @@ use crate::judge::{CheckerId, Judge, Origin, by_the_drive};
 use crate::run::Evidence;
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Converges,
     // A generated scenario may have other faults: `as_undisturbed` compares it with an undisturbed board.
@@ -18,7 +18,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let scenario = &evidence.scenario;
     let (Some((last, earlier)), true) = (evidence.boots.split_last(), scenario.faults.is_empty()) else {

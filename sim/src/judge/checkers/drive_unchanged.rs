@@ -12,7 +12,7 @@ use crate::model::hardware::simfs::SimFs;
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::DriveUnchanged,
     applies: always,
@@ -20,7 +20,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

@@ -10,7 +10,7 @@ use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{FaultKind, MediumEnd};
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::FailureVisible,
     applies: always,
@@ -18,7 +18,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     let expect = &evidence.scenario.expect;

@@ -23,7 +23,7 @@ struct Root {
     wanted: Option<String>,
 }
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::FindsRoot,
     applies: always,
@@ -31,7 +31,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot, drive) in successful_writes(evidence) {

@@ -89,7 +89,7 @@ pub fn reported_as_unverified(spec: &FirmwareSpec, boot: &Boot) -> bool {
     spec.board != "tsimx6" && boot.world.records().console.iter().any(reports)
 }
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Firmware,
     applies: always,
@@ -97,7 +97,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| found(case.evidence, case.hardware_faults()),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     found(evidence, &evidence.scenario.faults)
 }

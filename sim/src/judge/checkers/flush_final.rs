@@ -14,7 +14,7 @@ use replicator_hal::{ErrorKind, Status};
 const SYNCS: [OpName; 5] =
     [OpName::Sync, OpName::SyncDir, OpName::SyncVolume, OpName::BeginVerify, OpName::DropCache];
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::FlushFinal,
     applies: always,
@@ -22,7 +22,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::{Evidence, boots};
 use crate::scenario::schema::{FaultSpec, Mode, Scenario};
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Isolation,
     applies: always,
@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let [boot] = evidence.boots.as_slice() else { return Vec::new() };
     let drive = files(&boot.before);

@@ -12,7 +12,7 @@ use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::LooksLikeImage,
     applies: always,
@@ -20,7 +20,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, _, drive) in successful_writes(evidence) {

@@ -13,7 +13,7 @@ const IMAGES: [&str; 8] = ["img", "wic", "dd", "tar", "tgz", "txz", "tbz2", "tzs
 const AROUND_IMAGES: [&str; 12] =
     ["xz", "gz", "bz2", "zst", "zip", "lz4", "lzma", "part", "crdownload", "bak", "old", "txt"];
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NoImageMissed,
     applies: always,
@@ -21,7 +21,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

@@ -27,7 +27,7 @@ const LINE_LEN_MAX: usize = 256;
 #[derive(PartialEq, Eq, Hash)]
 struct FirstSecret(ImageKey);
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NoSecret,
     applies: always,
@@ -36,7 +36,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     if !settings::sanitises(&evidence.scenario) {

@@ -12,7 +12,7 @@ use crate::model::bytes::partitions::read_partitions;
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NotBootable,
     applies: always,
@@ -21,7 +21,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

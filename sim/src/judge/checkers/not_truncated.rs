@@ -17,7 +17,7 @@ use crate::run::Evidence;
 #[derive(PartialEq, Eq, Hash)]
 struct ShownLen(String);
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NotTruncated,
     applies: always,
@@ -25,7 +25,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = captures(evidence);
     for (number, boot, drive) in successful_writes(evidence) {

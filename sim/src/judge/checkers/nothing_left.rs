@@ -11,7 +11,7 @@ use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::NothingLeft,
     applies: always,
@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let excuses = [FaultKind::Vanish, FaultKind::Hang, FaultKind::UnmountBusy];
     let excused = evidence.faults.iter().any(|fault| fault.reached && excuses.contains(&fault.spec.kind()));

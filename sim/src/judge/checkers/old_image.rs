@@ -9,7 +9,7 @@ use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
 use replicator_hal::RelativePath;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::OldImage,
     applies: always,
@@ -17,7 +17,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let last = &evidence.last().after;
     if last.drive_files().is_err() {

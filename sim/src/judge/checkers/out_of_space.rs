@@ -17,7 +17,7 @@ use replicator_hal::{ErrorKind, FileKind, Status};
 /// The session's own record may stay.
 const SMALL_LEN_BYTES: u64 = 4096;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::OutOfSpace,
     applies: always,
@@ -25,7 +25,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let full =
         evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::OutOfSpace && fault.reached);

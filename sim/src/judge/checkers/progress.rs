@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The longest allowed lease: that of a tool, which reports no progress.
 const LEASE_MAX: Duration = Duration::from_secs(3600);
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Progress,
     applies: always,
@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

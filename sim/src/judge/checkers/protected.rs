@@ -11,7 +11,7 @@ use crate::model::time::op_name::OpName;
 use crate::run::{Boot, Evidence};
 use crate::scenario::schema::{Bytes, FaultSpec};
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Protected,
     applies: always,
@@ -19,7 +19,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| found(case.evidence, case.hardware_faults()),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     found(evidence, &evidence.scenario.faults)
 }

@@ -10,7 +10,7 @@ use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{Bytes, Mode};
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::RefusedUntouched,
     applies: always,
@@ -18,7 +18,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let last = evidence.last();
     let ends = evidence.scenario.expect.media.iter();

@@ -15,7 +15,7 @@ const POLLED_BEFORE_MOUNT: [OpName; 2] = [OpName::Identify, OpName::Mount];
 /// More than any budget, so that two consecutive steps may each retry.
 const IN_A_ROW_MAX: usize = 10;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Retries,
     applies: always,
@@ -23,7 +23,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

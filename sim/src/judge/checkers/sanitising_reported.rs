@@ -13,7 +13,7 @@ use crate::scenario::composition::Holds;
 use crate::scenario::content::held;
 use replicator_engine::report::End;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::SanitisingReported,
     applies: always,
@@ -21,7 +21,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     let Some(report) = evidence.last().report.as_ref().filter(|report| report.mode == Some("capture")) else {

@@ -10,7 +10,7 @@ use crate::run::Evidence;
 use crate::scenario::schema::Mode;
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::SomethingDone,
     applies: always,
@@ -18,7 +18,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

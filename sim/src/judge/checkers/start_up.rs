@@ -9,7 +9,7 @@ use crate::run::Evidence;
 use crate::scenario::schema::FaultKind;
 use replicator_hal::Status;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::StartUp,
     applies: always,
@@ -17,7 +17,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let mut wrong = Vec::new();

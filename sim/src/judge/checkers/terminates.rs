@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Longer than the longest lease, and longer than media of this size can take.
 const BOUND: Duration = Duration::from_secs(3600);
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::Terminates,
     applies: always,
@@ -23,7 +23,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     if evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails) {
         return Vec::new();

@@ -16,7 +16,7 @@ use replicator_hal::RelativePath;
 #[derive(PartialEq, Eq, Hash)]
 struct Sums(String);
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::ValidNames,
     applies: always,
@@ -24,7 +24,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::scenario::schema::{Bytes, FileSpec, Mode};
 /// The longest line of a secret.
 const LINE_LEN_MAX: usize = 256;
 
-/// As the registry has it.
+/// The entry in the registry.
 pub const JUDGE: Judge = Judge {
     id: CheckerId::WriteBack,
     applies: always,
@@ -28,7 +28,7 @@ pub const JUDGE: Judge = Judge {
     check: |case| check(case.evidence),
 };
 
-/// What is wrong.
+/// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     for (number, _, drive) in successful_writes(evidence) {

@@ -28,7 +28,7 @@ use replicator_hal::Status;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// As the registry has it. The oracle takes byte faults from the scenario itself, so none misleads it.
+/// The entry in the registry. The oracle takes byte faults from the scenario itself, so none misleads it.
 pub(super) const JUDGE: Judge = Judge {
     id: CheckerId::Forecast,
     applies: |case| match case.origin {

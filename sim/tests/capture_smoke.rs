@@ -175,7 +175,7 @@ fn assert_complete(world: &World, context: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn an_undisturbed_capture_is_whole_sanitised_and_leaves_the_sources_alone() {
+fn an_undisturbed_capture_is_complete_and_sanitised_and_leaves_the_sources_unchanged() {
     for kind in [Kind::Ext4, Kind::Vfat, Kind::Exfat] {
         let world = builder(kind).build().unwrap();
         let before = MEDIA.map(|name| world.medium_bytes(name).unwrap().hash());
@@ -238,12 +238,12 @@ fn cut_everywhere(kind: Kind) {
 }
 
 #[test]
-fn a_cut_at_any_point_on_a_journalled_drive() {
+fn a_cut_at_any_point_leaves_no_wrong_image_on_a_journalled_drive() {
     cut_everywhere(Kind::Ext4);
 }
 
 #[test]
-fn a_cut_at_any_point_on_a_drive_without_a_journal() {
+fn a_cut_at_any_point_leaves_no_wrong_image_on_a_drive_without_a_journal() {
     cut_everywhere(Kind::Vfat);
 }
 

@@ -125,14 +125,14 @@ fn listed<'a>(ids: impl IntoIterator<Item = &'a CheckerId>) -> String {
 
 /// Prints the results of one mutant, and returns whether it was killed.
 fn report(mutant: &Mutant, seen: &BTreeMap<Job, Seen>) -> bool {
-    let Mutant { breaks, name, seen_by, .. } = mutant;
+    let Mutant { breaks, name, detected_by, .. } = mutant;
     let breaks = breaks.to_string();
-    let mut missed: BTreeSet<CheckerId> = seen_by.iter().copied().collect();
+    let mut missed: BTreeSet<CheckerId> = detected_by.iter().copied().collect();
     let mut stderr = String::new();
     for scenario in mutant.scenarios {
         let Some(run) = seen.get(&Job { scenario, mutant: Some(name) }) else { continue };
         let (own, others): (Vec<&CheckerId>, Vec<&CheckerId>) =
-            run.by.iter().partition(|id| seen_by.contains(id));
+            run.by.iter().partition(|id| detected_by.contains(id));
         missed.retain(|id| !run.by.contains(id));
         let by = if own.is_empty() { "-".to_owned() } else { listed(own) };
         println!("{name:<26} {breaks:<4} {by:<26} {scenario:<44} {}", listed(others));

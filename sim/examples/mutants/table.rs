@@ -33,7 +33,7 @@ pub(crate) struct Mutant {
     /// The scenarios that are run with it.
     pub(crate) scenarios: &'static [&'static str],
     /// The checkers that must complain, each in at least one of the scenarios.
-    pub(crate) seen_by: &'static [CheckerId],
+    pub(crate) detected_by: &'static [CheckerId],
 }
 
 const fn patch(
@@ -41,9 +41,9 @@ const fn patch(
     name: &'static str,
     what: &'static str,
     scenarios: &'static [&'static str],
-    seen_by: &'static [CheckerId],
+    detected_by: &'static [CheckerId],
 ) -> Mutant {
-    Mutant { breaks, name, fault: Fault::Patch, what, scenarios, seen_by }
+    Mutant { breaks, name, fault: Fault::Patch, what, scenarios, detected_by }
 }
 
 const fn board(
@@ -52,9 +52,9 @@ const fn board(
     change: Change,
     what: &'static str,
     scenarios: &'static [&'static str],
-    seen_by: &'static [CheckerId],
+    detected_by: &'static [CheckerId],
 ) -> Mutant {
-    Mutant { breaks, name, fault: Fault::Board(change), what, scenarios, seen_by }
+    Mutant { breaks, name, fault: Fault::Board(change), what, scenarios, detected_by }
 }
 
 /// All mutants, in the order of the invariants.
@@ -447,9 +447,9 @@ mod tests {
 
     #[test]
     fn a_mutant_is_detected_by_checkers_of_its_invariant() {
-        for Mutant { name, breaks, seen_by, .. } in MUTANTS {
-            assert!(!seen_by.is_empty(), "{name}");
-            for id in *seen_by {
+        for Mutant { name, breaks, detected_by, .. } in MUTANTS {
+            assert!(!detected_by.is_empty(), "{name}");
+            for id in *detected_by {
                 assert!(id.invariants().contains(breaks), "{name}: {id} is not about {breaks}");
             }
         }

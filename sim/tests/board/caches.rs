@@ -77,7 +77,7 @@ fn names_after_cut(kind: Kind, careful_steps: usize, survival: Survival) -> Vec<
 }
 
 #[test]
-fn what_a_power_cut_leaves_of_files() {
+fn syncs_decide_what_a_power_cut_leaves_of_files() {
     let old = ("old".to_owned(), 3);
     let new = |len| ("a".to_owned(), len);
     for kind in [Kind::Ext4, Kind::Ext2, Kind::Vfat] {
@@ -148,7 +148,7 @@ fn recorded_states_boot_again() {
 }
 
 #[test]
-fn an_image_on_the_drive_loses_what_was_not_synced_and_no_more() {
+fn an_image_on_the_drive_loses_only_unsynced_changes() {
     let names = |survival| -> Vec<String> {
         let world = WorldBuilder::new().medium(drive(Kind::Ext4, vec![])).build().unwrap();
         world.run(|board| {

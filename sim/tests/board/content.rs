@@ -33,7 +33,7 @@ fn board_with_rootfs() -> World {
 }
 
 #[test]
-fn copying_bytes_copies_files_and_an_image_on_the_drive_mounts() {
+fn a_copy_of_the_bytes_has_the_same_files_and_an_image_on_the_drive_can_be_mounted() {
     let world = board_with_rootfs();
     let end = world.run(|board| {
         let drive = mount_drive(&board, Access::ReadWrite);

@@ -44,7 +44,7 @@ fn scenarios_hold_in_every_crash_state() {
 }
 
 #[test]
-fn a_cut_in_the_boot_after_a_cut() {
+fn the_boot_after_a_cut_is_cut_too() {
     let name = "capture-single-partition-sd";
     let one = explore::explore(name, name, &scenario(name), &few(2), &unchanged).unwrap();
     let two =
@@ -66,7 +66,7 @@ fn together(names: &[&str]) -> (u64, u64, usize) {
 }
 
 #[test]
-fn states_are_the_same_in_whatever_order_scenarios_are_explored() {
+fn the_order_of_scenarios_does_not_change_their_states() {
     // The second differs from the first only in its faults, so that most of its states are those of the first.
     let names = ["capture-single-partition-sd", "led-errors-do-not-stop-the-work", "write-dd-xz"];
     let [one, two, three] = names;

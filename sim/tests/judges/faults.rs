@@ -35,7 +35,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
 }
 
 /// No complaint about the scenario, and one after `tamper`.
-fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str) {
+fn detects(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str) {
     let mut evidence = sound(name);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
     tamper(&mut evidence.boots.last_mut().unwrap().after);
@@ -43,35 +43,35 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Snapshot), text: &str
 }
 
 #[test]
-fn an_image_that_is_shorter_than_the_medium_and_an_end_that_is_missing() {
+fn an_image_that_is_shorter_than_the_medium_and_a_missing_end_are_detected() {
     let check = checkers::not_truncated::check;
     let short = |after: &mut Snapshot| put(after, "sdimage.dd.xz", Some(&xz(&vec![0; 7 << 20])));
-    sees(check, "capture-data-only", short, "has 7340032 bytes of 8388608");
-    sees(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "its end is not on its medium");
+    detects(check, "capture-data-only", short, "has 7340032 bytes of 8388608");
+    detects(check, "write-dd-xz", |after| flip(after, "sd", (8 << 20) - 1), "its end is not on its medium");
 }
 
 #[test]
-fn a_new_sidecar_beside_an_old_image() {
+fn a_new_sidecar_beside_an_old_image_is_detected() {
     let tamper = |after: &mut Snapshot| put(after, "sdimage.tar.md5", Some(b"new"));
     let name = "capture-old-image-survives-failed-recapture";
-    sees(checkers::old_image::check, name, tamper, "sdimage.tar.md5 belongs to an old image");
+    detects(checkers::old_image::check, name, tamper, "sdimage.tar.md5 belongs to an old image");
 }
 
 #[test]
-fn a_medium_that_another_mediums_fault_changed() {
+fn a_medium_that_another_mediums_fault_changed_is_detected() {
     let tamper = |after: &mut Snapshot| flip(after, "emmc", 5 << 20);
     let name = "write-unreadable-image-beside-a-good-one";
-    sees(checkers::isolation::check, name, tamper, "the faults of sd changed the result of emmc");
+    detects(checkers::isolation::check, name, tamper, "the faults of sd changed the result of emmc");
 }
 
 #[test]
-fn a_file_that_was_removed_with_the_link_to_it() {
+fn a_file_that_was_removed_with_the_link_to_it_is_detected() {
     let tamper = |after: &mut Snapshot| {
         let mut tree = image::rootfs_tree(&Owner { medium: "sd", seed: 0, generation: 0 }).unwrap();
         tree.remove(&RelativePath::parse("etc/ssh/sshd_config").unwrap());
         put(after, "sdimage.tar.xz", Some(&xz(&image::tarball(&tree).unwrap())));
     };
-    sees(
+    detects(
         checkers::containment::check,
         "capture-single-partition-sd",
         tamper,
@@ -80,7 +80,7 @@ fn a_file_that_was_removed_with_the_link_to_it() {
 }
 
 #[test]
-fn a_failed_flush_that_ends_in_success() {
+fn a_failed_flush_that_ends_in_success_is_detected() {
     let check = checkers::flush_final::check;
     for name in ["capture-flush-error-is-final", "write-flush-error-is-final"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
@@ -90,7 +90,7 @@ fn a_failed_flush_that_ends_in_success() {
 }
 
 #[test]
-fn a_boot_after_cuts_that_does_not_succeed() {
+fn a_boot_after_cuts_that_does_not_succeed_is_detected() {
     let check = checkers::converges::check;
     for name in ["capture-power-cut-in-copy", "write-power-cut-late-in-dd"] {
         assert_eq!(check(&sound(name)), Vec::<String>::new());
@@ -100,7 +100,7 @@ fn a_boot_after_cuts_that_does_not_succeed() {
 }
 
 #[test]
-fn endless_retries_and_a_lease_that_is_too_long() {
+fn endless_retries_and_a_lease_that_is_too_long_are_detected() {
     let name = "capture-source-read-error";
     let (retries, progress) = (checkers::retries::check, checkers::progress::check);
     assert_eq!([retries(&sound(name)), progress(&sound(name))], [Vec::<String>::new(), Vec::new()]);
@@ -111,7 +111,7 @@ fn endless_retries_and_a_lease_that_is_too_long() {
 }
 
 #[test]
-fn a_failed_start_without_a_status() {
+fn a_failed_start_without_a_status_is_detected() {
     for name in ["no-drive", "settings-unknown-key"] {
         assert_eq!(checkers::start_up::check(&sound(name)), Vec::<String>::new());
         complains(
@@ -123,7 +123,7 @@ fn a_failed_start_without_a_status() {
 }
 
 #[test]
-fn results_that_the_oracle_excludes() {
+fn results_that_the_oracle_excludes_are_detected() {
     assert_eq!(oracle::check(&sound("write-card-drops-writes")), []);
     let mismatches =
         oracle::check(&with_wrong_leds("write-card-drops-writes", Status::Failure, Some(Status::Success)));

@@ -29,7 +29,7 @@ fn complains(check: Check, evidence: &Evidence, text: &str) {
 
 /// No complaint about the scenario, and one after `tamper`.
 #[track_caller]
-fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
+fn detects(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str) {
     let mut evidence = run(name, |board| board);
     assert_eq!(check(&evidence), Vec::<String>::new(), "{name} untouched");
     tamper(&mut evidence);
@@ -38,7 +38,7 @@ fn sees(check: Check, name: &str, tamper: impl FnOnce(&mut Evidence), text: &str
 
 /// A complaint about the scenario on a changed board.
 #[track_caller]
-fn sees_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str) {
+fn detects_on(check: Check, name: &str, change: impl Fn(Board) -> Board, text: &str) {
     assert_eq!(check(&run(name, |board| board)), Vec::<String>::new(), "{name} as it is");
     complains(check, &run(name, change), text);
 }
@@ -64,38 +64,38 @@ fn shows(instead: Status) -> impl Fn(Status) -> Option<Status> + Copy {
 }
 
 #[test]
-fn a_bit_of_the_new_bootloader_and_one_beside_it() {
+fn a_changed_bit_of_the_new_bootloader_and_one_beside_it_are_detected() {
     let check = checkers::firmware::check;
     let name = "firmware-two-files-are-written";
     let bit = |at: u64| move |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, at);
-    sees(check, name, bit(IN_SPL), "success is shown, but the bootloader of the drive is not installed");
-    sees(check, name, bit(IN_SPL), "neither old nor new, but the LEDs do not show critical");
-    sees(check, name, bit(IN_SPL), "a medium was written, although the bootloader is not installed");
-    sees(check, name, bit(BESIDE), "but no file has that place");
+    detects(check, name, bit(IN_SPL), "success is shown, but the bootloader of the drive is not installed");
+    detects(check, name, bit(IN_SPL), "neither old nor new, but the LEDs do not show critical");
+    detects(check, name, bit(IN_SPL), "a medium was written, although the bootloader is not installed");
+    detects(check, name, bit(BESIDE), "but no file has that place");
 }
 
 #[test]
-fn a_bootloader_that_was_not_put_back() {
+fn a_bootloader_that_was_not_put_back_is_detected() {
     let bit = |evidence: &mut Evidence| flip(&mut evidence.boots[0].after, AREA, IN_SPL);
-    sees(checkers::firmware::check, "firmware-write-fails", bit, "neither old nor new");
+    detects(checkers::firmware::check, "firmware-write-fails", bit, "neither old nor new");
 }
 
 #[test]
-fn a_hang_in_a_partly_written_bootloader_shown_as_failure() {
+fn a_hang_in_a_partly_written_bootloader_shown_as_failure_is_detected() {
     let check = checkers::firmware::check;
     let name = "firmware-hang-in-the-bootloader";
-    sees_on(check, name, never_at_risk, "the LEDs do not show critical");
+    detects_on(check, name, never_at_risk, "the LEDs do not show critical");
 }
 
 #[test]
-fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure() {
+fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure_are_detected() {
     let check = checkers::firmware::check;
     let name = "firmware-two-files-are-written";
     let critical = leds::that_show(shows(Status::Critical));
-    sees_on(check, name, critical, "nothing can have made the board unbootable");
+    detects_on(check, name, critical, "nothing can have made the board unbootable");
     let shows_failure = leds::that_show(shows(Status::Failure));
     let failure = |board: Board| shows_failure(never_at_risk(board));
-    sees_on(
+    detects_on(
         check,
         "firmware-micro-does-not-answer-after-the-update",
         failure,
@@ -104,14 +104,14 @@ fn a_bootable_board_shown_as_critical_and_a_critical_one_shown_as_a_failure() {
 }
 
 #[test]
-fn an_update_that_is_not_installed() {
+fn an_update_that_is_not_installed_is_detected() {
     let success = leds::that_show(shows(Status::Success));
     let text = "success is shown, but the microcontroller does not have the update";
-    sees_on(checkers::firmware::check, "firmware-micro-updater-does-not-reset", success, text);
+    detects_on(checkers::firmware::check, "firmware-micro-updater-does-not-reset", success, text);
 }
 
 #[test]
-fn an_area_that_is_left_unprotected_or_unprotected_without_need() {
+fn an_area_that_is_left_unprotected_or_unprotected_without_need_is_detected() {
     let check = checkers::protected::check;
     let open = |board: &Board, area| {
         board.firmware.open_bootloader_area(&DeviceName::parse(area).unwrap(), Access::ReadWrite).unwrap()
@@ -120,29 +120,29 @@ fn an_area_that_is_left_unprotected_or_unprotected_without_need() {
         std::mem::forget(open(&board, "mmcblk0boot0"));
         board
     };
-    sees_on(check, "firmware-alone-is-written", left_open, "left emmc-boot0 without write protection");
+    detects_on(check, "firmware-alone-is-written", left_open, "left emmc-boot0 without write protection");
     let name = "firmware-is-identical";
     let opened = |board: Board| {
         open(&board, "mtdblock0").close().unwrap();
         board
     };
-    sees_on(check, name, opened, "but wrote nothing");
+    detects_on(check, name, opened, "but wrote nothing");
     let written = |board: Board| {
         let mut target = open(&board, "mtdblock0");
         target.write_at(BESIDE, &[7; 512]).unwrap();
         target.close().unwrap();
         board
     };
-    sees_on(check, name, written, "which already held the drive's bootloader");
+    detects_on(check, name, written, "which already held the drive's bootloader");
 }
 
 #[test]
-fn a_bootloader_area_that_changed_without_a_bootloader_on_the_drive() {
+fn a_bootloader_area_that_changed_without_a_bootloader_on_the_drive_is_detected() {
     let tamper = |evidence: &mut Evidence| {
         for name in ["SPL", "u-boot-dtb.bin"] {
             put(&mut evidence.boots[0].before, name, None);
         }
     };
     let text = "but no file has that place";
-    sees(checkers::firmware::check, "firmware-alone-is-written", tamper, text);
+    detects(checkers::firmware::check, "firmware-alone-is-written", tamper, text);
 }

@@ -66,7 +66,7 @@ def console_of(directory):
     files.append(("boot/boot.scr", script("\n".join(lines) + "\n", directory)))
     image.stage(directory / "files", files)
     image.build(directory / "drive.img", directory / "files", "mbr", "ext4", image.LEN_MIN_BYTES, TIME_SECONDS)
-    command = [EMULATOR, "-M", "virt,highmem=off", "-cpu", "cortex-a15", "-m", "512", "-nographic", "-no-reboot"]
+    command = [EMULATOR, "-M", "virt,highmem=off", "-cpu", "cortex-a15", "-m", "512", "-nographic", "-no-reboot", "-nic", "none"]
     command += ["-bios", str(U_BOOT), "-device", "usb-ehci,id=ehci", "-device", "usb-storage,bus=ehci.0,drive=drive"]
     command += ["-drive", f"if=none,id=drive,format=raw,file={directory / 'drive.img'}"]
     end = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE_SECONDS, check=True)

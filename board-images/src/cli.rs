@@ -67,7 +67,7 @@ pub(crate) struct BoardsArgs {
 /// How to drive the LEDs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LedAccess {
-    /// Not at all
+    /// Do not drive the LEDs
     None,
     /// By name, through the LED class of the kernel
     Class,

@@ -258,14 +258,14 @@ fn sanitised(wanted: &mut Tree, found: &mut Tree) {
         .filter(|(path, entry)| is_removed(path) || (is_removed_file(path) && entry.content.is_some()))
         .map(|(path, _)| path.clone())
         .collect();
-    let mut touched: Vec<&Path> = vec![Path::new("")];
+    let mut changed: Vec<&Path> = vec![Path::new("")];
     for path in &gone {
         assert!(!found.contains_key(path), "{} is cloned", path.display());
         wanted.remove(path);
-        touched.extend(path.parent());
+        changed.extend(path.parent());
     }
     // Removing a file changes the time of its directory.
-    for path in touched {
+    for path in changed {
         if let (Some(want), Some(have)) = (wanted.get_mut(path), found.get(path)) {
             want.modified = have.modified;
         }

@@ -116,7 +116,7 @@ fn acls_by_name_get_the_numbers_of_users_in_the_archive() {
     let refused = bench.board().run();
     refused.assert_failure("F-UNSUPPORTED");
     assert!(refused.console.contains("an ACL for the group 'adm'"), "{}", refused.console);
-    assert_eq!(bench.medium.fingerprint(), before, "the medium was touched");
+    assert_eq!(bench.medium.fingerprint(), before, "the medium was changed");
 }
 
 #[test]

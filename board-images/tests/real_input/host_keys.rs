@@ -329,7 +329,7 @@ cut() {
 here=; [ "$((${CUT:-0} / 3))" != "$count" ] || here=$((CUT % 3))
 [ "$here" != 0 ] || cut
 if [ "$here" = 1 ]; then
-    # Half of it: a key that is not whole, one of two names removed or moved.
+    # Half of the work: an incomplete key, or one of two names removed or moved.
     case $name in
     *key*) for file; do :; done; echo half > "$file" ;;
     esac

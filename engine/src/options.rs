@@ -52,7 +52,7 @@ pub enum OptionsError {
     Settings {
         /// Where, from 1.
         line: usize,
-        /// What, with the known keys if one is unknown.
+        /// What is wrong, with the known keys if a key is unknown.
         detail: String,
     },
 }

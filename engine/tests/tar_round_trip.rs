@@ -124,8 +124,8 @@ fn entry() -> impl Strategy<Value = Entry> {
     let nanos = prop_oneof![Just(0_u32), 0_u32..1_000_000_000];
     let modified = (seconds, nanos).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos });
     let flags = prop_oneof![Just(0_u32), any::<u32>()].prop_map(|bits| {
-        let unsaid = InodeFlags::NO_COMPRESS.with(InodeFlags::DIRECT_ACCESS);
-        InodeFlags::from_bits(bits).without(unsaid)
+        let unsupported = InodeFlags::NO_COMPRESS.with(InodeFlags::DIRECT_ACCESS);
+        InodeFlags::from_bits(bits).without(unsupported)
     });
     (path(), kind(), 0_u32..=0o7777, owner, modified, xattrs(), flags)
         .prop_map(|(path, kind, mode, owner, modified, xattrs, flags)| Entry {

@@ -108,7 +108,7 @@ impl Archive<'_> {
             xattrs,
             flags,
         };
-        if !entry.unsaid_flags().is_empty() {
+        if !entry.unsupported_flags().is_empty() {
             self.remarks.left_out("inode flags that a tarball cannot hold", || format!("of /{path}"));
         }
         self.writer.append(&entry).map_err(|error| match error.kind() {

@@ -119,7 +119,7 @@ fn make_keys_again(
 ) -> Result<Option<String>> {
     let mut gone = Vec::new();
     for key in keys {
-        if host_keys::is_gone(operation, &volume, &key)? {
+        if host_keys::is_removed(operation, &volume, &key)? {
             gone.push(key);
         }
     }

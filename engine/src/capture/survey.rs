@@ -56,7 +56,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// Names what lies in every partition of what `holder` holds.
+/// Finds the file system in every partition of `holder`.
 pub(super) fn look(operation: &Operation<'_>, layout: &Layout, holder: &Holder) -> Result<Vec<Part>> {
     let identified = layout.slots.iter().map(|slot| {
         let region = slot.region(holder);

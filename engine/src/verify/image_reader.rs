@@ -29,7 +29,7 @@ pub(crate) struct Source<'a> {
     pub(crate) end_bytes: Option<u64>,
 }
 
-/// What an image must be.
+/// What an image is compared with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expected<'a> {
     /// What it announces, and the digests of its sidecars.

@@ -130,7 +130,7 @@ pub(crate) fn verify(
     Ok((times, Kept(())))
 }
 
-/// The first file that is there and not in the manifest, except for what a new file system comes with. A medium that
+/// The first file on the volume that is not in the manifest, except for what a new file system comes with. A medium that
 /// dropped the start of the new file system shows its old one, in which all files of the archive may be found.
 fn not_listed(
     operation: &Operation<'_>,
@@ -160,7 +160,7 @@ fn not_listed(
     Ok(None)
 }
 
-/// The paths of what is in a directory, sorted.
+/// The sorted paths of a directory's entries.
 fn paths_in(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,

@@ -1,7 +1,7 @@
 //! Extracts a tarball into a new file system, and lists what must be there afterwards.
 //!
 //! Owners come first, then modes, attributes and times, because the kernel clears setuid and capabilities when the owner
-//! changes. Directories get tsuccessors last, deepest first, because extracting into them changes tsuccessor times. Inode
+//! changes. Directories get theirs last, deepest first, because extracting into them changes their times. Inode
 //! flags come after that, because an immutable file cannot be changed. [`tar_tree`] decides where an entry goes, without
 //! the volume: the paths that the volume gets have no symlinks.
 

@@ -1,9 +1,9 @@
 //! Decides the names of the file system and partition for a tarball, so that the clone finds its root, and refuses if it
 //! cannot.
 //!
-//! - Our own tarball gets the names of the golden medium, out of its record: table and partition number too, on the board
-//!   that it was captured on.
-//! - Any other gets those by which its own files name their root: `/etc/fstab` first, then the files that boards boot by.
+//! - Our own tarball gets the names of the golden medium from its record; on the board that it was captured on, also the
+//!   table and the partition number.
+//! - Any other gets the names that its own files use for their root: `/etc/fstab` first, then the boards' boot files.
 //!
 //! A clone that certainly would not find its root, because it will not have the UUID, label or partition, is refused
 //! before anything is erased, unless `[write] any_root` is set. Possible problems are only reported: kernel names of
@@ -326,14 +326,19 @@ mod tests {
         files.iter().flat_map(|(path, text)| root_names::read(path, text.as_bytes())).collect()
     }
 
-    fn ask(record: Option<&RootRecord>, same_board: bool, scheme: Scheme, files: &[(&str, &str)]) -> Answer {
+    fn decide_for(
+        record: Option<&RootRecord>,
+        same_board: bool,
+        scheme: Scheme,
+        files: &[(&str, &str)],
+    ) -> Answer {
         let references = references(files);
         let image = "sdimage.tar.xz";
         decide(&Question { image, record, same_board, references: &references, scheme, random: RANDOM })
     }
 
     fn foreign(scheme: Scheme, fstab: &str) -> Answer {
-        ask(None, false, scheme, &[("etc/fstab", fstab)])
+        decide_for(None, false, scheme, &[("etc/fstab", fstab)])
     }
 
     fn refused(answer: &Answer) -> String {
@@ -371,7 +376,7 @@ mod tests {
         assert_eq!((partition.to_string().as_str(), name.as_str()), (GUID, "x"));
         // All at once, in several files.
         let command_line = ("boot/cmdline.txt", "root=PARTUUID=5eed5eed-01 rootwait");
-        let answer = ask(None, false, Scheme::Mbr, &[("etc/fstab", &uuid), command_line]);
+        let answer = decide_for(None, false, Scheme::Mbr, &[("etc/fstab", &uuid), command_line]);
         assert_eq!((refused(&answer), answer.plan.uuid), (String::new(), Uuid::parse(UUID)));
         assert_eq!(answer.plan.identity, mbr(0x5eed_5eed, 1));
     }
@@ -394,11 +399,11 @@ mod tests {
         }
         // Two files with different names.
         let files = [("etc/fstab", "LABEL=a / ext4"), ("boot/cmdline.txt", "root=LABEL=b")];
-        let refusal = refused(&ask(None, false, Scheme::Mbr, &files));
+        let refusal = refused(&decide_for(None, false, Scheme::Mbr, &files));
         assert!(refusal.contains("/boot/cmdline.txt names the root LABEL=b"), "{refusal}");
         // Of a menu one entry is enough.
         let menu = [("boot/grub/grub.cfg", "linux root=LABEL=a\nlinux root=LABEL=b\n")];
-        assert_eq!(refused(&ask(None, false, Scheme::Mbr, &menu)), "");
+        assert_eq!(refused(&decide_for(None, false, Scheme::Mbr, &menu)), "");
     }
 
     #[test]
@@ -421,23 +426,23 @@ mod tests {
         let record = RootRecord::new(Uuid::parse(UUID), label.clone(), Some(&mbr(0x5eed_5eed, 3)));
         // The same board: also table and number, although the profile has others.
         for scheme in [Scheme::Mbr, Scheme::Gpt] {
-            let answer = ask(Some(&record), true, scheme, &files);
+            let answer = decide_for(Some(&record), true, scheme, &files);
             assert_eq!(refused(&answer), "");
             let expected = (mbr(0x5eed_5eed, 3), Uuid::parse(UUID), label.clone());
             assert_eq!((answer.plan.identity, answer.plan.uuid, answer.plan.label), expected);
             assert!(answer.notes.join("\n").contains("an MBR and partition 3 as on the golden medium"));
         }
         // Another board with another table: it can have UUID and label, but not the PARTUUID.
-        let other = ask(Some(&record), false, Scheme::Gpt, &files);
+        let other = decide_for(Some(&record), false, Scheme::Gpt, &files);
         assert_eq!((other.plan.identity.number, other.plan.uuid), (1, Uuid::parse(UUID)));
         let refusal = refused(&other);
         assert!(refusal.starts_with("R-ROOT ") && refusal.contains("PARTUUID=5eed5eed-03"), "{refusal}");
         // There a kernel name may be that of another partition.
-        let other = ask(Some(&record), false, Scheme::Gpt, &[("etc/fstab", "/dev/mmcblk0p3 / ext4")]);
+        let other = decide_for(Some(&record), false, Scheme::Gpt, &[("etc/fstab", "/dev/mmcblk0p3 / ext4")]);
         assert_eq!(refused(&other), "");
         assert!(other.notes.join("\n").contains("the clone has partition 1"), "{:?}", other.notes);
         // References of the golden files to other media are ignored.
-        let stale = ask(Some(&record), true, Scheme::Mbr, &[("etc/fstab", "LABEL=elsewhere / ext4")]);
+        let stale = decide_for(Some(&record), true, Scheme::Mbr, &[("etc/fstab", "LABEL=elsewhere / ext4")]);
         assert_eq!(refused(&stale), "");
     }
 
@@ -446,7 +451,7 @@ mod tests {
         for golden in [mbr(0x5eed_5eed, 3), gpt(7)] {
             for scheme in [Scheme::Mbr, Scheme::Gpt] {
                 let record = RootRecord::new(Uuid::parse(UUID), Some("golden".into()), Some(&golden));
-                let first = ask(Some(&record), true, scheme, &[]).plan;
+                let first = decide_for(Some(&record), true, scheme, &[]).plan;
                 let mut second = first.clone();
                 second.random = [8; 32];
                 assert!(second.clashes_with(&first));

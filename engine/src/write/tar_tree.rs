@@ -388,7 +388,7 @@ mod tests {
     }
 
     proptest! {
-        /// No path that comes out has a link or a file on its way, whatever the entries are.
+        /// No parent of a resulting path is a link or a file, for any entries.
         #[test]
         fn no_place_is_behind_a_link(
             entries in prop::collection::vec("[ab](/[ab]){0,2}(/|>(/|\\.\\./)?[abc](/[ab]|/\\.\\.){0,2})?", 1..12)

@@ -152,7 +152,7 @@ pub(super) fn remove(operation: &Operation<'_>, volume: &dyn WriteTree, key: &Ho
 }
 
 /// Whether the key was removed.
-pub(super) fn is_gone(operation: &Operation<'_>, volume: &dyn ReadTree, key: &HostKey) -> Result<bool> {
+pub(super) fn is_removed(operation: &Operation<'_>, volume: &dyn ReadTree, key: &HostKey) -> Result<bool> {
     Ok(work::kind_of(operation, volume, &key.path)?.is_none()
         || resolve(operation, volume, &key.named)?.is_none())
 }

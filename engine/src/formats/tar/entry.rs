@@ -53,7 +53,7 @@ impl Entry {
     }
 
     /// The inode flags that an archive cannot hold; they are left out.
-    pub fn unsaid_flags(&self) -> InodeFlags {
+    pub fn unsupported_flags(&self) -> InodeFlags {
         super::fflags::text(self.flags).1
     }
 }

@@ -3,16 +3,16 @@
 //! Understood: v7, ustar, GNU (long names, sparse files, base-256 numbers), pax with the extensions of GNU tar, star
 //! and libarchive. Decisions where readers differ:
 //! - Names: leading `/` and `./` are dropped, `..` is `Damaged`. A plain file whose name ends in `/` is a directory.
-//! - A pax record goes over a GNU long name, and that over the header; two of a kind for one entry are `Damaged`.
-//! - The length of a file is the record `size`, else the header's; those of extended headers only their own header's.
+//! - A pax record overrides a GNU long name, which overrides the header; two of a kind for one entry are `Damaged`.
+//! - The length of a file is the record `size`, else the header's; that of an extended header is only its own header's.
 //! - Only files have data. A length elsewhere is `Unsupported` (some writers store a hard link's data a second time,
 //!   others only its length, and a wrong guess reads file content as headers).
 //! - The mode of a file with an ACL is what the kernel shows for that ACL.
-//! - Types that are not known, parts of multi-volume or incremental archives: `Unsupported`. Volume labels: passed over.
+//! - Unknown types, and parts of multi-volume or incremental archives, are `Unsupported`. Volume labels are ignored.
 //! - Users and groups in ACLs that have no number: see [`Reader::collecting_names`].
-//! - Extended attributes and inode flags that are none of Linux are left out, and reported.
-//! - The end is two zero blocks; then zeros only, which are read to the end of the input, so that a decoder below
-//!   checks its trailer, or the index that pixz makes. Data after the end is never looked at as entries.
+//! - Extended attributes and inode flags that Linux does not have are left out and reported.
+//! - Two zero blocks end the archive. After them, only zeros or the index that pixz makes are allowed, never entries.
+//!   They are read to the end of the input, so that the decoder checks its trailer.
 
 use super::blocks::Blocks;
 use super::extended::{Extended, Globals};

@@ -305,7 +305,7 @@ fn the_drive_may_disappear_at_any_time() {
     let ops = world.run(|board| boot(&board)).ops;
     let mut reached = 0;
     for at_op in (20..ops - 20).step_by(9) {
-        let fault = FaultSpec::new("drive", Fault::Vanish, Trigger::at(at_op));
+        let fault = FaultSpec::new("drive", Fault::Disappear, Trigger::at(at_op));
         let world = builder.clone().fault(fault).build().unwrap();
         let end = world.run(|board| boot(&board));
         assert_eq!(end.outcome, RunOutcome::Finished, "call {at_op}");

@@ -134,7 +134,7 @@ impl<'a> Sweeping<'a> {
             name: self.name.to_owned(),
             scenario: self.scenario.clone(),
             request: self.request.clone(),
-            faults: failing.excuses(&boot),
+            faults: failing.implied_faults(&boot),
             boots: vec![boot],
             missed_cuts: Vec::new(),
         };
@@ -191,21 +191,22 @@ impl Failing {
 
     /// The reported faults that follow from the failing call: LEDs that cannot be set, volumes that cannot be
     /// unmounted.
-    fn excuses(self, boot: &Boot) -> Vec<FaultEnd> {
+    fn implied_faults(self, boot: &Boot) -> Vec<FaultEnd> {
         let trace = boot.world.trace();
         let mut failed = trace.events().filter(|event| event.error.is_some());
-        let excuse = |fault| FaultEnd { spec: FaultSpec::new("*", fault, Trigger::always()), reached: true };
-        let mut excuses = Vec::new();
+        let fault_end =
+            |fault| FaultEnd { spec: FaultSpec::new("*", fault, Trigger::always()), reached: true };
+        let mut implied_faults = Vec::new();
         if failed.any(|event| &*event.op.on == "leds") {
-            excuses.push(excuse(Fault::LedFails));
+            implied_faults.push(fault_end(Fault::LedFails));
         }
         if trace
             .events()
             .any(|event| event.error.is_some() && matches!(event.op.name, OpName::Unmount | OpName::Close))
         {
-            excuses.push(excuse(Fault::UnmountBusy));
+            implied_faults.push(fault_end(Fault::UnmountBusy));
         }
-        excuses
+        implied_faults
     }
 
     fn lines(self, boot: &Boot) -> Vec<String> {

@@ -202,7 +202,7 @@ mod tests {
             ("on = \"sd\"\nkind = \"io-error\"\nnth = 1\nspace = \"1 MiB\"", 9, "unknown field `space`"),
             ("on = \"sd\"\nkind = \"fake-chain\"\nto = 1\nreal = 9", 8, "expected `real` or `cache`"),
             (
-                "on = \"drive\"\nrange = \"0..1\"\nkind = \"space-lies\"\nspace = \"1 MiB\"",
+                "on = \"drive\"\nrange = \"0..1\"\nkind = \"wrong-free-space\"\nspace = \"1 MiB\"",
                 7,
                 "unknown field `range`",
             ),

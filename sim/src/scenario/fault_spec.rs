@@ -124,7 +124,7 @@ mod tests {
                 "kind = \"fake-limbo\"\nreal = 9\nspace = 9",
                 "fake-limbo: unknown field `space`, expected `real` or `cache`",
             ),
-            ("kind = \"vanish\"\nspace = 9", "vanish: unknown field `space`, this kind has no fields"),
+            ("kind = \"disappear\"\nspace = 9", "disappear: unknown field `space`, this kind has no fields"),
             ("kind = \"clock-jump\"", "clock-jump: missing field `seconds`"),
             ("kind = \"bit-flap\"", "unknown variant `bit-flap`, expected one of `out-of-space`, "),
             ("kind = \"io-error\"\nrange = \"7\"", "4 MiB.."),

@@ -179,7 +179,7 @@ fn an_image_on_the_drive_loses_only_unsynced_changes() {
 
 #[test]
 fn faults_end_with_their_boot() {
-    let faults = [Fault::Vanish, Fault::ReadOnlyFlip];
+    let faults = [Fault::Disappear, Fault::ReadOnlyFlip];
     for lasting in faults {
         let world = WorldBuilder::new()
             .medium(emmc())

@@ -66,9 +66,9 @@ fn every_kind_of_fault_is_reached_and_has_its_effect() {
     let always = Trigger::always;
     let exits = |exit| Fault::FsckExit { exit };
     let cases: Vec<(&str, Fault, Trigger, Vec<ErrorKind>)> = vec![
-        ("emmc", Fault::Vanish, always(), vec![DeviceGone]),
-        ("emmc", Fault::Vanish, Trigger::nth(OpName::Read, 3), vec![DeviceGone]),
-        ("drive", Fault::Vanish, once(OpName::Sync), vec![DeviceGone]),
+        ("emmc", Fault::Disappear, always(), vec![DeviceGone]),
+        ("emmc", Fault::Disappear, Trigger::nth(OpName::Read, 3), vec![DeviceGone]),
+        ("drive", Fault::Disappear, once(OpName::Sync), vec![DeviceGone]),
         ("emmc", Fault::ReadOnlyFlip, always(), vec![ReadOnly]),
         ("drive", Fault::ReadOnlyFlip, once(OpName::Write), vec![ReadOnly]),
         ("drive", Fault::OutOfSpace { space: Size(4096) }, always(), vec![NoSpace]),
@@ -157,7 +157,7 @@ fn the_boot_areas_of_an_emmc_are_present_if_it_is() {
         let areas = end.value.unwrap();
         areas.into_iter().map(|area| (area.name.to_string(), area.kind)).collect::<Vec<_>>()
     };
-    assert_eq!(areas_after(Fault::Vanish), []);
+    assert_eq!(areas_after(Fault::Disappear), []);
     let elsewhere = Fault::Replug { device: "mmcblk8".into(), taken_by: None };
     let kind = AreaKind::EmmcBoot { device: device("mmcblk8"), number: 0 };
     assert_eq!(areas_after(elsewhere), [("mmcblk8boot0".to_owned(), kind)]);

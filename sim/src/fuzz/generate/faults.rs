@@ -88,7 +88,7 @@ impl Swarm {
             | FaultKind::Interrupted
             | FaultKind::ShortIo
             | FaultKind::ReadOnlyFlip
-            | FaultKind::Vanish
+            | FaultKind::Disappear
             | FaultKind::LatentError
             | FaultKind::DropWrites
             | FaultKind::MisdirectedWrite
@@ -103,7 +103,7 @@ impl Swarm {
         let everywhere: Vec<&str> = names.iter().copied().chain([DRIVE]).collect();
         let place = match kind {
             FaultKind::OutOfSpace
-            | FaultKind::SpaceLies
+            | FaultKind::WrongFreeSpace
             | FaultKind::FileSizeLimit
             | FaultKind::FileTooLarge => DRIVE,
             FaultKind::LedFails => "leds",
@@ -136,7 +136,7 @@ impl Swarm {
                 (Fault::OutOfSpace { space: Size(self.magnitude(22)) }, always)
             }
             FaultKind::OutOfSpace => (Fault::OutOfSpace { space: Size(0) }, self.when(on)),
-            FaultKind::SpaceLies => (Fault::SpaceLies { space: Size(self.magnitude(26)) }, always),
+            FaultKind::WrongFreeSpace => (Fault::WrongFreeSpace { space: Size(self.magnitude(26)) }, always),
             FaultKind::FileSizeLimit => (Fault::FileSizeLimit { space: Size(self.magnitude(23)) }, always),
             FaultKind::FileTooLarge => (Fault::FileTooLarge, always.range(self.magnitude(21)..u64::MAX)),
             FaultKind::DropWrites => (Fault::DropWrites { range: Some(self.range(len_bytes)) }, always),
@@ -185,7 +185,7 @@ impl Swarm {
                 Fault::Interrupted,
                 Trigger { nth: Some(self.magnitude(8)), ..always.times(self.magnitude(8)) },
             ),
-            FaultKind::Vanish => (Fault::Vanish, self.when(on)),
+            FaultKind::Disappear => (Fault::Disappear, self.when(on)),
             // Its weight is 0: cuts are drawn with their boots.
             FaultKind::PowerCut => (Fault::PowerCut { after: self.one_in(2) }, self.when(on)),
         }

@@ -33,7 +33,7 @@ const SIDECARS: [SidecarSpec; 8] = [
 ];
 const RIGHT_SIDECARS: usize = 5;
 const UPDATERS: [UpdaterBehaviour; 6] = [
-    UpdaterBehaviour::Lies,
+    UpdaterBehaviour::DoesNothing,
     UpdaterBehaviour::Fails,
     UpdaterBehaviour::Hangs,
     UpdaterBehaviour::Killed,

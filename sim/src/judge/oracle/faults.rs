@@ -44,7 +44,7 @@ pub(super) fn of_write(scenario: &Scenario, medium: &str, file: &FileSpec) -> Ve
                 }
                 // Writing repairs it, and a disk image is written before it is read.
                 Fault::LatentError { .. } if is_disk => Verdict::MustSucceed,
-                Fault::Vanish | Fault::Replug { .. } | Fault::HubReset { .. } => Verdict::MustFail,
+                Fault::Disappear | Fault::Replug { .. } | Fault::HubReset { .. } => Verdict::MustFail,
                 _ => of_anything(fault),
             }
         } else if scenario.media.contains_key(&fault.on) {
@@ -63,7 +63,7 @@ pub(super) fn of_capture(scenario: &Scenario, medium: &str, has_rootfs: bool) ->
     let mut verdict = Verdict::MustSucceed;
     for fault in &scenario.faults {
         let found = match (fault.on.as_str(), &fault.fault) {
-            (on, Fault::Vanish | Fault::Replug { .. } | Fault::HubReset { .. }) if on == medium => {
+            (on, Fault::Disappear | Fault::Replug { .. } | Fault::HubReset { .. }) if on == medium => {
                 Verdict::MustFail
             }
             (on, fault) if on != medium && fault.others().contains(&medium) => Verdict::May,

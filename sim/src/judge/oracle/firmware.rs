@@ -131,8 +131,8 @@ impl<'a> FirmwareCase<'a> {
             return Some(Verdict::May);
         }
         // An update that waits for a reboot cannot be verified, and its updater's output is reported.
-        let believed = !profile.reboots && found.updater == UpdaterBehaviour::Lies;
-        Some(must(found.updater == UpdaterBehaviour::Works || believed))
+        let takes_effect_later = !profile.reboots && found.updater == UpdaterBehaviour::DoesNothing;
+        Some(must(found.updater == UpdaterBehaviour::Works || takes_effect_later))
     }
 
     fn fpga(&self) -> Option<Verdict> {

@@ -51,7 +51,7 @@ impl Machine {
                 }
                 Effect::None
             }
-            Fault::SpaceLies { space } => {
+            Fault::WrongFreeSpace { space } => {
                 self.reported_free.push((on.to_owned(), space.0));
                 self.volumes_on(on).for_each(|mounted| mounted.reported_free_bytes = Some(space.0));
                 Effect::None
@@ -87,7 +87,7 @@ impl Machine {
                 self.disks_on(on).for_each(|disk| disk.flip(range.middle(), FLIPPED));
                 Effect::None
             }
-            Fault::Vanish => {
+            Fault::Disappear => {
                 self.storage.pull_boot_areas(on);
                 self.disks_on(on).for_each(|disk| disk.present = false);
                 Effect::None

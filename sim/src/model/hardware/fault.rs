@@ -32,7 +32,7 @@ pub enum Fault {
         space: Size,
     },
     /// The file systems there report `space` as their free space, whatever is free.
-    SpaceLies {
+    WrongFreeSpace {
         /// The reported free space.
         space: Size,
     },
@@ -95,7 +95,7 @@ pub enum Fault {
         duration_ms: Option<u64>,
     },
     /// The device disappears.
-    Vanish,
+    Disappear,
     /// The device disappears and re-enumerates as `device`; `taken_by` may take its old name.
     Replug {
         /// Its new name.
@@ -292,7 +292,9 @@ impl FaultKind {
             Self::OutOfSpace => {
                 Physics::state(13, FILES, Right).reached(Reached::ByCalls(ErrorKind::NoSpace, &[Space]))
             }
-            Self::SpaceLies => Physics::state(13, FILES, Right).at(Calls::Of(&[Space])).range_is_a_field(),
+            Self::WrongFreeSpace => {
+                Physics::state(13, FILES, Right).at(Calls::Of(&[Space])).range_is_a_field()
+            }
             Self::FileSizeLimit => Physics::state(14, FILES, Right).range_is_a_field(),
             Self::FileTooLarge => Physics::calls(14, FILES, Right).at(Calls::Of(&[Write])),
             // Lists of devices report it, too.
@@ -317,7 +319,7 @@ impl FaultKind {
             }
             Self::ShortIo => Physics::calls(12, BYTES_ANYWHERE, Right).at(TRANSFERS),
             Self::Hang => Physics::calls(17, CAN_FAIL, Right),
-            Self::Vanish => Physics::state(16, FLASH, Right)
+            Self::Disappear => Physics::state(16, FLASH, Right)
                 .reached(Reached::ByCalls(ErrorKind::DeviceGone, &[DeviceList, AreaList])),
             // The device that has the name now stores what it is given.
             Self::Replug | Self::HubReset => Physics::state(16, PLUGGED, Right),
@@ -376,7 +378,7 @@ impl Fault {
                 vec![(START, range.bytes().start), (MIDDLE, range.middle())]
             }
             Self::OutOfSpace { .. }
-            | Self::SpaceLies { .. }
+            | Self::WrongFreeSpace { .. }
             | Self::FileSizeLimit { .. }
             | Self::FileTooLarge
             | Self::ReadOnlyFlip
@@ -385,7 +387,7 @@ impl Fault {
             | Self::Interrupted
             | Self::ShortIo
             | Self::Hang { .. }
-            | Self::Vanish
+            | Self::Disappear
             | Self::Replug { .. }
             | Self::HubReset { .. }
             | Self::FsckFails

@@ -55,7 +55,7 @@ pub enum UpdaterBehaviour {
     #[default]
     Works,
     /// It reports success, and does nothing.
-    Lies,
+    DoesNothing,
     /// It fails.
     Fails,
     /// It does not end.
@@ -113,7 +113,7 @@ impl Microcontroller {
             return end(Some(1), "Invalid update file\n");
         };
         match self.updater {
-            UpdaterBehaviour::Lies => end(Some(0), "Update succeeded.\n"),
+            UpdaterBehaviour::DoesNothing => end(Some(0), "Update succeeded.\n"),
             UpdaterBehaviour::Fails => end(Some(1), "Flash failed to erase!\n"),
             UpdaterBehaviour::Hangs => ProgramEnd::Hangs,
             UpdaterBehaviour::Killed => end(None, "0/1024\n"),

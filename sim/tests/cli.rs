@@ -81,7 +81,7 @@ fn the_media_of_a_scenario_can_be_written_to_files() {
 #[test]
 fn every_operation_can_be_shown_and_all_scenarios_listed() {
     let output = sim(&["run", "no-drive", "--trace"]);
-    assert!(text(&output.stdout).contains("led-show       leds   failure"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("led-show          leds   failure"), "{}", text(&output.stdout));
     let list = text(&sim(&["list"]).stdout);
     assert!(
         list.lines().count() > 140

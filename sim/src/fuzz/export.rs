@@ -32,10 +32,10 @@ pub fn with_cuts(scenario: &Scenario, cuts: &[Cut]) -> Scenario {
 /// If the scenario is invalid or cannot be written.
 pub fn regression(shrunk: &Shrunk, name: &str, directory: &Path) -> Result<PathBuf, String> {
     let mut scenario = shrunk.scenario.clone();
-    let lied = matches!(shrunk.by, CheckerId::SuccessIsTrue | CheckerId::SomethingDone);
+    let success_is_wrong = matches!(shrunk.by, CheckerId::SuccessIsTrue | CheckerId::SomethingDone);
     scenario.about = format!("Found by the fuzzer: {}.", shrunk.by);
     scenario.expect.status = match boots::run(name, &scenario)?.last().status() {
-        Some(Status::Success) if !lied => StatusSpec::Success,
+        Some(Status::Success) if !success_is_wrong => StatusSpec::Success,
         Some(Status::Critical) => StatusSpec::Critical,
         _ => StatusSpec::Failure,
     };

@@ -25,7 +25,7 @@ use replicator_hal::{FileKind, RelativePath};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many differences are named.
-const TOLD: usize = 5;
+const DIFFERENCES_MAX: usize = 5;
 
 /// The entry in the registry.
 pub const JUDGE: Judge = Judge {
@@ -177,7 +177,7 @@ fn none(lines: &[String]) -> Result<(), String> {
     if lines.is_empty() {
         return Ok(());
     }
-    Err(format!("{} files differ: {}", lines.len(), lines[..lines.len().min(TOLD)].join("; ")))
+    Err(format!("{} files differ: {}", lines.len(), lines[..lines.len().min(DIFFERENCES_MAX)].join("; ")))
 }
 
 /// The expected tree of a capture of the golden tree.

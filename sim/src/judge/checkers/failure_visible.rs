@@ -23,9 +23,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let mut wrong = Vec::new();
     let expect = &evidence.scenario.expect;
     let has_failure = expect.code.is_some() || expect.media.values().any(MediumEnd::is_failure);
-    let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
+    let leds_fail = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let shown = evidence.last().status();
-    if has_failure && !dark && !matches!(shown, Some(Status::Failure | Status::Critical)) {
+    if has_failure && !leds_fail && !matches!(shown, Some(Status::Failure | Status::Critical)) {
         wrong.push("something failed, but the LEDs do not show it".to_owned());
     }
     for (number, boot) in evidence.boots.iter().enumerate() {

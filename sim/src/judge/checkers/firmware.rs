@@ -160,7 +160,7 @@ impl Case<'_> {
     }
 
     /// Whether the LEDs could show critical, but do not.
-    fn denies_critical(&self) -> bool {
+    fn critical_is_not_shown(&self) -> bool {
         let mut faults = self.evidence.faults.iter();
         !self.shows(Status::Critical)
             && !faults.any(|fault| fault.reached && fault.spec.kind() == FaultKind::LedFails)
@@ -190,7 +190,7 @@ impl Case<'_> {
     fn half_written(&self, complain: &mut dyn FnMut(&str)) {
         // Bytes that a fault changed are not partly written.
         let old = area(&self.boot.before) == area(&self.boot.after) || !self.wrote();
-        if self.denies_critical() && !old && self.has_new() != Some(true) {
+        if self.critical_is_not_shown() && !old && self.has_new() != Some(true) {
             complain("the bootloader is neither old nor new, but the LEDs do not show critical");
         }
     }
@@ -215,15 +215,19 @@ impl Case<'_> {
         }
         let on_firmware = |on: &str| AREAS.contains(&on) || matches!(on, "firmware" | "*");
         let faulty = self.faults.iter().any(|fault| on_firmware(&fault.on));
-        let silent = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
+        let does_not_answer = boot.world.firmware().microcontroller.is_some_and(|micro| !micro.answers);
         let fpga = drive.keys().any(|path| path.to_string().contains("fpga"));
-        if self.shows(Status::Critical) && !faulty && !silent && !fpga {
+        if self.shows(Status::Critical) && !faulty && !does_not_answer && !fpga {
             complain("critical is shown, but nothing can have made the board unbootable");
         }
         let breaks =
             spec.microcontroller.as_ref().is_some_and(|micro| micro.updater == UpdaterBehaviour::Breaks);
         let updated = |event: &Event| event.op.name == OpName::Updater && event.op.object.contains(UPDATE);
-        if silent && breaks && boot.world.trace().events().any(updated) && self.denies_critical() {
+        if does_not_answer
+            && breaks
+            && boot.world.trace().events().any(updated)
+            && self.critical_is_not_shown()
+        {
             complain("the microcontroller does not answer, but the LEDs do not show critical");
         }
     }

@@ -40,7 +40,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             let in_session = path.as_bytes().starts_with(b".capture/");
             let is_left_alone = !met && before.get(path).is_some_and(|old| old.bytes == file.bytes);
             if boot.finished()
-                && !could_not_tidy_up(boot)
+                && !could_not_clean_up(boot)
                 && in_session
                 && !is_left_alone
                 && file.inode.kind == FileKind::File
@@ -63,7 +63,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Whether the last attempt to remove something from the session failed for another reason than a full drive.
-fn could_not_tidy_up(boot: &Boot) -> bool {
+fn could_not_clean_up(boot: &Boot) -> bool {
     let trace = boot.world.trace();
     let removals = trace.events().filter(|event| {
         matches!(event.op.name, OpName::List | OpName::RemoveFile | OpName::RemoveDir)

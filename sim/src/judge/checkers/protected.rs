@@ -30,13 +30,13 @@ fn found(evidence: &Evidence, faults: &[FaultSpec]) -> Vec<String> {
     let wrong = boots.flat_map(|(number, boot)| {
         let areas = boot.world.unprotected_areas().into_iter();
         let left = areas.map(|area| format!("left {area} without write protection"));
-        let needless = lifted_needlessly(evidence, faults, boot);
+        let needless = lifted_without_need(evidence, faults, boot);
         left.chain(needless).map(move |what| format!("boot {} {what}", number + 1))
     });
     wrong.collect()
 }
 
-fn lifted_needlessly(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> Option<String> {
+fn lifted_without_need(evidence: &Evidence, faults: &[FaultSpec], boot: &Boot) -> Option<String> {
     let trace = boot.world.trace();
     let lifted = trace.events().find(|event| event.op.name == OpName::OpenArea && event.error.is_none())?;
     let area = &lifted.op.object;

@@ -19,14 +19,14 @@ pub const JUDGE: Judge = Judge {
 
 /// The complaints.
 pub fn check(evidence: &Evidence) -> Vec<String> {
-    let dark = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
+    let leds_fail = evidence.faults.iter().any(|fault| fault.spec.kind() == FaultKind::LedFails);
     let mut wrong = Vec::new();
     for (number, boot) in evidence.boots.iter().enumerate().filter(|(_, boot)| boot.finished()) {
         let trace = boot.world.trace();
         if trace.events().any(|event| matches!(event.op.name, OpName::OpenSource | OpName::OpenTarget)) {
             continue;
         }
-        if !dark && matches!(boot.status(), None | Some(Status::Running)) {
+        if !leds_fail && matches!(boot.status(), None | Some(Status::Running)) {
             wrong.push(format!(
                 "boot {} ended before it opened a medium, but shows no terminal status",
                 number + 1

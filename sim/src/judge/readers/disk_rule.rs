@@ -131,7 +131,7 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
     let len_bytes = usize::try_from(medium.len_bytes()).map_err(|error| error.to_string())?;
     let found = medium.bytes(0, len_bytes);
     let mut wanted = Cow::Borrowed(plain);
-    let spared = match shown(plain) {
+    let ignored = match shown(plain) {
         Shown::Gpt { copy, .. }
             if copy.end * 512 <= plain.len() as u64 && copy.end * 512 != medium.len_bytes() =>
         {
@@ -141,7 +141,7 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
         _ => 0..0,
     };
     let left_out =
-        (len_bytes..without_metadata(plain).len()).find(|at| plain[*at] != 0 && !spared.contains(at));
+        (len_bytes..without_metadata(plain).len()).find(|at| plain[*at] != 0 && !ignored.contains(at));
     if let Some(at) = left_out {
         return Err(format!("the image is larger than the medium, and its byte {at} is not zero"));
     }

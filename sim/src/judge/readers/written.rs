@@ -20,7 +20,7 @@ use replicator_hal::Timestamp;
 /// Where a tarball's partition starts.
 const START_BYTES: u64 = 4 << 20;
 /// How many differences are named.
-const TOLD: usize = 5;
+const DIFFERENCES_MAX: usize = 5;
 
 /// Whether `medium` holds `image`.
 ///
@@ -102,7 +102,11 @@ fn holds_tree(medium: &Pages, plain: &[u8], spec: &MediumSpec, table: &Table) ->
     if different.is_empty() {
         return Ok(());
     }
-    Err(format!("{} files differ: {}", different.len(), different[..different.len().min(TOLD)].join("; ")))
+    Err(format!(
+        "{} files differ: {}",
+        different.len(),
+        different[..different.len().min(DIFFERENCES_MAX)].join("; ")
+    ))
 }
 
 /// A time as stored in inodes of 256 bytes, see the kernel's documentation of ext4: 34 bits of seconds from 1901 on,

@@ -112,10 +112,10 @@ impl Superblock {
             },
             inodes_max: reader.number()?,
         };
-        let sane = matches!(superblock.block_len, 1024 | 4096)
+        let is_valid = matches!(superblock.block_len, 1024 | 4096)
             && superblock.block_count() > superblock.data_start_block()
             && superblock.slot_len as usize >= SLOT_HEADER_LEN;
-        sane.then_some(superblock)
+        is_valid.then_some(superblock)
     }
 
     /// Reads the superblock of a region; `None` if there is no such file system.

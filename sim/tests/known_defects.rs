@@ -106,9 +106,9 @@ defects! {
     multi_stream_files_are_cut:
         "write-concatenated-xz" "write-concatenated-gz" "write-concatenated-bz2" "write-concatenated-zst";
     /// A drive that failed in mid write, and success on the LEDs.
-    a_decoder_error_is_success: "write-truncated-gzip-image" "write-truncated-zstd-image" "capture-drive-is-pulled";
+    a_decoder_error_is_success: "write-truncated-gzip-image" "write-truncated-zstd-image" "capture-drive-is-unplugged";
     /// A failure is shown while other media are still being written.
-    failure_is_shown_too_early: "write-one-fails-others-succeed" "write-card-is-pulled";
+    failure_is_shown_too_early: "write-one-fails-others-succeed" "write-card-is-unplugged";
     /// A hung operation shows "running" for ever.
     a_hang_runs_for_ever: "hang-in-write" "hang-in-capture";
     /// Links on the drive are followed wherever they lead.

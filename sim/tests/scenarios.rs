@@ -90,7 +90,7 @@ fn a_busy_machine_changes_nothing() {
         "write-three-media-in-parallel",
         "capture-power-cut-between-media",
         "hang-in-write",
-        "write-card-is-pulled",
+        "write-card-is-unplugged",
     ];
     let scenarios = names.map(|name| Scenario::parse(builtin::find(name).unwrap(), name).unwrap());
     let hashes = || {
@@ -134,7 +134,7 @@ fn every_kind_of_fault_and_of_survival_is_in_a_scenario() {
 /// S14: the result of one medium is the same with and without a fault on another.
 #[test]
 fn a_fault_on_one_medium_changes_no_byte_of_another() {
-    for (name, untouched) in [("write-card-is-pulled", "emmc"), ("capture-drive-is-pulled", "sd")] {
+    for (name, untouched) in [("write-card-is-unplugged", "emmc"), ("capture-drive-is-unplugged", "sd")] {
         let with =
             Scenario::parse(BUILTIN.iter().find(|(known, _)| *known == name).unwrap().1, name).unwrap();
         let mut without = with.clone();

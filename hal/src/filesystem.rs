@@ -132,9 +132,9 @@ pub struct Fsck {
     pub output: String,
 }
 
-/// The bytes of a region that its file system needs. All others may be replaced by zeros: no file contains them, and no
-/// check reads them. They are more than the free blocks: an unused range can be as short as one free inode or a removed
-/// name.
+/// The bytes of a region that its file system needs. All others may be replaced by zeros: no file changes, and a check
+/// still finds the file system clean. They are more than the free blocks: an unused range can be as short as one free
+/// inode or a removed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsedMap {
     /// Used ranges relative to the region's start: sorted, not overlapping, within the region.

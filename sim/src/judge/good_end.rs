@@ -1,7 +1,7 @@
 //! A generated scenario with power cuts and no other disturbance comes to a good end in its last boot.
 //!
 //! Verified: success, or, if an earlier boot captured everything, the failure that protects the golden unit. Not
-//! verified: scenarios with faults, odd files or damaged media, which the oracle judges.
+//! verified: scenarios with faults, unusual files or damaged media, which the oracle judges.
 
 use super::undisturbed::was_complete;
 use super::{Case, CheckerId, Judge, Origin, by_nothing, oracle};

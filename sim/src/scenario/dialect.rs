@@ -54,7 +54,7 @@ fn resized(header: &[u8; BLOCK], len: usize) -> [u8; BLOCK] {
     header
 }
 
-/// The records with ACLs as text, and the size that they tell.
+/// The records with ACLs as text, and the size in them.
 fn records(mut rest: &[u8], names: &[(u32, &str)]) -> Result<(Vec<u8>, Option<usize>), String> {
     let (mut records, mut size) = (Vec::new(), None);
     while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! Disk images of every awkward length are written correctly, and a single failure at any step leaves no wrong
+//! Disk images of every critical length are written correctly, and a single failure at any step leaves no wrong
 //! success.
 
 use super::*;

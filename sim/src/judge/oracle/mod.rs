@@ -139,7 +139,7 @@ fn image_file<'a>(scenario: &'a Scenario, medium: &str) -> Option<&'a FileSpec> 
         .find_map(|ending| scenario.drive.files.iter().find(|file| file.name == named(ending)))
 }
 
-/// Whether nothing in the scenario affects everything, such as settings, odd names, or what people do between boots.
+/// Whether nothing in the scenario affects everything, such as settings, unusual names, or what people do between boots.
 fn is_understood(scenario: &Scenario) -> bool {
     let people = scenario
         .boots

@@ -124,7 +124,7 @@ impl Storage {
         Ok(extent)
     }
 
-    /// Opens a device or a partition for reading, and excludes nobody.
+    /// Opens a device or a partition for reading, and excludes no other opener.
     ///
     /// # Errors
     /// `NotFound`, `DeviceGone`.

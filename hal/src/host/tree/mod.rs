@@ -94,12 +94,12 @@ impl Tree {
     }
 
     /// The directory that is the root.
-    pub fn root_path(&self) -> &Path {
+    pub(crate) fn root_path(&self) -> &Path {
         &self.root_path
     }
 
     /// The path on this host. Only for programs that need a path: symlinks in it are followed.
-    pub fn host_path(&self, path: &RelativePath) -> PathBuf {
+    pub(crate) fn host_path(&self, path: &RelativePath) -> PathBuf {
         use std::os::unix::ffi::OsStrExt;
         self.root_path.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
     }

@@ -76,7 +76,7 @@ impl Directory {
         }
     }
 
-    fn used_tree(&self, region: &Region, operation: &str) -> Result<(Claim, PathBuf)> {
+    fn claimed_tree(&self, region: &Region, operation: &str) -> Result<(Claim, PathBuf)> {
         let (name, tree) = self.tree(region).ok_or_else(|| unsupported(operation, region.to_string()))?;
         Ok((self.claim(&name, operation)?, tree))
     }
@@ -238,13 +238,13 @@ impl FileSystems for Directory {
     }
 
     fn fsck(&self, region: &Region) -> Result<Fsck> {
-        self.used_tree(region, "checking")?;
+        self.claimed_tree(region, "checking")?;
         Ok(Fsck { outcome: FsckOutcome::Clean, output: String::new() })
     }
 
     /// The shape, label and UUID of the new file system are not stored: a directory has none.
     fn format(&self, region: &Region, _format: &Format) -> Result<()> {
-        let (_claim, tree) = self.used_tree(region, "formatting")?;
+        let (_claim, tree) = self.claimed_tree(region, "formatting")?;
         let failed = |error| Error::from_io(error, "formatting", region.to_string());
         if tree.exists() {
             fs::remove_dir_all(&tree).map_err(failed)?;
@@ -253,7 +253,7 @@ impl FileSystems for Directory {
     }
 
     fn grow(&self, region: &Region) -> Result<()> {
-        self.used_tree(region, "growing").map(drop)
+        self.claimed_tree(region, "growing").map(drop)
     }
 
     fn used_map(&self, _region: &Region) -> Result<Option<UsedMap>> {
@@ -265,7 +265,7 @@ impl FileSystems for Directory {
     }
 
     fn mount(&self, region: &Region, access: Access) -> Result<Box<dyn Volume>> {
-        let (claim, tree) = self.used_tree(region, "mounting")?;
+        let (claim, tree) = self.claimed_tree(region, "mounting")?;
         let (id, tree) = self.volumes.add(Tree::new(tree, None)?.with_access(access)?);
         Ok(Box::new(TreeVolume::new(id, tree, Mounted(Mutex::new(Some(claim))))))
     }

@@ -146,7 +146,7 @@ pub fn a_write_over_the_end_is_refused_and_never_extends(fixture: &dyn DeviceFix
     writer.close().unwrap();
     let medium = fixture.medium_bytes();
     assert_eq!(medium.len() as u64, len_bytes);
-    assert!(medium[medium.len() - 600..] == data[..600], "what fits was written");
+    assert!(medium[medium.len() - 600..] == data[..600], "the bytes before the end are written");
 }
 
 /// A target reads back what was written, synced or not.
@@ -203,7 +203,10 @@ pub fn verification_reads_the_medium_and_not_a_cache(fixture: &dyn DeviceFixture
     writer.begin_verify().unwrap();
     let mut expected = data;
     expected[4096..4096 + 512].fill(0xcd);
-    assert!(read(writer.as_mut(), 8192, expected.len()) == expected, "the medium's bytes are what is read");
+    assert!(
+        read(writer.as_mut(), 8192, expected.len()) == expected,
+        "the read returns the bytes of the medium"
+    );
     writer.close().unwrap();
 }
 
@@ -224,7 +227,7 @@ pub fn every_verification_reads_the_medium_anew(fixture: &dyn DeviceFixture) {
     writer.begin_verify().unwrap();
     let mut expected = data;
     expected[512..1024].fill(0xcd);
-    assert!(read(writer.as_mut(), 0, expected.len()) == expected, "the medium's bytes are what is read");
+    assert!(read(writer.as_mut(), 0, expected.len()) == expected, "the read returns the bytes of the medium");
     writer.close().unwrap();
 }
 
@@ -233,7 +236,7 @@ pub fn verification_bypasses_the_cache_of_another_opener(fixture: &dyn DeviceFix
     let Some(other) = fixture.other_opener() else {
         return skipped(
             "verification_bypasses_the_cache_of_another_opener",
-            "nobody else can open the device",
+            "no other program can open the device here",
         );
     };
     let mut writer = target(fixture);
@@ -245,7 +248,10 @@ pub fn verification_bypasses_the_cache_of_another_opener(fixture: &dyn DeviceFix
         expected[..4096].fill(0xcd);
     }
     writer.begin_verify().unwrap();
-    assert!(read(writer.as_mut(), 4096, expected.len()) == expected, "the medium's bytes are what is read");
+    assert!(
+        read(writer.as_mut(), 4096, expected.len()) == expected,
+        "the read returns the bytes of the medium"
+    );
     writer.close().unwrap();
     drop(other);
 }
@@ -289,7 +295,7 @@ pub fn the_last_close_drops_the_cache(fixture: &dyn DeviceFixture) {
         }
         is_read
     });
-    assert!(is_read, "the medium's bytes are what is read");
+    assert!(is_read, "the read returns the bytes of the medium");
 }
 
 /// The last step of a write comes after a verification, and is verified too.
@@ -392,7 +398,7 @@ pub fn a_shared_open_is_allowed_beside_any_use(fixture: &dyn DeviceFixture) {
 /// A device that another program has claimed is neither read nor written, although the list does not show the claim.
 pub fn a_device_in_use_elsewhere_is_busy(fixture: &dyn DeviceFixture) {
     let Some(holder) = fixture.other_holder() else {
-        return skipped("a_device_in_use_elsewhere_is_busy", "nobody else can hold the device");
+        return skipped("a_device_in_use_elsewhere_is_busy", "no other program can claim the device here");
     };
     assert_eq!(kind(fixture.devices().open_source(&fixture.device())), ErrorKind::Busy);
     assert_eq!(kind(fixture.devices().open_target(&fixture.device())), ErrorKind::Busy);

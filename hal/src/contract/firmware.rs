@@ -140,7 +140,7 @@ pub fn an_area_is_exclusive(fixture: &dyn FirmwareFixture) {
     let Some(name) = area(fixture, "an_area_is_exclusive") else { return };
     let mut target = fixture.firmware().open_bootloader_area(&name, Access::ReadWrite).unwrap();
     assert_eq!(kind(fixture.firmware().open_bootloader_area(&name, Access::ReadWrite)), ErrorKind::Busy);
-    assert_ne!(fixture.is_protected(), Some(true), "the first one still writes");
+    assert_ne!(fixture.is_protected(), Some(true), "the first target still writes");
     io::write_target(target.as_mut(), 0, &[9; 512]).unwrap();
     target.close().unwrap();
     assert_eq!(fixture.area_bytes()[..512], [9; 512]);

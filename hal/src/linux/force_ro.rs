@@ -110,7 +110,7 @@ mod tests {
         let areas = Arc::default();
         let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
         drop(ForceReadOnly::lift(path.clone(), &areas).unwrap());
-        assert!(!path.exists(), "no such attribute, and none is made");
+        assert!(!path.exists(), "a missing attribute is not created");
         for before in ["1\n", "0\n"] {
             std::fs::write(&path, before).unwrap();
             let mut lifted = ForceReadOnly::lift(path.clone(), &areas).unwrap();
@@ -130,7 +130,7 @@ mod tests {
         let read = || std::fs::read_to_string(&path).unwrap().trim().to_owned();
         let hung = ForceReadOnly::lift(path.clone(), &areas).unwrap();
         areas.end(Duration::ZERO).unwrap();
-        assert_eq!(read(), "1", "who hangs is not waited for without an end");
+        assert_eq!(read(), "1", "a hanging writer is waited for only for a limited time");
         drop(hung);
         let lifted = ForceReadOnly::lift(path.clone(), &areas).unwrap();
         std::thread::scope(|scope| {

@@ -306,7 +306,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
             return;
         }
-        assert!(can_mount(&FileSystemKind::Ext4).unwrap(), "all that the replicator works with is ext4");
+        assert!(can_mount(&FileSystemKind::Ext4).unwrap(), "the replicator needs ext4");
         for kind in [FileSystemKind::Luks, FileSystemKind::Other("jbd".to_owned()), FileSystemKind::Swap] {
             assert!(!can_mount(&kind).unwrap(), "{kind}");
         }

@@ -111,7 +111,7 @@ mod tests {
         assert!(is_writer("pos:\t0\nflags:\t0100001\n"), "O_WRONLY");
         assert!(!is_writer("pos:\t0\nflags:\t0100000\n"), "O_RDONLY");
         assert!(!is_writer("pos:\t0\nflags:\t012000002\n"), "O_PATH");
-        assert!(!is_writer(""), "gone meanwhile");
+        assert!(!is_writer(""), "removed meanwhile");
     }
 
     #[test]

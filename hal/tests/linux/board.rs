@@ -28,7 +28,7 @@ fn a_board_shows_its_status_and_keeps_records() {
     };
     let start = Instant::now();
     while !(lit("red:status") && lit("green:power")) {
-        assert!(start.elapsed() < Duration::from_secs(5), "running is red, and green in flashes");
+        assert!(start.elapsed() < Duration::from_secs(5), "while running, red is on and green blinks");
     }
     board.records.log("sd-capture", "a line");
     let log = std::fs::read_dir(directory.path().join("logs")).unwrap().count();

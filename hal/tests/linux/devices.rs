@@ -67,7 +67,7 @@ fn written_bytes_reach_the_medium() {
     assert!(matches!(bypass, CacheBypass::Direct | CacheBypass::Dropped));
     let mut back = vec![0; content.len()];
     assert_eq!(io::read_target(&mut *target, 0, &mut back).unwrap(), content.len());
-    assert!(back == content, "the medium holds something else");
+    assert!(back == content, "the medium has other bytes");
     assert_eq!(target.read_at(48 * MIB + 512, &mut [0; 4]).unwrap(), 0);
     assert_eq!(std::fs::read(&medium.image).unwrap(), content);
     target.close().unwrap();

@@ -35,7 +35,7 @@ fn a_read_only_mount_changes_no_byte() {
     assert_eq!(
         bench.file_systems.used_map(&dirty.whole()).unwrap(),
         None,
-        "a dirty journal hides what is used"
+        "with a dirty journal there is no map"
     );
     let volume = bench.file_systems.mount(&dirty.whole(), Access::ReadOnly).unwrap();
     volume.list(&path("")).unwrap();

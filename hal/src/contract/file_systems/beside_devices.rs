@@ -8,7 +8,7 @@ use crate::{Access, DeviceName, ErrorKind, Format, Holder, Result};
 fn device(fixture: &dyn FileSystemsFixture) -> DeviceName {
     match fixture.region().holder {
         Holder::Device(name) => name,
-        Holder::File { .. } => panic!("what holds the fixture's region is a device"),
+        Holder::File { .. } => panic!("the fixture's region is on a device"),
     }
 }
 

@@ -202,5 +202,5 @@ fn every_kind_of_use_is_found() {
 
     let board = part(&[]);
     std::fs::remove_file(board.root.path().join("proc/thread-self/mountinfo")).unwrap();
-    assert!(list(&board.roots()).is_err(), "without a mount table nothing may be called unused");
+    assert!(list(&board.roots()).is_err(), "without a mount table no device is known to be unused");
 }

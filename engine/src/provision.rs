@@ -89,13 +89,13 @@ impl Checked {
         }
         let mut beside: Vec<_> = media.into_iter().map(|checking| checking.begin(context, stop)).collect();
         beside.extend(firmware.fpga.map(|step| step.begin(stop)));
-        outcomes.extend(side_by_side(context, beside));
+        outcomes.extend(run_in_parallel(context, beside));
         outcomes
     }
 }
 
 /// Runs the jobs in parallel. The outcomes are in the order of `begun`.
-fn side_by_side(context: &Context<'_>, begun: Vec<Begun<'_>>) -> Vec<Outcome> {
+fn run_in_parallel(context: &Context<'_>, begun: Vec<Begun<'_>>) -> Vec<Outcome> {
     let mut jobs = Vec::new();
     let mut places: Vec<Option<Outcome>> = Vec::new();
     for begun in begun {

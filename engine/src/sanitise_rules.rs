@@ -172,7 +172,7 @@ impl Rules {
     ///
     /// # Errors
     /// None in practice: a test parses the list.
-    pub fn shipped() -> Result<Self, RulesError> {
+    pub fn built_in() -> Result<Self, RulesError> {
         static SHIPPED: OnceLock<Rules> = OnceLock::new();
         if let Some(known) = SHIPPED.get() {
             return Ok(known.clone());

@@ -15,7 +15,7 @@ fn every_rule_is_on_the_page_with_its_reason() {
         assert!(!reason.trim_matches(['|', ' ']).is_empty(), "{row}");
         named.extend(names.split("; "));
     }
-    for rule in Rules::shipped().unwrap().rules {
+    for rule in Rules::built_in().unwrap().rules {
         assert!(named.contains(&rule.what.as_str()), "{:?} is not on the page", rule.what);
     }
 }

@@ -202,7 +202,7 @@ fn copy_bytes(
             })?;
         }
         ranges::zero(chunk, at, unused);
-        gap.see(at, chunk);
+        gap.examine(at, chunk);
         write_chunk(operation, file, at, chunk, sparse).map_err(Error::hal("writing the working image"))?;
         at += len as u64;
         progress.advance(len as u64);

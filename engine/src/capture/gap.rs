@@ -85,10 +85,10 @@ impl Gap {
     }
 
     /// The next bytes of the medium, which start at `at`.
-    pub(super) fn see(&mut self, at: u64, bytes: &[u8]) {
+    pub(super) fn examine(&mut self, at: u64, bytes: &[u8]) {
         if at == 0 && !self.before.is_empty() {
             self.has_boot_code = first_in(0, bytes, &BOOT_CODE).is_some();
-            self.pass_over_an_old_gpt(bytes);
+            self.ignore_old_gpt(bytes);
         }
         self.found_before = self.found_before.or_else(|| first_in(at, bytes, &self.before));
         self.has_boot_block |= first_in(at, bytes, &self.boot_block).is_some();
@@ -103,7 +103,7 @@ impl Gap {
     }
 
     /// On a medium with an MBR, a GPT header (with or without its signature) and its entries are remains.
-    fn pass_over_an_old_gpt(&mut self, bytes: &[u8]) {
+    fn ignore_old_gpt(&mut self, bytes: &[u8]) {
         let sector = usize::try_from(self.sector_len_bytes).unwrap_or(usize::MAX);
         let header =
             bytes.get(sector..).and_then(|bytes| bytes.get(GPT_REVISION_OFFSET..)).unwrap_or_default();
@@ -157,7 +157,7 @@ mod tests {
         let table = read(&mut &*bytes, 512).unwrap().unwrap();
         let mut gap = Gap::of(&table, 512, bytes.len() as u64);
         for (index, chunk_bytes) in bytes.chunks(chunk).enumerate() {
-            gap.see((index * chunk) as u64, chunk_bytes);
+            gap.examine((index * chunk) as u64, chunk_bytes);
         }
         gap.outside()
     }
@@ -223,7 +223,7 @@ mod tests {
         let mut table = read(&mut &*medium(Scheme::Mbr), 512).unwrap().unwrap();
         table.partitions.push(table.partitions[0].clone());
         let mut gap = Gap::of(&table, 512, LEN_BYTES as u64);
-        gap.see(0, &[1; 4096]);
+        gap.examine(0, &[1; 4096]);
         assert_eq!(gap.outside(), Outside::default());
     }
 

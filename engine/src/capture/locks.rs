@@ -11,7 +11,7 @@ use replicator_hal::{ErrorKind, FileKind, InodeFlags, RelativePath, Volume};
 /// The flags that were cleared.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    lifted: Vec<(RelativePath, u64, InodeFlags)>,
+    cleared: Vec<(RelativePath, u64, InodeFlags)>,
 }
 
 impl Locks {
@@ -19,21 +19,21 @@ impl Locks {
     ///
     /// # Errors
     /// Those of the volume.
-    pub(super) fn lift(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Self> {
+    pub(super) fn clear(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Self> {
         let mut locks = Self::default();
         if !volume.capabilities().unix {
             return Ok(locks);
         }
         let root = RelativePath::root();
-        locks.lift_one(operation, volume, &root)?;
+        locks.clear_one(operation, volume, &root)?;
         tree::walk(operation, &volume, &root, |path, kind| match kind {
-            FileKind::File | FileKind::Directory => locks.lift_one(operation, volume, path),
+            FileKind::File | FileKind::Directory => locks.clear_one(operation, volume, path),
             _ => Ok(()),
         })?;
         Ok(locks)
     }
 
-    fn lift_one(
+    fn clear_one(
         &mut self,
         operation: &Operation<'_>,
         volume: &dyn Volume,
@@ -50,7 +50,7 @@ impl Locks {
             .map_err(Error::hal(doing()))?;
         operation
             .log(&format!("/{path} has inode flags that prevent changes; they are cleared for sanitising"));
-        self.lifted.push((path.clone(), inode, flags));
+        self.cleared.push((path.clone(), inode, flags));
         Ok(())
     }
 
@@ -59,7 +59,7 @@ impl Locks {
     /// # Errors
     /// Those of the volume.
     pub(super) fn restore(self, operation: &Operation<'_>, volume: &dyn Volume) -> Result<()> {
-        for (path, inode, flags) in self.lifted {
+        for (path, inode, flags) in self.cleared {
             let doing = || format!("setting the inode flags of /{path} again");
             match operation.retry(|| volume.metadata(&path)) {
                 Ok(metadata) if metadata.inode == inode => {}

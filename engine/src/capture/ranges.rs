@@ -48,7 +48,7 @@ pub(super) fn zero(chunk: &mut [u8], at: u64, ranges: &[Range<u64>]) {
     }
 }
 
-/// The same ranges, `offset_bytes` further on.
+/// The same ranges, moved by `offset_bytes`.
 pub(super) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64>> {
     ranges.into_iter().map(|range| range.start + offset_bytes..range.end + offset_bytes).collect()
 }

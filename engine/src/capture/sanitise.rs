@@ -41,7 +41,7 @@ pub(super) fn load(context: &Context<'_>, operation: &Operation<'_>) -> Result<O
         return Ok(None);
     }
     let Some(file) = &settings.rules else {
-        return Rules::shipped()
+        return Rules::built_in()
             .map(Some)
             .map_err(|error| Error::Internal { detail: format!("the default rules: {error}") });
     };
@@ -70,7 +70,7 @@ pub(super) fn sanitise(
     volume: &dyn Volume,
 ) -> Result<Vec<String>> {
     let hook = |name| hooks::run(context, operation, name, (medium, number), volume);
-    let locks = Locks::lift(operation, volume)?;
+    let locks = Locks::clear(operation, volume)?;
     hook("sanitise-before")?;
     let keys = host_keys::present(operation, &volume)?;
     let settings = &context.options.settings.capture;

@@ -39,7 +39,7 @@ type Task = (usize, Base);
 impl SanitiseMedium<'_> {
     /// Sanitises the medium, and adds what it did to `notes`.
     pub(super) fn run(&self, notes: &mut Vec<String>) -> Result<()> {
-        let (mounts, views) = self.look_around()?;
+        let (mounts, views) = self.find_mounts()?;
         let mut matched = BTreeSet::new();
         let mut named = BTreeSet::new();
         let mut untouched = Vec::new();
@@ -55,7 +55,7 @@ impl SanitiseMedium<'_> {
             }
             self.beside(part, &tasks, &mut matched)?;
             if !is_root {
-                lines.push(format!("{part}{}: sanitised", seen_at(part, &views)));
+                lines.push(format!("{part}{}: sanitised", mounted_at(part, &views)));
             }
         }
         for root in self.roots {
@@ -88,7 +88,7 @@ impl SanitiseMedium<'_> {
     }
 
     /// What the root file systems mount, and every directory that is part of the tree of one.
-    fn look_around(&self) -> Result<(Vec<Mounts>, Vec<View>)> {
+    fn find_mounts(&self) -> Result<(Vec<Mounts>, Vec<View>)> {
         let operation = self.operation;
         let mut mounts = Vec::new();
         for root in self.roots {
@@ -176,7 +176,7 @@ impl SanitiseMedium<'_> {
         }
         operation.step(&format!("sanitising {}", part.slot));
         let result = with_mounted(operation, &region, Access::ReadWrite, |volume| {
-            let locks = Locks::lift(operation, volume)?;
+            let locks = Locks::clear(operation, volume)?;
             for (number, base) in tasks {
                 operation.board.leds.renew(operation.tuning.tool_lease);
                 let rule = &self.rules.rules[*number];
@@ -235,7 +235,7 @@ fn has_line(part: &Part) -> bool {
 }
 
 /// Where root file systems mount a partition: ", mounted at /home".
-fn seen_at(part: &Part, views: &[View]) -> String {
+fn mounted_at(part: &Part, views: &[View]) -> String {
     let root = RelativePath::root();
     let mut paths: Vec<String> = views
         .iter()

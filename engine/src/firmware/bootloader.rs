@@ -199,7 +199,7 @@ impl Checked {
     }
 
     /// The expected content of the area: the old content with the files in their places.
-    fn over(&self, old: &[u8]) -> Vec<u8> {
+    fn expected_content(&self, old: &[u8]) -> Vec<u8> {
         let mut wanted = old.to_vec();
         for (file, read) in &self.files {
             let start = file.region().start as usize;
@@ -215,7 +215,7 @@ impl Checked {
 /// Those of the area before the first byte is written; then [`Error::BootloaderRestored`] or [`Error::Unbootable`].
 fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
     let old = look(operation, checked)?;
-    let wanted = checked.over(&old.content);
+    let wanted = checked.expected_content(&old.content);
     if let Ok(installed) = region::compare(&checked.area.name, &wanted, &old, NOT_KEPT) {
         operation.step("the bootloader is in place already: nothing is written");
         let notes = vec!["identical, nothing was written".to_owned()];
@@ -236,7 +236,7 @@ fn write(operation: &Operation<'_>, checked: &Checked) -> Result<Done> {
             target.close().map_err(closing(checked))?;
             Ok(Done::firmware(checked.len_bytes(), &installed, Vec::new()))
         }
-        Err(error) => Err(put_back(operation, checked, &old.content, error)),
+        Err(error) => Err(restore_after(operation, checked, &old.content, error)),
     }
 }
 
@@ -295,7 +295,7 @@ fn put(
 }
 
 /// Restores the old bootloader after `error`. Returns the error with the state of the board.
-fn put_back(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
+fn restore_after(operation: &Operation<'_>, checked: &Checked, old: &[u8], error: Error) -> Error {
     let source = Box::new(error);
     operation.step(&format!("{source}: restoring the old bootloader, do not remove power"));
     let mut state = String::new();

@@ -68,7 +68,7 @@ pub(crate) fn check_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
             _ => {}
         }
     }
-    root.notes.extend(second_choices(names, context));
+    root.notes.extend(unused_images(names, context));
     root
 }
 
@@ -89,7 +89,7 @@ fn is_orphan(name: &[u8], names: &[Vec<u8>], context: &Context<'_>) -> bool {
 }
 
 /// Accepted images that are not used, because another one for the same medium is preferred.
-fn second_choices(names: &[Vec<u8>], context: &Context<'_>) -> Vec<String> {
+fn unused_images(names: &[Vec<u8>], context: &Context<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     for medium in context.media {
         let there = |name: &String| names.iter().any(|found| found.as_slice() == name.as_bytes());

@@ -11,7 +11,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[test]
 fn the_default_list_erases_what_must_not_be_cloned_and_nothing_else() {
-    let rules = Rules::shipped().unwrap();
+    let rules = Rules::built_in().unwrap();
     for (erased, what) in [
         ("/tmp/a/b", "temporary files"),
         ("/var/tmp/.hidden", "temporary files"),

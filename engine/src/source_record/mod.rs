@@ -57,7 +57,7 @@ impl SourceRecord {
             return None;
         }
         let record: Self = from_toml::parse(std::str::from_utf8(content).ok()?).ok()?;
-        record.root.as_ref().is_none_or(RootRecord::is_sane).then_some(record)
+        record.root.as_ref().is_none_or(RootRecord::is_valid).then_some(record)
     }
 
     /// The file's content.

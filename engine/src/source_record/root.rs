@@ -57,7 +57,7 @@ impl RootRecord {
     }
 
     /// Whether all fields are valid.
-    pub(super) fn is_sane(&self) -> bool {
+    pub(super) fn is_valid(&self) -> bool {
         self.uuid.is_some() == self.uuid().is_some()
             && self.partition.is_some() == self.identity().is_some_and(|identity| identity.has_valid_number())
     }

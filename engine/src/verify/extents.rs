@@ -61,7 +61,7 @@ impl Extents {
     }
 
     /// Adds data at another place.
-    pub(crate) fn add_apart(&mut self, offset_bytes: u64, bytes: &[u8]) {
+    pub(crate) fn add_at(&mut self, offset_bytes: u64, bytes: &[u8]) {
         if self.len_bytes > 0 {
             self.close();
         }
@@ -91,7 +91,7 @@ impl Written {
     /// Only these bytes, which are read back at once.
     pub(crate) fn of(offset_bytes: u64, bytes: &[u8]) -> Self {
         let mut extents = Extents::new(bytes.len(), None);
-        extents.add_apart(offset_bytes, bytes);
+        extents.add_at(offset_bytes, bytes);
         extents.finish()
     }
 

@@ -360,7 +360,7 @@ impl Content<'_> {
     pub(crate) fn read_chunk(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut done = 0;
         while done < buffer.len() {
-            match self.pull(&mut buffer[done..]).map_err(Error::io(self.name))? {
+            match self.read_some(&mut buffer[done..]).map_err(Error::io(self.name))? {
                 0 => break,
                 len => done += len,
             }
@@ -370,7 +370,7 @@ impl Content<'_> {
     }
 
     /// Reads some bytes, or none at the end.
-    fn pull(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.decoder.read(buffer)?;
         let (passed, bytes) = (&mut *self.passed, &buffer[..len]);
         passed.is_at_end = len == 0 && !buffer.is_empty();
@@ -396,7 +396,7 @@ impl Content<'_> {
 
 impl Read for Content<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let len = self.pull(buffer)?;
+        let len = self.read_some(buffer)?;
         self.advance(len);
         Ok(len)
     }

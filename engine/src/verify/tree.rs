@@ -58,7 +58,7 @@ impl Times {
         self.ends_in_2038
     }
 
-    fn agree(&mut self, path: &RelativePath, expected: Timestamp, found: Timestamp) -> bool {
+    fn accepts(&mut self, path: &RelativePath, expected: Timestamp, found: Timestamp) -> bool {
         if found == expected {
             self.exact |= expected.nanos != 0;
             return true;
@@ -214,7 +214,7 @@ fn compare_metadata(
     if kind != FileKind::Symlink && found.mode != entry.mode {
         return differs("the mode");
     }
-    if !times.agree(path, entry.modified, found.modified) {
+    if !times.accepts(path, entry.modified, found.modified) {
         return differs("the time");
     }
     match &entry.kind {
@@ -316,10 +316,10 @@ fn holes_are_zero(
 mod tests {
     use super::*;
 
-    fn agreed(pairs: &[(Timestamp, Timestamp)]) -> (bool, Times) {
+    fn accepted(pairs: &[(Timestamp, Timestamp)]) -> (bool, Times) {
         let mut times = Times::default();
         let path = RelativePath::parse("a").unwrap();
-        let all = pairs.iter().all(|(expected, found)| times.agree(&path, *expected, *found));
+        let all = pairs.iter().all(|(expected, found)| times.accepts(&path, *expected, *found));
         (all && times.inexact_path().is_none(), times)
     }
 
@@ -340,7 +340,7 @@ mod tests {
             (&[(at(7, 5), at(8, 0))], false, false),
             (&[(at(7, 0), at(7, 5))], false, false),
         ] {
-            let (all, times) = agreed(pairs);
+            let (all, times) = accepted(pairs);
             assert_eq!((all, times.in_whole_seconds()), (agree, in_whole_seconds), "{pairs:?}");
         }
     }

@@ -182,11 +182,11 @@ impl Look<'_> {
             Some(len_bytes) if len_bytes > room && !may_be_longer => return too_long(len_bytes),
             Some(len_bytes) if is_plain => {
                 self.check_plain_end(len_bytes, &self.spared(shown))?;
-                let seen = self.look_inside(len_bytes, places)?;
+                let seen = self.examine_places(len_bytes, places)?;
                 return Ok(Parts { head, seen, is_plain });
             }
             Some(len_bytes) if len_bytes <= room && !matches!(shown, Shown::DamagedGpt(_)) => {
-                let seen = self.look_inside(len_bytes, places)?;
+                let seen = self.examine_places(len_bytes, places)?;
                 return Ok(Parts { head, seen, is_plain });
             }
             _ => {}
@@ -218,7 +218,7 @@ impl Look<'_> {
     }
 
     /// Examines the places, as far as possible without decoding everything.
-    fn look_inside(&self, len_bytes: u64, mut places: Places) -> Result<Seen> {
+    fn examine_places(&self, len_bytes: u64, mut places: Places) -> Result<Seen> {
         let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let mut tail = Vec::new();
         let is_seekable = match reader.seekable()? {
@@ -249,7 +249,7 @@ impl Look<'_> {
         let mut content = reader.look()?;
         let mut buffer = vec![0; self.operation.tuning.chunk_len_bytes];
         let mut at = 0;
-        while places.wants_within(at, FRONT_LEN_BYTES) {
+        while places.misses_place_within(at, FRONT_LEN_BYTES) {
             let len = content.read(&mut buffer).map_err(Error::io(self.name.as_str()))?;
             if len == 0 {
                 break;

@@ -109,7 +109,7 @@ fn write_body(
         operation
             .retry(|| hal::io::write_target(target, offset_bytes, bytes))
             .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
-        extents.add_apart(offset_bytes, bytes);
+        extents.add_at(offset_bytes, bytes);
     }
     Ok((Body { written: extents.finish(), held_back, notes }, image))
 }

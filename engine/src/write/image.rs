@@ -35,7 +35,7 @@ impl Image {
     /// Finds the file behind `name`, and reads its sidecars.
     ///
     /// # Errors
-    /// `BadImageFile` for a link that leads nowhere or to something else than a regular file; `BadSidecar`.
+    /// `BadImageFile` for a dangling link, or for anything but a regular file; `BadSidecar`.
     pub(crate) fn locate(operation: &Operation<'_>, drive: &dyn ReadTree, name: &ImageName) -> Result<Self> {
         let label = name.to_string();
         let (path, file_len_bytes) = locate(operation, drive, &label)?;

@@ -67,21 +67,21 @@ impl Place {
 }
 
 impl Places {
-    /// Those of a table for sectors of `sector_len_bytes`.
+    /// The places of a table for sectors of `sector_len_bytes`.
     pub(super) fn of(extent: &Extent, sector_len_bytes: u32) -> Self {
         let mut places = Self { sector_len_bytes, ..Self::default() };
         let is_extended = |range: &Range<u64>| extent.extended.as_ref() == Some(range);
         for (number, range) in extent.partitions.iter().filter(|(_, range)| !is_extended(range)) {
-            places.want_partition(*number, range.clone());
+            places.add_partition(*number, range.clone());
         }
         if let Some(extended) = &extent.extended {
             places.extended_bytes = extended.start;
-            places.want_record(extended.start);
+            places.add_record(extended.start);
         }
         places
     }
 
-    fn want_partition(&mut self, number: u32, range: Range<u64>) {
+    fn add_partition(&mut self, number: u32, range: Range<u64>) {
         if self.wanted.len() + self.found.len() < PARTITIONS_MAX {
             // A small partition ends before a whole head does.
             let len = (range.end.saturating_sub(range.start)).min(signature::HEAD_LEN_BYTES as u64) as usize;
@@ -90,7 +90,7 @@ impl Places {
         }
     }
 
-    fn want_record(&mut self, start_bytes: u64) {
+    fn add_record(&mut self, start_bytes: u64) {
         if self.records.contains(&start_bytes) {
             self.broken = Some(format!("the chain of its logical partitions loops at byte {start_bytes}"));
         } else if self.records.len() < PARTITIONS_MAX {
@@ -116,7 +116,7 @@ impl Places {
     }
 
     /// Whether a place is missing that ends at or before `limit_bytes` and begins at or behind `position_bytes`.
-    pub(super) fn wants_within(&self, position_bytes: u64, limit_bytes: u64) -> bool {
+    pub(super) fn misses_place_within(&self, position_bytes: u64, limit_bytes: u64) -> bool {
         let mut wanted = self.wanted.iter();
         wanted.any(|place| place.missing_bytes() >= position_bytes && place.end_bytes() <= limit_bytes)
     }
@@ -162,8 +162,8 @@ impl Places {
             What::Record => match link(&bytes, start_bytes, self.extended_bytes, self.sector_len_bytes) {
                 Some(link) => {
                     let number = 4 + self.records.len() as u32;
-                    link.partition.into_iter().for_each(|range| self.want_partition(number, range));
-                    link.next.into_iter().for_each(|next| self.want_record(next));
+                    link.partition.into_iter().for_each(|range| self.add_partition(number, range));
+                    link.next.into_iter().for_each(|next| self.add_record(next));
                 }
                 // An extended partition may be empty.
                 None if start_bytes == self.extended_bytes => {}

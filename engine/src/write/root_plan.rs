@@ -105,12 +105,13 @@ fn of_record(
     };
     let is_lost = |reference: &Reference| {
         !matches!(reference.role, Role::Other(_))
-            && golden.answers(&reference.spec) == Some(true)
-            && plan.answers(&reference.spec) == Some(false)
+            && golden.is_found_by(&reference.spec) == Some(true)
+            && plan.is_found_by(&reference.spec) == Some(false)
     };
     let mut problems: BTreeSet<String> = BTreeSet::new();
-    problems
-        .extend(question.references.iter().filter(|found| is_lost(found)).map(|found| unmet(found, plan)));
+    problems.extend(
+        question.references.iter().filter(|found| is_lost(found)).map(|found| why_not_found(found, plan)),
+    );
     problems.into_iter().collect()
 }
 
@@ -131,15 +132,15 @@ fn of_references(references: &[Reference], plan: &mut RootPlan) -> Vec<String> {
             _ => {}
         }
     }
-    let is_unmet = |reference: &Reference| plan.answers(&reference.spec) == Some(false);
+    let is_not_found = |reference: &Reference| plan.is_found_by(&reference.spec) == Some(false);
     let mut problems: Vec<String> = Vec::new();
-    for reference in roots.iter().filter(|reference| is_unmet(reference)) {
+    for reference in roots.iter().filter(|reference| is_not_found(reference)) {
         // Of several boot entries one is enough.
         let mut others = roots.iter().filter(|other| other.file == reference.file);
-        if reference.role == Role::Menu && others.any(|other| plan.answers(&other.spec) == Some(true)) {
+        if reference.role == Role::Menu && others.any(|other| plan.is_found_by(&other.spec) == Some(true)) {
             continue;
         }
-        let problem = unmet(reference, plan);
+        let problem = why_not_found(reference, plan);
         if !problems.contains(&problem) {
             problems.push(problem);
         }
@@ -149,7 +150,7 @@ fn of_references(references: &[Reference], plan: &mut RootPlan) -> Vec<String> {
 
 impl RootPlan {
     /// Whether `spec` finds this root; `None` if that does not depend on names.
-    fn answers(&self, spec: &Spec) -> Option<bool> {
+    fn is_found_by(&self, spec: &Spec) -> Option<bool> {
         let same =
             |text: &str, ours: Option<String>| ours.is_some_and(|ours| ours.eq_ignore_ascii_case(text));
         match spec {
@@ -239,7 +240,7 @@ impl RootPlan {
 }
 
 /// Why a name would find nothing.
-fn unmet(reference: &Reference, plan: &RootPlan) -> String {
+fn why_not_found(reference: &Reference, plan: &RootPlan) -> String {
     let has = match &reference.spec {
         Spec::Uuid(_) => plan.uuid.map_or("a new UUID".to_owned(), |uuid| format!("UUID {uuid}")),
         Spec::Label(text) if !fits_label(text) => {
@@ -267,7 +268,7 @@ fn possible_problems(references: &[Reference], plan: &RootPlan) -> Vec<String> {
         let is_other_partition =
             matches!(spec, Spec::Partition { number, .. } if *number != plan.identity.number);
         let note = match &reference.role {
-            Role::Other(at) if plan.answers(spec) == Some(false) || is_partition(spec) => {
+            Role::Other(at) if plan.is_found_by(spec) == Some(false) || is_partition(spec) => {
                 format!("/{file} mounts {spec} at {at}, which is not on this medium")
             }
             Role::Root | Role::Menu if is_other_partition => {

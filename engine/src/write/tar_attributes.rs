@@ -3,8 +3,7 @@
 use crate::formats::tar::Entry;
 use replicator_hal::{EXT_INODE_LEN_BYTES, Xattr};
 
-/// Bytes behind an inode of 256 bytes for attributes: without 128 and 32 of the inode, and four each for a magic and an
-/// end.
+/// Bytes for attributes behind an inode of 256 bytes: the inode itself takes 128 and 32, a magic and an end four each.
 const INSIDE_LEN_BYTES: u64 = EXT_INODE_LEN_BYTES - 128 - 32 - 8;
 /// Head and end of a block of attributes.
 const BLOCK_FRAME_LEN_BYTES: u64 = 32 + 4;

@@ -130,7 +130,7 @@ fn count(
     let mut boot_files = BTreeMap::new();
     while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
         needs.add(name, &entry, operation.tuning, destination.medium_len_bytes)?;
-        times.see(&entry.path, entry.modified);
+        times.check(&entry.path, entry.modified);
         let number = room.add(&entry).map_err(|why| {
             let path = printable::line(&entry.path.to_string()).into_owned();
             Error::refused(Refusal::CannotHold, format!("{name}: \"{path}\" {why}"))

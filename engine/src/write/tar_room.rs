@@ -258,7 +258,7 @@ impl Room {
                 large_directories: self.large_directories[at],
                 ..ExtShape::with_blocks_of(flavour, len_bytes, block_len_bytes)
             };
-            match self.tightest_that_fits(usual, len_bytes, self.blocks[at]) {
+            match self.most_similar_that_fits(usual, len_bytes, self.blocks[at]) {
                 Ok(shape) => return Ok(shape),
                 Err(figures) => too_small = Some(figures),
             }
@@ -271,7 +271,12 @@ impl Room {
     }
 
     /// The usual shape if the files fit into it, else the most similar one.
-    fn tightest_that_fits(&self, usual: ExtShape, len_bytes: u64, blocks: u64) -> Result<ExtShape, String> {
+    fn most_similar_that_fits(
+        &self,
+        usual: ExtShape,
+        len_bytes: u64,
+        blocks: u64,
+    ) -> Result<ExtShape, String> {
         let needed = self.inodes + RESERVED_INODES;
         let shapes = [
             // A clone needs free inodes.

@@ -30,7 +30,7 @@ pub(super) struct OutOfRange {
 
 impl OutOfRange {
     /// Checks one more time.
-    pub(super) fn see(&mut self, path: &RelativePath, time: Timestamp) {
+    pub(super) fn check(&mut self, path: &RelativePath, time: Timestamp) {
         if nearest(time) != time {
             self.count += 1;
             self.first.get_or_insert_with(|| path.clone());
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn what_is_not_kept_is_counted_and_named() {
         let mut times = OutOfRange::default();
-        times.see(&RelativePath::parse("a").unwrap(), at(0, 0));
+        times.check(&RelativePath::parse("a").unwrap(), at(0, 0));
         assert_eq!(times.note(), None);
-        times.see(&RelativePath::parse("b/c").unwrap(), at(i64::MAX, 0));
-        times.see(&RelativePath::parse("d").unwrap(), at(i64::MIN, 0));
+        times.check(&RelativePath::parse("b/c").unwrap(), at(i64::MAX, 0));
+        times.check(&RelativePath::parse("d").unwrap(), at(i64::MIN, 0));
         let note = times.note().unwrap();
         assert!(note.contains(": 2,") && note.ends_with("/b/c"), "{note}");
     }

@@ -20,7 +20,7 @@ pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checki
         let label = item.medium.name();
         for earlier in before.iter() {
             let Ok(other) = &earlier.checked else { continue };
-            if let Some(note) = apart(this, label, other, earlier.item.medium.name()) {
+            if let Some(note) = rename_duplicate(this, label, other, earlier.item.medium.name()) {
                 this.notes.push(note);
             }
         }
@@ -44,11 +44,13 @@ pub(super) fn rename_duplicates(operation: &Operation<'_>, checked: &mut [Checki
     }
 }
 
-/// Gives `this` new names if it has those of `other`. Returns a note.
-fn apart(this: &mut Checked, label: &str, other: &Checked, other_label: &str) -> Option<String> {
+/// Gives `this` new names if it has those of `other`. Returns the note for the result.
+fn rename_duplicate(this: &mut Checked, label: &str, other: &Checked, other_label: &str) -> Option<String> {
     let same_file = this.image.path == other.image.path;
     match (&mut this.root, &other.root) {
-        (Some(root), Some(other_root)) => names_apart(root, label, other_root, other_label, same_file),
+        (Some(root), Some(other_root)) => {
+            rename_duplicate_root(root, label, other_root, other_label, same_file)
+        }
         _ => {
             let are_disks =
                 this.image.name.packing() == Packing::Disk && other.image.name.packing() == Packing::Disk;
@@ -63,7 +65,7 @@ fn apart(this: &mut Checked, label: &str, other: &Checked, other_label: &str) ->
 }
 
 /// The same for the names of two tarballs' file systems.
-fn names_apart(
+fn rename_duplicate_root(
     root: &mut RootPlan,
     label: &str,
     other: &RootPlan,
@@ -119,7 +121,7 @@ mod tests {
         let first = plan(Scheme::Mbr, Some([7; 16]), Some("rootfs"), 1);
         for same_file in [true, false] {
             let mut second = plan(Scheme::Mbr, Some([7; 16]), Some("rootfs"), 2);
-            let note = names_apart(&mut second, "emmc", &first, "sd", same_file).unwrap();
+            let note = rename_duplicate_root(&mut second, "emmc", &first, "sd", same_file).unwrap();
             assert!(note.contains("because sd gets those of the image"), "{note}");
             assert_eq!((second.uuid, second.label), (None, None));
             assert!(matches!(second.identity.disk, DiskId::Mbr { signature: 0x0202_0202, kind: 0x83 }));
@@ -131,10 +133,10 @@ mod tests {
         let first = plan(Scheme::Gpt, Some([7; 16]), Some("rootfs"), 1);
         let mut second = plan(Scheme::Gpt, Some([8; 16]), Some("rootfs"), 2);
         let before = second.clone();
-        let note = names_apart(&mut second, "emmc", &first, "sd", false).unwrap();
+        let note = rename_duplicate_root(&mut second, "emmc", &first, "sd", false).unwrap();
         assert!(note.contains("sd has the label \"rootfs\" too"), "{note}");
         assert_eq!(second, before);
-        names_apart(&mut second, "emmc", &first, "sd", true).unwrap();
+        rename_duplicate_root(&mut second, "emmc", &first, "sd", true).unwrap();
         assert_eq!(second.label, None);
     }
 
@@ -143,8 +145,8 @@ mod tests {
         let first = plan(Scheme::Mbr, None, None, 1);
         let mut second = first.clone();
         second.random = [2; 32];
-        assert!(names_apart(&mut second, "emmc", &first, "sd", false).is_some());
+        assert!(rename_duplicate_root(&mut second, "emmc", &first, "sd", false).is_some());
         assert_ne!(second.identity, first.identity);
-        assert_eq!(names_apart(&mut second, "emmc", &first, "sd", true), None);
+        assert_eq!(rename_duplicate_root(&mut second, "emmc", &first, "sd", true), None);
     }
 }

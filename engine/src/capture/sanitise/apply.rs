@@ -96,7 +96,7 @@ impl Applying<'_> {
                 continue;
             }
             for found in self.matches(pattern)? {
-                self.act_on(&found)?;
+                self.change(&found)?;
                 is_matched = true;
             }
         }
@@ -111,7 +111,7 @@ impl Applying<'_> {
         self.operation.log(&format!("rule \"{}\": {} /{path}", self.rule.what, self.rule.action));
     }
 
-    fn act_on(&self, found: &Match) -> Result<()> {
+    fn change(&self, found: &Match) -> Result<()> {
         match self.rule.action {
             Action::Remove => self.remove(found),
             Action::RemoveContent => self.clean(found, true),

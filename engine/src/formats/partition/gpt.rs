@@ -168,7 +168,7 @@ impl Gpt {
     }
 
     /// Lengths of the copies, at the front (with sector 0) and at the end.
-    pub(super) fn taken(&self, geometry: &Geometry) -> (u64, u64) {
+    pub(super) fn copies_len_bytes(&self, geometry: &Geometry) -> (u64, u64) {
         let front_entries = if self.is_backup { 2 } else { u64_at(&self.header, field::ENTRIES_SECTOR) };
         let entries = self.entries_sectors(geometry);
         // The header was checked: its entries lie on the medium.

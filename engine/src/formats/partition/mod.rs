@@ -130,7 +130,7 @@ pub fn read(disk: &mut dyn ReadAt, sector_len_bytes: u32) -> Result<Option<Table
             [single] => Identity::of_gpt(&table, single),
             _ => None,
         };
-        let (front_len_bytes, back_len_bytes) = table.taken(&geometry);
+        let (front_len_bytes, back_len_bytes) = table.copies_len_bytes(&geometry);
         return Ok(Some(Table {
             scheme: Scheme::Gpt,
             partitions,

@@ -85,7 +85,7 @@ fn disk_with(entries: &[RawEntry]) -> Sparse {
     disk
 }
 
-fn brief(table: &Table) -> Vec<(u32, u64, u64)> {
+fn numbers_and_ranges(table: &Table) -> Vec<(u32, u64, u64)> {
     table
         .partitions
         .iter()
@@ -121,7 +121,10 @@ fn primary_and_logical_partitions_are_numbered_as_by_the_kernel() {
     record(&mut disk, (8192 + 32768) * 512, &[(0, 0x82, 64, 1000)]);
     let table = read(&mut disk, 512).unwrap().unwrap();
     assert_eq!(table.scheme, Scheme::Mbr);
-    assert_eq!(brief(&table), [(1, 2048, 2048), (4, 4096, 2048), (5, 10240, 4096), (6, 41024, 1000)]);
+    assert_eq!(
+        numbers_and_ranges(&table),
+        [(1, 2048, 2048), (4, 4096, 2048), (5, 10240, 4096), (6, 41024, 1000)]
+    );
     let types: Vec<&str> = table.partitions.iter().map(|partition| partition.type_name.as_str()).collect();
     assert_eq!(types, ["0x0c", "0x83", "0x83", "0x82"]);
     assert!(table.partitions[0].bootable && !table.partitions[1].bootable);
@@ -218,7 +221,7 @@ fn a_file_system_over_the_whole_medium_is_no_table() {
     assert_eq!(read(&mut disk, 512).unwrap(), None);
     // With true partitions, what looks like FAT is a boot manager.
     fat_boot_sector(&mut disk, &[(0x80, 0x0C, 2048, 2048)]);
-    assert_eq!(brief(&read(&mut disk, 512).unwrap().unwrap()), [(1, 2048, 2048)]);
+    assert_eq!(numbers_and_ranges(&read(&mut disk, 512).unwrap().unwrap()), [(1, 2048, 2048)]);
 
     for name in [b"EXFAT   ", b"NTFS    "] {
         let mut disk = disk_with(&[(0x37, 0x83, 1, 1)]);
@@ -230,7 +233,7 @@ fn a_file_system_over_the_whole_medium_is_no_table() {
     assert_eq!(read(&mut ext, 512).unwrap(), None);
     // A table over the remains of such a file system.
     record(&mut ext, 0, &[(0, 0x83, 2048, 2048)]);
-    assert_eq!(brief(&read(&mut ext, 512).unwrap().unwrap()), [(1, 2048, 2048)]);
+    assert_eq!(numbers_and_ranges(&read(&mut ext, 512).unwrap().unwrap()), [(1, 2048, 2048)]);
 }
 
 fn gpt_disk(len_bytes: u64, sector_len_bytes: u32) -> Sparse {
@@ -266,7 +269,7 @@ fn either_copy_of_a_gpt_is_enough_and_none_is_damage() {
 }
 
 /// Changes a field of the first header and makes its checksum right again.
-fn forge(disk: &mut Sparse, at: u64, bytes: &[u8]) {
+fn set_header_field(disk: &mut Sparse, at: u64, bytes: &[u8]) {
     disk.write(512 + at, bytes);
     disk.write(512 + 16, &[0; 4]);
     let mut crc = flate2::Crc::new();
@@ -290,7 +293,7 @@ fn a_hostile_header_with_a_right_checksum_takes_no_memory() {
     ] {
         let mut disk = gpt_disk(64 * MIB, 512);
         let expected = read(&mut disk, 512).unwrap();
-        forge(&mut disk, at, bytes);
+        set_header_field(&mut disk, at, bytes);
         assert_eq!(read(&mut disk, 512).unwrap(), expected, "the other copy serves");
         disk.write(64 * MIB - 512, &[0; 8]);
         let detail = damage(read(&mut disk, 512));
@@ -308,7 +311,7 @@ fn a_hybrid_is_read_as_gpt_and_not_grown() {
     record(&mut disk, 0, &[(0, 0x83, 8192, 2048), (0, 0xEE, 1, 8191)]);
     disk.len_bytes = 128 * MIB;
     let table = read(&mut disk, 512).unwrap().unwrap();
-    assert_eq!((table.scheme, brief(&table).len()), (Scheme::Gpt, 1));
+    assert_eq!((table.scheme, numbers_and_ranges(&table).len()), (Scheme::Gpt, 1));
     assert_eq!(grow_last(&mut disk, 512).unwrap(), None);
     // Without the protective entry, a left-over GPT is ignored.
     record(&mut disk, 0, &[(0, 0x83, 2048, 2048)]);

@@ -54,20 +54,20 @@ impl<R: Read> Blocks<R> {
         match self.fill(&mut block)? {
             0 => Ok(None),
             BLOCK_BYTES => Ok(Some(block)),
-            _ => Err(self.cut("a whole block")),
+            _ => Err(self.cut_off("a whole block")),
         }
     }
 
     /// The next block, which must exist.
     pub(super) fn expect_block(&mut self, what: &str) -> Result<[u8; BLOCK_BYTES], FormatError> {
-        self.block()?.ok_or_else(|| self.cut(what))
+        self.block()?.ok_or_else(|| self.cut_off(what))
     }
 
     /// Reads `len_bytes` and the padding after them. The caller has bounded `len_bytes`.
     pub(super) fn payload(&mut self, len_bytes: usize, what: &str) -> Result<Vec<u8>, FormatError> {
         let mut payload = vec![0; len_bytes];
         if self.fill(&mut payload)? < len_bytes {
-            return Err(self.cut(what));
+            return Err(self.cut_off(what));
         }
         self.skip(super::padding(len_bytes as u64), what)?;
         Ok(payload)
@@ -80,7 +80,7 @@ impl<R: Read> Blocks<R> {
         while left > 0 {
             let want = usize::try_from(left).unwrap_or(SKIP_BYTES).min(SKIP_BYTES);
             match self.read(&mut buffer[..want])? {
-                0 => return Err(self.cut(what)),
+                0 => return Err(self.cut_off(what)),
                 len => left -= len as u64,
             }
         }
@@ -106,7 +106,7 @@ impl<R: Read> Blocks<R> {
                 }
             }
             if let Some(index) = &mut index {
-                if !index.takes(rest) {
+                if !index.is_next(rest) {
                     return Err(FormatError::TrailingData { format: FORMAT, offset_bytes });
                 }
             }
@@ -115,13 +115,13 @@ impl<R: Read> Blocks<R> {
                     Some(index) if index.is_whole() => Ok(true),
                     Some(_) => Err(FormatError::TrailingData { format: FORMAT, offset_bytes }),
                     None if self.offset_bytes % BLOCK_LEN == 0 => Ok(false),
-                    None => Err(self.cut("a whole block")),
+                    None => Err(self.cut_off("a whole block")),
                 };
             }
         }
     }
 
-    pub(super) fn cut(&self, expected: &str) -> FormatError {
+    pub(super) fn cut_off(&self, expected: &str) -> FormatError {
         truncated(format!("it ends at byte {} where {expected} should be", self.offset_bytes))
     }
 }

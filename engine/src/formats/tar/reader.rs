@@ -154,7 +154,7 @@ impl<R: Read> Reader<R> {
         let len = match result {
             Ok(0) if want > 0 => {
                 self.state = State::Failed;
-                return Err(self.blocks.cut("the data of a file"));
+                return Err(self.blocks.cut_off("the data of a file"));
             }
             Ok(len) => len,
             Err(error) => {

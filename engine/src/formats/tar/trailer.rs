@@ -30,11 +30,11 @@ impl Index {
     }
 
     /// Reads the next bytes; false if they are not part of an index.
-    pub(super) fn takes(&mut self, bytes: &[u8]) -> bool {
-        bytes.iter().all(|byte| self.takes_byte(*byte))
+    pub(super) fn is_next(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|byte| self.is_next_byte(*byte))
     }
 
-    fn takes_byte(&mut self, byte: u8) -> bool {
+    fn is_next_byte(&mut self, byte: u8) -> bool {
         self.state = match self.state {
             State::Magic { seen } if byte != MAGIC[seen] => return false,
             State::Magic { seen: 7 } => State::Name { is_empty: true },
@@ -86,7 +86,7 @@ mod tests {
 
     fn is_index(bytes: &[u8], start_bytes: u64) -> bool {
         let mut index = Index::new(start_bytes);
-        bytes.chunks(3).all(|piece| index.takes(piece)) && index.is_whole()
+        bytes.chunks(3).all(|piece| index.is_next(piece)) && index.is_whole()
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn the_last_partition_of_an_mbr_grows_and_all_else_stays() {
     assert_eq!((growth.old_len_bytes, growth.new_len_bytes), (MIB, 56 * MIB));
     disk.apply(&growth.patches, 512);
     let table = read(&mut disk, 512).unwrap().unwrap();
-    assert_eq!(brief(&table), [(1, 16384, 114_688), (2, 2048, 4096)]);
+    assert_eq!(numbers_and_ranges(&table), [(1, 16384, 114_688), (2, 2048, 4096)]);
     for (at, (old, new)) in before.iter().zip(disk.get(0, 512)).enumerate() {
         assert!(*old == new || (451..454).contains(&at) || (458..462).contains(&at), "byte {at}");
     }

@@ -36,7 +36,7 @@ fn firmware(profile: &Profile) -> Vec<String> {
             let (block, len) = (file.block, file.len_max_bytes);
             let mut line = format!("{} to {place}, block {block}, up to {len} bytes", file.name);
             if let Some(format) = file.format {
-                line.push_str(&format!("; must be {format:?}").to_lowercase());
+                line.push_str(&format!("; must be {format}"));
             }
             for check in bootloader.checks.iter().filter(|check| check.file == file.name) {
                 let boards = if check.only.is_empty() { "all".into() } else { check.only.join(", ") };
@@ -65,14 +65,14 @@ fn firmware(profile: &Profile) -> Vec<String> {
 
 /// Where a medium is found, and how a tarball is written to it, in one line.
 fn place(medium: &MediumProfile) -> String {
-    let mut parts = vec![format!("{:?}", medium.kind).to_lowercase()];
+    let mut parts = vec![medium.kind.to_string()];
     match (&medium.controller, &medium.device) {
         (Some(controller), Some(device)) => parts.push(format!("on {controller}, else {device}")),
         (Some(controller), None) => parts.push(format!("on {controller}")),
         (None, Some(device)) => parts.push(device.clone()),
         (None, None) => parts.push("by --media".to_owned()),
     }
-    parts.push(format!("tarballs as {:?}", medium.file_system).to_lowercase());
+    parts.push(format!("tarballs as {}", medium.file_system));
     if medium.rootfs_partition != 1 {
         parts.push(format!("rootfs in partition {}", medium.rootfs_partition));
     }

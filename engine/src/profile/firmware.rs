@@ -100,8 +100,9 @@ impl BootloaderFile {
 }
 
 /// The format of a bootloader file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum FirmwareFormat {
     /// An image for i.MX6 and 6UL: it begins with an image vector table.
     Imx,

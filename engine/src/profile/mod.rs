@@ -97,8 +97,9 @@ fn first_partition() -> u32 {
 }
 
 /// How a medium is attached, as profiles name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum MediumKind {
     /// An SD card.
     Sd,
@@ -129,8 +130,9 @@ impl MediumKind {
 }
 
 /// File system and partition table of a medium that is written from a tarball.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum FileSystemFlavour {
     /// MBR, ext2.
     Ext2,

@@ -79,7 +79,7 @@ pub(super) fn publish(
     operation.board.leds.renew(operation.tuning.tool_lease);
     work.sync()?;
     for (name, _) in &beside {
-        replace(operation, drive, &work.path(name)?, &work::in_root(name)?)?;
+        replace(operation, &drive, &work.path(name)?, &work::in_root(name)?)?;
     }
     work::sync_directory(&drive, &RelativePath::root())?;
     let source = work.path(&image)?;

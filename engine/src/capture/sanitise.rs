@@ -98,7 +98,7 @@ pub(super) fn sanitise(
     hook("sanitise-after")?;
     let mut notes = Vec::new();
     notes.extend(make_keys_again(operation, wanted, keys, &volume)?);
-    let swap_files = swap_files::clear_all(operation, volume)?;
+    let swap_files = swap_files::clear_all(operation, &volume)?;
     write_version(context, operation, &volume)?;
     let private_keys = checksums::write_list(operation, &volume)?;
     locks.restore(operation, volume)?;

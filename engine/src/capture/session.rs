@@ -10,7 +10,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::from_toml;
 use crate::media::Medium;
 use crate::operation::Operation;
-use replicator_hal::{ErrorKind, FileKind, RelativePath, Volume};
+use replicator_hal::{ErrorKind, FileKind, RelativePath, WriteTree};
 use serde::{Deserialize, Serialize};
 
 /// Longest record that is read, in bytes.
@@ -179,7 +179,7 @@ pub(super) fn begin(
     let new = work.path("session.new")?;
     work.write_small(operation, &new, text.as_bytes())?;
     work.sync()?;
-    replace(operation, drive, &new, &path)?;
+    replace(operation, &drive, &new, &path)?;
     work.sync()
 }
 
@@ -187,12 +187,12 @@ pub(super) fn begin(
 /// removed first.
 pub(super) fn replace(
     operation: &Operation<'_>,
-    drive: &dyn Volume,
+    drive: &dyn WriteTree,
     from: &RelativePath,
     to: &RelativePath,
 ) -> Result<()> {
     if !drive.capabilities().atomic_replace {
-        work::remove_if_there(operation, &drive, to)?;
+        work::remove_if_there(operation, drive, to)?;
     }
     drive.rename(from, to).map_err(Error::hal(format!("renaming {from} to {to} on the drive")))
 }

@@ -7,7 +7,7 @@ use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::within;
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
-    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp, Volume,
+    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -86,7 +86,7 @@ impl Times {
 /// [`Error::Verify`] naming the first file that differs, and how; errors of the medium.
 pub(crate) fn verify(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn ReadTree,
     manifest: &Manifest,
     data_len_bytes: u64,
 ) -> Result<(Times, Kept)> {
@@ -104,13 +104,13 @@ pub(crate) fn verify(
         let failed = || failed_at(operation, path);
         let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
         let mut difference =
-            compare_metadata(&volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
+            compare_metadata(volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
         // Entries without content are progress, too, so that many of them do not let the lease run out.
         progress.advance(0);
         if difference.is_none() {
             if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
                 let file = File { path, len_bytes: *len_bytes, data, expected };
-                difference = compare_content(operation, &volume, &file, &mut buffer, &mut progress)?;
+                difference = compare_content(operation, volume, &file, &mut buffer, &mut progress)?;
             }
         }
         if let Some(detail) = difference {
@@ -120,7 +120,7 @@ pub(crate) fn verify(
     if let Some(path) = times.inexact_path() {
         return Err(differs(path, "the time differs".into()));
     }
-    if let Some(path) = not_listed(operation, &volume, manifest, &mut progress)? {
+    if let Some(path) = not_listed(operation, volume, manifest, &mut progress)? {
         return Err(differs(
             &path,
             "the archive does not have it: an older file system is still on the medium".into(),

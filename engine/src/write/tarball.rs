@@ -71,7 +71,7 @@ pub(super) fn write(
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
     let (times, kept) = mounted(operation, &region, Access::ReadOnly, |volume| {
-        verify::tree(operation, volume, &extracted.manifest, facts.data_len_bytes)
+        verify::tree(operation, &volume, &extracted.manifest, facts.data_len_bytes)
     })?;
     check_names(operation, &region, root)?;
     let kept = commit(operation, checked, &layout.patches, &archive, kept)?;

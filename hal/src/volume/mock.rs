@@ -9,6 +9,7 @@ mockall::mock! {
     pub Volume {}
 
     impl ReadTree for Volume {
+        fn capabilities(&self) -> Capabilities;
         fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>>;
         fn metadata(&self, path: &RelativePath) -> Result<Metadata>;
         fn resolve(&self, path: &RelativePath) -> Result<RelativePath>;
@@ -42,7 +43,6 @@ mockall::mock! {
 
     impl Volume for Volume {
         fn id(&self) -> VolumeId;
-        fn capabilities(&self) -> Capabilities;
         fn space(&self) -> Result<Space>;
         fn sync(&self) -> Result<()>;
         fn remount(&self, access: Access) -> Result<()>;

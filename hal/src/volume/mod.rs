@@ -91,9 +91,6 @@ pub trait Volume: WriteTree + SetAttributes {
     /// Identifies this volume in a [`crate::Region`] or a [`crate::Hook`].
     fn id(&self) -> VolumeId;
 
-    /// What the file system can store.
-    fn capabilities(&self) -> Capabilities;
-
     /// Free and total space.
     ///
     /// # Errors

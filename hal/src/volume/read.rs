@@ -1,12 +1,15 @@
 //! Reading a tree of files.
 
-use super::{DirectoryEntry, Metadata, VolumeFile, Xattr};
+use super::{Capabilities, DirectoryEntry, Metadata, VolumeFile, Xattr};
 use crate::{InodeFlags, RelativePath, Result};
 use std::sync::Arc;
 
 crate::forward::part! {
 /// Reads a tree of files. A function that takes `&dyn ReadTree` cannot change anything.
 pub trait ReadTree: Send + Sync {
+    /// What the file system can store.
+    fn capabilities(&self) -> Capabilities;
+
     /// The entries of a directory without `.` and `..`, in no particular order.
     ///
     /// # Errors

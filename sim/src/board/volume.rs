@@ -142,6 +142,14 @@ fn metadata(mounted: &Mounted, inode: u64) -> Outcome<Metadata> {
 }
 
 impl ReadTree for SimVolume {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.kind.capabilities();
+        if let Some(limit) = self.file_len_max_bytes {
+            capabilities.file_len_max_bytes = limit;
+        }
+        capabilities
+    }
+
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
         let op = self.op(OpName::List, directory.to_string(), false);
         let (id, object) = (self.id.0, op.object.clone());
@@ -299,14 +307,6 @@ impl SetAttributes for SimVolume {
 impl Volume for SimVolume {
     fn id(&self) -> VolumeId {
         self.id
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = self.kind.capabilities();
-        if let Some(limit) = self.file_len_max_bytes {
-            capabilities.file_len_max_bytes = limit;
-        }
-        capabilities
     }
 
     fn space(&self) -> Result<Space> {

@@ -7,11 +7,11 @@ use super::super::tree;
 use crate::error::{Error, Result};
 use crate::formats::swap::{HEAD_LEN_BYTES, Header, LEN_MIN_BYTES};
 use crate::operation::Operation;
-use replicator_hal::{self as hal, FileKind, RelativePath, Volume, VolumeFile};
+use replicator_hal::{self as hal, FileKind, RelativePath, VolumeFile, WriteTree};
 use std::ops::Range;
 
 /// Clears every swap file of `volume` and returns their paths.
-pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<RelativePath>> {
+pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<Vec<RelativePath>> {
     let mut cleared = Vec::new();
     let mut head = vec![0; HEAD_LEN_BYTES];
     let mut progress = operation.progress("looking for swap files", None);
@@ -43,7 +43,7 @@ pub(super) fn clear_all(operation: &Operation<'_>, volume: &dyn Volume) -> Resul
 
 fn clear(
     operation: &Operation<'_>,
-    volume: &dyn Volume,
+    volume: &dyn WriteTree,
     path: &RelativePath,
     header: Header,
     len_bytes: u64,

@@ -71,6 +71,10 @@ impl<M: Mount> Drop for TreeVolume<M> {
 }
 
 impl<M: Mount> ReadTree for TreeVolume<M> {
+    fn capabilities(&self) -> Capabilities {
+        self.tree.capabilities()
+    }
+
     fn list(&self, directory: &RelativePath) -> Result<Vec<DirectoryEntry>> {
         self.tree.list(directory)
     }
@@ -171,10 +175,6 @@ impl<M: Mount> SetAttributes for TreeVolume<M> {
 impl<M: Mount> Volume for TreeVolume<M> {
     fn id(&self) -> VolumeId {
         self.id
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.tree.capabilities()
     }
 
     fn space(&self) -> Result<Space> {

@@ -13,9 +13,9 @@
 //!
 //! A program gives [`boot::run`] a [`Board`](replicator_hal::Board) and a [`boot::Request`], and gets a
 //! [`report::Report`]. The parts of a request are in [`drive`], [`profile`] and [`tuning`], the files that a drive may
-//! hold in [`options`] and [`sanitise_rules`], and the errors in [`error`]. [`capture`], [`context`] and [`media`] are
-//! public for tests that run a capture without a drive, and [`formats`] for programs that read or make images, records
-//! and archives.
+//! hold in [`names`], [`options`] and [`sanitise_rules`], and the errors in [`error`]. [`capture`], [`context`] and
+//! [`media`] are public for tests that run a capture without a drive, and [`formats`] for programs that read or make
+//! images and archives.
 //!
 //! All other modules are private.
 

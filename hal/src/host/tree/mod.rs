@@ -166,7 +166,7 @@ impl Tree {
         *self.write_root() = None;
     }
 
-    /// See [`crate::Volume::capabilities`]. A closed tree whose kind was not set has an unknown kind.
+    /// See [`crate::ReadTree::capabilities`]. A closed tree whose kind was not set has an unknown kind.
     pub fn capabilities(&self) -> Capabilities {
         match self.reading("identifying the file system of", &RelativePath::root()) {
             Ok(root) => self.capabilities_by(&root),

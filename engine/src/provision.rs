@@ -2,7 +2,7 @@
 //!
 //! Everything is checked before anything is written. If firmware is refused, nothing is written. If the microcontroller
 //! or the bootloader fails, the later steps are not begun. A medium that is refused or fails does not affect the others.
-//! Only the order is here: [`firmware`] and [`write`] do not use each other.
+//! Only the order is here: [`firmware`] and [`mod@write`] do not use each other.
 
 use crate::capture;
 use crate::context::Context;

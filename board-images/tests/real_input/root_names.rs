@@ -175,7 +175,7 @@ fn the_record_of_another_tarball_is_ignored() {
     let mut clone = bench.new_medium("clone-medium");
     let run = bench.run(MBR_BOARD, &[("sd", &clone)]);
     run.assert_success();
-    assert!(run.console.contains("of another image"), "{}", run.console);
+    assert!(run.console.contains("for another image"), "{}", run.console);
     let found = names(&bench.stage, &mut clone);
     assert!(found.finds_root() && found.label == "mine", "{found:?}");
     assert!(found.uuid != UUID && found.part_uuid != "5eed5eed-01", "{found:?}");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_half_dead_card_passes_a_read_from_the_cache_and_fails_one_past_it() {
+fn a_card_that_drops_writes_passes_a_read_from_the_cache_and_fails_one_past_it() {
     for another_holder in [false, true] {
         let dead = Fault::DropWrites { range: ByteRange::new(64 * KIB..u64::MAX) };
         let medium = emmc().with(|identity| identity.another_holder = another_holder);

@@ -221,7 +221,7 @@ fn a_path_that_is_too_deep_is_refused_before_the_medium_is_touched() {
 }
 
 #[test]
-fn a_half_dead_card_is_detected_although_another_holder_keeps_its_pages() {
+fn a_card_that_drops_writes_is_detected_although_another_holder_keeps_its_pages() {
     for another_holder in [false, true] {
         let content = "x".repeat(300_000).leak();
         let image = Entry::file("sdimage.tar", archive(vec![file("a", content)]));

@@ -14,7 +14,7 @@ pub(crate) struct CrateRules {
 }
 
 /// The crates, the highest first.
-pub(crate) const CRATE_RULES: [CrateRules; 6] = [
+pub(crate) const CRATE_RULES: [CrateRules; 7] = [
     CrateRules {
         directory: "board-images",
         root: "main.rs",
@@ -34,6 +34,7 @@ pub(crate) const CRATE_RULES: [CrateRules; 6] = [
         layers: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["tools"]],
     },
     CrateRules { directory: "board-images/catalogue", root: "lib.rs", crates: &[], layers: &[] },
+    CrateRules { directory: "engine/lzma-sys", root: "lib.rs", crates: &[], layers: &[] },
     CrateRules {
         directory: "sim",
         root: "lib.rs",

@@ -79,6 +79,15 @@ impl SimFile {
         result
     }
 
+    /// How many of these bytes the file has: only they are transferred.
+    fn present(&self, offset_bytes: u64, len_bytes: u64) -> u64 {
+        self.handle.peek(|machine, _| {
+            let mounted = machine.storage.volumes.get(&self.volume).and_then(Option::as_ref);
+            let node = mounted.and_then(|mounted| mounted.fs.inode(self.inode));
+            node.map_or(len_bytes, |node| node.len_bytes.saturating_sub(offset_bytes).min(len_bytes))
+        })
+    }
+
     fn release(&mut self) -> bool {
         let was_open = std::mem::take(&mut self.open);
         if was_open {
@@ -101,7 +110,8 @@ impl VolumeFile for SimFile {
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {
         let inode = self.inode;
-        self.call(OpName::Read, (offset_bytes, buffer.len() as u64), false, |mounted, layer, moment, _| {
+        let len_bytes = self.present(offset_bytes, buffer.len() as u64);
+        self.call(OpName::Read, (offset_bytes, len_bytes), false, |mounted, layer, moment, _| {
             let len = limited(buffer.len(), moment);
             let len = mounted.fs.read(layer, inode, offset_bytes, &mut buffer[..len])?;
             moment.flip_in(offset_bytes, &mut buffer[..len]);

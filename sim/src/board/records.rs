@@ -1,7 +1,7 @@
 //! The HAL's records over the log that checkers read.
 
 use crate::board::handle::Handle;
-use crate::model::hardware::record_log::RecordLog;
+use crate::model::hardware::record_log::{RecordLine, RecordLog};
 use replicator_hal::Records;
 
 pub(crate) struct SimRecords {
@@ -17,10 +17,25 @@ impl SimRecords {
             }
         });
     }
+
+    /// Adds a line to the lines of all records.
+    fn line(&self, operation: Option<&str>, text: &str) {
+        self.handle.peek(|machine, schedule| {
+            if schedule.end.is_none() {
+                machine.records.lines.push(RecordLine {
+                    calls_before: schedule.ops,
+                    task: schedule.current_task(),
+                    operation: operation.map(str::to_owned),
+                    text: text.to_owned(),
+                });
+            }
+        });
+    }
 }
 
 impl Records for SimRecords {
     fn console(&self, line: &str) {
+        self.line(None, line);
         self.record(|log| log.console.push(line.to_owned()));
     }
 
@@ -32,6 +47,7 @@ impl Records for SimRecords {
     }
 
     fn log(&self, operation: &str, line: &str) {
+        self.line(Some(operation), line);
         self.record(|log| log.logs.entry(operation.to_owned()).or_default().push(line.to_owned()));
     }
 

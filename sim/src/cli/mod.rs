@@ -5,6 +5,7 @@
 //! (wrong end).
 
 mod budget;
+mod costs;
 mod explore;
 mod export;
 mod findings;
@@ -55,6 +56,8 @@ enum Command {
     Replay(One),
     /// Prints every operation of a scenario.
     Trace(One),
+    /// Prints calls and bytes of a scenario for each step and device.
+    Costs(One),
     /// Lists the built-in scenarios with their descriptions.
     List,
 }
@@ -81,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Export(arguments)) => export::export(&arguments, output),
         Some(Command::Replay(arguments)) => replay::replay(&arguments, output),
         Some(Command::Trace(arguments)) => trace::trace(&arguments, output),
+        Some(Command::Costs(arguments)) => costs::costs(&arguments, output),
         Some(Command::List) => list::list(output).map(|()| 0).map_err(Problem::Output),
     };
     match result {

@@ -3,6 +3,7 @@
 //! What must hold afterwards is in [`crate::judge`].
 
 pub mod boots;
+pub mod costs;
 mod drives;
 pub mod evidence;
 mod probe;

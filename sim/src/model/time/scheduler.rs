@@ -471,6 +471,11 @@ impl Schedule {
         self.end = Some(End::Stuck(text));
     }
 
+    /// The name of the task that runs.
+    pub(crate) fn current_task(&self) -> Arc<str> {
+        Arc::clone(&self.tasks[self.current].name)
+    }
+
     fn table(&self) -> String {
         let lines: Vec<String> = self
             .tasks

@@ -108,7 +108,7 @@ fn led_config(args: &RunArgs, request: &Request) -> Result<LedConfig, UsageError
     if args.leds == LedAccess::None {
         return Ok(LedConfig::None);
     }
-    let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
+    let system = LinuxSystem::new(&KernelRoots::default(), Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
         print(format_args!("replicator: {error}; searching for LEDs by name"));
         Vec::new()

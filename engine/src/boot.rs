@@ -11,7 +11,9 @@ use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
 use crate::firmware;
 use crate::media::{self, Medium};
+use crate::memory::Memory;
 use crate::operation::Operation;
+use crate::options::Settings;
 use crate::plan::Plan;
 use crate::profile::BoardChoice;
 use crate::provision::Provision;
@@ -173,7 +175,7 @@ impl Run<'_> {
 
     /// Finds the media, and reports the options that are not known.
     fn look(&self, drive_request: &DriveRequest<'_>, report: &mut Report) -> Result<Scene> {
-        let tuning = self.operation.tuning.with_timeouts(&drive_request.options.settings.timeouts);
+        let tuning = self.tuning(&drive_request.options.settings);
         for name in &drive_request.options.unknown {
             self.note(format!("option {name} is not known and has no effect"), report);
         }
@@ -187,6 +189,20 @@ impl Run<'_> {
             named,
         )?;
         Ok(Scene { tuning, media })
+    }
+
+    /// The sizes and times of this board with these settings.
+    fn tuning(&self, settings: &Settings) -> Tuning {
+        let memory_bytes = self.operation.board.system.memory_bytes();
+        let tuning = self.operation.tuning.with_settings(settings, memory_bytes);
+        let Memory { available_bytes, budget_bytes } = tuning.memory;
+        let found = if memory_bytes.is_some() { "" } else { " (assumed)" };
+        self.operation.log(&format!(
+            "memory for workers and buffers: {} of {}{found}",
+            Size(budget_bytes),
+            Size(available_bytes)
+        ));
+        tuning
     }
 
     fn context<'c>(&'c self, drive_request: &'c DriveRequest<'_>, scene: &'c Scene) -> Context<'c> {

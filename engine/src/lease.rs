@@ -138,19 +138,23 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_shared_by_operations_side_by_side() {
+    fn workers_and_memory_are_shared_by_operations_side_by_side() {
         let (now, leds) = (Arc::new(AtomicU64::new(0)), Arc::new(LeaseLog::default()));
-        for (compute, operations, expected) in [
-            (Compute::Threads(4), 1, Compute::Threads(4)),
-            (Compute::Threads(4), 3, Compute::Threads(1)),
-            (Compute::Threads(1), 3, Compute::Threads(1)),
-            (Compute::Inline, 3, Compute::Inline),
+        for (compute, operations, worker_mib, expected) in [
+            (Compute::Threads(4), 1, 18, Compute::Threads(4)),
+            (Compute::Threads(4), 3, 18, Compute::Threads(1)),
+            (Compute::Threads(1), 3, 18, Compute::Threads(1)),
+            // 256 MiB, of which each operation keeps 4 for buffers.
+            (Compute::Threads(16), 1, 18, Compute::Threads(14)),
+            (Compute::Threads(16), 2, 18, Compute::Threads(6)),
+            (Compute::Threads(16), 2, 1000, Compute::Threads(1)),
+            (Compute::Inline, 3, 18, Compute::Inline),
         ] {
             let board = board(&now, &leds, compute);
             let leases = Leases::new(&board, operations, SECOND);
             let tuning = Tuning::default();
             let operation = Operation::new(&board, &tuning, "sd", "sd").beside_others(&leases, 0);
-            assert_eq!(operation.compute(), expected);
+            assert_eq!(operation.compute(worker_mib << 20), expected);
         }
     }
 }

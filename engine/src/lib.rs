@@ -12,7 +12,7 @@
 //! # The public interface
 //!
 //! A program gives [`boot::run`] a [`Board`](replicator_hal::Board) and a [`boot::Request`], and gets a
-//! [`report::Report`]. The parts of a request are in [`drive`], [`profile`] and [`tuning`], the files that a drive may
+//! [`report::Report`]. The parts of a request are in [`drive`], [`profile`], [`tuning`] and [`memory`], the files that a drive may
 //! hold in [`names`], [`options`] and [`sanitise_rules`], and the errors in [`error`]. [`capture`], [`context`] and
 //! [`media`] are public for tests that run a capture without a drive, and [`formats`] for programs that read or make
 //! images and archives.
@@ -26,6 +26,7 @@ pub mod drive;
 pub mod error;
 pub mod formats;
 pub mod media;
+pub mod memory;
 pub mod names;
 pub mod options;
 pub mod profile;

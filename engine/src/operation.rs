@@ -42,14 +42,13 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// The workers of this operation: its share of those that the board allows.
-    pub(crate) fn compute(&self) -> Compute {
-        match (self.board.tasks.compute(), self.shared) {
-            (Compute::Threads(threads), Some((leases, _))) => {
-                Compute::Threads((threads / leases.operations()).max(1))
-            }
-            (compute, _) => compute,
-        }
+    /// The workers of this operation, each of which needs `worker_bytes` of memory: its share of those that the board and
+    /// the settings allow, as far as they fit into its share of the memory.
+    pub(crate) fn compute(&self, worker_bytes: u64) -> Compute {
+        let Compute::Threads(cores) = self.board.tasks.compute() else { return Compute::Inline };
+        let operations = self.shared.map_or(1, |(leases, _)| leases.operations());
+        let threads = self.tuning.threads.unwrap_or(cores) / operations;
+        Compute::Threads(threads.min(self.tuning.memory.workers(operations, worker_bytes)).max(1))
     }
 
     /// Reports progress; the next progress is expected within `lease`.

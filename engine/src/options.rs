@@ -144,6 +144,8 @@ pub struct Settings {
     pub expand: ExpandSettings,
     /// `[timeouts]`
     pub timeouts: TimeoutSettings,
+    /// `[limits]`
+    pub limits: LimitSettings,
 }
 
 /// What follows a success. After a failure the board always waits, so that the LEDs show it.
@@ -247,6 +249,18 @@ pub struct TimeoutSettings {
     pub tool_seconds: Option<u64>,
 }
 
+/// `[limits]`: what a run may take of the board.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Memory for workers and buffers, in MiB; a quarter of the board's memory otherwise.
+    #[serde(deserialize_with = "memory_mib")]
+    pub memory_mib: Option<u64>,
+    /// Worker threads; as many as the board has cores otherwise.
+    #[serde(deserialize_with = "threads")]
+    pub threads: Option<usize>,
+}
+
 impl Settings {
     /// Parses the text of a settings file.
     ///
@@ -291,6 +305,15 @@ fn xz_dictionary_kib<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 fn timeout_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     in_range(deserializer, 1..=86_400).map(Some)
+}
+
+fn memory_mib<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    in_range(deserializer, 24..=1_048_576).map(Some)
+}
+
+fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let value = in_range(deserializer, 1..=32)?;
+    usize::try_from(value).map(Some).map_err(de::Error::custom)
 }
 
 fn path_on_drive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -1,7 +1,8 @@
 //! Sizes and times that users cannot set: fixed in production, smaller on a simulated board.
 
 use crate::formats::codec::{Limits, XzSettings};
-use crate::options::TimeoutSettings;
+use crate::memory::Memory;
+use crate::options::Settings;
 use std::time::Duration;
 
 /// Sizes and times of a run.
@@ -31,6 +32,10 @@ pub struct Tuning {
     pub xz: XzSettings,
     /// Limits of decoders.
     pub limits: Limits,
+    /// The memory for workers and buffers.
+    pub memory: Memory,
+    /// How many workers the drive's settings allow; `None` for as many as the board has cores.
+    pub threads: Option<usize>,
     /// How many entries a tarball may have.
     pub tar_entries_max: u64,
     /// How much memory the list of a tarball's entries may take. It is kept until they are verified.
@@ -38,10 +43,15 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// The same with the timeouts of the drive's settings.
+    /// The same with the timeouts and limits of the drive's settings, for a board with `memory_bytes`, if they are known.
     #[must_use]
-    pub fn with_timeouts(&self, timeouts: &TimeoutSettings) -> Self {
+    pub fn with_settings(&self, settings: &Settings, memory_bytes: Option<u64>) -> Self {
+        let (timeouts, limits) = (&settings.timeouts, &settings.limits);
         let mut tuning = self.clone();
+        tuning.memory = Memory::new(memory_bytes, limits.memory_mib);
+        tuning.threads = limits.threads;
+        tuning.limits.memory_bytes = tuning.memory.dictionary_bytes(tuning.limits.memory_bytes);
+        tuning.tar_memory_bytes = tuning.memory.list_bytes(tuning.tar_memory_bytes);
         if let Some(seconds) = timeouts.io_seconds {
             tuning.io_lease = Duration::from_secs(seconds);
         }
@@ -67,6 +77,8 @@ impl Default for Tuning {
             progress_interval: Duration::from_secs(5),
             xz: XzSettings::default(),
             limits: Limits::default(),
+            memory: Memory::default(),
+            threads: None,
             tar_entries_max: 1_000_000,
             tar_memory_bytes: 128 << 20,
         }

@@ -49,6 +49,10 @@ pub trait System: Send + Sync {
     /// If it cannot be read.
     fn kernel_command_line(&self) -> Result<String>;
 
+    /// The memory that programs on this system may use, in bytes: all of it, or less in a control group with a limit.
+    /// `None` if it is not known.
+    fn memory_bytes(&self) -> Option<u64>;
+
     /// Runs a hook to its end.
     ///
     /// # Errors

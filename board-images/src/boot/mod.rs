@@ -118,7 +118,7 @@ fn all_profiles() -> (Vec<Profile>, Option<String>) {
 /// The LEDs of this board. For an unknown board, the LED names of all profiles, so that the failure of an unknown board is
 /// visible.
 fn led_config(profiles: &[Profile]) -> LedConfig {
-    let system = LinuxSystem::new(KernelRoots::default().proc, Arc::default());
+    let system = LinuxSystem::new(&KernelRoots::default(), Arc::default());
     let compatible = system.compatible().unwrap_or_else(|error| {
         print(format_args!("replicator: {error}; searching for LEDs by name"));
         Vec::new()

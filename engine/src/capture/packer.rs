@@ -35,7 +35,7 @@ impl<'a> Packer<'a> {
         let encoder = match xz {
             None => Encoder::Plain(sink),
             Some(settings) => Encoder::Xz(
-                XzEncoder::new(sink, settings, operation.board.tasks.compute())
+                XzEncoder::new(sink, settings, operation.compute(settings.worker_bytes()))
                     .map_err(Error::format("the image"))?,
             ),
         };

@@ -18,6 +18,7 @@ use super::xz::stream::XzDecoder;
 use super::zstd::{ZstdDecoder, frames};
 use super::{FormatError, Front, ReadAt, bzip2, fwtool, gzip};
 
+pub use super::xz::decode::WORKER_BYTES as DECODER_WORKER_BYTES;
 pub use super::xz::encode::{XzEncoder, XzSettings};
 
 /// How a file is compressed.

@@ -172,7 +172,8 @@ impl<'a> ImageReader<'a> {
         };
         let progress = Some(self.operation.progress(doing, len_bytes));
         let limits = self.operation.tuning.limits;
-        let decoder = decoder(self.compression, &mut self.input, self.operation.compute(), limits)
+        let compute = self.operation.compute(codec::DECODER_WORKER_BYTES);
+        let decoder = decoder(self.compression, &mut self.input, compute, limits)
             .map_err(Error::format(self.name.as_str()))?;
         Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })
     }

@@ -55,6 +55,7 @@ impl HostBoard {
             system: Arc::new(HostSystem {
                 compatible: compatible.iter().map(|text| (*text).to_owned()).collect(),
                 kernel_command_line: kernel_command_line.to_owned(),
+                memory_bytes: None,
                 volumes: self.volumes.clone(),
             }),
             firmware: self.firmware.clone(),

@@ -11,6 +11,8 @@ pub struct HostSystem {
     pub compatible: Vec<String>,
     /// See [`System::kernel_command_line`].
     pub kernel_command_line: String,
+    /// See [`System::memory_bytes`].
+    pub memory_bytes: Option<u64>,
     /// Where hooks find their volumes.
     pub volumes: Arc<Volumes>,
 }
@@ -22,6 +24,10 @@ impl System for HostSystem {
 
     fn kernel_command_line(&self) -> Result<String> {
         Ok(self.kernel_command_line.clone())
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        self.memory_bytes
     }
 
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd> {

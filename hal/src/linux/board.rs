@@ -117,7 +117,7 @@ impl LinuxBoard {
         let leds = Arc::new(config.leds.start(&config.roots, note)?);
         let volumes = Arc::<Volumes>::default();
         let devices = Arc::new(LinuxDevices::new(config.roots.clone()));
-        let system = LinuxSystem::new(config.roots.proc.clone(), Arc::clone(&volumes));
+        let system = LinuxSystem::new(&config.roots, Arc::clone(&volumes));
         let file_systems = LinuxFileSystems::new(
             FileSystemsConfig {
                 roots: config.roots,

@@ -33,6 +33,7 @@ mod led_lines;
 mod leds;
 mod loop_device;
 mod make_ext;
+mod memory;
 mod mount;
 mod namespaces;
 mod node;

@@ -1,20 +1,23 @@
 //! The running system: which board it is, and the hooks.
 
+use super::memory;
+use super::roots::KernelRoots;
 use crate::host::{Volumes, hook};
 use crate::{Error, Hook, HookEnd, Result, System};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The system with this `/proc`.
+/// The system with this `/proc` and `/sys`.
 pub struct LinuxSystem {
     proc: PathBuf,
+    sys: PathBuf,
     volumes: Arc<Volumes>,
 }
 
 impl LinuxSystem {
-    /// The system with this `proc`. Hooks find their volumes in `volumes`.
-    pub fn new(proc: PathBuf, volumes: Arc<Volumes>) -> Self {
-        Self { proc, volumes }
+    /// The system with these directories. Hooks find their volumes in `volumes`.
+    pub fn new(roots: &KernelRoots, volumes: Arc<Volumes>) -> Self {
+        Self { proc: roots.proc.clone(), sys: roots.sys.clone(), volumes }
     }
 }
 
@@ -33,6 +36,10 @@ impl System for LinuxSystem {
         let bytes = std::fs::read(&path)
             .map_err(|error| Error::from_io(error, "reading", path.display().to_string()))?;
         Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        memory::available_bytes(&self.proc, &self.sys)
     }
 
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd> {
@@ -56,7 +63,8 @@ mod tests {
     #[test]
     fn the_board_is_read_from_the_device_tree() {
         let proc = tempfile::tempdir().unwrap();
-        let system = LinuxSystem::new(proc.path().to_owned(), Arc::default());
+        let roots = KernelRoots { proc: proc.path().to_owned(), ..KernelRoots::default() };
+        let system = LinuxSystem::new(&roots, Arc::default());
         assert_eq!(system.compatible().unwrap(), Vec::<String>::new());
         assert!(system.kernel_command_line().is_err());
         std::fs::create_dir(proc.path().join("device-tree")).unwrap();

@@ -203,7 +203,8 @@ impl Booted {
         std::fs::write(proc.join("device-tree/compatible"), b"technologic,imx6q-ts7970\0fsl,imx6q\0")
             .unwrap();
         std::fs::write(proc.join("cmdline"), "console=ttymxc0\n").unwrap();
-        Self { system: LinuxSystem::new(proc, volumes.clone()), drive, rootfs, _directory: directory }
+        let roots = KernelRoots { proc, ..KernelRoots::default() };
+        Self { system: LinuxSystem::new(&roots, volumes.clone()), drive, rootfs, _directory: directory }
     }
 }
 

@@ -25,6 +25,11 @@ impl System for SimSystem {
         self.handle.call(op, |machine, _| Ok(machine.system.kernel_command_line.clone()))
     }
 
+    /// Not a call of the log: it reads no device, and simulated boards have no workers that it could limit.
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd> {
         let program = hook.program.to_string();
         let op = Op { object: program.clone(), mutates: true, ..Op::new(OpName::Hook, "system") };

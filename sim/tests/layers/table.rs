@@ -68,7 +68,7 @@ pub(crate) const CRATE_RULES: [CrateRules; 7] = [
             &["operation", "profile", "source_record"],
             &["error", "names", "tuning"],
             &["formats", "options", "root_names", "sanitise_rules"],
-            &["from_toml", "fstab", "lease", "printable", "shell", "size"],
+            &["from_toml", "fstab", "lease", "memory", "printable", "shell", "size"],
         ],
     },
     CrateRules {

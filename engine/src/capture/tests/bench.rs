@@ -432,6 +432,10 @@ impl System for Shared {
         Ok(String::new())
     }
 
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn run_hook(&self, hook: &Hook) -> Result<HookEnd> {
         self.hooks.lock().unwrap().push(hook.clone());
         Ok(HookEnd { exit_status: *self.hook_status.lock().unwrap(), output: "from the hook".into() })

@@ -19,6 +19,8 @@ use crate::formats::{FormatError, ReadAt};
 const BUDGET_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
 /// Memory limit of a worker's decoder: 8 MiB for the dictionary of presets up to 6, and liblzma's own needs.
 const WORKER_MEMORY_BYTES: u64 = 10 * 1024 * 1024;
+/// What a worker needs at most: its dictionary, and its part of the blocks in progress.
+pub const WORKER_BYTES: u64 = WORKER_MEMORY_BYTES + BUDGET_BYTES_PER_THREAD;
 /// Cost of a block beside its bytes: limits the number of tiny blocks in progress.
 const BLOCK_COST_BYTES: u64 = 4096;
 

@@ -1,12 +1,13 @@
 //! The xz format (<https://tukaani.org/xz/xz-file-format.txt>, version 1.2).
 //!
 //! [`index`] reads the block map at the end of the file, [`decode`] decodes block by block in workers, [`seek`] single
-//! blocks, [`stream`] front to back; [`encode`] writes. This file has what they share: the fixed fields and the meaning
+//! blocks, [`stream`] front to back; [`encode`] writes, in the memory that [`memory`] states. This file has what they share: the fixed fields and the meaning
 //! of liblzma's errors.
 
 pub(super) mod decode;
 pub(super) mod encode;
 pub(super) mod index;
+mod memory;
 pub(super) mod seek;
 pub(super) mod stream;
 

@@ -2,6 +2,7 @@
 //!
 //! The source is claimed, opened read-only, never mounted, and closed before any other step uses the image.
 
+use super::content_size::least_content_bytes;
 use super::gap::Gap;
 use super::layout::Layout;
 use super::ranges;
@@ -117,7 +118,7 @@ fn copy_open(
         survey::refuse_unfit(operation, &parts, medium)?;
     }
     let unused = layout.unused(operation, &holder, is_sanitised);
-    check_space(operation, work, len_bytes, &unused)?;
+    check_space(operation, work, medium, &unused)?;
     let mut file = work.create_image(operation, image, is_sanitised)?;
     let sparse = work.drive.capabilities().sparse;
     copy_bytes(operation, medium, &mut *file, &unused, &mut layout.gap, sparse)?;
@@ -136,14 +137,15 @@ fn named(error: Error, doing: &str) -> Error {
     }
 }
 
-/// Refuses a medium that certainly does not fit. A sparse image may take less space than the medium has, so free space
-/// decides only on a drive without sparse files.
+/// Refuses a medium that does not fit. On a drive with sparse files, zeros take no space, so if the used blocks of the
+/// medium need more than is free, samples show how much of them is content.
 fn check_space(
     operation: &Operation<'_>,
     work: &Work<'_>,
-    len_bytes: u64,
+    medium: &mut Medium<'_>,
     unused: &[Range<u64>],
 ) -> Result<()> {
+    let len_bytes = medium.len_bytes();
     let capabilities = work.drive.capabilities();
     if len_bytes > capabilities.file_len_max_bytes {
         return Err(Error::refused(
@@ -159,17 +161,23 @@ fn check_space(
         .retry(|| work.drive.space())
         .map_err(Error::hal("reading the free space of the drive"))?
         .free_bytes;
+    let too_small = |needed: String| {
+        let what =
+            format!("the working image takes {needed} on the drive, and {:#} are free", Size(free_bytes));
+        Err(Error::refused(Refusal::DriveTooSmall, what))
+    };
     if !capabilities.sparse && free_bytes < len_bytes {
-        return Err(Error::refused(
-            Refusal::DriveTooSmall,
-            format!(
-                "the working image takes {:#} on the drive, and {:#} are free",
-                Size(len_bytes),
-                Size(free_bytes)
-            ),
-        ));
+        return too_small(format!("{:#}", Size(len_bytes)));
     }
     let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
+    if free_bytes < len_bytes.saturating_sub(unused_bytes) {
+        let used = ranges::complement(unused, 0..len_bytes);
+        let needed_bytes = least_content_bytes(medium, &used, operation.tuning.chunk_len_bytes)
+            .map_err(|error| named(Error::io("the medium")(error), "reading samples of the medium"))?;
+        if free_bytes < needed_bytes {
+            return too_small(format!("at least {:#}", Size(needed_bytes)));
+        }
+    }
     operation.log(&format!(
         "the working image takes up to {:#}, {:#} are free",
         Size(len_bytes.saturating_sub(unused_bytes)),

@@ -1,27 +1,34 @@
 //! Packs the working image as a disk image: every byte of the medium, with zeros in place of unused blocks.
 
+use super::give_back::GiveBack;
 use super::packer::Packer;
 use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::codec::XzSettings;
 use crate::operation::Operation;
 use crate::verify::Packed;
-use replicator_hal::{self as hal, ReadTree, RelativePath, VolumeFile};
+use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::io::Write;
 use std::ops::Range;
 
-/// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused` become zeros.
+/// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused` become zeros. If the drive has no
+/// room for both, what is packed is given back: then `image` holds zeros at its start.
 pub(super) fn pack(
     operation: &Operation<'_>,
-    drive: &dyn ReadTree,
+    drive: &dyn Volume,
     image: &RelativePath,
     unused: &[Range<u64>],
     xz: Option<&XzSettings>,
     file: &mut dyn VolumeFile,
 ) -> Result<Packed> {
     let doing = || format!("reading {image} on the drive");
-    let input = operation.retry(|| drive.open(image)).map_err(Error::hal(doing()))?;
-    let len_bytes = input.len_bytes().map_err(Error::hal(doing()))?;
+    let len_bytes = operation.retry(|| drive.metadata(image)).map_err(Error::hal(doing()))?.len_bytes;
+    let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
+    // Zeros take almost no space in a compressed file.
+    let packed_bytes = if xz.is_some() { len_bytes.saturating_sub(unused_bytes) } else { len_bytes };
+    let mut give_back = GiveBack::new(operation, &drive, packed_bytes)?;
+    let open = || if give_back.writes() { drive.open_write(image) } else { drive.open(image) };
+    let input = operation.retry(open).map_err(Error::hal(doing()))?;
     let mut reader = WorkingImage { operation, file: input, data: None };
     let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
@@ -33,7 +40,9 @@ pub(super) fn pack(
         ranges::zero(&mut buffer[..len], at, unused);
         packer.write_all(&buffer[..len]).map_err(Error::io("the image"))?;
         at += len as u64;
+        give_back.packed_to(operation, &mut *reader.file, at).map_err(Error::hal(doing()))?;
     }
+    give_back.finish(operation);
     reader.file.close().map_err(Error::hal(doing()))?;
     packer.finish()
 }

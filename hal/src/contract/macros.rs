@@ -68,6 +68,7 @@ macro_rules! contract_tests {
             set_len_cuts_and_extends_with_zeros
             a_file_longer_than_the_limit_is_refused
             a_gap_reads_as_zeros
+            given_back_blocks_read_as_zeros
             holes_are_reported_where_supported
             content_survives_a_sync_and_a_dropped_cache
             a_closed_file_stays_closed

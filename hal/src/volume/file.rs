@@ -38,6 +38,13 @@ pub trait VolumeFile: Send {
     /// As [`VolumeFile::read_at`].
     fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>>;
 
+    /// Gives the blocks of a range back to the file system, so that it reads as zeros; the length stays. `false` if the
+    /// file system cannot do this; then nothing changes. The bytes stay in the free blocks.
+    ///
+    /// # Errors
+    /// As [`VolumeFile::write_at`].
+    fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool>;
+
     /// Writes content and length to the medium (fsync).
     ///
     /// # Errors

@@ -273,6 +273,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &[Captured, NotTruncated],
     ),
     patch(
+        S11,
+        "gives-back-what-is-not-packed",
+        "More of the working image is given back than was packed.",
+        &["capture-disk-image-gives-space-back"],
+        &[Captured],
+    ),
+    patch(
         S12,
         "work-files-stay",
         "A failed capture leaves its working files.",

@@ -140,6 +140,13 @@ impl VolumeFile for SimFile {
         })
     }
 
+    fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool> {
+        self.call(OpName::Punch, (offset_bytes, len_bytes), true, |mounted, layer, _, _| {
+            self.require_writable(mounted)?;
+            mounted.fs.punch(layer, self.inode, offset_bytes, len_bytes)
+        })
+    }
+
     fn sync(&mut self) -> Result<()> {
         let result = self.call(OpName::Sync, (0, 0), true, |mounted, layer, _, _| {
             if self.writable {

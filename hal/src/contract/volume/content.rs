@@ -172,6 +172,32 @@ pub fn holes_are_reported_where_supported(fixture: &dyn VolumeFixture) {
     assert!(metadata.allocated_bytes < metadata.len_bytes, "{metadata:?}");
 }
 
+/// A range whose blocks were given back reads as zeros. Other bytes, and the length, stay.
+pub fn given_back_blocks_read_as_zeros(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let len = 300_000;
+    let (start, end) = (70_001, 200_003);
+    let mut expected = pattern(0x55, len);
+    let mut file = create(volume, "a");
+    io::write_file(file.as_mut(), 0, &expected).unwrap();
+    file.sync().unwrap();
+    let before = volume.metadata(&path("a")).unwrap().allocated_bytes;
+    let is_done = file.punch(start as u64, (end - start) as u64).unwrap();
+    if is_done {
+        expected[start..end].fill(0);
+    }
+    assert!(read_rest(file.as_mut()) == expected);
+    file.drop_cache().unwrap();
+    assert!(read_rest(file.as_mut()) == expected);
+    file.close().unwrap();
+    volume.open(&path("a")).unwrap().punch(0, 1).unwrap_err();
+    if !is_done {
+        return skipped("given_back_blocks_read_as_zeros", "the file system cannot give blocks back");
+    }
+    let after = volume.metadata(&path("a")).unwrap().allocated_bytes;
+    assert!(after + 100_000 <= before, "{before} bytes before, {after} after");
+}
+
 /// Synced content can be read back past the page cache.
 pub fn content_survives_a_sync_and_a_dropped_cache(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();

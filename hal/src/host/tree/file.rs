@@ -4,7 +4,7 @@ use super::Tree;
 use super::walk::{Place, failed, file_kind};
 use crate::{Access, Error, ErrorKind, FileKind, RelativePath, Result, VolumeFile};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, PosixFadviseAdvice, openat, posix_fadvise};
+use nix::fcntl::{FallocateFlags, OFlag, PosixFadviseAdvice, fallocate, openat, posix_fadvise};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, Whence, close, lseek64, unlinkat};
 use std::fs::File;
@@ -247,6 +247,23 @@ impl VolumeFile for TreeFile {
             .map_err(|errno| self.failed(errno, operation))?
             .unwrap_or(len_bytes);
         Ok((start < len_bytes).then(|| start..end.min(len_bytes)))
+    }
+
+    fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool> {
+        let operation = "giving back blocks of";
+        let file = self.writable(operation)?;
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset_bytes), i64::try_from(len_bytes)) else {
+            return Err(self.failed(Errno::EFBIG, operation));
+        };
+        if len == 0 {
+            return Ok(true);
+        }
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(file, flags, offset, len) {
+            Ok(()) => Ok(true),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(false),
+            Err(errno) => Err(self.failed(errno, operation)),
+        }
     }
 
     fn sync(&mut self) -> Result<()> {

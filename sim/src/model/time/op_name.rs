@@ -57,6 +57,7 @@ pub enum OpName {
     OpenSource,
     OpenTarget,
     OpenWrite,
+    Punch,
     Read,
     ReadLink,
     Register,
@@ -225,6 +226,7 @@ impl OpName {
             | Self::HardLink
             | Self::MakeNode
             | Self::OpenWrite
+            | Self::Punch
             | Self::RemoveDir
             | Self::RemoveFile
             | Self::Rename

@@ -200,6 +200,38 @@ impl SimFs {
         Ok(())
     }
 
+    /// Gives back the blocks of a range, and zeros the parts of blocks at its ends; `false` if the kind has no holes.
+    ///
+    /// # Errors
+    /// Those of the backing.
+    pub fn punch(
+        &mut self,
+        backing: &mut dyn Backing,
+        inode: u64,
+        offset_bytes: u64,
+        len_bytes: u64,
+    ) -> Outcome<bool> {
+        if !self.superblock.kind.capabilities().sparse {
+            return Ok(false);
+        }
+        let block_len = self.block_len();
+        let end = offset_bytes.saturating_add(len_bytes).min(self.live_inode(inode)?.len_bytes);
+        let mut at = offset_bytes;
+        while at < end {
+            let (index, start) = (at / block_len, (at % block_len) as usize);
+            let piece = (block_len - start as u64).min(end - at);
+            if piece == block_len {
+                if let Some(block) = self.change(inode)?.blocks.remove(&index) {
+                    self.release(block);
+                }
+            } else if self.live_inode(inode)?.blocks.contains_key(&index) {
+                self.write_block(backing, inode, index, start, &vec![0; piece as usize])?;
+            }
+            at += piece;
+        }
+        Ok(true)
+    }
+
     fn cut_tail(&mut self, backing: &mut dyn Backing, inode: u64, len_bytes: u64) -> Outcome<()> {
         let kept_blocks = len_bytes.div_ceil(self.block_len());
         let gone = self.change(inode)?.blocks.split_off(&kept_blocks);

@@ -3,7 +3,7 @@
 //!
 //! A number that shrinks, or grows for a reason, is accepted by
 //! `INSTA_UPDATE=always cargo test -p replicator-sim --test costs`; the difference of the snapshots is the review. Compressed
-//! lengths depend on the versions of the codecs.
+//! lengths depend on the versions of the codecs. Memory is held by `engine/tests/peak_memory.rs`.
 
 // Helpers are test code, but not inside of a test function.
 #![allow(clippy::unwrap_used)]

@@ -10,6 +10,7 @@ pub mod digest;
 pub(crate) mod foreign;
 mod fwtool;
 mod gzip;
+pub(crate) mod hashing;
 pub mod partition;
 mod pump;
 pub mod sidecar;

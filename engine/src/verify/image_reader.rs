@@ -7,7 +7,8 @@
 use crate::drive_file::DriveFile;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::codec::{self, Compression, DecodedLen, Metadata, decoder};
-use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::digest::{Algorithm, Digest};
+use crate::formats::hashing::Hashing;
 use crate::formats::{Front, ReadAt};
 use crate::operation::{Operation, Progress};
 use crate::sidecars::ExpectedDigest;
@@ -114,7 +115,7 @@ pub(crate) struct ImageReader<'a> {
 #[derive(Default)]
 struct Passed {
     hash: Option<Xxh3>,
-    hashers: Vec<Hasher>,
+    digests: Option<Hashing>,
     len_bytes: u64,
     is_at_end: bool,
 }
@@ -149,6 +150,7 @@ impl<'a> ImageReader<'a> {
     /// # Errors
     /// Errors of the format and of the drive.
     pub(crate) fn content(&mut self, doing: &str, expected: Expected<'a>) -> Result<Content<'_>> {
+        let compute = self.operation.compute(codec::DECODER_WORKER_BYTES);
         let (mut algorithms, mut again, len_bytes) = (Vec::new(), false, expected.len_bytes());
         match expected {
             Expected::Announced(announced) => {
@@ -161,18 +163,18 @@ impl<'a> ImageReader<'a> {
             Expected::Same(_) => again = true,
             Expected::Written(_) => {
                 algorithms.push(Algorithm::Md5);
-                self.input.hash = Some((Hasher::new(Algorithm::Md5), 0));
+                let md5 = Hashing::new(&[Algorithm::Md5], compute).map_err(Error::io(self.name.as_str()))?;
+                self.input.hash = Some((md5, 0));
             }
         }
         self.expected = Some(expected);
         self.passed = Passed {
             hash: again.then(Xxh3::new),
-            hashers: algorithms.into_iter().map(Hasher::new).collect(),
+            digests: Some(Hashing::new(&algorithms, compute).map_err(Error::io(self.name.as_str()))?),
             ..Passed::default()
         };
         let progress = Some(self.operation.progress(doing, len_bytes));
         let limits = self.operation.tuning.limits;
-        let compute = self.operation.compute(codec::DECODER_WORKER_BYTES);
         let decoder = decoder(self.compression, &mut self.input, compute, limits)
             .map_err(Error::format(self.name.as_str()))?;
         Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })
@@ -258,11 +260,13 @@ impl<'a> ImageReader<'a> {
         let (file_md5, file_len_bytes) =
             hashed.map_or((None, self.file_len_bytes), |(md5, len)| (Some(md5), len));
         self.input.file.into_inner().close()?;
+        let digests =
+            passed.digests.map_or_else(|| Ok(Vec::new()), Hashing::finish).map_err(Error::io(name))?;
         let verified = Verified {
             content_len_bytes: passed.len_bytes,
             file_len_bytes,
             hash: passed.hash.map(|hash| hash.digest128()),
-            digests: passed.hashers.into_iter().map(Hasher::finish).collect(),
+            digests,
             file_md5,
         };
         match expected {
@@ -378,7 +382,9 @@ impl Content<'_> {
         if let Some(hash) = &mut passed.hash {
             hash.update(bytes);
         }
-        passed.hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
+        if let Some(digests) = &mut passed.digests {
+            digests.update(bytes)?;
+        }
         passed.len_bytes += len as u64;
         Ok(len)
     }
@@ -407,7 +413,7 @@ impl Read for Content<'_> {
 struct Input<'a> {
     file: Front<DriveFile<'a>>,
     /// The hash of everything before this offset.
-    hash: Option<(Hasher, u64)>,
+    hash: Option<(Hashing, u64)>,
 }
 
 impl Input<'_> {
@@ -420,7 +426,8 @@ impl Input<'_> {
                 break;
             }
         }
-        Ok(self.hash.take().map(|(hasher, len_bytes)| (hasher.finish(), len_bytes)))
+        let Some((md5, len_bytes)) = self.hash.take() else { return Ok(None) };
+        Ok(md5.finish()?.into_iter().next().map(|md5| (md5, len_bytes)))
     }
 }
 
@@ -434,7 +441,7 @@ impl ReadAt for Input<'_> {
         let end = offset_bytes + len as u64;
         if let Some((hasher, hashed)) = &mut self.hash {
             if offset_bytes <= *hashed && end > *hashed {
-                hasher.update(&buffer[(*hashed - offset_bytes) as usize..len]);
+                hasher.update(&buffer[(*hashed - offset_bytes) as usize..len])?;
                 *hashed = end;
             }
         }

@@ -58,7 +58,8 @@ fn write_body(
     let expected = Announced {
         len_bytes: checked.content_len_bytes,
         digests: &checked.image.content,
-        md5: true,
+        // Only for the report, if no sidecar needs it. The digest of the file, checked before, identifies the image, too.
+        md5: checked.image.file.is_empty(),
         again: false,
     };
     let mut content = image.content("writing", Expected::Announced(expected))?;

@@ -6,6 +6,7 @@
 
 mod budget;
 mod costs;
+mod estimate;
 mod explore;
 mod export;
 mod findings;
@@ -58,6 +59,8 @@ enum Command {
     Trace(One),
     /// Prints calls and bytes of a scenario for each step and device.
     Costs(One),
+    /// Prints how long a capture and a write of typical media would take on boards of several classes.
+    Estimate,
     /// Lists the built-in scenarios with their descriptions.
     List,
 }
@@ -85,6 +88,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Replay(arguments)) => replay::replay(&arguments, output),
         Some(Command::Trace(arguments)) => trace::trace(&arguments, output),
         Some(Command::Costs(arguments)) => costs::costs(&arguments, output),
+        Some(Command::Estimate) => estimate::estimate(output),
         Some(Command::List) => list::list(output).map(|()| 0).map_err(Problem::Output),
     };
     match result {

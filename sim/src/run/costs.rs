@@ -8,6 +8,7 @@
 //! external tool reads or writes (check, format, mount) are not counted, because they are not calls of the engine.
 
 use super::evidence::{Boot, Evidence};
+use crate::board::world::World;
 use crate::model::hardware::record_log::RecordLine;
 use crate::model::time::op::Op;
 use crate::model::time::op_name::{Cost as CostClass, OpName};
@@ -69,35 +70,45 @@ pub fn costs(evidence: &Evidence) -> Vec<Row> {
 }
 
 fn costs_of_boot(number: usize, boot: &Boot) -> Vec<Row> {
-    let records = boot.world.records();
-    let starts = step_starts(&records.lines);
-    let mut begun: BTreeMap<Arc<str>, Task> = BTreeMap::new();
     let mut rows: Vec<Row> = Vec::new();
-    let trace = boot.world.trace();
-    let mut starts = starts.into_iter().peekable();
+    for Call { operation, step, event, time } in calls(&boot.world) {
+        let device = device_of(&event.op);
+        add(&mut rows, Row { boot: number, operation, step, device, cost: cost_of(&event, time) });
+    }
+    rows
+}
+
+/// One call, and the step that it belongs to.
+pub(crate) struct Call {
+    /// The operation, as in [`Row`].
+    pub(crate) operation: String,
+    /// The step.
+    pub(crate) step: String,
+    /// The call.
+    pub(crate) event: Event,
+    /// Virtual time from the previous call of the task to its end.
+    pub(crate) time: Duration,
+}
+
+/// The calls of a world that ran once.
+pub(crate) fn calls(world: &World) -> Vec<Call> {
+    let mut starts = step_starts(&world.records().lines).into_iter().peekable();
+    let mut tasks: BTreeMap<Arc<str>, Task> = BTreeMap::new();
     let mut now = Duration::ZERO;
-    for event in trace.events() {
+    let trace = world.trace();
+    let attribute = |event: &Event| {
         while let Some(start) = starts.next_if(|start| start.calls_before < event.number) {
-            let task = begun.entry(Arc::clone(&start.task)).or_insert_with(|| Task::new(&start.task, now));
+            let task = tasks.entry(Arc::clone(&start.task)).or_insert_with(|| Task::new(&start.task, now));
             task.operation = start.operation.unwrap_or_default();
             task.step = start.text;
         }
         // A task that makes its first call was started at the call before.
-        let task = begun.entry(Arc::clone(&event.task)).or_insert_with(|| Task::new(&event.task, now));
-        let cost = cost_of(event, task.until);
+        let task = tasks.entry(Arc::clone(&event.task)).or_insert_with(|| Task::new(&event.task, now));
+        let time = event.time.saturating_sub(task.until);
         (task.until, now) = (event.time, event.time);
-        add(
-            &mut rows,
-            Row {
-                boot: number,
-                operation: task.operation.clone(),
-                step: task.step.clone(),
-                device: device_of(&event.op),
-                cost,
-            },
-        );
-    }
-    rows
+        Call { operation: task.operation.clone(), step: task.step.clone(), event: event.clone(), time }
+    };
+    trace.events().map(attribute).collect()
 }
 
 /// The step of a task, and the end of its last call.
@@ -117,9 +128,9 @@ fn device_of(op: &Op) -> String {
     if op.device.is_some() { op.on.to_string() } else { BOARD.to_owned() }
 }
 
-fn cost_of(event: &Event, since: Duration) -> Cost {
+fn cost_of(event: &Event, time: Duration) -> Cost {
     let op = &event.op;
-    let mut cost = Cost { calls: 1, time: event.time.saturating_sub(since), ..Cost::default() };
+    let mut cost = Cost { calls: 1, time, ..Cost::default() };
     match (op.name, op.name.cost()) {
         _ if event.error.is_some() => {}
         (OpName::Read, _) => cost.read_bytes = op.len_bytes,

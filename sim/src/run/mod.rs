@@ -5,6 +5,7 @@
 pub mod boots;
 pub mod costs;
 mod drives;
+pub mod estimate;
 pub mod evidence;
 mod probe;
 pub(crate) mod setup;

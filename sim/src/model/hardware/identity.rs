@@ -1,5 +1,6 @@
 //! The properties of a block device, apart from its content: names, bus, speed, and its behaviour towards a host.
 
+use crate::model::time::op_name::Cost;
 use replicator_hal::{CacheBypass, DeviceKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,21 @@ impl Speed {
             write_bytes_per_second: write_mb * 1_000_000,
             call_latency: Duration::from_micros(call_us),
             sync_latency: Duration::from_millis(sync_ms),
+        }
+    }
+
+    /// How long a call of this class with so many bytes takes.
+    pub(crate) fn time_of(self, class: Cost, len_bytes: u64) -> Duration {
+        let transfer = |rate: u64| {
+            let nanos = u128::from(len_bytes) * 1_000_000_000 / u128::from(rate.max(1));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        match class {
+            Cost::Call => self.call_latency / 4,
+            Cost::Read => self.call_latency + transfer(self.read_bytes_per_second),
+            Cost::Write => self.call_latency + transfer(self.write_bytes_per_second),
+            Cost::Flush => self.sync_latency,
+            Cost::FileSystem => self.sync_latency * 4,
         }
     }
 }

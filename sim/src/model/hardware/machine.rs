@@ -9,7 +9,7 @@ use crate::model::hardware::simfs::{Kind, Survival};
 use crate::model::hardware::storage::Storage;
 use crate::model::time::cause::Caused;
 use crate::model::time::op::{Due, Model, Moment, Op};
-use crate::model::time::op_name::{Cost, OpName};
+use crate::model::time::op_name::OpName;
 use crate::model::time::random::Random;
 use replicator_hal::{Error, FsckOutcome, Region, Timestamp};
 use std::collections::BTreeMap;
@@ -86,8 +86,6 @@ pub(crate) fn wall_time(start: Timestamp, now: Duration) -> Timestamp {
     Timestamp { seconds, nanos: (nanos % 1_000_000_000) as u32 }
 }
 
-const NANOS: u128 = 1_000_000_000;
-
 impl Machine {
     pub(crate) fn wall(&self, now: Duration) -> Timestamp {
         wall_time(self.wall_start, now)
@@ -116,18 +114,7 @@ impl Model for Machine {
         let Some(disk) = op.device.as_deref().and_then(|device| self.storage.disks.get(device)) else {
             return Duration::from_micros(10);
         };
-        let speed = disk.identity.speed;
-        let transfer = |rate: u64| {
-            let nanos = u128::from(op.len_bytes) * NANOS / u128::from(rate.max(1));
-            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-        };
-        match op.name.cost() {
-            Cost::Call => speed.call_latency / 4,
-            Cost::Read => speed.call_latency + transfer(speed.read_bytes_per_second),
-            Cost::Write => speed.call_latency + transfer(speed.write_bytes_per_second),
-            Cost::Flush => speed.sync_latency,
-            Cost::FileSystem => speed.sync_latency * 4,
-        }
+        disk.identity.speed.time_of(op.name.cost(), op.len_bytes)
     }
 
     fn due(&mut self, op: &Op, moment: Moment) -> Due {

@@ -202,6 +202,17 @@ impl Target for Medium {
         Ok(())
     }
 
+    fn discard_unit_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn discard(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<Discarded> {
+        match offset_bytes.checked_add(len_bytes).is_some_and(|end| end <= self.len_bytes) {
+            true => Ok(Discarded::Unsupported),
+            false => Err(Error::new(ErrorKind::NoSpace, "discarding", self.name.as_str(), "past the end")),
+        }
+    }
+
     fn sync(&mut self) -> Result<()> {
         self.file.sync_all().map_err(self.failed("syncing"))
     }

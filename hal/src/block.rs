@@ -12,6 +12,7 @@
 use crate::LayerMut;
 use crate::{DeviceName, Result};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How a device is attached.
@@ -109,6 +110,16 @@ impl fmt::Display for CacheBypass {
     }
 }
 
+/// What a device did with a discard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discarded {
+    /// It does not support discards. Nothing changed.
+    Unsupported,
+    /// It accepted the discard of these bytes. What they read as is not known: zeros, the old bytes, or others. Bytes
+    /// outside of the range are unchanged.
+    Accepted(Range<u64>),
+}
+
 crate::forward::part! {
 /// The board's block devices.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -193,6 +204,20 @@ pub trait Target: Send {
     /// # Errors
     /// As [`Target::write_at`].
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()>;
+
+    /// The unit of discards in bytes, a power of two: a device may ignore the rest of a range. `None` if the device does
+    /// not report that it supports discards. The answer changes nothing and does not reach the device.
+    fn discard_unit_bytes(&self) -> Option<u64>;
+
+    /// Reports to the device that the bytes of the range are not needed any more (BLKDISCARD), as one request. Only whole
+    /// units of [`Target::discard_unit_bytes`] are discarded, so the range that the device gets may be shorter and may
+    /// be empty. The caller limits the length, because the request cannot be interrupted.
+    ///
+    /// A discard is durable after [`Target::sync`], as a write. It ends a verification.
+    ///
+    /// # Errors
+    /// As [`Target::zero`]. After `Io` the content of the range is not known.
+    fn discard(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<Discarded>;
 
     /// Writes everything to the medium (fsync).
     ///

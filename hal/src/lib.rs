@@ -84,8 +84,8 @@ mod tasks;
 mod volume;
 
 pub use block::{
-    BlockDevice, BlockDevices, BlockDevicesLayer, CacheBypass, DeviceKind, Partition, Source, SourceLayer,
-    Target, TargetLayer,
+    BlockDevice, BlockDevices, BlockDevicesLayer, CacheBypass, DeviceKind, Discarded, Partition, Source,
+    SourceLayer, Target, TargetLayer,
 };
 pub use board::Board;
 pub use clock::{Clock, ClockLayer, Timestamp};

@@ -1,5 +1,9 @@
 //! Contract of [`BlockDevices`], [`crate::Source`] and [`crate::Target`].
 
+mod discard;
+
+pub use discard::*;
+
 use super::{kind, pattern, skipped};
 use crate::{BlockDevices, DeviceName, ErrorKind, Source, Target, io};
 use std::any::Any;

@@ -33,6 +33,10 @@ macro_rules! contract_tests {
             writing_ends_verification_and_it_can_begin_again
             zeroing_makes_zeros_and_nothing_else
             zeroing_over_the_end_is_refused
+            a_discard_leaves_the_bytes_beside_its_whole_units
+            discarded_bytes_can_be_written_again
+            a_discard_over_the_end_is_refused
+            a_discard_ends_verification
             a_target_is_exclusive_until_it_is_closed
             dropping_a_target_frees_it
             a_source_is_exclusive_until_it_is_closed

@@ -2,8 +2,8 @@
 
 use super::{HostDevice, HostDevices, Volumes, hook};
 use crate::{
-    Access, AreaKind, BlockDevices, BootloaderArea, CacheBypass, DeviceKind, DeviceName, Error, ErrorKind,
-    Firmware, HookEnd, Result, Target, Updater,
+    Access, AreaKind, BlockDevices, BootloaderArea, CacheBypass, DeviceKind, DeviceName, Discarded, Error,
+    ErrorKind, Firmware, HookEnd, Result, Target, Updater,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -139,6 +139,14 @@ impl Target for AreaTarget {
     fn zero(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
         self.refuse_if_protected("zeroing")?;
         self.target.zero(offset_bytes, len_bytes)
+    }
+
+    fn discard_unit_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn discard(&mut self, _offset_bytes: u64, _len_bytes: u64) -> Result<Discarded> {
+        Ok(Discarded::Unsupported)
     }
 
     fn sync(&mut self) -> Result<()> {

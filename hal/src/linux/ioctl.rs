@@ -22,6 +22,7 @@ mod raw {
     nix::ioctl_read_bad!(blksszget, request_code_none!(0x12, 104), c_int);
     // The request number contains the size of a `size_t`, but the kernel writes a u64 on every architecture.
     nix::ioctl_read_bad!(blkgetsize64, request_code_read!(0x12, 114, size_of::<usize>()), u64);
+    nix::ioctl_write_ptr_bad!(blkdiscard, request_code_none!(0x12, 119), [u64; 2]);
     nix::ioctl_write_ptr_bad!(blkzeroout, request_code_none!(0x12, 127), [u64; 2]);
 }
 
@@ -76,6 +77,14 @@ pub(super) fn zero_out(device: &File, offset_bytes: u64, len_bytes: u64) -> io::
     let range = [offset_bytes, len_bytes];
     // SAFETY: the descriptor is open for the call, and BLKZEROOUT reads two u64.
     unsafe { raw::blkzeroout(device.as_raw_fd(), &range)? };
+    Ok(())
+}
+
+/// Discards a range; both numbers must be multiples of the sector size.
+pub(super) fn discard(device: &File, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+    let range = [offset_bytes, len_bytes];
+    // SAFETY: the descriptor is open for the call, and BLKDISCARD reads two u64.
+    unsafe { raw::blkdiscard(device.as_raw_fd(), &range)? };
     Ok(())
 }
 

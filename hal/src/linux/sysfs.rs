@@ -67,6 +67,17 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> Result
     })
 }
 
+/// The unit of discards of the device with the sysfs directory `path`; `None` if it does not support them. Cards have an
+/// erase group, which the kernel may not have in `discard_granularity`.
+pub(super) fn discard_unit_bytes(path: &Path, sector_len_bytes: u32) -> Option<u64> {
+    number(path, "queue/discard_max_bytes").filter(|max| *max > 0)?;
+    let units = ["queue/discard_granularity", "device/preferred_erase_size"];
+    let units = units.into_iter().filter_map(|name| number(path, name));
+    let unit = units.fold(u64::from(sector_len_bytes), u64::max);
+    // Without a power of two, no range is known to be whole units.
+    Some(unit).filter(|unit| unit.is_power_of_two())
+}
+
 /// By the buses on the path: the subsystem of a SCSI disk is "scsi" for SATA and for USB.
 fn kind(name: &str, path: &Path) -> DeviceKind {
     if name.starts_with("loop") {

@@ -7,8 +7,9 @@ use super::ioctl;
 use super::node::{self, OpenMode, io_error, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::source::closed;
+use super::sysfs;
 use super::write_protection;
-use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Target};
+use crate::{CacheBypass, DeviceName, Discarded, Error, ErrorKind, Result, Target};
 use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
@@ -28,6 +29,7 @@ pub(super) struct BlockTarget {
     file: Option<File>,
     len_bytes: u64,
     sector_len_bytes: u32,
+    discard_unit_bytes: Option<u64>,
     /// The range written since the last window ended.
     window: Range<u64>,
     window_written_bytes: u64,
@@ -80,11 +82,16 @@ impl BlockTarget {
             }
             holders::wait_for_writers(roots, device)?;
         }
+        let sector_len_bytes = ioctl::sector_len_bytes(&file).map_err(failed)?;
+        // Only a medium is discarded. The boot areas of an eMMC share the queue limits of its user area.
+        let is_medium = matches!(use_as, UseAs::Medium);
+        let unit = sysfs::discard_unit_bytes(&directory, sector_len_bytes);
         Ok(Self {
             roots: roots.clone(),
             device: device.clone(),
             len_bytes,
-            sector_len_bytes: ioctl::sector_len_bytes(&file).map_err(failed)?,
+            sector_len_bytes,
+            discard_unit_bytes: unit.filter(|_| is_medium),
             file: Some(file),
             window: 0..0,
             window_written_bytes: 0,
@@ -157,14 +164,7 @@ impl BlockTarget {
             match ioctl::zero_out(self.file("zeroing")?, at, len) {
                 Ok(()) => at += len,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error)
-                    if matches!(
-                        error.raw_os_error(),
-                        Some(libc::EOPNOTSUPP | libc::ENOTTY | libc::EINVAL | libc::EREMOTEIO)
-                    ) =>
-                {
-                    return Ok(false);
-                }
+                Err(error) if is_unsupported(&error) => return Ok(false),
                 Err(error) => return Err(self.error(error, "zeroing", at)),
             }
         }
@@ -189,6 +189,12 @@ impl BlockTarget {
             Err(error) => Err(self.error(error, "verifying", 0)),
         }
     }
+}
+
+/// Whether the kernel or the device does not know the request.
+fn is_unsupported(error: &std::io::Error) -> bool {
+    let unsupported = [libc::EOPNOTSUPP, libc::ENOTTY, libc::EINVAL, libc::EREMOTEIO];
+    error.raw_os_error().is_some_and(|errno| unsupported.contains(&errno))
 }
 
 impl Target for BlockTarget {
@@ -232,6 +238,34 @@ impl Target for BlockTarget {
         }
         self.write_zeros(offset_bytes..first)?;
         self.write_zeros(last..end)
+    }
+
+    fn discard_unit_bytes(&self) -> Option<u64> {
+        self.discard_unit_bytes
+    }
+
+    fn discard(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<Discarded> {
+        self.file("discarding")?;
+        self.refuse_if_read_only("discarding")?;
+        let end = offset_bytes.checked_add(len_bytes).filter(|end| *end <= self.len_bytes);
+        let Some(end) = end else {
+            let object = format!("{} at {offset_bytes}", self.device);
+            return Err(Error::new(ErrorKind::NoSpace, "discarding", object, "past the end of the device"));
+        };
+        let Some(unit) = self.discard_unit_bytes else { return Ok(Discarded::Unsupported) };
+        let (first, last) = (offset_bytes.next_multiple_of(unit), end - end % unit);
+        if first >= last {
+            return Ok(Discarded::Accepted(offset_bytes..offset_bytes));
+        }
+        self.verifying = Verifying::No;
+        loop {
+            match ioctl::discard(self.file("discarding")?, first, last - first) {
+                Ok(()) => return Ok(Discarded::Accepted(first..last)),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if is_unsupported(&error) => return Ok(Discarded::Unsupported),
+                Err(error) => return Err(self.error(error, "discarding", first)),
+            }
+        }
     }
 
     fn sync(&mut self) -> Result<()> {

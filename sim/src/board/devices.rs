@@ -3,10 +3,12 @@
 use crate::board::handle::{Handle, limited};
 use crate::model::hardware::claims::{Extent, Role};
 use crate::model::hardware::disk::Disk;
+use crate::model::hardware::identity::Discard;
 use crate::model::time::op::{Moment, Op};
 use crate::model::time::op_name::OpName;
 use replicator_hal::{
-    Access, BlockDevice, BlockDevices, CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target,
+    Access, BlockDevice, BlockDevices, CacheBypass, DeviceName, Discarded, Error, ErrorKind, Result, Source,
+    Target,
 };
 use std::sync::Arc;
 
@@ -220,6 +222,31 @@ impl Target for SimTarget {
                 done += piece;
             }
             Ok(())
+        })
+    }
+
+    fn discard_unit_bytes(&self) -> Option<u64> {
+        self.open.handle.peek(|machine, _| {
+            let disk = machine.storage.disk_of(&self.open.extent)?;
+            disk.identity.discard.unit_bytes().filter(|_| disk.area.is_none())
+        })
+    }
+
+    fn discard(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<Discarded> {
+        self.check_range(offset_bytes, len_bytes)?;
+        let Some(unit) = self.discard_unit_bytes() else { return Ok(Discarded::Unsupported) };
+        let end = offset_bytes + len_bytes;
+        let (first, last) = (offset_bytes.next_multiple_of(unit), end - end % unit);
+        if first >= last {
+            return Ok(Discarded::Accepted(offset_bytes..offset_bytes));
+        }
+        self.call(self.op(OpName::Discard, first, last - first), |disk, _| {
+            refuse_read_only(disk)?;
+            if disk.identity.discard == Discard::Refused {
+                return Ok(Discarded::Unsupported);
+            }
+            disk.discard(first..last);
+            Ok(Discarded::Accepted(first..last))
         })
     }
 

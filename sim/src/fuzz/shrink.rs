@@ -7,8 +7,8 @@ use super::judge;
 use crate::judge::{CheckerId, Complaint, Origin};
 use crate::run::Change;
 use crate::scenario::schema::{
-    BootSpec, DriveFileSystem, FirmwareSpec, Gap, PartitionSpec, Scenario, Scheme, SidecarSpec, Size,
-    SurvivalSpec,
+    BootSpec, Discard, DriveFileSystem, FirmwareSpec, Gap, PartitionSpec, Scenario, Scheme, SidecarSpec,
+    Size, SurvivalSpec,
 };
 
 /// At most so many scenarios are tried.
@@ -124,6 +124,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.held_elsewhere)));
         add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.absent)));
         add(&|scenario| medium(scenario, &|medium| std::mem::take(&mut medium.write_cache)));
+        add(&|scenario| medium(scenario, &|medium| replaced(&mut medium.discard, Discard::default())));
         add(&|scenario| medium(scenario, &|medium| medium.table.take().is_some()));
         add(&|scenario| medium(scenario, &|medium| medium.disk_id.take().is_some()));
         add(&|scenario| medium(scenario, &|medium| replaced(&mut medium.gap, Gap::Zeros)));

@@ -145,6 +145,7 @@ fn medium(scenario: &Scenario, name: &str, device: &str, kind: DeviceKind) -> Re
         identity.another_holder = spec.held_open;
         identity.held_elsewhere = spec.held_elsewhere;
         identity.write_cache = spec.write_cache;
+        identity.discard = spec.discard;
         identity.serial = (!spec.no_identity).then(|| identity_of(name));
     });
     if !spec.absent {

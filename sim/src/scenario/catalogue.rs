@@ -95,6 +95,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
         words_of_partitions(spec.scheme, spec.gap, &spec.partitions, &mut words);
         words.extend(spec.table.map(|table| format!("table:{}", word(table))));
         words.extend(spec.write_cache.then(|| "write-cache".to_owned()));
+        words.insert(format!("discard:{}", word(spec.discard)));
         words.extend(spec.dirty.then(|| "dirty".to_owned()));
     }
     for file in &scenario.drive.files {

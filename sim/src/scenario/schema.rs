@@ -16,6 +16,7 @@ pub use super::overlay::OverlayEntry;
 pub use super::tarball_spec::TarballSpec;
 pub use crate::model::bytes::size::Size;
 pub use crate::model::hardware::firmware::UpdaterBehaviour;
+pub use crate::model::hardware::identity::Discard;
 use crate::model::hardware::simfs::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -268,6 +269,8 @@ pub struct MediumSpec {
     pub table: Option<TableDamage>,
     /// The device has a write cache of its own, which a power cut empties.
     pub write_cache: bool,
+    /// What the device does with a discard.
+    pub discard: Discard,
     /// The rootfs was not unmounted: its journal is dirty.
     pub dirty: bool,
     /// The rootfs is damaged.
@@ -306,6 +309,7 @@ impl Default for MediumSpec {
             content: Content::Blank,
             table: None,
             write_cache: false,
+            discard: Discard::default(),
             dirty: false,
             damage: None,
             var_log_link: None,

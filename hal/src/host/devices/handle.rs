@@ -1,6 +1,6 @@
 //! An open disk image: a range of a file that never grows.
 
-use crate::{CacheBypass, DeviceName, Error, ErrorKind, Result, Source, Target};
+use crate::{CacheBypass, DeviceName, Discarded, Error, ErrorKind, Result, Source, Target};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, PosixFadviseAdvice, fallocate, posix_fadvise};
 use std::fs::File;
@@ -8,6 +8,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+/// The unit of discards: no file system has smaller holes.
+const DISCARD_UNIT_BYTES: u64 = 4096;
 /// Bytes that one write zeroes if holes cannot be punched.
 const ZEROS_LEN_BYTES: usize = 256 * 1024;
 
@@ -68,6 +70,18 @@ impl<C> Handle<C> {
         written.map_err(|error| self.failed(error, operation))
     }
 
+    /// Makes a hole; `Ok(false)` if the file system cannot, or a signal came first.
+    fn punch(&self, file: &File, offset_bytes: u64, len_bytes: u64, operation: &str) -> Result<bool> {
+        let offset = libc::off_t::try_from(self.window.start + offset_bytes);
+        let (Ok(offset), Ok(len)) = (offset, libc::off_t::try_from(len_bytes)) else { return Ok(false) };
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(file, flags, offset, len) {
+            Ok(()) => Ok(true),
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINTR) => Ok(false),
+            Err(errno) => Err(self.failed(errno, operation)),
+        }
+    }
+
     fn sync_file(&self) -> Result<()> {
         self.file("syncing")?.sync_all().map_err(|error| self.failed(error, "syncing"))
     }
@@ -113,16 +127,9 @@ impl<C: Send> Target for Handle<C> {
         if len_bytes == 0 {
             return Ok(());
         }
-        if let (Ok(offset), Ok(len)) =
-            (libc::off_t::try_from(self.window.start + offset_bytes), libc::off_t::try_from(len_bytes))
-        {
-            // A hole keeps the image sparse.
-            let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-            match fallocate(file, flags, offset, len) {
-                Ok(()) => return Ok(()),
-                Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINTR) => {}
-                Err(errno) => return Err(self.failed(errno, operation)),
-            }
+        // A hole keeps the image sparse.
+        if self.punch(file, offset_bytes, len_bytes, operation)? {
+            return Ok(());
         }
         let zeros = vec![0; ZEROS_LEN_BYTES];
         let mut at = offset_bytes;
@@ -131,6 +138,27 @@ impl<C: Send> Target for Handle<C> {
             at += self.write(at, &zeros[..len], operation)? as u64;
         }
         Ok(())
+    }
+
+    fn discard_unit_bytes(&self) -> Option<u64> {
+        Some(DISCARD_UNIT_BYTES)
+    }
+
+    fn discard(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<Discarded> {
+        let operation = "discarding";
+        let file = self.file(operation)?;
+        let Some(end) = offset_bytes.checked_add(len_bytes).filter(|end| *end <= self.len()) else {
+            return Err(self.no_space(operation));
+        };
+        let unit = DISCARD_UNIT_BYTES;
+        let (first, last) = (offset_bytes.next_multiple_of(unit), end - end % unit);
+        if first >= last {
+            return Ok(Discarded::Accepted(offset_bytes..offset_bytes));
+        }
+        Ok(match self.punch(file, first, last - first, operation)? {
+            true => Discarded::Accepted(first..last),
+            false => Discarded::Unsupported,
+        })
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::scenario::schema::{Bytes, Fault, FaultKind, FaultSpec, MediumSpec};
 use std::collections::BTreeMap;
 
 /// Operations for the triggers of faults and cuts; not all are called in every scenario.
-pub(super) const OPS: [OpName; 26] = [
+pub(super) const OPS: [OpName; 27] = [
     OpName::Read,
     OpName::Write,
     OpName::Sync,
@@ -35,6 +35,7 @@ pub(super) const OPS: [OpName; 26] = [
     OpName::Fsck,
     OpName::Format,
     OpName::Zero,
+    OpName::Discard,
     OpName::OpenSource,
     OpName::OpenTarget,
     OpName::CreateDir,

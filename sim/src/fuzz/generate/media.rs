@@ -2,8 +2,8 @@
 
 use super::{KIB, MIB, Swarm, text_file};
 use crate::scenario::schema::{
-    Container, Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scheme, SidecarSpec, Size,
-    TableDamage,
+    Container, Content, Discard, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scheme, SidecarSpec,
+    Size, TableDamage,
 };
 
 /// Damage for any file.
@@ -28,6 +28,17 @@ const SIDECARS: [SidecarSpec; 10] = [
     SidecarSpec::WrongFile,
     SidecarSpec::Malformed,
     SidecarSpec::OtherName,
+];
+/// Half of the media read as zeros after a discard, as most real ones do.
+pub(super) const DISCARDS: [Discard; 8] = [
+    Discard::Unsupported,
+    Discard::Refused,
+    Discard::Nothing,
+    Discard::Ones,
+    Discard::Partly,
+    Discard::Zeros,
+    Discard::Zeros,
+    Discard::Zeros,
 ];
 const RIGHT_SIDECARS: usize = 6;
 const FILE_SYSTEMS: [&str; 5] = ["ext2", "ext3", "ext4", "ext4compat", "ext4gpt"];
@@ -133,6 +144,7 @@ impl Swarm {
         medium.held_open = self.one_in(4);
         medium.no_identity = self.one_in(12);
         medium.write_cache = self.write_caches && self.one_in(2);
+        medium.discard = self.pick(&DISCARDS);
         let files = if self.one_in(8) { Vec::new() } else { self.odd_file(file, name, unix) };
         (medium, files)
     }

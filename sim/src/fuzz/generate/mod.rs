@@ -291,6 +291,9 @@ mod tests {
             assert!(medium(&|medium| medium.table == Some(table)) > 0, "{table:?}");
         }
         assert!(medium(&|medium| medium.write_cache) > 50);
+        for discard in media::DISCARDS {
+            assert!(medium(&|medium| medium.discard == discard) > 20, "{discard:?}");
+        }
         assert!(medium(&|medium| medium.no_identity) > 20);
         assert!(share(&|scenario| !scenario.kernel_lacks.is_empty()) > 20);
         let part = |of: &dyn Fn(&PartitionSpec) -> bool| medium(&|medium| medium.partitions.iter().any(of));

@@ -44,6 +44,8 @@ pub struct Disk {
     pub read_only: bool,
     /// Fault: writes here are acknowledged and dropped.
     pub dropped: Vec<(Range<u64>, FaultId)>,
+    /// What was discarded since the power came on.
+    pub discarded: Vec<Range<u64>>,
     /// Fault: other defects of the medium.
     pub defects: Defects,
     /// Changes when the device is plugged in again: handles that were open before refer to a device that is gone.
@@ -67,6 +69,7 @@ impl Disk {
             locked: false,
             read_only: false,
             dropped: Vec::new(),
+            discarded: Vec::new(),
             defects: Defects::default(),
             instance: 0,
             sources: 0,
@@ -133,6 +136,18 @@ impl Disk {
                 }
             }
         });
+    }
+
+    /// Discards whole pages, which the host drops from its cache. The device does it as a write: faults of writes apply.
+    /// Whatever it does, the range counts as discarded.
+    pub fn discard(&mut self, range: Range<u64>) {
+        for page in range.start / PAGE_LEN as u64..range.end / PAGE_LEN as u64 {
+            self.page_cache.remove(&page);
+            if let Some(fill) = self.identity.discard.fill_of(page) {
+                self.write_device(page * PAGE_LEN as u64, &[fill; PAGE_LEN]);
+            }
+        }
+        self.discarded.push(range);
     }
 
     /// Writes as a file system on the device does: to the device at once, and coherently with the page cache.
@@ -351,6 +366,7 @@ impl Disk {
     pub(crate) fn lose_volatile(&mut self) {
         self.page_cache.clear();
         self.write_cache.clear();
+        self.discarded.clear();
         if let Some(area) = &mut self.area {
             area.protected = true;
         }
@@ -361,7 +377,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::hardware::identity::Speed;
+    use crate::model::hardware::identity::{Discard, Speed};
     use replicator_hal::{CacheBypass, DeviceKind};
 
     fn disk(write_cache: bool) -> Disk {
@@ -378,6 +394,7 @@ mod tests {
             bypass: CacheBypass::Direct,
             another_holder: false,
             write_cache,
+            discard: Discard::Partly,
             held_by: None,
             held_elsewhere: false,
         };

@@ -2,6 +2,7 @@
 
 use crate::model::time::op_name::Cost;
 use replicator_hal::{CacheBypass, DeviceKind};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,46 @@ impl Speed {
     }
 }
 
+/// What a device does with a discard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Discard {
+    /// It does not support it.
+    #[default]
+    Unsupported,
+    /// It reports support, and refuses every discard as unsupported.
+    Refused,
+    /// The bytes read as zeros.
+    Zeros,
+    /// The bytes stay as they are.
+    Nothing,
+    /// The bytes read as 0xff, as erased flash does.
+    Ones,
+    /// The bytes read as zeros, but in each MiB some pages stay as they are.
+    Partly,
+}
+
+/// The pages of each MiB that stay as they are if a device discards [`Discard::Partly`]. They do not lie at a multiple of
+/// a larger power of two.
+const KEPT_PAGES: std::ops::Range<u64> = 137..139;
+
+impl Discard {
+    /// The unit of discards; `None` if the device reports no support.
+    pub fn unit_bytes(self) -> Option<u64> {
+        (self != Self::Unsupported).then_some(4096)
+    }
+
+    /// The byte with which a page is filled; `None` if it stays as it is.
+    pub(crate) fn fill_of(self, page: u64) -> Option<u8> {
+        match self {
+            Self::Zeros => Some(0),
+            Self::Ones => Some(0xff),
+            Self::Partly => (!KEPT_PAGES.contains(&(page % 256))).then_some(0),
+            Self::Unsupported | Self::Refused | Self::Nothing => None,
+        }
+    }
+}
+
 /// The properties of a device, apart from its content.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -78,6 +119,8 @@ pub struct Identity {
     pub another_holder: bool,
     /// The device has a write cache of its own, which a power cut empties.
     pub write_cache: bool,
+    /// What it does with a discard.
+    pub discard: Discard,
     /// What uses the device from outside of the replicator, such as the running system.
     pub held_by: Option<String>,
     /// The device is held by something that is in no table of this system: a mount in another mount namespace, a

@@ -1,7 +1,7 @@
 //! A medium as data: identity, length and content. Worlds are built from such data.
 
 use crate::model::hardware::content::{Content, FileSystemContent, PartitionContent};
-use crate::model::hardware::identity::{Identity, Speed};
+use crate::model::hardware::identity::{Discard, Identity, Speed};
 use replicator_hal::{AreaKind, CacheBypass, DeviceKind};
 
 /// A medium or the drive.
@@ -35,6 +35,7 @@ impl Medium {
             bypass: CacheBypass::Direct,
             another_holder: false,
             write_cache: false,
+            discard: Discard::default(),
             held_by: None,
             held_elsewhere: false,
         };

@@ -211,10 +211,23 @@ impl Default for CaptureSettings {
     }
 }
 
+/// How much of a disk image is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriteExtent {
+    /// What the medium does not hold anyway: zeros are not written to a medium that was discarded and reads as zeros.
+    #[default]
+    Used,
+    /// Every byte. The medium is not discarded.
+    All,
+}
+
 /// `[write]`: how images are written to media.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WriteSettings {
+    /// How much of a disk image is written.
+    pub extent: WriteExtent,
     /// Write images back to the medium they were captured from.
     pub write_back: bool,
     /// Write what does not look like an image of its kind: no partition table, no root file system.
@@ -401,7 +414,7 @@ mod tests {
     fn a_full_settings_file() {
         let text = "\u{feff}board = \"tsimx6\"\r\nafter = \"poweroff\"\r\n[capture]\r\ncompress = false\r\nskip = [\"emmc\"]\r\nxz_preset = 0\r\n\
                     xz_dictionary_kib = 1024\r\nsanitise = false\r\nrules = \"rules/site.toml\"\r\n[write]\r\n\
-                    write_back = true\r\nany_content = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
+                    write_back = true\r\nextent = \"all\"\r\nany_content = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
         let options = options(&[], Some(text)).unwrap();
         assert!(!options.compress && options.write_back);
         assert_eq!(skipped(&options), ["emmc"]);
@@ -410,6 +423,7 @@ mod tests {
         assert_eq!((settings.capture.xz_preset, settings.capture.xz_dictionary_kib), (0, Some(1024)));
         assert_eq!((settings.capture.sanitise, settings.expand.enabled), (false, false));
         assert!(settings.write.any_content);
+        assert_eq!(settings.write.extent, WriteExtent::All);
         assert_eq!(settings.capture.rules.as_deref(), Some("rules/site.toml"));
         assert_eq!((settings.timeouts.io_seconds, settings.timeouts.tool_seconds), (Some(30), Some(600)));
     }

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::formats::digest::Algorithm;
 use crate::options::After;
 use crate::printable;
+use crate::size::Size;
 use crate::verify::{CapturedBefore, Installed, Kept, Verified};
 use replicator_hal::{BlockDevice, CacheBypass, Status};
 use serde::Serialize;
@@ -37,6 +38,25 @@ pub enum End {
     Failed(Error),
 }
 
+/// How a medium got the bytes of a disk image. Together they are the whole image, as far as it fits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WrittenBytes {
+    /// How many were written.
+    pub written: u64,
+    /// How many are zeros that the discarded medium was proven to hold.
+    pub zeros: u64,
+}
+
+impl WrittenBytes {
+    /// The note for the result; `None` if everything was written.
+    fn note(&self) -> Option<String> {
+        (self.zeros > 0).then(|| {
+            let (written, zeros) = (Size(self.written), Size(self.zeros));
+            format!("{written:#} were written; {zeros:#} of zeros were not written, because the discarded medium holds them")
+        })
+    }
+}
+
 /// What was done, and how it was verified.
 ///
 /// Only its constructors make one. Each takes a proof of `verify`, so that nothing can be reported as done that was not
@@ -52,6 +72,8 @@ pub struct Done {
     pub content_md5: Option<String>,
     /// How the caches were bypassed for reading back.
     pub cache_bypass: Option<CacheBypass>,
+    /// How a medium got the bytes of a disk image.
+    pub bytes: Option<WrittenBytes>,
     /// Remarks, such as "file system repaired".
     pub notes: Vec<String>,
     /// Private, so that other modules cannot make one.
@@ -62,6 +84,14 @@ impl Done {
     /// A medium holds the image.
     pub(crate) fn written(image: &Verified, _medium: Kept, bypass: CacheBypass, notes: Vec<String>) -> Self {
         Self { cache_bypass: Some(bypass), notes, ..Self::of(image) }
+    }
+
+    /// The same with how the medium got its bytes.
+    #[must_use]
+    pub(crate) fn with_bytes(mut self, bytes: WrittenBytes) -> Self {
+        self.bytes = Some(bytes);
+        self.notes.extend(bytes.note());
+        self
     }
 
     /// The drive holds the image of a medium.
@@ -94,6 +124,7 @@ impl Done {
             file_len_bytes: len_bytes,
             content_md5: None,
             cache_bypass: None,
+            bytes: None,
             notes: Vec::new(),
             only_here: (),
         }
@@ -155,6 +186,10 @@ struct OutcomeJson<'a> {
     content_md5: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verified_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zeros_bytes: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,6 +268,8 @@ impl Outcome {
             file_len_bytes: done.map(|done| done.file_len_bytes),
             content_md5: done.and_then(|done| done.content_md5.as_deref()),
             verified_by: done.and_then(|done| done.cache_bypass).map(|bypass| bypass.to_string()),
+            written_bytes: done.and_then(|done| done.bytes).map(|bytes| bytes.written),
+            zeros_bytes: done.and_then(|done| done.bytes).map(|bytes| bytes.zeros),
             notes: done.map_or(&[], |done| &done.notes),
             skipped_because,
             failure,
@@ -346,6 +383,7 @@ mod tests {
             file_len_bytes: 100,
             content_md5: Some("620f0b67a91f7f74151bc5be745b7110".into()),
             cache_bypass: Some(CacheBypass::Direct),
+            bytes: Some(WrittenBytes { written: 3000, zeros: 1096 }),
             notes: vec!["file times kept to the second".into()],
             only_here: (),
         })
@@ -413,6 +451,8 @@ mod tests {
       "file_len_bytes": 100,
       "content_md5": "620f0b67a91f7f74151bc5be745b7110",
       "verified_by": "direct reads",
+      "written_bytes": 3000,
+      "zeros_bytes": 1096,
       "notes": [
         "file times kept to the second"
       ]

@@ -10,11 +10,12 @@ use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
 /// Together their runs call every operation.
-const SCENARIOS: [&str; 8] = [
+const SCENARIOS: [&str; 9] = [
     "capture-hooks-run",
     "capture-multi-partition-emmc",
     "write-tar-xz",
     "write-dd-xz",
+    "write-discard-reads-zeros",
     "firmware-everything-at-once",
     "firmware-imx-type-assigned",
     "expand-done",

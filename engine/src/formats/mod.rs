@@ -20,6 +20,7 @@ pub mod tar;
 pub(crate) mod text;
 mod workers;
 mod xz;
+pub(crate) mod zeros;
 mod zstd;
 
 use crate::size::Size;

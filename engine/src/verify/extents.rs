@@ -1,12 +1,18 @@
-//! Hashes of the extents that were written to a medium, and the comparison with what it holds afterwards.
+//! Hashes of the extents that a medium must hold, and the comparison with what it holds.
+//!
+//! Most extents were written. Of others only zeros are expected that the medium had before, see [`Extents::add_left`]; they
+//! are compared like all others. Ranges that were never added are not read.
 
 use super::kept::Kept;
 use crate::error::{Error, FaultyPart, Result};
-use crate::formats::within;
+use crate::formats::{within, zeros};
 use crate::operation::{Operation, Progress};
-use replicator_hal::{self as hal, Target};
+use replicator_hal::{self as hal, ErrorKind, Target};
+use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
 
+/// How many ranges of zeros that were not written are kept at most: 1 MiB of memory.
+const LEFT_MAX: usize = 1 << 16;
 /// How many hashes of an image are kept at most: 2 MiB of memory.
 const EXTENTS_MAX: u64 = 1 << 16;
 
@@ -22,6 +28,7 @@ pub(crate) struct Extents {
     chunk_len_bytes: usize,
     extent_len_bytes: u64,
     done: Vec<Extent>,
+    left: Vec<Range<u64>>,
     hash: Xxh3,
     offset_bytes: u64,
     len_bytes: u64,
@@ -30,6 +37,8 @@ pub(crate) struct Extents {
 /// All that was written.
 pub(crate) struct Written {
     extents: Vec<Extent>,
+    /// Ranges that must hold zeros and were not written, in order.
+    left: Vec<Range<u64>>,
     /// How much is read back at once.
     piece_len_bytes: usize,
 }
@@ -42,14 +51,18 @@ impl Extents {
             chunk_len_bytes,
             extent_len_bytes: needed.max(1).next_multiple_of((chunk_len_bytes as u64).max(1)),
             done: Vec::new(),
+            left: Vec::new(),
             hash: Xxh3::new(),
             offset_bytes: 0,
             len_bytes: 0,
         }
     }
 
-    /// Adds data that follows the data added before.
+    /// Adds data that lies behind the data added before.
     pub(crate) fn add(&mut self, offset_bytes: u64, chunk: &[u8]) {
+        if self.len_bytes > 0 && self.offset_bytes + self.len_bytes != offset_bytes {
+            self.close();
+        }
         if self.len_bytes == 0 {
             self.offset_bytes = offset_bytes;
         }
@@ -58,6 +71,21 @@ impl Extents {
         if self.len_bytes >= self.extent_len_bytes {
             self.close();
         }
+    }
+
+    /// Adds `zeros` that are not written, because the medium seems to hold them. `false` if they must be written: there are
+    /// too many of such ranges. Then nothing was added.
+    #[must_use]
+    pub(crate) fn add_left(&mut self, offset_bytes: u64, zeros: &[u8]) -> bool {
+        let end_bytes = offset_bytes + zeros.len() as u64;
+        let is_full = self.left.len() >= LEFT_MAX;
+        match self.left.last_mut() {
+            Some(last) if last.end == offset_bytes => last.end = end_bytes,
+            _ if is_full => return false,
+            _ => self.left.push(offset_bytes..end_bytes),
+        }
+        self.add(offset_bytes, zeros);
+        true
     }
 
     /// Adds data at another place.
@@ -83,8 +111,16 @@ impl Extents {
         if self.len_bytes > 0 {
             self.close();
         }
-        Written { extents: self.done, piece_len_bytes: self.chunk_len_bytes }
+        Written { extents: self.done, left: self.left, piece_len_bytes: self.chunk_len_bytes }
     }
+}
+
+/// The result of a comparison.
+pub(crate) enum Compared {
+    /// The medium holds everything.
+    Kept(Kept),
+    /// These ranges were not written, and the medium does not hold zeros there, or not in their neighbourhood.
+    NotZeros(Vec<Range<u64>>),
 }
 
 impl Written {
@@ -105,7 +141,26 @@ impl Written {
         target: &mut dyn Target,
         doing: &str,
     ) -> Result<Kept> {
-        self.compare_part(operation, target, &self.extents, doing).map(|()| Kept(()))
+        self.compare_part(operation, target, &self.extents, doing, &[]).map(|_| Kept(()))
+    }
+
+    /// The same, but an extent that differs or cannot be read is no error yet if zeros in it were not written.
+    ///
+    /// # Errors
+    /// As [`Written::compare`].
+    pub(crate) fn compare_left(
+        &self,
+        operation: &Operation<'_>,
+        target: &mut dyn Target,
+        doing: &str,
+    ) -> Result<Compared> {
+        let not_zeros = self.compare_part(operation, target, &self.extents, doing, &self.left)?;
+        Ok(if not_zeros.is_empty() { Compared::Kept(Kept(())) } else { Compared::NotZeros(not_zeros) })
+    }
+
+    /// How many bytes must be zeros and were not written.
+    pub(crate) fn left_bytes(&self) -> u64 {
+        self.left.iter().map(|range| range.end - range.start).sum()
     }
 
     /// Compares the last extents once more, `len_bytes` of them or a little more. That proves nothing of the others.
@@ -118,7 +173,7 @@ impl Written {
         target: &mut dyn Target,
         len_bytes: u64,
     ) -> Result<()> {
-        self.compare_part(operation, target, last(&self.extents, len_bytes), "verifying")
+        self.compare_part(operation, target, last(&self.extents, len_bytes), "verifying", &[]).map(drop)
     }
 
     fn compare_part(
@@ -127,15 +182,43 @@ impl Written {
         target: &mut dyn Target,
         extents: &[Extent],
         doing: &str,
-    ) -> Result<()> {
+        left: &[Range<u64>],
+    ) -> Result<Vec<Range<u64>>> {
         let total = extents.iter().map(|extent| extent.len_bytes).sum();
         let mut progress = operation.progress(doing, Some(total));
         let mut buffer = vec![0; self.piece_len_bytes];
+        let mut not_zeros = Vec::new();
         for extent in extents {
-            compare_extent(operation, target, extent, &mut buffer, &mut progress)?;
+            let result = compare_extent(operation, target, extent, &mut buffer, &mut progress);
+            let Err(error) = result else { continue };
+            let left = extent.part_of(left);
+            if left.is_empty() || !is_of_bytes(&error) {
+                return Err(error);
+            }
+            operation.log(&error.to_string());
+            not_zeros.extend(left);
         }
         progress.finish();
-        Ok(())
+        Ok(not_zeros)
+    }
+}
+
+impl Extent {
+    /// The parts of `ranges`, which are in order, that lie in this extent.
+    fn part_of(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        let (start, end) = (self.offset_bytes, self.offset_bytes + self.len_bytes);
+        let first = ranges.partition_point(|range| range.end <= start);
+        let touched = ranges[first..].iter().take_while(|range| range.start < end);
+        touched.map(|range| range.start.max(start)..range.end.min(end)).collect()
+    }
+}
+
+/// Whether bytes of the medium are wrong or cannot be read, and writing them may help.
+fn is_of_bytes(error: &Error) -> bool {
+    match error {
+        Error::Verify { .. } => true,
+        Error::Hal { source, .. } => source.kind() == ErrorKind::Io,
+        _ => false,
     }
 }
 
@@ -163,7 +246,7 @@ fn compare_extent(
             return differs("the medium ends there");
         }
         hash.update(found);
-        only_zeros = only_zeros && found.iter().all(|byte| *byte == 0);
+        only_zeros = only_zeros && zeros::only_zeros(found);
         done_bytes += len as u64;
         progress.advance(len as u64);
     }

@@ -10,7 +10,7 @@ mod installed;
 mod kept;
 mod tree;
 
-pub(crate) use extents::{Extents, Written};
+pub(crate) use extents::{Compared, Extents, Written};
 pub(crate) use image_reader::{Announced, Expected, ImageReader, Packed, Source};
 pub(crate) use installed::Installed;
 pub(crate) use kept::Kept;

@@ -1,26 +1,20 @@
 //! Writes a disk image: everything but its start, verify, then the start, verify again.
 //!
-//! The decoded data is hashed during the write. The medium is read back past the caches and compared by hashes of
+//! Where the medium can be discarded, zeros of the image are not written but proven. The decoded data is hashed during the write. The medium is read back past the caches and compared by hashes of
 //! extents. The start of the image, which holds the partition table, is written last, so that an unverified medium does
 //! not look bootable. If the GPT is moved, the changed table is written and read back.
 
-use super::fitted;
+use super::clearing::{self, Clearing};
+use super::disk_body::{self, Body};
 use super::preflight::Checked;
-use crate::error::{Error, FaultyPart, Result};
+use crate::error::{Error, Result};
 use crate::formats::within;
 use crate::operation::Operation;
-use crate::report::Done;
+use crate::options::WriteExtent;
+use crate::report::{Done, WrittenBytes};
 use crate::table;
-use crate::verify::{Announced, Expected, Extents, ImageReader, Kept, Verified, Written};
-use replicator_hal::{self as hal, ReadTree, Target};
-
-/// What was written, and the start that is not written yet.
-struct Body {
-    written: Written,
-    held_back: Vec<u8>,
-    /// Remarks about the image's partitions.
-    notes: Vec<String>,
-}
+use crate::verify::{Compared, Kept, Verified, Written};
+use replicator_hal::{self as hal, CacheBypass, ReadTree, Target};
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
@@ -32,87 +26,70 @@ pub(super) fn write(
     checked: &Checked,
     target: &mut dyn Target,
 ) -> Result<Done> {
-    let (body, image) = write_body(operation, drive, checked, target)?;
+    let clearing = match (checked.extent, checked.content_len_bytes) {
+        (WriteExtent::Used, Some(len_bytes)) => clearing::clear(operation, target, len_bytes)?,
+        _ => Clearing::default(),
+    };
+    let (mut body, image) = disk_body::write(operation, drive, checked, target, &clearing)?;
+    let mut notes = std::mem::take(&mut body.notes);
+    notes.extend(clearing.notes);
+    let (kept, bypass, bytes) = compare(operation, target, &mut body, &mut notes)?;
+    operation.short_step("writing the partition table");
+    let kept = commit(operation, checked, target, &body, &image, kept)?;
+    Ok(Done::written(&image, kept, bypass, notes).with_bytes(bytes))
+}
+
+/// Compares the medium with what was written. Zeros that were left out because the medium seemed to hold them are written
+/// where it does not, and everything is compared again.
+fn compare(
+    operation: &Operation<'_>,
+    target: &mut dyn Target,
+    body: &mut Body,
+    notes: &mut Vec<String>,
+) -> Result<(Kept, CacheBypass, WrittenBytes)> {
+    let label = operation.label();
+    let bypass = bypass_caches(operation, target, body)?;
+    let mut bytes = WrittenBytes { written: body.written_bytes, zeros: body.written.left_bytes() };
+    let not_zeros = match body.written.compare_left(operation, target, "verifying")? {
+        Compared::Kept(kept) => return Ok((kept, bypass, bytes)),
+        Compared::NotZeros(ranges) => ranges,
+    };
+    operation.short_step("writing zeros where the discarded medium does not hold them");
+    let mut progress = operation.progress("zeroing", None);
+    for range in &not_zeros {
+        // The ranges lie in extents, of which none is much longer than a chunk.
+        let zeros = vec![0; operation.tuning.chunk_len_bytes];
+        let mut at_bytes = range.start;
+        while at_bytes < range.end {
+            let part = &zeros[..within(zeros.len(), range.end - at_bytes)];
+            operation
+                .retry(|| hal::io::write_target(target, at_bytes, part))
+                .map_err(Error::hal(format!("writing {label} at byte {at_bytes}")))?;
+            at_bytes += part.len() as u64;
+            progress.advance(part.len() as u64);
+        }
+        bytes.written += range.end - range.start;
+        bytes.zeros -= range.end - range.start;
+    }
+    progress.finish();
+    notes.push(
+        "the discarded medium did not hold zeros everywhere: they were written, and all was compared again"
+            .into(),
+    );
+    // The zeros may have overwritten other data of a card that wraps around, and the placeholder. So both come again.
+    let bypass = bypass_caches(operation, target, body)?;
+    let kept = body.written.compare(operation, target, "verifying again")?;
+    Ok((kept, bypass, bytes))
+}
+
+/// Prepares the comparison: all is on the medium, with a placeholder at the start.
+fn bypass_caches(operation: &Operation<'_>, target: &mut dyn Target, body: &Body) -> Result<CacheBypass> {
     let label = operation.label();
     operation.step("flushing");
     // The kernel writes its cache in any order, and the start must be written last.
     target.sync().map_err(Error::hal(format!("flushing {label}")))?;
     table::reserve_at(operation, target, 0, body.held_back.len(), label)?;
-    let bypass = target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
-    let kept = body.written.compare(operation, target, "verifying")?;
-    operation.short_step("writing the partition table");
-    let kept = commit(operation, checked, target, &body, &image, kept)?;
-    Ok(Done::written(&image, kept, bypass, body.notes))
-}
-
-/// Writes all but the start, and verifies the image at the same time.
-fn write_body(
-    operation: &Operation<'_>,
-    drive: &dyn ReadTree,
-    checked: &Checked,
-    target: &mut dyn Target,
-) -> Result<(Body, Verified)> {
-    let file_name = checked.image.name.to_string();
-    let label = operation.label();
-    let mut image = ImageReader::open(operation, drive, checked.image.source())?;
-    let expected = Announced {
-        len_bytes: checked.content_len_bytes,
-        digests: &checked.image.content,
-        // Only for the report, if no sidecar needs it. The digest of the file, checked before, identifies the image, too.
-        md5: checked.image.file.is_empty(),
-        again: false,
-    };
-    let mut content = image.content("writing", Expected::Announced(expected))?;
-    let mut held_back = Vec::new();
-    let mut unseen = checked.disk.unseen.clone();
-    let mut extents = Extents::new(operation.tuning.chunk_len_bytes, checked.content_len_bytes);
-    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
-    let mut offset_bytes = 0;
-    loop {
-        let held_left = operation.tuning.held_back_len_bytes.saturating_sub(offset_bytes);
-        let wanted = if held_left > 0 { within(buffer.len(), held_left) } else { buffer.len() };
-        let len = content.read_chunk(&mut buffer[..wanted])?;
-        if len == 0 {
-            break;
-        }
-        if let Some(places) = &mut unseen {
-            places.pass(offset_bytes, &buffer[..len]);
-        }
-        let kept = fitted::keep(&checked.disk, &file_name, offset_bytes, &buffer[..len], target.len_bytes())?;
-        let chunk = &mut buffer[..kept];
-        fitted::overlay(&checked.disk.patches, offset_bytes, chunk);
-        let chunk = &*chunk;
-        if held_left > 0 {
-            held_back.extend_from_slice(chunk);
-        } else if !chunk.is_empty() {
-            operation
-                .retry(|| hal::io::write_target(target, offset_bytes, chunk))
-                .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
-            extents.add(offset_bytes, chunk);
-        }
-        offset_bytes += len as u64;
-    }
-    drop(content);
-    let image = image.finish()?;
-    let len_bytes = image.content_len_bytes();
-    let mut notes = Vec::new();
-    if let Some(mut places) = unseen {
-        places.end(len_bytes);
-        let checked_places = places.check(len_bytes, target.len_bytes());
-        notes = checked_places.map_err(|unfit| Error::Verify {
-            part: FaultyPart::Image,
-            what: file_name,
-            offset_bytes: None,
-            detail: format!("it {}", unfit.what),
-        })?;
-    }
-    for (offset_bytes, bytes) in fitted::behind(&checked.disk.patches, len_bytes) {
-        operation
-            .retry(|| hal::io::write_target(target, offset_bytes, bytes))
-            .map_err(Error::hal(format!("writing {label} at byte {offset_bytes}")))?;
-        extents.add_at(offset_bytes, bytes);
-    }
-    Ok((Body { written: extents.finish(), held_back, notes }, image))
+    target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
 }
 
 /// Writes the held-back start, each part verified before the next: the first sector last. Without it there is no

@@ -3,7 +3,9 @@
 //! A failure of one medium does not affect the others. The drive stays read-only.
 
 mod allowed;
+mod clearing;
 mod decode_whole;
+mod disk_body;
 mod disk_check;
 mod disk_image;
 mod disk_look;

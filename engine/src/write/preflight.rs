@@ -20,6 +20,7 @@ use crate::formats::sniff::{self, Content};
 use crate::media::{Medium, check_not_in_use, same_device};
 use crate::names::Packing;
 use crate::operation::Operation;
+use crate::options::WriteExtent;
 use crate::sidecars::ExpectedDigest;
 use crate::verify::ImageReader;
 use replicator_hal::{BlockDevice, ReadTree};
@@ -41,6 +42,8 @@ pub(crate) struct Checked {
     pub tar: Option<TarFacts>,
     /// The facts of a disk image.
     pub disk: DiskFacts,
+    /// How much of a disk image is written.
+    pub extent: WriteExtent,
     /// The names of a tarball's file system and partition.
     pub root: Option<RootPlan>,
     /// Remarks for the result.
@@ -98,7 +101,8 @@ pub(super) fn check(
             disk = facts;
         }
     }
-    Ok(Checked { image, device, content_len_bytes, tar, root, disk, notes })
+    let extent = context.options.settings.write.extent;
+    Ok(Checked { image, device, content_len_bytes, tar, root, disk, extent, notes })
 }
 
 /// Reads the device's properties again: it may have changed since the plan.

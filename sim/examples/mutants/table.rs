@@ -125,6 +125,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S6,
+        "zeros-are-not-proven",
+        "Zeros that were left to a discard need not be on the medium.",
+        &["write-discard-in-part"],
+        &[SuccessIsTrue],
+    ),
+    patch(
+        S6,
+        "zeros-are-not-compared-again",
+        "Zeros that a discarded medium lacks are written, and nothing is compared after that.",
+        &["write-discard-fake-card"],
+        &[SuccessIsTrue],
+    ),
+    patch(
+        S6,
         "links-are-replaced",
         "A directory in a tarball replaces a link to one.",
         &["write-tarball-overlay-keeps-links"],

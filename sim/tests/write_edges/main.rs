@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod discards;
 mod disk_images;
 mod neighbours;
 mod start;

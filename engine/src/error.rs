@@ -91,6 +91,9 @@ refusals! {
     /// A sidecar cannot be understood.
     BadSidecar "R-SIDECAR"
         "make the sidecar again with md5sum or sha256sum, or remove it";
+    /// A block map cannot be understood, or is for another image.
+    BadMap "R-MAP"
+        "make the map again with bmaptool 3.2 or later, or remove it from the drive; the medium was not touched";
     /// The image was captured from this medium.
     WriteBack "R-WRITEBACK"
         "take the drive to another unit, or put an empty file IR_WRITE_BACK on it to overwrite this unit";

@@ -45,15 +45,24 @@ pub struct WrittenBytes {
     pub written: u64,
     /// How many are zeros that the discarded medium was proven to hold.
     pub zeros: u64,
+    /// How many are zeros that the block map of the image leaves out: they were discarded and not read back.
+    pub unread: u64,
 }
 
 impl WrittenBytes {
     /// The note for the result; `None` if everything was written.
     fn note(&self) -> Option<String> {
-        (self.zeros > 0).then(|| {
-            let (written, zeros) = (Size(self.written), Size(self.zeros));
-            format!("{written:#} were written; {zeros:#} of zeros were not written, because the discarded medium holds them")
-        })
+        let Self { written, zeros, unread } = *self;
+        let mut parts = vec![format!("{:#} were written", Size(written))];
+        if zeros > 0 {
+            let zeros = Size(zeros);
+            parts.push(format!("{zeros:#} of zeros were not, because the discarded medium holds them"));
+        }
+        if unread > 0 {
+            let unread = Size(unread);
+            parts.push(format!("{unread:#} that the block map leaves out were discarded and not read back"));
+        }
+        (parts.len() > 1).then(|| parts.join("; "))
     }
 }
 
@@ -190,6 +199,8 @@ struct OutcomeJson<'a> {
     written_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     zeros_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_bytes: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -270,6 +281,7 @@ impl Outcome {
             verified_by: done.and_then(|done| done.cache_bypass).map(|bypass| bypass.to_string()),
             written_bytes: done.and_then(|done| done.bytes).map(|bytes| bytes.written),
             zeros_bytes: done.and_then(|done| done.bytes).map(|bytes| bytes.zeros),
+            unread_bytes: done.and_then(|done| done.bytes).map(|bytes| bytes.unread),
             notes: done.map_or(&[], |done| &done.notes),
             skipped_because,
             failure,
@@ -383,7 +395,7 @@ mod tests {
             file_len_bytes: 100,
             content_md5: Some("620f0b67a91f7f74151bc5be745b7110".into()),
             cache_bypass: Some(CacheBypass::Direct),
-            bytes: Some(WrittenBytes { written: 3000, zeros: 1096 }),
+            bytes: Some(WrittenBytes { written: 3000, zeros: 1000, unread: 96 }),
             notes: vec!["file times kept to the second".into()],
             only_here: (),
         })
@@ -452,7 +464,8 @@ mod tests {
       "content_md5": "620f0b67a91f7f74151bc5be745b7110",
       "verified_by": "direct reads",
       "written_bytes": 3000,
-      "zeros_bytes": 1096,
+      "zeros_bytes": 1000,
+      "unread_bytes": 96,
       "notes": [
         "file times kept to the second"
       ]

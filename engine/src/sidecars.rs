@@ -173,6 +173,19 @@ impl<'a> Sidecars<'a> {
     /// # Errors
     /// `BadSidecar` if it is not a small regular file. A dangling link is an error, not a missing sidecar.
     pub(crate) fn read(&self, directory: &RelativePath, name: &str) -> Result<Option<(String, Vec<u8>)>> {
+        self.read_up_to(directory, name, SIDECAR_LIMIT_BYTES)
+    }
+
+    /// The same for a file of at most `limit_bytes`.
+    ///
+    /// # Errors
+    /// As [`Sidecars::read`].
+    pub(crate) fn read_up_to(
+        &self,
+        directory: &RelativePath,
+        name: &str,
+        limit_bytes: usize,
+    ) -> Result<Option<(String, Vec<u8>)>> {
         let Ok(path) = directory.join(name) else { return Ok(None) };
         let refuse = |detail: String| Error::refused(Refusal::BadSidecar, format!("{name}: {detail}"));
         let path = match self.operation.retry(|| self.drive.resolve(&path)) {
@@ -192,14 +205,15 @@ impl<'a> Sidecars<'a> {
             }
             Err(error) => return Err(Error::hal(format!("following {name}"))(error)),
         };
-        let text = self.operation.retry(|| read_small(&self.drive, &path, SIDECAR_LIMIT_BYTES)).map_err(
-            |error| match error.kind() {
-                ErrorKind::FileTooLarge => refuse(format!("it has more than {SIDECAR_LIMIT_BYTES} bytes")),
-                ErrorKind::IsADirectory => refuse("it is a directory".into()),
-                ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
-                _ => Error::hal(format!("reading {name}"))(error),
-            },
-        )?;
+        let text =
+            self.operation.retry(|| read_small(&self.drive, &path, limit_bytes)).map_err(
+                |error| match error.kind() {
+                    ErrorKind::FileTooLarge => refuse(format!("it has more than {limit_bytes} bytes")),
+                    ErrorKind::IsADirectory => refuse("it is a directory".into()),
+                    ErrorKind::InvalidInput => refuse("it is not a regular file".into()),
+                    _ => Error::hal(format!("reading {name}"))(error),
+                },
+            )?;
         Ok(Some((name.to_owned(), text)))
     }
 }

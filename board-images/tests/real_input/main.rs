@@ -21,6 +21,7 @@ mod host_keys;
 mod images;
 mod images_inside;
 mod least_size;
+mod maps;
 mod measured;
 mod mke2fs_conf;
 mod no_rootfs;

@@ -56,17 +56,18 @@ fn sidecars(image: &ImageName, verified: &Verified) -> Vec<(String, Vec<u8>)> {
     of_content.into_iter().chain(of_file.map(|md5| of(image.to_string(), md5))).collect()
 }
 
-/// Moves an image from the session directory to the root, after its sidecars and its `record`. It takes the proof that
+/// Moves an image from the session directory to the root, after its sidecars and `more` files, each with its name: record
+/// and block map. It takes the proof that
 /// the image was read back from the drive; the sidecars hold the digests of what was read.
 pub(super) fn publish(
     operation: &Operation<'_>,
     work: &Work<'_>,
     image: &ImageName,
     verified: &Verified,
-    record: (String, Vec<u8>),
+    more: Vec<(String, Vec<u8>)>,
 ) -> Result<()> {
     let mut beside = sidecars(image, verified);
-    beside.push(record);
+    beside.extend(more);
     let image = image.to_string();
     let drive = work.drive;
     let target = work::in_root(&image)?;

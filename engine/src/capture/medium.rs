@@ -13,6 +13,7 @@ use super::work::{self, Work};
 use super::{pack_disk, pack_tar, remains, wipe};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::formats::block_map::{self, BlockMap};
 use crate::formats::codec::{Compression, XzSettings};
 use crate::formats::digest::Algorithm;
 use crate::media::Medium;
@@ -57,6 +58,13 @@ pub(super) fn capture(
 /// A packed file with its name; it is not synced yet.
 type InHand = (ImageName, Box<dyn VolumeFile>, Packed);
 
+/// What lies beside an image: the record of a tarball's root file system, the block map of a disk image.
+#[derive(Default)]
+struct Beside {
+    root: Option<RootRecord>,
+    map: Option<BlockMap>,
+}
+
 struct Job<'a> {
     context: &'a Context<'a>,
     operation: &'a Operation<'a>,
@@ -94,9 +102,9 @@ impl Job<'_> {
         }
         let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
         let tree = self.tree(&layout, roots.first(), &mut notes);
-        let (image_name, verified, cache_bypass, root) =
+        let (image_name, verified, cache_bypass, more) =
             self.pack(&layout, &unused, &image, tree, &mut notes)?;
-        self.commit(&image_name, &verified, root, marks)?;
+        self.commit(&image_name, &verified, more, marks)?;
         let done = Done::captured(&verified, cache_bypass, notes);
         Ok((image_name, done))
     }
@@ -167,8 +175,7 @@ impl Job<'_> {
         Ok(unused)
     }
 
-    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back. For a tarball
-    /// the result has the record of its root file system, too.
+    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back.
     fn pack(
         &self,
         layout: &Layout,
@@ -176,7 +183,7 @@ impl Job<'_> {
         image: &RelativePath,
         tree: Option<&Rootfs>,
         notes: &mut Vec<String>,
-    ) -> Result<(ImageName, Verified, CacheBypass, Option<RootRecord>)> {
+    ) -> Result<(ImageName, Verified, CacheBypass, Beside)> {
         let (operation, work) = (self.operation, self.work);
         let xz = self.xz();
         let named = |extension| ImageName {
@@ -188,13 +195,18 @@ impl Job<'_> {
         if let Some(rootfs) = tree {
             tarball = self.pack_tree(&rootfs.region, named(Extension::Tar), notes)?;
         }
-        let root = tree.filter(|_| tarball.is_some()).map(|rootfs| self.root_record(rootfs, layout));
+        let mut beside = Beside::default();
         let (name, file, packed) = match tarball {
-            Some(tarball) => tarball,
+            Some(tarball) => {
+                beside.root = tree.map(|rootfs| self.root_record(rootfs, layout));
+                tarball
+            }
             None => {
                 let name = named(Extension::Dd);
                 let mut file = work.create(operation, &work.path(&name.to_string())?)?;
-                let packed = pack_disk::pack(operation, &work.drive, image, unused, xz.as_ref(), &mut *file)?;
+                let (packed, map) =
+                    pack_disk::pack(operation, &work.drive, image, unused, xz.as_ref(), &mut *file)?;
+                beside.map = Some(map);
                 (name, file, packed)
             }
         };
@@ -202,7 +214,7 @@ impl Job<'_> {
         work::remove_if_there(operation, &work.drive, image)?;
         let cache_bypass = commit::sync_and_close(operation, file, &name.to_string())?;
         let verified = commit::verify(operation, work, &path, name.compression, &packed)?;
-        Ok((name, verified, cache_bypass, root))
+        Ok((name, verified, cache_bypass, beside))
     }
 
     /// Packs the files in `region` as the tarball `name`. `None`, and a note, if a tarball cannot hold them; then the
@@ -240,7 +252,7 @@ impl Job<'_> {
         &self,
         image: &ImageName,
         verified: &Verified,
-        root: Option<RootRecord>,
+        Beside { root, map }: Beside,
         marks: Vec<String>,
     ) -> Result<()> {
         let record = SourceRecord {
@@ -259,7 +271,9 @@ impl Job<'_> {
             .to_toml()
             .map_err(|error| Error::Internal { detail: format!("the source record: {error}") })?;
         let record = (SourceRecord::file_name(self.medium.name()), text.into_bytes());
-        commit::publish(self.operation, self.work, image, verified, record)
+        let map = map.map(|map| (format!("{}{}", image.uncompressed(), block_map::EXTENSION), map.to_xml()));
+        let more = std::iter::once(record).chain(map).collect();
+        commit::publish(self.operation, self.work, image, verified, more)
     }
 
     /// How to compress; `None` for no compression.

@@ -4,6 +4,7 @@ use super::give_back::GiveBack;
 use super::packer::Packer;
 use super::ranges;
 use crate::error::{Error, Result};
+use crate::formats::block_map::{BlockMap, MapMaker};
 use crate::formats::codec::XzSettings;
 use crate::operation::Operation;
 use crate::verify::Packed;
@@ -11,8 +12,9 @@ use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::io::Write;
 use std::ops::Range;
 
-/// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused` become zeros. If the drive has no
-/// room for both, what is packed is given back: then `image` holds zeros at its start.
+/// Reads `image` on the drive and writes it, packed, to the new `file`. Bytes in `unused`, which is in order, become zeros,
+/// and the block map leaves them out. All other zeros are mapped: a file system may rely on them. If the drive has no room for
+/// both, what is packed is given back: then `image` holds zeros at its start.
 pub(super) fn pack(
     operation: &Operation<'_>,
     drive: &dyn Volume,
@@ -20,7 +22,7 @@ pub(super) fn pack(
     unused: &[Range<u64>],
     xz: Option<&XzSettings>,
     file: &mut dyn VolumeFile,
-) -> Result<Packed> {
+) -> Result<(Packed, BlockMap)> {
     let doing = || format!("reading {image} on the drive");
     let len_bytes = operation.retry(|| drive.metadata(image)).map_err(Error::hal(doing()))?.len_bytes;
     let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
@@ -33,18 +35,20 @@ pub(super) fn pack(
     let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     let skipped = ranges::long(unused);
+    let mut map = MapMaker::new(unused);
     let mut at = 0;
     while at < len_bytes {
         let len = (len_bytes - at).min(buffer.len() as u64) as usize;
         reader.read_chunk(at, &mut buffer[..len], &skipped).map_err(Error::hal(doing()))?;
         ranges::zero(&mut buffer[..len], at, unused);
         packer.write_all(&buffer[..len]).map_err(Error::io("the image"))?;
+        map.pass(&buffer[..len]);
         at += len as u64;
         give_back.packed_to(operation, &mut *reader.file, at).map_err(Error::hal(doing()))?;
     }
     give_back.finish(operation);
     reader.file.close().map_err(Error::hal(doing()))?;
-    packer.finish()
+    Ok((packer.finish()?, map.finish()))
 }
 
 /// The working image. Its holes are not read.

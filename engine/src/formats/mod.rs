@@ -4,6 +4,7 @@
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
 pub(crate) mod base64;
+pub(crate) mod block_map;
 mod bzip2;
 pub mod codec;
 pub mod digest;

@@ -11,6 +11,7 @@ mod lookalike;
 mod rename;
 pub(crate) mod root;
 
+use crate::formats::block_map::EXTENSION as MAP_EXTENSION;
 use crate::formats::codec::Compression;
 use std::fmt;
 
@@ -104,6 +105,13 @@ pub(crate) const SETTINGS: &str = "replicator.toml";
 fn endings() -> impl Iterator<Item = (Extension, Compression)> {
     let extensions = Extension::ALL.into_iter();
     extensions.flat_map(|extension| COMPRESSIONS.map(|compression| (extension, compression)))
+}
+
+/// The names under which bmaptool looks for the block map of the file `image`: its name, then without one extension after
+/// the other, each with `.bmap` behind it.
+pub(crate) fn block_maps(image: &str) -> impl Iterator<Item = String> {
+    let names = std::iter::successors(Some(image), |name| Some(name.rsplit_once('.')?.0));
+    names.map(|name| format!("{name}{MAP_EXTENSION}"))
 }
 
 /// Every accepted image name of a medium, in order of preference.

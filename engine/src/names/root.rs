@@ -4,7 +4,10 @@
 //! instead, or one of its media would be left out, and the LEDs would show success. If that cannot happen, the name is
 //! only reported.
 
-use super::{FirmwareNames, LookalikeKind, NameKind, SIDECAR_EXTENSIONS, accepted, classify};
+use super::{
+    FirmwareNames, LookalikeKind, MAP_EXTENSION, NameKind, Packing, SIDECAR_EXTENSIONS, accepted, block_maps,
+    classify,
+};
 use std::collections::BTreeSet;
 
 /// The result for all names in the root.
@@ -65,6 +68,9 @@ pub(crate) fn check_all(names: &[Vec<u8>], context: &Context<'_>) -> Root {
             NameKind::Sidecar | NameKind::Unrelated if has_image && is_orphan(name, names, context) => {
                 root.notes.push(format!("{shown} is not used: there is no image of that name"));
             }
+            NameKind::Unrelated if has_image && is_orphan_map(name, &kinds, context) => {
+                root.notes.push(format!("{shown} is not used: it is the block map of no disk image here"));
+            }
             _ => {}
         }
     }
@@ -86,6 +92,20 @@ fn is_orphan(name: &[u8], names: &[Vec<u8>], context: &Context<'_>) -> bool {
     }
     !text.starts_with('.')
         && !names.iter().any(|name| name.starts_with(base.as_bytes()) && name != text.as_bytes())
+}
+
+/// Whether a file with the extension of a block map belongs to no disk image in the root. The map may have the name of the
+/// file that a link points to.
+fn is_orphan_map(name: &[u8], kinds: &[(&[u8], NameKind)], context: &Context<'_>) -> bool {
+    let text = String::from_utf8_lossy(name);
+    if text.starts_with('.') || !text.to_lowercase().ends_with(MAP_EXTENSION) {
+        return false;
+    }
+    let is_map_of = |image: &[u8]| block_maps(&String::from_utf8_lossy(image)).any(|map| map == text);
+    let is_disk =
+        |kind: &NameKind| matches!(kind, NameKind::Image(image) if image.packing() == Packing::Disk);
+    !kinds.iter().any(|(image, kind)| is_disk(kind) && is_map_of(image))
+        && !context.linked.iter().any(|target| is_map_of(target))
 }
 
 /// Accepted images that are not used, because another one for the same medium is preferred.

@@ -41,6 +41,8 @@ pub(crate) struct Written {
     left: Vec<Range<u64>>,
     /// How much is read back at once.
     piece_len_bytes: usize,
+    /// Length of an extent.
+    extent_len_bytes: u64,
 }
 
 impl Extents {
@@ -111,7 +113,12 @@ impl Extents {
         if self.len_bytes > 0 {
             self.close();
         }
-        Written { extents: self.done, left: self.left, piece_len_bytes: self.chunk_len_bytes }
+        Written {
+            extents: self.done,
+            left: self.left,
+            piece_len_bytes: self.chunk_len_bytes,
+            extent_len_bytes: self.extent_len_bytes,
+        }
     }
 }
 
@@ -129,6 +136,23 @@ impl Written {
         let mut extents = Extents::new(bytes.len(), None);
         extents.add_at(offset_bytes, bytes);
         extents.finish()
+    }
+
+    /// Adds ranges of zeros that were not added before.
+    pub(crate) fn add_zeros(&mut self, ranges: &[Range<u64>]) {
+        let zeros = vec![0; self.piece_len_bytes];
+        for range in ranges {
+            let mut extents = Extents::new(self.piece_len_bytes, None);
+            extents.extent_len_bytes = self.extent_len_bytes;
+            let mut at_bytes = range.start;
+            while at_bytes < range.end {
+                let part = &zeros[..within(zeros.len(), range.end - at_bytes)];
+                extents.add(at_bytes, part);
+                at_bytes += part.len() as u64;
+            }
+            self.extents.extend(extents.finish().extents);
+        }
+        self.extents.sort_by_key(|extent| extent.offset_bytes);
     }
 
     /// Compares all of it with the medium, as progress of `doing`. The caller has bypassed the caches.

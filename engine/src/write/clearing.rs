@@ -4,7 +4,7 @@
 //! So a discard proves nothing. Its result only decides which zeros of the image are worth leaving out of the write.
 
 use crate::error::{Error, Result};
-use crate::formats::zeros;
+use crate::formats::{within, zeros};
 use crate::operation::Operation;
 use replicator_hal::{self as hal, Discarded, ErrorKind, Target};
 use std::ops::Range;
@@ -56,7 +56,7 @@ pub(super) fn clear(operation: &Operation<'_>, target: &mut dyn Target, len_byte
         return Ok(Clearing::default());
     }
     target.begin_verify().map_err(Error::hal(format!("flushing {label}")))?;
-    if let Some(at_bytes) = first_not_zero(operation, target, 0..end_bytes)? {
+    if let Some(at_bytes) = first_not_zero(operation, target, &[0..end_bytes])? {
         operation.log(&format!("the discarded medium holds other bytes than zeros at byte {at_bytes}"));
         return Ok(Clearing::default());
     }
@@ -90,31 +90,38 @@ fn discard(
     Ok(at_bytes)
 }
 
-/// Reads places in `range` that are spread evenly. Returns the first that holds other bytes than zeros, or cannot be read.
+/// Reads places in `ranges` that are spread evenly. Returns the first that holds other bytes than zeros, or cannot be read.
 ///
 /// # Errors
 /// `DeviceGone` and other errors of the medium that are not of one place.
-fn first_not_zero(
+pub(super) fn first_not_zero(
     operation: &Operation<'_>,
     target: &mut dyn Target,
-    range: Range<u64>,
+    ranges: &[Range<u64>],
 ) -> Result<Option<u64>> {
     let place_len = PLACE_LEN_BYTES as u64;
-    let len_bytes = range.end - range.start;
+    let len_bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
     let distance = (len_bytes / PLACES / place_len * place_len).max(place_len);
     let mut buffer = [0; PLACE_LEN_BYTES];
-    let mut at_bytes = range.start;
-    while at_bytes < range.end {
-        let found = operation.retry(|| hal::io::read_target(target, at_bytes, &mut buffer));
-        match found {
-            Ok(len) if zeros::only_zeros(&buffer[..len]) => {}
-            Ok(_) => return Ok(Some(at_bytes)),
-            Err(error) if error.kind() == ErrorKind::Io => return Ok(Some(at_bytes)),
-            Err(error) => {
-                return Err(Error::hal(format!("reading {} at byte {at_bytes}", operation.label()))(error));
+    // How far behind the start of the next range the next place is.
+    let mut ahead = 0;
+    for range in ranges {
+        let mut at_bytes = range.start + ahead;
+        while at_bytes < range.end {
+            let len = within(PLACE_LEN_BYTES, range.end - at_bytes);
+            let found = operation.retry(|| hal::io::read_target(target, at_bytes, &mut buffer[..len]));
+            match found {
+                Ok(len) if zeros::only_zeros(&buffer[..len]) => {}
+                Ok(_) => return Ok(Some(at_bytes)),
+                Err(error) if error.kind() == ErrorKind::Io => return Ok(Some(at_bytes)),
+                Err(error) => {
+                    let doing = format!("reading {} at byte {at_bytes}", operation.label());
+                    return Err(Error::hal(doing)(error));
+                }
             }
+            at_bytes += distance;
         }
-        at_bytes += distance;
+        ahead = at_bytes - range.end;
     }
     Ok(None)
 }

@@ -15,6 +15,7 @@ use crate::report::{Done, WrittenBytes};
 use crate::table;
 use crate::verify::{Compared, Kept, Verified, Written};
 use replicator_hal::{self as hal, CacheBypass, ReadTree, Target};
+use std::ops::Range;
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
@@ -39,26 +40,54 @@ pub(super) fn write(
     Ok(Done::written(&image, kept, bypass, notes).with_bytes(bytes))
 }
 
-/// Compares the medium with what was written. Zeros that were left out because the medium seemed to hold them are written
-/// where it does not, and everything is compared again.
+/// Compares the medium with what was written. If it does not hold zeros that were left out because it seemed to hold them,
+/// they are written, with all that the map leaves out, and everything is compared again.
 fn compare(
     operation: &Operation<'_>,
     target: &mut dyn Target,
     body: &mut Body,
     notes: &mut Vec<String>,
 ) -> Result<(Kept, CacheBypass, WrittenBytes)> {
-    let label = operation.label();
     let bypass = bypass_caches(operation, target, body)?;
-    let mut bytes = WrittenBytes { written: body.written_bytes, zeros: body.written.left_bytes() };
-    let not_zeros = match body.written.compare_left(operation, target, "verifying")? {
-        Compared::Kept(kept) => return Ok((kept, bypass, bytes)),
-        Compared::NotZeros(ranges) => ranges,
+    let (zeros, unread) = (body.written.left_bytes(), len_of(&body.unread));
+    let bytes = WrittenBytes { written: body.written_bytes, zeros, unread };
+    let compared = body.written.compare_left(operation, target, "verifying")?;
+    // On a fake card that wraps around, these places hold other data of the image now.
+    let not_zero = clearing::first_not_zero(operation, target, &body.unread)?;
+    let not_zeros = match (compared, not_zero) {
+        (Compared::Kept(kept), None) => return Ok((kept, bypass, bytes)),
+        (Compared::Kept(_), Some(at_bytes)) => {
+            operation.log(&format!("byte {at_bytes}, which the block map leaves out, is not zero any more"));
+            Vec::new()
+        }
+        (Compared::NotZeros(ranges), _) => ranges,
     };
-    operation.short_step("writing zeros where the discarded medium does not hold them");
-    let mut progress = operation.progress("zeroing", None);
-    for range in &not_zeros {
-        // The ranges lie in extents, of which none is much longer than a chunk.
-        let zeros = vec![0; operation.tuning.chunk_len_bytes];
+    operation.short_step("writing zeros where the discarded medium may not hold them");
+    zero(operation, target, &not_zeros)?;
+    zero(operation, target, &body.unread)?;
+    body.written.add_zeros(&body.unread);
+    let late = len_of(&not_zeros);
+    let bytes = WrittenBytes { written: bytes.written + late + unread, zeros: zeros - late, unread: 0 };
+    notes.push(
+        "the discarded medium did not hold zeros everywhere: they were written, and all was compared again"
+            .into(),
+    );
+    // The zeros may have overwritten other data of a card that wraps around, and the placeholder. So both come again.
+    let bypass = bypass_caches(operation, target, body)?;
+    let kept = body.written.compare(operation, target, "verifying again")?;
+    Ok((kept, bypass, bytes))
+}
+
+fn len_of(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
+}
+
+/// Writes zeros. The zeroing of the HAL is a discard on some devices, so it is not used.
+fn zero(operation: &Operation<'_>, target: &mut dyn Target, ranges: &[Range<u64>]) -> Result<()> {
+    let label = operation.label();
+    let zeros = vec![0; operation.tuning.chunk_len_bytes];
+    let mut progress = operation.progress("zeroing", Some(len_of(ranges)));
+    for range in ranges {
         let mut at_bytes = range.start;
         while at_bytes < range.end {
             let part = &zeros[..within(zeros.len(), range.end - at_bytes)];
@@ -68,18 +97,9 @@ fn compare(
             at_bytes += part.len() as u64;
             progress.advance(part.len() as u64);
         }
-        bytes.written += range.end - range.start;
-        bytes.zeros -= range.end - range.start;
     }
     progress.finish();
-    notes.push(
-        "the discarded medium did not hold zeros everywhere: they were written, and all was compared again"
-            .into(),
-    );
-    // The zeros may have overwritten other data of a card that wraps around, and the placeholder. So both come again.
-    let bypass = bypass_caches(operation, target, body)?;
-    let kept = body.written.compare(operation, target, "verifying again")?;
-    Ok((kept, bypass, bytes))
+    Ok(())
 }
 
 /// Prepares the comparison: all is on the medium, with a placeholder at the start.

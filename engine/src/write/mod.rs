@@ -14,6 +14,7 @@ mod fitted;
 mod gap_note;
 mod golden;
 mod image;
+mod image_map;
 mod medium;
 mod name_files;
 mod places;
@@ -125,6 +126,9 @@ impl Checking {
                     line.push_str(", no sidecar");
                 } else {
                     line.push_str(&format!(", sidecar {}", sidecars.join(", ")));
+                }
+                if let Some(map) = &checked.map {
+                    line.push_str(&format!(", block map {}", map.name));
                 }
                 for note in &checked.notes {
                     line.push_str(&format!(", {note}"));

@@ -9,6 +9,7 @@ use super::allowed::Allowed;
 use super::disk_check::{DiskFacts, check_disk};
 use super::golden::{self, MarksOn};
 use super::image::Image;
+use super::image_map::{self, ImageMap};
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
 use crate::context::Context;
@@ -42,6 +43,8 @@ pub(crate) struct Checked {
     pub tar: Option<TarFacts>,
     /// The facts of a disk image.
     pub disk: DiskFacts,
+    /// The block map of a disk image.
+    pub map: Option<ImageMap>,
     /// How much of a disk image is written.
     pub extent: WriteExtent,
     /// The names of a tarball's file system and partition.
@@ -84,7 +87,8 @@ pub(super) fn check(
     let mut reader = ImageReader::open(operation, drive, image.source())?;
     let mut content_len_bytes = reader.announced_len()?;
     reader.close()?;
-    let (mut tar, mut root, mut disk) = (None, None, DiskFacts::default());
+    let extent = context.options.settings.write.extent;
+    let (mut tar, mut root, mut disk, mut map) = (None, None, DiskFacts::default(), None);
     match image.name.packing() {
         Packing::Tar => {
             let destination = destination(&name, medium, &device)?;
@@ -98,11 +102,14 @@ pub(super) fn check(
             let facts =
                 check_disk(operation, drive, &image, &device, content_len_bytes, allowed, &mut notes)?;
             content_len_bytes = Some(facts.len_bytes);
+            if extent == WriteExtent::Used {
+                map = image_map::find(operation, drive, &image)?;
+                map.iter().try_for_each(|map| map.check_len(&name, facts.len_bytes))?;
+            }
             disk = facts;
         }
     }
-    let extent = context.options.settings.write.extent;
-    Ok(Checked { image, device, content_len_bytes, tar, root, disk, extent, notes })
+    Ok(Checked { image, device, content_len_bytes, tar, root, disk, map, extent, notes })
 }
 
 /// Reads the device's properties again: it may have changed since the plan.

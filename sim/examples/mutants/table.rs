@@ -81,6 +81,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &[ValidNames],
     ),
     patch(
+        S3,
+        "map-leaves-out-too-much",
+        "A captured image has a block map that leaves out used blocks.",
+        &["capture-multi-partition-emmc"],
+        &[ValidNames],
+    ),
+    patch(
         S4,
         "session-ends-early",
         "The session ends with the first medium, not with the last.",
@@ -135,6 +142,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "zeros-are-not-compared-again",
         "Zeros that a discarded medium lacks are written, and nothing is compared after that.",
         &["write-discard-fake-card"],
+        &[SuccessIsTrue],
+    ),
+    patch(
+        S6,
+        "map-is-used-without-discard",
+        "What a block map leaves out is left out on a medium that was not discarded.",
+        &["write-map-without-discard"],
+        &[SuccessIsTrue],
+    ),
+    patch(
+        S6,
+        "ranges-of-a-map-are-not-compared",
+        "The checksums of a block map's ranges are not compared with the image.",
+        &["write-map-of-another-image"],
         &[SuccessIsTrue],
     ),
     patch(
@@ -264,6 +285,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "An image is written to the medium that it was captured from.",
         &["no-identity-golden-is-not-overwritten", "capture-then-reboot-is-refused", "write-back-is-refused"],
         &[RefusedUntouched, WriteBack],
+    ),
+    patch(
+        S9,
+        "checksum-of-a-map-is-ignored",
+        "A block map need not match its own checksum.",
+        &["write-map-is-damaged"],
+        &[RefusedUntouched],
     ),
     patch(
         S10,

@@ -13,6 +13,7 @@ use crate::model::hardware::machine::Recorded;
 use crate::model::hardware::record_log::RecordLog;
 use crate::model::time::trace::Trace;
 use replicator_hal::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::path::Path;
 
 impl World {
@@ -31,6 +32,14 @@ impl World {
     /// `NotFound`.
     pub fn medium_bytes(&self, name: &str) -> Result<Pages> {
         self.disk(name, |disk| disk.media.clone())
+    }
+
+    /// What was discarded of a medium or the drive since it was last opened to be written.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn discarded(&self, name: &str) -> Result<Vec<Range<u64>>> {
+        self.disk(name, |disk| disk.discarded.clone())
     }
 
     /// The files of an extent of a medium, below all caches.

@@ -12,6 +12,7 @@ use replicator_engine::report::Report;
 use replicator_hal::{Result, Status};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use std::time::Duration;
 pub struct Snapshot {
     /// By the names that scenarios use; `drive` is one of them.
     pub media: BTreeMap<String, Pages>,
+    /// What was discarded of each since it was last opened to be written.
+    pub discarded: BTreeMap<String, Vec<Range<u64>>>,
     drives: Drives,
 }
 
@@ -27,7 +30,17 @@ impl Snapshot {
     /// The present content of `world`; `drives` are those of its run.
     pub fn of(world: &World, drives: &Drives) -> Self {
         let bytes = |name: String| world.medium_bytes(&name).ok().map(|pages| (name, pages));
-        Self { media: world.media().into_iter().filter_map(bytes).collect(), drives: drives.clone() }
+        let discarded = |name: String| world.discarded(&name).ok().map(|ranges| (name, ranges));
+        Self {
+            media: world.media().into_iter().filter_map(bytes).collect(),
+            discarded: world.media().into_iter().filter_map(discarded).collect(),
+            drives: drives.clone(),
+        }
+    }
+
+    /// What was discarded of a medium.
+    pub fn discarded_of(&self, medium: &str) -> &[Range<u64>] {
+        self.discarded.get(medium).map_or(&[], Vec::as_slice)
     }
 
     /// The drive's files; none if there is no drive, or if it cannot be read.

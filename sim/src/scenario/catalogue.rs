@@ -102,6 +102,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
         words_of_partitions(file.scheme, file.gap, &file.partitions, &mut words);
         words.extend(file.damage.map(|damage| format!("damage:{}", word(damage))));
         words.extend(file.is_image().then(|| format!("sidecar:{}", word(file.sidecar))));
+        words.extend(file.map.map(|map| format!("map:{}", word(map))));
         for (given, word) in [
             (file.link.is_some(), "link"),
             (file.device_node, "device-node"),

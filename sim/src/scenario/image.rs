@@ -147,6 +147,10 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
     for (sidecar, text) in sidecars(file.sidecar, base, uncompressed, &plain, &bytes) {
         entries.push(Entry::file(&format!("{}{sidecar}", name.directory), text));
     }
+    if let Some(map) = file.map {
+        let text = super::map_spec::text(&plain, map);
+        entries.push(Entry::file(&format!("{}{uncompressed}.bmap", name.directory), text));
+    }
     if let Some(medium) = &file.captured_from {
         let text = format!(
             "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\

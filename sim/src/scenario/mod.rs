@@ -23,6 +23,7 @@ pub mod firmware;
 mod firmware_spec;
 pub mod guid;
 pub mod image;
+mod map_spec;
 pub mod media;
 mod overlay;
 pub mod schema;

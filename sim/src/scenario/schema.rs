@@ -12,6 +12,7 @@ pub use super::fault_spec::{Bytes, Fault, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
 };
+pub use super::map_spec::MapSpec;
 pub use super::overlay::OverlayEntry;
 pub use super::tarball_spec::TarballSpec;
 pub use crate::model::bytes::size::Size;
@@ -137,6 +138,8 @@ pub struct FileSpec {
     /// Sidecars beside it.
     #[serde(default)]
     pub sidecar: SidecarSpec,
+    /// The block map beside a disk image, under the image's name without compression.
+    pub map: Option<MapSpec>,
     /// What replaces or wraps the image, compressed as the name says.
     pub inside: Option<Container>,
     /// What the image's builder appended to it.

@@ -2,8 +2,8 @@
 
 use super::{KIB, MIB, Swarm, text_file};
 use crate::scenario::schema::{
-    Container, Content, Discard, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Scheme, SidecarSpec,
-    Size, TableDamage,
+    Container, Content, Discard, FileSpec, FileSystemDamage, ImageDamage, MapSpec, MediumSpec, Scheme,
+    SidecarSpec, Size, TableDamage,
 };
 
 /// Damage for any file.
@@ -29,6 +29,16 @@ const SIDECARS: [SidecarSpec; 10] = [
     SidecarSpec::Malformed,
     SidecarSpec::OtherName,
 ];
+/// Right ones first.
+const MAPS: [MapSpec; 6] = [
+    MapSpec::Right,
+    MapSpec::LeavesOutData,
+    MapSpec::OfAnotherImage,
+    MapSpec::OfAnotherLength,
+    MapSpec::Damaged,
+    MapSpec::OldVersion,
+];
+const RIGHT_MAPS: usize = 2;
 /// Half of the media read as zeros after a discard, as most real ones do.
 pub(super) const DISCARDS: [Discard; 8] = [
     Discard::Unsupported,
@@ -133,6 +143,8 @@ impl Swarm {
             image_len
         };
         file.sidecar = self.pick(sidecars);
+        let maps = if self.damage { &MAPS[..] } else { &MAPS[..RIGHT_MAPS] };
+        file.map = (!tarball && self.one_in(2)).then(|| self.pick(maps));
         file.inside = (self.damage && !tarball && self.one_in(8)).then(|| self.pick(&Container::ALL));
         file.damage = (self.damage && self.one_in(2)).then(|| self.damage_of(tarball, compression));
         // Only a whole MiB has room for a root file system.

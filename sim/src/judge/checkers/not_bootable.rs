@@ -5,7 +5,7 @@
 //! that look for a loader behind sector 0 without a table.
 
 use crate::judge::readers::drive_images::{files, images, mode};
-use crate::judge::readers::written::holds;
+use crate::judge::readers::written::holds_discarded;
 use crate::judge::{CheckerId, Judge, always};
 use crate::model::bytes::pages::{Pages, SECTOR_LEN};
 use crate::model::bytes::partitions::read_partitions;
@@ -38,7 +38,8 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 continue;
             };
             let fine = before == after || !has_table(after) || old_partitions_whole(before, after);
-            if fine || holds(after, &image, spec).is_ok() {
+            let discarded = boot.after.discarded_of(&image.medium);
+            if fine || holds_discarded(after, &image, spec, discarded).is_ok() {
                 continue;
             }
             wrong.push(format!(

@@ -1,10 +1,14 @@
-//! S6: success means that the bytes on the medium, below all caches, are those of the image.
+//! S6: success means that the bytes on the medium, below all caches, are those of the image, except zeros that its block map
+//! leaves out and that were discarded.
 //!
 //! Verified: every medium with an image whenever the LEDs show success, and every medium that the scenario expects to
 //! be written. Not verified: captures, which `captured` checks.
 
-use crate::judge::readers::drive_images::{files, images, mode};
-use crate::judge::readers::written::holds;
+use crate::judge::readers::block_map;
+use crate::judge::readers::decode::decode;
+use crate::judge::readers::drive_images::{Image, files, images, mode};
+use crate::judge::readers::settings;
+use crate::judge::readers::written::holds_discarded;
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
 use crate::scenario::schema::{MediumEnd, Mode};
@@ -38,10 +42,29 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             if !claimed {
                 continue;
             }
-            if let Err(what) = holds(medium, &image, spec) {
+            let discarded = boot.after.discarded_of(&image.medium);
+            if let Err(what) = holds_discarded(medium, &image, spec, discarded) {
                 wrong.push(format!("boot {} ended in success for {}, but {what}", number + 1, image.medium));
+            }
+            if let Err(what) = fits_its_map(&image, evidence) {
+                wrong.push(format!(
+                    "boot {} wrote {} in spite of its block map: {what}",
+                    number + 1,
+                    image.name
+                ));
             }
         }
     }
     wrong
+}
+
+/// Whether an image has the bytes that its block map states, unless the settings switch maps off.
+fn fits_its_map(image: &Image, evidence: &Evidence) -> Result<(), String> {
+    let is_off = image.is_tarball() || settings::writes_all(&evidence.scenario);
+    match (&image.map, &image.bytes) {
+        (Some(map), Some(bytes)) if !is_off => {
+            block_map::check_ranges(&String::from_utf8_lossy(map), &decode(&image.name, bytes)?)
+        }
+        _ => Ok(()),
+    }
 }

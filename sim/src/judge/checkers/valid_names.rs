@@ -1,8 +1,9 @@
 //! S3: a file under a valid image name is complete and matches its sidecars, after every boot and every cut.
 //!
-//! Verified: images that a capture made decode to their ends, and both sidecars exist and are right. Not verified:
+//! Verified: images that a capture made decode to their ends, and both sidecars and the block map of a disk image exist and are right. Not verified:
 //! the content of images, which `captured` checks, and images that existed before, which `old-image` checks.
 
+use crate::judge::readers::block_map;
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{Image, files, new_images};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
@@ -15,6 +16,10 @@ use replicator_hal::RelativePath;
 /// The digests of the image with this name: of its decoded bytes, and of the file.
 #[derive(PartialEq, Eq, Hash)]
 struct Sums(String);
+
+/// The block map of the image with this name.
+#[derive(PartialEq, Eq, Hash)]
+struct MapOf(String, Vec<u8>);
 
 /// The entry in the registry.
 pub const JUDGE: Judge = Judge {
@@ -46,6 +51,12 @@ fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
         let plain = (!plain.is_empty()).then(|| plain.md5().to_owned());
         plain.map(|plain| (plain, md5_hex(bytes))).ok_or_else(|| format!("{name} is empty"))
     };
+    if !image.is_tarball() {
+        let map = image.map.clone().ok_or_else(|| format!("{name} has no block map"))?;
+        let is_right = |bytes: &FileBytes| block_map::is_right(&map, &decode(name, bytes)?);
+        let result = bytes.cached(MapOf(name.clone(), map.clone()), is_right);
+        result.map_err(|what| format!("the block map of {name}: {what}"))?;
+    }
     let (plain, encoded) = bytes.cached(Sums(name.clone()), sums)?;
     let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
     matches(found, uncompressed, &plain)?;

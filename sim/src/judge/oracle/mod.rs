@@ -13,7 +13,7 @@ use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{IMAGE_ENDINGS, files, image};
 use crate::judge::readers::extracted;
 use crate::judge::readers::settings;
-use crate::judge::readers::written::holds;
+use crate::judge::readers::written::holds_discarded;
 use crate::judge::undisturbed::was_complete;
 use crate::judge::{CheckerId, Judge, Origin, by_nothing};
 use crate::model::hardware::simfs::Kind;
@@ -236,6 +236,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
         return Verdict::MustFail;
     }
     let sidecar = match file.sidecar {
+        _ if file.map.is_some_and(|map| !map.is_right()) => Verdict::MustFail,
         SidecarSpec::Wrong | SidecarSpec::WrongFile | SidecarSpec::Malformed => Verdict::MustFail,
         _ => Verdict::MustSucceed,
     };
@@ -402,7 +403,7 @@ fn result_of(evidence: &Evidence, work: Mode, medium: &str) -> Result<(), String
         Mode::Write => {
             let pages = last.after.media.get(medium).ok_or("there is no such medium")?;
             let spec = evidence.scenario.media.get(medium).ok_or("the scenario has no such medium")?;
-            holds(pages, &found, spec)
+            holds_discarded(pages, &found, spec, last.after.discarded_of(medium))
         }
         Mode::Capture => {
             let bytes = found.bytes.as_ref().ok_or("the image is not a file")?;

@@ -123,11 +123,11 @@ pub fn missing(plain: &[u8]) -> Option<String> {
         .then(|| format!("it has {len_bytes} bytes, but its partition table reaches to {needed}"))
 }
 
-/// Whether `medium` holds the image `plain`.
+/// Whether `medium` holds the image `plain`. Where the image has a zero, another byte is right if the medium `may_differ`.
 ///
 /// # Errors
 /// How it differs.
-pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
+pub fn holds(medium: &Pages, plain: &[u8], may_differ: &dyn Fn(u64) -> bool) -> Result<(), String> {
     let len_bytes = usize::try_from(medium.len_bytes()).map_err(|error| error.to_string())?;
     let found = medium.bytes(0, len_bytes);
     let mut wanted = Cow::Borrowed(plain);
@@ -145,7 +145,10 @@ pub fn holds(medium: &Pages, plain: &[u8]) -> Result<(), String> {
     if let Some(at) = left_out {
         return Err(format!("the image is larger than the medium, and its byte {at} is not zero"));
     }
-    match found.iter().zip(wanted.iter()).position(|(found, wanted)| found != wanted) {
+    let mut pairs = found.iter().zip(wanted.iter()).enumerate();
+    let differs =
+        pairs.find(|(at, (found, wanted))| found != wanted && !(**wanted == 0 && may_differ(*at as u64)));
+    match differs.map(|(at, _)| at) {
         None => Ok(()),
         Some(at) => {
             let start = at / SECTOR * SECTOR;

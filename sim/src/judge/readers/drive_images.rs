@@ -2,6 +2,7 @@
 //!
 //! Written from the manual's list of names, separately from the engine.
 
+use super::block_map;
 use super::links;
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
@@ -31,6 +32,8 @@ pub struct Image {
     pub bytes: Option<FileBytes>,
     /// The records of captures beside it: by its own name, and by that of the file that a link leads to.
     pub records: Vec<String>,
+    /// Its block map.
+    pub map: Option<Vec<u8>>,
 }
 
 impl Image {
@@ -63,7 +66,8 @@ pub fn image(medium: &str, files: &FoundFiles) -> Option<Image> {
         files.get(&path)?;
         let bytes = follow(files, &path).filter(|file| file.inode.kind == FileKind::File);
         let bytes = bytes.map(|file| file.bytes.clone());
-        Some(Image { medium: medium.to_owned(), name, bytes, records: records(medium, files, &path) })
+        let (records, map) = (records(medium, files, &path), map(files, &name, &path));
+        Some(Image { medium: medium.to_owned(), name, bytes, records, map })
     })
 }
 
@@ -77,6 +81,13 @@ fn records(medium: &str, files: &FoundFiles, path: &RelativePath) -> Vec<String>
         .filter_map(|path| files.get(&path))
         .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
         .collect()
+}
+
+fn map(files: &FoundFiles, name: &str, path: &RelativePath) -> Option<Vec<u8>> {
+    let target = links::follow(files, path.as_bytes(), Some(MOUNT_POINT));
+    let target = target.and_then(|target| String::from_utf8(target.as_bytes().to_vec()).ok());
+    let mut names = std::iter::once(name).chain(target.as_deref());
+    names.find_map(|name| block_map::beside(files, name)).map(<[u8]>::to_vec)
 }
 
 /// The file that a name on the drive leads to.

@@ -4,6 +4,7 @@
 mod acl_text;
 pub mod any_content;
 pub mod archive;
+pub(in crate::judge) mod block_map;
 pub mod decode;
 pub mod disk_rule;
 pub mod drive_images;

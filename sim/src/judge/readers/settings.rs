@@ -21,6 +21,13 @@ pub fn has_own_rules(scenario: &Scenario) -> bool {
     table(scenario).get("capture").is_some_and(|capture| capture.get("rules").is_some())
 }
 
+/// Whether every byte of a disk image is written, and its block map is not used: `[write] extent = "all"`.
+pub fn writes_all(scenario: &Scenario) -> bool {
+    let settings = table(scenario);
+    let said = settings.get("write").and_then(|write| write.get("extent"));
+    said.and_then(toml::Value::as_str) == Some("all")
+}
+
 /// Whether golden media may be overwritten: `[write] write_back = true`.
 pub fn writes_back(scenario: &Scenario) -> bool {
     let settings = table(scenario);

@@ -1,9 +1,11 @@
 //! Whether a medium holds the content of its image.
 //!
-//! Verified: of a disk image every byte, below all caches, and the place of a GPT on the medium; of a tarball the
+//! Verified: of a disk image every byte, below all caches, except zeros that its block map leaves out and that the medium was
+//! told to discard in this boot, and the place of a GPT on the medium; of a tarball the
 //! partition table (that of the record of its capture, otherwise that of the profile), the kind of the file system
 //! and every file with its metadata. Not verified: bytes of a medium behind the end of a disk image.
 
+use super::block_map;
 use super::decode::decode;
 use super::disk_rule;
 use super::drive_images::Image;
@@ -16,6 +18,7 @@ use crate::model::hardware::found::{files_in, tree_of};
 use crate::model::hardware::simfs::{Kind, SimFs};
 use crate::scenario::schema::MediumSpec;
 use replicator_hal::Timestamp;
+use std::ops::Range;
 
 /// Where a tarball's partition starts.
 const START_BYTES: u64 = 4 << 20;
@@ -27,12 +30,29 @@ const DIFFERENCES_MAX: usize = 5;
 /// # Errors
 /// How it differs.
 pub fn holds(medium: &Pages, image: &Image, spec: &MediumSpec) -> Result<(), String> {
+    holds_discarded(medium, image, spec, &[])
+}
+
+/// The same for a medium of which these ranges were discarded.
+///
+/// # Errors
+/// How it differs.
+pub fn holds_discarded(
+    medium: &Pages,
+    image: &Image,
+    spec: &MediumSpec,
+    discarded: &[Range<u64>],
+) -> Result<(), String> {
     let bytes = image.bytes.as_ref().ok_or_else(|| format!("{} is not a file", image.name))?;
     let plain = decode(&image.name, bytes)?;
     if image.is_tarball() {
         holds_tree(medium, &plain, spec, &table_of(image, plain.md5(), spec))
     } else {
-        disk_rule::holds(medium, &plain)
+        let map = image.map.as_ref().filter(|_| !discarded.is_empty());
+        let left_out = map.map(|map| block_map::left_out(map, plain.len() as u64)).unwrap_or_default();
+        disk_rule::holds(medium, &plain, &|at| {
+            [&left_out, discarded].iter().all(|ranges| ranges.iter().any(|range| range.contains(&at)))
+        })
     }
 }
 

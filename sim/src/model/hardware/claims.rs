@@ -161,6 +161,7 @@ impl Storage {
             area.protected = false;
         }
         disk.target_open = true;
+        disk.discarded.clear();
         Ok(extent)
     }
 

@@ -44,7 +44,7 @@ pub struct Disk {
     pub read_only: bool,
     /// Fault: writes here are acknowledged and dropped.
     pub dropped: Vec<(Range<u64>, FaultId)>,
-    /// What was discarded since the power came on.
+    /// What was discarded since it was last opened to be written.
     pub discarded: Vec<Range<u64>>,
     /// Fault: other defects of the medium.
     pub defects: Defects,
@@ -366,7 +366,6 @@ impl Disk {
     pub(crate) fn lose_volatile(&mut self) {
         self.page_cache.clear();
         self.write_cache.clear();
-        self.discarded.clear();
         if let Some(area) = &mut self.area {
             area.protected = true;
         }

@@ -178,7 +178,7 @@ impl BlockTarget {
         let path = self.roots.proc.join(format!("self/fd/{}", file.as_raw_fd()));
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
         let tried = opened.and_then(|file| {
-            let mut reader = DirectReader::new(file, self.sector_len_bytes);
+            let mut reader = DirectReader::new(file, self.sector_len_bytes, self.len_bytes);
             reader.read_at(0, &mut [0; 512]).map(|_| reader)
         });
         match tried {

@@ -74,9 +74,10 @@ pub(super) fn text(plain: &[u8], spec: MapSpec) -> String {
     text.push_str("</BlockMap>\n</bmap>\n");
     let own = hex(Sha256::digest(text.as_bytes()).as_slice());
     let text = text.replacen(&zeros, &own, 1);
-    match spec {
-        MapSpec::Damaged => text.replacen("chksum=\"", "chksum=\"0", 1),
-        _ => text,
+    let first = text.split_once("chksum=\"").and_then(|(_, rest)| rest.get(..64)).map(str::to_owned);
+    match first.filter(|_| spec == MapSpec::Damaged) {
+        Some(sum) => text.replacen(&sum, &sum.chars().rev().collect::<String>(), 1),
+        None => text,
     }
 }
 

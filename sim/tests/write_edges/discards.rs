@@ -79,3 +79,19 @@ fn zeros_that_the_medium_lacks_are_written_and_counted() {
     assert!(counted > 256 * KIB && counted < LEN_BYTES, "{counted}");
     assert!(world.medium_bytes("sd").unwrap().bytes(3 << 20, 1 << 20).iter().all(|byte| *byte == 0));
 }
+
+#[test]
+fn writes_are_whole_chunks_at_multiples_of_their_length() {
+    let (world, ..) = write(Discard::Unsupported, "");
+    let trace = world.trace();
+    let writes = trace.events().filter(|event| event.op.name == OpName::Write && *event.op.on == *"sd");
+    let writes: Vec<_> = writes.map(|event| (event.op.offset_bytes, event.op.len_bytes)).collect();
+    // The start is held back: it is written in parts, after its placeholder.
+    let body: Vec<_> = writes.into_iter().filter(|(offset, _)| *offset >= 64 * KIB).collect();
+    let chunk = 256 * KIB;
+    for (offset, len) in &body {
+        assert_eq!(offset % (64 * KIB), 0, "{offset}+{len}");
+        assert!(*len == chunk || *offset == 64 * KIB || offset + len == LEN_BYTES, "{offset}+{len}");
+    }
+    assert_eq!(body.len() as u64, (LEN_BYTES - 64 * KIB).div_ceil(chunk));
+}

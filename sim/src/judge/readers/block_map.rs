@@ -10,7 +10,7 @@ use std::ops::Range;
 pub(super) fn beside<'a>(files: &'a FoundFiles, path: &str) -> Option<&'a [u8]> {
     let mut name = path;
     loop {
-        let map = RelativePath::parse(&format!("{name}.bmap")).ok()?;
+        let map = RelativePath::parse(format!("{name}.bmap")).ok()?;
         if let Some(found) = super::drive_images::follow(files, &map) {
             return Some(&found.bytes);
         }

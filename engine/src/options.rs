@@ -5,11 +5,15 @@
 //! otherwise a misspelt setting would have no effect without notice. This module only parses; the effect of an option is
 //! implemented where it applies.
 
+mod compression;
+
 use crate::from_toml;
 use replicator_hal::RelativePath;
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+
+pub use compression::CaptureCompression;
 
 /// Longest settings file, in bytes.
 const SETTINGS_LIMIT_BYTES: usize = 64 * 1024;
@@ -23,8 +27,8 @@ const UNKNOWN_NAME_LIMIT_CHARS: usize = 64;
 /// All options on a drive: option files and settings together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Compress captured images. Default true; `IR_NO_COMPRESS` or `capture.compress = false`.
-    pub compress: bool,
+    /// How captured images are compressed; `capture.compress`, and `IR_NO_COMPRESS` for not at all.
+    pub compress: CaptureCompression,
     /// Media that are not captured, by their names in the profile; `IR_NO_CAPTURE_<MEDIUM>` or `capture.skip`.
     pub skip_capture: BTreeSet<String>,
     /// Do nothing except start a shell; `IR_SHELL_ONLY`.
@@ -97,7 +101,7 @@ impl Options {
         // Programs add extensions: `.txt`, `.txt.txt`, `.TXT~`.
         let option = rest.split('.').next().unwrap_or_default().trim_end();
         match option {
-            "no_compress" => self.compress = false,
+            "no_compress" => self.compress = CaptureCompression::None,
             "shell_only" => self.shell_only = true,
             "write_back" => self.write_back = true,
             _ => {
@@ -165,18 +169,21 @@ pub enum After {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureSettings {
-    /// Compress images.
-    pub compress: bool,
+    /// How images are compressed.
+    pub compress: CaptureCompression,
     /// Media not to capture.
     pub skip: Vec<String>,
     /// The xz preset, 0 to 9.
     #[serde(deserialize_with = "xz_preset")]
     pub xz_preset: u32,
-    /// Another xz dictionary than the preset's, in KiB.
+    /// Another xz dictionary than 2 MiB, or 4 MiB for presets above 2, in KiB. A shorter one takes less memory.
     ///
     /// The limit keeps the memory of the decoder small enough for the boards that write the image.
     #[serde(deserialize_with = "xz_dictionary_kib")]
     pub xz_dictionary_kib: Option<u32>,
+    /// The zstd level, 1 to 19.
+    #[serde(deserialize_with = "zstd_level")]
+    pub zstd_level: u32,
     /// Remove what must not be cloned. Without it, the images hold the keys and identities of this unit.
     pub sanitise: bool,
     /// A rule file on the drive that replaces the default rules.
@@ -200,10 +207,11 @@ pub enum HostKeys {
 impl Default for CaptureSettings {
     fn default() -> Self {
         Self {
-            compress: true,
+            compress: CaptureCompression::default(),
             skip: Vec::new(),
-            xz_preset: 2,
+            xz_preset: 1,
             xz_dictionary_kib: None,
+            zstd_level: 3,
             sanitise: true,
             rules: None,
             host_keys: HostKeys::default(),
@@ -316,6 +324,10 @@ fn xz_dictionary_kib<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     in_range_u32(deserializer, 4..=65_536).map(Some)
 }
 
+fn zstd_level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    in_range_u32(deserializer, 1..=19)
+}
+
 fn timeout_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     in_range(deserializer, 1..=86_400).map(Some)
 }
@@ -339,144 +351,4 @@ fn path_on_drive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn options(names: &[&str], settings: Option<&str>) -> Result<Options, OptionsError> {
-        let names: Vec<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let settings = settings.map(Settings::parse).transpose()?.unwrap_or_default();
-        Ok(Options::new(&names, settings, &["sd".to_owned(), "emmc".to_owned()]))
-    }
-
-    fn skipped(options: &Options) -> Vec<&str> {
-        options.skip_capture.iter().map(String::as_str).collect()
-    }
-
-    #[test]
-    fn an_empty_drive_has_no_options() {
-        let options = options(&["README.txt", "sdimage.dd.xz", "irish.txt"], None).unwrap();
-        assert!(options.compress && !options.shell_only && !options.write_back);
-        assert!(options.skip_capture.is_empty() && options.unknown.is_empty());
-        assert_eq!(options.settings, Settings::default());
-        assert!(options.settings.capture.sanitise && options.settings.expand.enabled);
-    }
-
-    #[test]
-    fn option_files_are_read_in_any_case_and_with_any_extension() {
-        for name in ["IR_NO_COMPRESS", "ir_no_compress", "Ir_No_Compress.TXT", "IR_NO_COMPRESS.txt.txt"] {
-            let options = options(&[name], None).unwrap();
-            assert!(!options.compress && options.unknown.is_empty(), "{name}");
-        }
-        let options = options(
-            &["IR_SHELL_ONLY.txt", "ir_write_back", "IR_NO_CAPTURE_EMMC.rtf", "IR_NO_CAPTURE_sd"],
-            None,
-        )
-        .unwrap();
-        assert!(options.shell_only && options.write_back && options.compress);
-        assert_eq!(skipped(&options), ["emmc", "sd"]);
-    }
-
-    #[test]
-    fn unknown_options_and_absent_media_are_reported_and_harmless() {
-        let options = options(
-            &["IR_NO_COMPRES", "IR_NO_CAPTURE_SATA", "IR_", "IR_X;\u{1b}[31m", "IR_NO_CAPTURE_"],
-            Some("capture.skip = [\"sata\", \"EMMC\"]"),
-        )
-        .unwrap();
-        assert!(options.compress);
-        assert_eq!(skipped(&options), ["emmc"]);
-        assert_eq!(
-            options.unknown,
-            [
-                "IR_",
-                "IR_NO_CAPTURE_",
-                "IR_NO_CAPTURE_SATA",
-                "IR_NO_COMPRES",
-                "IR_X;?[31m",
-                "capture.skip \"sata\""
-            ]
-        );
-    }
-
-    #[test]
-    fn many_unknown_options_make_a_short_list() {
-        let names: Vec<String> =
-            (0..1000).map(|number| format!("IR_{number:03}{}", "_".repeat(200))).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let options = options(&names, None).unwrap();
-        assert_eq!(options.unknown.len(), UNKNOWN_LIMIT + 1);
-        assert_eq!(options.unknown[UNKNOWN_LIMIT], "and 968 more");
-        assert!(options.unknown.iter().all(|name| name.len() < 100));
-    }
-
-    #[test]
-    fn a_full_settings_file() {
-        let text = "\u{feff}board = \"tsimx6\"\r\nafter = \"poweroff\"\r\n[capture]\r\ncompress = false\r\nskip = [\"emmc\"]\r\nxz_preset = 0\r\n\
-                    xz_dictionary_kib = 1024\r\nsanitise = false\r\nrules = \"rules/site.toml\"\r\n[write]\r\n\
-                    write_back = true\r\nextent = \"all\"\r\nany_content = true\r\n[expand]\r\nenabled = false\r\n[timeouts]\r\nio_seconds = 30\r\ntool_seconds = 600\r\n";
-        let options = options(&[], Some(text)).unwrap();
-        assert!(!options.compress && options.write_back);
-        assert_eq!(skipped(&options), ["emmc"]);
-        let settings = options.settings;
-        assert_eq!((settings.board.as_deref(), settings.after), (Some("tsimx6"), After::Poweroff));
-        assert_eq!((settings.capture.xz_preset, settings.capture.xz_dictionary_kib), (0, Some(1024)));
-        assert_eq!((settings.capture.sanitise, settings.expand.enabled), (false, false));
-        assert!(settings.write.any_content);
-        assert_eq!(settings.write.extent, WriteExtent::All);
-        assert_eq!(settings.capture.rules.as_deref(), Some("rules/site.toml"));
-        assert_eq!((settings.timeouts.io_seconds, settings.timeouts.tool_seconds), (Some(30), Some(600)));
-    }
-
-    #[test]
-    fn faults_name_the_line_and_the_known_keys() {
-        let table: [(&str, usize, &[&str]); 11] = [
-            ("[capture]\n\ncompres = true\n", 3, &["compres", "compress", "xz_preset"]),
-            ("[captur]\n", 1, &["captur", "timeouts"]),
-            ("board = \"a\"\n[capture]\nxz_preset = 10\n", 3, &["10", "0 to 9"]),
-            ("[capture]\nxz_dictionary_kib = 3\n", 2, &["4 to 65536"]),
-            ("[timeouts]\nio_seconds = -1\n", 2, &["-1", "1 to 86400"]),
-            ("[capture]\nrules = \"../x\"\n", 2, &[".."]),
-            ("[capture]\nrules = \"/\"\n", 2, &["name of a file"]),
-            ("[capture]\ncompress = \"no\"\n", 2, &["boolean"]),
-            ("board = \"a\"\nboard = \"b\"\n", 2, &["duplicate"]),
-            ("after = \"halt\"\n", 1, &["halt", "wait", "reboot", "poweroff"]),
-            ("\n\n= 3\n", 3, &["key"]),
-        ];
-        for (text, expected_line, words) in table {
-            match options(&[], Some(text)) {
-                Err(OptionsError::Settings { line, detail }) => {
-                    assert_eq!(line, expected_line, "{text:?}: {detail}");
-                    assert!(words.iter().all(|word| detail.contains(word)), "{text:?}: {detail}");
-                    assert!(!detail.contains('\n'));
-                }
-                other => panic!("{text:?} gives {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_huge_settings_file_is_not_parsed() {
-        let text = " ".repeat(SETTINGS_LIMIT_BYTES + 1);
-        assert_eq!(options(&[], Some(&text)), Err(OptionsError::TooLong { len_bytes: text.len() }));
-        assert!(options(&[], Some(&text[1..])).is_ok());
-        // Deep nesting must not exhaust the stack.
-        let text = format!("board = {}", "[".repeat(SETTINGS_LIMIT_BYTES - 100));
-        assert!(matches!(options(&[], Some(&text)), Err(OptionsError::Settings { .. })));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_and_any_names_end_in_options_or_an_error(
-            text in "[\\[\\]a-z_=\"0-9.\\n ]{0,200}",
-            name in prop::collection::vec(any::<u8>(), 0..40),
-        ) {
-            let with_prefix = [b"IR_".to_vec(), name.clone()].concat();
-            let names = [name, with_prefix];
-            if let Ok(settings) = Settings::parse(&text) {
-                let options = Options::new(&names, settings, &["sd".to_owned()]);
-                prop_assert!(options.unknown.iter().all(|name| !name.chars().any(char::is_control)));
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Sizes and times that users cannot set: fixed in production, smaller on a simulated board.
 
-use crate::formats::codec::{Limits, XzSettings};
+use crate::formats::codec::{Limits, XzSettings, ZstdSettings};
 use crate::memory::Memory;
 use crate::options::Settings;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Tuning {
     pub progress_interval: Duration,
     /// How images are compressed, unless the drive's options change it.
     pub xz: XzSettings,
+    /// The same for zstd.
+    pub zstd: ZstdSettings,
     /// Limits of decoders.
     pub limits: Limits,
     /// The memory for workers and buffers.
@@ -76,11 +78,30 @@ impl Default for Tuning {
             retry_pause: Duration::from_millis(100),
             progress_interval: Duration::from_secs(5),
             xz: XzSettings::default(),
+            zstd: ZstdSettings::default(),
             limits: Limits::default(),
             memory: Memory::default(),
             threads: None,
             tar_entries_max: 1_000_000,
             tar_memory_bytes: 128 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{CaptureSettings, Settings};
+
+    /// The options are in a lower layer than the formats, so they repeat these numbers.
+    #[test]
+    fn the_defaults_and_limits_of_the_options_are_those_of_the_encoders() {
+        let options = CaptureSettings::default();
+        assert_eq!(options.xz_preset, XzSettings::default().preset);
+        assert_eq!(options.zstd_level, ZstdSettings::default().level);
+        for level in 0..30 {
+            let is_accepted = Settings::parse(&format!("capture.zstd_level = {level}")).is_ok();
+            assert_eq!(is_accepted, ZstdSettings::LEVELS.contains(&level), "{level}");
         }
     }
 }

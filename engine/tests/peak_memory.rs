@@ -34,7 +34,7 @@ const MARK: &str = "peak memory in KiB: ";
 
 /// Threads (0: no worker), the setting `memory_mib`, and the bounds of a capture and a write in MB.
 const BOUNDS_MB: [(usize, u64, u64, u64); 5] =
-    [(0, 512, 23, 15), (1, 512, 31, 15), (2, 512, 54, 42), (4, 512, 98, 75), (4, 24, 31, 15)];
+    [(0, 512, 29, 15), (1, 512, 42, 15), (2, 512, 61, 42), (4, 512, 81, 75), (4, 24, 42, 15)];
 
 #[test]
 fn a_capture_and_a_write_take_no_more_memory_than_their_bounds() {

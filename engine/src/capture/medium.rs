@@ -14,11 +14,13 @@ use super::{pack_disk, pack_tar, remains, wipe};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{self, BlockMap};
-use crate::formats::codec::{Compression, XzSettings};
+use crate::formats::codec::{XzSettings, ZstdSettings};
 use crate::formats::digest::Algorithm;
+use crate::formats::encoder::Encoding;
 use crate::media::Medium;
 use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
+use crate::options::CaptureCompression;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
 use crate::size::Size;
@@ -185,11 +187,11 @@ impl Job<'_> {
         notes: &mut Vec<String>,
     ) -> Result<(ImageName, Verified, CacheBypass, Beside)> {
         let (operation, work) = (self.operation, self.work);
-        let xz = self.xz();
+        let encoding = self.encoding();
         let named = |extension| ImageName {
             medium: self.medium.name().to_owned(),
             extension,
-            compression: if xz.is_some() { Compression::Xz } else { Compression::None },
+            compression: encoding.compression(),
         };
         let mut tarball = None;
         if let Some(rootfs) = tree {
@@ -205,7 +207,7 @@ impl Job<'_> {
                 let name = named(Extension::Dd);
                 let mut file = work.create(operation, &work.path(&name.to_string())?)?;
                 let (packed, map) =
-                    pack_disk::pack(operation, &work.drive, image, unused, xz.as_ref(), &mut *file)?;
+                    pack_disk::pack(operation, &work.drive, image, unused, &encoding, &mut *file)?;
                 beside.map = Some(map);
                 (name, file, packed)
             }
@@ -221,11 +223,11 @@ impl Job<'_> {
     /// tarball is removed again.
     fn pack_tree(&self, region: &Region, name: ImageName, notes: &mut Vec<String>) -> Result<Option<InHand>> {
         let (operation, work) = (self.operation, self.work);
-        let xz = self.xz();
+        let encoding = self.encoding();
         let path = work.path(&name.to_string())?;
         let mut file = work.create(operation, &path)?;
         let packed = with_mounted(operation, region, Access::ReadOnly, |volume| {
-            pack_tar::pack(operation, &volume, xz.as_ref(), &mut *file, notes)
+            pack_tar::pack(operation, &volume, &encoding, &mut *file, notes)
         });
         let why = match packed {
             Ok(packed) => return Ok(Some((name, file, packed))),
@@ -276,17 +278,24 @@ impl Job<'_> {
         commit::publish(self.operation, self.work, image, verified, more)
     }
 
-    /// How to compress; `None` for no compression.
-    fn xz(&self) -> Option<XzSettings> {
+    /// How to compress.
+    fn encoding(&self) -> Encoding {
         let settings = &self.context.options.settings.capture;
-        self.context.options.compress.then(|| XzSettings {
-            preset: settings.xz_preset,
-            dictionary_len_bytes: settings.xz_dictionary_kib.map(|kib| kib.saturating_mul(1024)).or(self
-                .context
-                .tuning
-                .xz
-                .dictionary_len_bytes),
-            block_len_bytes: self.context.tuning.xz.block_len_bytes,
-        })
+        let tuning = &self.context.tuning;
+        match self.context.options.compress {
+            CaptureCompression::None => Encoding::Plain,
+            CaptureCompression::Xz => Encoding::Xz(XzSettings {
+                preset: settings.xz_preset,
+                dictionary_len_bytes: settings
+                    .xz_dictionary_kib
+                    .map(|kib| kib.saturating_mul(1024))
+                    .or(tuning.xz.dictionary_len_bytes),
+                block_len_bytes: tuning.xz.block_len_bytes,
+            }),
+            CaptureCompression::Zstd => Encoding::Zstd(ZstdSettings {
+                level: settings.zstd_level,
+                frame_len_bytes: tuning.zstd.frame_len_bytes,
+            }),
+        }
     }
 }

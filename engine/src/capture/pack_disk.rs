@@ -5,7 +5,7 @@ use super::packer::Packer;
 use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{BlockMap, MapMaker};
-use crate::formats::codec::XzSettings;
+use crate::formats::encoder::Encoding;
 use crate::operation::Operation;
 use crate::verify::Packed;
 use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
@@ -20,19 +20,22 @@ pub(super) fn pack(
     drive: &dyn Volume,
     image: &RelativePath,
     unused: &[Range<u64>],
-    xz: Option<&XzSettings>,
+    encoding: &Encoding,
     file: &mut dyn VolumeFile,
 ) -> Result<(Packed, BlockMap)> {
     let doing = || format!("reading {image} on the drive");
     let len_bytes = operation.retry(|| drive.metadata(image)).map_err(Error::hal(doing()))?.len_bytes;
     let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
     // Zeros take almost no space in a compressed file.
-    let packed_bytes = if xz.is_some() { len_bytes.saturating_sub(unused_bytes) } else { len_bytes };
+    let packed_bytes = match encoding {
+        Encoding::Plain => len_bytes,
+        Encoding::Xz(_) | Encoding::Zstd(_) => len_bytes.saturating_sub(unused_bytes),
+    };
     let mut give_back = GiveBack::new(operation, &drive, packed_bytes)?;
     let open = || if give_back.writes() { drive.open_write(image) } else { drive.open(image) };
     let input = operation.retry(open).map_err(Error::hal(doing()))?;
     let mut reader = WorkingImage { operation, file: input, data: None };
-    let mut packer = Packer::new(operation, file, xz, Some(len_bytes))?;
+    let mut packer = Packer::new(operation, file, encoding, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
     let skipped = ranges::long(unused);
     let mut map = MapMaker::new(unused);

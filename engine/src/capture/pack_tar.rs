@@ -8,7 +8,7 @@ use super::packer::Packer;
 use super::tree;
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
-use crate::formats::codec::XzSettings;
+use crate::formats::encoder::Encoding;
 use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
 use crate::operation::Operation;
 use crate::verify::Packed;
@@ -23,14 +23,14 @@ use std::ops::Range;
 pub(super) fn pack(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
-    xz: Option<&XzSettings>,
+    encoding: &Encoding,
     file: &mut dyn VolumeFile,
     notes: &mut Vec<String>,
 ) -> Result<Packed> {
     let mut archive = Archive {
         operation,
         volume,
-        writer: Writer::new(Packer::new(operation, file, xz, None)?),
+        writer: Writer::new(Packer::new(operation, file, encoding, None)?),
         names: BTreeMap::new(),
         entries: 0,
         remarks: Remarks::default(),

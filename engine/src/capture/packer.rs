@@ -2,46 +2,36 @@
 
 use crate::drive_file::DriveSink;
 use crate::error::{Error, Result};
-use crate::formats::codec::{XzEncoder, XzSettings};
-use crate::formats::digest::{Algorithm, Digest, Hasher};
+use crate::formats::digest::{Algorithm, Digest};
+use crate::formats::encoder::{Encoder, Encoding};
+use crate::formats::hashing::Hashing;
 use crate::operation::{Operation, Progress};
 use crate::verify::Packed;
-use replicator_hal::VolumeFile;
+use replicator_hal::{Compute, VolumeFile};
 use std::io::{self, Write};
 
 /// Takes the image's bytes from front to back.
 pub(super) struct Packer<'a> {
-    content: Hasher,
+    content: Hashing,
     content_len_bytes: u64,
-    encoder: Encoder<'a>,
+    encoder: Encoder<HashingSink<'a>>,
     progress: Progress<'a>,
 }
 
-enum Encoder<'a> {
-    Plain(HashingSink<'a>),
-    Xz(XzEncoder<HashingSink<'a>>),
-}
-
 impl<'a> Packer<'a> {
-    /// Writes to the new, empty `file`: compressed by `xz`, or uncompressed.
+    /// Writes to the new, empty `file`, compressed as `encoding` says.
     pub(super) fn new(
         operation: &'a Operation<'a>,
         file: &'a mut dyn VolumeFile,
-        xz: Option<&XzSettings>,
+        encoding: &Encoding,
         total_bytes: Option<u64>,
     ) -> Result<Self> {
-        let sink =
-            HashingSink { hasher: Hasher::new(Algorithm::Md5), sink: BufferedSink::new(operation, file) };
-        let encoder = match xz {
-            None => Encoder::Plain(sink),
-            Some(settings) => Encoder::Xz(
-                XzEncoder::new(sink, settings, operation.compute(settings.worker_bytes()))
-                    .map_err(Error::format("the image"))?,
-            ),
-        };
-        let doing = if xz.is_some() { "compressing" } else { "writing the image" };
+        let compute = operation.compute(encoding.worker_bytes());
+        let sink = HashingSink { md5: md5(compute)?, sink: BufferedSink::new(operation, file) };
+        let encoder = Encoder::new(sink, encoding, compute).map_err(Error::format("the image"))?;
+        let doing = if *encoding == Encoding::Plain { "writing the image" } else { "compressing" };
         Ok(Self {
-            content: Hasher::new(Algorithm::Md5),
+            content: md5(compute)?,
             content_len_bytes: 0,
             encoder,
             progress: operation.progress(doing, total_bytes),
@@ -50,14 +40,11 @@ impl<'a> Packer<'a> {
 
     /// Writes the rest. The file is not synced yet.
     pub(super) fn finish(self) -> Result<Packed> {
-        let sink = match self.encoder {
-            Encoder::Plain(sink) => sink,
-            Encoder::Xz(encoder) => encoder.finish().map_err(Error::format("the image"))?,
-        };
+        let sink = self.encoder.finish().map_err(Error::format("the image"))?;
         let (file_md5, file_len_bytes) = sink.finish().map_err(Error::io("the image"))?;
         self.progress.finish();
         Ok(Packed {
-            content_md5: self.content.finish(),
+            content_md5: digest(self.content).map_err(Error::io("the image"))?,
             content_len_bytes: self.content_len_bytes,
             file_md5,
             file_len_bytes,
@@ -67,11 +54,8 @@ impl<'a> Packer<'a> {
 
 impl Write for Packer<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let len = match &mut self.encoder {
-            Encoder::Plain(sink) => sink.write(data)?,
-            Encoder::Xz(encoder) => encoder.write(data)?,
-        };
-        self.content.update(&data[..len]);
+        let len = self.encoder.write(data)?;
+        self.content.update(&data[..len])?;
         self.content_len_bytes += len as u64;
         self.progress.advance(len as u64);
         Ok(len)
@@ -82,21 +66,30 @@ impl Write for Packer<'_> {
     }
 }
 
+fn md5(compute: Compute) -> Result<Hashing> {
+    Hashing::new(&[Algorithm::Md5], compute).map_err(Error::io("the image"))
+}
+
+/// The only digest of `hashing`.
+fn digest(hashing: Hashing) -> io::Result<Digest> {
+    hashing.finish()?.pop().ok_or_else(|| io::Error::other("no digest was computed"))
+}
+
 /// Hashes what goes to the drive.
 struct HashingSink<'a> {
-    hasher: Hasher,
+    md5: Hashing,
     sink: BufferedSink<'a>,
 }
 
 impl HashingSink<'_> {
     fn finish(self) -> io::Result<(Digest, u64)> {
-        Ok((self.hasher.finish(), self.sink.finish()?))
+        Ok((digest(self.md5)?, self.sink.finish()?))
     }
 }
 
 impl Write for HashingSink<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.hasher.update(data);
+        self.md5.update(data)?;
         self.sink.write_all(data)?;
         Ok(data.len())
     }

@@ -8,18 +8,20 @@ use std::io::{ErrorKind, Read};
 
 use replicator_hal::Compute;
 
+use super::block_reader::{self, BlockReader};
 use super::bzip2::Bzip2Decoder;
 use super::gzip::GzipDecoder;
 use super::pump::{Feed, InlineReader, OverlappedReader, PushDecoder};
-use super::xz::decode::{self, BlockReader};
+use super::seek::{self, SeekReader};
 use super::xz::index::Index;
-use super::xz::seek::{self, SeekReader};
 use super::xz::stream::XzDecoder;
+use super::zstd::frame_map::FrameMap;
 use super::zstd::{ZstdDecoder, frames};
 use super::{FormatError, Front, ReadAt, bzip2, fwtool, gzip};
 
-pub use super::xz::decode::WORKER_BYTES as DECODER_WORKER_BYTES;
+pub use super::block_reader::WORKER_BYTES as DECODER_WORKER_BYTES;
 pub use super::xz::encode::{XzEncoder, XzSettings};
+pub use super::zstd::encode::{ZstdEncoder, ZstdSettings};
 
 /// How a file is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +113,7 @@ pub fn decoder<'a>(
         Compression::Xz => return xz_decoder(input, compute, limits),
         Compression::Bzip2 => Box::new(Bzip2Decoder::new(limits.memory_bytes, fwtool::starts(input)?)),
         Compression::Gzip => Box::new(GzipDecoder::new(fwtool::starts(input)?)),
-        Compression::Zstd => Box::new(ZstdDecoder::new(limits.memory_bytes)?),
+        Compression::Zstd => return zstd_decoder(input, compute, limits),
     };
     streaming(push, input, compute)
 }
@@ -134,8 +136,9 @@ fn xz_decoder<'a>(
 ) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
     if let Compute::Threads(threads) = compute {
         match Index::read(input, limits.index_bytes) {
-            Ok(index) if decode::fits(&index, threads) => {
-                return Ok(Box::new(BlockReader::new(input, index, threads, limits.memory_bytes)?));
+            Ok(index) if block_reader::fits(index.largest_block_bytes, threads) => {
+                let blocks = index.into_blocks();
+                return Ok(Box::new(BlockReader::new(input, blocks, threads, limits.memory_bytes)?));
             }
             Err(FormatError::Io(error)) => return Err(FormatError::Io(error)),
             // Large blocks, a large index, or a bad file, whose first error is found by decoding front to back.
@@ -145,8 +148,22 @@ fn xz_decoder<'a>(
     streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
 }
 
+fn zstd_decoder<'a>(
+    input: &'a mut (dyn ReadAt + Send),
+    compute: Compute,
+    limits: Limits,
+) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
+    if let Compute::Threads(threads) = compute {
+        let map = FrameMap::read(input, limits.index_bytes)?;
+        if let Some(map) = map.filter(|map| block_reader::fits(map.largest_frame_bytes, threads)) {
+            return Ok(Box::new(BlockReader::new(input, map, threads, limits.memory_bytes)?));
+        }
+    }
+    streaming(Box::new(ZstdDecoder::new(limits.memory_bytes)?), input, compute)
+}
+
 /// Decoded bytes at offsets, if that is possible without decoding everything before: for uncompressed files, and for xz
-/// files with blocks of limited length. `None` for others.
+/// and zstd files with blocks or frames of limited length. `None` for others.
 ///
 /// Each block that is read is checked as in [`decoder`]. Other blocks are not checked.
 ///
@@ -161,14 +178,21 @@ pub fn seekable<'a>(
         Compression::None => Ok(Some(Box::new(input))),
         Compression::Xz => {
             let index = Index::read(input, limits.index_bytes)?;
-            let fits = seek::fits(&index);
+            let fits = seek::fits(index.largest_block_bytes);
             Ok(fits.then(|| {
                 let reader: Box<dyn ReadAt + 'a> =
                     Box::new(SeekReader::new(input, index, limits.memory_bytes));
                 reader
             }))
         }
-        Compression::Bzip2 | Compression::Gzip | Compression::Zstd => Ok(None),
+        Compression::Zstd => {
+            let map = FrameMap::read(input, limits.index_bytes)?;
+            Ok(map.filter(|map| seek::fits(map.largest_frame_bytes)).map(|map| {
+                let reader: Box<dyn ReadAt + 'a> = Box::new(SeekReader::new(input, map, limits.memory_bytes));
+                reader
+            }))
+        }
+        Compression::Bzip2 | Compression::Gzip => Ok(None),
     }
 }
 
@@ -220,7 +244,8 @@ pub fn metadata(
 
 /// The decoded length, if the file has it. Checks all of its structure that can be checked without decoding.
 ///
-/// xz: by the indexes of all its streams. zstd: by the frame headers, if each has the length. gzip and bzip2 do not have
+/// xz: by the indexes of all its streams. zstd: by the table of the seekable format, if the frame headers agree; or by the
+/// headers of all frames and blocks, if each frame has its length. gzip and bzip2 do not have
 /// it; only their first bytes are checked.
 ///
 /// # Errors
@@ -235,7 +260,12 @@ pub fn decoded_len(
         Compression::Xz => {
             Index::read(input, limits.index_bytes).map(|index| DecodedLen::Known(index.uncompressed_len))
         }
-        Compression::Zstd => Ok(frames::decoded_len(input)?.map_or(DecodedLen::Unknown, DecodedLen::Known)),
+        Compression::Zstd => {
+            if let Some(map) = FrameMap::of_table(input, limits.index_bytes)? {
+                return Ok(DecodedLen::Known(map.content_len));
+            }
+            Ok(frames::decoded_len(input)?.map_or(DecodedLen::Unknown, DecodedLen::Known))
+        }
         Compression::Gzip => check_start(input, "gzip", &gzip::MAGIC),
         Compression::Bzip2 => check_start(input, "bzip2", &bzip2::MAGIC),
     }

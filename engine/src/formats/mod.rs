@@ -4,16 +4,20 @@
 //! alone. All input is untrusted: no parser panics, loops for ever, or takes more memory than its limit.
 
 pub(crate) mod base64;
+mod block_encoder;
 pub(crate) mod block_map;
+mod block_reader;
 mod bzip2;
 pub mod codec;
 pub mod digest;
+pub mod encoder;
 pub(crate) mod foreign;
 mod fwtool;
 mod gzip;
 pub(crate) mod hashing;
 pub mod partition;
 mod pump;
+mod seek;
 pub mod sidecar;
 pub(crate) mod sniff;
 pub(crate) mod swap;

@@ -5,6 +5,7 @@
 
 mod encoder;
 mod hostile;
+mod mixed_blocks;
 mod reading;
 mod refusals;
 mod round_trips;

@@ -60,13 +60,12 @@ proptest! {
         let data = sample(len, seed);
         let files = COMPUTES.map(|compute| encode(&data, &settings(block_len), compute, &writes));
         // The file does not depend on the number of threads.
-        prop_assert_eq!(&files[1], &files[2]);
-        prop_assert_eq!(&files[1], &files[3]);
-        for file in &files[..2] {
-            prop_assert_eq!(decoded_length(Compression::Xz, file).unwrap(), DecodedLen::Known(len as u64));
-            for compute in COMPUTES {
-                prop_assert!(decode_in(Compression::Xz, file, compute, &reads) == data, "{:?}", compute);
-            }
+        for file in &files[1..] {
+            prop_assert_eq!(&files[0], file);
+        }
+        prop_assert_eq!(decoded_length(Compression::Xz, &files[0]).unwrap(), DecodedLen::Known(len as u64));
+        for compute in COMPUTES {
+            prop_assert!(decode_in(Compression::Xz, &files[0], compute, &reads) == data, "{:?}", compute);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::scenario::schema::{DriveFileSystem, DriveSpec, MediumSpec, Scenario};
 use crate::scenario::{boards, firmware, image};
 use replicator_engine::boot::Request;
 use replicator_engine::drive::DriveChoice;
-use replicator_engine::formats::codec::XzSettings;
+use replicator_engine::formats::codec::{XzSettings, ZstdSettings};
 use replicator_engine::profile::{self, BoardChoice, FileSystemFlavour, MediumProfile, Profile};
 use replicator_engine::tuning::Tuning;
 use replicator_hal::DeviceKind;
@@ -76,6 +76,7 @@ fn tuning() -> Tuning {
     Tuning {
         chunk_len_bytes: 64 << 10,
         xz: XzSettings { preset: 0, dictionary_len_bytes: Some(64 << 10), block_len_bytes: 1 << 20 },
+        zstd: ZstdSettings { level: 1, frame_len_bytes: 1 << 20 },
         ..Tuning::default()
     }
 }

@@ -77,7 +77,7 @@ fn a_drive_that_returns_other_bytes_than_were_written_is_detected() {
 #[test]
 fn a_complete_but_different_file_is_detected_too() {
     let mut bench = two_media();
-    bench.options.compress = false;
+    bench.options.compress = crate::options::CaptureCompression::None;
     let path = bench.drive_path.join(".capture/sdimage.tar");
     *bench.world.on_log.lock().unwrap() = Some(Box::new(move |line| {
         if line == "verifying" {

@@ -171,7 +171,7 @@ fn a_blank_medium_and_one_without_rootfs_are_captured_as_they_are() {
     let mut second = medium(2 * MIB as usize, &[]);
     second[510] = 0;
     bench.insert("sd1", second.clone());
-    bench.options.compress = false;
+    bench.options.compress = crate::options::CaptureCompression::None;
     let outcomes = capture(&bench);
     for outcome in &outcomes {
         assert_eq!(done(outcome).notes, ["no Linux rootfs found: not sanitised"]);

@@ -4,6 +4,7 @@
 //! cover the whole file. Blocks are not read.
 
 use super::{CHECKS, FOOTER_MAGIC, FORMAT, HEADER_BYTES, HEADER_MAGIC, crc32};
+use crate::formats::seek::BlockMap;
 use crate::formats::{FormatError, ReadAt};
 use std::borrow::Borrow;
 
@@ -181,6 +182,26 @@ impl Index {
     }
 }
 
+impl BlockMap for Index {
+    type Block = Block;
+
+    fn content_len(&self) -> u64 {
+        self.uncompressed_len
+    }
+
+    fn block_at(&self, offset_bytes: u64) -> Result<Option<Block>, FormatError> {
+        let mut blocks = self.blocks();
+        while let Some(block) = blocks.next_block()? {
+            if (block.image_offset_bytes..block.image_offset_bytes + block.uncompressed_len)
+                .contains(&offset_bytes)
+            {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Iterates over the blocks of a file.
 #[derive(Debug)]
 pub(in crate::formats) struct Blocks<I> {
@@ -202,7 +223,7 @@ impl<I: Borrow<Index>> Blocks<I> {
     ///
     /// # Errors
     /// None in practice: reading the index has found them.
-    pub(in crate::formats) fn next(&mut self) -> Result<Option<Block>, FormatError> {
+    pub(in crate::formats) fn next_block(&mut self) -> Result<Option<Block>, FormatError> {
         while let Some(stream) = self.index.borrow().streams.get(self.stream) {
             if self.record == stream.record_count {
                 self.stream += 1;

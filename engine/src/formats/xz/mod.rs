@@ -1,14 +1,15 @@
 //! The xz format (<https://tukaani.org/xz/xz-file-format.txt>, version 1.2).
 //!
-//! [`index`] reads the block map at the end of the file, [`decode`] decodes block by block in workers, [`seek`] single
-//! blocks, [`stream`] front to back; [`encode`] writes, in the memory that [`memory`] states. This file has what they share: the fixed fields and the meaning
-//! of liblzma's errors.
+//! [`index`] reads the block map at the end of the file, [`decode`] decodes single blocks, [`stream`] front to back.
+//! [`encode`] writes, in the memory that [`memory`] states; `probe` finds what does not compress, and `lzma2` encodes a
+//! block. This file has what they share: the fixed fields and the meaning of liblzma's errors.
 
-pub(super) mod decode;
+mod decode;
 pub(super) mod encode;
 pub(super) mod index;
+mod lzma2;
 mod memory;
-pub(super) mod seek;
+mod probe;
 pub(super) mod stream;
 
 use flate2::Crc;

@@ -1,6 +1,6 @@
-//! Reads the decoded length of a zstd file from frame and block headers, without decoding.
+//! Reads the headers of frames and blocks of a zstd file, without decoding.
 
-use super::{FORMAT, MAGIC_BYTES, not_a_frame, starts_frame};
+use super::{FORMAT, MAGIC_BYTES, damaged, not_a_frame, starts_frame};
 use crate::formats::{FormatError, ReadAt};
 
 /// Bytes read at once: block headers of well compressed files lie close to each other.
@@ -8,32 +8,76 @@ const WINDOW_BYTES: usize = 4096;
 /// `Block_Maximum_Size` of RFC 8878.
 const MAX_BLOCK_BYTES: u64 = 128 * 1024;
 
-/// Reads all headers to the end of the file.
-///
-/// The sum of the frames' content sizes, or `None` if one of them has none.
+/// The longest header of a frame, with its magic number.
+pub(super) const HEADER_MAX_BYTES: usize = 18;
+
+/// What a frame is by its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    /// It has no content.
+    Skippable,
+    /// It has content, of this length if it is stated.
+    Frame { content_len: Option<u64> },
+}
+
+/// The sum of the frames' content sizes, or `None` if one of them has none. Reads all headers to the end of the file.
 ///
 /// # Errors
 /// If the lengths in the headers do not add up to that of the file; those of the input.
 pub(in crate::formats) fn decoded_len(input: &mut dyn ReadAt) -> Result<Option<u64>, FormatError> {
-    let mut walk = Walk { len_bytes: input.len_bytes(), input, at: 0, window: Vec::new(), window_at: 0 };
+    let mut sum = Some(Some(0_u64));
+    walk(input, &mut |_, _, header| {
+        let len = match header {
+            Header::Skippable => Some(0),
+            Header::Frame { content_len } => content_len,
+        };
+        if let (Some(Some(before)), Some(len)) = (sum, len) {
+            sum = before.checked_add(len).map(Some);
+        } else if len.is_none() && sum.is_some() {
+            sum = Some(None);
+        }
+        true
+    })?;
+    sum.ok_or_else(|| damaged("impossible content sizes"))
+}
+
+/// Calls `found` with the start, the stored length and the header of each frame, as long as it returns true.
+///
+/// # Errors
+/// As [`decoded_len`].
+pub(super) fn walk(
+    input: &mut dyn ReadAt,
+    found: &mut dyn FnMut(u64, u64, Header) -> bool,
+) -> Result<(), FormatError> {
+    let mut walk = Walk::new(input);
     if walk.len_bytes == 0 {
         return Err(FormatError::Truncated { format: FORMAT, detail: "the file is empty".to_owned() });
     }
-    let mut sum = Some(0_u64);
     while walk.at < walk.len_bytes {
-        let len = walk.frame()?;
-        sum = match (sum, len) {
-            (Some(sum), Some(len)) => {
-                Some(sum.checked_add(len).ok_or_else(|| damaged("impossible content sizes"))?)
-            }
-            _ => None,
-        };
+        let start = walk.at;
+        let header = walk.frame()?;
+        if !found(start, walk.at - start, header) {
+            break;
+        }
     }
-    Ok(sum)
+    Ok(())
 }
 
-fn damaged(detail: &str) -> FormatError {
-    FormatError::Damaged { format: FORMAT, detail: detail.to_owned() }
+/// The header at the start of `input`.
+///
+/// # Errors
+/// As [`decoded_len`].
+pub(super) fn header(input: &mut dyn ReadAt) -> Result<Header, FormatError> {
+    Ok(match Walk::new(input).head()? {
+        Head::Skippable { .. } => Header::Skippable,
+        Head::Frame { content_len, .. } => Header::Frame { content_len },
+    })
+}
+
+/// A header with what is needed to skip the frame.
+enum Head {
+    Skippable { len: u64 },
+    Frame { content_len: Option<u64>, has_checksum: bool },
 }
 
 struct Walk<'a> {
@@ -44,9 +88,30 @@ struct Walk<'a> {
     window_at: u64,
 }
 
-impl Walk<'_> {
-    /// Skips a frame. Returns its content size, if the header has it.
-    fn frame(&mut self) -> Result<Option<u64>, FormatError> {
+impl<'a> Walk<'a> {
+    fn new(input: &'a mut dyn ReadAt) -> Self {
+        Self { len_bytes: input.len_bytes(), input, at: 0, window: Vec::new(), window_at: 0 }
+    }
+
+    /// Skips a frame.
+    fn frame(&mut self) -> Result<Header, FormatError> {
+        match self.head()? {
+            Head::Skippable { len } => {
+                self.skip(len, "a skippable frame")?;
+                Ok(Header::Skippable)
+            }
+            Head::Frame { content_len, has_checksum } => {
+                while !self.block()? {}
+                if has_checksum {
+                    self.skip(4, "a frame's checksum")?;
+                }
+                Ok(Header::Frame { content_len })
+            }
+        }
+    }
+
+    /// Reads the header of a frame.
+    fn head(&mut self) -> Result<Head, FormatError> {
         let start = self.at;
         let rest = self.len_bytes - start;
         let head_len = rest.min(MAGIC_BYTES as u64) as usize;
@@ -59,20 +124,13 @@ impl Walk<'_> {
             return Err(self.truncated("a frame header"));
         }
         if magic[3] == 0x18 {
-            let len = self.little_endian(4)?;
-            self.skip(len, "a skippable frame")?;
-            return Ok(Some(0));
+            return Ok(Head::Skippable { len: self.little_endian(4)? });
         }
         let descriptor = self.little_endian(1)?;
-        let (content_len, checksum) = self.frame_header(descriptor)?;
-        while !self.block()? {}
-        if checksum {
-            self.skip(4, "a frame's checksum")?;
-        }
-        Ok(content_len)
+        self.frame_header(descriptor)
     }
 
-    fn frame_header(&mut self, descriptor: u64) -> Result<(Option<u64>, bool), FormatError> {
+    fn frame_header(&mut self, descriptor: u64) -> Result<Head, FormatError> {
         if descriptor & 0x08 != 0 {
             let what = "a reserved header flag".to_owned();
             return Err(FormatError::Unsupported { format: FORMAT, what });
@@ -93,7 +151,7 @@ impl Walk<'_> {
             2 => Some(self.little_endian(4)?),
             _ => Some(self.little_endian(8)?),
         };
-        Ok((content_len, descriptor & 0x04 != 0))
+        Ok(Head::Frame { content_len, has_checksum: descriptor & 0x04 != 0 })
     }
 
     /// Skips a block. Returns whether it is the frame's last one.

@@ -1,10 +1,14 @@
 //! Zstandard (RFC 8878): a sequence of frames, skippable ones included.
 //!
-//! This file has the streaming decoder; [`frames`] reads the decoded length without decoding. Frames that need a
+//! This file has the streaming decoder; [`frames`] reads headers, and the decoded length from them; [`frame_map`] finds
+//! the frames of a file, so that workers decode them; `encode` writes, with the table of `seek_table`. Frames that need a
 //! dictionary or a window beyond the memory limit are refused, and so is any data after the last frame. A file that was
 //! cut exactly between two frames cannot be distinguished from a complete one.
 
+pub(super) mod encode;
+pub(super) mod frame_map;
 pub(super) mod frames;
+mod seek_table;
 
 use ::zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use ::zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
@@ -82,23 +86,7 @@ impl ZstdDecoder {
     }
 
     fn error(&self, code: usize) -> FormatError {
-        let number = 0_usize.wrapping_sub(code);
-        let is = |error: ZSTD_ErrorCode| number == error as usize;
-        if is(ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge) {
-            FormatError::MemoryLimit {
-                format: FORMAT,
-                limit_bytes: self.memory_bytes,
-                detail: format!("a window of more than 2^{} bytes", window_log_max(self.memory_bytes)),
-            }
-        } else if is(ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
-            out_of_memory()
-        } else if is(ZSTD_ErrorCode::ZSTD_error_dictionary_wrong) {
-            FormatError::Unsupported { format: FORMAT, what: "a dictionary".to_owned() }
-        } else if is(ZSTD_ErrorCode::ZSTD_error_frameParameter_unsupported) {
-            FormatError::Unsupported { format: FORMAT, what: "a reserved header flag".to_owned() }
-        } else {
-            self.damaged(get_error_name(code))
-        }
+        error_of(code, self.memory_bytes, &format!("near byte {}", self.offset_bytes))
     }
 }
 
@@ -128,6 +116,31 @@ impl PushDecoder for ZstdDecoder {
 
     fn format(&self) -> &'static str {
         FORMAT
+    }
+}
+
+fn damaged(detail: &str) -> FormatError {
+    FormatError::Damaged { format: FORMAT, detail: detail.to_owned() }
+}
+
+/// The error for a code of the library; `place` is where it happened.
+fn error_of(code: usize, memory_bytes: u64, place: &str) -> FormatError {
+    let number = 0_usize.wrapping_sub(code);
+    let is = |error: ZSTD_ErrorCode| number == error as usize;
+    if is(ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge) {
+        FormatError::MemoryLimit {
+            format: FORMAT,
+            limit_bytes: memory_bytes,
+            detail: format!("a window of more than 2^{} bytes", window_log_max(memory_bytes)),
+        }
+    } else if is(ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
+        out_of_memory()
+    } else if is(ZSTD_ErrorCode::ZSTD_error_dictionary_wrong) {
+        FormatError::Unsupported { format: FORMAT, what: "a dictionary".to_owned() }
+    } else if is(ZSTD_ErrorCode::ZSTD_error_frameParameter_unsupported) {
+        FormatError::Unsupported { format: FORMAT, what: "a reserved header flag".to_owned() }
+    } else {
+        damaged(&format!("{} {place}", get_error_name(code)))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Verified: every image that was on the drive at the beginning of the scenario exists at the end, byte for byte,
 //! with its sidecars, unless the scenario itself removes it. Not verified: whether it was good.
 
-use crate::judge::readers::drive_images::{files, image, images};
+use crate::judge::readers::drive_images::{files, image, images, uncompressed};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::hardware::found::FoundFiles;
 use crate::run::Evidence;
@@ -33,7 +33,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
         if now.is_none_or(|now| now.bytes != old.bytes) {
             wrong.push(format!("{} was on the drive before, but has changed", old.name));
         }
-        let uncompressed = old.name.strip_suffix(".xz").unwrap_or(&old.name);
+        let uncompressed = uncompressed(&old.name);
         for sidecar in [format!("{uncompressed}.md5"), format!("{}.md5", old.name)] {
             if content(&before, &sidecar).is_some_and(|text| content(&after, &sidecar) != Some(text)) {
                 wrong.push(format!("{sidecar} belongs to an old image, but has changed"));

@@ -3,7 +3,7 @@
 //! Verified: if a write shows success, the sidecars and the record of a written image are files, links followed. Not
 //! verified: their content; `success-is-true` and the oracle check that.
 
-use crate::judge::readers::drive_images::{files, follow, images, mode};
+use crate::judge::readers::drive_images::{files, follow, images, mode, uncompressed};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::run::Evidence;
 use crate::scenario::schema::Mode;
@@ -26,11 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
             continue;
         }
         for image in images(evidence, &before) {
-            let uncompressed = ["xz", "bz2", "gz", "zst"]
-                .iter()
-                .find_map(|ending| image.name.strip_suffix(&format!(".{ending}")))
-                .unwrap_or(&image.name);
-            let digests = [image.name.as_str(), uncompressed];
+            let digests = [image.name.as_str(), uncompressed(&image.name)];
             let digests = digests.iter().flat_map(|name| [format!("{name}.md5"), format!("{name}.sha256")]);
             for name in digests.chain([format!("{}image.source", image.medium)]) {
                 let Ok(path) = RelativePath::parse(&name) else { continue };

@@ -5,7 +5,7 @@
 
 use crate::judge::readers::block_map;
 use crate::judge::readers::decode::decode;
-use crate::judge::readers::drive_images::{Image, files, new_images};
+use crate::judge::readers::drive_images::{Image, files, new_images, uncompressed};
 use crate::judge::{CheckerId, Judge, always, by_the_drive};
 use crate::model::bytes::digest::md5_hex;
 use crate::model::bytes::file_bytes::FileBytes;
@@ -58,7 +58,7 @@ fn whole(image: &Image, found: &FoundFiles) -> Result<(), String> {
         result.map_err(|what| format!("the block map of {name}: {what}"))?;
     }
     let (plain, encoded) = bytes.cached(Sums(name.clone()), sums)?;
-    let uncompressed = name.strip_suffix(".xz").unwrap_or(name);
+    let uncompressed = uncompressed(name);
     matches(found, uncompressed, &plain)?;
     if uncompressed == name { Ok(()) } else { matches(found, name, &encoded) }
 }

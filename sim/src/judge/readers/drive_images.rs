@@ -43,6 +43,11 @@ impl Image {
     }
 }
 
+/// The name without the ending of a compression.
+pub fn uncompressed(name: &str) -> &str {
+    [".xz", ".bz2", ".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+}
+
 /// Whether an unfinished session is on the drive.
 pub fn has_session(files: &FoundFiles) -> bool {
     RelativePath::parse(".capture").is_ok_and(|path| files.contains_key(&path))

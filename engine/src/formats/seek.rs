@@ -1,57 +1,55 @@
-//! Reads single ranges of the content of an xz file, by decoding only the blocks with them.
+//! Reads single ranges of the content of a file with blocks, by decoding only the blocks with them.
 
 use std::io;
 
-use super::decode::decode_one;
-use super::index::{Block, Index};
-use crate::formats::{FormatError, ReadAt};
+use super::block_reader::{CodedBlock, decode_one};
+use super::{FormatError, ReadAt};
 
 /// Limit of the sum of stored and decoded bytes of a block.
 const BLOCK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The decoded content of an xz file, at offsets. It keeps the block that was read last.
-pub(in crate::formats) struct SeekReader<'a> {
+/// Where the blocks of a file are.
+pub(super) trait BlockMap {
+    /// A block.
+    type Block: CodedBlock;
+
+    /// Length of the content.
+    fn content_len(&self) -> u64;
+
+    /// The block with the content at `offset_bytes`; `None` behind the end.
+    ///
+    /// # Errors
+    /// Of the format.
+    fn block_at(&self, offset_bytes: u64) -> Result<Option<Self::Block>, FormatError>;
+}
+
+/// The decoded content of a file, at offsets. It keeps the block that was read last.
+pub(super) struct SeekReader<'a, M: BlockMap> {
     input: &'a mut (dyn ReadAt + Send),
-    index: Index,
+    map: M,
     memory_bytes: u64,
-    kept: Option<(Block, Vec<u8>)>,
+    kept: Option<(M::Block, Vec<u8>)>,
 }
 
-/// Whether the file's blocks are small enough to decode single ones.
-pub(in crate::formats) fn fits(index: &Index) -> bool {
-    index.largest_block_bytes <= BLOCK_MAX_BYTES
+/// Whether a file's blocks are small enough to decode single ones, if the largest takes this, stored and decoded.
+pub(super) fn fits(largest_block_bytes: u64) -> bool {
+    largest_block_bytes <= BLOCK_MAX_BYTES
 }
 
-impl<'a> SeekReader<'a> {
-    /// `index` is that of `input`, and [`fits`]. A block's dictionary may take `memory_bytes`.
-    pub(in crate::formats) fn new(
-        input: &'a mut (dyn ReadAt + Send),
-        index: Index,
-        memory_bytes: u64,
-    ) -> Self {
-        Self { input, index, memory_bytes, kept: None }
-    }
-
-    fn block_at(&self, offset_bytes: u64) -> Result<Option<Block>, FormatError> {
-        let mut blocks = self.index.blocks();
-        while let Some(block) = blocks.next()? {
-            if (block.image_offset_bytes..block.image_offset_bytes + block.uncompressed_len)
-                .contains(&offset_bytes)
-            {
-                return Ok(Some(block));
-            }
-        }
-        Ok(None)
+impl<'a, M: BlockMap> SeekReader<'a, M> {
+    /// `map` is that of `input`, and its largest block [`fits`]. A block's dictionary may take `memory_bytes`.
+    pub(super) fn new(input: &'a mut (dyn ReadAt + Send), map: M, memory_bytes: u64) -> Self {
+        Self { input, map, memory_bytes, kept: None }
     }
 }
 
-impl ReadAt for SeekReader<'_> {
+impl<M: BlockMap> ReadAt for SeekReader<'_, M> {
     fn len_bytes(&self) -> u64 {
-        self.index.uncompressed_len
+        self.map.content_len()
     }
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(block) = self.block_at(offset_bytes)? else { return Ok(0) };
+        let Some(block) = self.map.block_at(offset_bytes)? else { return Ok(0) };
         if self.kept.as_ref().is_none_or(|(kept, _)| *kept != block) {
             self.kept = None;
             let decoded = decode_one(self.input, block, self.memory_bytes)?;
@@ -61,7 +59,7 @@ impl ReadAt for SeekReader<'_> {
         else {
             return Ok(0);
         };
-        decoded.read_at(offset_bytes - block.image_offset_bytes, buffer)
+        decoded.read_at(offset_bytes - block.content_offset_bytes(), buffer)
     }
 }
 
@@ -69,6 +67,7 @@ impl ReadAt for SeekReader<'_> {
 mod tests {
     use super::*;
     use crate::formats::xz::encode::{XzEncoder, XzSettings};
+    use crate::formats::xz::index::Index;
     use replicator_hal::Compute;
     use std::io::Write;
 
@@ -99,7 +98,7 @@ mod tests {
     fn read(file: &[u8], at: u64, len: usize) -> Result<Vec<u8>, FormatError> {
         let mut input = file;
         let index = Index::read(&mut input, 1 << 20)?;
-        assert!(fits(&index));
+        assert!(fits(index.largest_block_bytes));
         let mut reader = SeekReader::new(&mut input, index, 80 << 20);
         assert_eq!(reader.len_bytes(), LEN as u64);
         let mut bytes = vec![0; len];

@@ -1,0 +1,299 @@
+//! Encodes data in blocks of a fixed length that do not depend on one another, and writes them in order.
+//!
+//! With [`Compute::Threads`] workers encode the blocks; with [`Compute::Inline`] the caller does. The file is the same. A
+//! block of zeros is encoded once and used again. The formats are in `xz::encode` and `zstd::encode`.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+
+use replicator_hal::Compute;
+
+use super::pump::worker_failed;
+use super::workers::{MAX_THREADS, Workers};
+use super::zeros::only_zeros;
+use super::{FormatError, within};
+
+/// The sink gets chunks of this length, and one shorter last one.
+const OUTPUT_CHUNK_BYTES: usize = 256 * 1024;
+
+/// A format whose files consist of blocks.
+pub(super) trait BlockFormat {
+    /// What a worker needs to encode a block.
+    type Settings: Clone + Send + 'static;
+
+    /// The settings of the encoder.
+    fn settings(&self) -> Self::Settings;
+
+    /// The bytes before the first block.
+    fn start(&self) -> Vec<u8>;
+
+    /// Encodes one block.
+    ///
+    /// # Errors
+    /// Too little memory; settings that the library refuses.
+    fn encode(settings: &Self::Settings, content: &[u8]) -> Result<Block, FormatError>;
+
+    /// Takes note of the next block of the file.
+    fn add(&mut self, block: &Block);
+
+    /// The bytes behind the last block.
+    ///
+    /// # Errors
+    /// As [`BlockFormat::encode`].
+    fn end(&mut self) -> Result<Vec<u8>, FormatError>;
+}
+
+/// An encoded block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block {
+    /// As it is in the file.
+    pub(super) bytes: Vec<u8>,
+    /// Length of `bytes` without padding at the end.
+    pub(super) unpadded_len: u64,
+    /// Length of the content.
+    pub(super) content_len: u64,
+}
+
+/// Encodes the bytes that are written to it into a sink.
+///
+/// Only [`BlockEncoder::finish`] completes the file; dropping the encoder leaves one that no decoder accepts. `flush`
+/// flushes the sink, but neither ends a block nor writes data that is still being encoded.
+///
+/// The calls of the sink depend on the data and the settings only.
+pub(super) struct BlockEncoder<W: Write, F: BlockFormat> {
+    sink: ChunkSink<W>,
+    format: F,
+    block_len: usize,
+    /// The block that is not full yet.
+    content: Vec<u8>,
+    /// `None` if the caller's thread encodes.
+    workers: Option<Workers<Job<F>, Outcome>>,
+    /// The blocks that are not written yet, in order.
+    pending: VecDeque<Pending>,
+    /// How many of them may be with the workers.
+    in_work_max: usize,
+    in_work: usize,
+    /// A block of zeros of the full length, after the first one.
+    zeros: Option<Block>,
+    /// Buffers to use again.
+    spare: Vec<Vec<u8>>,
+    failed: bool,
+}
+
+enum Pending {
+    InWork,
+    Zeros,
+}
+
+struct Job<F: BlockFormat> {
+    settings: F::Settings,
+    content: Vec<u8>,
+}
+
+/// The content is returned for its buffer.
+struct Outcome {
+    content: Vec<u8>,
+    block: Result<Block, FormatError>,
+}
+
+fn run_job<F: BlockFormat>(job: Job<F>) -> Outcome {
+    let block = F::encode(&job.settings, &job.content);
+    Outcome { content: job.content, block }
+}
+
+impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
+    /// Begins a file with blocks of `block_len_bytes` of content, which is not 0.
+    ///
+    /// # Errors
+    /// Too little memory; no thread.
+    pub(super) fn new(
+        sink: W,
+        format: F,
+        block_len_bytes: u64,
+        compute: Compute,
+    ) -> Result<Self, FormatError> {
+        let (workers, in_work_max) = match compute {
+            Compute::Inline => (None, 0),
+            Compute::Threads(threads) => {
+                let threads = threads.clamp(1, MAX_THREADS);
+                (Some(Workers::start(threads, run_job::<F>)?), threads)
+            }
+        };
+        let mut sink = ChunkSink { sink, chunk: Vec::with_capacity(OUTPUT_CHUNK_BYTES) };
+        sink.write(&format.start())?;
+        Ok(Self {
+            sink,
+            format,
+            block_len: within(usize::MAX, block_len_bytes),
+            content: Vec::new(),
+            workers,
+            pending: VecDeque::new(),
+            in_work_max,
+            in_work: 0,
+            zeros: None,
+            spare: Vec::new(),
+            failed: false,
+        })
+    }
+
+    /// Completes the file and returns the sink, to which all of it was written but which was not flushed.
+    ///
+    /// # Errors
+    /// Those of the sink; an earlier error.
+    pub(super) fn finish(mut self) -> Result<W, FormatError> {
+        self.check_usable()?;
+        if !self.content.is_empty() {
+            self.end_block()?;
+        }
+        while !self.pending.is_empty() {
+            self.write_next()?;
+        }
+        let end = self.format.end()?;
+        self.sink.write(&end)?;
+        Ok(self.sink.finish()?)
+    }
+
+    fn check_usable(&self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("compressing failed before"));
+        }
+        Ok(())
+    }
+
+    fn write_all_blocks(&mut self, mut bytes: &[u8]) -> Result<(), FormatError> {
+        while !bytes.is_empty() {
+            if self.content.capacity() == 0 {
+                self.content = self.spare.pop().unwrap_or_default();
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(self.block_len - self.content.len()));
+            // A whole block at once after the first bytes, because a buffer that grows leaves unused memory behind.
+            let room = if self.content.is_empty() { now.len() } else { self.block_len - self.content.len() };
+            if self.content.try_reserve_exact(room).is_err() {
+                return Err(FormatError::Io(io::ErrorKind::OutOfMemory.into()));
+            }
+            self.content.extend_from_slice(now);
+            bytes = later;
+            if self.content.len() == self.block_len {
+                self.end_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes the current block, or gives it to a worker.
+    fn end_block(&mut self) -> Result<(), FormatError> {
+        if self.content.len() == self.block_len && only_zeros(&self.content) {
+            if self.zeros.is_none() {
+                self.zeros = Some(F::encode(&self.format.settings(), &self.content)?);
+            }
+            self.content.clear();
+            self.pending.push_back(Pending::Zeros);
+        } else if self.workers.is_some() {
+            self.give_to_worker()?;
+        } else {
+            let block = F::encode(&self.format.settings(), &self.content)?;
+            self.content.clear();
+            return self.write_block(&block);
+        }
+        while matches!(self.pending.front(), Some(Pending::Zeros)) {
+            self.write_next()?;
+        }
+        Ok(())
+    }
+
+    /// Gives the current block to a worker. If all of them are at work, it waits for the oldest block first, and writes it
+    /// afterwards, so that no worker waits for the sink. No more blocks are in memory.
+    fn give_to_worker(&mut self) -> Result<(), FormatError> {
+        let oldest = if self.in_work == self.in_work_max {
+            while matches!(self.pending.front(), Some(Pending::Zeros)) {
+                self.write_next()?;
+            }
+            self.pending.pop_front();
+            Some(self.take_outcome()?)
+        } else {
+            None
+        };
+        let content = std::mem::take(&mut self.content);
+        if let Some(workers) = &mut self.workers {
+            workers.submit(Job { settings: self.format.settings(), content });
+            self.in_work += 1;
+            self.pending.push_back(Pending::InWork);
+        }
+        oldest.map_or(Ok(()), |block| self.write_block(&block))
+    }
+
+    /// Waits for the oldest block that a worker has.
+    fn take_outcome(&mut self) -> Result<Block, FormatError> {
+        self.in_work -= 1;
+        let outcome = self.workers.as_mut().and_then(Workers::next);
+        let outcome = outcome.ok_or_else(|| io::Error::other("no encoder is at work"))?;
+        let Outcome { mut content, block } = outcome.map_err(worker_failed)?;
+        content.clear();
+        self.spare.push(content);
+        block
+    }
+
+    /// Writes the first pending block; waits for it if a worker has it.
+    fn write_next(&mut self) -> Result<(), FormatError> {
+        match self.pending.pop_front() {
+            None => Ok(()),
+            Some(Pending::Zeros) => match self.zeros.take() {
+                Some(block) => {
+                    let written = self.write_block(&block);
+                    self.zeros = Some(block);
+                    written
+                }
+                None => Ok(()),
+            },
+            Some(Pending::InWork) => {
+                let block = self.take_outcome()?;
+                self.write_block(&block)
+            }
+        }
+    }
+
+    fn write_block(&mut self, block: &Block) -> Result<(), FormatError> {
+        self.format.add(block);
+        Ok(self.sink.write(&block.bytes)?)
+    }
+}
+
+impl<W: Write, F: BlockFormat + 'static> Write for BlockEncoder<W, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_usable()?;
+        // After an error, it is not known how much of `bytes` was taken.
+        self.write_all_blocks(bytes).inspect_err(|_| self.failed = true)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.check_usable()?;
+        self.sink.sink.flush()
+    }
+}
+
+/// Writes in chunks of one length.
+struct ChunkSink<W> {
+    sink: W,
+    chunk: Vec<u8>,
+}
+
+impl<W: Write> ChunkSink<W> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(OUTPUT_CHUNK_BYTES - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            bytes = later;
+            if self.chunk.len() == OUTPUT_CHUNK_BYTES {
+                self.sink.write_all(&self.chunk)?;
+                self.chunk.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<W> {
+        self.sink.write_all(&self.chunk)?;
+        Ok(self.sink)
+    }
+}

@@ -46,6 +46,8 @@ built_in! {
     write_of_a_foreign_disk_image_in_one_xz_block = "write-dd-xz";
     write_of_a_gzip_disk_image = "write-dd-gz";
     write_of_a_zstd_disk_image = "write-dd-zst";
+    write_to_a_medium_that_reads_as_zeros_after_a_discard = "write-discard-reads-zeros";
+    write_with_a_block_map = "write-map";
     write_of_three_media_in_parallel = "write-three-media-in-parallel";
     firmware_and_a_medium = "firmware-everything-at-once";
 }

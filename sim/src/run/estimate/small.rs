@@ -5,7 +5,7 @@ use crate::board::world::{RunOutcome, World, WorldBuilder};
 use crate::model::bytes::pages::Pages;
 use crate::model::hardware::content::{Content, Entry, FileSystemContent, PartitionContent};
 use crate::model::hardware::disk::Disk;
-use crate::model::hardware::identity::Speed;
+use crate::model::hardware::identity::{Discard, Speed};
 use crate::model::hardware::medium::Medium;
 use crate::model::hardware::simfs::{Kind, Survival};
 use crate::model::time::op::Op;
@@ -87,6 +87,8 @@ pub(super) fn run(capture: &Capture, medium_len_bytes: u64, used_len_bytes: u64)
     world.change_medium(MEDIUM, |disk| {
         let mut identity = disk.identity.clone();
         identity.serial = Some("another-unit".to_owned());
+        // As most cards and disks.
+        identity.discard = Discard::Zeros;
         *disk = Disk::new(identity, Pages::zeros(medium_len_bytes));
     });
     let (write, _) = boot(capture, &world, &request, Some(image))?;

@@ -37,8 +37,8 @@ pub(super) fn pack(
         buffer: vec![0; operation.tuning.chunk_len_bytes.max(1)],
     };
     let root = RelativePath::root();
-    archive.add(&root)?;
-    tree::walk(operation, volume, &root, |path, _| archive.add(path))?;
+    archive.add(&root, FileKind::Directory)?;
+    tree::walk(operation, volume, &root, |path, kind| archive.add(path, kind))?;
     notes.extend(archive.remarks.lines());
     archive.writer.finish().map_err(Error::io("the image"))?.finish()
 }
@@ -55,50 +55,60 @@ struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    fn add(&mut self, path: &RelativePath) -> Result<()> {
+    /// Adds the entry at `path`, which the listing of its directory calls a `listed`.
+    fn add(&mut self, path: &RelativePath, listed: FileKind) -> Result<()> {
         let (operation, volume) = (self.operation, self.volume);
         let doing = || format!("packing /{path}");
-        let metadata = operation.retry(|| volume.metadata(path)).map_err(Error::hal(doing()))?;
         let not_copyable = operation.retry(|| volume.not_copyable(path)).map_err(Error::hal(doing()))?;
         if let Some(why) = not_copyable {
             return Err(no_tarball(format!("/{path} {why}")));
         }
-        let mut opened = None;
+        // A regular file is opened once, and everything about it is read through the open file.
+        let mut opened = match listed {
+            FileKind::File => Some(operation.retry(|| volume.open(path)).map_err(Error::hal(doing()))?),
+            _ => None,
+        };
+        let metadata = match &opened {
+            Some(file) => operation.retry(|| file.metadata()),
+            None => operation.retry(|| volume.metadata(path)),
+        };
+        let metadata = metadata.map_err(Error::hal(doing()))?;
         let kind = if let Some(existing) = self.earlier_name(path, &metadata) {
             EntryKind::HardLink { existing }
         } else {
-            match metadata.kind {
-                FileKind::Directory => EntryKind::Directory,
-                FileKind::Symlink => EntryKind::Symlink {
+            match (metadata.kind, &mut opened) {
+                (FileKind::Directory, _) => EntryKind::Directory,
+                (FileKind::Symlink, _) => EntryKind::Symlink {
                     text: operation.retry(|| volume.read_link(path)).map_err(Error::hal(doing()))?,
                 },
-                FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo => {
+                (FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo, _) => {
                     EntryKind::Node(node(&metadata))
                 }
-                FileKind::Socket => {
+                (FileKind::Socket, _) => {
                     operation.log(&format!("/{path} is a socket and left out"));
                     return Ok(());
                 }
-                FileKind::File => {
-                    let mut file = operation.retry(|| volume.open(path)).map_err(Error::hal(doing()))?;
-                    let data = data_ranges(operation, &mut *file, &metadata).map_err(Error::hal(doing()))?;
-                    opened = Some((file, data.clone()));
+                (FileKind::File, Some(file)) => {
+                    let data = data_ranges(operation, &mut **file, &metadata).map_err(Error::hal(doing()))?;
                     EntryKind::File { len_bytes: metadata.len_bytes, data }
                 }
+                (FileKind::File, None) => return Err(not_as_listed(path, listed)),
             }
         };
         self.count()?;
         // Attributes belong to the file; the entry of its first name has them.
-        let xattrs = match &kind {
-            EntryKind::HardLink { .. } => Vec::new(),
-            _ => operation.retry(|| volume.xattrs(path)).map_err(Error::hal(doing()))?,
+        let xattrs = match (&kind, &opened) {
+            (EntryKind::HardLink { .. }, _) => Ok(Vec::new()),
+            (_, Some(file)) => operation.retry(|| file.xattrs()),
+            (_, None) => operation.retry(|| volume.xattrs(path)),
         };
-        let flags = match &kind {
-            EntryKind::File { .. } | EntryKind::Directory => {
-                operation.retry(|| volume.flags(path)).map_err(Error::hal(doing()))?
-            }
-            _ => InodeFlags::none(),
+        let xattrs = xattrs.map_err(Error::hal(doing()))?;
+        let flags = match (&kind, &opened) {
+            (EntryKind::File { .. }, Some(file)) => operation.retry(|| file.flags()),
+            (EntryKind::Directory, _) => operation.retry(|| volume.flags(path)),
+            _ => Ok(InodeFlags::none()),
         };
+        let flags = flags.map_err(Error::hal(doing()))?;
         let entry = Entry {
             path: path.clone(),
             kind,
@@ -116,9 +126,10 @@ impl Archive<'_> {
             io::ErrorKind::InvalidInput => no_tarball(error.to_string()),
             _ => Error::io(doing())(error),
         })?;
-        match opened {
-            Some((file, data)) => self.add_data(path, file, &data),
-            None => Ok(()),
+        match (opened, &entry.kind) {
+            (Some(file), EntryKind::File { data, .. }) => self.add_data(path, file, data),
+            (Some(mut file), _) => file.close().map_err(Error::hal(doing())),
+            (None, _) => Ok(()),
         }
     }
 
@@ -169,6 +180,13 @@ impl Archive<'_> {
 /// The error for a file that a tarball cannot hold or that a write would refuse.
 fn no_tarball(what: String) -> Error {
     Error::format("the image")(FormatError::Unsupported { format: "tar", what })
+}
+
+/// The error for an entry whose directory lists it as something else.
+fn not_as_listed(path: &RelativePath, listed: FileKind) -> Error {
+    let detail = format!("its directory lists it as a {listed:?}, and it is a regular file");
+    let error = hal::Error::new(hal::ErrorKind::Io, "reading", path.to_string(), detail);
+    Error::hal(format!("packing /{path}"))(error)
 }
 
 /// Why these files cannot be a tarball; `None` if the error has another cause.

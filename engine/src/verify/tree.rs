@@ -7,7 +7,7 @@ use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::within;
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
-    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp,
+    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp, Xattr,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -101,18 +101,16 @@ pub(crate) fn verify(
     let mut progress = operation.progress("verifying", Some(data_len_bytes));
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
     for (path, expected) in manifest {
-        let failed = || failed_at(operation, path);
-        let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
-        let mut difference =
-            compare_metadata(volume, path, &expected.entry, &found, &mut times).map_err(failed())?;
+        let difference = match &expected.entry.kind {
+            EntryKind::File { len_bytes, data } => {
+                let file = File { path, len_bytes: *len_bytes, data, expected };
+                compare_file(operation, volume, &file, &mut times, &mut buffer, &mut progress)?
+            }
+            _ => compare_other(operation, volume, path, &expected.entry, &mut times)
+                .map_err(failed_at(operation, path))?,
+        };
         // Entries without content are progress, too, so that many of them do not let the lease run out.
         progress.advance(0);
-        if difference.is_none() {
-            if let EntryKind::File { len_bytes, data } = &expected.entry.kind {
-                let file = File { path, len_bytes: *len_bytes, data, expected };
-                difference = compare_content(operation, volume, &file, &mut buffer, &mut progress)?;
-            }
-        }
         if let Some(detail) = difference {
             return Err(differs(path, detail));
         }
@@ -185,13 +183,15 @@ fn failed_at(operation: &Operation<'_>, path: &RelativePath) -> impl FnOnce(hal:
     Error::hal(format!("reading {path} back from {}", operation.label()))
 }
 
-fn compare_metadata(
+/// How an entry that is not a regular file differs.
+fn compare_other(
+    operation: &Operation<'_>,
     volume: &dyn ReadTree,
     path: &RelativePath,
     entry: &Entry,
-    found: &Metadata,
     times: &mut Times,
 ) -> hal::Result<Option<String>> {
+    let found = operation.retry(|| volume.metadata(path))?;
     let kind = match &entry.kind {
         EntryKind::File { .. } => FileKind::File,
         EntryKind::Directory => FileKind::Directory,
@@ -200,14 +200,40 @@ fn compare_metadata(
         EntryKind::Node(NodeKind::BlockDevice { .. }) => FileKind::BlockDevice,
         EntryKind::Node(NodeKind::Fifo) => FileKind::Fifo,
         EntryKind::HardLink { existing } => {
-            let first = volume.metadata(existing)?;
+            let first = operation.retry(|| volume.metadata(existing))?;
             return Ok((first.inode != found.inode).then(|| format!("it is no hard link to {existing}")));
         }
     };
-    if found.kind != kind {
-        return Ok(Some(format!("it is a {:?}, not a {kind:?}", found.kind)));
+    if let Some(difference) = compare_metadata(path, entry, kind, &found, times) {
+        return Ok(Some(difference));
     }
-    let differs = |what: &str| Ok(Some(format!("{what} differs")));
+    match &entry.kind {
+        EntryKind::Symlink { text } if operation.retry(|| volume.read_link(path))? != *text => {
+            return Ok(differs("the link's text"));
+        }
+        EntryKind::Node(NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor })
+            if found.device != (*major, *minor) =>
+        {
+            return Ok(differs("the device number"));
+        }
+        _ => {}
+    }
+    if kind == FileKind::Directory && operation.retry(|| volume.flags(path))? != entry.flags {
+        return Ok(differs("an inode flag"));
+    }
+    Ok(compare_xattrs(entry, &operation.retry(|| volume.xattrs(path))?))
+}
+
+fn compare_metadata(
+    path: &RelativePath,
+    entry: &Entry,
+    kind: FileKind,
+    found: &Metadata,
+    times: &mut Times,
+) -> Option<String> {
+    if found.kind != kind {
+        return Some(format!("it is a {:?}, not a {kind:?}", found.kind));
+    }
     if found.owner != entry.owner {
         return differs("the owner");
     }
@@ -217,25 +243,23 @@ fn compare_metadata(
     if !times.accepts(path, entry.modified, found.modified) {
         return differs("the time");
     }
-    match &entry.kind {
-        EntryKind::File { len_bytes, .. } if found.len_bytes != *len_bytes => return differs("the length"),
-        EntryKind::Symlink { text } if volume.read_link(path)? != *text => return differs("the link's text"),
-        EntryKind::Node(NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor })
-            if found.device != (*major, *minor) =>
-        {
-            return differs("the device number");
+    None
+}
+
+fn compare_xattrs(entry: &Entry, found: &[Xattr]) -> Option<String> {
+    let is_same = match entry.xattrs.is_sorted() {
+        true => *found == entry.xattrs,
+        false => {
+            let mut xattrs = entry.xattrs.clone();
+            xattrs.sort();
+            *found == xattrs
         }
-        _ => {}
-    }
-    if matches!(kind, FileKind::File | FileKind::Directory) && volume.flags(path)? != entry.flags {
-        return differs("an inode flag");
-    }
-    let mut xattrs = entry.xattrs.clone();
-    xattrs.sort();
-    if volume.xattrs(path)? != xattrs {
-        return differs("an extended attribute");
-    }
-    Ok(None)
+    };
+    if is_same { None } else { differs("an extended attribute") }
+}
+
+fn differs(what: &str) -> Option<String> {
+    Some(format!("{what} differs"))
 }
 
 /// A file that is compared.
@@ -246,16 +270,56 @@ struct File<'a> {
     expected: &'a ExpectedFile,
 }
 
-fn compare_content(
+/// How a regular file differs. It is opened once, and everything about it is read through the open file.
+fn compare_file(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
+    file: &File<'_>,
+    times: &mut Times,
+    buffer: &mut [u8],
+    progress: &mut Progress<'_>,
+) -> Result<Option<String>> {
+    let (path, entry) = (file.path, &file.expected.entry);
+    let failed = || failed_at(operation, path);
+    let mut open = match operation.retry(|| volume.open(path)) {
+        Ok(open) => open,
+        Err(error) => {
+            // Something else may have its name.
+            let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
+            return match compare_metadata(path, entry, FileKind::File, &found, times) {
+                Some(difference) => Ok(Some(difference)),
+                None => Err(failed()(error)),
+            };
+        }
+    };
+    let found = operation.retry(|| open.metadata()).map_err(failed())?;
+    let mut difference = compare_metadata(path, entry, FileKind::File, &found, times);
+    if difference.is_none() && found.len_bytes != file.len_bytes {
+        difference = differs("the length");
+    }
+    if difference.is_none() && operation.retry(|| open.flags()).map_err(failed())? != entry.flags {
+        difference = differs("an inode flag");
+    }
+    if difference.is_none() {
+        difference = compare_xattrs(entry, &operation.retry(|| open.xattrs()).map_err(failed())?);
+    }
+    if difference.is_none() {
+        difference = compare_content(operation, &mut *open, file, buffer, progress)?;
+    }
+    if difference.is_none() {
+        open.close().map_err(failed())?;
+    }
+    Ok(difference)
+}
+
+fn compare_content(
+    operation: &Operation<'_>,
+    open: &mut dyn hal::VolumeFile,
     file: &File<'_>,
     buffer: &mut [u8],
     progress: &mut Progress<'_>,
 ) -> Result<Option<String>> {
-    let path = file.path;
-    let failed = || failed_at(operation, path);
-    let mut open = operation.retry(|| volume.open(path)).map_err(failed())?;
+    let failed = || failed_at(operation, file.path);
     let mut hash = Xxh3::new();
     for range in file.data {
         let mut offset_bytes = range.start;
@@ -275,8 +339,7 @@ fn compare_content(
     if hash.digest128() != file.expected.hash {
         return Ok(Some("the content differs".into()));
     }
-    let holes_clean = holes_are_zero(operation, &mut *open, file, buffer)?;
-    open.close().map_err(failed())?;
+    let holes_clean = holes_are_zero(operation, open, file, buffer)?;
     Ok((!holes_clean).then(|| "a hole is not empty".into()))
 }
 

@@ -20,7 +20,10 @@ use crate::root_names::{self, Reference};
 use crate::verify::{Announced, Expected, ImageReader, Verified};
 use replicator_hal::{ExtShape, Flavour, ReadTree};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
+
+/// Enough for the headers of many entries.
+const BUFFER_LEN_BYTES: usize = 64 * 1024;
 
 /// The facts of a tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +77,8 @@ pub(super) fn check_tar(
         again: true,
     };
     let mut reader = ImageReader::open(operation, drive, image.source())?;
-    let mut content = reader.content("checking the archive", Expected::Announced(expected))?;
+    let content = reader.content("checking the archive", Expected::Announced(expected))?;
+    let mut content = buffered(operation, content);
     let mut times = OutOfRange::default();
     let (needs, room, tree, names, references) =
         count(operation, &name, &mut content, destination, &mut times)?;
@@ -102,6 +106,11 @@ pub(super) fn check_tar(
         is_recorded: is_recorded(image, &archive),
         archive,
     })
+}
+
+/// Reads the headers and small files of an archive many at a time. Longer reads are not copied.
+pub(super) fn buffered<R: Read>(operation: &Operation<'_>, content: R) -> BufReader<R> {
+    BufReader::with_capacity(BUFFER_LEN_BYTES.min(operation.tuning.chunk_len_bytes), content)
 }
 
 /// The md5 of the image in the record.

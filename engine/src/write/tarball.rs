@@ -8,7 +8,7 @@ use super::gap_note;
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::root_plan::RootPlan;
-use super::tar_check::TarFacts;
+use super::tar_check::{self, TarFacts};
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::partition::{self, Patch};
 use crate::operation::Operation;
@@ -162,7 +162,8 @@ fn fill(
 ) -> Result<(Extracted, Verified)> {
     let name = checked.image.name.to_string();
     let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
-    let mut content = reader.content("writing", Expected::Same(&facts.archive))?;
+    let content = reader.content("writing", Expected::Same(&facts.archive))?;
+    let mut content = tar_check::buffered(operation, content);
     let extracted = extract(operation, &name, &mut content, &facts.names, volume, checked.device.len_bytes)?;
     drop(content);
     let archive = reader.finish()?;

@@ -51,6 +51,7 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@each volume, $maker, [
             create_new_never_replaces
             a_new_name_needs_its_directory
+            a_replaced_directory_is_looked_up_anew
             a_list_is_complete_whatever_its_order
             the_root_can_be_listed_and_described
             names_are_bytes
@@ -93,6 +94,7 @@ macro_rules! contract_tests {
             metadata_has_kind_length_and_space
             xattrs_are_sorted_and_binary
             an_attribute_that_is_too_long_is_refused
+            an_open_file_has_the_attributes_of_the_file
             owners_are_kept_for_the_entry_itself
             a_new_owner_clears_setuid
             device_nodes_are_made_and_never_opened

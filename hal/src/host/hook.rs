@@ -20,7 +20,7 @@ pub(crate) fn run(volumes: &Volumes, hook: &Hook) -> Result<HookEnd> {
     for (name, value) in &hook.environment {
         child = child.environment(name, value);
     }
-    to_its_end(&child)
+    to_its_end(volumes, &child)
 }
 
 /// Runs `updater` to its end, in the root directory. Programs of the system are searched for in `PATH`.
@@ -39,11 +39,14 @@ pub(crate) fn run_updater(volumes: &Volumes, updater: &Updater) -> Result<HookEn
             Argument::File { volume, path } => child.arg(regular_file(volumes, *volume, path)?),
         };
     }
-    to_its_end(&child)
+    to_its_end(volumes, &child)
 }
 
-fn to_its_end(program: &Program) -> Result<HookEnd> {
-    let end = program.run()?;
+fn to_its_end(volumes: &Volumes, program: &Program) -> Result<HookEnd> {
+    let end = program.run();
+    // The program may have renamed or removed directories.
+    volumes.forget_directories();
+    let end = end?;
     let exit_status = match end.exit {
         Exit::Code(code) => Some(code),
         Exit::Signal(_) => None,
@@ -93,6 +96,16 @@ mod tests {
     use std::time::Duration;
 
     fn run_script(script: &str, timeout: Duration) -> Result<HookEnd> {
+        run_script_between(script, timeout, |_| (), |_| ())
+    }
+
+    /// Runs a script, and looks at the tree that it works on before and after that.
+    fn run_script_between(
+        script: &str,
+        timeout: Duration,
+        before: impl FnOnce(&Tree),
+        after: impl FnOnce(&Tree),
+    ) -> Result<HookEnd> {
         let (drive, rootfs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let program = drive.path().join("hook.sh");
         std::fs::write(&program, script).unwrap();
@@ -100,8 +113,9 @@ mod tests {
         std::fs::write(rootfs.path().join("etc"), b"here").unwrap();
         let volumes = Volumes::default();
         let (program_volume, _drive_tree) = volumes.add(Tree::new(drive.path(), None).unwrap());
-        let (tree, _rootfs_tree) = volumes.add(Tree::new(rootfs.path(), None).unwrap());
-        run(
+        let (tree, rootfs_tree) = volumes.add(Tree::new(rootfs.path(), None).unwrap());
+        before(&rootfs_tree);
+        let end = run(
             &volumes,
             &Hook {
                 program_volume,
@@ -110,7 +124,24 @@ mod tests {
                 environment: vec![("MEDIUM".to_owned(), "sd".to_owned())],
                 timeout,
             },
+        );
+        after(&rootfs_tree);
+        end
+    }
+
+    #[test]
+    fn a_directory_that_a_hook_replaced_is_looked_up_anew() {
+        let file = RelativePath::parse("d/file").unwrap();
+        run_script_between(
+            "#!/bin/sh\nmv d moved && mkdir d\n",
+            Duration::from_secs(20),
+            |tree| {
+                tree.create_dir(&RelativePath::parse("d").unwrap(), 0o755).unwrap();
+                drop(tree.create_file(&file, 0o644).unwrap());
+            },
+            |tree| assert_eq!(tree.metadata(&file).unwrap_err().kind(), ErrorKind::NotFound),
         )
+        .unwrap();
     }
 
     #[test]

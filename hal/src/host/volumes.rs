@@ -35,4 +35,12 @@ impl Volumes {
             Error::new(ErrorKind::NotFound, "looking for", format!("volume {}", id.0), "it is not mounted")
         })
     }
+
+    /// Opens every directory of every volume anew from now on: another program may have changed them.
+    pub(crate) fn forget_directories(&self) {
+        let guard = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        for tree in guard.1.values().filter_map(Weak::upgrade) {
+            tree.forget_directories();
+        }
+    }
 }

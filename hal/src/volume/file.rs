@@ -1,10 +1,13 @@
 //! An open regular file of a volume.
 
-use crate::{LayerMut, Result};
+use super::{Metadata, Owner, Xattr};
+use crate::{InodeFlags, LayerMut, Result, Timestamp};
 use std::ops::Range;
 
 crate::forward::part! {
 /// An open regular file.
+///
+/// Its attributes can be read and set without its path, which costs less than the methods of a volume that look up a path.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait VolumeFile: Send {
     /// The current length.
@@ -12,6 +15,49 @@ pub trait VolumeFile: Send {
     /// # Errors
     /// If the kernel cannot read it.
     fn len_bytes(&self) -> Result<u64>;
+
+    /// As [`ReadTree::metadata`](crate::ReadTree::metadata) of the file.
+    ///
+    /// # Errors
+    /// If the kernel cannot read it.
+    fn metadata(&self) -> Result<Metadata>;
+
+    /// As [`ReadTree::xattrs`](crate::ReadTree::xattrs) of the file.
+    ///
+    /// # Errors
+    /// If the kernel cannot read them.
+    fn xattrs(&self) -> Result<Vec<Xattr>>;
+
+    /// As [`ReadTree::flags`](crate::ReadTree::flags) of the file.
+    ///
+    /// # Errors
+    /// If the kernel cannot read them.
+    fn flags(&self) -> Result<InodeFlags>;
+
+    /// As [`SetAttributes::set_owner`](crate::SetAttributes::set_owner) of the file, which must be open for writing.
+    ///
+    /// # Errors
+    /// As there.
+    fn set_owner(&mut self, owner: Owner) -> Result<()>;
+
+    /// As [`SetAttributes::set_mode`](crate::SetAttributes::set_mode) of the file, which must be open for writing.
+    ///
+    /// # Errors
+    /// As there.
+    fn set_mode(&mut self, mode: u32) -> Result<()>;
+
+    /// As [`SetAttributes::set_modified`](crate::SetAttributes::set_modified) of the file, which must be open for
+    /// writing. A later write changes the time again.
+    ///
+    /// # Errors
+    /// As there.
+    fn set_modified(&mut self, modified: Timestamp) -> Result<()>;
+
+    /// As [`SetAttributes::set_xattr`](crate::SetAttributes::set_xattr) of the file, which must be open for writing.
+    ///
+    /// # Errors
+    /// As there.
+    fn set_xattr(&mut self, xattr: &Xattr) -> Result<()>;
 
     /// Reads at `offset_bytes`; may be short; `Ok(0)` only at or past the end.
     ///

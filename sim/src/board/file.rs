@@ -1,11 +1,12 @@
 //! The HAL's open file over a simulated file system.
 
 use crate::board::handle::{Handle, limited};
+use crate::board::volume::metadata;
 use crate::model::hardware::simfs::{Outcome, Refusal};
 use crate::model::hardware::storage::{Layer, Mounted};
 use crate::model::time::op::{Moment, Op};
 use crate::model::time::op_name::OpName;
-use replicator_hal::{Error, ErrorKind, Result, Timestamp, VolumeFile};
+use replicator_hal::{Error, ErrorKind, InodeFlags, Metadata, Owner, Result, Timestamp, VolumeFile, Xattr};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -60,6 +61,19 @@ impl SimFile {
         })
     }
 
+    /// A call that only looks at the file.
+    fn look<R>(&self, name: OpName, work: impl FnOnce(&Mounted) -> Outcome<R>) -> Result<R> {
+        self.call(name, (0, 0), false, |mounted, _, _, _| work(mounted))
+    }
+
+    /// A call that changes an attribute.
+    fn change(&self, name: OpName, work: impl FnOnce(&mut Mounted) -> Outcome<()>) -> Result<()> {
+        self.call(name, (0, 0), true, |mounted, _, _, _| {
+            self.require_writable(mounted)?;
+            work(mounted)
+        })
+    }
+
     fn require_writable(&self, mounted: &Mounted) -> Outcome<()> {
         if !self.writable {
             return Err(Refusal::Kind(ErrorKind::PermissionDenied, "it is not open for writing"));
@@ -106,6 +120,34 @@ impl VolumeFile for SimFile {
         self.call(OpName::FileLen, (0, 0), false, |mounted, _, _, _| {
             Ok(mounted.fs.inode(self.inode).map_or(0, |node| node.len_bytes))
         })
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        self.look(OpName::Metadata, |mounted| metadata(mounted, self.inode))
+    }
+
+    fn xattrs(&self) -> Result<Vec<Xattr>> {
+        self.look(OpName::Xattrs, |mounted| mounted.fs.xattrs(self.inode))
+    }
+
+    fn flags(&self) -> Result<InodeFlags> {
+        self.look(OpName::Flags, |mounted| mounted.fs.flags(self.inode))
+    }
+
+    fn set_owner(&mut self, owner: Owner) -> Result<()> {
+        self.change(OpName::SetOwner, |mounted| mounted.fs.set_owner(self.inode, owner))
+    }
+
+    fn set_mode(&mut self, mode: u32) -> Result<()> {
+        self.change(OpName::SetMode, |mounted| mounted.fs.set_mode(self.inode, mode))
+    }
+
+    fn set_modified(&mut self, modified: Timestamp) -> Result<()> {
+        self.change(OpName::SetModified, |mounted| mounted.fs.set_modified(self.inode, modified))
+    }
+
+    fn set_xattr(&mut self, xattr: &Xattr) -> Result<()> {
+        self.change(OpName::SetXattr, |mounted| mounted.fs.set_xattr(self.inode, xattr))
     }
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {

@@ -119,7 +119,8 @@ impl SimVolume {
     }
 }
 
-fn metadata(mounted: &Mounted, inode: u64) -> Outcome<Metadata> {
+/// The metadata of a file.
+pub(super) fn metadata(mounted: &Mounted, inode: u64) -> Outcome<Metadata> {
     let Some(node) = mounted.fs.inode(inode) else {
         return Err(Refusal::Kind(ErrorKind::NotFound, "the file is gone"));
     };
@@ -192,7 +193,7 @@ impl ReadTree for SimVolume {
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>> {
         self.open_as(OpName::Open, path, false, |mounted, _| {
             let inode = mounted.fs.lookup(path)?;
-            if mounted.fs.xattrs(path)?.iter().any(|xattr| xattr.name == ENCRYPTED) {
+            if mounted.fs.xattrs(inode)?.iter().any(|xattr| xattr.name == ENCRYPTED) {
                 return Err(Refusal::Kind(ErrorKind::Unsupported, "its key is not available"));
             }
             Ok(inode)
@@ -200,18 +201,18 @@ impl ReadTree for SimVolume {
     }
 
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
-        self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(path))
+        self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(mounted.fs.lookup(path)?))
     }
 
     fn flags(&self, path: &RelativePath) -> Result<InodeFlags> {
-        self.look(OpName::Flags, path, |mounted| mounted.fs.flags(path))
+        self.look(OpName::Flags, path, |mounted| mounted.fs.flags(mounted.fs.lookup(path)?))
     }
 
     fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>> {
         // No call of its own: the kernel returns it with the metadata.
         let xattrs = self.handle.peek(|machine, _| {
             let mounted = machine.storage.volume(self.id.0).ok()?;
-            mounted.fs.xattrs(path).ok()
+            mounted.fs.xattrs(mounted.fs.lookup(path).ok()?).ok()
         });
         let is_encrypted = xattrs.is_some_and(|xattrs| xattrs.iter().any(|xattr| xattr.name == ENCRYPTED));
         Ok(is_encrypted.then_some("is encrypted by its file system"))
@@ -284,19 +285,30 @@ impl WriteTree for SimVolume {
 
 impl SetAttributes for SimVolume {
     fn set_owner(&self, path: &RelativePath, owner: Owner) -> Result<()> {
-        self.change(OpName::SetOwner, path, |mounted, _| mounted.fs.set_owner(path, owner))
+        self.change(OpName::SetOwner, path, |mounted, _| {
+            mounted.fs.require_unix()?;
+            mounted.fs.set_owner(mounted.fs.lookup(path)?, owner)
+        })
     }
 
     fn set_mode(&self, path: &RelativePath, mode: u32) -> Result<()> {
-        self.change(OpName::SetMode, path, |mounted, _| mounted.fs.set_mode(path, mode))
+        self.change(OpName::SetMode, path, |mounted, _| {
+            mounted.fs.require_unix()?;
+            mounted.fs.set_mode(mounted.fs.lookup(path)?, mode)
+        })
     }
 
     fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
-        self.change(OpName::SetModified, path, |mounted, _| mounted.fs.set_modified(path, modified))
+        self.change(OpName::SetModified, path, |mounted, _| {
+            mounted.fs.set_modified(mounted.fs.lookup(path)?, modified)
+        })
     }
 
     fn set_xattr(&self, path: &RelativePath, xattr: &Xattr) -> Result<()> {
-        self.change(OpName::SetXattr, path, |mounted, _| mounted.fs.set_xattr(path, xattr))
+        self.change(OpName::SetXattr, path, |mounted, _| {
+            mounted.fs.require_unix()?;
+            mounted.fs.set_xattr(mounted.fs.lookup(path)?, xattr)
+        })
     }
 
     fn set_flags(&self, path: &RelativePath, flags: InodeFlags) -> Result<()> {

@@ -195,6 +195,57 @@ pub fn a_new_owner_clears_setuid(fixture: &dyn VolumeFixture) {
     assert_eq!(volume.metadata(&path("su")).unwrap().owner.uid, 1000);
 }
 
+/// Attributes that are set or read through an open file are those of the file.
+pub fn an_open_file_has_the_attributes_of_the_file(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let at = path("file");
+    write_new(volume, &at, b"content");
+    let time = Timestamp { seconds: 1_600_000_000, nanos: 0 };
+    let mut open = volume.open_write(&at).unwrap();
+    open.set_modified(time).unwrap();
+    assert_eq!(volume.metadata(&at).unwrap().modified.seconds, time.seconds);
+    open.set_modified(Timestamp { seconds: 0, nanos: 1_000_000_000 }).unwrap_err();
+    assert_eq!(open.metadata().unwrap(), volume.metadata(&at).unwrap());
+    if !volume.capabilities().unix {
+        assert_eq!(kind(open.set_mode(0o600)), ErrorKind::Unsupported);
+        assert_eq!(kind(open.set_owner(Owner::default())), ErrorKind::Unsupported);
+        open.close().unwrap();
+        return;
+    }
+    let own = volume.metadata(&at).unwrap().owner;
+    open.set_owner(own).unwrap();
+    open.set_mode(0o4751).unwrap();
+    assert_eq!(mode(volume, &at), 0o4751);
+    // As with a path, a new owner clears the bit that a program runs as its owner.
+    open.set_owner(own).unwrap();
+    assert_eq!(mode(volume, &at), 0o751);
+    let xattr = Xattr { name: b"user.one".to_vec(), value: b"\0\xff".to_vec() };
+    match open.set_xattr(&xattr) {
+        Ok(()) => assert!(volume.xattrs(&at).unwrap().contains(&xattr)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+    }
+    let long = Xattr { name: b"user.long".to_vec(), value: vec![7; 70_000] };
+    assert_eq!(kind(open.set_xattr(&long)), ErrorKind::NoSpace);
+    assert_eq!(open.xattrs().unwrap(), volume.xattrs(&at).unwrap());
+    assert_eq!(open.flags().unwrap(), volume.flags(&at).unwrap());
+    open.set_modified(time).unwrap();
+    assert_eq!(open.metadata().unwrap(), volume.metadata(&at).unwrap());
+    // The attributes belong to the file, whatever its name is.
+    volume.rename(&at, &path("renamed")).unwrap();
+    open.set_mode(0o640).unwrap();
+    assert_eq!(mode(volume, &path("renamed")), 0o640);
+    open.close().unwrap();
+    let mut open = volume.open(&path("renamed")).unwrap();
+    assert_eq!(open.metadata().unwrap(), volume.metadata(&path("renamed")).unwrap());
+    assert_eq!(open.xattrs().unwrap(), volume.xattrs(&path("renamed")).unwrap());
+    open.set_mode(0o600).unwrap_err();
+    open.set_owner(own).unwrap_err();
+    open.set_modified(time).unwrap_err();
+    open.set_xattr(&xattr).unwrap_err();
+    assert_eq!(mode(volume, &path("renamed")), 0o640);
+    open.close().unwrap();
+}
+
 /// Device nodes can be created, and are never opened.
 pub fn device_nodes_are_made_and_never_opened(fixture: &dyn VolumeFixture) {
     if !is_privileged(fixture, "device_nodes_are_made_and_never_opened") {

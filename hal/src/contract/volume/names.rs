@@ -34,6 +34,40 @@ pub fn a_new_name_needs_its_directory(fixture: &dyn VolumeFixture) {
     assert_eq!(kind(volume.open_write(&path("no"))), ErrorKind::NotFound);
 }
 
+/// A path below a directory that was renamed, removed or replaced is not the old one.
+pub fn a_replaced_directory_is_looked_up_anew(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let (top, file) = (path("top"), path("top/inside/file"));
+    volume.create_dir(&top, 0o755).unwrap();
+    volume.create_dir(&path("top/inside"), 0o755).unwrap();
+    write_new(volume, &file, b"old");
+    assert_eq!(read_all(volume, &file), b"old");
+    volume.rename(&top, &path("moved")).unwrap();
+    assert_eq!(kind(volume.metadata(&file)), ErrorKind::NotFound);
+    assert_eq!(kind(volume.create_new(&file, 0o644)), ErrorKind::NotFound);
+    assert_eq!(read_all(volume, &path("moved/inside/file")), b"old");
+    write_new(volume, &top, b"");
+    assert_eq!(kind(volume.metadata(&file)), ErrorKind::NotADirectory);
+    volume.remove_file(&top).unwrap();
+    volume.create_dir(&top, 0o755).unwrap();
+    assert_eq!(kind(volume.list(&path("top/inside"))), ErrorKind::NotFound);
+    volume.create_dir(&path("top/inside"), 0o755).unwrap();
+    assert_eq!(volume.list(&path("top/inside")).unwrap(), []);
+    volume.remove_dir(&path("top/inside")).unwrap();
+    assert_eq!(kind(volume.create_new(&file, 0o644)), ErrorKind::NotFound);
+    volume.create_dir(&path("top/inside"), 0o755).unwrap();
+    write_new(volume, &file, b"new");
+    assert_eq!(read_all(volume, &file), b"new");
+    assert_eq!(read_all(volume, &path("moved/inside/file")), b"old");
+    if volume.capabilities().unix {
+        volume.remove_file(&file).unwrap();
+        volume.remove_dir(&path("top/inside")).unwrap();
+        volume.symlink(&path("top/inside"), b"../moved/inside").unwrap();
+        assert_eq!(kind(volume.open(&file)), ErrorKind::SymlinkInPath);
+        assert_eq!(kind(volume.create_new(&path("top/inside/other"), 0o644)), ErrorKind::SymlinkInPath);
+    }
+}
+
 /// A list has every name once, without `.` and `..`.
 pub fn a_list_is_complete_whatever_its_order(fixture: &dyn VolumeFixture) {
     let volume = fixture.volume();

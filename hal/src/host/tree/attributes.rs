@@ -1,21 +1,18 @@
 //! Attributes: kind, mode, owner, times, extended attributes.
 
 use super::file::MODE_MASK;
-use super::walk::{failed, file_kind};
+use super::walk::failed;
 use super::{OpenRoot, Tree};
-use crate::{Error, ErrorKind, Metadata, Owner, RelativePath, Result, Timestamp, Xattr};
+use crate::{Error, ErrorKind, FileKind, Metadata, Owner, RelativePath, Result, Timestamp, Xattr};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, major, minor};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Gid, Uid, fchownat};
 use rustix::fs::{Timespec, Timestamps, utimensat};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
-
-/// Unit of `st_blocks`, whatever the block size of the file system is (inode(7)).
-const STATUS_BLOCK_LEN_BYTES: u64 = 512;
+use xattr::XAttrs;
 
 impl Tree {
     /// See [`crate::ReadTree::metadata`].
@@ -26,8 +23,7 @@ impl Tree {
         let operation = "reading the metadata of";
         let root = self.reading(operation, path)?;
         let place = self.place(&root, path, operation)?;
-        let status = place.status().map_err(|error| failed(error, operation, path))?;
-        Ok(metadata_of(&status))
+        Ok(place.status().map_err(|error| failed(error, operation, path))?.metadata)
     }
 
     /// See [`crate::SetAttributes::set_owner`].
@@ -38,12 +34,8 @@ impl Tree {
         let operation = "setting the owner of";
         let root = self.writing(operation, path)?;
         self.needs_unix(&root, operation, path)?;
-        if owner.uid == u32::MAX || owner.gid == u32::MAX {
-            let detail = "4294967295 is not a user or group";
-            return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
-        }
+        let (uid, gid) = owner_of(owner, operation, path)?;
         let place = self.place(&root, path, operation)?;
-        let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
         fchownat(&place, place.name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)
             .map_err(|errno| failed(errno, operation, path))
     }
@@ -60,7 +52,7 @@ impl Tree {
         self.needs_unix(&root, operation, path)?;
         let place = self.place(&root, path, operation)?;
         let status = place.status().map_err(|error| failed(error, operation, path))?;
-        if status.is_symlink() {
+        if status.metadata.kind == FileKind::Symlink {
             return Err(failed(Errno::ELOOP, operation, path));
         }
         let mode = Mode::from_bits_truncate(mode & MODE_MASK);
@@ -75,12 +67,9 @@ impl Tree {
     pub fn set_modified(&self, path: &RelativePath, modified: Timestamp) -> Result<()> {
         let operation = "setting the time of";
         let root = self.writing(operation, path)?;
-        let time = time_spec(modified).ok_or_else(|| {
-            Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "not a valid time")
-        })?;
+        let times = time_of(modified, operation, path)?;
         let place = self.place(&root, path, operation)?;
         // With rustix, because the plain `utimensat` of a 32-bit host ends in the year 2038.
-        let times = Timestamps { last_access: time, last_modification: time };
         utimensat(&place, place.name, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|errno| failed(io::Error::from(errno), operation, path))
     }
@@ -94,21 +83,8 @@ impl Tree {
         let root = self.reading(operation, path)?;
         let place = self.place(&root, path, operation)?;
         let proc_path = place.proc_path();
-        let fail = |error: io::Error| failed(error, operation, path);
-        let names = match xattr::list(&proc_path) {
-            Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Vec::new()),
-            Err(error) => return Err(fail(error)),
-        };
-        let mut found = Vec::new();
-        for name in names {
-            // Removed since it was listed, or a name without a value, such as one of a security module.
-            if let Some(value) = xattr::get(&proc_path, &name).map_err(fail)? {
-                found.push(Xattr { name: name.into_vec(), value });
-            }
-        }
-        found.sort();
-        Ok(found)
+        xattrs_by(xattr::list(&proc_path), |name| xattr::get(&proc_path, name))
+            .map_err(|error| failed(error, operation, path))
     }
 
     /// See [`crate::SetAttributes::set_xattr`].
@@ -140,39 +116,56 @@ impl Tree {
         if self.holds_modes(root) {
             return Ok(());
         }
-        let detail = "the file system has no links, nodes, owners and modes";
-        Err(Error::new(ErrorKind::Unsupported, operation, path.to_string(), detail))
+        Err(no_modes(operation, path))
     }
 }
 
-fn metadata_of(status: &std::fs::Metadata) -> Metadata {
-    let kind = file_kind(status.file_type());
-    let device = match kind {
-        crate::FileKind::CharDevice | crate::FileKind::BlockDevice => device_number(status.rdev()),
-        _ => (0, 0),
+/// The error for what FAT cannot store.
+pub(super) fn no_modes(operation: &str, path: &RelativePath) -> Error {
+    let detail = "the file system has no links, nodes, owners and modes";
+    Error::new(ErrorKind::Unsupported, operation, path.to_string(), detail)
+}
+
+/// The attributes with the names of a listing, sorted. A file system without attributes has none.
+pub(super) fn xattrs_by(
+    names: io::Result<XAttrs>,
+    value_of: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
+) -> io::Result<Vec<Xattr>> {
+    let names = match names {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Vec::new()),
+        names => names?,
     };
-    Metadata {
-        kind,
-        len_bytes: status.len(),
-        allocated_bytes: status.blocks().saturating_mul(STATUS_BLOCK_LEN_BYTES),
-        mode: status.mode() & MODE_MASK,
-        owner: Owner { uid: status.uid(), gid: status.gid() },
-        modified: Timestamp {
-            seconds: status.mtime(),
-            // Below a billion by definition. If a kernel returns more, 0.
-            nanos: u32::try_from(status.mtime_nsec()).unwrap_or(0),
-        },
-        inode: status.ino(),
-        links: status.nlink(),
-        device,
+    let mut found = Vec::new();
+    for name in names {
+        // Removed since it was listed, or a name without a value, such as one of a security module.
+        if let Some(value) = value_of(&name)? {
+            found.push(Xattr { name: name.into_vec(), value });
+        }
     }
+    found.sort();
+    Ok(found)
 }
 
-fn device_number(device: u64) -> (u32, u32) {
-    let part = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    (part(major(device)), part(minor(device)))
+/// Owner and group for a system call.
+///
+/// # Errors
+/// `InvalidInput` for the number that means "no change" to the kernel.
+pub(super) fn owner_of(owner: Owner, operation: &str, path: &RelativePath) -> Result<(Uid, Gid)> {
+    if owner.uid == u32::MAX || owner.gid == u32::MAX {
+        let detail = "4294967295 is not a user or group";
+        return Err(Error::new(ErrorKind::InvalidInput, operation, path.to_string(), detail));
+    }
+    Ok((Uid::from_raw(owner.uid), Gid::from_raw(owner.gid)))
 }
 
-fn time_spec(time: Timestamp) -> Option<Timespec> {
-    (time.nanos < 1_000_000_000).then(|| Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() })
+/// The time for a system call, as the time of access and of modification.
+///
+/// # Errors
+/// `OutOfRange` for 1,000,000,000 nanoseconds or more.
+pub(super) fn time_of(time: Timestamp, operation: &str, path: &RelativePath) -> Result<Timestamps> {
+    if time.nanos >= 1_000_000_000 {
+        return Err(Error::new(ErrorKind::OutOfRange, operation, path.to_string(), "not a valid time"));
+    }
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
+    Ok(Timestamps { last_access: time, last_modification: time })
 }

@@ -1,8 +1,12 @@
 //! Open regular files.
 
-use super::Tree;
-use super::walk::{Place, failed, file_kind};
-use crate::{Access, Error, ErrorKind, FileKind, RelativePath, Result, VolumeFile};
+use super::status;
+use super::walk::{Place, failed};
+use super::{OpenRoot, Tree};
+use crate::{
+    Access, Error, ErrorKind, FileKind, InodeFlags, Metadata, Owner, RelativePath, Result, Timestamp,
+    VolumeFile, Xattr,
+};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag, PosixFadviseAdvice, fallocate, openat, posix_fadvise};
 use nix::sys::stat::{Mode, fchmod};
@@ -66,7 +70,9 @@ impl Drop for OpenCount {
 pub struct TreeFile {
     /// The file, and the count that keeps its volume busy, dropped in this order; `None` once closed.
     open: Option<(File, OpenCount)>,
-    path: RelativePath,
+    /// Whether the file system stores owners and modes.
+    pub(super) holds_modes: bool,
+    pub(super) path: RelativePath,
 }
 
 impl Tree {
@@ -84,7 +90,7 @@ impl Tree {
         // Checked before the open, because opening a device can have side effects; and after it, because the name may
         // have been replaced in between. With O_NONBLOCK a fifo in that gap cannot block the open.
         let status = place.status().map_err(|error| failed(error, operation, path))?;
-        check_regular(file_kind(status.file_type()), operation, path)?;
+        check_regular(status.metadata.kind, operation, path)?;
         let flags = mode
             | OFlag::O_NOFOLLOW
             | OFlag::O_NONBLOCK
@@ -94,9 +100,9 @@ impl Tree {
         let file = openat(&place, place.name, flags, Mode::empty())
             .map(File::from)
             .map_err(|errno| failed(errno, operation, path))?;
-        let status = file.metadata().map_err(|error| failed(error, operation, path))?;
-        check_regular(file_kind(status.file_type()), operation, path)?;
-        Ok(self.counted(file, access == Access::ReadWrite, path))
+        let metadata = status::of_open(&file).map_err(|error| failed(error, operation, path))?;
+        check_regular(metadata.kind, operation, path)?;
+        Ok(self.counted(&root, file, access == Access::ReadWrite, path))
     }
 
     /// See [`crate::WriteTree::create_new`].
@@ -122,12 +128,12 @@ impl Tree {
                 return Err(undo_create(&place, errno, path));
             }
         }
-        Ok(self.counted(file, true, path))
+        Ok(self.counted(&root, file, true, path))
     }
 
-    fn counted(&self, file: File, writes: bool, path: &RelativePath) -> TreeFile {
+    fn counted(&self, root: &OpenRoot<'_>, file: File, writes: bool, path: &RelativePath) -> TreeFile {
         let count = OpenCount::new(&self.open_files, writes);
-        TreeFile { open: Some((file, count)), path: path.clone() }
+        TreeFile { open: Some((file, count)), holds_modes: self.holds_modes(root), path: path.clone() }
     }
 }
 
@@ -165,13 +171,13 @@ impl TreeFile {
         self.file("using").map(AsFd::as_fd)
     }
 
-    fn file(&self, operation: &str) -> Result<&File> {
+    pub(super) fn file(&self, operation: &str) -> Result<&File> {
         self.open.as_ref().map(|(file, _)| file).ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, operation, self.path.to_string(), "the file is closed")
         })
     }
 
-    fn writable(&self, operation: &str) -> Result<&File> {
+    pub(super) fn writable(&self, operation: &str) -> Result<&File> {
         let file = self.file(operation)?;
         if self.open.as_ref().is_some_and(|(_, count)| count.writes) {
             return Ok(file);
@@ -180,7 +186,7 @@ impl TreeFile {
         Err(Error::new(ErrorKind::ReadOnly, operation, self.path.to_string(), detail))
     }
 
-    fn failed(&self, error: impl Into<io::Error>, operation: &str) -> Error {
+    pub(super) fn failed(&self, error: impl Into<io::Error>, operation: &str) -> Error {
         failed(error, operation, &self.path)
     }
 }
@@ -200,6 +206,34 @@ impl VolumeFile for TreeFile {
         let operation = "reading the length of";
         let status = self.file(operation)?.metadata().map_err(|error| self.failed(error, operation))?;
         Ok(status.len())
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        self.found_metadata()
+    }
+
+    fn xattrs(&self) -> Result<Vec<Xattr>> {
+        self.found_xattrs()
+    }
+
+    fn flags(&self) -> Result<InodeFlags> {
+        self.found_flags()
+    }
+
+    fn set_owner(&mut self, owner: Owner) -> Result<()> {
+        self.change_owner(owner)
+    }
+
+    fn set_mode(&mut self, mode: u32) -> Result<()> {
+        self.change_mode(mode)
+    }
+
+    fn set_modified(&mut self, modified: Timestamp) -> Result<()> {
+        self.change_modified(modified)
+    }
+
+    fn set_xattr(&mut self, xattr: &Xattr) -> Result<()> {
+        self.change_xattr(xattr)
     }
 
     fn read_at(&mut self, offset_bytes: u64, buffer: &mut [u8]) -> Result<usize> {

@@ -1,6 +1,6 @@
 //! Inode flags of files and directories.
 
-use super::walk::{failed, file_kind};
+use super::walk::failed;
 use super::{OpenRoot, Tree};
 use crate::{Error, ErrorKind, FileKind, InodeFlags, RelativePath, Result};
 use nix::errno::Errno;
@@ -8,7 +8,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Tree {
     /// See [`crate::ReadTree::flags`].
@@ -21,11 +21,7 @@ impl Tree {
         let Some(open) = self.open_for_flags(&root, path, operation)? else {
             return Ok(InodeFlags::none());
         };
-        match ioctl_getflags(&open) {
-            Ok(flags) => Ok(InodeFlags::from_bits(flags.bits())),
-            Err(errno) if has_none(errno) => Ok(InodeFlags::none()),
-            Err(errno) => Err(failed(io::Error::from(errno), operation, path)),
-        }
+        of_open(&open).map_err(|error| failed(error, operation, path))
     }
 
     /// See [`crate::SetAttributes::set_flags`].
@@ -71,7 +67,7 @@ impl Tree {
     ) -> Result<Option<OwnedFd>> {
         let place = self.place(root, path, operation)?;
         let status = place.status().map_err(|error| failed(error, operation, path))?;
-        if !matches!(file_kind(status.file_type()), FileKind::File | FileKind::Directory) {
+        if !matches!(status.metadata.kind, FileKind::File | FileKind::Directory) {
             return Ok(None);
         }
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -81,6 +77,15 @@ impl Tree {
             Err(Errno::ENOKEY) => Ok(None),
             Err(errno) => Err(failed(errno, operation, path)),
         }
+    }
+}
+
+/// The flags of an open file or directory.
+pub(super) fn of_open(open: &impl AsFd) -> io::Result<InodeFlags> {
+    match ioctl_getflags(open) {
+        Ok(flags) => Ok(InodeFlags::from_bits(flags.bits())),
+        Err(errno) if has_none(errno) => Ok(InodeFlags::none()),
+        Err(errno) => Err(errno.into()),
     }
 }
 

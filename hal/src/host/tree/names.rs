@@ -1,7 +1,8 @@
 //! Names: listing, creating, linking, renaming, removing.
 
 use super::file::MODE_MASK;
-use super::walk::{failed, file_kind, proc_path};
+use super::status::file_kind;
+use super::walk::{failed, proc_path};
 use super::{OpenRoot, Tree};
 use crate::{DirectoryEntry, Error, ErrorKind, NodeKind, RelativePath, Result};
 use nix::errno::Errno;
@@ -23,7 +24,7 @@ impl Tree {
         let open = self.directory(&root, directory).map_err(fail)?;
         let mut entries = Vec::new();
         // With std, because the plain readdir of a 32-bit host fails on large inode numbers.
-        for entry in std::fs::read_dir(proc_path(&open)).map_err(fail)? {
+        for entry in std::fs::read_dir(proc_path(&*open)).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let kind = match entry.file_type() {
                 Ok(file_type) => file_kind(file_type),
@@ -113,7 +114,10 @@ impl Tree {
         let root = self.writing(operation, from)?;
         let old = self.named_place(&root, from, operation)?;
         let new = self.named_place(&root, to, operation)?;
-        renameat(&old, old.name, &new, new.name).map_err(|errno| failed_pair(errno, operation, from, to))
+        let renamed = renameat(&old, old.name, &new, new.name);
+        // Either of them may be a directory.
+        root.directories.forget_all();
+        renamed.map_err(|errno| failed_pair(errno, operation, from, to))
     }
 
     /// See [`crate::WriteTree::remove_file`].
@@ -135,7 +139,11 @@ impl Tree {
     fn remove(&self, path: &RelativePath, operation: &str, flags: UnlinkatFlags) -> Result<()> {
         let root = self.writing(operation, path)?;
         let place = self.named_place(&root, path, operation)?;
-        unlinkat(&place, place.name, flags).map_err(|errno| failed(errno, operation, path))
+        let removed = unlinkat(&place, place.name, flags);
+        if matches!(flags, UnlinkatFlags::RemoveDir) {
+            root.directories.forget(path);
+        }
+        removed.map_err(|errno| failed(errno, operation, path))
     }
 
     /// See [`crate::WriteTree::sync_dir`].
@@ -147,7 +155,7 @@ impl Tree {
         let root = self.reading(operation, directory)?;
         let open = self.directory(&root, directory).map_err(|error| failed(error, operation, directory))?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        openat(&open, c".", flags, Mode::empty())
+        openat(&*open, c".", flags, Mode::empty())
             .and_then(fsync)
             .map_err(|errno| failed(errno, operation, directory))
     }

@@ -2,8 +2,8 @@
 
 use super::Tree;
 use super::walk::failed;
-use crate::{RelativePath, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, ioctl_getflags, openat, statx};
+use crate::{FileKind, RelativePath, Result};
+use rustix::fs::{Mode, OFlags, StatxAttributes, ioctl_getflags, openat};
 use rustix::io::Errno;
 use std::io;
 
@@ -20,20 +20,16 @@ impl Tree {
         let root = self.reading(operation, path)?;
         let place = self.place(&root, path, operation)?;
         let fail = |errno: Errno| failed(io::Error::from(errno), operation, path);
-        let status = match statx(&place, place.name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS) {
-            Ok(status) => status,
-            // Kernels before 4.11 do not have the call.
-            Err(Errno::NOSYS) => return Ok(None),
-            Err(errno) => return Err(fail(errno)),
-        };
-        if status.stx_attributes.contains(StatxAttributes::ENCRYPTED) {
+        let status = place.status().map_err(|error| failed(error, operation, path))?;
+        // Kernels before 4.11 do not say.
+        let Some(attributes) = status.attributes else { return Ok(None) };
+        if attributes.contains(StatxAttributes::ENCRYPTED) {
             return Ok(Some("is encrypted by its file system (fscrypt)"));
         }
-        if status.stx_attributes.contains(StatxAttributes::VERITY) {
+        if attributes.contains(StatxAttributes::VERITY) {
             return Ok(Some("is signed by its file system (fs-verity)"));
         }
-        let is_directory = u32::from(status.stx_mode) & 0o170_000 == 0o040_000;
-        if !is_directory {
+        if status.metadata.kind != FileKind::Directory {
             return Ok(None);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -5,7 +5,7 @@
 
 use super::walk::failed;
 use super::{OpenRoot, Tree};
-use crate::{RelativePath, Result};
+use crate::{FileKind, RelativePath, Result};
 use nix::errno::Errno;
 use nix::fcntl::readlinkat;
 use std::collections::VecDeque;
@@ -78,8 +78,8 @@ impl Tree {
             let here = done.join(&name).map_err(invalid)?;
             let place = self.place(&root, &here, operation)?;
             let status = place.status().map_err(|error| failed(error, operation, path))?;
-            if !status.is_symlink() {
-                if !pending.is_empty() && !status.is_dir() {
+            if status.metadata.kind != FileKind::Symlink {
+                if !pending.is_empty() && status.metadata.kind != FileKind::Directory {
                     return Err(failed(Errno::ENOTDIR, operation, path));
                 }
                 done = here;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{FileKind, VolumeFile};
 use std::os::unix::fs::symlink;
+use std::sync::atomic::Ordering;
 
 fn path(text: impl AsRef<[u8]>) -> RelativePath {
     RelativePath::parse(text).unwrap()
@@ -46,9 +47,25 @@ fn links_with_the_mount_point_stay_on_the_volume() {
 
 #[test]
 fn nothing_outside_of_the_root_is_reached() {
+    for has_no_openat2 in [false, true] {
+        reach_outside(has_no_openat2);
+    }
+}
+
+fn reach_outside(has_no_openat2: bool) {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret"), b"secret").unwrap();
     let (directory, tree) = tree();
+    tree.has_no_openat2.store(has_no_openat2, Ordering::Relaxed);
+    // The directory that holds the links is open from here on.
+    tree.create_dir(&path("d"), 0o755).unwrap();
+    tree.create_file(&path("d/file"), 0o600).unwrap().close().unwrap();
+    symlink(outside.path(), directory.path().join("d/way")).unwrap();
+    symlink("..", directory.path().join("d/up")).unwrap();
+    for below in ["d/way/secret", "d/up/d/file"] {
+        let error = tree.open_file(&path(below), Access::ReadOnly).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SymlinkInPath, "{below}");
+    }
     symlink(outside.path(), directory.path().join("way")).unwrap();
     symlink(outside.path().join("secret"), directory.path().join("link")).unwrap();
     let kind = |result: Result<()>| result.unwrap_err().kind();
@@ -79,6 +96,34 @@ fn paths_longer_than_one_system_call_takes_work() {
     symlink("/", tree.root_path().join("link")).unwrap();
     let through = path("link").join_path(&file);
     assert_eq!(tree.metadata(&through).unwrap_err().kind(), ErrorKind::SymlinkInPath);
+}
+
+#[test]
+fn a_directory_that_a_program_replaced_is_looked_up_anew() {
+    let (directory, tree) = tree();
+    tree.create_dir(&path("d"), 0o755).unwrap();
+    tree.create_file(&path("d/old"), 0o600).unwrap().close().unwrap();
+    std::fs::rename(directory.path().join("d"), directory.path().join("moved")).unwrap();
+    std::fs::create_dir(directory.path().join("d")).unwrap();
+    tree.forget_directories();
+    assert_eq!(tree.metadata(&path("d/old")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_closed_tree_has_no_open_directories() {
+    let (directory, tree) = tree();
+    tree.create_dir(&path("d"), 0o755).unwrap();
+    tree.create_file(&path("d/file"), 0o600).unwrap().close().unwrap();
+    let inside = directory.path().join("d");
+    let is_open = || {
+        let open = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.path().read_link().ok());
+        open.into_iter().any(|path| path == inside)
+    };
+    assert!(is_open());
+    tree.close().unwrap();
+    assert!(!is_open());
 }
 
 #[test]

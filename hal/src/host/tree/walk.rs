@@ -1,23 +1,27 @@
 //! The way from the root to a name, without following a symlink.
 
+use super::directories::Found;
+use super::status::{self, Status};
 use super::{OpenRoot, Tree};
-use crate::{Error, ErrorKind, FileKind, RelativePath, Result};
+use crate::{Error, ErrorKind, RelativePath, Result};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Longest path of a system call, with its NUL (`PATH_MAX`).
 const PATH_LEN_MAX_BYTES: usize = 4096;
 
 /// A name in an open directory. The last component of a path, or `.` for the root.
 pub(super) struct Place<'a> {
-    directory: OwnedFd,
+    directory: Arc<File>,
     /// The name.
     pub(super) name: &'a [u8],
 }
@@ -31,41 +35,18 @@ impl AsFd for Place<'_> {
 impl Place<'_> {
     /// A path for calls that take only paths. Only its last component is looked up by name.
     pub(super) fn proc_path(&self) -> PathBuf {
-        proc_path(&self.directory).join(std::ffi::OsStr::from_bytes(self.name))
+        proc_path(&*self.directory).join(std::ffi::OsStr::from_bytes(self.name))
     }
 
     /// Status of the entry itself.
-    ///
-    /// Through an `O_PATH` descriptor and std, because the plain `fstatat` of a 32-bit host fails on files of 2 GiB and
-    /// more.
-    pub(super) fn status(&self) -> io::Result<std::fs::Metadata> {
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        File::from(openat(&self.directory, self.name, flags, Mode::empty())?).metadata()
+    pub(super) fn status(&self) -> io::Result<Status> {
+        status::of_entry(self)
     }
 }
 
 /// The path of an open directory in `/proc`.
 pub(super) fn proc_path(directory: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd()))
-}
-
-/// The type of an entry, by its status.
-pub(super) fn file_kind(file_type: std::fs::FileType) -> FileKind {
-    if file_type.is_file() {
-        FileKind::File
-    } else if file_type.is_dir() {
-        FileKind::Directory
-    } else if file_type.is_symlink() {
-        FileKind::Symlink
-    } else if file_type.is_char_device() {
-        FileKind::CharDevice
-    } else if file_type.is_block_device() {
-        FileKind::BlockDevice
-    } else if file_type.is_fifo() {
-        FileKind::Fifo
-    } else {
-        FileKind::Socket
-    }
 }
 
 impl Tree {
@@ -98,38 +79,54 @@ impl Tree {
         self.place(root, path, operation)
     }
 
-    /// Opens the directory `path` as a path (`O_PATH`).
-    pub(super) fn directory(&self, root: &OpenRoot<'_>, path: &RelativePath) -> io::Result<OwnedFd> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    /// The open directory `path`.
+    pub(super) fn directory(&self, root: &OpenRoot<'_>, path: &RelativePath) -> io::Result<Arc<File>> {
         if path.is_root() {
-            return Ok(openat(&*root.directory, c".", flags, Mode::empty())?);
+            return Ok(root.directory.clone());
         }
-        if path.as_bytes().len() >= PATH_LEN_MAX_BYTES {
-            return step_by_step(root, path);
+        let (above, ticket) = match root.directories.find(path) {
+            Found::Itself(directory) => return Ok(directory),
+            Found::Above(above, ticket) => (above, ticket),
+        };
+        let opened = match &above {
+            Some((directory, rest)) => self.open_directory(root, directory, rest)?,
+            None => self.open_directory(root, &root.directory, path)?,
+        };
+        let opened = Arc::new(opened);
+        root.directories.keep(path, &opened, ticket);
+        Ok(opened)
+    }
+
+    /// Opens the directory `path` below the directory `start` as a path (`O_PATH`).
+    fn open_directory(&self, root: &OpenRoot<'_>, start: &File, path: &RelativePath) -> io::Result<File> {
+        if self.has_no_openat2.load(Ordering::Relaxed) || path.as_bytes().len() >= PATH_LEN_MAX_BYTES {
+            return step_by_step(root, start, path);
         }
-        let how = OpenHow::new().flags(flags).resolve(
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).resolve(
             ResolveFlag::RESOLVE_BENEATH
                 | ResolveFlag::RESOLVE_NO_SYMLINKS
                 | ResolveFlag::RESOLVE_NO_MAGICLINKS
                 | ResolveFlag::RESOLVE_NO_XDEV,
         );
-        match openat2(&*root.directory, path.as_bytes(), how) {
+        match openat2(start, path.as_bytes(), how) {
             // Kernels before 5.6, and sandboxes that do not have the call.
-            Err(Errno::ENOSYS | Errno::EPERM) => step_by_step(root, path),
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                self.has_no_openat2.store(true, Ordering::Relaxed);
+                step_by_step(root, start, path)
+            }
             // A concurrent rename prevented the check; see openat2(2).
-            Err(Errno::EAGAIN) => step_by_step(root, path),
-            other => Ok(other?),
+            Err(Errno::EAGAIN) => step_by_step(root, start, path),
+            other => Ok(File::from(other?)),
         }
     }
 }
 
 /// The same as one `openat2`, one component at a time, without a limit on the length of the path.
-fn step_by_step(root: &OpenRoot<'_>, path: &RelativePath) -> io::Result<OwnedFd> {
+fn step_by_step(root: &OpenRoot<'_>, start: &File, path: &RelativePath) -> io::Result<File> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let volume = root.directory.metadata()?.dev();
-    let mut directory = File::from(openat(&*root.directory, c".", flags, Mode::empty())?);
+    let mut directory: Option<File> = None;
     for component in path.components() {
-        let next = File::from(openat(&directory, component, flags, Mode::empty())?);
+        let next = File::from(openat(directory.as_ref().unwrap_or(start), component, flags, Mode::empty())?);
         let status = next.metadata()?;
         if status.is_symlink() {
             return Err(Errno::ELOOP.into());
@@ -137,12 +134,12 @@ fn step_by_step(root: &OpenRoot<'_>, path: &RelativePath) -> io::Result<OwnedFd>
         if !status.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        if status.dev() != volume {
+        if status.dev() != root.device {
             return Err(Errno::EXDEV.into());
         }
-        directory = next;
+        directory = Some(next);
     }
-    Ok(directory.into())
+    directory.ok_or_else(|| Errno::ENOENT.into())
 }
 
 /// A HAL error about `path`.

@@ -338,16 +338,17 @@ fn add(fs: &mut SimFs, backing: &mut dyn Backing, entry: &Entry) -> Outcome<()> 
         }
         Node::Fifo => drop(fs.make_node(&path, FileKind::Fifo, (0, 0), entry.mode, now)?),
     }
+    let inode = fs.lookup(&path)?;
     if fs.superblock().kind.unix() {
-        fs.set_owner(&path, entry.owner)?;
+        fs.set_owner(inode, entry.owner)?;
         if !matches!(entry.node, Node::Symlink(_)) {
-            fs.set_mode(&path, entry.mode)?;
+            fs.set_mode(inode, entry.mode)?;
         }
         for xattr in &entry.xattrs {
-            fs.set_xattr(&path, xattr)?;
+            fs.set_xattr(inode, xattr)?;
         }
     }
-    fs.set_modified(&path, entry.modified)
+    fs.set_modified(inode, entry.modified)
 }
 
 fn write_all(

@@ -15,12 +15,12 @@ impl Inode {
 }
 
 impl SimFs {
-    /// The inode flags of the file at a path.
+    /// The inode flags of a file.
     ///
     /// # Errors
-    /// Those of [`SimFs::lookup`].
-    pub fn flags(&self, path: &RelativePath) -> Outcome<InodeFlags> {
-        Ok(InodeFlags::from_bits(self.live_inode(self.lookup(path)?)?.flags))
+    /// If the file does not exist.
+    pub fn flags(&self, inode: u64) -> Outcome<InodeFlags> {
+        Ok(InodeFlags::from_bits(self.live_inode(inode)?.flags))
     }
 
     /// Sets them.

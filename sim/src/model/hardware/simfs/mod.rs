@@ -11,6 +11,7 @@
 //!
 //! Not modelled: real layouts, a journal on the medium, quotas, several mounts of the same bytes.
 
+mod attributes;
 mod crash;
 mod data;
 mod flags;

@@ -1,10 +1,7 @@
-//! Names, directories and attributes: changes of the live tree, and the list of changes that are not durable yet.
+//! Names and directories: changes of the live tree, and the list of changes that are not durable yet.
 
-use super::{
-    Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, XATTR_LEN_MAX, XATTRS_LEN_MAX,
-    refuse,
-};
-use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, Owner, RelativePath, Timestamp, Xattr};
+use super::{Entry, Inode, NAME_LEN_MAX, NameChange, Outcome, ROOT, Refusal, SimFs, refuse};
+use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, RelativePath, Timestamp};
 use std::sync::Arc;
 
 /// How many symlinks the resolution of a path may follow, as in the kernel.
@@ -349,99 +346,6 @@ impl SimFs {
             rest.extend(text.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
         }
         joined(&done)
-    }
-
-    /// Sets owner and group; as in the kernel, that clears setuid, setgid and file capabilities.
-    ///
-    /// # Errors
-    /// `Unsupported`; those of [`SimFs::lookup`].
-    pub fn set_owner(&mut self, path: &RelativePath, owner: Owner) -> Outcome<()> {
-        self.require_unix()?;
-        let inode = self.lookup(path)?;
-        self.refuse_locked(inode)?;
-        let node = self.change(inode)?;
-        node.owner = owner;
-        if node.kind == FileKind::File {
-            node.mode &= if node.mode & 0o010 == 0 { !0o4000 } else { !0o6000 };
-            node.xattrs.remove(b"security.capability".as_slice());
-        }
-        Ok(())
-    }
-
-    /// Sets the permission bits.
-    ///
-    /// # Errors
-    /// As [`SimFs::set_owner`]; `SymlinkInPath` for a symlink.
-    pub fn set_mode(&mut self, path: &RelativePath, mode: u32) -> Outcome<()> {
-        self.require_unix()?;
-        let inode = self.lookup(path)?;
-        self.refuse_locked(inode)?;
-        let node = self.change(inode)?;
-        if node.kind == FileKind::Symlink {
-            return refuse(ErrorKind::SymlinkInPath, "a symlink has no mode");
-        }
-        node.mode = mode & 0o7777;
-        Ok(())
-    }
-
-    /// Sets the modification time.
-    ///
-    /// # Errors
-    /// Those of [`SimFs::lookup`].
-    pub fn set_modified(&mut self, path: &RelativePath, modified: Timestamp) -> Outcome<()> {
-        if modified.nanos >= 1_000_000_000 {
-            return refuse(ErrorKind::InvalidInput, "a second has 1,000,000,000 nanoseconds");
-        }
-        let inode = self.lookup(path)?;
-        self.refuse_locked(inode)?;
-        let rounded = self.superblock.kind.round_time(modified);
-        self.change(inode)?.modified = rounded;
-        Ok(())
-    }
-
-    /// All attributes, sorted by name.
-    ///
-    /// # Errors
-    /// Those of [`SimFs::lookup`].
-    pub fn xattrs(&self, path: &RelativePath) -> Outcome<Vec<Xattr>> {
-        let node = self.live_inode(self.lookup(path)?)?;
-        let copy = |(name, value): (&Vec<u8>, &Vec<u8>)| Xattr { name: name.clone(), value: value.clone() };
-        Ok(node.xattrs.iter().map(copy).collect())
-    }
-
-    /// Sets one attribute.
-    ///
-    /// # Errors
-    /// `Unsupported`, also for a namespace that Linux does not have; `NoSpace` if it does not fit; `PermissionDenied`
-    /// for `user.*` on anything but files and directories.
-    pub fn set_xattr(&mut self, path: &RelativePath, xattr: &Xattr) -> Outcome<()> {
-        self.require_unix()?;
-        let inode = self.lookup(path)?;
-        let known = [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_"];
-        if !known.iter().any(|prefix| xattr.name.starts_with(prefix)) {
-            return refuse(ErrorKind::Unsupported, "Linux has no such namespace of attributes");
-        }
-        self.refuse_locked(inode)?;
-        let node = self.change(inode)?;
-        // The kernel checks this first.
-        if xattr.value.len() > XATTR_LEN_MAX {
-            return refuse(ErrorKind::NoSpace, "the attribute is longer than the kernel allows");
-        }
-        let plain = matches!(node.kind, FileKind::File | FileKind::Directory);
-        if xattr.name.starts_with(b"user.") && !plain {
-            return refuse(ErrorKind::PermissionDenied, "user attributes are for files and directories");
-        }
-        let others: usize = node
-            .xattrs
-            .iter()
-            .filter(|(name, _)| **name != xattr.name)
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        if others + xattr.name.len() + xattr.value.len() > XATTRS_LEN_MAX {
-            return refuse(ErrorKind::NoSpace, "no room for the attribute");
-        }
-        node.xattrs.insert(xattr.name.clone(), xattr.value.clone());
-        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
-//! Writes `/md5sums.txt` in the captured root file system: the digest of every other regular file.
+//! `/md5sums.txt` of a captured root file system: the digest of every other regular file.
 //!
-//! `md5sum -c /md5sums.txt` checks the files on a running board.
+//! `md5sum -c /md5sums.txt` checks the files on a running board. A tarball gets the list as its last entry, because the
+//! files are hashed while they are packed ([`super::digest_list`]). In a disk image the list is a file of the captured file
+//! system, and every file is read for it before the image is packed; this module writes that one.
 
 use super::packer::BufferedSink;
 use super::private_keys::PrivateKeys;
@@ -14,16 +16,23 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Name of the list.
-const LIST: &str = "md5sums.txt";
+pub(super) const LIST: &str = "md5sums.txt";
+/// Its mode.
+pub(super) const LIST_MODE: u32 = 0o644;
+
+/// Removes an old list, or a link of that name.
+pub(super) fn remove_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<()> {
+    work::remove_if_there(operation, volume, &work::in_root(LIST)?).map(drop)
+}
 
 /// Writes a new list. An old file or link of that name is removed. Every file is read for it, so it also finds private
 /// keys.
 pub(super) fn write_list(operation: &Operation<'_>, volume: &dyn WriteTree) -> Result<PrivateKeys> {
     let mut private_keys = PrivateKeys::default();
+    remove_list(operation, volume)?;
     let path = work::in_root(LIST)?;
-    work::remove_if_there(operation, volume, &path)?;
     let doing = || format!("writing /{LIST} in the image");
-    let mut file = operation.retry(|| volume.create_new(&path, 0o644)).map_err(Error::hal(doing()))?;
+    let mut file = operation.retry(|| volume.create_new(&path, LIST_MODE)).map_err(Error::hal(doing()))?;
     let mut sink = BufferedSink::new(operation, &mut *file);
     let mut progress = operation.progress("hashing every file", None);
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
@@ -87,7 +96,7 @@ fn locked_top(operation: &Operation<'_>, volume: &dyn ReadTree, file: &RelativeP
 }
 
 /// The line about the file at `path`, as `md5sum` run in the root would print it.
-fn line(digest: &Digest, path: &RelativePath) -> Vec<u8> {
+pub(super) fn line(digest: &Digest, path: &RelativePath) -> Vec<u8> {
     sidecar::line(digest, &[b"./", path.as_bytes()].concat())
 }
 

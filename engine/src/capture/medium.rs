@@ -3,6 +3,7 @@
 use super::as_tarball;
 use super::commit;
 use super::copy::copy_medium;
+use super::digest_list::DigestList;
 use super::layout::Layout;
 use super::marks::{self, Marks};
 use super::mounted::with_mounted;
@@ -10,7 +11,7 @@ use super::rootfs::{self, Rootfs};
 use super::sanitise_medium::SanitiseMedium;
 use super::survey::{self, Part};
 use super::work::{self, Work};
-use super::{pack_disk, pack_tar, remains, wipe};
+use super::{checksums, pack_disk, pack_tar, remains, wipe};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{self, BlockMap};
@@ -92,7 +93,13 @@ impl Job<'_> {
         survey::refuse_misread(&shown, &parts)?;
         let roots = rootfs::find(operation, &parts, &holder, hint, self.rules.is_some(), &mut notes)?;
         let before = self.marks(&roots)?;
-        self.sanitise(&holder, &parts, &roots, &mut notes)?;
+        let mut tree_notes = Vec::new();
+        let tree = self.tree(&layout, roots.first(), &mut tree_notes);
+        let sanitised = self.sanitiser(&holder, &parts, &roots, tree);
+        match &sanitised {
+            Some(sanitised) => sanitised.run(&mut notes)?,
+            None => notes.push("not sanitised, because sanitise = false is set".to_owned()),
+        }
         let marks = marks::of_golden(&before, &self.marks(&roots)?);
         if self.device.identity.is_none() && marks.is_empty() {
             notes.push(UNPROTECTED.to_owned());
@@ -102,10 +109,30 @@ impl Job<'_> {
                 "captured as a disk image, because a tarball would restore {root} as another file system"
             ));
         }
-        let unused = self.wipe(&layout, &holder, &image, &mut notes)?;
-        let tree = self.tree(&layout, roots.first(), &mut notes);
-        let (image_name, verified, cache_bypass, more) =
-            self.pack(&layout, &unused, &image, tree, &mut notes)?;
+        let mut unused = self.wipe(&layout, &holder, &image, &mut notes)?;
+        notes.append(&mut tree_notes);
+        let mut tarball = None;
+        if let Some(rootfs) = tree {
+            tarball = self.pack_tree(&rootfs.region, &mut notes)?;
+            if let (None, Some(sanitised)) = (&tarball, &sanitised) {
+                notes.extend(sanitised.add_list(rootfs)?);
+                // The list takes blocks that were unused. The notes are the same again.
+                unused = self.wipe(&layout, &holder, &image, &mut Vec::new())?;
+            }
+        }
+        let mut more = Beside::default();
+        let in_hand = match tarball {
+            Some(tarball) => {
+                more.root = tree.map(|rootfs| self.root_record(rootfs, &layout));
+                tarball
+            }
+            None => {
+                let (disk, map) = self.pack_disk(&unused, &image)?;
+                more.map = Some(map);
+                disk
+            }
+        };
+        let (image_name, verified, cache_bypass) = self.verify(&image, in_hand)?;
         self.commit(&image_name, &verified, more, marks)?;
         let done = Done::captured(&verified, cache_bypass, notes);
         Ok((image_name, done))
@@ -119,27 +146,17 @@ impl Job<'_> {
         }
     }
 
-    fn sanitise(
-        &self,
-        image: &Holder,
-        parts: &[Part],
-        roots: &[Rootfs],
-        notes: &mut Vec<String>,
-    ) -> Result<()> {
-        let Some(rules) = self.rules else {
-            notes.push("not sanitised, because sanitise = false is set".to_owned());
-            return Ok(());
-        };
-        let job = SanitiseMedium {
-            context: self.context,
-            operation: self.operation,
-            rules,
-            medium: self.medium.name(),
-            image,
-            parts,
-            roots,
-        };
-        job.run(notes)
+    /// Sanitises the working image; `None` if the options turn it off.
+    fn sanitiser<'b>(
+        &'b self,
+        image: &'b Holder,
+        parts: &'b [Part],
+        roots: &'b [Rootfs],
+        tree: Option<&'b Rootfs>,
+    ) -> Option<SanitiseMedium<'b>> {
+        let (context, operation, medium) = (self.context, self.operation, self.medium.name());
+        let rules = self.rules?;
+        Some(SanitiseMedium { context, operation, rules, medium, image, parts, roots, tree })
     }
 
     /// The root file system to pack, if the medium becomes a tarball.
@@ -177,57 +194,50 @@ impl Job<'_> {
         Ok(unused)
     }
 
-    /// Packs the working image without the bytes in `unused`, removes it, and reads the packed file back.
-    fn pack(
-        &self,
-        layout: &Layout,
-        unused: &[Range<u64>],
-        image: &RelativePath,
-        tree: Option<&Rootfs>,
-        notes: &mut Vec<String>,
-    ) -> Result<(ImageName, Verified, CacheBypass, Beside)> {
-        let (operation, work) = (self.operation, self.work);
-        let encoding = self.encoding();
-        let named = |extension| ImageName {
+    /// The name of the image of this medium.
+    fn image_name(&self, extension: Extension) -> ImageName {
+        ImageName {
             medium: self.medium.name().to_owned(),
             extension,
-            compression: encoding.compression(),
-        };
-        let mut tarball = None;
-        if let Some(rootfs) = tree {
-            tarball = self.pack_tree(&rootfs.region, named(Extension::Tar), notes)?;
+            compression: self.encoding().compression(),
         }
-        let mut beside = Beside::default();
-        let (name, file, packed) = match tarball {
-            Some(tarball) => {
-                beside.root = tree.map(|rootfs| self.root_record(rootfs, layout));
-                tarball
-            }
-            None => {
-                let name = named(Extension::Dd);
-                let mut file = work.create(operation, &work.path(&name.to_string())?)?;
-                let (packed, map) =
-                    pack_disk::pack(operation, &work.drive, image, unused, &encoding, &mut *file)?;
-                beside.map = Some(map);
-                (name, file, packed)
-            }
-        };
+    }
+
+    /// Packs the working image as a disk image, without the bytes in `unused`.
+    fn pack_disk(&self, unused: &[Range<u64>], image: &RelativePath) -> Result<(InHand, BlockMap)> {
+        let (operation, work) = (self.operation, self.work);
+        let name = self.image_name(Extension::Dd);
+        let mut file = work.create(operation, &work.path(&name.to_string())?)?;
+        let encoding = self.encoding();
+        let (packed, map) = pack_disk::pack(operation, &work.drive, image, unused, &encoding, &mut *file)?;
+        Ok(((name, file, packed), map))
+    }
+
+    /// Removes the working image, and reads the packed file back.
+    fn verify(
+        &self,
+        image: &RelativePath,
+        (name, file, packed): InHand,
+    ) -> Result<(ImageName, Verified, CacheBypass)> {
+        let (operation, work) = (self.operation, self.work);
         let path = work.path(&name.to_string())?;
         work::remove_if_there(operation, &work.drive, image)?;
         let cache_bypass = commit::sync_and_close(operation, file, &name.to_string())?;
         let verified = commit::verify(operation, work, &path, name.compression, &packed)?;
-        Ok((name, verified, cache_bypass, beside))
+        Ok((name, verified, cache_bypass))
     }
 
-    /// Packs the files in `region` as the tarball `name`. `None`, and a note, if a tarball cannot hold them; then the
-    /// tarball is removed again.
-    fn pack_tree(&self, region: &Region, name: ImageName, notes: &mut Vec<String>) -> Result<Option<InHand>> {
+    /// Packs the files in `region` as a tarball. `None`, and a note, if a tarball cannot hold them; then the tarball is
+    /// removed again.
+    fn pack_tree(&self, region: &Region, notes: &mut Vec<String>) -> Result<Option<InHand>> {
         let (operation, work) = (self.operation, self.work);
+        let name = self.image_name(Extension::Tar);
         let encoding = self.encoding();
         let path = work.path(&name.to_string())?;
         let mut file = work.create(operation, &path)?;
         let packed = with_mounted(operation, region, Access::ReadOnly, |volume| {
-            pack_tar::pack(operation, &volume, &encoding, &mut *file, notes)
+            let list = self.rules.map(|_| DigestList::new(operation, work));
+            pack_tar::pack(operation, &volume, &encoding, &mut *file, list, notes)
         });
         let why = match packed {
             Ok(packed) => return Ok(Some((name, file, packed))),
@@ -236,8 +246,9 @@ impl Job<'_> {
         notes.push(format!("captured as a disk image: a tarball cannot hold all files: {why}"));
         operation.short_step(&format!("a tarball cannot hold all files ({why}): packing a disk image"));
         file.close().map_err(Error::hal(format!("closing {path} on the drive")))?;
-        // Its space is needed.
+        // Its space is needed, and that of the list of digests.
         work::remove_if_there(operation, &work.drive, &path)?;
+        work::remove_if_there(operation, &work.drive, &work.path(checksums::LIST)?)?;
         work.sync()?;
         Ok(None)
     }

@@ -13,6 +13,7 @@ mod checksums;
 mod commit;
 mod content_size;
 mod copy;
+mod digest_list;
 mod free_space;
 mod gap;
 mod give_back;

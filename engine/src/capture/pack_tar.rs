@@ -4,27 +4,33 @@
 //! attributes, inode flags. Sockets are left out, as every tar does: only the program that listens on a socket can make
 //! it.
 
+use super::checksums::{LIST, LIST_MODE};
+use super::digest_list::{DigestList, FileDigest};
 use super::packer::Packer;
-use super::tree;
+use super::private_keys::PrivateKeys;
+use super::{tree, work};
 use crate::error::{Error, Result};
 use crate::formats::FormatError;
+use crate::formats::digest::Digest;
 use crate::formats::encoder::Encoding;
 use crate::formats::tar::{self, Entry, EntryKind, Remarks, Writer};
 use crate::operation::Operation;
 use crate::verify::Packed;
 use replicator_hal::{
-    self as hal, FileKind, InodeFlags, Metadata, NodeKind, ReadTree, RelativePath, VolumeFile,
+    self as hal, FileKind, InodeFlags, Metadata, NodeKind, Owner, ReadTree, RelativePath, VolumeFile,
 };
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 
-/// Packs all of `volume` into the new `file` on the drive.
-pub(super) fn pack(
-    operation: &Operation<'_>,
-    volume: &dyn ReadTree,
+/// Packs all of `volume` into the new `file` on the drive. With a `list` every regular file is hashed while it is packed,
+/// and the list of the digests is the last entry.
+pub(super) fn pack<'a>(
+    operation: &'a Operation<'a>,
+    volume: &'a dyn ReadTree,
     encoding: &Encoding,
-    file: &mut dyn VolumeFile,
+    file: &'a mut dyn VolumeFile,
+    list: Option<DigestList<'a>>,
     notes: &mut Vec<String>,
 ) -> Result<Packed> {
     let mut archive = Archive {
@@ -32,6 +38,7 @@ pub(super) fn pack(
         volume,
         writer: Writer::new(Packer::new(operation, file, encoding, None)?),
         names: BTreeMap::new(),
+        list,
         entries: 0,
         remarks: Remarks::default(),
         buffer: vec![0; operation.tuning.chunk_len_bytes.max(1)],
@@ -39,16 +46,33 @@ pub(super) fn pack(
     let root = RelativePath::root();
     archive.add(&root, FileKind::Directory)?;
     tree::walk(operation, volume, &root, |path, kind| archive.add(path, kind))?;
+    let private_keys = archive.add_list()?;
     notes.extend(archive.remarks.lines());
+    notes.extend(private_keys.notes());
     archive.writer.finish().map_err(Error::io("the image"))?.finish()
+}
+
+/// The data of the entry that was appended last.
+struct Data<'w, 'a>(&'w mut Writer<Packer<'a>>);
+
+impl io::Write for Data<'_, '_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write_data(data).map(|()| data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Archive<'a> {
     operation: &'a Operation<'a>,
     volume: &'a dyn ReadTree,
     writer: Writer<Packer<'a>>,
-    /// First names of files that have several, by inode.
-    names: BTreeMap<u64, RelativePath>,
+    /// First names of files that have several, by inode, and the digests of those that are hashed.
+    names: BTreeMap<u64, (RelativePath, Option<Digest>)>,
+    /// The digests, if files are hashed.
+    list: Option<DigestList<'a>>,
     entries: u64,
     remarks: Remarks,
     buffer: Vec<u8>,
@@ -73,7 +97,10 @@ impl Archive<'_> {
             None => operation.retry(|| volume.metadata(path)),
         };
         let metadata = metadata.map_err(Error::hal(doing()))?;
-        let kind = if let Some(existing) = self.earlier_name(path, &metadata) {
+        let kind = if let Some((existing, digest)) = self.earlier_name(path, &metadata) {
+            if let (Some(list), Some(digest)) = (&mut self.list, digest) {
+                list.add(path, &digest)?;
+            }
             EntryKind::HardLink { existing }
         } else {
             match (metadata.kind, &mut opened) {
@@ -127,21 +154,25 @@ impl Archive<'_> {
             _ => Error::io(doing())(error),
         })?;
         match (opened, &entry.kind) {
-            (Some(file), EntryKind::File { data, .. }) => self.add_data(path, file, data),
+            (Some(file), EntryKind::File { data, .. }) => self.add_data(path, file, data, &metadata),
             (Some(mut file), _) => file.close().map_err(Error::hal(doing())),
             (None, _) => Ok(()),
         }
     }
 
-    /// The earlier name of a file with several names. The first name is remembered.
-    fn earlier_name(&mut self, path: &RelativePath, metadata: &Metadata) -> Option<RelativePath> {
+    /// The earlier name of a file with several names, and its digest. The first name is remembered.
+    fn earlier_name(
+        &mut self,
+        path: &RelativePath,
+        metadata: &Metadata,
+    ) -> Option<(RelativePath, Option<Digest>)> {
         let can_be_linked = !matches!(metadata.kind, FileKind::Directory | FileKind::Socket);
         if metadata.links < 2 || !can_be_linked {
             return None;
         }
         let earlier = self.names.get(&metadata.inode).cloned();
         if earlier.is_none() {
-            self.names.insert(metadata.inode, path.clone());
+            self.names.insert(metadata.inode, (path.clone(), None));
         }
         earlier
     }
@@ -151,19 +182,55 @@ impl Archive<'_> {
         path: &RelativePath,
         mut file: Box<dyn VolumeFile>,
         data: &[Range<u64>],
+        metadata: &Metadata,
     ) -> Result<()> {
         let operation = self.operation;
+        let mut digest = self.list.is_some().then(|| FileDigest::new(operation));
         for range in data {
+            if let Some(digest) = &mut digest {
+                digest.hole(range.start);
+            }
             let mut at = range.start;
             while at < range.end {
                 let len = (range.end - at).min(self.buffer.len() as u64) as usize;
                 let chunk = &mut self.buffer[..len];
                 read_exact(operation, &mut *file, path, at, chunk)?;
+                if let Some(digest) = &mut digest {
+                    digest.data(chunk);
+                }
                 self.writer.write_data(chunk).map_err(Error::io(format!("packing /{path}")))?;
                 at += len as u64;
             }
         }
-        file.close().map_err(Error::hal(format!("packing /{path}")))
+        file.close().map_err(Error::hal(format!("packing /{path}")))?;
+        let (Some(mut digest), Some(list)) = (digest, &mut self.list) else { return Ok(()) };
+        digest.hole(metadata.len_bytes);
+        let (digest, start) = digest.finish();
+        list.look(path, &start);
+        if let Some((_, first)) = self.names.get_mut(&metadata.inode) {
+            *first = Some(digest);
+        }
+        list.add(path, &digest)
+    }
+
+    /// Adds the list of digests, if there is one. Returns the private keys that were found.
+    fn add_list(&mut self) -> Result<PrivateKeys> {
+        let Some(list) = self.list.take() else { return Ok(PrivateKeys::default()) };
+        self.count()?;
+        let len_bytes = list.len_bytes();
+        let path = work::in_root(LIST)?;
+        let data = std::iter::once(0..len_bytes).filter(|range| !range.is_empty()).collect();
+        let entry = Entry {
+            path,
+            kind: EntryKind::File { len_bytes, data },
+            mode: LIST_MODE,
+            owner: Owner::default(),
+            modified: self.operation.board.clock.wall(),
+            xattrs: Vec::new(),
+            flags: InodeFlags::none(),
+        };
+        self.writer.append(&entry).map_err(Error::io(format!("packing /{LIST}")))?;
+        list.write_to(&mut Data(&mut self.writer))
     }
 
     /// Fails if there are more entries than a write accepts.

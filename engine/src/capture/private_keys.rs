@@ -5,7 +5,7 @@ use crate::printable;
 use replicator_hal::RelativePath;
 
 /// How much of a file is searched.
-const LOOKED_AT_BYTES: usize = 64 * 1024;
+pub(super) const LOOKED_AT_BYTES: usize = 64 * 1024;
 
 /// Files that stay in the image and may be secrets.
 #[derive(Debug, Default)]

@@ -11,6 +11,7 @@ pub(super) mod host_keys;
 mod swap_files;
 
 use super::locks::Locks;
+use super::private_keys::PrivateKeys;
 use super::{checksums, work};
 use crate::context::Context;
 use crate::drive_file::read_small;
@@ -60,13 +61,15 @@ pub(super) fn load(context: &Context<'_>, operation: &Operation<'_>) -> Result<O
 /// Sanitises a root file system of `medium`, in its partition `number`, mounted as `volume`.
 ///
 /// Rules that make files come last, so that a full file system has room by then. `elsewhere` are the numbers of the rules
-/// that matched something in other file systems. Returns lines for the report.
+/// that matched something in other file systems. If `is_packed_as_files`, the list of digests is made when the files are
+/// packed, and not here. Returns lines for the report.
 pub(super) fn sanitise(
     context: &Context<'_>,
     operation: &Operation<'_>,
     rules: &Rules,
     elsewhere: &BTreeSet<usize>,
     (medium, number): (&str, u32),
+    is_packed_as_files: bool,
     volume: &dyn Volume,
 ) -> Result<Vec<String>> {
     let hook = |name| hooks::run(context, operation, name, (medium, number), volume);
@@ -100,13 +103,26 @@ pub(super) fn sanitise(
     notes.extend(make_keys_again(operation, wanted, keys, &volume)?);
     let swap_files = swap_files::clear_all(operation, &volume)?;
     write_version(context, operation, &volume)?;
-    let private_keys = checksums::write_list(operation, &volume)?;
+    let private_keys = match is_packed_as_files {
+        true => checksums::remove_list(operation, &volume).map(|()| PrivateKeys::default()),
+        false => checksums::write_list(operation, &volume),
+    }?;
     locks.restore(operation, volume)?;
     operation.board.leds.renew(operation.tuning.tool_lease);
     volume.sync().map_err(Error::hal("syncing the image"))?;
     notes.extend(swap_files::note(&swap_files));
     notes.extend(private_keys.notes());
     Ok(notes)
+}
+
+/// Writes the list of digests into a root file system that was sanitised for a tarball and becomes a disk image. Returns
+/// lines for the report.
+pub(super) fn add_list(operation: &Operation<'_>, volume: &dyn Volume) -> Result<Vec<String>> {
+    let locks = Locks::clear(operation, volume)?;
+    let private_keys = checksums::write_list(operation, &volume)?;
+    locks.restore(operation, volume)?;
+    volume.sync().map_err(Error::hal("syncing the image"))?;
+    Ok(private_keys.notes())
 }
 
 /// Makes sure that a clone makes new host keys for those that were removed: by a script for the first boot, if one is

@@ -31,6 +31,8 @@ pub(super) struct SanitiseMedium<'a> {
     pub(super) parts: &'a [Part],
     /// Its root file systems.
     pub(super) roots: &'a [Rootfs],
+    /// The one that is packed as files.
+    pub(super) tree: Option<&'a Rootfs>,
 }
 
 /// A rule, by its number, and the directory of a partition to which it applies.
@@ -205,11 +207,23 @@ impl SanitiseMedium<'_> {
         operation.step(&format!("sanitising {}", root.part.slot));
         let notes = root.with_mounted(operation, Access::ReadWrite, |volume| {
             let at = (self.medium, root.part.slot.number);
-            sanitise::sanitise(self.context, operation, self.rules, matched, at, volume)
+            let is_packed_as_files = self.tree == Some(root);
+            sanitise::sanitise(self.context, operation, self.rules, matched, at, is_packed_as_files, volume)
                 .map_err(|error| of_the_image(error, volume, "root file system", &root.part))
         })?;
         self.clear(&root.part, &root.region)?;
         Ok(notes)
+    }
+
+    /// Writes the list of digests into a root file system that was to be packed as files, and returns lines for the
+    /// report.
+    pub(super) fn add_list(&self, root: &Rootfs) -> Result<Vec<String>> {
+        let operation = self.operation;
+        operation.step(&format!("hashing the files of {}", root.part.slot));
+        root.with_mounted(operation, Access::ReadWrite, |volume| {
+            sanitise::add_list(operation, volume)
+                .map_err(|error| of_the_image(error, volume, "root file system", &root.part))
+        })
     }
 
     /// Makes sure that no bytes of what was removed remain in the partition.

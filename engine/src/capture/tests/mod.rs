@@ -120,12 +120,69 @@ fn one_partition_becomes_a_tarball_of_its_files() {
     assert!(!entries.contains_key("var/log/syslog"), "logs are removed");
     let version = String::from_utf8(entries["root.version-cust"].1.clone()).unwrap();
     assert_eq!(version, "2026-01-02T03:04:05Z\n", "the date alone");
-    let list = String::from_utf8(entries["md5sums.txt"].1.clone()).unwrap();
-    let hostname = Digest::of(Algorithm::Md5, b"board\n");
-    assert!(list.contains(&format!("{hostname}  ./etc/hostname\n")), "{list}");
-    assert!(list.contains("./usr/bin/tool-2\n") && !list.contains("md5sums.txt"), "{list}");
+    assert_list(&entries);
     assert_eq!(bench.source("sd"), before);
     bench.assert_tidy();
+}
+
+/// The list has the digest of every regular file under each of its names, also of holes, and not of itself.
+fn assert_list(entries: &BTreeMap<String, (EntryKind, Vec<u8>)>) {
+    let digest_of = |name: &str| match &entries[name] {
+        (EntryKind::HardLink { existing }, _) => {
+            Some(Digest::of(Algorithm::Md5, &entries[&existing.to_string()].1))
+        }
+        (EntryKind::File { len_bytes, .. }, content) if content.is_empty() => {
+            Some(Digest::of(Algorithm::Md5, &vec![0; usize::try_from(*len_bytes).unwrap()]))
+        }
+        (EntryKind::File { .. }, content) => Some(Digest::of(Algorithm::Md5, content)),
+        _ => None,
+    };
+    let wanted: Vec<String> = entries
+        .keys()
+        .filter(|name| *name != "md5sums.txt")
+        .filter_map(|name| digest_of(name).map(|digest| format!("{digest}  ./{name}")))
+        .collect();
+    let list = String::from_utf8(entries["md5sums.txt"].1.clone()).unwrap();
+    let mut found: Vec<&str> = list.lines().collect();
+    found.sort_by_key(|line| line.split("  ").nth(1));
+    assert_eq!(found, wanted);
+    assert!(list.contains("./usr/bin/tool-2\n") && list.contains("./usr/sparse\n"), "{list}");
+}
+
+#[test]
+fn a_list_of_digests_that_is_longer_than_a_chunk_is_complete() {
+    let mut bench = Bench::new();
+    bench.tuning.chunk_len_bytes = 150;
+    bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+    let tree = bench.file_system(SINGLE, Some(vec![0..MIB]));
+    fill_rootfs(&tree);
+    for number in 0..50 {
+        fs::write(tree.join(format!("etc/setting-{number}")), number.to_string()).unwrap();
+    }
+    done(&capture(&bench)[0]);
+    let entries = entries(&decode(Compression::Xz, &bench.read("sdimage.tar.xz")));
+    assert!(entries["md5sums.txt"].1.len() > 2000);
+    assert_list(&entries);
+    bench.assert_tidy();
+}
+
+#[test]
+fn the_list_of_an_older_capture_is_replaced_and_the_new_one_comes_last() {
+    let mut bench = Bench::new();
+    bench.insert("sd", medium(4 * MIB as usize, &[SINGLE]));
+    let tree = bench.file_system(SINGLE, Some(vec![0..MIB]));
+    fill_rootfs(&tree);
+    fs::write(tree.join("md5sums.txt"), "old\n").unwrap();
+    done(&capture(&bench)[0]);
+    let archive = decode(Compression::Xz, &bench.read("sdimage.tar.xz"));
+    let mut reader = Reader::new(&archive[..], ReaderLimits::default());
+    let mut names = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        names.push(entry.path.to_string());
+    }
+    assert_eq!(names.iter().filter(|name| *name == "md5sums.txt").count(), 1);
+    assert_eq!(names.last().map(String::as_str), Some("md5sums.txt"));
+    assert_list(&entries(&archive));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod extents;
 mod image_reader;
 mod installed;
 mod kept;
+mod readers;
 mod tree;
 
 pub(crate) use extents::{Compared, Extents, Written};

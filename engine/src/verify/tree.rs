@@ -2,6 +2,7 @@
 //! attributes, flags. It also finds files that were not extracted.
 
 use super::kept::Kept;
+use super::readers::{self, Reader};
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::within;
@@ -11,6 +12,7 @@ use replicator_hal::{
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::Xxh3;
 
 /// The empty directory that mke2fs makes in the root of a new file system.
@@ -71,7 +73,15 @@ impl Times {
         if cut_off && self.cut_off.is_none() {
             self.cut_off = Some(path.clone());
         }
-        cut_off && !self.exact
+        cut_off
+    }
+
+    /// What another reader of the same file system found, too.
+    fn and(mut self, other: Self) -> Self {
+        self.exact |= other.exact;
+        self.ends_in_2038 |= other.ends_in_2038;
+        self.cut_off = self.cut_off.into_iter().chain(other.cut_off).min();
+        self
     }
 
     /// The path whose time was cut off although others were kept.
@@ -91,30 +101,22 @@ pub(crate) fn verify(
     data_len_bytes: u64,
 ) -> Result<(Times, Kept)> {
     let is_ext2 = volume.capabilities().file_system == FileSystemKind::Ext2;
-    let mut times = Times { is_ext2, ..Times::default() };
-    let differs = |path: &RelativePath, detail: String| Error::Verify {
-        part: FaultyPart::Medium,
-        what: format!("{path} on {}", operation.label()),
-        offset_bytes: None,
-        detail,
-    };
-    let mut progress = operation.progress("verifying", Some(data_len_bytes));
-    let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
-    for (path, expected) in manifest {
-        let difference = match &expected.entry.kind {
-            EntryKind::File { len_bytes, data } => {
-                let file = File { path, len_bytes: *len_bytes, data, expected };
-                compare_file(operation, volume, &file, &mut times, &mut buffer, &mut progress)?
-            }
-            _ => compare_other(operation, volume, path, &expected.entry, &mut times)
-                .map_err(failed_at(operation, path))?,
-        };
-        // Entries without content are progress, too, so that many of them do not let the lease run out.
-        progress.advance(0);
-        if let Some(detail) = difference {
-            return Err(differs(path, detail));
-        }
-    }
+    let progress = Mutex::new(operation.progress("verifying", Some(data_len_bytes)));
+    let readers = readers::number(operation);
+    let buffer_len_bytes = (operation.tuning.chunk_len_bytes / readers).max(1);
+    let readers = (0..readers)
+        .map(|_| TreeReader {
+            operation,
+            volume,
+            progress: &progress,
+            times: Times { is_ext2, ..Times::default() },
+            buffer: vec![0; buffer_len_bytes],
+        })
+        .collect();
+    let readers: Vec<TreeReader<'_, '_>> = readers::compare_all(operation, manifest, readers)?;
+    let times = readers.into_iter().map(|reader| reader.times).reduce(Times::and).unwrap_or_default();
+    let mut progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let differs = |path: &RelativePath, detail| difference(operation, path, detail);
     if let Some(path) = times.inexact_path() {
         return Err(differs(path, "the time differs".into()));
     }
@@ -126,6 +128,41 @@ pub(crate) fn verify(
     }
     progress.finish();
     Ok((times, Kept(())))
+}
+
+fn difference(operation: &Operation<'_>, path: &RelativePath, detail: String) -> Error {
+    Error::Verify {
+        part: FaultyPart::Medium,
+        what: format!("{path} on {}", operation.label()),
+        offset_bytes: None,
+        detail,
+    }
+}
+
+/// Compares entries with a mounted tree.
+struct TreeReader<'a, 'o> {
+    operation: &'a Operation<'a>,
+    volume: &'a dyn ReadTree,
+    progress: &'a Mutex<Progress<'o>>,
+    times: Times,
+    buffer: Vec<u8>,
+}
+
+impl Reader for TreeReader<'_, '_> {
+    fn compare(&mut self, path: &RelativePath, expected: &ExpectedFile) -> Result<()> {
+        let found = match &expected.entry.kind {
+            EntryKind::File { len_bytes, data } => {
+                self.compare_file(&File { path, len_bytes: *len_bytes, data, expected })?
+            }
+            _ => self.compare_other(path, &expected.entry).map_err(failed_at(self.operation, path))?,
+        };
+        // Entries without content are progress, too, so that many of them do not let the lease run out.
+        self.advance(0);
+        match found {
+            Some(detail) => Err(difference(self.operation, path, detail)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The first file on the volume that is not in the manifest, except for what a new file system comes with. A medium that
@@ -183,45 +220,109 @@ fn failed_at(operation: &Operation<'_>, path: &RelativePath) -> impl FnOnce(hal:
     Error::hal(format!("reading {path} back from {}", operation.label()))
 }
 
-/// How an entry that is not a regular file differs.
-fn compare_other(
-    operation: &Operation<'_>,
-    volume: &dyn ReadTree,
-    path: &RelativePath,
-    entry: &Entry,
-    times: &mut Times,
-) -> hal::Result<Option<String>> {
-    let found = operation.retry(|| volume.metadata(path))?;
-    let kind = match &entry.kind {
-        EntryKind::File { .. } => FileKind::File,
-        EntryKind::Directory => FileKind::Directory,
-        EntryKind::Symlink { .. } => FileKind::Symlink,
-        EntryKind::Node(NodeKind::CharDevice { .. }) => FileKind::CharDevice,
-        EntryKind::Node(NodeKind::BlockDevice { .. }) => FileKind::BlockDevice,
-        EntryKind::Node(NodeKind::Fifo) => FileKind::Fifo,
-        EntryKind::HardLink { existing } => {
-            let first = operation.retry(|| volume.metadata(existing))?;
-            return Ok((first.inode != found.inode).then(|| format!("it is no hard link to {existing}")));
-        }
-    };
-    if let Some(difference) = compare_metadata(path, entry, kind, &found, times) {
-        return Ok(Some(difference));
+impl TreeReader<'_, '_> {
+    fn advance(&self, len_bytes: u64) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).advance(len_bytes);
     }
-    match &entry.kind {
-        EntryKind::Symlink { text } if operation.retry(|| volume.read_link(path))? != *text => {
-            return Ok(differs("the link's text"));
+
+    /// How an entry that is not a regular file differs.
+    fn compare_other(&mut self, path: &RelativePath, entry: &Entry) -> hal::Result<Option<String>> {
+        let (operation, volume) = (self.operation, self.volume);
+        let found = operation.retry(|| volume.metadata(path))?;
+        let kind = match &entry.kind {
+            EntryKind::File { .. } => FileKind::File,
+            EntryKind::Directory => FileKind::Directory,
+            EntryKind::Symlink { .. } => FileKind::Symlink,
+            EntryKind::Node(NodeKind::CharDevice { .. }) => FileKind::CharDevice,
+            EntryKind::Node(NodeKind::BlockDevice { .. }) => FileKind::BlockDevice,
+            EntryKind::Node(NodeKind::Fifo) => FileKind::Fifo,
+            EntryKind::HardLink { existing } => {
+                let first = operation.retry(|| volume.metadata(existing))?;
+                return Ok((first.inode != found.inode).then(|| format!("it is no hard link to {existing}")));
+            }
+        };
+        if let Some(difference) = compare_metadata(path, entry, kind, &found, &mut self.times) {
+            return Ok(Some(difference));
         }
-        EntryKind::Node(NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor })
-            if found.device != (*major, *minor) =>
-        {
-            return Ok(differs("the device number"));
+        match &entry.kind {
+            EntryKind::Symlink { text } if operation.retry(|| volume.read_link(path))? != *text => {
+                return Ok(differs("the link's text"));
+            }
+            EntryKind::Node(
+                NodeKind::CharDevice { major, minor } | NodeKind::BlockDevice { major, minor },
+            ) if found.device != (*major, *minor) => {
+                return Ok(differs("the device number"));
+            }
+            _ => {}
         }
-        _ => {}
+        if kind == FileKind::Directory && operation.retry(|| volume.flags(path))? != entry.flags {
+            return Ok(differs("an inode flag"));
+        }
+        Ok(compare_xattrs(entry, &operation.retry(|| volume.xattrs(path))?))
     }
-    if kind == FileKind::Directory && operation.retry(|| volume.flags(path))? != entry.flags {
-        return Ok(differs("an inode flag"));
+
+    /// How a regular file differs. It is opened once, and everything about it is read through the open file.
+    fn compare_file(&mut self, file: &File<'_>) -> Result<Option<String>> {
+        let (operation, volume) = (self.operation, self.volume);
+        let (path, entry) = (file.path, &file.expected.entry);
+        let failed = || failed_at(operation, path);
+        let mut open = match operation.retry(|| volume.open(path)) {
+            Ok(open) => open,
+            Err(error) => {
+                // Something else may have its name.
+                let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
+                return match compare_metadata(path, entry, FileKind::File, &found, &mut self.times) {
+                    Some(difference) => Ok(Some(difference)),
+                    None => Err(failed()(error)),
+                };
+            }
+        };
+        let found = operation.retry(|| open.metadata()).map_err(failed())?;
+        let mut difference = compare_metadata(path, entry, FileKind::File, &found, &mut self.times);
+        if difference.is_none() && found.len_bytes != file.len_bytes {
+            difference = differs("the length");
+        }
+        if difference.is_none() && operation.retry(|| open.flags()).map_err(failed())? != entry.flags {
+            difference = differs("an inode flag");
+        }
+        if difference.is_none() {
+            difference = compare_xattrs(entry, &operation.retry(|| open.xattrs()).map_err(failed())?);
+        }
+        if difference.is_none() {
+            difference = self.compare_content(&mut *open, file)?;
+        }
+        if difference.is_none() {
+            open.close().map_err(failed())?;
+        }
+        Ok(difference)
     }
-    Ok(compare_xattrs(entry, &operation.retry(|| volume.xattrs(path))?))
+
+    fn compare_content(&mut self, open: &mut dyn hal::VolumeFile, file: &File<'_>) -> Result<Option<String>> {
+        let operation = self.operation;
+        let failed = || failed_at(operation, file.path);
+        let mut hash = Xxh3::new();
+        for range in file.data {
+            let mut offset_bytes = range.start;
+            while offset_bytes < range.end {
+                let len = within(self.buffer.len(), range.end - offset_bytes);
+                let found = &mut self.buffer[..len];
+                let read = operation
+                    .retry(|| hal::io::read_file(&mut *open, offset_bytes, found))
+                    .map_err(failed())?;
+                if read < len {
+                    return Ok(Some("the file ends early".into()));
+                }
+                hash.update(found);
+                offset_bytes += len as u64;
+                self.advance(len as u64);
+            }
+        }
+        if hash.digest128() != file.expected.hash {
+            return Ok(Some("the content differs".into()));
+        }
+        let holes_clean = holes_are_zero(operation, open, file, &mut self.buffer)?;
+        Ok((!holes_clean).then(|| "a hole is not empty".into()))
+    }
 }
 
 fn compare_metadata(
@@ -268,79 +369,6 @@ struct File<'a> {
     len_bytes: u64,
     data: &'a [Range<u64>],
     expected: &'a ExpectedFile,
-}
-
-/// How a regular file differs. It is opened once, and everything about it is read through the open file.
-fn compare_file(
-    operation: &Operation<'_>,
-    volume: &dyn ReadTree,
-    file: &File<'_>,
-    times: &mut Times,
-    buffer: &mut [u8],
-    progress: &mut Progress<'_>,
-) -> Result<Option<String>> {
-    let (path, entry) = (file.path, &file.expected.entry);
-    let failed = || failed_at(operation, path);
-    let mut open = match operation.retry(|| volume.open(path)) {
-        Ok(open) => open,
-        Err(error) => {
-            // Something else may have its name.
-            let found = operation.retry(|| volume.metadata(path)).map_err(failed())?;
-            return match compare_metadata(path, entry, FileKind::File, &found, times) {
-                Some(difference) => Ok(Some(difference)),
-                None => Err(failed()(error)),
-            };
-        }
-    };
-    let found = operation.retry(|| open.metadata()).map_err(failed())?;
-    let mut difference = compare_metadata(path, entry, FileKind::File, &found, times);
-    if difference.is_none() && found.len_bytes != file.len_bytes {
-        difference = differs("the length");
-    }
-    if difference.is_none() && operation.retry(|| open.flags()).map_err(failed())? != entry.flags {
-        difference = differs("an inode flag");
-    }
-    if difference.is_none() {
-        difference = compare_xattrs(entry, &operation.retry(|| open.xattrs()).map_err(failed())?);
-    }
-    if difference.is_none() {
-        difference = compare_content(operation, &mut *open, file, buffer, progress)?;
-    }
-    if difference.is_none() {
-        open.close().map_err(failed())?;
-    }
-    Ok(difference)
-}
-
-fn compare_content(
-    operation: &Operation<'_>,
-    open: &mut dyn hal::VolumeFile,
-    file: &File<'_>,
-    buffer: &mut [u8],
-    progress: &mut Progress<'_>,
-) -> Result<Option<String>> {
-    let failed = || failed_at(operation, file.path);
-    let mut hash = Xxh3::new();
-    for range in file.data {
-        let mut offset_bytes = range.start;
-        while offset_bytes < range.end {
-            let len = within(buffer.len(), range.end - offset_bytes);
-            let found = &mut buffer[..len];
-            let read =
-                operation.retry(|| hal::io::read_file(&mut *open, offset_bytes, found)).map_err(failed())?;
-            if read < len {
-                return Ok(Some("the file ends early".into()));
-            }
-            hash.update(found);
-            offset_bytes += len as u64;
-            progress.advance(len as u64);
-        }
-    }
-    if hash.digest128() != file.expected.hash {
-        return Ok(Some("the content differs".into()));
-    }
-    let holes_clean = holes_are_zero(operation, open, file, buffer)?;
-    Ok((!holes_clean).then(|| "a hole is not empty".into()))
 }
 
 /// Whether everything outside of the data ranges reads as zeros. Only what the file system stores is read.

@@ -135,7 +135,7 @@ fn cost_of(event: &Event, time: Duration) -> Cost {
         _ if event.error.is_some() => {}
         (OpName::Read, _) => cost.read_bytes = op.len_bytes,
         (OpName::Write, _) => cost.written_bytes = op.len_bytes,
-        (_, CostClass::Write) => cost.zeroed_bytes = op.len_bytes,
+        (OpName::Discard, _) | (_, CostClass::Write) => cost.zeroed_bytes = op.len_bytes,
         _ => {}
     }
     cost

@@ -34,6 +34,7 @@ struct Capture {
 #[derive(Clone, Copy)]
 enum Codec {
     Xz,
+    Zstd,
 }
 
 /// A typical medium, of which a fourth is used.
@@ -48,6 +49,7 @@ impl Codec {
     fn settings(self) -> (&'static str, &'static str) {
         match self {
             Self::Xz => ("xz", ""),
+            Self::Zstd => ("zstd", "[capture]\ncompress = \"zstd\"\n"),
         }
     }
 
@@ -55,6 +57,7 @@ impl Codec {
     fn rates(self, core: &Core) -> (f64, f64) {
         match self {
             Self::Xz => (core.xz_encode, core.xz_decode),
+            Self::Zstd => (core.zstd_encode, core.zstd_decode),
         }
     }
 }
@@ -66,9 +69,11 @@ const SD_8_GB: Typical = Typical { about: "SD 8 GB, two partitions", kind: Devic
 const SATA_8_GB: Typical =
     Typical { about: "SATA 8 GB, two partitions", kind: DeviceKind::Sata, len_bytes: 8e9 };
 
-const CAPTURES: [Capture; 2] = [
+const CAPTURES: [Capture; 4] = [
     Capture { several_partitions: false, codec: Codec::Xz, media: &[SD_4_GB] },
+    Capture { several_partitions: false, codec: Codec::Zstd, media: &[SD_4_GB] },
     Capture { several_partitions: true, codec: Codec::Xz, media: &[EMMC_4_GB, SD_8_GB, SATA_8_GB] },
+    Capture { several_partitions: true, codec: Codec::Zstd, media: &[EMMC_4_GB, SD_8_GB, SATA_8_GB] },
 ];
 
 /// The time of a step, in seconds.

@@ -27,6 +27,8 @@ pub(super) const SATA: Speed = speed(250, 200, 60, 1);
 pub(super) struct Core {
     pub(super) xz_encode: f64,
     pub(super) xz_decode: f64,
+    pub(super) zstd_encode: f64,
+    pub(super) zstd_decode: f64,
     /// Encoding and decoding zeros.
     pub(super) zeros: f64,
     pub(super) md5: f64,
@@ -51,6 +53,8 @@ pub(super) const BOARDS: [BoardClass; 2] = [
         core: Core {
             xz_encode: 0.7 * MB,
             xz_decode: 7.0 * MB,
+            zstd_encode: 12.0 * MB,
+            zstd_decode: 60.0 * MB,
             zeros: 300.0 * MB,
             md5: 90.0 * MB,
             xxh3: 300.0 * MB,
@@ -64,6 +68,8 @@ pub(super) const BOARDS: [BoardClass; 2] = [
         core: Core {
             xz_encode: 1.1 * MB,
             xz_decode: 11.0 * MB,
+            zstd_encode: 20.0 * MB,
+            zstd_decode: 110.0 * MB,
             zeros: 600.0 * MB,
             md5: 150.0 * MB,
             xxh3: 900.0 * MB,

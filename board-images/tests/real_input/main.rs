@@ -23,6 +23,7 @@ mod images_inside;
 mod least_size;
 mod maps;
 mod measured;
+mod memory;
 mod mke2fs_conf;
 mod no_rootfs;
 mod overlays;
@@ -35,4 +36,4 @@ mod tar_times;
 mod workshop;
 mod zoo;
 
-use replicator_fixtures::{devices, replicator, rootfs, stage, tools, tree};
+use replicator_fixtures::{devices, memory_group, replicator, rootfs, stage, tools, tree};

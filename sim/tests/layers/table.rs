@@ -31,7 +31,7 @@ pub(crate) const CRATE_RULES: [CrateRules; 7] = [
         directory: "board-images/fixtures",
         root: "lib.rs",
         crates: &[],
-        layers: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["tools"]],
+        layers: &[&["replicator", "rootfs", "tree"], &["devices", "stage"], &["memory_group", "tools"]],
     },
     CrateRules { directory: "board-images/catalogue", root: "lib.rs", crates: &[], layers: &[] },
     CrateRules { directory: "engine/lzma-sys", root: "lib.rs", crates: &[], layers: &[] },

@@ -159,6 +159,7 @@ impl Fixture {
         clock.expect_wall().returning(Default::default);
         let mut system = MockSystem::new();
         system.expect_compatible().returning(|| Ok(vec!["test,board".into()]));
+        system.expect_memory_bytes().return_const(None);
         let mut tasks = MockTasks::new();
         tasks.expect_compute().return_const(Compute::Inline);
         tasks.expect_run().returning(|tasks| {

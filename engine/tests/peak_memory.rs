@@ -104,7 +104,7 @@ fn in_a_child(job: &str, threads: usize, directory: &Path) -> u64 {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let (_, rest) = text.split_once(MARK).expect("the child prints its peak");
+    let (_, rest) = text.split_once(MARK).unwrap();
     rest.lines().next().unwrap().trim().parse::<u64>().unwrap().div_ceil(1000)
 }
 

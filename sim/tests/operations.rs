@@ -10,9 +10,10 @@ use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
 /// Together their runs call every operation.
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "capture-hooks-run",
     "capture-multi-partition-emmc",
+    "capture-disk-image-gives-space-back",
     "write-tar-xz",
     "write-dd-xz",
     "write-discard-reads-zeros",

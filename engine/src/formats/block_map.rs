@@ -372,7 +372,8 @@ mod tests {
     fn a_map_that_is_not_valid_is_refused_with_its_reason() {
         let (_, map) = sample();
         assert_eq!(BlockMap::parse(&changed(|text| text)).unwrap(), map);
-        let table: [(&str, fn(String) -> String, &str); 15] = [
+        type Change = fn(String) -> String;
+        let table: [(&str, Change, &str); 15] = [
             ("F-UNSUPPORTED", |text| text.replace("version=\"2.0\"", "version=\"1.3\""), "version \"1.3\""),
             ("F-UNSUPPORTED", |text| text.replace("version=\"2.0\"", ""), "version \"\""),
             ("F-UNSUPPORTED", |text| text.replace(" sha256 ", " sha1 "), "\"sha1\""),

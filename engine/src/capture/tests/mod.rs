@@ -237,9 +237,11 @@ fn a_blank_medium_and_one_without_rootfs_are_captured_as_they_are() {
         bench.root_names(),
         [
             "sd1image.dd",
+            "sd1image.dd.bmap",
             "sd1image.dd.md5",
             "sd1image.source",
             "sdimage.dd",
+            "sdimage.dd.bmap",
             "sdimage.dd.md5",
             "sdimage.source"
         ]

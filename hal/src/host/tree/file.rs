@@ -8,9 +8,10 @@ use crate::{
     VolumeFile, Xattr,
 };
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, OFlag, PosixFadviseAdvice, fallocate, openat, posix_fadvise};
+use nix::fcntl::{OFlag, PosixFadviseAdvice, openat, posix_fadvise};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{UnlinkatFlags, Whence, close, lseek64, unlinkat};
+use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -286,16 +287,14 @@ impl VolumeFile for TreeFile {
     fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool> {
         let operation = "giving back blocks of";
         let file = self.writable(operation)?;
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset_bytes), i64::try_from(len_bytes)) else {
-            return Err(self.failed(Errno::EFBIG, operation));
-        };
-        if len == 0 {
+        if len_bytes == 0 {
             return Ok(true);
         }
-        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        match fallocate(file, flags, offset, len) {
+        // nix has 32-bit offsets for this call on 32-bit boards.
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(file, flags, offset_bytes, len_bytes) {
             Ok(()) => Ok(true),
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(false),
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
             Err(errno) => Err(self.failed(errno, operation)),
         }
     }

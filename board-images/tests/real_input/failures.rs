@@ -244,13 +244,31 @@ fn a_run_whose_terminal_is_closed_leaves_nothing_mounted() {
     assert_interrupted_run_ends_clean(&stage, |board| board.begin_on(full()), Signal::SIGHUP);
 }
 
+/// Waits until the log of the capture has this line.
+fn wait_until_logged(stage: &Stage, line: &str) {
+    let log = stage.path("logs").join("sd-capture");
+    for _ in 0..600 {
+        if fs::read_to_string(&log).is_ok_and(|text| text.contains(line)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{line:?} is not in {}", log.display());
+}
+
 /// Asserts that a capture which gets `signal` ends and releases its devices.
 fn assert_interrupted_run_ends_clean(stage: &Stage, begin: impl FnOnce(&Board<'_>) -> Child, signal: Signal) {
-    let golden = golden(stage, 16 * MIB);
+    let mut golden = golden(stage, 0);
+    golden.show_partitions();
+    // Data that compresses a little takes the encoder longer than data that does not compress.
+    let mount = Mount::new(&golden.partition(1), &stage.path("golden"));
+    shell("head -c 64M /dev/urandom | base64 >\"$1\"", [mount.path.join("usr/text")]);
+    drop(mount);
+    golden.hide_partitions();
     let drive = make_drive(&stage.path("drive"), 512 * MIB);
     let board = Board { stage, drive: &drive, media: vec![("sd", &golden)] };
     let mut child = begin(&board);
-    std::thread::sleep(Duration::from_millis(1500));
+    wait_until_logged(stage, "compressing");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(pid, signal).unwrap();
     let mut ended = None;

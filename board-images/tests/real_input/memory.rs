@@ -62,7 +62,7 @@ fn a_disk_is_captured_and_written_in_64_mib_on_1_to_16_cores() {
         let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &clone)] };
         board.run_with_memory(&group).assert_success();
         assert_eq!(content(&stage, &mut clone), wanted, "{threads} threads");
-        let log = fs::read_to_string(stage.path("logs").join("start.log")).unwrap();
+        let log = fs::read_to_string(stage.path("logs/start")).unwrap();
         assert!(log.contains("memory for workers and buffers: 24"), "{log}");
     }
 }

@@ -7,7 +7,7 @@ use super::undisturbed::was_complete;
 use super::{Case, CheckerId, Judge, Origin, by_nothing, oracle};
 use crate::run::Evidence;
 use crate::run::evidence::shown;
-use crate::scenario::schema::{Content, Scenario, SidecarSpec};
+use crate::scenario::schema::{Content, MapSpec, Scenario, SidecarSpec};
 use replicator_hal::Status;
 
 /// The entry in the registry.
@@ -58,6 +58,7 @@ fn is_undisturbed(scenario: &Scenario) -> bool {
                 || file.name.starts_with("IR_WRITE_BACK")
         })
         && files.iter().all(|file| !wrong.contains(&file.sidecar))
+        && files.iter().all(|file| file.map.is_none_or(MapSpec::is_right))
         && files.iter().all(|file| !file.name.contains("image.dd") || oracle::looks_like_image(file))
         && scenario.media.values().all(|medium| !medium.held_elsewhere)
         && scenario.media.values().any(|medium| !medium.absent)

@@ -159,7 +159,8 @@ impl Swarm {
                 files.push(FileSpec { text, ..text_file("replicator.toml") });
             }
         }
-        let drive = DriveSpec { file_system, len: self.drive_len(&media), files, ..DriveSpec::default() };
+        let len = self.drive_len(&media, flashed.is_some());
+        let drive = DriveSpec { file_system, len, files, ..DriveSpec::default() };
         let fault_count = if self.faults.is_empty() { 0 } else { 1 + self.random.below(3) };
         let mut scenario = Scenario {
             about: format!("Generated from seed {seed}."),
@@ -193,11 +194,11 @@ impl Swarm {
         }
     }
 
-    /// Enough for all images and a working copy, or sometimes too little for any capture.
-    fn drive_len(&mut self, media: &BTreeMap<String, MediumSpec>) -> Size {
+    /// Enough for all images and a working copy, or sometimes, without firmware files, too little for any capture.
+    fn drive_len(&mut self, media: &BTreeMap<String, MediumSpec>, has_firmware: bool) -> Size {
         let lens = media.values().map(|spec| spec.len.0);
         let enough = 8 * MIB + 2 * lens.clone().sum::<u64>() + lens.max().unwrap_or(0);
-        Size(if !self.writes && self.one_in(12) { 2 * MIB } else { enough })
+        Size(if !self.writes && self.one_in(12) && !has_firmware { 2 * MIB } else { enough })
     }
 
     fn boots(&mut self) -> Vec<BootSpec> {

@@ -81,8 +81,12 @@ fn write(stage: &Stage, golden: &Golden, drive: &Drive) {
     let mut machine = on("write-cut");
     machine.wait_for("verifying");
     drop(machine);
-    for medium in [&sd, &sata, &nvme] {
-        assert!(!media::has_partition_table(medium), "{} looks bootable", medium.display());
+    // Fast media may be complete already. A medium that looks bootable is complete.
+    let (complete, cut): (Vec<_>, Vec<_>) =
+        [&sd, &sata, &nvme].into_iter().partition(|medium| media::has_partition_table(medium));
+    assert!(!cut.is_empty(), "all media were complete before the cut");
+    for medium in complete {
+        golden.compare(medium);
     }
     run::finish(stage, &mut on("write"), Status::Success);
     assert_eq!(super::devices::fingerprint(&drive.file), before, "the drive was changed by a write");

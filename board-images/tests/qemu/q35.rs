@@ -10,7 +10,8 @@ use super::stage::Stage;
 use std::path::Path;
 
 /// Files on the drive after a capture.
-const CAPTURED: [&str; 8] = [
+const CAPTURED: [&str; 9] = [
+    "sataimage.dd.bmap",
     "sataimage.dd.md5",
     "sataimage.dd.xz",
     "sataimage.dd.xz.md5",

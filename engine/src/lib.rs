@@ -46,6 +46,7 @@ mod operation;
 mod plan;
 mod printable;
 mod provision;
+mod ranges;
 mod root_names;
 mod shell;
 mod sidecars;

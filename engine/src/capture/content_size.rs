@@ -4,8 +4,8 @@
 //! Zeros become holes of the working image, and block maps do not show which used blocks hold zeros (swap files, journals,
 //! files that were allocated in advance). So samples are read.
 
-use super::ranges;
 use crate::formats::ReadAt;
+use crate::ranges;
 use std::io;
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) fn least_content_bytes(
     used: &[Range<u64>],
     chunk_len_bytes: usize,
 ) -> io::Result<u64> {
-    let total_bytes: u64 = used.iter().map(|range| range.end - range.start).sum();
+    let total_bytes = ranges::len_bytes(used);
     let chunk = (chunk_len_bytes as u64).max(1);
     let samples = total_bytes.div_ceil(chunk).min(SAMPLES);
     let mut buffer = vec![0; chunk_len_bytes.max(1)];

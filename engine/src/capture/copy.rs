@@ -5,13 +5,13 @@
 use super::content_size::least_content_bytes;
 use super::gap::Gap;
 use super::layout::Layout;
-use super::ranges;
 use super::survey::{self, Part};
 use super::work::Work;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::ReadAt;
 use crate::media::same_device;
 use crate::operation::Operation;
+use crate::ranges;
 use crate::size::Size;
 use replicator_hal::{self as hal, BlockDevice, Holder, RelativePath, Source, VolumeFile};
 use std::io;
@@ -169,7 +169,7 @@ fn check_space(
     if !capabilities.sparse && free_bytes < len_bytes {
         return too_small(format!("{:#}", Size(len_bytes)));
     }
-    let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
+    let unused_bytes = ranges::len_bytes(unused);
     if free_bytes < len_bytes.saturating_sub(unused_bytes) {
         let used = ranges::complement(unused, 0..len_bytes);
         let needed_bytes = least_content_bytes(medium, &used, operation.tuning.chunk_len_bytes)

@@ -1,11 +1,11 @@
 //! The layout of a medium: its partitions, and which of their bytes are unused.
 
 use super::gap::Gap;
-use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::partition::Identity;
 use crate::formats::{FormatError, ReadAt, partition};
 use crate::operation::Operation;
+use crate::ranges;
 use replicator_hal::{FileSystem, FileSystemKind, Holder, Region};
 use std::fmt;
 use std::ops::Range;

@@ -27,7 +27,6 @@ mod pack_tar;
 mod packer;
 mod plan;
 mod private_keys;
-mod ranges;
 mod remains;
 mod rootfs;
 mod sanitise;

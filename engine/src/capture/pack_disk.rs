@@ -2,11 +2,11 @@
 
 use super::give_back::GiveBack;
 use super::packer::Packer;
-use super::ranges;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{BlockMap, MapMaker};
 use crate::formats::encoder::Encoding;
 use crate::operation::Operation;
+use crate::ranges;
 use crate::verify::Packed;
 use replicator_hal::{self as hal, RelativePath, Volume, VolumeFile};
 use std::io::Write;
@@ -25,7 +25,7 @@ pub(super) fn pack(
 ) -> Result<(Packed, BlockMap)> {
     let doing = || format!("reading {image} on the drive");
     let len_bytes = operation.retry(|| drive.metadata(image)).map_err(Error::hal(doing()))?.len_bytes;
-    let unused_bytes: u64 = unused.iter().map(|range| range.end - range.start).sum();
+    let unused_bytes = ranges::len_bytes(unused);
     // Zeros take almost no space in a compressed file.
     let packed_bytes = match encoding {
         Encoding::Plain => len_bytes,

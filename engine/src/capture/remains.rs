@@ -3,12 +3,12 @@
 //! A clean file system has a map of the blocks that it does not use. Partitions without such a map are reported.
 
 use super::layout::{self, Layout, Slot};
-use super::ranges;
 use super::survey;
 use super::work::Work;
 use crate::error::{Error, Result};
 use crate::formats::swap::{HEAD_LEN_BYTES, Header};
 use crate::operation::Operation;
+use crate::ranges;
 use replicator_hal::{self as hal, ErrorKind, FileSystemKind, Holder, RelativePath};
 use std::ops::Range;
 

@@ -5,9 +5,9 @@
 //! file systems in the image (removed files, journals, free clusters) are overwritten in place with zeros and synced.
 //! After a failure or a power cut it is not known which blocks are unused, so the whole working image is overwritten.
 
-use super::ranges;
 use crate::error::{Error, Result};
 use crate::operation::{Operation, Progress};
+use crate::ranges;
 use crate::size::Size;
 use replicator_hal::{self as hal, RelativePath, VolumeFile, WriteTree};
 use std::ops::Range;

@@ -7,6 +7,7 @@ use super::kept::Kept;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::{within, zeros};
 use crate::operation::{Operation, Progress};
+use crate::ranges;
 use replicator_hal::{self as hal, ErrorKind, Target};
 use std::ops::Range;
 use xxhash_rust::xxh3::Xxh3;
@@ -79,26 +80,12 @@ impl Extents {
     /// too many of such ranges. Then nothing was added.
     #[must_use]
     pub(crate) fn add_left(&mut self, offset_bytes: u64, zeros: &[u8]) -> bool {
-        let end_bytes = offset_bytes + zeros.len() as u64;
-        let is_full = self.left.len() >= LEFT_MAX;
-        match self.left.last_mut() {
-            Some(last) if last.end == offset_bytes => last.end = end_bytes,
-            _ if is_full => return false,
-            _ => self.left.push(offset_bytes..end_bytes),
+        let range = offset_bytes..offset_bytes + zeros.len() as u64;
+        let is_added = ranges::append(&mut self.left, range, LEFT_MAX);
+        if is_added {
+            self.add(offset_bytes, zeros);
         }
-        self.add(offset_bytes, zeros);
-        true
-    }
-
-    /// Adds data at another place.
-    pub(crate) fn add_at(&mut self, offset_bytes: u64, bytes: &[u8]) {
-        if self.len_bytes > 0 {
-            self.close();
-        }
-        self.add(offset_bytes, bytes);
-        if self.len_bytes > 0 {
-            self.close();
-        }
+        is_added
     }
 
     fn close(&mut self) {
@@ -134,7 +121,7 @@ impl Written {
     /// Only these bytes, which are read back at once.
     pub(crate) fn of(offset_bytes: u64, bytes: &[u8]) -> Self {
         let mut extents = Extents::new(bytes.len(), None);
-        extents.add_at(offset_bytes, bytes);
+        extents.add(offset_bytes, bytes);
         extents.finish()
     }
 
@@ -184,7 +171,7 @@ impl Written {
 
     /// How many bytes must be zeros and were not written.
     pub(crate) fn left_bytes(&self) -> u64 {
-        self.left.iter().map(|range| range.end - range.start).sum()
+        ranges::len_bytes(&self.left)
     }
 
     /// Compares the last extents once more, `len_bytes` of them or a little more. That proves nothing of the others.
@@ -215,7 +202,7 @@ impl Written {
         for extent in extents {
             let result = compare_extent(operation, target, extent, &mut buffer, &mut progress);
             let Err(error) = result else { continue };
-            let left = extent.part_of(left);
+            let left = ranges::clip(left, extent.offset_bytes..extent.offset_bytes + extent.len_bytes);
             if left.is_empty() || !is_of_bytes(&error) {
                 return Err(error);
             }
@@ -224,16 +211,6 @@ impl Written {
         }
         progress.finish();
         Ok(not_zeros)
-    }
-}
-
-impl Extent {
-    /// The parts of `ranges`, which are in order, that lie in this extent.
-    fn part_of(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-        let (start, end) = (self.offset_bytes, self.offset_bytes + self.len_bytes);
-        let first = ranges.partition_point(|range| range.end <= start);
-        let touched = ranges[first..].iter().take_while(|range| range.start < end);
-        touched.map(|range| range.start.max(start)..range.end.min(end)).collect()
     }
 }
 

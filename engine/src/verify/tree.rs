@@ -5,7 +5,7 @@ use super::kept::Kept;
 use super::readers::{self, Reader};
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
-use crate::formats::within;
+use crate::formats::{within, zeros};
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
     self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp, Xattr,
@@ -393,7 +393,7 @@ fn holes_are_zero(
             let len = within(buffer.len(), end - start);
             let found = &mut buffer[..len];
             let read = operation.retry(|| hal::io::read_file(&mut *open, start, found)).map_err(failed())?;
-            if read < len || found.iter().any(|byte| *byte != 0) {
+            if read < len || !zeros::only_zeros(found) {
                 return Ok(false);
             }
             offset_bytes = start + len as u64;

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::formats::{within, zeros};
 use crate::operation::Operation;
+use crate::ranges;
 use replicator_hal::{self as hal, Discarded, ErrorKind, Target};
 use std::ops::Range;
 
@@ -100,7 +101,7 @@ pub(super) fn first_not_zero(
     ranges: &[Range<u64>],
 ) -> Result<Option<u64>> {
     let place_len = PLACE_LEN_BYTES as u64;
-    let len_bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    let len_bytes = ranges::len_bytes(ranges);
     let distance = (len_bytes / PLACES / place_len * place_len).max(place_len);
     let mut buffer = [0; PLACE_LEN_BYTES];
     // How far behind the start of the next range the next place is.

@@ -11,6 +11,7 @@ use crate::error::{Error, FaultyPart, Result};
 use crate::formats::block_map::BlockMap;
 use crate::formats::{within, zeros};
 use crate::operation::Operation;
+use crate::ranges;
 use crate::verify::{Announced, Expected, Extents, ImageReader, Verified, Written};
 use replicator_hal::{self as hal, ReadTree, Target};
 use std::ops::Range;
@@ -69,23 +70,13 @@ impl Writer<'_> {
             at = range.end;
             zeros = rest;
             let is_unused = self.map.is_some_and(|map| map.leaves_out(&range));
-            if is_unused && self.add_unread(&range) || self.extents.add_left(range.start, piece) {
-                continue;
+            let is_left = is_unused && ranges::append(&mut self.unread, range.clone(), UNREAD_MAX)
+                || self.extents.add_left(range.start, piece);
+            if !is_left {
+                self.write(range.start, piece)?;
             }
-            self.write(range.start, piece)?;
         }
         Ok(())
-    }
-
-    /// `false` if there are too many such ranges.
-    fn add_unread(&mut self, range: &Range<u64>) -> bool {
-        let is_full = self.unread.len() >= UNREAD_MAX;
-        match self.unread.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ if is_full => return false,
-            _ => self.unread.push(range.clone()),
-        }
-        true
     }
 
     fn write(&mut self, offset_bytes: u64, part: &[u8]) -> Result<()> {
@@ -99,7 +90,8 @@ impl Writer<'_> {
     }
 }
 
-fn write_at(
+/// Writes `bytes`, and retries after a transient error.
+pub(super) fn write_at(
     operation: &Operation<'_>,
     target: &mut dyn Target,
     offset_bytes: u64,

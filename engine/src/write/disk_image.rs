@@ -1,8 +1,9 @@
 //! Writes a disk image: everything but its start, verify, then the start, verify again.
 //!
-//! Where the medium can be discarded, zeros of the image are not written but proven. The decoded data is hashed during the write. The medium is read back past the caches and compared by hashes of
-//! extents. The start of the image, which holds the partition table, is written last, so that an unverified medium does
-//! not look bootable. If the GPT is moved, the changed table is written and read back.
+//! Where the medium can be discarded, zeros of the image are not written but proven. The decoded data is hashed during the
+//! write. The medium is read back past the caches and compared by hashes of extents. The start of the image, which holds the
+//! partition table, is written last, so that an unverified medium does not look bootable. If the GPT is moved, the changed
+//! table is written and read back.
 
 use super::clearing::{self, Clearing};
 use super::disk_body::{self, Body};
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::formats::within;
 use crate::operation::Operation;
 use crate::options::WriteExtent;
+use crate::ranges;
 use crate::report::{Done, WrittenBytes};
 use crate::table;
 use crate::verify::{Compared, Kept, Verified, Written};
@@ -49,7 +51,7 @@ fn compare(
     notes: &mut Vec<String>,
 ) -> Result<(Kept, CacheBypass, WrittenBytes)> {
     let bypass = bypass_caches(operation, target, body)?;
-    let (zeros, unread) = (body.written.left_bytes(), len_of(&body.unread));
+    let (zeros, unread) = (body.written.left_bytes(), ranges::len_bytes(&body.unread));
     let bytes = WrittenBytes { written: body.written_bytes, zeros, unread };
     let compared = body.written.compare_left(operation, target, "verifying")?;
     // On a fake card that wraps around, these places hold other data of the image now.
@@ -66,7 +68,7 @@ fn compare(
     zero(operation, target, &not_zeros)?;
     zero(operation, target, &body.unread)?;
     body.written.add_zeros(&body.unread);
-    let late = len_of(&not_zeros);
+    let late = ranges::len_bytes(&not_zeros);
     let bytes = WrittenBytes { written: bytes.written + late + unread, zeros: zeros - late, unread: 0 };
     notes.push(
         "the discarded medium did not hold zeros everywhere: they were written, and all was compared again"
@@ -78,22 +80,15 @@ fn compare(
     Ok((kept, bypass, bytes))
 }
 
-fn len_of(ranges: &[Range<u64>]) -> u64 {
-    ranges.iter().map(|range| range.end - range.start).sum()
-}
-
 /// Writes zeros. The zeroing of the HAL is a discard on some devices, so it is not used.
 fn zero(operation: &Operation<'_>, target: &mut dyn Target, ranges: &[Range<u64>]) -> Result<()> {
-    let label = operation.label();
     let zeros = vec![0; operation.tuning.chunk_len_bytes];
-    let mut progress = operation.progress("zeroing", Some(len_of(ranges)));
+    let mut progress = operation.progress("zeroing", Some(ranges::len_bytes(ranges)));
     for range in ranges {
         let mut at_bytes = range.start;
         while at_bytes < range.end {
             let part = &zeros[..within(zeros.len(), range.end - at_bytes)];
-            operation
-                .retry(|| hal::io::write_target(target, at_bytes, part))
-                .map_err(Error::hal(format!("writing {label} at byte {at_bytes}")))?;
+            disk_body::write_at(operation, target, at_bytes, part)?;
             at_bytes += part.len() as u64;
             progress.advance(part.len() as u64);
         }

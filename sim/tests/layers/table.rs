@@ -66,7 +66,7 @@ pub(crate) const CRATE_RULES: [CrateRules; 7] = [
             &["sidecars"],
             &["drive_file"],
             &["operation", "profile", "source_record"],
-            &["error", "names", "tuning"],
+            &["error", "names", "ranges", "tuning"],
             &["formats", "options", "root_names", "sanitise_rules"],
             &["from_toml", "fstab", "lease", "memory", "printable", "shell", "size"],
         ],

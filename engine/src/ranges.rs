@@ -1,12 +1,13 @@
 //! Arithmetic on ranges of bytes, such as those that a file system proves unused.
 
+use crate::formats::zeros;
 use std::ops::Range;
 
 /// Shorter extents of zeros are written as content: a hole costs more than it saves.
-const HOLE_LEN_BYTES: usize = 64 * 1024;
+const HOLE_LEN_BYTES: u64 = 64 * 1024;
 
 /// The part of `within` that no range of `used` covers. `used` is sorted and not overlapping.
-pub(super) fn complement(used: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
+pub(crate) fn complement(used: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
     let mut gaps = Vec::new();
     let mut at = within.start;
     let first = used.partition_point(|range| range.end <= within.start);
@@ -26,7 +27,7 @@ pub(super) fn complement(used: &[Range<u64>], within: Range<u64>) -> Vec<Range<u
 }
 
 /// The parts of `ranges` that lie within `within`. `ranges` is sorted and not overlapping.
-pub(super) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
+pub(crate) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>> {
     let first = ranges.partition_point(|range| range.end <= within.start);
     ranges[first..]
         .iter()
@@ -36,43 +37,53 @@ pub(super) fn clip(ranges: &[Range<u64>], within: Range<u64>) -> Vec<Range<u64>>
 }
 
 /// Those of `ranges` that are long enough to be left out of a read: a gap of a few bytes costs more than it saves.
-pub(super) fn long(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+pub(crate) fn long(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     const LONG_BYTES: u64 = 4096;
     ranges.iter().filter(|range| range.end - range.start >= LONG_BYTES).cloned().collect()
 }
 
 /// Fills the parts of `chunk`, which begins at `at`, that lie in `ranges` with zeros.
-pub(super) fn zero(chunk: &mut [u8], at: u64, ranges: &[Range<u64>]) {
+pub(crate) fn zero(chunk: &mut [u8], at: u64, ranges: &[Range<u64>]) {
     for part in clip(ranges, at..at + chunk.len() as u64) {
         chunk[(part.start - at) as usize..(part.end - at) as usize].fill(0);
     }
 }
 
 /// The same ranges, moved by `offset_bytes`.
-pub(super) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64>> {
+pub(crate) fn shift(ranges: Vec<Range<u64>>, offset_bytes: u64) -> Vec<Range<u64>> {
     ranges.into_iter().map(|range| range.start + offset_bytes..range.end + offset_bytes).collect()
 }
 
 /// The extents of `chunk` that are not zero, in whole blocks of [`HOLE_LEN_BYTES`].
-pub(super) fn with_content(chunk: &[u8]) -> Vec<Range<usize>> {
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (index, block) in chunk.chunks(HOLE_LEN_BYTES).enumerate() {
-        if block.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let start = index * HOLE_LEN_BYTES;
-        match found.last_mut() {
-            Some(last) if last.end == start => last.end = start + block.len(),
-            _ => found.push(start..start + block.len()),
-        }
+pub(crate) fn with_content(chunk: &[u8]) -> Vec<Range<usize>> {
+    let parts = zeros::parts(chunk, 0, HOLE_LEN_BYTES);
+    parts.into_iter().filter(|(_, is_zeros)| !is_zeros).map(|(part, _)| part).collect()
+}
+
+/// How many bytes `ranges`, which do not overlap, have together.
+pub(crate) fn len_bytes(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
+}
+
+/// Appends `range`, which lies behind `ranges`. It continues the last of them if it begins at its end. `false`, and nothing
+/// is appended, if there would be more than `count_max` ranges.
+#[must_use]
+pub(crate) fn append(ranges: &mut Vec<Range<u64>>, range: Range<u64>, count_max: usize) -> bool {
+    let is_full = ranges.len() >= count_max;
+    match ranges.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ if is_full => return false,
+        _ => ranges.push(range),
     }
-    found
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const HOLE_LEN: usize = HOLE_LEN_BYTES as usize;
 
     #[test]
     fn gaps_are_found_at_both_ends_and_between() {
@@ -85,15 +96,22 @@ mod tests {
 
     #[test]
     fn only_blocks_with_content_are_written() {
-        let mut chunk = vec![0; 4 * HOLE_LEN_BYTES + 10];
+        let mut chunk = vec![0; 4 * HOLE_LEN + 10];
         assert_eq!(with_content(&chunk), []);
-        chunk[HOLE_LEN_BYTES] = 1;
-        chunk[3 * HOLE_LEN_BYTES - 1] = 1;
-        chunk[4 * HOLE_LEN_BYTES + 9] = 1;
-        assert_eq!(
-            with_content(&chunk),
-            [HOLE_LEN_BYTES..3 * HOLE_LEN_BYTES, 4 * HOLE_LEN_BYTES..4 * HOLE_LEN_BYTES + 10]
-        );
+        chunk[HOLE_LEN] = 1;
+        chunk[3 * HOLE_LEN - 1] = 1;
+        chunk[4 * HOLE_LEN + 9] = 1;
+        assert_eq!(with_content(&chunk), [HOLE_LEN..3 * HOLE_LEN, 4 * HOLE_LEN..4 * HOLE_LEN + 10]);
+    }
+
+    #[test]
+    fn a_range_continues_the_last_one_or_is_a_new_one_up_to_the_limit() {
+        let mut ranges = Vec::new();
+        for (range, is_added) in [(2..4, true), (4..6, true), (8..9, true), (9..10, true), (12..13, false)] {
+            assert_eq!(append(&mut ranges, range.clone(), 2), is_added, "{range:?}");
+        }
+        assert_eq!(ranges, [2..6, 8..10]);
+        assert_eq!(len_bytes(&ranges), 6);
     }
 
     proptest! {

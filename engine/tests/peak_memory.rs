@@ -100,6 +100,9 @@ fn in_a_child(job: &str, threads: usize, directory: &Path) -> u64 {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
         .env(JOB, format!("{job} {threads} {}", directory.display()))
+        // By default glibc raises the threshold when a large buffer is freed, and then keeps freed buffers in an arena for each
+        // thread: how many depends on the order in which the threads run. The bounds are for what the program holds.
+        .env("MALLOC_MMAP_THRESHOLD_", "131072")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

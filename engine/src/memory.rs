@@ -42,12 +42,17 @@ impl Memory {
     /// The limit for a dictionary or window of a foreign image, of which one exists at a time: `usual_bytes`, but at most
     /// half of the memory, because without it the image cannot be written at all.
     pub(crate) fn dictionary_bytes(self, usual_bytes: u64) -> u64 {
-        usual_bytes.min((self.available_bytes / 2).max(self.budget_bytes))
+        self.limit(usual_bytes, 2)
     }
 
     /// The limit for the list of a tarball's entries: `usual_bytes`, but at most the quarter of the memory or the budget.
     pub(crate) fn list_bytes(self, usual_bytes: u64) -> u64 {
-        usual_bytes.min((self.available_bytes / PART).max(self.budget_bytes))
+        self.limit(usual_bytes, PART)
+    }
+
+    /// `usual_bytes`, but at most the `part`th part of the memory or the budget, whichever is more.
+    fn limit(self, usual_bytes: u64, part: u64) -> u64 {
+        usual_bytes.min((self.available_bytes / part).max(self.budget_bytes))
     }
 }
 

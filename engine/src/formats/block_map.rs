@@ -8,7 +8,6 @@ use super::FormatError;
 use super::digest::{Algorithm, Digest, Hasher};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-use std::fmt::Write as _;
 use std::ops::Range;
 
 /// The extension of a map, behind the name of its image.
@@ -104,8 +103,7 @@ impl BlockMap {
         for Mapped { range, sha256 } in &self.mapped {
             let (first, last) = (range.start / BLOCK_LEN_BYTES, blocks(range.end).saturating_sub(1));
             let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "        <Range chksum=\"{sha256}\"> {numbers} </Range>");
+            text.push_str(&format!("        <Range chksum=\"{sha256}\"> {numbers} </Range>\n"));
         }
         text.push_str("    </BlockMap>\n</bmap>\n");
         let own = Digest::of(Algorithm::Sha256, text.as_bytes()).to_string();

@@ -12,7 +12,7 @@ use super::block_reader::{self, BlockReader};
 use super::bzip2::Bzip2Decoder;
 use super::gzip::GzipDecoder;
 use super::pump::{Feed, InlineReader, OverlappedReader, PushDecoder};
-use super::seek::{self, SeekReader};
+use super::seek::{self, BlockIndex, SeekReader};
 use super::xz::index::Index;
 use super::xz::stream::XzDecoder;
 use super::zstd::frame_map::FrameMap;
@@ -178,22 +178,25 @@ pub fn seekable<'a>(
         Compression::None => Ok(Some(Box::new(input))),
         Compression::Xz => {
             let index = Index::read(input, limits.index_bytes)?;
-            let fits = seek::fits(index.largest_block_bytes);
-            Ok(fits.then(|| {
-                let reader: Box<dyn ReadAt + 'a> =
-                    Box::new(SeekReader::new(input, index, limits.memory_bytes));
-                reader
-            }))
+            let largest_bytes = index.largest_block_bytes;
+            Ok(seek_reader(input, index, largest_bytes, limits))
         }
-        Compression::Zstd => {
-            let map = FrameMap::read(input, limits.index_bytes)?;
-            Ok(map.filter(|map| seek::fits(map.largest_frame_bytes)).map(|map| {
-                let reader: Box<dyn ReadAt + 'a> = Box::new(SeekReader::new(input, map, limits.memory_bytes));
-                reader
-            }))
-        }
+        Compression::Zstd => Ok(FrameMap::read(input, limits.index_bytes)?.and_then(|map| {
+            let largest_bytes = map.largest_frame_bytes;
+            seek_reader(input, map, largest_bytes, limits)
+        })),
         Compression::Bzip2 | Compression::Gzip => Ok(None),
     }
+}
+
+fn seek_reader<'a, I: BlockIndex + 'a>(
+    input: &'a mut (dyn ReadAt + Send),
+    index: I,
+    largest_bytes: u64,
+    limits: Limits,
+) -> Option<Box<dyn ReadAt + 'a>> {
+    let fits = seek::fits(largest_bytes);
+    fits.then(|| -> Box<dyn ReadAt + 'a> { Box::new(SeekReader::new(input, index, limits.memory_bytes)) })
 }
 
 /// Metadata that the builder of an image put behind its data.
@@ -245,8 +248,8 @@ pub fn metadata(
 /// The decoded length, if the file has it. Checks all of its structure that can be checked without decoding.
 ///
 /// xz: by the indexes of all its streams. zstd: by the table of the seekable format, if the frame headers agree; or by the
-/// headers of all frames and blocks, if each frame has its length. gzip and bzip2 do not have
-/// it; only their first bytes are checked.
+/// headers of all frames and blocks, if each frame has its length. gzip and bzip2 do not have it; only their first bytes
+/// are checked.
 ///
 /// # Errors
 /// Of the format, and those of the input.

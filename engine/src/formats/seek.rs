@@ -9,7 +9,7 @@ use super::{FormatError, ReadAt};
 const BLOCK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where the blocks of a file are.
-pub(super) trait BlockMap {
+pub(super) trait BlockIndex {
     /// A block.
     type Block: CodedBlock;
 
@@ -24,7 +24,7 @@ pub(super) trait BlockMap {
 }
 
 /// The decoded content of a file, at offsets. It keeps the block that was read last.
-pub(super) struct SeekReader<'a, M: BlockMap> {
+pub(super) struct SeekReader<'a, M: BlockIndex> {
     input: &'a mut (dyn ReadAt + Send),
     map: M,
     memory_bytes: u64,
@@ -36,14 +36,14 @@ pub(super) fn fits(largest_block_bytes: u64) -> bool {
     largest_block_bytes <= BLOCK_MAX_BYTES
 }
 
-impl<'a, M: BlockMap> SeekReader<'a, M> {
+impl<'a, M: BlockIndex> SeekReader<'a, M> {
     /// `map` is that of `input`, and its largest block [`fits`]. A block's dictionary may take `memory_bytes`.
     pub(super) fn new(input: &'a mut (dyn ReadAt + Send), map: M, memory_bytes: u64) -> Self {
         Self { input, map, memory_bytes, kept: None }
     }
 }
 
-impl<M: BlockMap> ReadAt for SeekReader<'_, M> {
+impl<M: BlockIndex> ReadAt for SeekReader<'_, M> {
     fn len_bytes(&self) -> u64 {
         self.map.content_len()
     }

@@ -4,7 +4,7 @@
 //! cover the whole file. Blocks are not read.
 
 use super::{CHECKS, FOOTER_MAGIC, FORMAT, HEADER_BYTES, HEADER_MAGIC, crc32};
-use crate::formats::seek::BlockMap;
+use crate::formats::seek::BlockIndex;
 use crate::formats::{FormatError, ReadAt};
 use std::borrow::Borrow;
 
@@ -182,7 +182,7 @@ impl Index {
     }
 }
 
-impl BlockMap for Index {
+impl BlockIndex for Index {
     type Block = Block;
 
     fn content_len(&self) -> u64 {

@@ -13,7 +13,7 @@ use super::frames::{self, HEADER_MAX_BYTES, Header};
 use super::seek_table::SeekTable;
 use super::{FORMAT, damaged, error_of, out_of_memory};
 use crate::formats::block_reader::{BlockList, CodedBlock};
-use crate::formats::seek::BlockMap;
+use crate::formats::seek::BlockIndex;
 use crate::formats::{FormatError, ReadAt, within};
 
 /// Frames with more content are not decoded alone, so a file that begins with one is not searched.
@@ -133,7 +133,7 @@ impl BlockList for FrameMap {
     }
 }
 
-impl BlockMap for FrameMap {
+impl BlockIndex for FrameMap {
     type Block = Frame;
 
     fn content_len(&self) -> u64 {

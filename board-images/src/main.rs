@@ -24,6 +24,8 @@ use std::process::ExitCode;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Before the first thread. Where the allocator lacks the setting, a run only needs more memory.
+    let _ = replicator_hal::linux::return_freed_buffers();
     // The kernel passes unknown words of its command line to process 1, so they are not parsed.
     if std::process::id() == 1 {
         boot::init();

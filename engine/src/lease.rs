@@ -147,14 +147,45 @@ mod tests {
             // 256 MiB, of which each operation keeps 4 for buffers.
             (Compute::Threads(16), 1, 18, Compute::Threads(14)),
             (Compute::Threads(16), 2, 18, Compute::Threads(6)),
-            (Compute::Threads(16), 2, 1000, Compute::Threads(1)),
+            // Not even one worker fits, so the operation computes in its own task.
+            (Compute::Threads(16), 2, 1000, Compute::Inline),
             (Compute::Inline, 3, 18, Compute::Inline),
         ] {
             let board = board(&now, &leds, compute);
             let leases = Leases::new(&board, operations, SECOND);
             let tuning = Tuning::default();
             let operation = Operation::new(&board, &tuning, "sd", "sd").beside_others(&leases, 0);
-            assert_eq!(operation.compute(worker_mib << 20), expected);
+            assert_eq!(operation.compute(worker_mib << 20, 1).codec, expected);
+        }
+    }
+
+    #[test]
+    fn the_threads_of_the_settings_hold_for_codecs_digests_and_readers_together() {
+        let (now, leds) = (Arc::new(AtomicU64::new(0)), Arc::new(LeaseLog::default()));
+        let board = board(&now, &leds, Compute::Threads(8));
+        let count = |compute| match compute {
+            Compute::Inline => 0,
+            Compute::Threads(threads) => threads,
+        };
+        for (threads, operations, digests, codec_workers, digest_workers, readers) in [
+            (None, 1, 2, 8, 1, 4),
+            (Some(1), 1, 2, 1, 0, 1),
+            (Some(2), 1, 2, 2, 0, 2),
+            (Some(2), 1, 1, 2, 0, 2),
+            (Some(3), 1, 1, 2, 1, 3),
+            (Some(4), 1, 2, 2, 1, 4),
+            (Some(8), 1, 2, 6, 1, 4),
+            (Some(8), 2, 1, 3, 1, 4),
+            (Some(2), 3, 1, 0, 0, 1),
+        ] {
+            let leases = Leases::new(&board, operations, SECOND);
+            let tuning = Tuning { threads, ..Tuning::default() };
+            let operation = Operation::new(&board, &tuning, "sd", "sd").beside_others(&leases, 0);
+            let computing = operation.compute(18 << 20, digests);
+            let found = (count(computing.codec), count(computing.digests), operation.readers(4));
+            assert_eq!(found, (codec_workers, digest_workers, readers), "{threads:?}, {operations}");
+            let all = found.0 + digests * found.1;
+            assert!(threads.is_none_or(|threads| all <= threads), "{threads:?}: {all} workers");
         }
     }
 }

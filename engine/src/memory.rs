@@ -5,7 +5,7 @@
 //! limits the workers, the lists of a tarball's entries, and the dictionaries of images. How much a worker needs is in
 //! `formats`.
 
-/// The smallest budget: one worker of a codec, and the buffers.
+/// The smallest budget: one worker of a codec with short blocks, and the buffers.
 const FLOOR_BYTES: u64 = 24 * MIB;
 /// Which part of the memory the budget is.
 const PART: u64 = 4;
@@ -32,11 +32,15 @@ impl Memory {
         Self { available_bytes, budget_bytes: wanted.max(FLOOR_BYTES) }
     }
 
-    /// How many workers that need `worker_bytes` each fit into the part of one of `operations`; at least one.
+    /// What one of `operations` may use for its workers.
+    pub(crate) fn room_for_workers_bytes(self, operations: usize) -> u64 {
+        (self.budget_bytes / operations.max(1) as u64).saturating_sub(FIXED_BYTES)
+    }
+
+    /// How many workers that need `worker_bytes` each fit into the part of one of `operations`; 0 if not even one does.
     pub(crate) fn workers(self, operations: usize, worker_bytes: u64) -> usize {
-        let part = self.budget_bytes / operations.max(1) as u64;
-        let workers = part.saturating_sub(FIXED_BYTES) / worker_bytes.max(1);
-        usize::try_from(workers).unwrap_or(usize::MAX).max(1)
+        let workers = self.room_for_workers_bytes(operations) / worker_bytes.max(1);
+        usize::try_from(workers).unwrap_or(usize::MAX)
     }
 
     /// The limit for a dictionary or window of a foreign image, of which one exists at a time: `usual_bytes`, but at most
@@ -82,7 +86,7 @@ mod tests {
         let memory = Memory::new(Some(512 * MIB), None);
         assert_eq!(memory.workers(1, 31 * MIB), 4);
         assert_eq!(memory.workers(2, 31 * MIB), 1);
-        assert_eq!(memory.workers(16, 31 * MIB), 1);
+        assert_eq!(memory.workers(16, 31 * MIB), 0);
         assert_eq!(memory.workers(0, 0), 124 << 20);
     }
 

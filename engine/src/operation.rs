@@ -10,6 +10,23 @@ use crate::tuning::Tuning;
 use replicator_hal::{self as hal, Board, Compute, ErrorKind};
 use std::time::Duration;
 
+/// With `threads` in the settings, digests get workers of their own only if the codec keeps this many.
+const CODEC_WORKERS_BESIDE_DIGESTS: usize = 2;
+
+/// Where an operation computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Computing {
+    /// The workers of its codec.
+    pub codec: Compute,
+    /// The worker of each digest.
+    pub digests: Compute,
+}
+
+impl Computing {
+    /// In the task of the caller.
+    const INLINE: Self = Self { codec: Compute::Inline, digests: Compute::Inline };
+}
+
 /// One operation on one medium.
 pub(crate) struct Operation<'a> {
     /// The board.
@@ -42,13 +59,45 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// The workers of this operation, each of which needs `worker_bytes` of memory: its share of those that the board and
-    /// the settings allow, as far as they fit into its share of the memory.
-    pub(crate) fn compute(&self, worker_bytes: u64) -> Compute {
-        let Compute::Threads(cores) = self.board.tasks.compute() else { return Compute::Inline };
-        let operations = self.shared.map_or(1, |(leases, _)| leases.operations());
-        let threads = self.tuning.threads.unwrap_or(cores) / operations;
-        Compute::Threads(threads.min(self.tuning.memory.workers(operations, worker_bytes)).max(1))
+    /// The workers of this operation for a codec, each of which needs `worker_bytes` of memory, and `digests` beside it: its
+    /// share of those that the board and the settings allow, as far as they fit into its share of the memory. What gets no
+    /// worker is computed in the task of the caller.
+    pub(crate) fn compute(&self, worker_bytes: u64, digests: usize) -> Computing {
+        let Compute::Threads(cores) = self.board.tasks.compute() else { return Computing::INLINE };
+        let operations = self.operations();
+        let fitting = self.tuning.memory.workers(operations, worker_bytes);
+        let (threads, is_beside) = match self.tuning.threads {
+            // Digests take little time, so that they do not count beside one worker for each core.
+            None => ((cores / operations).max(1), cores / operations > 1),
+            Some(threads) => {
+                let share = threads / operations;
+                let is_beside = share >= digests + CODEC_WORKERS_BESIDE_DIGESTS;
+                (if is_beside { share - digests } else { share }, is_beside)
+            }
+        };
+        let workers = |threads| if threads == 0 { Compute::Inline } else { Compute::Threads(threads) };
+        let digests = if is_beside && fitting > 1 { Compute::Threads(1) } else { Compute::Inline };
+        Computing { codec: workers(threads.min(fitting)), digests }
+    }
+
+    /// How many operations run side by side, with this one.
+    fn operations(&self) -> usize {
+        self.shared.map_or(1, |(leases, _)| leases.operations()).max(1)
+    }
+
+    /// This operation's share of at most `usual` readers, which wait for a device most of the time; at least one. Their
+    /// number depends on the settings, and not on the cores.
+    pub(crate) fn readers(&self, usual: usize) -> usize {
+        match (self.board.tasks.compute(), self.tuning.threads) {
+            (Compute::Inline, _) => 1,
+            (Compute::Threads(_), None) => usual,
+            (Compute::Threads(_), Some(threads)) => (threads / self.operations()).clamp(1, usual.max(1)),
+        }
+    }
+
+    /// The memory that this operation may use for its workers.
+    pub(crate) fn room_for_workers_bytes(&self) -> u64 {
+        self.tuning.memory.room_for_workers_bytes(self.operations())
     }
 
     /// Reports progress; the next progress is expected within `lease`.

@@ -277,7 +277,7 @@ pub struct LimitSettings {
     /// Memory for workers and buffers, in MiB; a quarter of the board's memory otherwise.
     #[serde(deserialize_with = "memory_mib")]
     pub memory_mib: Option<u64>,
-    /// Worker threads; as many as the board has cores otherwise.
+    /// Threads that compute, and readers of a tree that is verified; as many workers as the board has cores otherwise.
     #[serde(deserialize_with = "threads")]
     pub threads: Option<usize>,
 }

@@ -53,15 +53,16 @@ fn a_disk_is_captured_and_written_in_64_mib_on_1_to_16_cores() {
     };
     let mut golden = golden(&stage);
     let wanted = content(&stage, &mut golden);
-    for threads in [1, 2, 4, 16] {
+    for (threads, compress) in [(1, "xz"), (2, "zstd"), (4, "xz"), (16, "zstd"), (16, "xz")] {
         let drive = make_drive(&stage.path("drive"), 512 * MIB);
-        set_up(&stage, &drive, &format!("[limits]\nthreads = {threads}\n"));
+        let settings = format!("[capture]\ncompress = \"{compress}\"\n[limits]\nthreads = {threads}\n");
+        set_up(&stage, &drive, &settings);
         let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] };
         board.run_with_memory(&group).assert_success();
         let mut clone = Medium::used(&stage.path("clone"), MEDIUM_LEN_BYTES);
         let board = Board { stage: &stage, drive: &drive, media: vec![("sd", &clone)] };
         board.run_with_memory(&group).assert_success();
-        assert_eq!(content(&stage, &mut clone), wanted, "{threads} threads");
+        assert_eq!(content(&stage, &mut clone), wanted, "{threads} threads, {compress}");
         let log = fs::read_to_string(stage.path("logs/start")).unwrap();
         assert!(log.contains("memory for workers and buffers: 24"), "{log}");
     }

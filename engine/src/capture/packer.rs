@@ -6,6 +6,7 @@ use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::encoder::{Encoder, Encoding};
 use crate::formats::hashing::Hashing;
 use crate::operation::{Operation, Progress};
+use crate::size::Size;
 use crate::verify::Packed;
 use replicator_hal::{Compute, VolumeFile};
 use std::io::{self, Write};
@@ -19,19 +20,26 @@ pub(super) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// Writes to the new, empty `file`, compressed as `encoding` says.
+    /// Writes to the new, empty `file`, compressed as `encoding` says, with a shorter dictionary and shorter blocks if the
+    /// memory does not allow those.
     pub(super) fn new(
         operation: &'a Operation<'a>,
         file: &'a mut dyn VolumeFile,
         encoding: &Encoding,
         total_bytes: Option<u64>,
     ) -> Result<Self> {
-        let compute = operation.compute(encoding.worker_bytes());
-        let sink = HashingSink { md5: md5(compute)?, sink: BufferedSink::new(operation, file) };
-        let encoder = Encoder::new(sink, encoding, compute).map_err(Error::format("the image"))?;
-        let doing = if *encoding == Encoding::Plain { "writing the image" } else { "compressing" };
+        let room_bytes = operation.room_for_workers_bytes();
+        let fitted = encoding.within(room_bytes);
+        if fitted != *encoding {
+            let room = Size(room_bytes);
+            operation.log(&format!("{encoding} needs more than {room} of memory; it is {fitted} instead"));
+        }
+        let computing = operation.compute(fitted.worker_bytes(), 2);
+        let sink = HashingSink { md5: md5(computing.digests)?, sink: BufferedSink::new(operation, file) };
+        let encoder = Encoder::new(sink, &fitted, computing.codec).map_err(Error::format("the image"))?;
+        let doing = if fitted == Encoding::Plain { "writing the image" } else { "compressing" };
         Ok(Self {
-            content: md5(compute)?,
+            content: md5(computing.digests)?,
             content_len_bytes: 0,
             encoder,
             progress: operation.progress(doing, total_bytes),

@@ -18,6 +18,10 @@ const OUTPUT_CHUNK_BYTES: usize = 256 * 1024;
 
 /// A format whose files consist of blocks.
 pub(super) trait BlockFormat {
+    /// Whether the buffers of encoded blocks are used again: worth their memory only if encoding takes little time, because
+    /// the kernel has to clear the pages of each new buffer.
+    const KEEPS_BUFFERS: bool;
+
     /// What a worker needs to encode a block.
     type Settings: Clone + Send + 'static;
 
@@ -27,11 +31,11 @@ pub(super) trait BlockFormat {
     /// The bytes before the first block.
     fn start(&self) -> Vec<u8>;
 
-    /// Encodes one block.
+    /// Encodes one block into `buffer`, whose content is replaced.
     ///
     /// # Errors
     /// Too little memory; settings that the library refuses.
-    fn encode(settings: &Self::Settings, content: &[u8]) -> Result<Block, FormatError>;
+    fn encode(settings: &Self::Settings, content: &[u8], buffer: Vec<u8>) -> Result<Block, FormatError>;
 
     /// Takes note of the next block of the file.
     fn add(&mut self, block: &Block);
@@ -75,8 +79,9 @@ pub(super) struct BlockEncoder<W: Write, F: BlockFormat> {
     in_work: usize,
     /// A block of zeros of the full length, after the first one.
     zeros: Option<Block>,
-    /// Buffers to use again.
+    /// Buffers to use again: for content, and for encoded blocks.
     spare: Vec<Vec<u8>>,
+    spare_encoded: Vec<Vec<u8>>,
     failed: bool,
 }
 
@@ -88,6 +93,7 @@ enum Pending {
 struct Job<F: BlockFormat> {
     settings: F::Settings,
     content: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 /// The content is returned for its buffer.
@@ -97,7 +103,7 @@ struct Outcome {
 }
 
 fn run_job<F: BlockFormat>(job: Job<F>) -> Outcome {
-    let block = F::encode(&job.settings, &job.content);
+    let block = F::encode(&job.settings, &job.content, job.buffer);
     Outcome { content: job.content, block }
 }
 
@@ -132,6 +138,7 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
             in_work: 0,
             zeros: None,
             spare: Vec::new(),
+            spare_encoded: Vec::new(),
             failed: false,
         })
     }
@@ -184,16 +191,19 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
     fn end_block(&mut self) -> Result<(), FormatError> {
         if self.content.len() == self.block_len && only_zeros(&self.content) {
             if self.zeros.is_none() {
-                self.zeros = Some(F::encode(&self.format.settings(), &self.content)?);
+                let mut zeros = F::encode(&self.format.settings(), &self.content, Vec::new())?;
+                zeros.bytes.shrink_to_fit();
+                self.zeros = Some(zeros);
             }
             self.content.clear();
             self.pending.push_back(Pending::Zeros);
         } else if self.workers.is_some() {
             self.give_to_worker()?;
         } else {
-            let block = F::encode(&self.format.settings(), &self.content)?;
+            let buffer = self.spare_encoded.pop().unwrap_or_default();
+            let block = F::encode(&self.format.settings(), &self.content, buffer)?;
             self.content.clear();
-            return self.write_block(&block);
+            return self.write_and_free(block);
         }
         while matches!(self.pending.front(), Some(Pending::Zeros)) {
             self.write_next()?;
@@ -215,11 +225,12 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
         };
         let content = std::mem::take(&mut self.content);
         if let Some(workers) = &mut self.workers {
-            workers.submit(Job { settings: self.format.settings(), content });
+            let buffer = self.spare_encoded.pop().unwrap_or_default();
+            workers.submit(Job { settings: self.format.settings(), content, buffer });
             self.in_work += 1;
             self.pending.push_back(Pending::InWork);
         }
-        oldest.map_or(Ok(()), |block| self.write_block(&block))
+        oldest.map_or(Ok(()), |block| self.write_and_free(block))
     }
 
     /// Waits for the oldest block that a worker has.
@@ -247,9 +258,18 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
             },
             Some(Pending::InWork) => {
                 let block = self.take_outcome()?;
-                self.write_block(&block)
+                self.write_and_free(block)
             }
         }
+    }
+
+    /// Writes a block, and perhaps keeps its buffer.
+    fn write_and_free(&mut self, block: Block) -> Result<(), FormatError> {
+        self.write_block(&block)?;
+        if F::KEEPS_BUFFERS {
+            self.spare_encoded.push(block.bytes);
+        }
+        Ok(())
     }
 
     fn write_block(&mut self, block: &Block) -> Result<(), FormatError> {

@@ -47,11 +47,11 @@ pub(super) trait CodedBlock: Copy + Send + PartialEq + 'static {
     /// Whether the same stored bytes have the same content here as in `other`.
     fn decodes_like(&self, other: &Self) -> bool;
 
-    /// Decodes all of it, and checks its length and its check.
+    /// Decodes all of it into `buffer`, whose content is replaced, and checks its length and its check.
     ///
     /// # Errors
     /// Of the format; too little memory.
-    fn decode(&self, stored: &[u8], memory_bytes: u64) -> Result<Vec<u8>, FormatError>;
+    fn decode(&self, stored: &[u8], memory_bytes: u64, buffer: Vec<u8>) -> Result<Vec<u8>, FormatError>;
 }
 
 /// The blocks of a file, in order.
@@ -83,6 +83,29 @@ struct Job<B> {
     block: B,
     stored: Vec<u8>,
     memory_bytes: u64,
+    /// For the content.
+    buffer: Vec<u8>,
+}
+
+/// Buffers to use again: the kernel has to clear the pages of each new one.
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// How many are kept.
+    max: usize,
+}
+
+impl Spare {
+    /// A buffer for `len` bytes, perhaps with old content.
+    fn take(&mut self, len: usize) -> Vec<u8> {
+        // A much longer one would take memory that the budget does not count.
+        self.buffers.pop().filter(|buffer| buffer.capacity() / 2 <= len).unwrap_or_default()
+    }
+
+    fn put(&mut self, buffer: Vec<u8>) {
+        if self.buffers.len() < self.max {
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 /// A block in progress.
@@ -104,6 +127,9 @@ pub(super) struct BlockReader<'a, L: BlockList> {
     memory_bytes: u64,
     budget_bytes: u64,
     in_flight_bytes: u64,
+    /// For stored blocks, and for decoded ones.
+    spare_stored: Spare,
+    spare_decoded: Spare,
     ready: Vec<u8>,
     served: usize,
     /// How many zeros follow `ready`.
@@ -123,6 +149,7 @@ impl<'a, L: BlockList> BlockReader<'a, L> {
         memory_bytes: u64,
     ) -> Result<Self, FormatError> {
         let upcoming = blocks.next()?;
+        let spare = || Spare { buffers: Vec::new(), max: threads.clamp(1, MAX_THREADS) };
         Ok(Self {
             input,
             workers: Workers::start(threads, run_job).map_err(FormatError::Io)?,
@@ -133,6 +160,8 @@ impl<'a, L: BlockList> BlockReader<'a, L> {
             memory_bytes,
             budget_bytes: budget_bytes(threads),
             in_flight_bytes: 0,
+            spare_stored: spare(),
+            spare_decoded: spare(),
             ready: Vec::new(),
             served: 0,
             ready_zeros: 0,
@@ -147,13 +176,16 @@ impl<'a, L: BlockList> BlockReader<'a, L> {
             if self.in_flight_bytes + cost_bytes > self.budget_bytes {
                 break;
             }
-            let stored = read_stored(self.input, &block)?;
+            let spare = self.spare_stored.take(within(usize::MAX, block.stored_len()));
+            let stored = read_stored(self.input, &block, spare)?;
             if self.is_known_zeros(&block, &stored) {
+                self.spare_stored.put(stored);
                 self.pending.push_back(Pending::Zeros { len: block.content_len() });
                 self.in_flight_bytes += BLOCK_COST_BYTES;
             } else {
                 let memory_bytes = self.memory_bytes.min(WORKER_MEMORY_BYTES);
-                self.workers.submit(Job { block, stored, memory_bytes });
+                let buffer = self.spare_decoded.take(within(usize::MAX, block.content_len()));
+                self.workers.submit(Job { block, stored, memory_bytes, buffer });
                 self.pending.push_back(Pending::InWork);
                 self.in_flight_bytes += cost_bytes;
             }
@@ -169,7 +201,9 @@ impl<'a, L: BlockList> BlockReader<'a, L> {
     /// Takes the next decoded block; false at the end.
     fn advance(&mut self) -> io::Result<bool> {
         self.in_flight_bytes -= self.ready.len() as u64;
-        self.ready = Vec::new();
+        if !self.ready.is_empty() {
+            self.spare_decoded.put(std::mem::take(&mut self.ready));
+        }
         self.served = 0;
         self.fill()?;
         match self.pending.pop_front() {
@@ -194,8 +228,11 @@ impl<'a, L: BlockList> BlockReader<'a, L> {
             self.failed = true;
             worker_failed(panicked)
         })?;
-        if let Some(Job { block, stored, .. }) = outcome.too_large.take() {
-            outcome.decoded = block.decode(&stored, self.memory_bytes);
+        if let Some((block, stored)) = outcome.too_large.take() {
+            outcome.decoded = block.decode(&stored, self.memory_bytes, Vec::new());
+        }
+        if let Some(stored) = outcome.stored.take() {
+            self.spare_stored.put(stored);
         }
         self.ready = outcome.decoded.inspect_err(|_| self.failed = true)?;
         self.in_flight_bytes -= outcome.freed_bytes;
@@ -235,22 +272,25 @@ impl<L: BlockList> Read for BlockReader<'_, L> {
 struct Outcome<B> {
     decoded: Result<Vec<u8>, FormatError>,
     freed_bytes: u64,
-    /// The job, if the memory limit of a worker was too small for it.
-    too_large: Option<Job<B>>,
+    /// The block and its stored bytes, if the memory limit of a worker was too small for it.
+    too_large: Option<(B, Vec<u8>)>,
     /// The block and its stored bytes, if all of its content is zero.
     zeros: Option<(B, Vec<u8>)>,
+    /// The buffer of the stored bytes, if they are not needed any more.
+    stored: Option<Vec<u8>>,
 }
 
 fn run_job<B: CodedBlock>(job: Job<B>) -> Outcome<B> {
-    let freed_bytes = job.stored.len() as u64 + BLOCK_COST_BYTES;
-    let decoded = job.block.decode(&job.stored, job.memory_bytes);
-    let mut outcome = Outcome { decoded, freed_bytes, too_large: None, zeros: None };
+    let Job { block, stored, memory_bytes, buffer } = job;
+    let freed_bytes = stored.len() as u64 + BLOCK_COST_BYTES;
+    let decoded = block.decode(&stored, memory_bytes, buffer);
+    let mut outcome = Outcome { decoded, freed_bytes, too_large: None, zeros: None, stored: None };
     match &outcome.decoded {
-        Err(FormatError::MemoryLimit { .. }) => outcome.too_large = Some(job),
-        Ok(content) if job.stored.len() <= ZEROS_MAX_BYTES && only_zeros(content) => {
-            outcome.zeros = Some((job.block, job.stored));
+        Err(FormatError::MemoryLimit { .. }) => outcome.too_large = Some((block, stored)),
+        Ok(content) if stored.len() <= ZEROS_MAX_BYTES && only_zeros(content) => {
+            outcome.zeros = Some((block, stored));
         }
-        Ok(_) | Err(_) => {}
+        Ok(_) | Err(_) => outcome.stored = Some(stored),
     }
     outcome
 }
@@ -264,11 +304,19 @@ pub(super) fn decode_one<B: CodedBlock>(
     block: B,
     memory_bytes: u64,
 ) -> Result<Vec<u8>, FormatError> {
-    block.decode(&read_stored(input, &block)?, memory_bytes)
+    block.decode(&read_stored(input, &block, Vec::new())?, memory_bytes, Vec::new())
 }
 
-fn read_stored<B: CodedBlock>(input: &mut (dyn ReadAt + Send), block: &B) -> Result<Vec<u8>, FormatError> {
-    let mut stored = vec![0; block.stored_len() as usize];
+/// Reads a block into `stored`, whose content is replaced.
+fn read_stored<B: CodedBlock>(
+    input: &mut (dyn ReadAt + Send),
+    block: &B,
+    mut stored: Vec<u8>,
+) -> Result<Vec<u8>, FormatError> {
+    let len = within(usize::MAX, block.stored_len());
+    stored.truncate(len);
+    stored.reserve_exact(len - stored.len());
+    stored.resize(len, 0);
     input.read_exact_at(block.offset_bytes(), &mut stored)?;
     Ok(stored)
 }

@@ -1,11 +1,13 @@
 //! One encoder for all compressions of captured images.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use replicator_hal::Compute;
 
 use super::FormatError;
 use super::codec::{Compression, XzEncoder, XzSettings, ZstdEncoder, ZstdSettings};
+use crate::size::Size;
 
 /// How an image is compressed, with the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +30,40 @@ impl Encoding {
         }
     }
 
+    /// The same, with a shorter dictionary and shorter blocks if one worker would need more than `limit_bytes`.
+    #[must_use]
+    pub fn within(&self, limit_bytes: u64) -> Self {
+        match self {
+            Self::Plain => Self::Plain,
+            Self::Xz(settings) => Self::Xz(settings.within(limit_bytes)),
+            Self::Zstd(settings) => Self::Zstd(settings.within(limit_bytes)),
+        }
+    }
+
     /// The memory that one worker needs, in bytes.
     pub fn worker_bytes(&self) -> u64 {
         match self {
             Self::Plain => 0,
             Self::Xz(settings) => settings.worker_bytes(),
             Self::Zstd(settings) => settings.worker_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("no compression"),
+            Self::Xz(settings) => write!(
+                f,
+                "xz preset {} with a dictionary of {} and blocks of {}",
+                settings.preset,
+                Size(settings.dictionary_len_bytes().into()),
+                Size(settings.block_len_bytes)
+            ),
+            Self::Zstd(settings) => {
+                write!(f, "zstd level {} with frames of {}", settings.level, Size(settings.frame_len_bytes))
+            }
         }
     }
 }

@@ -150,7 +150,8 @@ impl<'a> ImageReader<'a> {
     /// # Errors
     /// Errors of the format and of the drive.
     pub(crate) fn content(&mut self, doing: &str, expected: Expected<'a>) -> Result<Content<'_>> {
-        let compute = self.operation.compute(codec::DECODER_WORKER_BYTES);
+        let digests = if matches!(expected, Expected::Written(_)) { 2 } else { 1 };
+        let computing = self.operation.compute(codec::DECODER_WORKER_BYTES, digests);
         let (mut algorithms, mut again, len_bytes) = (Vec::new(), false, expected.len_bytes());
         match expected {
             Expected::Announced(announced) => {
@@ -163,19 +164,17 @@ impl<'a> ImageReader<'a> {
             Expected::Same(_) => again = true,
             Expected::Written(_) => {
                 algorithms.push(Algorithm::Md5);
-                let md5 = Hashing::new(&[Algorithm::Md5], compute).map_err(Error::io(self.name.as_str()))?;
+                let md5 = Hashing::new(&[Algorithm::Md5], computing.digests);
+                let md5 = md5.map_err(Error::io(self.name.as_str()))?;
                 self.input.hash = Some((md5, 0));
             }
         }
         self.expected = Some(expected);
-        self.passed = Passed {
-            hash: again.then(Xxh3::new),
-            digests: Some(Hashing::new(&algorithms, compute).map_err(Error::io(self.name.as_str()))?),
-            ..Passed::default()
-        };
+        let digests = Hashing::new(&algorithms, computing.digests).map_err(Error::io(self.name.as_str()))?;
+        self.passed = Passed { hash: again.then(Xxh3::new), digests: Some(digests), ..Passed::default() };
         let progress = Some(self.operation.progress(doing, len_bytes));
         let limits = self.operation.tuning.limits;
-        let decoder = decoder(self.compression, &mut self.input, compute, limits)
+        let decoder = decoder(self.compression, &mut self.input, computing.codec, limits)
             .map_err(Error::format(self.name.as_str()))?;
         Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })
     }

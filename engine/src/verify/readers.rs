@@ -7,10 +7,11 @@
 use super::tree::{ExpectedFile, Manifest};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use replicator_hal::{Compute, RelativePath, Task, TaskEnd};
+use replicator_hal::{RelativePath, Task, TaskEnd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many readers a board with threads has: enough to keep a medium with a command queue busy.
+/// How many readers a board with threads has, unless the settings allow fewer: enough to keep a medium with a command queue
+/// busy.
 const READERS: usize = 4;
 /// How many entries a reader takes at a time.
 const TAKEN_AT_ONCE: usize = 16;
@@ -26,11 +27,7 @@ pub(super) trait Reader: Send {
 
 /// The number of readers for `operation`. Together they use one buffer of a chunk.
 pub(super) fn number(operation: &Operation<'_>) -> usize {
-    // They wait for the medium most of the time, so their number does not depend on the number of cores.
-    match operation.board.tasks.compute() {
-        Compute::Inline => 1,
-        Compute::Threads(_) => READERS,
-    }
+    operation.readers(READERS)
 }
 
 /// The entries that no reader has taken, and the first failure.

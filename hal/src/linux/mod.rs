@@ -3,8 +3,9 @@
 //! [`LinuxBoard`] combines the parts. Files on mounted volumes, clock, tasks, records and hooks are those of
 //! [`crate::host`]. `/dev`, `/sys` and `/proc` are found through [`KernelRoots`], so that tests can replace them.
 //!
-//! `unsafe` is only in `ioctl.rs`, `loop_device.rs` and `registers.rs`.
+//! `unsafe` is only in `allocator.rs`, `ioctl.rs`, `loop_device.rs` and `registers.rs`.
 
+mod allocator;
 mod areas;
 mod board;
 mod btrfs_map;
@@ -57,6 +58,7 @@ mod used_map;
 mod write_protection;
 mod xfs_map;
 
+pub use allocator::return_freed_buffers;
 pub use board::{LedConfig, LinuxBoard, LinuxBoardConfig};
 pub use devices::LinuxDevices;
 pub use file_systems::{FileSystemsConfig, LinuxFileSystems};

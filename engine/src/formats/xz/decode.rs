@@ -41,14 +41,19 @@ impl CodedBlock for Block {
         form(self) == form(other)
     }
 
-    fn decode(&self, stored: &[u8], memory_bytes: u64) -> Result<Vec<u8>, FormatError> {
-        decode_block(self, stored, memory_bytes)
+    fn decode(&self, stored: &[u8], memory_bytes: u64, buffer: Vec<u8>) -> Result<Vec<u8>, FormatError> {
+        decode_block(self, stored, memory_bytes, buffer)
     }
 }
 
 /// Decodes a block as the only one of a synthetic stream, so that liblzma checks all of it: its header, its check, and
 /// both its lengths against the index.
-fn decode_block(block: &Block, stored: &[u8], memory_bytes: u64) -> Result<Vec<u8>, FormatError> {
+fn decode_block(
+    block: &Block,
+    stored: &[u8],
+    memory_bytes: u64,
+    mut decoded: Vec<u8>,
+) -> Result<Vec<u8>, FormatError> {
     let place = format!(
         "in block {} at byte {} (byte {} of the content)",
         block.number, block.offset_bytes, block.image_offset_bytes
@@ -61,7 +66,7 @@ fn decode_block(block: &Block, stored: &[u8], memory_bytes: u64) -> Result<Vec<u
     let header = stream_header(block.check);
     let footer = stream_footer(block.check, index.len() as u64);
     let want = usize::try_from(block.uncompressed_len).map_err(|_| out_of_memory())?;
-    let mut decoded = Vec::new();
+    decoded.clear();
     // One more byte than expected, so that the decoder can find the block's end.
     decoded.try_reserve_exact(want + 1).map_err(|_| out_of_memory())?;
 

@@ -54,7 +54,7 @@ impl Default for XzSettings {
 
 impl XzSettings {
     /// The dictionary's length, stated or by default.
-    pub(super) fn dictionary_len_bytes(&self) -> u32 {
+    pub(in crate::formats) fn dictionary_len_bytes(&self) -> u32 {
         let block = u32::try_from(self.block_len_bytes).unwrap_or(u32::MAX);
         let max = if self.preset <= LAST_FAST_PRESET { FAST_DICTIONARY_BYTES } else { DICTIONARY_MAX_BYTES };
         self.dictionary_len_bytes.unwrap_or(block.clamp(DICTIONARY_MIN_BYTES, max))
@@ -133,6 +133,8 @@ struct XzFormat {
 }
 
 impl BlockFormat for XzFormat {
+    const KEEPS_BUFFERS: bool = false;
+
     type Settings = XzSettings;
 
     fn settings(&self) -> XzSettings {
@@ -143,10 +145,10 @@ impl BlockFormat for XzFormat {
         stream_header(CRC64).to_vec()
     }
 
-    fn encode(settings: &XzSettings, content: &[u8]) -> Result<Block, FormatError> {
+    fn encode(settings: &XzSettings, content: &[u8], mut bytes: Vec<u8>) -> Result<Block, FormatError> {
         let content_len = content.len() as u64;
         // The header has the length of what follows it, and there should be one buffer only.
-        let mut bytes = Vec::new();
+        bytes.clear();
         // Once for all, because a buffer that grows leaves unused memory behind. LZMA2 adds six bytes to 64 KiB at most.
         bytes
             .try_reserve_exact(content.len() + content.len() / 4096 + 1024)

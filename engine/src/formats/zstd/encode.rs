@@ -12,6 +12,8 @@ use crate::formats::FormatError;
 use crate::formats::block_encoder::{Block, BlockEncoder, BlockFormat};
 
 const MIB: u64 = 1 << 20;
+/// No frame becomes shorter to save memory.
+const LEAST_FRAME_BYTES: u64 = MIB / 4;
 
 /// How to compress with zstd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +30,27 @@ impl ZstdSettings {
 
     /// The memory that one worker of the encoder needs: its tables, a frame that is encoded, and one that waits.
     pub fn worker_bytes(&self) -> u64 {
+        self.frame_len_bytes.saturating_mul(4).saturating_add(self.tables_bytes())
+    }
+
+    /// The memory of the tables. Those of higher levels are at most as long as zstd makes them for a whole frame.
+    fn tables_bytes(&self) -> u64 {
         let tables = match self.level {
             0..=6 => 12 * MIB,
-            7..=12 => 40 * MIB,
+            7..=12 => 44 * MIB,
             _ => 80 * MIB,
         };
-        self.frame_len_bytes.saturating_mul(4).saturating_add(tables)
+        tables.min(self.frame_len_bytes.saturating_mul(16).saturating_add(4 * MIB))
+    }
+
+    /// The same with frames that are halved until one worker needs at most `limit_bytes`, or until they have their least
+    /// length.
+    #[must_use]
+    pub fn within(mut self, limit_bytes: u64) -> Self {
+        while self.worker_bytes() > limit_bytes && self.frame_len_bytes >= 2 * LEAST_FRAME_BYTES {
+            self.frame_len_bytes /= 2;
+        }
+        self
     }
 }
 
@@ -93,7 +110,32 @@ struct ZstdFormat {
     table: SeekTable,
 }
 
+fn failed(code: usize) -> FormatError {
+    FormatError::Io(io::Error::other(get_error_name(code)))
+}
+
+fn out_of_memory() -> FormatError {
+    FormatError::Io(io::ErrorKind::OutOfMemory.into())
+}
+
+impl ZstdFormat {
+    /// A new context of the library with these settings.
+    fn context(settings: &ZstdSettings) -> Result<CCtx<'static>, FormatError> {
+        let mut context = CCtx::try_create().ok_or_else(out_of_memory)?;
+        for parameter in [
+            CParameter::CompressionLevel(settings.level as i32),
+            CParameter::ContentSizeFlag(true),
+            CParameter::ChecksumFlag(true),
+        ] {
+            context.set_parameter(parameter).map_err(failed)?;
+        }
+        Ok(context)
+    }
+}
+
 impl BlockFormat for ZstdFormat {
+    const KEEPS_BUFFERS: bool = true;
+
     type Settings = ZstdSettings;
 
     fn settings(&self) -> ZstdSettings {
@@ -104,21 +146,10 @@ impl BlockFormat for ZstdFormat {
         Vec::new()
     }
 
-    fn encode(settings: &ZstdSettings, content: &[u8]) -> Result<Block, FormatError> {
-        let failed = |code| FormatError::Io(io::Error::other(get_error_name(code)));
-        let out_of_memory = || FormatError::Io(io::ErrorKind::OutOfMemory.into());
-        let mut context = CCtx::try_create().ok_or_else(out_of_memory)?;
-        for parameter in [
-            CParameter::CompressionLevel(settings.level as i32),
-            CParameter::ContentSizeFlag(true),
-            CParameter::ChecksumFlag(true),
-        ] {
-            context.set_parameter(parameter).map_err(failed)?;
-        }
-        let mut bytes = Vec::new();
+    fn encode(settings: &ZstdSettings, content: &[u8], mut bytes: Vec<u8>) -> Result<Block, FormatError> {
+        bytes.clear();
         bytes.try_reserve_exact(compress_bound(content.len())).map_err(|_| out_of_memory())?;
-        context.compress2(&mut bytes, content).map_err(failed)?;
-        bytes.shrink_to_fit();
+        Self::context(settings)?.compress2(&mut bytes, content).map_err(failed)?;
         Ok(Block { unpadded_len: bytes.len() as u64, content_len: content.len() as u64, bytes })
     }
 
@@ -130,7 +161,7 @@ impl BlockFormat for ZstdFormat {
         let mut end = Vec::new();
         if self.table.is_empty() {
             // A file needs a frame.
-            let block = Self::encode(&self.settings, &[])?;
+            let block = Self::encode(&self.settings, &[], Vec::new())?;
             self.add(&block);
             end = block.bytes;
         }
@@ -154,6 +185,34 @@ mod tests {
             context.compress2(&mut Vec::with_capacity(compress_bound(content.len())), &content).unwrap();
             let taken = context.sizeof() as u64 + 3 * settings.frame_len_bytes;
             assert!(taken <= settings.worker_bytes(), "level {level}: {} KiB", taken >> 10);
+        }
+    }
+
+    #[test]
+    fn the_tables_of_each_level_take_no_more_memory_than_is_counted() {
+        let content = vec![b'x'; 4 << 20];
+        for level in ZstdSettings::LEVELS {
+            for frame_len_bytes in [4 * MIB, 2 * MIB, MIB, MIB / 2, MIB / 4] {
+                let settings = ZstdSettings { level, frame_len_bytes };
+                let mut context = ZstdFormat::context(&settings).unwrap();
+                let mut bytes = vec![0; 1 << 20];
+                context.compress2(&mut bytes[..], &content[..frame_len_bytes as usize]).unwrap();
+                let (found, counted) = (context.sizeof() as u64, settings.tables_bytes());
+                assert!(found <= counted, "level {level}, {frame_len_bytes}: {found} of {counted} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn frames_become_shorter_until_a_worker_fits() {
+        let fitted = |level, limit_mib: u64| {
+            let settings = ZstdSettings { level, ..ZstdSettings::default() };
+            settings.within(limit_mib * MIB).frame_len_bytes / 1024
+        };
+        assert_eq!((fitted(3, 28), fitted(3, 27), fitted(3, 20), fitted(3, 0)), (4096, 2048, 2048, 256));
+        for level in ZstdSettings::LEVELS {
+            let settings = ZstdSettings { level, ..ZstdSettings::default() };
+            assert!(settings.within(20 * MIB).worker_bytes() <= 20 * MIB, "{level}");
         }
     }
 }

@@ -171,10 +171,10 @@ impl CodedBlock for Frame {
         self.content_len == other.content_len
     }
 
-    fn decode(&self, stored: &[u8], memory_bytes: u64) -> Result<Vec<u8>, FormatError> {
+    fn decode(&self, stored: &[u8], memory_bytes: u64, mut content: Vec<u8>) -> Result<Vec<u8>, FormatError> {
         let place = || format!("in the frame at byte {}", self.offset_bytes);
         let want = usize::try_from(self.content_len).map_err(|_| out_of_memory())?;
-        let mut content = Vec::new();
+        content.clear();
         content.try_reserve_exact(want).map_err(|_| out_of_memory())?;
         let mut context = DCtx::try_create().ok_or_else(out_of_memory)?;
         context.decompress(&mut content, stored).map_err(|code| error_of(code, memory_bytes, &place()))?;

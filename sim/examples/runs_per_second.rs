@@ -1,12 +1,16 @@
-//! Measures how many small runs the simulation does per second on one core: three media are captured to the drive and
-//! verified.
+//! Measures how many small runs the simulation does per second of processor time: three media are captured to the drive
+//! and verified.
+//!
+//! With a number as argument it does so many runs and nothing else, so that `valgrind --tool=callgrind` can count their
+//! instructions.
 
+use nix::time::{ClockId, clock_gettime};
 use replicator_hal::{Access, Board, DeviceKind, DeviceName, Holder, Region, RelativePath, Result, Task, io};
 use replicator_sim::model::hardware::content::{Content, FileSystemContent};
 use replicator_sim::model::hardware::simfs::Kind;
 use replicator_sim::model::time::cores::stay_on_a_core;
 use replicator_sim::{Medium, Survival, WorldBuilder};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const KIB: u64 = 1024;
 const MEDIA: [(&str, &str, DeviceKind); 3] = [
@@ -66,27 +70,36 @@ fn run(board: &Board) -> Result<()> {
     volume.unmount()
 }
 
-fn main() -> Result<()> {
+/// The processor time of this process.
+fn processor_time() -> std::result::Result<Duration, nix::Error> {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     stay_on_a_core(0);
+    let wanted: Option<u64> = std::env::args().nth(1).map(|text| text.parse()).transpose()?;
     let mut builder = WorldBuilder::new()
         .medium(Medium::drive(1024 * KIB, FileSystemContent::new(Kind::Ext4, vec![]).label("REPLICATOR")));
     for (name, device, kind) in MEDIA {
         let content = Content::Stamped(name.to_owned(), 0);
         builder = builder.medium(Medium::new(name, device, kind, 64 * KIB).content(content));
     }
-    let (start, mut runs, mut ops) = (Instant::now(), 0_u64, 0);
-    while start.elapsed().as_secs() < 3 {
+    let (start, begun, mut runs, mut ops) = (Instant::now(), processor_time()?, 0_u64, 0);
+    while wanted.map_or(start.elapsed().as_secs() < 3, |wanted| runs < wanted) {
         let world = builder.clone().seed(runs).build()?;
         ops += world.run(|board| run(&board)).ops;
         runs += 1;
     }
-    let seconds = start.elapsed().as_secs_f64();
+    let seconds = (processor_time()? - begun).as_secs_f64();
     println!(
         "{:.0} runs/s, {:.0} calls/s, {} calls per run",
         runs as f64 / seconds,
         ops as f64 / seconds,
-        ops / runs
+        ops / runs.max(1)
     );
+    if wanted.is_some() {
+        return Ok(());
+    }
 
     let world = builder.record_states(true).build()?;
     world.run(|board| run(&board)).value.transpose()?;

@@ -22,7 +22,7 @@
 //!
 //! | layer | model | faults |
 //! |---|---|---|
-//! | tasks, clock | real threads, of which one runs at a time; virtual time; task switches at HAL calls only | hang, power cut before or after a call |
+//! | tasks, clock | fibres of one thread, of which one runs at a time; virtual time; task switches at HAL calls only | hang, power cut before or after a call |
 //! | host page cache | dirty and clean pages per device and per file; dropped at last close and by `begin_verify` and `drop_cache` | stale reads while another process holds the device open; lost or torn at a power cut; a failed sync is final |
 //! | device write cache | optional, emptied by sync | lost or torn at a power cut |
 //! | media | sparse bytes, copy on write, 512-byte sectors | dropped and misdirected writes, fake capacity, latent errors, flipped bits, read-only, absent, empty, disappearing, re-enumerating under another name, resets of a whole hub |

@@ -1,11 +1,11 @@
-//! Structured tasks over the handle: each task is a thread that waits for its turn before its first instruction.
+//! Structured tasks over the handle: each task is a fibre that gets its turn from the scheduler.
 
+use crate::model::time::fibre::Fibre;
 use crate::model::time::op::Model;
 use crate::model::time::scheduler::Scheduler;
 use replicator_hal::{Compute, Task, TaskEnd, Tasks};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, OnceLock};
 
 /// The board's tasks.
 pub(crate) struct SimTasks<M> {
@@ -19,33 +19,25 @@ impl<M: Model> Tasks for SimTasks<M> {
         }
         let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
         let (parent, children) = self.handle.fork(&names);
-        thread::scope(|scope| {
-            let threads: Vec<_> = tasks
-                .into_iter()
-                .zip(children)
-                .map(|(task, child)| {
-                    let body = move || {
-                        self.handle.run_child(parent, child, || catch_unwind(AssertUnwindSafe(task.body)))
-                    };
-                    // A thread's name must not hold a NUL; a task's name may.
-                    let name = task.name.replace('\0', " ");
-                    let started = thread::Builder::new().name(name).spawn_scoped(scope, body);
-                    if started.is_err() {
-                        self.handle.abandon(parent, child);
-                    }
-                    started
+        let ends: Vec<OnceLock<TaskEnd>> = names.iter().map(|_| OnceLock::new()).collect();
+        let mut fibres: Vec<Fibre<'_>> = tasks
+            .into_iter()
+            .zip(children.clone())
+            .zip(&ends)
+            .map(|((task, child), end)| {
+                Fibre::new(move || {
+                    let body = || catch_unwind(AssertUnwindSafe(task.body));
+                    end.get_or_init(|| match self.handle.run_child(parent, child, body) {
+                        Ok(()) => TaskEnd::Finished,
+                        Err(panic) => TaskEnd::Panicked(panic_text(panic.as_ref())),
+                    });
                 })
-                .collect();
-            self.handle.join(parent);
-            threads
-                .into_iter()
-                .map(|thread| match thread.map(thread::ScopedJoinHandle::join) {
-                    Ok(Ok(Ok(()))) => TaskEnd::Finished,
-                    Ok(Ok(Err(panic)) | Err(panic)) => TaskEnd::Panicked(panic_text(panic.as_ref())),
-                    Err(error) => TaskEnd::Panicked(format!("no thread for the task: {error}")),
-                })
-                .collect()
-        })
+            })
+            .collect();
+        self.handle.join(parent, |child| fibres[child - children.start].resume());
+        drop(fibres);
+        let unfinished = || TaskEnd::Panicked("the task did not end".to_owned());
+        ends.into_iter().map(|end| end.into_inner().unwrap_or_else(unfinished)).collect()
     }
 
     fn compute(&self) -> Compute {

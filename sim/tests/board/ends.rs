@@ -76,6 +76,39 @@ fn tasks_interleave_by_the_speed_of_their_media() {
 }
 
 #[test]
+fn tasks_of_a_task_take_turns_with_other_tasks() {
+    let world = WorldBuilder::new().medium(emmc()).build().unwrap();
+    let end = world.run(|board| {
+        let (tasks, clock) = (&board.tasks, &board.clock);
+        let sleeper = |name: &str, ms| {
+            let body = move || (0..4).for_each(|_| clock.sleep(Duration::from_millis(ms)));
+            Task { name: name.to_owned(), body: Box::new(body) }
+        };
+        let panics = || {
+            clock.sleep(Duration::from_millis(25));
+            panic!("on purpose");
+        };
+        let inner = || {
+            let ends = tasks.run(vec![
+                sleeper("one", 10),
+                Task { name: "panics".into(), body: Box::new(panics) },
+                sleeper("two", 12),
+            ]);
+            assert!(matches!(&ends[..], [TaskEnd::Finished, TaskEnd::Panicked(text), TaskEnd::Finished] if text == "on purpose"));
+            clock.sleep(Duration::from_millis(1));
+        };
+        tasks.run(vec![Task { name: "outer".into(), body: Box::new(inner) }, sleeper("other", 11)])
+    });
+    assert_eq!(end.value.unwrap(), [TaskEnd::Finished, TaskEnd::Finished]);
+    let order: Vec<String> = world.trace().events().map(|event| event.task.to_string()).collect();
+    let turns = [
+        "one", "other", "two", "one", "other", "two", "panics", "one", "other", "two", "one", "other", "two",
+        "outer",
+    ];
+    assert_eq!(order, turns);
+}
+
+#[test]
 fn a_task_that_blocks_outside_of_the_hal_is_named() {
     let limits = Limits { stuck_after: Duration::from_millis(50), ..Limits::default() };
     let world = WorldBuilder::new().limits(limits).medium(emmc()).build().unwrap();

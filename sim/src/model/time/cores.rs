@@ -3,9 +3,8 @@
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Pins this thread, and those that it starts, to one core: only one task of a world runs at a time, and a switch to
-/// a thread on another core costs several times as much. Returns whether it succeeded; where it is not permitted,
-/// runs are only slower.
+/// Pins this thread, and those that it starts, to one core, so that it keeps what is in the caches. Returns whether it
+/// succeeded; where it is not permitted, runs are only slower.
 pub fn stay_on_a_core(worker: usize) -> bool {
     let me = Pid::from_raw(0);
     let Ok(allowed) = sched_getaffinity(me) else { return false };

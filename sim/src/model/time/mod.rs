@@ -4,6 +4,7 @@
 
 pub mod cause;
 pub mod cores;
+pub(crate) mod fibre;
 pub mod op;
 pub mod op_name;
 pub mod random;

@@ -117,7 +117,7 @@ impl Moment {
 }
 
 /// What the scheduler requires from the world behind it.
-pub trait Model: Send {
+pub trait Model: Send + 'static {
     /// How long a call takes, without jitter.
     fn cost(&self, op: &Op) -> Duration;
     /// What faults do to a call, determined just before it has its effect.

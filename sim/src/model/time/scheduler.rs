@@ -1,25 +1,30 @@
-//! The scheduler: real threads of which one runs at a time, and a virtual clock.
+//! The scheduler: tasks of which one runs at a time, and a virtual clock.
 //!
 //! Every HAL call is a [`Scheduler::call`]: the task queues for the virtual time at which the call completes, the task that
 //! is due first runs, and the call has its effect when its own task is due. So media interleave by their simulated speed,
 //! a power cut hits calls in progress, and the same seed gives the same order. After the end of the world (power cut, only
-//! hung calls left, a limit) every call fails without an effect, and the threads run to their ends.
+//! hung calls left, a limit) every call fails without an effect, and the tasks run to their ends.
+//!
+//! All tasks of a world are fibres in one thread. A task whose turn is over pauses; the call that started it resumes the
+//! task whose turn it is, or pauses too if that is none of its own tasks.
 //!
 //! What a call costs and does, and which faults are due, is decided by the [`Model`].
 
 use crate::model::time::cause::Caused;
+use crate::model::time::fibre;
 use crate::model::time::op::{Model, Moment, Op, Timing};
 use crate::model::time::op_name::OpName;
 use crate::model::time::random::Random;
 use crate::model::time::trace::{Event, Trace};
-use crate::model::time::watchdog::Watchdog;
+use crate::model::time::watchdog::{self, Watchdog};
 use nix::unistd::{Pid, gettid};
 use replicator_hal::{Error, ErrorKind, Result};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How the world ended, other than by the return of the main task.
@@ -87,10 +92,18 @@ enum Waiting {
 
 struct TaskState {
     name: Arc<str>,
-    wake: Arc<Condvar>,
+    parent: Option<usize>,
     waiting: Waiting,
     last_op: Option<Op>,
-    thread: Option<Pid>,
+}
+
+/// Who runs next, from the view of a task that waits for its own tasks.
+enum Turn {
+    /// The task itself: all of its tasks have ended.
+    Mine,
+    /// One of its tasks, or a task below that one.
+    Child(usize),
+    Other,
 }
 
 pub(crate) struct Schedule {
@@ -106,6 +119,7 @@ pub(crate) struct Schedule {
     jitter: Random,
     calls_after_end: u64,
     running: bool,
+    thread: Option<Pid>,
     limits: Limits,
     watchdog: Watchdog,
 }
@@ -125,8 +139,8 @@ const MAIN: usize = 0;
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// Which scheduler and task this thread runs for.
-    static TASK: Cell<Option<(u64, usize)>> = const { Cell::new(None) };
+    /// The scheduler of the world that this thread runs.
+    static WORLD: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 impl<M: Model> Scheduler<M> {
@@ -145,10 +159,11 @@ impl<M: Model> Scheduler<M> {
             jitter: Random::child(seed, "schedule"),
             calls_after_end: 0,
             running: false,
+            thread: None,
             limits,
             watchdog: Watchdog::default(),
         };
-        schedule.add_task("main");
+        schedule.add_task("main", None);
         // The number only distinguishes threads of different worlds; no decision depends on it.
         Self { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), inner: Mutex::new(Inner { schedule, model }) }
     }
@@ -231,55 +246,63 @@ impl<M: Model> Scheduler<M> {
     }
 
     /// Runs `body` as the main task, in the calling thread.
-    pub fn run<R>(&self, body: impl FnOnce() -> R) -> std::thread::Result<R> {
-        {
-            let schedule = &mut self.lock().schedule;
-            schedule.running = true;
-            schedule.tasks[MAIN].thread = Some(gettid());
-        }
-        let before = TASK.replace(Some((self.id, MAIN)));
+    pub fn run<R>(self: &Arc<Self>, body: impl FnOnce() -> R) -> std::thread::Result<R> {
+        fibre::prepare();
+        let mut inner = self.lock();
+        (inner.schedule.running, inner.schedule.thread) = (true, Some(gettid()));
+        let limit = inner.schedule.limits.stuck_after;
+        drop(inner);
+        let world = Arc::downgrade(self);
+        let _watch = watchdog::watch(limit, move || {
+            // A world that is locked is at work.
+            if let Some(Ok(mut inner)) = world.upgrade().as_ref().map(|world| world.inner.try_lock()) {
+                inner.schedule.watch();
+            }
+        });
+        let before = WORLD.replace(Some(self.id));
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
-        TASK.set(before);
+        WORLD.set(before);
         self.lock().schedule.running = false;
         result
     }
 
     /// Adds tasks that will run in this order at the present time, and makes the calling task their parent.
-    pub(crate) fn fork(&self, names: &[String]) -> (usize, Vec<usize>) {
+    pub(crate) fn fork(&self, names: &[String]) -> (usize, Range<usize>) {
         let mut inner = self.lock();
         let parent = self.current_task(&inner.schedule);
         let now = inner.schedule.now;
-        let children: Vec<usize> = names.iter().map(|name| inner.schedule.add_task(name)).collect();
-        for child in &children {
-            inner.schedule.enqueue(*child, now);
+        let start = inner.schedule.tasks.len();
+        for name in names {
+            let child = inner.schedule.add_task(name, Some(parent));
+            inner.schedule.enqueue(child, now);
         }
+        let children = start..inner.schedule.tasks.len();
         inner.schedule.tasks[parent].waiting = Waiting::Join { left: children.len() };
         (parent, children)
     }
 
-    /// Runs a child's body when its turn comes. The end of the last child wakes the parent.
+    /// Runs a child's body; its turn has come. The end of the last child wakes the parent.
     pub(crate) fn run_child<R>(&self, parent: usize, child: usize, body: impl FnOnce() -> R) -> R {
-        TASK.set(Some((self.id, child)));
-        let mut inner = self.lock();
-        inner.schedule.tasks[child].thread = Some(gettid());
-        drop(self.wait_for_turn(inner, child));
+        self.lock().schedule.tasks[child].waiting = Waiting::No;
         let result = body();
-        let mut inner = self.lock();
-        inner.schedule.finish(parent, child);
-        inner.schedule.start_next();
+        let schedule = &mut self.lock().schedule;
+        schedule.finish(parent, child);
+        schedule.start_next();
         result
     }
 
-    /// Removes a child whose thread could not be started.
-    pub(crate) fn abandon(&self, parent: usize, child: usize) {
-        let mut inner = self.lock();
-        inner.schedule.queue.retain(|(_, _, task)| *task != child);
-        inner.schedule.finish(parent, child);
-    }
-
-    /// Waits for all children.
-    pub(crate) fn join(&self, parent: usize) {
-        drop(self.switch(self.lock(), parent));
+    /// Calls `resume` with the child whose turn it is, until all children have ended.
+    pub(crate) fn join(&self, parent: usize, mut resume: impl FnMut(usize)) {
+        self.lock().schedule.start_next();
+        loop {
+            let turn = self.lock().schedule.turn(parent);
+            match turn {
+                Turn::Child(child) => resume(child),
+                Turn::Other => fibre::pause(),
+                Turn::Mine => break,
+            }
+        }
+        self.lock().schedule.tasks[parent].waiting = Waiting::No;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<M>> {
@@ -288,34 +311,18 @@ impl<M: Model> Scheduler<M> {
     }
 
     fn current_task(&self, schedule: &Schedule) -> usize {
-        match TASK.get() {
-            Some((id, task)) if id == self.id => task,
-            _ => {
-                assert!(!schedule.running, "a HAL call from a thread that is not a task of the board");
-                MAIN
-            }
-        }
+        let is_mine = !schedule.running || WORLD.get() == Some(self.id);
+        assert!(is_mine, "a HAL call from a thread that is not a task of the board");
+        schedule.current
     }
 
+    /// Lets the next task run, until it is the turn of this one again.
     fn switch<'a>(&'a self, mut inner: MutexGuard<'a, Inner<M>>, me: usize) -> MutexGuard<'a, Inner<M>> {
         inner.schedule.start_next();
-        self.wait_for_turn(inner, me)
-    }
-
-    fn wait_for_turn<'a>(
-        &'a self,
-        mut inner: MutexGuard<'a, Inner<M>>,
-        me: usize,
-    ) -> MutexGuard<'a, Inner<M>> {
         while inner.schedule.current != me {
-            let wake = Arc::clone(&inner.schedule.tasks[me].wake);
-            let (seen, limit) = (inner.schedule.switches, inner.schedule.limits.stuck_after);
-            let (guard, timeout) = wake.wait_timeout(inner, limit).unwrap_or_else(PoisonError::into_inner);
-            inner = guard;
-            let schedule = &mut inner.schedule;
-            if timeout.timed_out() && schedule.switches == seen && schedule.end.is_none() {
-                schedule.watch();
-            }
+            drop(inner);
+            fibre::pause();
+            inner = self.lock();
         }
         inner.schedule.tasks[me].waiting = Waiting::No;
         inner
@@ -331,14 +338,8 @@ impl TaskState {
 }
 
 impl Schedule {
-    fn add_task(&mut self, name: &str) -> usize {
-        self.tasks.push(TaskState {
-            name: name.into(),
-            wake: Arc::default(),
-            waiting: Waiting::No,
-            last_op: None,
-            thread: None,
-        });
+    fn add_task(&mut self, name: &str, parent: Option<usize>) -> usize {
+        self.tasks.push(TaskState { name: name.into(), parent, waiting: Waiting::No, last_op: None });
         self.tasks.len() - 1
     }
 
@@ -380,11 +381,21 @@ impl Schedule {
             }
         }
         self.switches += 1;
-        // A task that runs on does not wait, and a needless wake-up costs a system call.
-        if task != self.current {
-            self.current = task;
-            self.tasks[task].wake.notify_one();
+        self.current = task;
+    }
+
+    fn turn(&self, parent: usize) -> Turn {
+        let mut task = self.current;
+        if task == parent {
+            return Turn::Mine;
         }
+        while let Some(above) = self.tasks[task].parent {
+            if above == parent {
+                return Turn::Child(task);
+            }
+            task = above;
+        }
+        Turn::Other
     }
 
     /// No task is due: the world ends as hung, or the simulation itself has a fault.
@@ -458,7 +469,8 @@ impl Schedule {
     /// Ends the world if the task that runs is stuck.
     fn watch(&mut self) {
         let running = &self.tasks[self.current];
-        if !self.watchdog.is_stuck(self.switches, running.thread, self.limits.stuck_after) {
+        let is_over = !self.running || self.end.is_some();
+        if is_over || !self.watchdog.is_stuck(self.switches, self.thread, self.limits.stuck_after) {
             return;
         }
         let text = format!(
@@ -477,9 +489,8 @@ impl Schedule {
     }
 
     fn table(&self) -> String {
-        let lines: Vec<String> = self
-            .tasks
-            .iter()
+        let tasks = self.tasks.iter();
+        let lines: Vec<String> = tasks
             .map(|task| format!("  {}: {:?}, last call: {}", task.name, task.waiting, task.last_call()))
             .collect();
         lines.join("\n")

@@ -27,6 +27,9 @@ use table::{Fault, MUTANTS, Mutant};
 /// The variable that selects a mutant in the patched engine; `sim/mutants/switch.rs` reads it.
 const CHOSEN: &str = "REPLICATOR_MUTANT";
 
+/// What `ci/mutants` appends to the version of the copy, so that cargo keeps its libraries apart from those of the workspace.
+const COPY: &str = "+mutants";
+
 /// The argument for one run: a scenario and an optional mutant follow.
 const JUDGE: &str = "--judge";
 
@@ -189,6 +192,10 @@ fn run(names: &[&str]) -> Result<bool, String> {
 }
 
 fn main() -> ExitCode {
+    if !env!("CARGO_PKG_VERSION").ends_with(COPY) {
+        eprintln!("mutants: this program has no mutants in it; run ci/mutants");
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {

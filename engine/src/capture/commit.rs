@@ -28,7 +28,7 @@ pub(super) fn sync_and_close(
     Ok(CacheBypass::Dropped)
 }
 
-/// Reads the file back whole, decodes it, and compares both digests with what was written.
+/// Reads the file back whole, decodes it, and compares file and content with what was written.
 pub(super) fn verify(
     operation: &Operation<'_>,
     work: &Work<'_>,
@@ -57,8 +57,8 @@ fn sidecars(image: &ImageName, verified: &Verified) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Moves an image from the session directory to the root, after its sidecars and `more` files, each with its name: record
-/// and block map. It takes the proof that
-/// the image was read back from the drive; the sidecars hold the digests of what was read.
+/// and block map. It takes the proof that the image was read back from the drive and is what was packed. The sidecars hold
+/// its digests.
 pub(super) fn publish(
     operation: &Operation<'_>,
     work: &Work<'_>,

@@ -10,10 +10,12 @@ use crate::size::Size;
 use crate::verify::Packed;
 use replicator_hal::{Compute, VolumeFile};
 use std::io::{self, Write};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Takes the image's bytes from front to back.
 pub(super) struct Packer<'a> {
     content: Hashing,
+    content_hash: Xxh3,
     content_len_bytes: u64,
     encoder: Encoder<HashingSink<'a>>,
     progress: Progress<'a>,
@@ -40,6 +42,7 @@ impl<'a> Packer<'a> {
         let doing = if fitted == Encoding::Plain { "writing the image" } else { "compressing" };
         Ok(Self {
             content: md5(computing.digests)?,
+            content_hash: Xxh3::new(),
             content_len_bytes: 0,
             encoder,
             progress: operation.progress(doing, total_bytes),
@@ -53,6 +56,7 @@ impl<'a> Packer<'a> {
         self.progress.finish();
         Ok(Packed {
             content_md5: digest(self.content).map_err(Error::io("the image"))?,
+            content_hash: self.content_hash.digest128(),
             content_len_bytes: self.content_len_bytes,
             file_md5,
             file_len_bytes,
@@ -64,6 +68,7 @@ impl Write for Packer<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let len = self.encoder.write(data)?;
         self.content.update(&data[..len])?;
+        self.content_hash.update(&data[..len]);
         self.content_len_bytes += len as u64;
         self.progress.advance(len as u64);
         Ok(len)

@@ -59,6 +59,9 @@ pub(crate) struct Announced<'a> {
 pub(crate) struct Packed {
     /// Of the uncompressed image.
     pub(crate) content_md5: Digest,
+    /// Of the uncompressed image, XXH3 with 128 bits: what is read back is compared by it, because an md5 takes longer than
+    /// everything else together where most of an image is zeros.
+    pub(crate) content_hash: u128,
     /// Its length.
     pub(crate) content_len_bytes: u64,
     /// Of the file.
@@ -72,7 +75,7 @@ pub(crate) struct Packed {
 pub(crate) struct Verified {
     content_len_bytes: u64,
     file_len_bytes: u64,
-    /// Computed only if the image is read twice.
+    /// Computed if the image is read twice, or was written by this run.
     hash: Option<u128>,
     digests: Vec<Digest>,
     file_md5: Option<Digest>,
@@ -150,28 +153,28 @@ impl<'a> ImageReader<'a> {
     /// # Errors
     /// Errors of the format and of the drive.
     pub(crate) fn content(&mut self, doing: &str, expected: Expected<'a>) -> Result<Content<'_>> {
-        let digests = if matches!(expected, Expected::Written(_)) { 2 } else { 1 };
-        let computing = self.operation.compute(codec::DECODER_WORKER_BYTES, digests);
-        let (mut algorithms, mut again, len_bytes) = (Vec::new(), false, expected.len_bytes());
-        match expected {
+        // Of the content, or of a file that was captured.
+        let computing = self.operation.compute(codec::DECODER_WORKER_BYTES, 1);
+        let (mut algorithms, len_bytes) = (Vec::new(), expected.len_bytes());
+        let is_hashed = match expected {
             Expected::Announced(announced) => {
                 algorithms.extend(announced.digests.iter().map(|digest| digest.algorithm));
                 if announced.md5 && !algorithms.contains(&Algorithm::Md5) {
                     algorithms.push(Algorithm::Md5);
                 }
-                again = announced.again;
+                announced.again
             }
-            Expected::Same(_) => again = true,
+            Expected::Same(_) => true,
             Expected::Written(_) => {
-                algorithms.push(Algorithm::Md5);
                 let md5 = Hashing::new(&[Algorithm::Md5], computing.digests);
                 let md5 = md5.map_err(Error::io(self.name.as_str()))?;
                 self.input.hash = Some((md5, 0));
+                true
             }
-        }
+        };
         self.expected = Some(expected);
         let digests = Hashing::new(&algorithms, computing.digests).map_err(Error::io(self.name.as_str()))?;
-        self.passed = Passed { hash: again.then(Xxh3::new), digests: Some(digests), ..Passed::default() };
+        self.passed = Passed { hash: is_hashed.then(Xxh3::new), digests: Some(digests), ..Passed::default() };
         let progress = Some(self.operation.progress(doing, len_bytes));
         let limits = self.operation.tuning.limits;
         let decoder = decoder(self.compression, &mut self.input, computing.codec, limits)
@@ -261,7 +264,7 @@ impl<'a> ImageReader<'a> {
         self.input.file.into_inner().close()?;
         let digests =
             passed.digests.map_or_else(|| Ok(Vec::new()), Hashing::finish).map_err(Error::io(name))?;
-        let verified = Verified {
+        let mut verified = Verified {
             content_len_bytes: passed.len_bytes,
             file_len_bytes,
             hash: passed.hash.map(|hash| hash.digest128()),
@@ -271,7 +274,10 @@ impl<'a> ImageReader<'a> {
         match expected {
             Expected::Announced(announced) => announced.check(name, &verified)?,
             Expected::Same(earlier) => check_same(name, earlier, &verified)?,
-            Expected::Written(packed) => packed.check(name, &verified)?,
+            Expected::Written(packed) => {
+                packed.check(name, &verified)?;
+                verified.digests.push(packed.content_md5);
+            }
         }
         Ok(verified)
     }
@@ -324,25 +330,27 @@ fn check_same(name: &str, earlier: &Verified, found: &Verified) -> Result<()> {
 
 impl Packed {
     fn check(&self, name: &str, found: &Verified) -> Result<()> {
-        let file = (found.file_md5, found.file_len_bytes);
-        compare(name, file, (self.file_md5, self.file_len_bytes))?;
-        let content = (found.digest(Algorithm::Md5).copied(), found.content_len_bytes);
-        compare(&format!("the content of {name}"), content, (self.content_md5, self.content_len_bytes))
+        let file = (found.file_md5.map(|md5| md5.to_string()), found.file_len_bytes);
+        compare(name, file, (self.file_md5.to_string(), self.file_len_bytes))?;
+        let hex = |hash: u128| format!("{hash:032x}");
+        let content = (found.hash.map(hex), found.content_len_bytes);
+        compare(&format!("the content of {name}"), content, (hex(self.content_hash), self.content_len_bytes))
     }
 }
 
-fn compare(what: &str, found: (Option<Digest>, u64), written: (Digest, u64)) -> Result<()> {
-    let (md5, len_bytes) = found;
-    if md5 == Some(written.0) && len_bytes == written.1 {
+/// Compares digest and length of what was read back with those of what was written.
+fn compare(what: &str, found: (Option<String>, u64), written: (String, u64)) -> Result<()> {
+    let (digest, len_bytes) = found;
+    if digest.as_ref() == Some(&written.0) && len_bytes == written.1 {
         return Ok(());
     }
-    let md5 = md5.map_or_else(|| "unknown".to_owned(), |md5| md5.to_string());
+    let digest = digest.unwrap_or_else(|| "unknown".to_owned());
     Err(Error::Verify {
         part: FaultyPart::Drive,
         what: what.to_owned(),
         offset_bytes: None,
         detail: format!(
-            "{} bytes with md5 {} were written, {len_bytes} bytes with md5 {md5} were read back",
+            "{} bytes with digest {} were written, {len_bytes} bytes with digest {digest} were read back",
             written.1, written.0
         ),
     })

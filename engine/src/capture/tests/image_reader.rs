@@ -97,13 +97,20 @@ fn an_image_that_is_read_again_is_the_same() {
 fn a_packed_image_is_read_back_as_it_was_written() {
     let md5 = Digest::of(Algorithm::Md5, CONTENT);
     let len_bytes = CONTENT.len() as u64;
-    let packed =
-        Packed { content_md5: md5, content_len_bytes: len_bytes, file_md5: md5, file_len_bytes: len_bytes };
+    let packed = Packed {
+        content_md5: md5,
+        content_hash: xxhash_rust::xxh3::xxh3_128(CONTENT),
+        content_len_bytes: len_bytes,
+        file_md5: md5,
+        file_len_bytes: len_bytes,
+    };
     let verified = read(Expected::Written(&packed), None, 9).unwrap();
     assert_eq!((verified.file_md5(), verified.file_len_bytes()), (Some(&md5), len_bytes));
+    // The sidecar of the content gets this one.
+    assert_eq!(verified.digest(Algorithm::Md5), Some(&md5));
     let other = Digest::of(Algorithm::Md5, b"other");
     for wrong in [
-        Packed { content_md5: other, ..packed.clone() },
+        Packed { content_hash: packed.content_hash ^ 1, ..packed.clone() },
         Packed { file_md5: other, ..packed.clone() },
         Packed { content_len_bytes: len_bytes + 1, ..packed.clone() },
         Packed { file_len_bytes: len_bytes + 1, ..packed },

@@ -42,6 +42,19 @@ pub(crate) fn long(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
     ranges.iter().filter(|range| range.end - range.start >= LONG_BYTES).cloned().collect()
 }
 
+/// `ranges` in order, and joined where they meet or overlap.
+pub(crate) fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
+
 /// Fills the parts of `chunk`, which begins at `at`, that lie in `ranges` with zeros.
 pub(crate) fn zero(chunk: &mut [u8], at: u64, ranges: &[Range<u64>]) {
     for part in clip(ranges, at..at + chunk.len() as u64) {
@@ -112,6 +125,13 @@ mod tests {
         }
         assert_eq!(ranges, [2..6, 8..10]);
         assert_eq!(len_bytes(&ranges), 6);
+    }
+
+    #[test]
+    fn ranges_that_meet_or_overlap_are_joined() {
+        assert_eq!(joined(vec![8..9, 2..4, 4..6, 3..5, 12..13]), [2..6, 8..9, 12..13]);
+        assert_eq!(joined(vec![2..9, 3..4]), [2..9]);
+        assert_eq!(joined(Vec::new()), []);
     }
 
     proptest! {

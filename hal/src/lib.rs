@@ -107,9 +107,9 @@ pub use records::{Records, RecordsLayer};
 pub use system::{Hook, HookEnd, System, SystemLayer};
 pub use tasks::{Compute, Task, TaskEnd, Tasks};
 pub use volume::{
-    Access, Capabilities, DirectoryEntry, FileKind, Metadata, NodeKind, Owner, ReadTree, ReadTreeLayer,
-    SetAttributes, SetAttributesLayer, Space, Volume, VolumeFile, VolumeFileLayer, VolumeId, VolumeLayer,
-    WriteTree, WriteTreeLayer, Xattr,
+    Access, Capabilities, DirectoryEntry, FileExtent, FileKind, Metadata, NodeKind, Owner, ReadTree,
+    ReadTreeLayer, SetAttributes, SetAttributesLayer, Space, Volume, VolumeFile, VolumeFileLayer, VolumeId,
+    VolumeLayer, WriteTree, WriteTreeLayer, Xattr,
 };
 
 #[cfg(feature = "mock")]

@@ -32,6 +32,7 @@ mod remains;
 mod root_names;
 mod secrets;
 mod several_file_systems;
+mod small_drive;
 mod tar_times;
 mod workshop;
 mod zoo;

@@ -4,6 +4,7 @@ use super::as_tarball;
 use super::commit;
 use super::copy::copy_medium;
 use super::digest_list::DigestList;
+use super::give_back_files::GiveBackFiles;
 use super::layout::Layout;
 use super::marks::{self, Marks};
 use super::mounted::with_mounted;
@@ -11,7 +12,7 @@ use super::rootfs::{self, Rootfs};
 use super::sanitise_medium::SanitiseMedium;
 use super::survey::{self, Part};
 use super::work::{self, Work};
-use super::{checksums, pack_disk, pack_tar, remains, wipe};
+use super::{checksums, pack_disk, pack_tar, remains, tar_entries, wipe};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{self, BlockMap};
@@ -22,6 +23,7 @@ use crate::media::Medium;
 use crate::names::{Extension, ImageName};
 use crate::operation::Operation;
 use crate::options::CaptureCompression;
+use crate::ranges;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
 use crate::size::Size;
@@ -113,7 +115,7 @@ impl Job<'_> {
         notes.append(&mut tree_notes);
         let mut tarball = None;
         if let Some(rootfs) = tree {
-            tarball = self.pack_tree(&rootfs.region, &mut notes)?;
+            tarball = self.pack_tree(&image, &rootfs.region, &unused, &mut notes)?;
             if let (None, Some(sanitised)) = (&tarball, &sanitised) {
                 notes.extend(sanitised.add_list(rootfs)?);
                 // The list takes blocks that were unused. The notes are the same again.
@@ -227,22 +229,43 @@ impl Job<'_> {
         Ok((name, verified, cache_bypass))
     }
 
-    /// Packs the files in `region` as a tarball. `None`, and a note, if a tarball cannot hold them; then the tarball is
-    /// removed again.
-    fn pack_tree(&self, region: &Region, notes: &mut Vec<String>) -> Result<Option<InHand>> {
+    /// Packs the files in `region` of `image`, which does not use `unused`, as a tarball. `None`, and a note, if a tarball cannot
+    /// hold them; then the image is still complete, and the tarball is removed again.
+    fn pack_tree(
+        &self,
+        image: &RelativePath,
+        region: &Region,
+        unused: &[Range<u64>],
+        notes: &mut Vec<String>,
+    ) -> Result<Option<InHand>> {
         let (operation, work) = (self.operation, self.work);
         let name = self.image_name(Extension::Tar);
         let encoding = self.encoding();
         let path = work.path(&name.to_string())?;
         let mut file = work.create(operation, &path)?;
+        let used_bytes = self.device.len_bytes.saturating_sub(ranges::len_bytes(unused));
+        // Headers may take more than the inodes.
+        let packed_bytes = used_bytes.saturating_add(used_bytes / 8);
+        let zeros = if self.is_wiped.get() { unused } else { &[] };
+        let mut give_back = GiveBackFiles::new(operation, work.drive, image, region, packed_bytes, zeros)?;
         let packed = with_mounted(operation, region, Access::ReadOnly, |volume| {
             let list = self.rules.map(|_| DigestList::new(operation, work));
-            pack_tar::pack(operation, &volume, &encoding, &mut *file, list, notes)
+            if give_back.is_some() {
+                // Once something is given back, the image cannot become a disk image any more.
+                tar_entries::check(operation, &volume, list.is_some())?;
+            }
+            pack_tar::pack(operation, &volume, &encoding, &mut *file, list, give_back.as_mut(), notes)
         });
+        let is_complete = give_back.as_ref().is_none_or(GiveBackFiles::is_complete);
         let why = match packed {
-            Ok(packed) => return Ok(Some((name, file, packed))),
-            Err(error) => pack_tar::why_no_tarball(&error).ok_or(error)?,
+            Ok(packed) => {
+                give_back.map_or(Ok(()), GiveBackFiles::finish)?;
+                return Ok(Some((name, file, packed)));
+            }
+            Err(error) if is_complete => tar_entries::why_no_tarball(&error).ok_or(error)?,
+            Err(error) => return Err(error),
         };
+        drop(give_back);
         notes.push(format!("captured as a disk image: a tarball cannot hold all files: {why}"));
         operation.short_step(&format!("a tarball cannot hold all files ({why}): packing a disk image"));
         file.close().map_err(Error::hal(format!("closing {path} on the drive")))?;

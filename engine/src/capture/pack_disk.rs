@@ -1,6 +1,6 @@
 //! Packs the working image as a disk image: every byte of the medium, with zeros in place of unused blocks.
 
-use super::give_back::GiveBack;
+use super::give_back::{self, GiveBack};
 use super::packer::Packer;
 use crate::error::{Error, Result};
 use crate::formats::block_map::{BlockMap, MapMaker};
@@ -33,7 +33,11 @@ pub(super) fn pack(
     };
     let mut give_back = GiveBack::new(operation, &drive, packed_bytes)?;
     let open = || if give_back.writes() { drive.open_write(image) } else { drive.open(image) };
-    let input = operation.retry(open).map_err(Error::hal(doing()))?;
+    let mut input = operation.retry(open).map_err(Error::hal(doing()))?;
+    if give_back.writes() {
+        // They become zeros in the image file.
+        give_back::zeros(operation, &mut *input, unused).map_err(Error::hal(doing()))?;
+    }
     let mut reader = WorkingImage { operation, file: input, data: None };
     let mut packer = Packer::new(operation, file, encoding, Some(len_bytes))?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];

@@ -125,6 +125,7 @@ macro_rules! contract_tests {
             a_clean_file_system_passes_the_check
             growing_keeps_the_files
             used_ranges_are_in_order_and_inside
+            the_extents_of_a_file_hold_its_data_and_no_other
             file_system_calls_on_an_open_target_are_busy
             a_mounted_device_cannot_be_a_target_or_source
             a_dropped_use_frees_the_device

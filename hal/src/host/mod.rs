@@ -30,5 +30,5 @@ pub use records::FileRecords;
 pub use system::HostSystem;
 pub use tasks::ThreadTasks;
 pub use terminal::print;
-pub use tree::{Mount, Tree, TreeFile, TreeVolume};
+pub use tree::{Locator, Mount, Tree, TreeFile, TreeVolume};
 pub use volumes::Volumes;

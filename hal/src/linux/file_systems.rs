@@ -7,7 +7,7 @@ use super::region_device::{RegionDevice, open_bytes};
 use super::roots::KernelRoots;
 use super::tools::Tools;
 use super::write_protection::WriteProtection;
-use super::{ioctl, superblock, sysfs, used_map};
+use super::{file_extents, ioctl, superblock, sysfs, used_map};
 use crate::host::{Tree, TreeVolume, Volumes};
 use crate::{
     Access, Error, ErrorKind, FileSystem, FileSystemKind, FileSystems, Flavour, Format, Fsck, Holder, Region,
@@ -249,7 +249,11 @@ impl LinuxFileSystems {
         let point = self.mount_point(region)?;
         let path = point.path().to_owned();
         let mount = LinuxMount::new(kind.clone(), options, device, point, access, dirty, Box::new(claim))?;
-        let tree = Tree::new(&path, Some(path.clone()))?.with_kind(kind).with_access(access)?;
+        let mut tree = Tree::new(&path, Some(path.clone()))?.with_kind(kind.clone()).with_access(access)?;
+        if kind.is_ext() {
+            // Others have addresses of their own (btrfs), or more than one device (XFS).
+            tree = tree.with_locator(file_extents::written);
+        }
         let (id, tree) = self.volumes.add(tree);
         Ok(Box::new(TreeVolume::new(id, tree, mount)))
     }

@@ -3,7 +3,7 @@
 //! [`LinuxBoard`] combines the parts. Files on mounted volumes, clock, tasks, records and hooks are those of
 //! [`crate::host`]. `/dev`, `/sys` and `/proc` are found through [`KernelRoots`], so that tests can replace them.
 //!
-//! `unsafe` is only in `allocator.rs`, `ioctl.rs`, `loop_device.rs` and `registers.rs`.
+//! `unsafe` is only in `allocator.rs`, `file_extents.rs`, `ioctl.rs`, `loop_device.rs` and `registers.rs`.
 
 mod allocator;
 mod areas;
@@ -21,6 +21,7 @@ mod ext_inode;
 mod ext_layout;
 mod ext_spare;
 mod fat_map;
+mod file_extents;
 mod file_systems;
 mod firmware;
 mod force_ro;

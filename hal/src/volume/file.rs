@@ -1,6 +1,6 @@
 //! An open regular file of a volume.
 
-use super::{Metadata, Owner, Xattr};
+use super::{FileExtent, Metadata, Owner, Xattr};
 use crate::{InodeFlags, LayerMut, Result, Timestamp};
 use std::ops::Range;
 
@@ -83,6 +83,14 @@ pub trait VolumeFile: Send {
     /// # Errors
     /// As [`VolumeFile::read_at`].
     fn next_data(&mut self, offset_bytes: u64) -> Result<Option<Range<u64>>>;
+
+    /// Where the data of the file is in the region of its volume, in whole blocks and in the order of the file. Only written
+    /// data that is there as it is read: no holes, and nothing that is compressed, encrypted, packed with other data or
+    /// known to be shared with another file. Empty if the backend or the file system cannot tell. At most 2^16 extents.
+    ///
+    /// # Errors
+    /// As [`VolumeFile::read_at`].
+    fn extents(&self) -> Result<Vec<FileExtent>>;
 
     /// Gives the blocks of a range back to the file system, so that it reads as zeros; the length stays. `false` if the
     /// file system cannot do this; then nothing changes. The bytes stay in the free blocks.

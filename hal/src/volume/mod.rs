@@ -23,7 +23,7 @@ pub use file::{VolumeFile, VolumeFileLayer};
 #[cfg(feature = "mock")]
 pub use mock::MockVolume;
 pub use read::{ReadTree, ReadTreeLayer};
-pub use types::{DirectoryEntry, FileKind, Metadata, NodeKind, Owner, Xattr};
+pub use types::{DirectoryEntry, FileExtent, FileKind, Metadata, NodeKind, Owner, Xattr};
 pub use write::{WriteTree, WriteTreeLayer};
 
 use crate::{FileSystemKind, Result};

@@ -1,6 +1,7 @@
 //! The types of the arguments and results of a volume's methods that describe one file.
 
 use crate::Timestamp;
+use std::ops::Range;
 
 /// The type of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,4 +92,13 @@ pub struct Xattr {
     pub name: Vec<u8>,
     /// Value.
     pub value: Vec<u8>,
+}
+
+/// Where some data of a file is, see [`VolumeFile::extents`](crate::VolumeFile::extents).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileExtent {
+    /// Where it begins in the file.
+    pub offset_bytes: u64,
+    /// Where it is in the region of the volume.
+    pub place: Range<u64>,
 }

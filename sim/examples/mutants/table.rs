@@ -322,6 +322,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &[Captured],
     ),
     patch(
+        S11,
+        "gives-back-files-that-are-not-packed",
+        "More of a root file system is given back than was packed.",
+        &["capture-tarball-gives-space-back"],
+        &[Captured],
+    ),
+    patch(
         S12,
         "work-files-stay",
         "A failed capture leaves its working files.",

@@ -6,7 +6,9 @@ use crate::model::hardware::simfs::{Outcome, Refusal};
 use crate::model::hardware::storage::{Layer, Mounted};
 use crate::model::time::op::{Moment, Op};
 use crate::model::time::op_name::OpName;
-use replicator_hal::{Error, ErrorKind, InodeFlags, Metadata, Owner, Result, Timestamp, VolumeFile, Xattr};
+use replicator_hal::{
+    Error, ErrorKind, FileExtent, InodeFlags, Metadata, Owner, Result, Timestamp, VolumeFile, Xattr,
+};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -180,6 +182,10 @@ impl VolumeFile for SimFile {
         self.call(OpName::NextData, (offset_bytes, 0), false, |mounted, _, _, _| {
             mounted.fs.next_data(self.inode, offset_bytes)
         })
+    }
+
+    fn extents(&self) -> Result<Vec<FileExtent>> {
+        self.look(OpName::Extents, |mounted| mounted.fs.extents(self.inode))
     }
 
     fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool> {

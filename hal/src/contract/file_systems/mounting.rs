@@ -2,7 +2,7 @@
 
 use super::fixture::{FileSystemsFixture, format, mount, own_names};
 use crate::contract::{kind, path, read_all, skipped, write_new};
-use crate::{Access, ErrorKind, Format, FsckOutcome};
+use crate::{Access, ErrorKind, Format, FsckOutcome, io};
 
 /// Files are still there after an unmount and a mount.
 pub fn files_survive_an_unmount(fixture: &dyn FileSystemsFixture) {
@@ -146,5 +146,57 @@ pub fn used_ranges_are_in_order_and_inside(fixture: &dyn FileSystemsFixture) {
                 "file content at {at} counts as unused"
             );
         }
+    }
+}
+
+/// The extents of a file in its region hold its data, without holes, and no data of another file.
+pub fn the_extents_of_a_file_hold_its_data_and_no_other(fixture: &dyn FileSystemsFixture) {
+    format(fixture);
+    let volume = mount(fixture, Access::ReadWrite);
+    // Both have a hole of 1 MiB, and are written in turns.
+    let (first, second) = (vec![0x5a; 100_000], vec![0xa5; 100_000]);
+    let mut files = [("a", &first), ("b", &second)].map(|(name, data)| {
+        let file = volume.create_new(&path(name), 0o644).unwrap();
+        (file, data)
+    });
+    for at in [0, 1 << 20] {
+        for (file, data) in &mut files {
+            io::write_file(file.as_mut(), at, data).unwrap();
+            file.sync().unwrap();
+        }
+    }
+    for (file, _) in &mut files {
+        file.close().unwrap();
+    }
+    volume.unmount().unwrap();
+    let bytes = fixture.region_bytes();
+    let volume = mount(fixture, Access::ReadOnly);
+    let mut seen = Vec::new();
+    for name in ["a", "b"] {
+        let mut file = volume.open(&path(name)).unwrap();
+        seen.push(file.extents().unwrap());
+        file.close().unwrap();
+        file.extents().unwrap_err();
+    }
+    volume.unmount().unwrap();
+    let Some(bytes) = bytes else {
+        assert_eq!(seen, [[], []], "the backend stores files in another way");
+        return skipped("the_extents_of_a_file_hold_its_data_and_no_other", "the backend has no region");
+    };
+    for (extents, byte) in seen.iter().zip([0x5a, 0xa5]) {
+        let mut file = vec![0; 2 << 20];
+        let mut stored_len = 0;
+        for extent in extents {
+            let stored = &bytes[extent.place.start as usize..extent.place.end as usize];
+            file[extent.offset_bytes as usize..][..stored.len()].copy_from_slice(stored);
+            stored_len += stored.len();
+        }
+        assert!(stored_len < 1 << 20, "{extents:?} contain the hole");
+        for at in [0, 1 << 20] {
+            assert!(file[at..at + 100_000].iter().all(|stored| *stored == byte), "{extents:?}");
+            file[at..at + 100_000].fill(0);
+        }
+        // The rest of a last block is zeros.
+        assert!(file.iter().all(|stored| *stored == 0), "{extents:?}");
     }
 }

@@ -2,10 +2,10 @@
 
 use super::status;
 use super::walk::{Place, failed};
-use super::{OpenRoot, Tree};
+use super::{Locator, OpenRoot, Tree};
 use crate::{
-    Access, Error, ErrorKind, FileKind, InodeFlags, Metadata, Owner, RelativePath, Result, Timestamp,
-    VolumeFile, Xattr,
+    Access, Error, ErrorKind, FileExtent, FileKind, InodeFlags, Metadata, Owner, RelativePath, Result,
+    Timestamp, VolumeFile, Xattr,
 };
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, PosixFadviseAdvice, openat, posix_fadvise};
@@ -73,6 +73,7 @@ pub struct TreeFile {
     open: Option<(File, OpenCount)>,
     /// Whether the file system stores owners and modes.
     pub(super) holds_modes: bool,
+    locator: Option<Locator>,
     pub(super) path: RelativePath,
 }
 
@@ -134,7 +135,12 @@ impl Tree {
 
     fn counted(&self, root: &OpenRoot<'_>, file: File, writes: bool, path: &RelativePath) -> TreeFile {
         let count = OpenCount::new(&self.open_files, writes);
-        TreeFile { open: Some((file, count)), holds_modes: self.holds_modes(root), path: path.clone() }
+        TreeFile {
+            open: Some((file, count)),
+            holds_modes: self.holds_modes(root),
+            locator: self.locator,
+            path: path.clone(),
+        }
     }
 }
 
@@ -282,6 +288,12 @@ impl VolumeFile for TreeFile {
             .map_err(|errno| self.failed(errno, operation))?
             .unwrap_or(len_bytes);
         Ok((start < len_bytes).then(|| start..end.min(len_bytes)))
+    }
+
+    fn extents(&self) -> Result<Vec<FileExtent>> {
+        let operation = "looking for the blocks of";
+        let file = self.file(operation)?;
+        self.locator.map_or(Ok(Vec::new()), |find| find(file).map_err(|error| self.failed(error, operation)))
     }
 
     fn punch(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<bool> {

@@ -26,7 +26,9 @@ mod tests;
 pub use file::TreeFile;
 pub use volume::{Mount, TreeVolume};
 
-use crate::{Access, Capabilities, Error, ErrorKind, FileSystemKind, RelativePath, Result, Space};
+use crate::{
+    Access, Capabilities, Error, ErrorKind, FileExtent, FileSystemKind, RelativePath, Result, Space,
+};
 use directories::Directories;
 use file::OpenFiles;
 use nix::errno::Errno;
@@ -43,6 +45,9 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 /// exFAT's magic number (`linux/magic.h`), which is not in libc.
 const EXFAT_SUPER_MAGIC: FsType = FsType(0x2011_bab0);
 
+/// Finds where the data of an open file is in the region of its volume.
+pub type Locator = fn(&File) -> io::Result<Vec<FileExtent>>;
+
 /// All file operations of a volume, rooted in one directory.
 ///
 /// The operations are those of [`crate::Volume`] under the same names; the contract is documented there. A tree can be
@@ -52,6 +57,7 @@ pub struct Tree {
     root_path: PathBuf,
     mount_points: Vec<Vec<u8>>,
     kind: Option<FileSystemKind>,
+    locator: Option<Locator>,
     /// The kind by the kernel's magic number, if `kind` is not set.
     found_kind: OnceLock<FileSystemKind>,
     root: RwLock<Option<Root>>,
@@ -96,6 +102,7 @@ impl Tree {
             root_path,
             mount_points: resolve::mount_point_texts(mount_point),
             kind: None,
+            locator: None,
             found_kind: OnceLock::new(),
             root: RwLock::new(Some(root)),
             open_files: Arc::default(),
@@ -108,6 +115,13 @@ impl Tree {
     #[must_use]
     pub fn with_kind(mut self, kind: FileSystemKind) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// Sets how [`VolumeFile::extents`](crate::VolumeFile::extents) finds the data of a file. Without it there are none.
+    #[must_use]
+    pub fn with_locator(mut self, locator: Locator) -> Self {
+        self.locator = Some(locator);
         self
     }
 

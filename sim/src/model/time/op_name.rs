@@ -37,6 +37,7 @@ pub enum OpName {
     DeviceList,
     Discard,
     DropCache,
+    Extents,
     FileLen,
     Flags,
     Format,
@@ -214,7 +215,8 @@ impl OpName {
             }
             Self::DropCache | Self::SyncDir | Self::SyncVolume => costs(Cost::Flush, changes(VOLUME)),
             Self::Open => reads(&[Medium, Drive, Image, Firmware]),
-            Self::FileLen
+            Self::Extents
+            | Self::FileLen
             | Self::Flags
             | Self::List
             | Self::Metadata

@@ -1,7 +1,7 @@
 //! Content of files: blocks, holes, allocation.
 
 use super::{Backing, DURABLE, FIXED, LIVE, Outcome, SimFs, refuse};
-use replicator_hal::{ErrorKind, Timestamp};
+use replicator_hal::{ErrorKind, FileExtent, Timestamp};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -198,6 +198,31 @@ impl SimFs {
         node.len_bytes = len_bytes;
         node.modified = modified;
         Ok(())
+    }
+
+    /// Where the blocks of the file are; known for ext only.
+    ///
+    /// # Errors
+    /// `NotFound` if the file is gone.
+    pub fn extents(&self, inode: u64) -> Outcome<Vec<FileExtent>> {
+        let node = self.live_inode(inode)?;
+        if !self.superblock.kind.is_ext() {
+            return Ok(Vec::new());
+        }
+        let block_len = self.block_len();
+        let mut extents: Vec<FileExtent> = Vec::new();
+        for (index, block) in &node.blocks {
+            let (offset_bytes, start) = (index * block_len, u64::from(*block) * block_len);
+            match extents.last_mut() {
+                Some(FileExtent { offset_bytes: first, place })
+                    if place.end == start && *first + (place.end - place.start) == offset_bytes =>
+                {
+                    place.end += block_len;
+                }
+                _ => extents.push(FileExtent { offset_bytes, place: start..start + block_len }),
+            }
+        }
+        Ok(extents)
     }
 
     /// Gives back the blocks of a range, and zeros the parts of blocks at its ends; `false` if the kind has no holes.

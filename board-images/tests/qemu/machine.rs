@@ -154,12 +154,22 @@ pub(crate) struct Board<'a> {
     pub(crate) watchdog: bool,
     /// More words for the kernel command line.
     pub(crate) words: &'a str,
+    /// Another size of its memory, in MiB.
+    pub(crate) memory_mib: Option<u32>,
 }
 
 impl<'a> Board<'a> {
     /// A board with these disks, whose kernel the emulator loads.
     pub(crate) fn new(stage: &'a Stage, disks: Vec<(Bus, &'a Path)>) -> Self {
-        Self { stage, start: Start::Direct, disks, device_tree: None, watchdog: false, words: "" }
+        Self {
+            stage,
+            start: Start::Direct,
+            disks,
+            device_tree: None,
+            watchdog: false,
+            words: "",
+            memory_mib: None,
+        }
     }
 
     /// Switches the board on; `boot` is the name of its console log.
@@ -185,6 +195,10 @@ impl<'a> Board<'a> {
             for device in bus.devices(kind, index, &file_name) {
                 add("-device", device);
             }
+        }
+        if let Some(memory_mib) = self.memory_mib {
+            // The last one of several options holds.
+            add("-m", memory_mib.to_string());
         }
         if self.watchdog {
             add("-device", "i6300esb,addr=0x9".into());

@@ -17,6 +17,7 @@ mod failures;
 mod golden;
 mod keyboard;
 mod leds;
+mod little_memory;
 mod machine;
 mod media;
 mod power;

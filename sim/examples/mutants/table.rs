@@ -174,6 +174,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S6,
+        "digests-are-not-listed",
+        "The list of digests in a tarball lacks some files.",
+        &["capture-single-partition-sd"],
+        &[Captured],
+    ),
+    patch(
+        S6,
+        "long-list-is-cut",
+        "Of a list of digests that is longer than one chunk, only the last lines are packed.",
+        &["capture-long-list-of-digests"],
+        &[Captured],
+    ),
+    patch(
+        S6,
         "flags-are-not-set",
         "A tarball's inode flags are not set.",
         &["write-captured-tarball", "capture-flags-round-trip"],

@@ -3,6 +3,7 @@
 //! Verified: success, or, if an earlier boot captured everything, the failure that protects the golden unit. Not
 //! verified: scenarios with faults, unusual files or damaged media, which the oracle judges.
 
+use super::readers::settings;
 use super::undisturbed::was_complete;
 use super::{Case, CheckerId, Judge, Origin, by_nothing, oracle};
 use crate::run::Evidence;
@@ -56,6 +57,7 @@ fn is_undisturbed(scenario: &Scenario) -> bool {
             file.is_image()
                 || file.name.starts_with("IR_NO_COMPRESS")
                 || file.name.starts_with("IR_WRITE_BACK")
+                || settings::is_only_compression(file)
         })
         && files.iter().all(|file| !wrong.contains(&file.sidecar))
         && files.iter().all(|file| file.map.is_none_or(MapSpec::is_right))

@@ -161,6 +161,7 @@ fn is_understood(scenario: &Scenario) -> bool {
         beside_image
             && media_names(scenario).iter().any(|name| file.name.starts_with(&format!("{name}image.")))
             || option
+            || settings::is_only_compression(file)
             || (file.firmware.is_some() && scenario.firmware.is_some())
     };
     drive

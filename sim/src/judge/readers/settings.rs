@@ -1,6 +1,6 @@
 //! The settings on a scenario's drive, read separately from the engine.
 
-use crate::scenario::schema::Scenario;
+use crate::scenario::schema::{FileSpec, Scenario};
 use toml::Table;
 
 /// The settings file as data; empty if there is none or it cannot be read.
@@ -33,4 +33,38 @@ pub fn writes_back(scenario: &Scenario) -> bool {
     let settings = table(scenario);
     let said = settings.get("write").and_then(|write| write.get("write_back"));
     said.and_then(toml::Value::as_bool).unwrap_or(false)
+}
+
+/// Whether `file` is a settings file that only says how captures are compressed.
+pub fn is_only_compression(file: &FileSpec) -> bool {
+    let settings: Option<Table> = file.text.as_deref().and_then(|text| text.parse().ok());
+    let is_compression = |key: &String| ["compress", "zstd_level", "xz_preset"].contains(&key.as_str());
+    file.name == "replicator.toml"
+        && settings.is_some_and(|settings| {
+            let tables =
+                settings.iter().map(|(name, value)| (name == "capture").then(|| value.as_table()).flatten());
+            tables.into_iter().all(|table| table.is_some_and(|table| table.keys().all(is_compression)))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_of_the_compression_count_as_such() {
+        let of = |text: &str| {
+            let text = Some(text.to_owned());
+            is_only_compression(&FileSpec { name: "replicator.toml".to_owned(), text, ..FileSpec::default() })
+        };
+        assert!(of("[capture]\ncompress = \"zstd\"\nzstd_level = 4\n"));
+        for text in [
+            "[capture]\nsanitise = false\ncompress = \"none\"\n",
+            "board = \"a\"\n[capture]\n",
+            "[write]\n",
+            "no toml",
+        ] {
+            assert!(!of(text), "{text}");
+        }
+    }
 }

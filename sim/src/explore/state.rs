@@ -9,6 +9,10 @@ use crate::scenario::schema::{FaultKind, Scenario};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
 
+/// The question for the hash of a file.
+#[derive(PartialEq, Eq, Hash)]
+struct Hashed;
+
 /// [`neutral`] with the clock jumps of the scenario: a capture before a cut has dates from that clock.
 pub(super) fn with_its_clock(scenario: &Scenario) -> Scenario {
     let jumps = scenario.faults.iter().filter(|fault| fault.kind() == FaultKind::ClockJump);
@@ -40,7 +44,8 @@ pub(super) fn decides(after: &Snapshot) -> u64 {
     }
     let files = files.iter().map(|(path, file)| {
         let is_work = path.as_bytes().starts_with(b".capture/") && !path.as_bytes().ends_with(b".toml");
-        let content = if is_work { u64::from(file.bytes.is_empty()) } else { xxh3_64(&file.bytes) };
+        let hash = || file.bytes.cached(Hashed, |bytes| xxh3_64(bytes));
+        let content = if is_work { u64::from(file.bytes.is_empty()) } else { hash() };
         (path.as_bytes(), file.inode.kind, &file.inode.text, content)
     });
     hash(&files.collect::<Vec<_>>())

@@ -174,6 +174,9 @@ impl Case<'_> {
     /// Only the files' own places change.
     fn places(&self, complain: &mut dyn FnMut(&str)) {
         let (Some(before), Some(after)) = (area(&self.boot.before), area(&self.boot.after)) else { return };
+        if before == after {
+            return;
+        }
         let (before, mut after) = (before.to_vec(), after.to_vec());
         if self.asked {
             for (start, room, _) in bootloader(self.spec, self.drive) {

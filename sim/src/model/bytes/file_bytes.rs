@@ -35,6 +35,16 @@ impl FileBytes {
         Self(Arc::new(Inner { pages: pages.clone(), pieces, len, ..Inner::default() }))
     }
 
+    /// The length, for which nothing is read.
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// Whether there are no bytes; nothing is read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All bytes.
     pub fn as_slice(&self) -> &[u8] {
         self
@@ -136,6 +146,9 @@ mod tests {
         pages.write(20_480, b"E");
         let changed = FileBytes::new(&pages, pieces(), 9);
         assert!(!file.is_same(&changed) && file != changed);
+        let unread = FileBytes::new(&pages, pieces(), 9);
+        assert_eq!((unread.len(), unread.is_empty()), (9, false));
+        assert!(unread.0.bytes.get().is_none(), "read for its length");
         assert_eq!(FileBytes::from(b"abcd\0\0Efg".to_vec()), changed);
     }
 

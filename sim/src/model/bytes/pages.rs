@@ -36,6 +36,12 @@ impl Default for Page {
     }
 }
 
+impl From<[u8; PAGE_LEN]> for Page {
+    fn from(bytes: [u8; PAGE_LEN]) -> Self {
+        Self { bytes, hash: OnceLock::new() }
+    }
+}
+
 impl Deref for Page {
     type Target = [u8; PAGE_LEN];
 
@@ -153,9 +159,9 @@ impl Pages {
         let data = &data[..data.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             let source = &data[piece];
-            if let Ok(bytes) = <[u8; PAGE_LEN]>::try_from(source) {
-                // The whole page is replaced, so the old bytes are not copied first.
-                *self.page_mut(page) = Some(Arc::new(Page { bytes, hash: OnceLock::new() }));
+            if let Ok(bytes) = <&[u8; PAGE_LEN]>::try_from(source) {
+                // The whole page is replaced, so the old bytes are not copied first. Most pages of most media are zeros.
+                *self.page_mut(page) = (*bytes != [0; PAGE_LEN]).then(|| Arc::new(Page::from(*bytes)));
                 return;
             }
             let page = Arc::make_mut(self.page_mut(page).get_or_insert_default());
@@ -307,6 +313,17 @@ pub(crate) fn for_each_piece(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_zeros_takes_no_memory() {
+        let mut pages = Pages::zeros(3 * PAGE_LEN as u64);
+        pages.write(0, &[7; 2 * PAGE_LEN]);
+        pages.write(0, &[0; PAGE_LEN]);
+        pages.write(2 * PAGE_LEN as u64, &[0; PAGE_LEN]);
+        assert_eq!(pages.places().count(), 1);
+        let wanted = [[0; PAGE_LEN], [7; PAGE_LEN], [0; PAGE_LEN]].concat();
+        assert_eq!(pages.to_vec(), wanted);
+    }
 
     #[test]
     fn writes_across_pages_read_back_and_clones_stay_apart() {

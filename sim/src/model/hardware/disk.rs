@@ -121,11 +121,14 @@ impl Disk {
     pub fn write(&mut self, offset_bytes: u64, data: &[u8]) {
         for_each_piece(offset_bytes, data.len(), |page, start, piece| {
             let source = &data[piece];
+            if let Ok(bytes) = <&[u8; PAGE_LEN]>::try_from(source) {
+                let bytes = Arc::new(Page::from(*bytes));
+                self.page_cache.insert(page, CachedPage { bytes, dirty: u8::MAX });
+                return;
+            }
             if !self.page_cache.contains_key(&page) {
                 let mut bytes = Page::default();
-                if source.len() < PAGE_LEN {
-                    self.read_device(page * PAGE_LEN as u64, bytes.bytes_mut());
-                }
+                self.read_device(page * PAGE_LEN as u64, bytes.bytes_mut());
                 self.page_cache.insert(page, CachedPage { bytes: Arc::new(bytes), dirty: 0 });
             }
             if let Some(cached) = self.page_cache.get_mut(&page) {

@@ -49,7 +49,14 @@ impl Memory {
         self.limit(usual_bytes, 2)
     }
 
-    /// The limit for the list of a tarball's entries: `usual_bytes`, but at most the quarter of the memory or the budget.
+    /// The limit for a list of a tarball's entries that is kept only if it fits into the budget beside a decoder:
+    /// `usual_bytes`, but at most a quarter of the budget.
+    pub(crate) fn list_within_budget_bytes(self, usual_bytes: u64) -> u64 {
+        usual_bytes.min(self.budget_bytes / PART)
+    }
+
+    /// The limit for the list of a tarball's entries without which the tarball cannot be written: `usual_bytes`, but at most the
+    /// quarter of the memory or the budget.
     pub(crate) fn list_bytes(self, usual_bytes: u64) -> u64 {
         self.limit(usual_bytes, PART)
     }

@@ -42,6 +42,8 @@ pub struct Tuning {
     pub tar_entries_max: u64,
     /// How much memory the list of a tarball's entries may take. It is kept until they are verified.
     pub tar_memory_bytes: u64,
+    /// The same for an archive whose entries are in order: if its list would take more, it is verified without one.
+    pub tar_list_bytes: u64,
 }
 
 impl Tuning {
@@ -53,6 +55,7 @@ impl Tuning {
         tuning.memory = Memory::new(memory_bytes, limits.memory_mib);
         tuning.threads = limits.threads;
         tuning.limits.memory_bytes = tuning.memory.dictionary_bytes(tuning.limits.memory_bytes);
+        tuning.tar_list_bytes = tuning.memory.list_within_budget_bytes(tuning.tar_list_bytes);
         tuning.tar_memory_bytes = tuning.memory.list_bytes(tuning.tar_memory_bytes);
         if let Some(seconds) = timeouts.io_seconds {
             tuning.io_lease = Duration::from_secs(seconds);
@@ -84,6 +87,7 @@ impl Default for Tuning {
             threads: None,
             tar_entries_max: 1_000_000,
             tar_memory_bytes: 128 << 20,
+            tar_list_bytes: 128 << 20,
         }
     }
 }

@@ -3,12 +3,13 @@
 
 use super::kept::Kept;
 use super::readers::{self, Reader};
+use super::times::Times;
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::tar::{Entry, EntryKind};
 use crate::formats::{within, zeros};
 use crate::operation::{Operation, Progress};
 use replicator_hal::{
-    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Timestamp, Xattr,
+    self as hal, FileKind, FileSystemKind, Metadata, NodeKind, ReadTree, RelativePath, Xattr,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::Xxh3;
 
 /// The empty directory that mke2fs makes in the root of a new file system.
-const LOST_AND_FOUND: &[u8] = b"lost+found";
+pub(super) const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// The expected file at one path.
 #[derive(Debug)]
@@ -30,66 +31,6 @@ pub(crate) struct ExpectedFile {
 /// Everything that was extracted, by resolved path.
 pub(crate) type Manifest = BTreeMap<RelativePath, ExpectedFile>;
 
-/// The last second that the kernel's own driver for ext2 keeps: 2038-01-19.
-const LAST_OF_32_BITS: i64 = i32::MAX as i64;
-
-/// Whether the driver for ext2 stores the time `written` as `found`.
-fn is_end_of_32_bits(written: Timestamp, found: Timestamp) -> bool {
-    written.seconds >= LAST_OF_32_BITS && found == Timestamp { seconds: LAST_OF_32_BITS, nanos: 0 }
-}
-
-/// How exactly a file system kept the times of files. Some keep whole seconds only: that is reported, but is not an error
-/// if it is so for all files.
-#[derive(Debug, Default)]
-pub(crate) struct Times {
-    exact: bool,
-    cut_off: Option<RelativePath>,
-    /// Whether the file system may end with 32 bits of seconds, and whether it did.
-    is_ext2: bool,
-    ends_in_2038: bool,
-}
-
-impl Times {
-    /// Whether fractions of seconds were lost.
-    pub(crate) fn in_whole_seconds(&self) -> bool {
-        self.cut_off.is_some()
-    }
-
-    /// Whether times after 2038 were set to the last second of 32 bits.
-    pub(crate) fn end_in_2038(&self) -> bool {
-        self.ends_in_2038
-    }
-
-    fn accepts(&mut self, path: &RelativePath, expected: Timestamp, found: Timestamp) -> bool {
-        if found == expected {
-            self.exact |= expected.nanos != 0;
-            return true;
-        }
-        if self.is_ext2 && is_end_of_32_bits(expected, found) {
-            self.ends_in_2038 = true;
-            return true;
-        }
-        let cut_off = found.seconds == expected.seconds && found.nanos == 0;
-        if cut_off && self.cut_off.is_none() {
-            self.cut_off = Some(path.clone());
-        }
-        cut_off
-    }
-
-    /// What another reader of the same file system found, too.
-    fn and(mut self, other: Self) -> Self {
-        self.exact |= other.exact;
-        self.ends_in_2038 |= other.ends_in_2038;
-        self.cut_off = self.cut_off.into_iter().chain(other.cut_off).min();
-        self
-    }
-
-    /// The path whose time was cut off although others were kept.
-    fn inexact_path(&self) -> Option<&RelativePath> {
-        self.cut_off.as_ref().filter(|_| self.exact)
-    }
-}
-
 /// Checks every entry of the manifest.
 ///
 /// # Errors
@@ -100,34 +41,92 @@ pub(crate) fn verify(
     manifest: &Manifest,
     data_len_bytes: u64,
 ) -> Result<(Times, Kept)> {
-    let is_ext2 = volume.capabilities().file_system == FileSystemKind::Ext2;
-    let progress = Mutex::new(operation.progress("verifying", Some(data_len_bytes)));
-    let readers = readers::number(operation);
-    let buffer_len_bytes = (operation.tuning.chunk_len_bytes / readers).max(1);
-    let readers = (0..readers)
-        .map(|_| TreeReader {
-            operation,
-            volume,
-            progress: &progress,
-            times: Times { is_ext2, ..Times::default() },
-            buffer: vec![0; buffer_len_bytes],
-        })
-        .collect();
-    let readers: Vec<TreeReader<'_, '_>> = readers::compare_all(operation, manifest, readers)?;
-    let times = readers.into_iter().map(|reader| reader.times).reduce(Times::and).unwrap_or_default();
-    let mut progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let differs = |path: &RelativePath, detail| difference(operation, path, detail);
-    if let Some(path) = times.inexact_path() {
-        return Err(differs(path, "the time differs".into()));
+    let check = TreeCheck::new(operation, volume, data_len_bytes);
+    let readers = check.compare(manifest, check.readers())?;
+    let times = check.times(readers)?;
+    if let Some(path) = not_listed(operation, volume, manifest, &check.progress)? {
+        return Err(not_in_archive(operation, &path));
     }
-    if let Some(path) = not_listed(operation, volume, manifest, &mut progress)? {
-        return Err(differs(
-            &path,
-            "the archive does not have it: an older file system is still on the medium".into(),
-        ));
-    }
-    progress.finish();
+    check.finish();
     Ok((times, Kept(())))
+}
+
+/// A comparison of a mounted tree, in one or more parts.
+pub(super) struct TreeCheck<'a, 'o> {
+    operation: &'a Operation<'o>,
+    volume: &'a dyn ReadTree,
+    progress: Mutex<Progress<'a>>,
+}
+
+impl<'a, 'o> TreeCheck<'a, 'o> {
+    /// Of a tree with `data_len_bytes` of file data.
+    pub(super) fn new(operation: &'a Operation<'o>, volume: &'a dyn ReadTree, data_len_bytes: u64) -> Self {
+        let progress = Mutex::new(operation.progress("verifying", Some(data_len_bytes)));
+        Self { operation, volume, progress }
+    }
+
+    /// The readers, for [`TreeCheck::compare`].
+    pub(super) fn readers(&self) -> Vec<TreeReader<'_, 'a>> {
+        let is_ext2 = self.volume.capabilities().file_system == FileSystemKind::Ext2;
+        let readers = readers::number(self.operation);
+        let buffer_len_bytes = (self.operation.tuning.chunk_len_bytes / readers).max(1);
+        let reader = |_| TreeReader {
+            operation: self.operation,
+            volume: self.volume,
+            progress: &self.progress,
+            times: Times::new(is_ext2),
+            buffer: vec![0; buffer_len_bytes],
+        };
+        (0..readers).map(reader).collect()
+    }
+
+    /// Compares all entries of `manifest`.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub(super) fn compare<'c>(
+        &'c self,
+        manifest: &Manifest,
+        readers: Vec<TreeReader<'c, 'a>>,
+    ) -> Result<Vec<TreeReader<'c, 'a>>> {
+        readers::compare_all(self.operation, manifest, readers)
+    }
+
+    /// How exactly the times of all compared files were kept.
+    ///
+    /// # Errors
+    /// [`Error::Verify`] if those of some files only.
+    pub(super) fn times(&self, readers: Vec<TreeReader<'_, 'a>>) -> Result<Times> {
+        let times = readers.into_iter().map(|reader| reader.times).reduce(Times::and).unwrap_or_default();
+        match times.inexact_path() {
+            Some(path) => Err(difference(self.operation, path, "the time differs".into())),
+            None => Ok(times),
+        }
+    }
+
+    /// Ends the step.
+    pub(super) fn finish(self) {
+        self.progress.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    }
+}
+
+/// The error for a file that is on the medium, but not in the archive.
+pub(super) fn not_in_archive(operation: &Operation<'_>, path: &RelativePath) -> Error {
+    let detail = "the archive does not have it: an older file system is still on the medium";
+    difference(operation, path, detail.into())
+}
+
+/// The error for a directory with another number of entries than in the archive.
+pub(super) fn others_in_directory(
+    operation: &Operation<'_>,
+    path: &RelativePath,
+    found: u64,
+    expected: u64,
+) -> Error {
+    let detail = format!(
+        "it has {found} entries, and {expected} in the archive: an older file system is still on the medium"
+    );
+    difference(operation, path, detail)
 }
 
 fn difference(operation: &Operation<'_>, path: &RelativePath, detail: String) -> Error {
@@ -140,7 +139,7 @@ fn difference(operation: &Operation<'_>, path: &RelativePath, detail: String) ->
 }
 
 /// Compares entries with a mounted tree.
-struct TreeReader<'a, 'o> {
+pub(super) struct TreeReader<'a, 'o> {
     operation: &'a Operation<'a>,
     volume: &'a dyn ReadTree,
     progress: &'a Mutex<Progress<'o>>,
@@ -171,7 +170,7 @@ fn not_listed(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
     manifest: &Manifest,
-    progress: &mut Progress<'_>,
+    progress: &Mutex<Progress<'_>>,
 ) -> Result<Option<RelativePath>> {
     let root = RelativePath::root();
     let directories = manifest.iter().filter(|(_, expected)| expected.entry.kind == EntryKind::Directory);
@@ -181,22 +180,27 @@ fn not_listed(
             if manifest.contains_key(&path) {
                 continue;
             }
-            let is_new = path.as_bytes() == LOST_AND_FOUND && {
-                let kind =
-                    operation.retry(|| volume.metadata(&path)).map_err(failed_at(operation, &path))?.kind;
-                kind == FileKind::Directory && paths_in(operation, volume, &path)?.is_empty()
-            };
-            if !is_new {
+            if path.as_bytes() != LOST_AND_FOUND || !is_empty_directory(operation, volume, &path)? {
                 return Ok(Some(path));
             }
         }
-        progress.advance(0);
+        progress.lock().unwrap_or_else(PoisonError::into_inner).advance(0);
     }
     Ok(None)
 }
 
+/// Whether the file at `path` is a directory without entries.
+pub(super) fn is_empty_directory(
+    operation: &Operation<'_>,
+    volume: &dyn ReadTree,
+    path: &RelativePath,
+) -> Result<bool> {
+    let kind = operation.retry(|| volume.metadata(path)).map_err(failed_at(operation, path))?.kind;
+    Ok(kind == FileKind::Directory && paths_in(operation, volume, path)?.is_empty())
+}
+
 /// The sorted paths of a directory's entries.
-fn paths_in(
+pub(super) fn paths_in(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
     directory: &RelativePath,
@@ -401,38 +405,4 @@ fn holes_are_zero(
         hole_start = range.end;
     }
     Ok(true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn accepted(pairs: &[(Timestamp, Timestamp)]) -> (bool, Times) {
-        let mut times = Times::default();
-        let path = RelativePath::parse("a").unwrap();
-        let all = pairs.iter().all(|(expected, found)| times.accepts(&path, *expected, *found));
-        (all && times.inexact_path().is_none(), times)
-    }
-
-    fn at(seconds: i64, nanos: u32) -> Timestamp {
-        Timestamp { seconds, nanos }
-    }
-
-    #[test]
-    fn times_may_be_cut_off_to_the_second_if_all_of_them_are() {
-        let (exact, cut) = ((at(7, 5), at(7, 5)), (at(8, 5), at(8, 0)));
-        let whole = (at(9, 0), at(9, 0));
-        for (pairs, agree, in_whole_seconds) in [
-            (&[exact, whole][..], true, false),
-            (&[cut, whole, (at(-3, 9), at(-3, 0))], true, true),
-            (&[exact, cut], false, true),
-            (&[cut, exact], false, true),
-            (&[(at(7, 5), at(7, 4))], false, false),
-            (&[(at(7, 5), at(8, 0))], false, false),
-            (&[(at(7, 0), at(7, 5))], false, false),
-        ] {
-            let (all, times) = accepted(pairs);
-            assert_eq!((all, times.in_whole_seconds()), (agree, in_whole_seconds), "{pairs:?}");
-        }
-    }
 }

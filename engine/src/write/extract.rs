@@ -5,6 +5,10 @@
 //! flags come after that, because an immutable file cannot be changed. [`tar_tree`] decides where an entry goes, without
 //! the volume: the paths that the volume gets have no symlinks.
 
+mod in_order;
+
+pub(super) use in_order::extract_in_order;
+
 use super::tar_limits::Needs;
 use super::tar_times;
 use super::tar_tree;
@@ -26,10 +30,18 @@ const IMPLIED_DIRECTORY_MODE: u32 = 0o755;
 
 /// The result of an extraction.
 pub(super) struct Extracted {
-    /// All that must be there.
-    pub(super) manifest: Manifest,
+    /// What must be there.
+    pub(super) expectation: Expectation,
     /// What was left out or ignored, a line each.
     pub(super) notes: Vec<String>,
+}
+
+/// What must be on the medium after an extraction.
+pub(super) enum Expectation {
+    /// All of this.
+    Listed(Manifest),
+    /// The entries of the archive, which are in order, except that the inode flags are these.
+    InOrder(BTreeMap<RelativePath, InodeFlags>),
 }
 
 /// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`. `names` are those that the check of the
@@ -45,16 +57,7 @@ pub(super) fn extract(
     volume: &dyn Volume,
     medium_len_bytes: u64,
 ) -> Result<Extracted> {
-    let mut extraction = Extraction {
-        operation,
-        name,
-        volume,
-        medium_len_bytes,
-        needs: Needs::default(),
-        manifest: Manifest::new(),
-        other_names: BTreeMap::new(),
-        buffer: vec![0; operation.tuning.chunk_len_bytes],
-    };
+    let mut extraction = Extraction::new(operation, name, volume, medium_len_bytes, Needs::default());
     let mut reader = Reader::with_names(content, ReaderLimits::default(), names.clone());
     while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
         entry.modified = tar_times::nearest(entry.modified);
@@ -64,7 +67,7 @@ pub(super) fn extract(
     extraction.finish_directories()?;
     let mut remarks = reader.remarks().clone();
     extraction.set_flags(&mut remarks)?;
-    Ok(Extracted { manifest: extraction.manifest, notes: remarks.lines() })
+    Ok(Extracted { expectation: Expectation::Listed(extraction.manifest), notes: remarks.lines() })
 }
 
 struct Extraction<'a> {
@@ -77,6 +80,27 @@ struct Extraction<'a> {
     /// The other names of files with hard links, by the name that the manifest has for the file.
     other_names: BTreeMap<RelativePath, BTreeSet<RelativePath>>,
     buffer: Vec<u8>,
+}
+
+impl<'a> Extraction<'a> {
+    fn new(
+        operation: &'a Operation<'a>,
+        name: &'a str,
+        volume: &'a dyn Volume,
+        medium_len_bytes: u64,
+        needs: Needs,
+    ) -> Self {
+        Self {
+            operation,
+            name,
+            volume,
+            medium_len_bytes,
+            needs,
+            manifest: Manifest::new(),
+            other_names: BTreeMap::new(),
+            buffer: vec![0; operation.tuning.chunk_len_bytes],
+        }
+    }
 }
 
 impl Extraction<'_> {
@@ -262,33 +286,37 @@ impl Extraction<'_> {
     /// Sets inode flags after everything else, because no file can be made in an immutable directory. Flags that the file
     /// system or the kernel refuses are left out and reported.
     fn set_flags(&mut self, remarks: &mut Remarks) -> Result<()> {
-        let volume = self.volume;
-        let label = self.operation.label();
-        for (path, expected) in self.manifest.iter_mut().rev() {
-            let wanted = std::mem::take(&mut expected.entry.flags);
-            if wanted.is_empty() {
-                continue;
-            }
-            let all_at_once = std::iter::once(wanted);
-            for flags in all_at_once.chain(wanted.each()) {
-                if !flags.without(expected.entry.flags).is_empty() {
-                    let flags = expected.entry.flags.with(flags);
-                    match volume.set_flags(path, flags) {
-                        Ok(()) => expected.entry.flags = flags,
-                        Err(error) if is_refusal_of_flags(error.kind()) => {}
-                        Err(error) => {
-                            return Err(Error::hal(format!("extracting {path} to {label}"))(error));
-                        }
-                    }
+        let mut manifest = std::mem::take(&mut self.manifest);
+        for (path, expected) in manifest.iter_mut().rev() {
+            self.set_flags_of(path, &mut expected.entry.flags, remarks)?;
+        }
+        self.manifest = manifest;
+        Ok(())
+    }
+
+    /// Sets the `flags` of one file, and leaves those in it that were set.
+    fn set_flags_of(&self, path: &RelativePath, flags: &mut InodeFlags, remarks: &mut Remarks) -> Result<()> {
+        let wanted = std::mem::take(flags);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let all_at_once = std::iter::once(wanted);
+        for more in all_at_once.chain(wanted.each()) {
+            if !more.without(*flags).is_empty() {
+                let more = flags.with(more);
+                match self.volume.set_flags(path, more) {
+                    Ok(()) => *flags = more,
+                    Err(error) if is_refusal_of_flags(error.kind()) => {}
+                    Err(error) => return Err(self.failed(path)(error)),
                 }
             }
-            if expected.entry.flags != wanted {
-                remarks.left_out("inode flags that the new file system does not support", || {
-                    printable::line(&path.to_string()).into_owned()
-                });
-            }
-            self.operation.renew(self.operation.tuning.io_lease);
         }
+        if *flags != wanted {
+            remarks.left_out("inode flags that the new file system does not support", || {
+                printable::line(&path.to_string()).into_owned()
+            });
+        }
+        self.operation.renew(self.operation.tuning.io_lease);
         Ok(())
     }
 

@@ -1,24 +1,28 @@
 //! Decodes a whole tarball before anything is erased: it must be possible to restore every entry, all of it must fit, and
 //! the content must match the sidecars.
 
+mod in_order;
+
 use super::allowed::Allowed;
 use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::name_files::NameFiles;
 use super::tar_limits::Needs;
-use super::tar_room::{Counter, NoShape};
+use super::tar_room::{Counter, NoShape, Room};
 use super::tar_rootfs;
 use super::tar_times::OutOfRange;
 use super::tar_tree::Shape;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
 use crate::formats::digest::Algorithm;
+use crate::formats::tar::in_order::InOrder;
 use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
 use crate::operation::Operation;
 use crate::printable;
 use crate::root_names::{self, Reference};
 use crate::verify::{Announced, Expected, ImageReader, Verified};
-use replicator_hal::{ExtShape, Flavour, ReadTree};
+use in_order::Links;
+use replicator_hal::{ExtShape, Flavour, ReadTree, RelativePath};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 
@@ -32,6 +36,8 @@ pub(crate) struct TarFacts {
     pub archive: Verified,
     /// Bytes of file data, at most.
     pub data_len_bytes: u64,
+    /// The number of entries, if they are in order and the archive is verified without a list of them.
+    pub in_order: Option<u64>,
     /// The shape of a file system that has room for all of it.
     pub shape: ExtShape,
     /// Remarks for the result.
@@ -70,27 +76,17 @@ pub(super) fn check_tar(
     allowed: Allowed,
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
-    let expected = Announced {
-        len_bytes: announced_len_bytes,
-        digests: &image.content,
-        md5: recorded_md5(image).is_some(),
-        again: true,
-    };
-    let mut reader = ImageReader::open(operation, drive, image.source())?;
-    let content = reader.content("checking the archive", Expected::Announced(expected))?;
-    let mut content = buffered(operation, content);
-    let mut times = OutOfRange::default();
-    let (needs, room, tree, names, references) =
-        count(operation, &name, &mut content, destination, &mut times)?;
-    drop(content);
-    let archive = reader.finish()?;
+    let check = Check { operation, drive, image, name: &name, announced_len_bytes, destination };
+    let (counted, archive) = check.run()?;
+    let Counted { needs, space, tree, looked: Found { times, names, references } } = counted;
     needs.check_not_empty(&name)?;
     let mut notes: Vec<String> = times.note().into_iter().collect();
     if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
         allowed.content(refusal, &mut notes)?;
     }
-    let shape = room
-        .finish(&tree)
+    let in_order = matches!(space, Space::InOrder(_)).then(|| needs.entries());
+    let shape = space
+        .room(&tree)
         .map_err(|why| Error::refused(Refusal::CannotHold, format!("{name}: {why}")))?
         .shape(destination.len_bytes, destination.sector_len_bytes)
         .map_err(|why| match why {
@@ -99,6 +95,7 @@ pub(super) fn check_tar(
         })?;
     Ok(TarFacts {
         data_len_bytes: needs.data_len_bytes,
+        in_order,
         shape,
         notes,
         names,
@@ -124,45 +121,190 @@ fn is_recorded(image: &Image, archive: &Verified) -> bool {
     found.is_some_and(|found| recorded_md5(image).is_some_and(|recorded| recorded == found.to_string()))
 }
 
-fn count(
-    operation: &Operation<'_>,
-    name: &str,
-    content: &mut dyn Read,
-    destination: &Destination,
-    times: &mut OutOfRange,
-) -> Result<(Needs, Counter, Shape, Names, Vec<Reference>)> {
-    let mut reader = Reader::collecting_names(content, ReaderLimits::default());
-    let mut name_files = NameFiles::default();
-    let mut needs = Needs::default();
-    let mut room = Counter::new(destination.flavour);
-    let mut tree = Shape::default();
-    let mut boot_files = BTreeMap::new();
-    while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
-        needs.add(name, &entry, operation.tuning, destination.medium_len_bytes)?;
-        times.check(&entry.path, entry.modified);
-        let number = room.add(&entry).map_err(|why| {
-            let path = printable::line(&entry.path.to_string()).into_owned();
-            Error::refused(Refusal::CannotHold, format!("{name}: \"{path}\" {why}"))
-        })?;
-        let place =
-            tree.add_as(&entry, number).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
-        for path in &place.missing {
-            let implied = implied_directory(path, entry.modified);
-            needs.add(name, &implied, operation.tuning, destination.medium_len_bytes)?;
-        }
-        name_files.add(&entry, place.path, &mut reader).map_err(Error::format(name))?;
-        if root_names::is_of_interest(&entry.path) {
-            let content = small_content(&entry, &mut reader).map_err(Error::format(name))?;
-            // Of several entries of a name the last one stays.
-            boot_files.insert(entry.path.to_string(), content);
+/// How the entries of an archive are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// With a list, as long as that is short or the entries are not in order.
+    ShortList,
+    /// Without a list.
+    InOrder,
+    /// With a list.
+    List,
+}
+
+/// A pass through an archive, or the way of the next one.
+enum Pass<T> {
+    Done(T),
+    Again(Way),
+}
+
+/// The check of one archive.
+struct Check<'a> {
+    operation: &'a Operation<'a>,
+    drive: &'a dyn ReadTree,
+    image: &'a Image,
+    name: &'a str,
+    announced_len_bytes: Option<u64>,
+    destination: &'a Destination,
+}
+
+/// What was counted.
+struct Counted {
+    needs: Needs,
+    space: Space,
+    /// The tree, or as much of it as the check needs.
+    tree: Shape,
+    looked: Found,
+}
+
+/// The space of the entries.
+enum Space {
+    Listed(Counter),
+    InOrder(Room),
+}
+
+impl Space {
+    fn room(self, tree: &Shape) -> std::result::Result<Room, String> {
+        match self {
+            Self::Listed(counter) => counter.finish(tree),
+            Self::InOrder(room) => Ok(room),
         }
     }
-    let names = name_files.resolve(name, &tree, &reader)?;
-    let read = |(path, content): (&String, &Vec<u8>)| root_names::read(path, content);
-    // fstab first, then the files by their names.
-    let (fstab, others): (Vec<_>, Vec<_>) =
-        boot_files.iter().partition(|(path, _)| *path == root_names::FSTAB);
-    Ok((needs, room, tree, names, fstab.into_iter().chain(others).flat_map(read).collect()))
+}
+
+impl Check<'_> {
+    /// Reads the archive as often as needed.
+    fn run(&self) -> Result<(Counted, Verified)> {
+        let mut way = Way::ShortList;
+        loop {
+            let (pass, archive) = self.read("checking the archive", None, |content| match way {
+                Way::InOrder => self.count_in_order(content),
+                Way::ShortList | Way::List => self.count(content, way == Way::ShortList),
+            })?;
+            match (pass, archive) {
+                (Pass::Done((counted, links)), Some(archive)) => {
+                    if links.are_none() || self.has_targets(links, &archive)? {
+                        return Ok((counted, archive));
+                    }
+                    way = Way::List;
+                }
+                (Pass::Again(next), _) => way = next,
+                (Pass::Done(_), None) => {
+                    return Err(Error::Internal { detail: format!("{} was not read to its end", self.name) });
+                }
+            }
+        }
+    }
+
+    /// Reads the archive; to its end if `work` is done, and then compares it with what is announced, or with an `earlier` pass.
+    fn read<T>(
+        &self,
+        doing: &str,
+        earlier: Option<&Verified>,
+        work: impl FnOnce(&mut dyn Read) -> Result<Pass<T>>,
+    ) -> Result<(Pass<T>, Option<Verified>)> {
+        let announced = Announced {
+            len_bytes: self.announced_len_bytes,
+            digests: &self.image.content,
+            md5: recorded_md5(self.image).is_some(),
+            again: true,
+        };
+        let expected = earlier.map_or(Expected::Announced(announced), Expected::Same);
+        let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
+        let content = reader.content(doing, expected)?;
+        let mut content = buffered(self.operation, content);
+        let pass = work(&mut content)?;
+        drop(content);
+        match pass {
+            Pass::Done(_) => reader.finish().map(|archive| (pass, Some(archive))),
+            Pass::Again(_) => reader.close().map(|()| (pass, None)),
+        }
+    }
+
+    /// Counts with a list of all entries. If `is_short`, it ends as soon as the list is long and the entries are in order.
+    fn count(&self, content: &mut dyn Read, is_short: bool) -> Result<Pass<(Counted, Links)>> {
+        let (name, tuning, medium_len_bytes) =
+            (self.name, self.operation.tuning, self.destination.medium_len_bytes);
+        let mut reader = Reader::collecting_names(content, ReaderLimits::default());
+        let mut looked = Looked::default();
+        let mut needs = Needs::default();
+        let mut space = Counter::new(self.destination.flavour);
+        let mut tree = Shape::default();
+        let mut order = is_short.then(|| InOrder::new(()));
+        while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
+            needs.add(name, &entry, tuning, medium_len_bytes)?;
+            if order.as_mut().is_some_and(|order| order.go_to(&entry.path, drop).is_err()) {
+                order = None;
+            }
+            if let (Some(order), EntryKind::Directory) = (&mut order, &entry.kind) {
+                order.open(entry.path.clone(), ());
+            }
+            if order.is_some() && needs.list_bytes() > tuning.tar_list_bytes {
+                return Ok(Pass::Again(Way::InOrder));
+            }
+            let number = space.add(&entry).map_err(self.cannot_hold(&entry))?;
+            let place =
+                tree.add_as(&entry, number).map_err(|why| cannot_be_extracted(name, &entry.path, &why))?;
+            for path in &place.missing {
+                let implied = implied_directory(path, entry.modified);
+                needs.add(name, &implied, tuning, medium_len_bytes)?;
+            }
+            looked.look(&entry, place.path, &mut reader).map_err(Error::format(name))?;
+        }
+        let looked = looked.finish(name, &tree, &reader)?;
+        let counted = Counted { needs, space: Space::Listed(space), tree, looked };
+        Ok(Pass::Done((counted, Links::default())))
+    }
+
+    /// The error for an entry that the file system cannot hold.
+    fn cannot_hold(&self, entry: &Entry) -> impl FnOnce(String) -> Error + use<> {
+        let path = printable::line(&entry.path.to_string()).into_owned();
+        let name = self.name.to_owned();
+        move |why| Error::refused(Refusal::CannotHold, format!("{name}: \"{path}\" {why}"))
+    }
+}
+
+/// What is read from the content of an archive on the way.
+#[derive(Default)]
+struct Looked {
+    times: OutOfRange,
+    name_files: NameFiles,
+    boot_files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What was found in it.
+struct Found {
+    times: OutOfRange,
+    names: Names,
+    references: Vec<Reference>,
+}
+
+impl Looked {
+    /// Looks at the entry at which `reader` is, which will be at `path`.
+    fn look<R: Read>(
+        &mut self,
+        entry: &Entry,
+        path: RelativePath,
+        reader: &mut Reader<R>,
+    ) -> std::result::Result<(), FormatError> {
+        self.times.check(&entry.path, entry.modified);
+        self.name_files.add(entry, path, reader)?;
+        if root_names::is_of_interest(&entry.path) {
+            // Of several entries of a name the last one stays.
+            self.boot_files.insert(entry.path.to_string(), small_content(entry, reader)?);
+        }
+        Ok(())
+    }
+
+    fn finish<R: Read>(self, name: &str, tree: &Shape, reader: &Reader<R>) -> Result<Found> {
+        let names = self.name_files.resolve(name, tree, reader)?;
+        let read = |(path, content): (&String, &Vec<u8>)| root_names::read(path, content);
+        // fstab first, then the files by their names.
+        let (fstab, others): (Vec<_>, Vec<_>) =
+            self.boot_files.iter().partition(|(path, _)| *path == root_names::FSTAB);
+        let references = fstab.into_iter().chain(others).flat_map(read).collect();
+        Ok(Found { times: self.times, names, references })
+    }
 }
 
 /// The data of a short file; empty for everything else.

@@ -37,9 +37,26 @@ pub(super) struct Needs {
     /// Bytes of file data.
     pub(super) data_len_bytes: u64,
     memory_bytes: u64,
+    /// No list of the entries is kept.
+    has_no_list: bool,
 }
 
 impl Needs {
+    /// For an archive that is verified without a list.
+    pub(super) fn without_list() -> Self {
+        Self { has_no_list: true, ..Self::default() }
+    }
+
+    /// How many entries were taken.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The memory that the list of the entries takes so far.
+    pub(super) fn list_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
     /// Takes one more entry of the archive `name`.
     ///
     /// # Errors
@@ -61,7 +78,9 @@ impl Needs {
                 .iter()
                 .fold(self.data_len_bytes, |sum, range| sum.saturating_add(range.end - range.start));
         }
-        self.memory_bytes = self.memory_bytes.saturating_add(memory_bytes(entry));
+        if !self.has_no_list {
+            self.memory_bytes = self.memory_bytes.saturating_add(memory_bytes(entry));
+        }
         let too_large = |what: String| Err(Error::refused(Refusal::ImageTooLarge, format!("{name} {what}")));
         let needed = self.data_len_bytes.saturating_add(self.entries.saturating_mul(ENTRY_LEN_BYTES));
         if needed > medium_len_bytes {
@@ -93,7 +112,8 @@ impl Needs {
     }
 }
 
-fn memory_bytes(entry: &Entry) -> u64 {
+/// The memory that an entry takes in a list.
+pub(super) fn memory_bytes(entry: &Entry) -> u64 {
     let held_bytes = match &entry.kind {
         EntryKind::File { data, .. } => data.len() * size_of::<std::ops::Range<u64>>(),
         EntryKind::Symlink { text } => text.len(),

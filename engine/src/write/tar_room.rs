@@ -80,6 +80,16 @@ impl Counter {
     /// # Errors
     /// Why no file system of the flavour holds it, in words that follow the entry's name.
     pub(super) fn add(&mut self, entry: &Entry) -> Result<usize, String> {
+        let held = self.held_by(entry)?;
+        if entry.path.is_root() {
+            self.root = held;
+        }
+        self.held.push(held);
+        Ok(self.held.len() - 1)
+    }
+
+    /// The space that an entry takes. Obstacles are remembered.
+    fn held_by(&mut self, entry: &Entry) -> Result<Held, String> {
         let mut held = Held::default();
         if let Some(xattr) = entry.xattrs.iter().find(|xattr| stored_name_len(xattr).is_none()) {
             let name = String::from_utf8_lossy(&xattr.name).into_owned();
@@ -123,11 +133,19 @@ impl Counter {
                 self.obstacles[at] = Some(format!("{} {why}", shown(&entry.path)));
             }
         }
-        if entry.path.is_root() {
-            self.root = held;
+        Ok(held)
+    }
+
+    /// Room without any file.
+    fn empty_room(&self) -> Room {
+        Room {
+            flavour: self.flavour,
+            inodes: 0,
+            blocks: [0; 2],
+            obstacles: self.obstacles.clone(),
+            large_attributes: self.large_attributes,
+            large_directories: [false; 2],
         }
-        self.held.push(held);
-        Ok(self.held.len() - 1)
     }
 
     /// Adds up the entries that remain in the finished tree.
@@ -135,23 +153,14 @@ impl Counter {
     /// # Errors
     /// Why no file system of the flavour holds them, in words.
     pub(super) fn finish(self, tree: &Shape) -> Result<Room, String> {
-        let mut room = Room {
-            flavour: self.flavour,
-            inodes: 0,
-            blocks: [0; 2],
-            obstacles: self.obstacles.clone(),
-            large_attributes: self.large_attributes,
-            large_directories: [false; 2],
-        };
+        let mut room = self.empty_room();
         let mut attributes = BTreeMap::<u64, u64>::new();
         let mut names_of = vec![0_u64; self.held.len()];
         let mut directories = BTreeMap::from([(RelativePath::root(), Directory::default())]);
         room.take(&self.root, &mut attributes);
         for (path, is_directory, number) in tree.files() {
             if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
-                let parent = directories.entry(parent).or_default();
-                parent.names_len_bytes += (8 + name.len() as u64).next_multiple_of(4);
-                parent.subdirectories += u64::from(is_directory);
+                directories.entry(parent).or_default().add(name, is_directory);
             }
             if is_directory {
                 directories.entry(path.clone()).or_default();
@@ -173,15 +182,8 @@ impl Counter {
         for count in attributes.values() {
             room.blocks = room.blocks.map(|blocks| blocks + count.div_ceil(SHARERS_OF_ATTRIBUTES));
         }
-        for directory in directories.values() {
-            for (at, block_len_bytes) in BLOCK_LENS_BYTES.into_iter().enumerate() {
-                let (blocks, is_large) = directory.blocks(block_len_bytes.into());
-                room.blocks[at] += blocks;
-                room.large_directories[at] |= is_large;
-            }
-        }
-        // If space is short, files are fragmented.
-        room.blocks = room.blocks.map(|blocks| blocks + 16 + blocks / 256);
+        directories.values().for_each(|directory| room.add_directory(directory));
+        room.reserve_for_fragments();
         Ok(room)
     }
 
@@ -223,6 +225,19 @@ impl Room {
         if let Some(set) = held.attributes {
             *attributes.entry(set).or_default() += 1;
         }
+    }
+
+    fn add_directory(&mut self, directory: &Directory) {
+        for (at, block_len_bytes) in BLOCK_LENS_BYTES.into_iter().enumerate() {
+            let (blocks, is_large) = directory.blocks(block_len_bytes.into());
+            self.blocks[at] += blocks;
+            self.large_directories[at] |= is_large;
+        }
+    }
+
+    /// If space is short, files are fragmented.
+    fn reserve_for_fragments(&mut self) {
+        self.blocks = self.blocks.map(|blocks| blocks + 16 + blocks / 256);
     }
 
     /// The shape of a file system of `len_bytes`, on sectors of `sector_len_bytes`, that has room for all.
@@ -309,12 +324,17 @@ impl Room {
 
 /// The content of one directory.
 #[derive(Debug, Default)]
-struct Directory {
+pub(super) struct Directory {
     names_len_bytes: u64,
     subdirectories: u64,
 }
 
 impl Directory {
+    fn add(&mut self, name: &[u8], is_directory: bool) {
+        self.names_len_bytes += (8 + name.len() as u64).next_multiple_of(4);
+        self.subdirectories += u64::from(is_directory);
+    }
+
     /// The most blocks that it takes, and whether its index needs a third level.
     fn blocks(&self, block_len_bytes: u64) -> (u64, bool) {
         // Each block ends with a checksum, and the first has the names `.` and `..`.
@@ -387,5 +407,6 @@ fn shown(path: &RelativePath) -> String {
     format!("\"{}\"", printable::line(&path.to_string()))
 }
 
+pub(super) mod in_order;
 #[cfg(test)]
 mod tests;

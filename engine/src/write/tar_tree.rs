@@ -231,7 +231,6 @@ impl Shape {
     ///
     /// # Errors
     /// As [`place`] and [`linked`].
-    #[cfg(test)]
     pub(super) fn add(&mut self, entry: &Entry) -> Result<Place, String> {
         self.add_as(entry, 0)
     }

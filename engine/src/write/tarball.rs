@@ -3,20 +3,25 @@
 //! The file system is made where the partition will be, before there is a partition table, so that an unverified medium
 //! does not look bootable.
 
-use super::extract::{Extracted, extract};
+use super::extract::{Expectation, Extracted, extract, extract_in_order};
 use super::gap_note;
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
 use super::root_plan::RootPlan;
 use super::tar_check::{self, TarFacts};
+use super::{tar_limits, tar_times};
 use crate::error::{Error, FaultyPart, Result};
 use crate::formats::partition::{self, Patch};
+use crate::formats::tar::{Entry, Reader, ReaderLimits};
 use crate::operation::Operation;
 use crate::profile::MediumProfile;
 use crate::report::Done;
 use crate::table;
 use crate::verify::{self, Expected, ImageReader, Kept, Verified};
-use replicator_hal::{Access, CacheBypass, Format, Holder, ReadTree, Region, Uuid, Volume};
+use replicator_hal::{
+    Access, CacheBypass, Format, Holder, InodeFlags, ReadTree, Region, RelativePath, Uuid, Volume,
+};
+use std::collections::BTreeMap;
 
 /// Writes and verifies. The medium looks bootable only when this returns `Ok`.
 ///
@@ -70,9 +75,11 @@ pub(super) fn write(
         table::reserve(operation, target, &layout.patches, label)?;
         target.begin_verify().map_err(Error::hal(format!("flushing {label}")))
     })?;
-    let (times, kept) = mounted(operation, &region, Access::ReadOnly, |volume| {
-        verify::tree(operation, &volume, &extracted.manifest, facts.data_len_bytes)
-    })?;
+    let (times, kept) =
+        mounted(operation, &region, Access::ReadOnly, |volume| match &extracted.expectation {
+            Expectation::Listed(manifest) => verify::tree(operation, &volume, manifest, facts.data_len_bytes),
+            Expectation::InOrder(flags) => compare_in_order(operation, drive, checked, facts, &volume, flags),
+        })?;
     check_names(operation, &region, root)?;
     let kept = commit(operation, checked, &layout.patches, &archive, kept)?;
     let mut notes = extracted.notes;
@@ -164,10 +171,40 @@ fn fill(
     let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
     let content = reader.content("writing", Expected::Same(&facts.archive))?;
     let mut content = tar_check::buffered(operation, content);
+    let extract = if facts.in_order.is_some() { extract_in_order } else { extract };
     let extracted = extract(operation, &name, &mut content, &facts.names, volume, checked.device.len_bytes)?;
     drop(content);
     let archive = reader.finish()?;
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
     Ok((extracted, archive))
+}
+
+/// Reads the archive once more, and compares its entries with the mounted tree. Inode flags are those that were set.
+fn compare_in_order(
+    operation: &Operation<'_>,
+    drive: &dyn ReadTree,
+    checked: &Checked,
+    facts: &TarFacts,
+    volume: &dyn ReadTree,
+    flags: &BTreeMap<RelativePath, InodeFlags>,
+) -> Result<(verify::Times, Kept)> {
+    let name = checked.image.name.to_string();
+    let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
+    let content = reader.content("reading the archive again", Expected::Same(&facts.archive))?;
+    let mut content = tar_check::buffered(operation, content);
+    let again = verify::Again {
+        name: &name,
+        reader: Reader::with_names(&mut content, ReaderLimits::default(), facts.names.clone()),
+        memory_bytes: tar_limits::memory_bytes,
+        entries: facts.in_order.unwrap_or_default(),
+    };
+    let expect = |entry: &mut Entry| {
+        entry.modified = tar_times::nearest(entry.modified);
+        entry.flags = flags.get(&entry.path).copied().unwrap_or_default();
+    };
+    let compared = verify::tree_in_order(operation, volume, again, expect, facts.data_len_bytes)?;
+    drop(content);
+    reader.finish()?;
+    Ok(compared)
 }

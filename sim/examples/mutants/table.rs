@@ -118,6 +118,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S6,
+        "many-files-are-not-compared",
+        "The files of a tarball with so many that no list of them is kept are not compared.",
+        &["write-tarball-many-files-damaged"],
+        &[SuccessIsTrue],
+    ),
+    patch(
+        S6,
         "no-read-back",
         "What was written is not read back.",
         &["write-card-drops-writes", "write-fake-card-limbo"],

@@ -77,6 +77,7 @@ fn tuning() -> Tuning {
         chunk_len_bytes: 64 << 10,
         xz: XzSettings { preset: 0, dictionary_len_bytes: Some(64 << 10), block_len_bytes: 1 << 20 },
         zstd: ZstdSettings { level: 1, frame_len_bytes: 1 << 20 },
+        tar_list_bytes: 64 << 10,
         ..Tuning::default()
     }
 }

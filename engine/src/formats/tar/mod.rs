@@ -14,6 +14,7 @@ mod entry;
 mod extended;
 mod fflags;
 mod header;
+pub(crate) mod in_order;
 mod names;
 mod number;
 mod reader;

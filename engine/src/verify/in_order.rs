@@ -137,6 +137,7 @@ fn check_children(
 mod tests {
     #![allow(
         clippy::disallowed_methods,
+        clippy::disallowed_types,
         reason = "tests on a real host need calls that the engine must not use"
     )]
 

@@ -1,8 +1,9 @@
 //! Gives the space of the working image back to the drive while it is packed, so that image and packed file need not both
 //! fit on the drive.
 //!
-//! A disk image is packed from front to back; for a tarball see [`super::give_back_files`]. By then, all bytes of the working image that the packed file will not
-//! hold are overwritten (see [`super::wipe`]), so free blocks of the drive get no other bytes than the packed file has.
+//! A disk image is packed from front to back; for a tarball see [`super::give_back_files`]. By then, all bytes of the working
+//! image that the packed file will not hold are overwritten (see [`super::wipe`]), so free blocks of the drive get no other
+//! bytes than the packed file has.
 
 use crate::error::{Error, Result};
 use crate::operation::Operation;

@@ -10,10 +10,11 @@ use replicator_sim::scenario::schema::Scenario;
 use std::collections::BTreeSet;
 
 /// Together their runs call every operation.
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 11] = [
     "capture-hooks-run",
     "capture-multi-partition-emmc",
     "capture-disk-image-gives-space-back",
+    "capture-tarball-gives-space-back",
     "write-tar-xz",
     "write-dd-xz",
     "write-discard-reads-zeros",

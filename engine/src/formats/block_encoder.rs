@@ -77,7 +77,8 @@ pub(super) struct BlockEncoder<W: Write, F: BlockFormat> {
     /// How many of them may be with the workers.
     in_work_max: usize,
     in_work: usize,
-    /// A block of zeros of the full length, after the first one.
+    /// Whether there was a block of zeros of the full length, and the block once it is encoded.
+    has_zeros: bool,
     zeros: Option<Block>,
     /// Buffers to use again: for content, and for encoded blocks.
     spare: Vec<Vec<u8>>,
@@ -86,7 +87,9 @@ pub(super) struct BlockEncoder<W: Write, F: BlockFormat> {
 }
 
 enum Pending {
-    InWork,
+    /// A worker has it. If `is_zeros`, it is the first block of zeros.
+    InWork { is_zeros: bool },
+    /// The same as the first block of zeros, which is before it.
     Zeros,
 }
 
@@ -136,6 +139,7 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
             pending: VecDeque::new(),
             in_work_max,
             in_work: 0,
+            has_zeros: false,
             zeros: None,
             spare: Vec::new(),
             spare_encoded: Vec::new(),
@@ -189,22 +193,19 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
 
     /// Encodes the current block, or gives it to a worker.
     fn end_block(&mut self) -> Result<(), FormatError> {
-        if self.content.len() == self.block_len && only_zeros(&self.content) {
-            if self.zeros.is_none() {
-                let mut zeros = F::encode(&self.format.settings(), &self.content, Vec::new())?;
-                zeros.bytes.shrink_to_fit();
-                self.zeros = Some(zeros);
-            }
+        let is_zeros = self.content.len() == self.block_len && only_zeros(&self.content);
+        if is_zeros && self.has_zeros {
             self.content.clear();
             self.pending.push_back(Pending::Zeros);
         } else if self.workers.is_some() {
-            self.give_to_worker()?;
+            self.give_to_worker(is_zeros)?;
         } else {
             let buffer = self.spare_encoded.pop().unwrap_or_default();
             let block = F::encode(&self.format.settings(), &self.content, buffer)?;
             self.content.clear();
-            return self.write_and_free(block);
+            self.write_encoded(block, is_zeros)?;
         }
+        self.has_zeros |= is_zeros;
         while matches!(self.pending.front(), Some(Pending::Zeros)) {
             self.write_next()?;
         }
@@ -213,13 +214,13 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
 
     /// Gives the current block to a worker. If all of them are at work, it waits for the oldest block first, and writes it
     /// afterwards, so that no worker waits for the sink. No more blocks are in memory.
-    fn give_to_worker(&mut self) -> Result<(), FormatError> {
+    fn give_to_worker(&mut self, is_zeros: bool) -> Result<(), FormatError> {
         let oldest = if self.in_work == self.in_work_max {
             while matches!(self.pending.front(), Some(Pending::Zeros)) {
                 self.write_next()?;
             }
-            self.pending.pop_front();
-            Some(self.take_outcome()?)
+            let was_zeros = matches!(self.pending.pop_front(), Some(Pending::InWork { is_zeros: true }));
+            Some((self.take_outcome()?, was_zeros))
         } else {
             None
         };
@@ -228,9 +229,9 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
             let buffer = self.spare_encoded.pop().unwrap_or_default();
             workers.submit(Job { settings: self.format.settings(), content, buffer });
             self.in_work += 1;
-            self.pending.push_back(Pending::InWork);
+            self.pending.push_back(Pending::InWork { is_zeros });
         }
-        oldest.map_or(Ok(()), |block| self.write_and_free(block))
+        oldest.map_or(Ok(()), |(block, was_zeros)| self.write_encoded(block, was_zeros))
     }
 
     /// Waits for the oldest block that a worker has.
@@ -254,19 +255,22 @@ impl<W: Write, F: BlockFormat + 'static> BlockEncoder<W, F> {
                     self.zeros = Some(block);
                     written
                 }
-                None => Ok(()),
+                None => Err(io::Error::other("the block of zeros is not encoded").into()),
             },
-            Some(Pending::InWork) => {
+            Some(Pending::InWork { is_zeros }) => {
                 let block = self.take_outcome()?;
-                self.write_and_free(block)
+                self.write_encoded(block, is_zeros)
             }
         }
     }
 
-    /// Writes a block, and perhaps keeps its buffer.
-    fn write_and_free(&mut self, block: Block) -> Result<(), FormatError> {
+    /// Writes a block. Keeps the first one of zeros, and perhaps the buffer of another.
+    fn write_encoded(&mut self, mut block: Block, is_zeros: bool) -> Result<(), FormatError> {
         self.write_block(&block)?;
-        if F::KEEPS_BUFFERS {
+        if is_zeros {
+            block.bytes.shrink_to_fit();
+            self.zeros = Some(block);
+        } else if F::KEEPS_BUFFERS {
             self.spare_encoded.push(block.bytes);
         }
         Ok(())

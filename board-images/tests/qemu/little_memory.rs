@@ -18,7 +18,7 @@ const RANDOM_BYTES: u64 = 260 * MIB;
 const TEXT_BYTES: u64 = 40 * MIB;
 
 #[test]
-fn a_board_with_128_mb_captures_and_writes_a_medium_of_1_gib() {
+fn an_armv7_board_with_128_mb_captures_and_writes_a_medium_of_1_gib() {
     let Some(stage) = Stage::new("little-memory", Kind::VirtArmv7) else { return };
     let golden = stage.path("golden.img");
     make_golden(&golden);

@@ -224,7 +224,7 @@ fn the_files_of_a_killed_or_failed_capture_are_overwritten() {
     }
     golden.hide_partitions();
     // Room for a part of the working image; then for all of it, but not for the packed image.
-    for len in [40 * MIB, 112 * MIB] {
+    for len in [40 * MIB, 84 * MIB] {
         let drive = make_drive(&stage.path("drive"), len);
         let end = Board { stage: &stage, drive: &drive, media: vec![("sd", &golden)] }.run();
         assert_eq!(end.exit, 1, "{}", end.console);

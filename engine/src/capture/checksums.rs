@@ -15,9 +15,10 @@ use replicator_hal::{self as hal, FileKind, ReadTree, RelativePath, WriteTree};
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Name of the list.
-pub(super) const LIST: &str = "md5sums.txt";
-/// Its mode.
+/// Name of the list: the entry that may end an archive out of order.
+pub(super) use crate::formats::tar::in_order::DIGEST_LIST as LIST;
+
+/// Mode of the list.
 pub(super) const LIST_MODE: u32 = 0o644;
 
 /// Removes an old list, or a link of that name.

@@ -7,7 +7,7 @@
 use replicator_hal::RelativePath;
 
 /// The list of digests that a capture adds to an archive as its last entry.
-pub(crate) const DIGEST_LIST: &[u8] = b"md5sums.txt";
+pub(crate) const DIGEST_LIST: &str = "md5sums.txt";
 
 /// The entry is not in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl<D> InOrder<D> {
             self.close().into_iter().for_each(&mut closed);
         }
         let Some(directory) = self.open.last_mut() else { return Err(NotInOrder) };
-        let is_list = parent.is_root() && name == DIGEST_LIST;
+        let is_list = parent.is_root() && name == DIGEST_LIST.as_bytes();
         if name <= &directory.last[..] {
             if !is_list || self.has_digest_list {
                 return Err(NotInOrder);

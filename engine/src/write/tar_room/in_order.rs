@@ -6,7 +6,7 @@ use crate::formats::tar::{Entry, EntryKind};
 use replicator_hal::Flavour;
 use std::collections::BTreeMap;
 
-/// How many different sets of attributes are told apart. Each further one is counted as if no other file had it.
+/// How many different sets of attributes are counted with the files that share them. A further one is counted for each file.
 const SETS_MAX: usize = 1 << 14;
 
 /// Adds up the entries one after the other.
@@ -15,7 +15,7 @@ pub(in crate::write) struct InOrderCounter {
     room: Room,
     /// How many files have each set of attributes.
     attributes: BTreeMap<u64, u64>,
-    /// Sets beyond the most that are told apart.
+    /// Files with the sets beyond [`SETS_MAX`].
     more_sets: u64,
 }
 

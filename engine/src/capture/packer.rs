@@ -12,6 +12,9 @@ use replicator_hal::{Compute, VolumeFile};
 use std::io::{self, Write};
 use xxhash_rust::xxh3::Xxh3;
 
+/// Of the content, and of the file.
+const DIGESTS: usize = 2;
+
 /// Takes the image's bytes from front to back.
 pub(super) struct Packer<'a> {
     content: Hashing,
@@ -23,7 +26,7 @@ pub(super) struct Packer<'a> {
 
 impl<'a> Packer<'a> {
     /// Writes to the new, empty `file`, compressed as `encoding` says, with a shorter dictionary and shorter blocks if the
-    /// memory does not allow those.
+    /// memory does not allow those for all workers.
     pub(super) fn new(
         operation: &'a Operation<'a>,
         file: &'a mut dyn VolumeFile,
@@ -31,12 +34,18 @@ impl<'a> Packer<'a> {
         total_bytes: Option<u64>,
     ) -> Result<Self> {
         let room_bytes = operation.room_for_workers_bytes();
-        let fitted = encoding.within(room_bytes);
+        let wanted = match operation.compute(0, DIGESTS).codec {
+            Compute::Inline => 1,
+            Compute::Threads(threads) => threads,
+        };
+        let fitted = encoding.for_workers(wanted, room_bytes);
         if fitted != *encoding {
             let room = Size(room_bytes);
-            operation.log(&format!("{encoding} needs more than {room} of memory; it is {fitted} instead"));
+            operation.log(&format!(
+                "{encoding} needs more than {room} of memory with workers: {wanted}; it is {fitted} instead"
+            ));
         }
-        let computing = operation.compute(fitted.worker_bytes(), 2);
+        let computing = operation.compute(fitted.worker_bytes(), DIGESTS);
         let sink = HashingSink { md5: md5(computing.digests)?, sink: BufferedSink::new(operation, file) };
         let encoder = Encoder::new(sink, &fitted, computing.codec).map_err(Error::format("the image"))?;
         let doing = if fitted == Encoding::Plain { "writing the image" } else { "compressing" };

@@ -16,12 +16,14 @@ use super::workers::{MAX_THREADS, Workers};
 use super::zeros::only_zeros;
 use super::{FormatError, ReadAt, within};
 
-/// What the blocks in progress may take for each thread.
-const BUDGET_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
+/// What the blocks in progress may take for each thread, if none of them is longer.
+const USUAL_BYTES_PER_THREAD: u64 = 8 * 1024 * 1024;
+/// Files with longer blocks, stored and decoded, are decoded front to back.
+const BLOCK_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Memory limit of a worker's decoder: 8 MiB for the dictionary, and the library's own needs.
 const WORKER_MEMORY_BYTES: u64 = 10 * 1024 * 1024;
-/// What a worker needs at most: its dictionary, and its part of the blocks in progress.
-pub const WORKER_BYTES: u64 = WORKER_MEMORY_BYTES + BUDGET_BYTES_PER_THREAD;
+/// What a worker needs unless blocks are long: its dictionary, and its part of the blocks in progress.
+pub const WORKER_BYTES: u64 = WORKER_MEMORY_BYTES + USUAL_BYTES_PER_THREAD;
 /// Cost of a block beside its bytes: limits the number of tiny blocks in progress.
 const BLOCK_COST_BYTES: u64 = 4096;
 /// The longest stored block of zeros that is remembered.
@@ -66,17 +68,27 @@ pub(super) trait BlockList: Send {
     fn next(&mut self) -> Result<Option<Self::Block>, FormatError>;
 }
 
-/// The budget for this number of threads, in bytes.
-fn budget_bytes(threads: usize) -> u64 {
-    (threads.clamp(1, MAX_THREADS) as u64 + 1) * BUDGET_BYTES_PER_THREAD
+/// How many workers decode the blocks of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    threads: usize,
+    /// For the blocks in progress: one for each worker, and the one that is read.
+    budget_bytes: u64,
 }
 
-/// Whether at least two of a file's blocks fit into the budget, if the largest takes this, stored and decoded.
-pub(super) fn fits(largest_block_bytes: u64, threads: usize) -> bool {
-    largest_block_bytes
-        .checked_add(BLOCK_COST_BYTES)
-        .and_then(|cost| cost.checked_mul(2))
-        .is_some_and(|cost| cost <= budget_bytes(threads))
+impl Room {
+    /// As many of `threads` as fit into `memory_bytes`, if the largest block of the file takes `largest_block_bytes`, stored and
+    /// decoded. `None` if not even one fits, or if the block is very long.
+    pub(super) fn new(largest_block_bytes: u64, threads: usize, memory_bytes: u64) -> Option<Self> {
+        if largest_block_bytes > BLOCK_MAX_BYTES {
+            return None;
+        }
+        let per_thread_bytes = (largest_block_bytes + BLOCK_COST_BYTES).max(USUAL_BYTES_PER_THREAD);
+        let more_bytes = per_thread_bytes - USUAL_BYTES_PER_THREAD;
+        let fitting = memory_bytes.saturating_sub(more_bytes) / (WORKER_BYTES + more_bytes);
+        let threads = threads.clamp(1, MAX_THREADS).min(usize::try_from(fitting).unwrap_or(MAX_THREADS));
+        (threads > 0).then(|| Self { threads, budget_bytes: (threads as u64 + 1) * per_thread_bytes })
+    }
 }
 
 struct Job<B> {
@@ -138,27 +150,27 @@ pub(super) struct BlockReader<'a, L: BlockList> {
 }
 
 impl<'a, L: BlockList> BlockReader<'a, L> {
-    /// `blocks` are those of `input`, and the largest of them [`fits`].
+    /// `blocks` are those of `input`, and `room` is for the largest of them.
     ///
     /// # Errors
     /// If the system does not allow a thread.
     pub(super) fn new(
         input: &'a mut (dyn ReadAt + Send),
         mut blocks: L,
-        threads: usize,
+        room: Room,
         memory_bytes: u64,
     ) -> Result<Self, FormatError> {
         let upcoming = blocks.next()?;
-        let spare = || Spare { buffers: Vec::new(), max: threads.clamp(1, MAX_THREADS) };
+        let spare = || Spare { buffers: Vec::new(), max: room.threads };
         Ok(Self {
             input,
-            workers: Workers::start(threads, run_job).map_err(FormatError::Io)?,
+            workers: Workers::start(room.threads, run_job).map_err(FormatError::Io)?,
             blocks,
             upcoming,
             pending: VecDeque::new(),
             zeros: None,
             memory_bytes,
-            budget_bytes: budget_bytes(threads),
+            budget_bytes: room.budget_bytes,
             in_flight_bytes: 0,
             spare_stored: spare(),
             spare_decoded: spare(),
@@ -345,7 +357,41 @@ mod tests {
 
     fn reader<'a>(file: &'a mut &'static [u8], memory_bytes: u64) -> BlockReader<'a, Blocks<Index>> {
         let blocks = Index::read(file, MIB).unwrap().into_blocks();
-        BlockReader::new(file, blocks, 4, memory_bytes).unwrap()
+        BlockReader::new(file, blocks, room(4), memory_bytes).unwrap()
+    }
+
+    fn room(threads: usize) -> Room {
+        Room::new(200_000, threads, 256 * MIB).unwrap()
+    }
+
+    /// Of long blocks fewer are in progress at a time, so that they take no more memory than others.
+    #[test]
+    fn workers_fit_into_the_memory_with_the_blocks_of_the_file() {
+        for (block_mib, threads, memory_mib, expected) in [
+            (5, 4, 252, Some(4)),
+            (5, 4, 20, Some(1)),
+            (5, 4, 17, None),
+            (11, 4, 252, Some(4)),
+            (11, 4, 124, Some(4)),
+            (11, 4, 60, Some(2)),
+            (11, 4, 28, Some(1)),
+            (11, 4, 20, None),
+            (64, 16, 252, Some(2)),
+            (65, 16, 10_000, None),
+        ] {
+            // The cost of a block beside its bytes.
+            let room = Room::new(
+                block_mib * MIB - BLOCK_COST_BYTES * u64::from(block_mib < 64),
+                threads,
+                memory_mib * MIB,
+            );
+            assert_eq!(room.map(|room| room.threads), expected, "{block_mib} {memory_mib}");
+            if let Some(Room { threads, budget_bytes }) = room {
+                assert!(budget_bytes >= 2 * block_mib * MIB);
+                let all_bytes = budget_bytes + threads as u64 * WORKER_MEMORY_BYTES;
+                assert!(all_bytes <= memory_mib * MIB + USUAL_BYTES_PER_THREAD, "{block_mib} {memory_mib}");
+            }
+        }
     }
 
     #[test]
@@ -389,7 +435,7 @@ mod tests {
         let good = encoded(&content);
         let blocks = || Index::read(&mut &good[..], MIB).unwrap().into_blocks();
         let mut input = &good[..];
-        let mut reader = BlockReader::new(&mut input, blocks(), 1, 80 * MIB).unwrap();
+        let mut reader = BlockReader::new(&mut input, blocks(), room(1), 80 * MIB).unwrap();
         let mut decoded = vec![0xff; 100_000];
         reader.read_exact(&mut decoded).unwrap();
         let (block, stored) = reader.zeros.clone().unwrap();
@@ -411,7 +457,7 @@ mod tests {
         let mut bad = good.clone();
         bad[(last.offset_bytes + last.padded_len() - 1) as usize] ^= 1;
         let mut input = &bad[..];
-        let mut reader = BlockReader::new(&mut input, blocks(), 1, 80 * MIB).unwrap();
+        let mut reader = BlockReader::new(&mut input, blocks(), room(1), 80 * MIB).unwrap();
         let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(FormatError::from_io(error).code(), "F-DAMAGED");
     }

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 
 use replicator_hal::Compute;
 
-use super::block_reader::{self, BlockReader};
+use super::block_reader::{BlockReader, Room};
 use super::bzip2::Bzip2Decoder;
 use super::gzip::GzipDecoder;
 use super::pump::{Feed, InlineReader, OverlappedReader, PushDecoder};
@@ -66,9 +66,10 @@ impl fmt::Display for Compression {
 /// Limits on the memory of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For the dictionary or window of one decoder. Workers that decode blocks in parallel take up to 10 MiB each in
-    /// addition, and their blocks 8 MiB each.
+    /// For the dictionary or window of one decoder.
     pub memory_bytes: u64,
+    /// For all workers that decode blocks in parallel, with their blocks.
+    pub workers_bytes: u64,
     /// For the block map of an xz file.
     pub index_bytes: u64,
 }
@@ -76,7 +77,8 @@ pub struct Limits {
 impl Default for Limits {
     /// Enough for `xz -9` (65 MiB), and for a map of 4 TiB in blocks of 4 MiB.
     fn default() -> Self {
-        Self { memory_bytes: 80 * 1024 * 1024, index_bytes: 8 * 1024 * 1024 }
+        const MIB: u64 = 1024 * 1024;
+        Self { memory_bytes: 80 * MIB, workers_bytes: 256 * MIB, index_bytes: 8 * MIB }
     }
 }
 
@@ -136,13 +138,15 @@ fn xz_decoder<'a>(
 ) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
     if let Compute::Threads(threads) = compute {
         match Index::read(input, limits.index_bytes) {
-            Ok(index) if block_reader::fits(index.largest_block_bytes, threads) => {
-                let blocks = index.into_blocks();
-                return Ok(Box::new(BlockReader::new(input, blocks, threads, limits.memory_bytes)?));
+            Ok(index) => {
+                if let Some(room) = Room::new(index.largest_block_bytes, threads, limits.workers_bytes) {
+                    let blocks = index.into_blocks();
+                    return Ok(Box::new(BlockReader::new(input, blocks, room, limits.memory_bytes)?));
+                }
             }
             Err(FormatError::Io(error)) => return Err(FormatError::Io(error)),
-            // Large blocks, a large index, or a bad file, whose first error is found by decoding front to back.
-            Ok(_) | Err(_) => {}
+            // A large index, or a bad file, whose first error is found by decoding front to back.
+            Err(_) => {}
         }
     }
     streaming(Box::new(XzDecoder::new(limits.memory_bytes)), input, compute)
@@ -154,9 +158,10 @@ fn zstd_decoder<'a>(
     limits: Limits,
 ) -> Result<Box<dyn Read + Send + 'a>, FormatError> {
     if let Compute::Threads(threads) = compute {
-        let map = FrameMap::read(input, limits.index_bytes)?;
-        if let Some(map) = map.filter(|map| block_reader::fits(map.largest_frame_bytes, threads)) {
-            return Ok(Box::new(BlockReader::new(input, map, threads, limits.memory_bytes)?));
+        if let Some(map) = FrameMap::read(input, limits.index_bytes)? {
+            if let Some(room) = Room::new(map.largest_frame_bytes, threads, limits.workers_bytes) {
+                return Ok(Box::new(BlockReader::new(input, map, room, limits.memory_bytes)?));
+            }
         }
     }
     streaming(Box::new(ZstdDecoder::new(limits.memory_bytes)?), input, compute)

@@ -30,12 +30,13 @@ impl Encoding {
         }
     }
 
-    /// The same, with a shorter dictionary and shorter blocks if one worker would need more than `limit_bytes`.
+    /// The same, with a shorter dictionary and shorter blocks if `workers` would need more than `limit_bytes` together, but
+    /// not so short that the file becomes much larger unless even one worker would need more.
     #[must_use]
-    pub fn within(&self, limit_bytes: u64) -> Self {
+    pub fn for_workers(&self, workers: usize, limit_bytes: u64) -> Self {
         match self {
             Self::Plain => Self::Plain,
-            Self::Xz(settings) => Self::Xz(settings.within(limit_bytes)),
+            Self::Xz(settings) => Self::Xz(settings.for_workers(workers, limit_bytes)),
             Self::Zstd(settings) => Self::Zstd(settings.within(limit_bytes)),
         }
     }

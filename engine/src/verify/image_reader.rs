@@ -6,7 +6,7 @@
 
 use crate::drive_file::DriveFile;
 use crate::error::{Error, FaultyPart, Result};
-use crate::formats::codec::{self, Compression, DecodedLen, Metadata, decoder};
+use crate::formats::codec::{self, Compression, DecodedLen, Limits, Metadata, decoder};
 use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::hashing::Hashing;
 use crate::formats::{Front, ReadAt};
@@ -176,7 +176,8 @@ impl<'a> ImageReader<'a> {
         let digests = Hashing::new(&algorithms, computing.digests).map_err(Error::io(self.name.as_str()))?;
         self.passed = Passed { hash: is_hashed.then(Xxh3::new), digests: Some(digests), ..Passed::default() };
         let progress = Some(self.operation.progress(doing, len_bytes));
-        let limits = self.operation.tuning.limits;
+        let limits =
+            Limits { workers_bytes: self.operation.room_for_workers_bytes(), ..self.operation.tuning.limits };
         let decoder = decoder(self.compression, &mut self.input, computing.codec, limits)
             .map_err(Error::format(self.name.as_str()))?;
         Ok(Content { decoder, passed: &mut self.passed, progress, name: &self.name })

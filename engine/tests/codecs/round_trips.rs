@@ -97,7 +97,7 @@ proptest! {
             // With a good start the bytes pass the first check.
             let good = compressed(compression, b"some data");
             let file = [&good[..keep.min(good.len())], &bytes].concat();
-            let limits = Limits { memory_bytes: 8 << 20, index_bytes: 1 << 16 };
+            let limits = Limits { memory_bytes: 8 << 20, index_bytes: 1 << 16, ..Limits::default() };
             let inline = decode_with(compression, &file, Compute::Inline, limits);
             let threads = decode_with(compression, &file, Compute::Threads(1), limits);
             prop_assert_eq!(inline.is_ok(), threads.is_ok());

@@ -46,7 +46,7 @@ pub(super) fn pack<'a>(
     };
     let root = RelativePath::root();
     archive.add(&root, FileKind::Directory)?;
-    tree::walk(operation, volume, &root, |path, kind| archive.add(path, kind))?;
+    tree::walk_reading(operation, volume, &root, |path, kind| archive.add(path, kind))?;
     let private_keys = archive.add_list()?;
     notes.extend(archive.entries.remarks.lines());
     notes.extend(private_keys.notes());

@@ -44,15 +44,21 @@ impl<'a> Entries<'a> {
     pub(super) fn entry(&mut self, path: &RelativePath, listed: FileKind) -> Result<Option<Found>> {
         let (operation, volume) = (self.operation, self.volume);
         let doing = || format!("packing /{path}");
-        let not_copyable = operation.retry(|| volume.not_copyable(path)).map_err(Error::hal(doing()))?;
-        if let Some(why) = not_copyable {
-            return Err(no_tarball(format!("/{path} {why}")));
-        }
         // A regular file is opened once, and everything about it is read through the open file.
-        let mut opened = match listed {
-            FileKind::File => Some(operation.retry(|| volume.open(path)).map_err(Error::hal(doing()))?),
+        let opened = match listed {
+            FileKind::File => Some(operation.retry(|| volume.open(path))),
             _ => None,
         };
+        let not_copyable = match &opened {
+            Some(Ok(file)) => operation.retry(|| file.not_copyable()),
+            // An encrypted file cannot be opened without its key.
+            Some(Err(_)) => Ok(operation.retry(|| volume.not_copyable(path)).ok().flatten()),
+            None => operation.retry(|| volume.not_copyable(path)),
+        };
+        if let Some(why) = not_copyable.map_err(Error::hal(doing()))? {
+            return Err(no_tarball(format!("/{path} {why}")));
+        }
+        let mut opened = opened.transpose().map_err(Error::hal(doing()))?;
         let metadata = match &opened {
             Some(file) => operation.retry(|| file.metadata()),
             None => operation.retry(|| volume.metadata(path)),

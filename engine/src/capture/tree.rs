@@ -11,6 +11,8 @@ use replicator_hal::{DirectoryEntry, ErrorKind, FileKind, ReadTree, RelativePath
 const PATH_LIMIT_BYTES: usize = 4096;
 /// More entries of one tree would not fit into the memory of a board.
 pub(super) const ENTRIES_LIMIT: u64 = 4_000_000;
+/// How many files are announced to the volume before they are read.
+const READ_AHEAD: usize = 64;
 
 /// The entries of a directory in the byte order of their names.
 pub(super) fn list_sorted(
@@ -30,17 +32,53 @@ pub(super) fn walk(
     operation: &Operation<'_>,
     volume: &dyn ReadTree,
     directory: &RelativePath,
+    visit: impl FnMut(&RelativePath, FileKind) -> Result<()>,
+) -> Result<()> {
+    walk_ahead(operation, volume, directory, 0, visit)
+}
+
+/// As [`walk`], for a `visit` that reads all regular files.
+pub(super) fn walk_reading(
+    operation: &Operation<'_>,
+    volume: &dyn ReadTree,
+    directory: &RelativePath,
+    visit: impl FnMut(&RelativePath, FileKind) -> Result<()>,
+) -> Result<()> {
+    walk_ahead(operation, volume, directory, READ_AHEAD, visit)
+}
+
+/// As [`walk`]. Up to `ahead` of the next files are announced to the volume.
+fn walk_ahead(
+    operation: &Operation<'_>,
+    volume: &dyn ReadTree,
+    directory: &RelativePath,
+    ahead: usize,
     mut visit: impl FnMut(&RelativePath, FileKind) -> Result<()>,
 ) -> Result<()> {
     let mut left = ENTRIES_LIMIT;
     let mut pending = children(operation, volume, directory, &mut left)?;
-    while let Some((path, kind)) = pending.pop() {
+    // From this one to the last, all pending entries are announced.
+    let mut announced = pending.len();
+    loop {
+        // In few calls with several files each.
+        if pending.len() - announced <= ahead / 2 {
+            let room = ahead - (pending.len() - announced);
+            let next = pending[..announced].iter().rev().take(room);
+            let files = next.take_while(|(_, kind)| *kind == FileKind::File);
+            let paths: Vec<_> = files.map(|(path, _)| path.clone()).collect();
+            announced -= paths.len();
+            if !paths.is_empty() {
+                volume.read_ahead(&paths);
+            }
+        }
+        let Some((path, kind)) = pending.pop() else { return Ok(()) };
+        announced = announced.min(pending.len());
         visit(&path, kind)?;
         if kind == FileKind::Directory {
             pending.append(&mut children(operation, volume, &path, &mut left)?);
+            announced = pending.len();
         }
     }
-    Ok(())
 }
 
 /// Removes `path`, which is of `kind`, with everything below it.

@@ -13,11 +13,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// How many readers a board with threads has, unless the settings allow fewer: enough to keep a medium with a command queue
 /// busy.
 const READERS: usize = 4;
-/// How many entries a reader takes at a time.
-const TAKEN_AT_ONCE: usize = 16;
+/// How many entries a reader takes at a time. It has twice as many: those that it compares, and the next ones.
+const TAKEN_AT_ONCE: usize = 8;
 
 /// A reader of some of the entries.
 pub(super) trait Reader: Send {
+    /// Announces to the medium which files are compared next.
+    fn announce(&mut self, entries: &[(&RelativePath, &ExpectedFile)]);
+
     /// Compares one entry with the medium.
     ///
     /// # Errors
@@ -37,6 +40,24 @@ struct Queue<I> {
     taken: usize,
     compared: usize,
     failure: Option<(usize, Error)>,
+}
+
+impl<I: Iterator> Queue<I> {
+    /// The next entries, and the number of the first one; none after a failure.
+    fn take(&mut self) -> (usize, Vec<I::Item>) {
+        let first = self.taken;
+        let count = if self.failure.is_some() { 0 } else { TAKEN_AT_ONCE };
+        let entries: Vec<_> = self.entries.by_ref().take(count).collect();
+        self.taken += entries.len();
+        (first, entries)
+    }
+
+    /// Keeps the failure of an entry, unless an earlier one has failed.
+    fn failed(&mut self, number: usize, error: Error) {
+        if self.failure.as_ref().is_none_or(|(earlier, _)| number < *earlier) {
+            self.failure = Some((number, error));
+        }
+    }
 }
 
 /// Compares all entries of `manifest`, and returns the readers.
@@ -80,37 +101,30 @@ fn lock<T>(queue: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Compares entries until none is left, or one before them has failed.
+///
+/// While some are compared, the next ones are announced already. After a failure no more are taken, but those that are taken
+/// are compared, because one of them may be before the one that failed.
 fn run<'m>(
     reader: &mut impl Reader,
     queue: &Mutex<Queue<impl Iterator<Item = (&'m RelativePath, &'m ExpectedFile)>>>,
 ) {
-    let mut compared = 0;
-    loop {
-        let (first, entries) = {
-            let mut queue = lock(queue);
-            queue.compared += compared;
-            if queue.failure.is_some() {
-                return;
-            }
-            let first = queue.taken;
-            let entries: Vec<_> = queue.entries.by_ref().take(TAKEN_AT_ONCE).collect();
-            queue.taken += entries.len();
-            (first, entries)
-        };
-        if entries.is_empty() {
-            return;
-        }
-        compared = entries.len();
+    let take = |reader: &mut _| {
+        let (first, entries) = lock(queue).take();
+        Reader::announce(reader, &entries);
+        (first, entries)
+    };
+    let (mut first, mut entries) = take(reader);
+    while !entries.is_empty() {
+        let next = take(reader);
+        let compared = entries.len();
         for (index, (path, expected)) in entries.into_iter().enumerate() {
             if let Err(error) = reader.compare(path, expected) {
-                let mut queue = lock(queue);
-                let number = first + index;
-                if queue.failure.as_ref().is_none_or(|(earlier, _)| number < *earlier) {
-                    queue.failure = Some((number, error));
-                }
+                lock(queue).failed(first + index, error);
                 return;
             }
         }
+        lock(queue).compared += compared;
+        (first, entries) = next;
     }
 }
 
@@ -120,16 +134,23 @@ mod tests {
     use crate::formats::tar::Entry;
     use crate::tuning::Tuning;
     use replicator_hal::host::HostBoard;
+    use std::collections::VecDeque;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Fails for some names, and counts.
     struct Counting<'a> {
         compared: &'a AtomicUsize,
         fails_at: &'a [usize],
+        announced: VecDeque<String>,
     }
 
     impl Reader for Counting<'_> {
+        fn announce(&mut self, entries: &[(&RelativePath, &ExpectedFile)]) {
+            self.announced.extend(entries.iter().map(|(path, _)| path.to_string()));
+        }
+
         fn compare(&mut self, path: &RelativePath, _: &ExpectedFile) -> Result<()> {
+            assert_eq!(self.announced.pop_front(), Some(path.to_string()));
             self.compared.fetch_add(1, Ordering::SeqCst);
             std::thread::yield_now();
             match self.fails_at.iter().any(|number| path.to_string() == format!("{number:04}")) {
@@ -154,7 +175,9 @@ mod tests {
         let tuning = Tuning::default();
         let operation = Operation::new(&board, &tuning, "sd", "sd");
         let count = AtomicUsize::new(0);
-        let readers = (0..readers).map(|_| Counting { compared: &count, fails_at }).collect();
+        let readers = (0..readers)
+            .map(|_| Counting { compared: &count, fails_at, announced: VecDeque::new() })
+            .collect();
         let ended = compare_all(&operation, &manifest(files), readers);
         (count.load(Ordering::SeqCst), ended.err().map(|error| error.to_string()))
     }

@@ -148,6 +148,15 @@ pub(super) struct TreeReader<'a, 'o> {
 }
 
 impl Reader for TreeReader<'_, '_> {
+    fn announce(&mut self, entries: &[(&RelativePath, &ExpectedFile)]) {
+        let is_file = |expected: &ExpectedFile| matches!(expected.entry.kind, EntryKind::File { .. });
+        let files = entries.iter().filter(|(_, expected)| is_file(expected));
+        let paths: Vec<_> = files.map(|(path, _)| (*path).clone()).collect();
+        if !paths.is_empty() {
+            self.volume.read_ahead(&paths);
+        }
+    }
+
     fn compare(&mut self, path: &RelativePath, expected: &ExpectedFile) -> Result<()> {
         let found = match &expected.entry.kind {
             EntryKind::File { len_bytes, data } => {

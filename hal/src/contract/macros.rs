@@ -66,6 +66,7 @@ macro_rules! contract_tests {
             a_case_sensitive_volume_has_two_names
             content_reads_back_before_a_sync
             reading_at_and_over_the_end_returns_nothing
+            announced_files_are_read_as_they_are
             a_read_across_the_end_is_short
             writes_change_only_their_range
             a_reader_cannot_write

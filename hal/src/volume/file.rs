@@ -22,6 +22,12 @@ pub trait VolumeFile: Send {
     /// If the kernel cannot read it.
     fn metadata(&self) -> Result<Metadata>;
 
+    /// As [`ReadTree::not_copyable`](crate::ReadTree::not_copyable) of the file.
+    ///
+    /// # Errors
+    /// If the kernel cannot read it.
+    fn not_copyable(&self) -> Result<Option<&'static str>>;
+
     /// As [`ReadTree::xattrs`](crate::ReadTree::xattrs) of the file.
     ///
     /// # Errors

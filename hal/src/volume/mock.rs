@@ -15,6 +15,7 @@ mockall::mock! {
         fn resolve(&self, path: &RelativePath) -> Result<RelativePath>;
         fn read_link(&self, path: &RelativePath) -> Result<Vec<u8>>;
         fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>>;
+        fn read_ahead(&self, paths: &[RelativePath]);
         fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>>;
         fn flags(&self, path: &RelativePath) -> Result<InodeFlags>;
         fn not_copyable(&self, path: &RelativePath) -> Result<Option<&'static str>>;

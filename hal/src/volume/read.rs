@@ -42,6 +42,11 @@ pub trait ReadTree: Send + Sync {
     /// `NotFound`, `SymlinkInPath`, `IsADirectory`; `InvalidInput` for a device, fifo or socket, which is never opened.
     fn open(&self, path: &RelativePath) -> Result<Box<dyn VolumeFile>>;
 
+    /// Announces that the regular files at `paths` are opened and read from their start next, so that a backend can read
+    /// some of them ahead. It may ignore any of them, or more than 64 that were not opened yet. An error is returned when the
+    /// file is opened or read.
+    fn read_ahead(&self, paths: &[RelativePath]);
+
     /// All extended attributes of the entry itself, sorted by name.
     ///
     /// # Errors

@@ -128,6 +128,11 @@ impl VolumeFile for SimFile {
         self.look(OpName::Metadata, |mounted| metadata(mounted, self.inode))
     }
 
+    fn not_copyable(&self) -> Result<Option<&'static str>> {
+        // An encrypted file cannot be opened.
+        Ok(None)
+    }
+
     fn xattrs(&self) -> Result<Vec<Xattr>> {
         self.look(OpName::Xattrs, |mounted| mounted.fs.xattrs(self.inode))
     }

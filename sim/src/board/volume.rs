@@ -200,6 +200,10 @@ impl ReadTree for SimVolume {
         })
     }
 
+    fn read_ahead(&self, _paths: &[RelativePath]) {
+        // No call: a simulated device does not read ahead.
+    }
+
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
         self.look(OpName::Xattrs, path, |mounted| mounted.fs.xattrs(mounted.fs.lookup(path)?))
     }

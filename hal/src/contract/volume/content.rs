@@ -2,7 +2,7 @@
 
 use super::fixture::VolumeFixture;
 use crate::contract::{kind, path, pattern, read_all, read_rest, skipped, write_new};
-use crate::{ErrorKind, NodeKind, Volume, VolumeFile, io};
+use crate::{Access, ErrorKind, NodeKind, Volume, VolumeFile, io};
 
 fn create(volume: &dyn Volume, name: &str) -> Box<dyn VolumeFile> {
     volume.create_new(&path(name), 0o644).unwrap()
@@ -38,6 +38,41 @@ pub fn reading_at_and_over_the_end_returns_nothing(fixture: &dyn VolumeFixture) 
     assert_eq!(file.len_bytes().unwrap(), 0);
     file.close().unwrap();
     assert_eq!(buffer, [7; 16]);
+}
+
+/// Announced files read as others do; an announcement of something else changes nothing, and keeps nothing busy.
+pub fn announced_files_are_read_as_they_are(fixture: &dyn VolumeFixture) {
+    let volume = fixture.volume();
+    let names: Vec<_> = (0..100).map(|number| format!("file-{number}")).collect();
+    for name in &names {
+        write_new(volume, &path(name), name.as_bytes());
+    }
+    write_new(volume, &path("empty"), b"");
+    volume.create_dir(&path("directory"), 0o755).unwrap();
+    volume.sync().unwrap();
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        volume.remount(access).unwrap();
+        let others = ["missing", "directory", "empty", "directory/missing"];
+        let announced: Vec<_> = names.iter().map(String::as_str).chain(others).map(path).collect();
+        volume.read_ahead(&announced);
+        volume.read_ahead(&announced);
+        assert_eq!(kind(volume.open(&path("missing"))), ErrorKind::NotFound);
+        assert_eq!(kind(volume.open(&path("directory"))), ErrorKind::IsADirectory);
+        // Also in another order, and twice.
+        for name in names.iter().rev().chain(&names) {
+            assert!(read_all(volume, &path(name)) == name.as_bytes(), "{name}");
+        }
+        volume.read_ahead(&announced);
+    }
+    // A change is seen, although the file was announced before.
+    volume.remount(Access::ReadWrite).unwrap();
+    let mut file = volume.open_write(&path("file-99")).unwrap();
+    io::write_file(file.as_mut(), 0, b"changed and longer").unwrap();
+    file.close().unwrap();
+    assert!(read_all(volume, &path("file-99")) == b"changed and longer");
+    volume.remove_file(&path("file-98")).unwrap();
+    assert_eq!(kind(volume.open(&path("file-98"))), ErrorKind::NotFound);
+    volume.unmount().unwrap();
 }
 
 /// A read across the end fills a part of the buffer.

@@ -1,6 +1,6 @@
 //! Open regular files.
 
-use super::status;
+use super::status::{self, Status};
 use super::walk::{Place, failed};
 use super::{Locator, OpenRoot, Tree};
 use crate::{
@@ -23,11 +23,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The permission bits of a mode: nine, setuid, setgid, sticky.
 pub(super) const MODE_MASK: u32 = 0o7777;
 
+/// The operation in errors.
+const OPENING: &str = "opening";
+
 /// Counts the open files of a tree.
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles {
     all: AtomicUsize,
     writers: AtomicUsize,
+    /// How often the access of the tree was changed.
+    changes: AtomicUsize,
 }
 
 impl OpenFiles {
@@ -37,6 +42,11 @@ impl OpenFiles {
 
     pub(super) fn writers(&self) -> usize {
         self.writers.load(Ordering::SeqCst)
+    }
+
+    /// Notes that the access of the tree changes. From then on a file in it may not be as it was when it was opened.
+    pub(super) fn access_changes(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -74,6 +84,8 @@ pub struct TreeFile {
     /// Whether the file system stores owners and modes.
     pub(super) holds_modes: bool,
     locator: Option<Locator>,
+    /// Its status when it was opened in a read-only tree, and the number of changes of the tree's access until then.
+    found: Option<(Status, usize)>,
     pub(super) path: RelativePath,
 }
 
@@ -83,16 +95,59 @@ impl Tree {
     /// # Errors
     /// As there.
     pub fn open_file(&self, path: &RelativePath, access: Access) -> Result<TreeFile> {
-        let operation = "opening";
-        let (root, mode) = match access {
-            Access::ReadOnly => (self.reading(operation, path)?, OFlag::O_RDONLY),
-            Access::ReadWrite => (self.writing(operation, path)?, OFlag::O_RDWR),
+        let root = match access {
+            Access::ReadOnly => self.reading(OPENING, path)?,
+            Access::ReadWrite => self.writing(OPENING, path)?,
         };
-        let place = self.place(&root, path, operation)?;
-        // Checked before the open, because opening a device can have side effects; and after it, because the name may
-        // have been replaced in between. With O_NONBLOCK a fifo in that gap cannot block the open.
-        let status = place.status().map_err(|error| failed(error, operation, path))?;
-        check_regular(status.metadata.kind, operation, path)?;
+        let (file, status) = match root.ahead.take(path) {
+            Some(opened) => opened,
+            None => self.open_regular(&root, path, access)?,
+        };
+        let mut file = self.counted(&root, file, access == Access::ReadWrite, path);
+        if root.access == Access::ReadOnly {
+            file.found = Some((status, self.open_files.changes.load(Ordering::SeqCst)));
+        }
+        Ok(file)
+    }
+
+    /// See [`crate::ReadTree::read_ahead`]. In a tree that can be changed nothing is opened ahead.
+    pub fn read_ahead(&self, paths: &[RelativePath]) {
+        for path in paths {
+            let Ok(root) = self.reading(OPENING, path) else { return };
+            if root.access != Access::ReadOnly {
+                return;
+            }
+            if root.ahead.has(path) {
+                continue;
+            }
+            // An error is found again when the file is opened.
+            if let Ok((file, status)) = self.open_regular(&root, path, Access::ReadOnly) {
+                root.ahead.add(path.clone(), file, status);
+            }
+        }
+    }
+
+    fn open_regular(
+        &self,
+        root: &OpenRoot<'_>,
+        path: &RelativePath,
+        access: Access,
+    ) -> Result<(File, Status)> {
+        let operation = OPENING;
+        let place = self.place(root, path, operation)?;
+        let mode = match access {
+            Access::ReadOnly => OFlag::O_RDONLY,
+            Access::ReadWrite => OFlag::O_RDWR,
+        };
+        let check_name = || {
+            let status = place.status().map_err(|error| failed(error, operation, path))?;
+            check_regular(status.metadata.kind, operation, path)
+        };
+        // Checked before the open, because opening a device can have side effects, except on a mount without devices; and
+        // after it, because the name may have been replaced in between. With O_NONBLOCK a fifo cannot block the open.
+        if root.has_devices {
+            check_name()?;
+        }
         let flags = mode
             | OFlag::O_NOFOLLOW
             | OFlag::O_NONBLOCK
@@ -101,10 +156,10 @@ impl Tree {
             | OFlag::O_LARGEFILE;
         let file = openat(&place, place.name, flags, Mode::empty())
             .map(File::from)
-            .map_err(|errno| failed(errno, operation, path))?;
-        let metadata = status::of_open(&file).map_err(|error| failed(error, operation, path))?;
-        check_regular(metadata.kind, operation, path)?;
-        Ok(self.counted(&root, file, access == Access::ReadWrite, path))
+            .map_err(|errno| check_name().err().unwrap_or_else(|| failed(errno, operation, path)))?;
+        let status = status::of_open(&file).map_err(|error| failed(error, operation, path))?;
+        check_regular(status.metadata.kind, operation, path)?;
+        Ok((file, status))
     }
 
     /// See [`crate::WriteTree::create_new`].
@@ -139,6 +194,7 @@ impl Tree {
             open: Some((file, count)),
             holds_modes: self.holds_modes(root),
             locator: self.locator,
+            found: None,
             path: path.clone(),
         }
     }
@@ -193,6 +249,13 @@ impl TreeFile {
         Err(Error::new(ErrorKind::ReadOnly, operation, self.path.to_string(), detail))
     }
 
+    /// The status from when the file was opened, if it cannot have changed.
+    pub(super) fn unchanged(&self) -> Option<&Status> {
+        let (status, changes) = self.found.as_ref()?;
+        let (_, count) = self.open.as_ref()?;
+        (count.open_files.changes.load(Ordering::SeqCst) == *changes).then_some(status)
+    }
+
     pub(super) fn failed(&self, error: impl Into<io::Error>, operation: &str) -> Error {
         failed(error, operation, &self.path)
     }
@@ -211,12 +274,15 @@ fn seek(file: &File, offset_bytes: u64, whence: Whence) -> nix::Result<Option<u6
 impl VolumeFile for TreeFile {
     fn len_bytes(&self) -> Result<u64> {
         let operation = "reading the length of";
-        let status = self.file(operation)?.metadata().map_err(|error| self.failed(error, operation))?;
-        Ok(status.len())
+        Ok(self.found_status(operation)?.metadata.len_bytes)
     }
 
     fn metadata(&self) -> Result<Metadata> {
         self.found_metadata()
+    }
+
+    fn not_copyable(&self) -> Result<Option<&'static str>> {
+        self.found_not_copyable()
     }
 
     fn xattrs(&self) -> Result<Vec<Xattr>> {

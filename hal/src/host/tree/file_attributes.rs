@@ -2,7 +2,8 @@
 
 use super::attributes::{owner_of, time_of, xattrs_by};
 use super::file::{MODE_MASK, TreeFile};
-use super::{flags, status};
+use super::status::{self, Status};
+use super::{flags, not_copyable};
 use crate::{Error, ErrorKind, InodeFlags, Metadata, Owner, Result, Timestamp, Xattr};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::fchown;
@@ -14,8 +15,20 @@ use xattr::FileExt;
 
 impl TreeFile {
     pub(super) fn found_metadata(&self) -> Result<Metadata> {
-        let operation = "reading the metadata of";
-        status::of_open(self.file(operation)?).map_err(|error| self.failed(error, operation))
+        Ok(self.found_status("reading the metadata of")?.metadata)
+    }
+
+    pub(super) fn found_not_copyable(&self) -> Result<Option<&'static str>> {
+        Ok(not_copyable::by_attributes(&self.found_status("checking the attributes of")?))
+    }
+
+    /// The status of the file. What cannot change is not asked for again.
+    pub(super) fn found_status(&self, operation: &str) -> Result<Status> {
+        let file = self.file(operation)?;
+        match self.unchanged() {
+            Some(status) => Ok(status.clone()),
+            None => status::of_open(file).map_err(|error| self.failed(error, operation)),
+        }
     }
 
     pub(super) fn found_xattrs(&self) -> Result<Vec<Xattr>> {

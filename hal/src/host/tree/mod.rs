@@ -8,6 +8,7 @@
 //! `/proc` must be mounted: extended attributes and directory listings have no `*at` call that is safe on every
 //! supported kernel and on 32-bit hosts. They go through `/proc/self/fd/<directory>`.
 
+mod ahead;
 mod attributes;
 mod directories;
 mod file;
@@ -29,12 +30,14 @@ pub use volume::{Mount, TreeVolume};
 use crate::{
     Access, Capabilities, Error, ErrorKind, FileExtent, FileSystemKind, RelativePath, Result, Space,
 };
+use ahead::Ahead;
 use directories::Directories;
 use file::OpenFiles;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{self, FsType, Statfs};
+use nix::sys::statvfs::FsFlags;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -72,9 +75,13 @@ struct Root {
     directory: Arc<File>,
     /// The device number of the file system, on which every directory must be.
     device: u64,
+    /// Whether device nodes can be opened: false on a mount with `nodev`.
+    has_devices: bool,
     access: Access,
     /// Dropped with the root: an open directory prevents an unmount.
     directories: Arc<Directories>,
+    /// The same.
+    ahead: Arc<Ahead>,
 }
 
 impl Root {
@@ -83,7 +90,17 @@ impl Root {
         let status = directory
             .metadata()
             .map_err(|error| Error::from_io(error, "opening", path.display().to_string()))?;
-        Ok(Self { directory, device: status.dev(), access, directories: Arc::default() })
+        // Mounts of the replicator keep this flag when their access changes.
+        let has_devices =
+            statfs::fstatfs(&*directory).map_or(true, |answer| !answer.flags().contains(FsFlags::ST_NODEV));
+        Ok(Self {
+            directory,
+            device: status.dev(),
+            has_devices,
+            access,
+            directories: Arc::default(),
+            ahead: Arc::default(),
+        })
     }
 }
 
@@ -167,6 +184,8 @@ impl Tree {
         if access == Access::ReadOnly && self.open_files.writers() > 0 {
             return Err(self.busy("remounting"));
         }
+        self.open_files.access_changes();
+        root.ahead.clear();
         act()?;
         root.access = access;
         Ok(())
@@ -206,6 +225,7 @@ impl Tree {
     pub(crate) fn forget_directories(&self) {
         if let Some(root) = self.read_root().as_ref() {
             root.directories.forget_all();
+            root.ahead.clear();
         }
     }
 
@@ -278,8 +298,10 @@ impl Tree {
             Some(root) => Ok(OpenRoot {
                 directory: root.directory.clone(),
                 device: root.device,
+                has_devices: root.has_devices,
                 access: root.access,
                 directories: root.directories.clone(),
+                ahead: root.ahead.clone(),
                 _guard: guard,
             }),
             None => {
@@ -326,8 +348,10 @@ impl Tree {
 struct OpenRoot<'a> {
     directory: Arc<File>,
     device: u64,
+    has_devices: bool,
     access: Access,
     directories: Arc<Directories>,
+    ahead: Arc<Ahead>,
     _guard: RwLockReadGuard<'a, Option<Root>>,
 }
 

@@ -1,6 +1,7 @@
 //! What a copy of an entry cannot have: encryption, signatures, and names that ignore case.
 
 use super::Tree;
+use super::status::Status;
 use super::walk::failed;
 use crate::{FileKind, RelativePath, Result};
 use rustix::fs::{Mode, OFlags, StatxAttributes, ioctl_getflags, openat};
@@ -21,16 +22,9 @@ impl Tree {
         let place = self.place(&root, path, operation)?;
         let fail = |errno: Errno| failed(io::Error::from(errno), operation, path);
         let status = place.status().map_err(|error| failed(error, operation, path))?;
-        // Kernels before 4.11 do not say.
-        let Some(attributes) = status.attributes else { return Ok(None) };
-        if attributes.contains(StatxAttributes::ENCRYPTED) {
-            return Ok(Some("is encrypted by its file system (fscrypt)"));
-        }
-        if attributes.contains(StatxAttributes::VERITY) {
-            return Ok(Some("is signed by its file system (fs-verity)"));
-        }
-        if status.metadata.kind != FileKind::Directory {
-            return Ok(None);
+        let why = by_attributes(&status);
+        if why.is_some() || status.attributes.is_none() || status.metadata.kind != FileKind::Directory {
+            return Ok(why);
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(&place, place.name, flags, Mode::empty()).map_err(fail)?;
@@ -41,5 +35,17 @@ impl Tree {
             Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(None),
             Err(errno) => Err(fail(errno)),
         }
+    }
+}
+
+/// Why a copy of a file with this status would differ, as far as its attributes say. Kernels before 4.11 have none.
+pub(super) fn by_attributes(status: &Status) -> Option<&'static str> {
+    let attributes = status.attributes?;
+    if attributes.contains(StatxAttributes::ENCRYPTED) {
+        Some("is encrypted by its file system (fscrypt)")
+    } else if attributes.contains(StatxAttributes::VERITY) {
+        Some("is signed by its file system (fs-verity)")
+    } else {
+        None
     }
 }

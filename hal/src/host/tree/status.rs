@@ -17,7 +17,8 @@ const STATUS_BLOCK_LEN_BYTES: u64 = 512;
 /// `S_IFMT` and the types in it (inode(7)).
 const TYPE_MASK: u32 = 0o170_000;
 
-/// The status of an entry.
+/// The status of an entry or of an open file.
+#[derive(Debug, Clone)]
 pub(super) struct Status {
     /// The metadata.
     pub(super) metadata: Metadata,
@@ -35,14 +36,23 @@ pub(super) fn of_entry(place: &Place<'_>) -> io::Result<Status> {
         Err(Errno::NOSYS) => {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let entry = File::from(openat(place, place.name, flags, Mode::empty())?);
-            Ok(Status { metadata: of_open(&entry)?, attributes: None })
+            of_open(&entry)
         }
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// The metadata of an open file.
-pub(super) fn of_open(file: &File) -> io::Result<Metadata> {
+/// The status of an open file.
+pub(super) fn of_open(file: &File) -> io::Result<Status> {
+    match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS) {
+        Ok(status) => Ok(from_statx(&status)),
+        Err(Errno::NOSYS) => Ok(Status { metadata: by_std(file)?, attributes: None }),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The metadata of an open file on a kernel without `statx`.
+fn by_std(file: &File) -> io::Result<Metadata> {
     let status = file.metadata()?;
     let kind = file_kind(status.file_type());
     let device = (major(status.rdev()), minor(status.rdev()));

@@ -249,3 +249,54 @@ mod against_the_kernel {
         }
     }
 }
+
+/// The numbers of open files of this process that are below `directory`.
+fn open_below(directory: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    targets.filter(|target| target.starts_with(directory) && target.is_file()).count()
+}
+
+#[test]
+fn announced_files_are_open_until_they_are_taken_or_the_tree_is_closed() {
+    let (directory, tree) = tree();
+    let names: Vec<_> = (0..ahead::FILES_MAX + 3).map(|number| path(number.to_string())).collect();
+    for name in &names {
+        std::fs::write(directory.path().join(name.to_string()), name.to_string()).unwrap();
+    }
+    tree.read_ahead(&names[..1]);
+    assert_eq!(open_below(directory.path()), 0, "the tree can be changed");
+    let tree = tree.with_access(Access::ReadOnly).unwrap();
+    tree.read_ahead(&names);
+    tree.read_ahead(&names[3..]);
+    assert_eq!(open_below(directory.path()), ahead::FILES_MAX);
+    // It is the file that was opened ahead, also if its name is removed by others.
+    std::fs::remove_file(directory.path().join("10")).unwrap();
+    let mut file = tree.open_file(&names[10], Access::ReadOnly).unwrap();
+    let mut content = [0; 4];
+    assert_eq!((file.read_at(0, &mut content).unwrap(), &content), (2, b"10\0\0"));
+    assert_eq!(file.metadata().unwrap().len_bytes, 2);
+    file.close().unwrap();
+    assert_eq!(open_below(directory.path()), ahead::FILES_MAX - 1);
+    assert_eq!(tree.open_file(&names[10], Access::ReadOnly).unwrap_err().kind(), ErrorKind::NotFound);
+    // They do not keep it busy.
+    tree.set_access(Access::ReadWrite).unwrap();
+    assert_eq!(open_below(directory.path()), 0);
+    tree.set_access(Access::ReadOnly).unwrap();
+    tree.read_ahead(&names);
+    tree.close().unwrap();
+    assert_eq!(open_below(directory.path()), 0);
+}
+
+#[test]
+fn an_open_file_has_its_new_status_once_the_tree_can_be_changed() {
+    let (directory, tree) = tree();
+    std::fs::write(directory.path().join("a"), "old").unwrap();
+    let tree = tree.with_access(Access::ReadOnly).unwrap();
+    let file = tree.open_file(&path("a"), Access::ReadOnly).unwrap();
+    tree.set_access(Access::ReadWrite).unwrap();
+    let mut writer = tree.open_file(&path("a"), Access::ReadWrite).unwrap();
+    writer.write_at(3, b" and longer").unwrap();
+    assert_eq!(file.metadata().unwrap().len_bytes, 14);
+    assert_eq!(file.len_bytes().unwrap(), 14);
+}

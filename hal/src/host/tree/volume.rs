@@ -95,6 +95,10 @@ impl<M: Mount> ReadTree for TreeVolume<M> {
         Ok(Box::new(self.tree.open_file(path, Access::ReadOnly)?))
     }
 
+    fn read_ahead(&self, paths: &[RelativePath]) {
+        self.tree.read_ahead(paths);
+    }
+
     fn xattrs(&self, path: &RelativePath) -> Result<Vec<Xattr>> {
         self.tree.xattrs(path)
     }

@@ -56,6 +56,7 @@ mod test_images;
 mod tools;
 mod usage;
 mod used_map;
+mod write_back;
 mod write_protection;
 mod xfs_map;
 

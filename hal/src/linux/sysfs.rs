@@ -67,6 +67,12 @@ fn device(roots: &KernelRoots, usage: &Usage, name: &str, path: &Path) -> Result
     })
 }
 
+/// The erase group of a card with the sysfs directory `path`, or the unit of discards of another device.
+pub(super) fn erase_group_bytes(path: &Path) -> Option<u64> {
+    let units = ["device/preferred_erase_size", "queue/discard_granularity"];
+    units.into_iter().filter_map(|name| number(path, name)).find(|unit| *unit > 0)
+}
+
 /// The unit of discards of the device with the sysfs directory `path`; `None` if it does not support them. Cards have an
 /// erase group, which the kernel may not have in `discard_granularity`.
 pub(super) fn discard_unit_bytes(path: &Path, sector_len_bytes: u32) -> Option<u64> {

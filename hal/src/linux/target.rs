@@ -8,6 +8,7 @@ use super::node::{self, OpenMode, io_error, medium_len_bytes, open_node};
 use super::roots::KernelRoots;
 use super::source::closed;
 use super::sysfs;
+use super::write_back::{Full, WriteBack};
 use super::write_protection;
 use crate::{CacheBypass, DeviceName, Discarded, Error, ErrorKind, Result, Target};
 use nix::libc;
@@ -16,9 +17,6 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// Write-back of each window of this length is started when it is full, and waited for one window later. A board with
-/// little memory would otherwise collect minutes of writes and then block in one call.
-const WINDOW_LEN_BYTES: u64 = 16 << 20;
 /// Longest range for one zeroing ioctl, which cannot be interrupted.
 const ZERO_STEP_BYTES: u64 = 64 << 20;
 
@@ -30,11 +28,7 @@ pub(super) struct BlockTarget {
     len_bytes: u64,
     sector_len_bytes: u32,
     discard_unit_bytes: Option<u64>,
-    /// The range written since the last window ended.
-    window: Range<u64>,
-    window_written_bytes: u64,
-    /// The previous window, whose write-back is in progress.
-    under_way: Option<Range<u64>>,
+    write_back: WriteBack,
     /// After a failed write-back the kernel does not keep which pages are lost, so a later sync proves nothing.
     sync_failed: bool,
     verifying: Verifying,
@@ -93,9 +87,7 @@ impl BlockTarget {
             sector_len_bytes,
             discard_unit_bytes: unit.filter(|_| is_medium),
             file: Some(file),
-            window: 0..0,
-            window_written_bytes: 0,
-            under_way: None,
+            write_back: WriteBack::new(sysfs::erase_group_bytes(&directory)),
             sync_failed: false,
             verifying: Verifying::No,
             use_as,
@@ -120,27 +112,17 @@ impl BlockTarget {
 
     /// Records a write, and limits the dirty pages.
     fn wrote(&mut self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
-        let end = offset_bytes + len_bytes;
-        self.window = if self.window_written_bytes == 0 {
-            offset_bytes..end
-        } else {
-            self.window.start.min(offset_bytes)..self.window.end.max(end)
-        };
-        self.window_written_bytes += len_bytes;
-        if self.window_written_bytes < WINDOW_LEN_BYTES {
+        let Some(Full { start, wait }) = self.write_back.wrote(offset_bytes, len_bytes) else {
             return Ok(());
-        }
-        let window = std::mem::take(&mut self.window);
-        self.window_written_bytes = 0;
+        };
         let write_back = |range: &Range<u64>, wait| {
             let file = self.file("writing")?;
             ioctl::write_back(file, range.start, range.end - range.start, wait)
                 .map_err(|error| self.error(error, "writing", range.start))
         };
-        let started = write_back(&window, false);
-        let waited = self.under_way.as_ref().map_or(Ok(()), |range| write_back(range, true));
+        let started = write_back(&start, false);
+        let waited = wait.map_or(Ok(()), |range| write_back(&range, true));
         let result = started.and(waited);
-        self.under_way = Some(window);
         self.sync_failed |= result.is_err();
         result
     }
@@ -275,8 +257,7 @@ impl Target for BlockTarget {
         }
         let result = self.file("syncing")?.sync_all().map_err(|error| self.error(error, "syncing", 0));
         self.sync_failed = result.is_err();
-        self.window_written_bytes = 0;
-        self.under_way = None;
+        self.write_back.synced();
         result
     }
 

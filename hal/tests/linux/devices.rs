@@ -76,6 +76,22 @@ fn written_bytes_reach_the_medium() {
 }
 
 #[test]
+fn at_most_two_windows_are_not_on_the_medium_before_a_sync() {
+    let Some(bench) = Bench::new("at_most_two_windows_are_not_on_the_medium_before_a_sync") else { return };
+    let medium = bench.medium("sd", 80 * MIB);
+    let mut target = bench.devices.open_target(&medium.name).unwrap();
+    for at in 0..80 {
+        io::write_target(&mut *target, at * MIB, &vec![0x77; 1 << 20]).unwrap();
+    }
+    // The loop device gives what the kernel writes back to the file at once.
+    let image = std::fs::read(&medium.image).unwrap();
+    let written = image.iter().take_while(|byte| **byte == 0x77).count() as u64;
+    assert!(written >= 48 * MIB, "only {written} of {} bytes are written", 80 * MIB);
+    target.close().unwrap();
+    assert!(std::fs::read(&medium.image).unwrap().iter().all(|byte| *byte == 0x77));
+}
+
+#[test]
 fn zeroed_ranges_need_no_alignment() {
     let Some(bench) = Bench::new("zeroed_ranges_need_no_alignment") else { return };
     let medium = bench.medium("sd", 4 * MIB);

@@ -204,3 +204,21 @@ fn every_kind_of_use_is_found() {
     std::fs::remove_file(board.root.path().join("proc/thread-self/mountinfo")).unwrap();
     assert!(list(&board.roots()).is_err(), "without a mount table no device is known to be unused");
 }
+
+#[test]
+fn the_erase_group_of_a_card_is_the_unit_of_its_discards_and_writes() {
+    let units = |attributes: &[(&str, &str)]| {
+        let board = FakeBoard::new();
+        board.device("platform/mmc_host/mmc0/mmc0:aaaa/block/mmcblk0", attributes);
+        let path = board.roots().sys.join("devices/platform/mmc_host/mmc0/mmc0:aaaa/block/mmcblk0");
+        (discard_unit_bytes(&path, 512), erase_group_bytes(&path))
+    };
+    let (max, granularity) = (("queue/discard_max_bytes", "1048576"), ("queue/discard_granularity", "4096"));
+    let erase = |len| ("device/preferred_erase_size", len);
+    assert_eq!(units(&[max, granularity, erase("4194304")]), (Some(4 << 20), Some(4 << 20)));
+    assert_eq!(units(&[max, granularity]), (Some(4096), Some(4096)));
+    assert_eq!(units(&[max, granularity, erase("12582912")]), (None, Some(12 << 20)));
+    // Without discards it still has groups.
+    assert_eq!(units(&[("queue/discard_max_bytes", "0"), erase("4194304")]), (None, Some(4 << 20)));
+    assert_eq!(units(&[]), (None, None));
+}

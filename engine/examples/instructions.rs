@@ -2,7 +2,9 @@
 //!
 //! `list` prints each with the work that only prepares its input, whose instructions are subtracted.
 
-use replicator_engine::formats::codec::{Compression, Limits, XzEncoder, XzSettings, decoder};
+use replicator_engine::formats::codec::{
+    Compression, Limits, XzEncoder, XzSettings, ZstdEncoder, ZstdSettings, decoder,
+};
 use replicator_engine::formats::digest::{Algorithm, Digest};
 use replicator_engine::formats::tar::{Entry, EntryKind, Reader, ReaderLimits, Writer};
 use replicator_engine::sanitise_rules::Rules;
@@ -12,20 +14,26 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 
 const MIB: usize = 1 << 20;
+/// A block.
+const ZEROS: usize = 8 * MIB;
 const ENTRIES: usize = 1000;
 
 /// Name; the work whose instructions are subtracted, because it prepares the input; what is counted, and how many of them.
-const WORK: [(&str, &str, &str, usize); 10] = [
+const WORK: [(&str, &str, &str, usize); 13] = [
     ("xz-encode-text", "text", "byte", MIB),
     ("xz-encode-noise", "noise", "byte", MIB),
-    ("xz-encode-zeros", "nothing", "byte", 4 * MIB),
+    ("xz-encode-zeros", "nothing", "byte", ZEROS),
+    // Those of a second block: they are only found to be zeros.
+    ("find-zeros", "xz-encode-zeros", "byte", ZEROS),
     ("xz-decode-text", "xz-encode-text", "byte", MIB),
-    ("xz-decode-zeros", "xz-encode-zeros", "byte", 4 * MIB),
+    ("xz-decode-zeros", "xz-encode-zeros", "byte", ZEROS),
+    ("zstd-encode-text", "text", "byte", MIB),
+    ("zstd-decode-text", "zstd-encode-text", "byte", MIB),
     ("md5", "text", "byte", MIB),
     ("sha256", "text", "byte", MIB),
     ("tar-write", "nothing", "entry", ENTRIES),
     ("tar-read", "tar-write", "entry", ENTRIES),
-    ("sanitise-rules", "nothing", "path", ENTRIES),
+    ("sanitise-rules", "read-rules", "path", ENTRIES),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,9 +45,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         "noise" => drop(black_box(noise(MIB))),
         "xz-encode-text" => drop(black_box(encoded(&text(MIB))?)),
         "xz-encode-noise" => drop(black_box(encoded(&noise(MIB))?)),
-        "xz-encode-zeros" => drop(black_box(encoded(&vec![0; 4 * MIB])?)),
-        "xz-decode-text" => decode(&encoded(&text(MIB))?)?,
-        "xz-decode-zeros" => decode(&encoded(&vec![0; 4 * MIB])?)?,
+        "xz-encode-zeros" => drop(black_box(encoded(&vec![0; ZEROS])?)),
+        "find-zeros" => drop(black_box(encoded(&vec![0; 2 * ZEROS])?)),
+        "xz-decode-text" => decode(Compression::Xz, &encoded(&text(MIB))?)?,
+        "xz-decode-zeros" => decode(Compression::Xz, &encoded(&vec![0; ZEROS])?)?,
+        "zstd-encode-text" => drop(black_box(zstd_encoded(&text(MIB))?)),
+        "zstd-decode-text" => decode(Compression::Zstd, &zstd_encoded(&text(MIB))?)?,
         "md5" => drop(black_box(Digest::of(Algorithm::Md5, &text(MIB)))),
         "sha256" => drop(black_box(Digest::of(Algorithm::Sha256, &text(MIB)))),
         "tar-write" => drop(black_box(archive()?)),
@@ -48,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut reader = Reader::new(&archive[..], ReaderLimits::default());
             while black_box(reader.next_entry()?).is_some() {}
         }
+        "read-rules" => drop(black_box(Rules::built_in()?)),
         "sanitise-rules" => {
             let rules = Rules::built_in()?;
             for number in 0..ENTRIES {
@@ -83,8 +95,14 @@ fn encoded(content: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     Ok(encoder.finish()?)
 }
 
-fn decode(mut image: &[u8]) -> Result<(), Box<dyn Error>> {
-    let mut decoder = decoder(Compression::Xz, &mut image, Compute::Inline, Limits::default())?;
+fn zstd_encoded(content: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut encoder = ZstdEncoder::new(Vec::new(), &ZstdSettings::default(), Compute::Inline)?;
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
+fn decode(compression: Compression, mut image: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut decoder = decoder(compression, &mut image, Compute::Inline, Limits::default())?;
     let mut buffer = vec![0; 64 << 10];
     while black_box(decoder.read(&mut buffer)?) > 0 {}
     Ok(())

@@ -3,9 +3,9 @@
 //! [`run`] is the whole sequence. Every run, also one that fails at start-up, ends with a final LED status, a report, and
 //! one clear line on the console.
 
-use crate::capture;
+use crate::capture::{self, Captured};
 use crate::context::Context;
-use crate::drive::{self, Drive, DriveChoice};
+use crate::drive::{self, Drive, DriveChoice, Place};
 use crate::drive_request::DriveRequest;
 use crate::error::{Error, Refusal, Result};
 use crate::expand::{self, Expansion};
@@ -48,7 +48,18 @@ pub fn run(board: &Board, request: &Request) -> Report {
     board.records.console(&format!("replicator {}", request.version));
     let mut report = Report::new(&request.version);
     let operation = Operation::new(board, &request.tuning, "start", "start");
-    let result = with_drive(&operation, request, |run, drive| run.execute(drive, &mut report));
+    let mut captured = None;
+    let result = with_drive(&operation, request, |run, drive| run.execute(drive, &mut report, &mut captured));
+    let result = match (result, captured) {
+        (Ok(place), Some(captured)) => {
+            report.outcomes = captured.check(board, &place);
+            Ok(())
+        }
+        (result, captured) => {
+            report.outcomes.extend(captured.map(Captured::unchecked).into_iter().flatten());
+            result.map(|_| ())
+        }
+    };
     finish(&operation, report, result)
 }
 
@@ -64,12 +75,12 @@ pub fn plan(board: &Board, request: &Request) -> Report {
     report
 }
 
-/// Finds the drive, does `work` with it, and unmounts it also after an error.
+/// Finds the drive, does `work` with it, and unmounts it also after an error. Returns where the drive is.
 fn with_drive(
     operation: &Operation<'_>,
     request: &Request,
     work: impl FnOnce(&Run<'_>, &mut Drive) -> Result<()>,
-) -> Result<()> {
+) -> Result<Place> {
     let compatible = operation.board.system.compatible().map_err(Error::hal("reading the device tree"))?;
     let mut drive = drive::find(operation, &request.drive)?;
     operation.step(&format!("drive is {}", drive.place.region));
@@ -82,7 +93,7 @@ fn with_drive(
             operation.log(&format!("unmounting the drive: {unmount_error}"));
             Err(error)
         }
-        (result, Ok(())) => result,
+        (result, Ok(())) => result.map(|()| drive.place),
     }
 }
 
@@ -100,7 +111,8 @@ struct Scene {
 }
 
 impl Run<'_> {
-    fn execute(&self, drive: &mut Drive, report: &mut Report) -> Result<()> {
+    /// What was captured has to be compared again when the drive is unmounted.
+    fn execute(&self, drive: &mut Drive, report: &mut Report, captured: &mut Option<Captured>) -> Result<()> {
         drive::recover(self.operation, drive)?;
         let mut drive_request = self.read(drive, report)?;
         if let Some(growth) = self.growth(drive, &drive_request, report)? {
@@ -115,10 +127,10 @@ impl Run<'_> {
         for line in plan.lines() {
             self.operation.step(&line);
         }
-        report.outcomes = match plan {
-            Plan::Capture(items) => capture::run(&context, items),
-            Plan::Write(provision) => provision.check(&context).run(&context),
-        };
+        match plan {
+            Plan::Capture(items) => *captured = Some(capture::run(&context, items)),
+            Plan::Write(provision) => report.outcomes = provision.check(&context).run(&context),
+        }
         Ok(())
     }
 

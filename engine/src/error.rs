@@ -165,7 +165,9 @@ impl FaultyPart {
     fn advice(self) -> &'static str {
         match self {
             Self::Medium => "the medium does not keep what is written: replace it",
-            Self::Drive => "the drive does not keep its files: check its plug, or copy them to another drive",
+            Self::Drive => {
+                "the drive does not keep its files: check its plug; if it fails again, replace the drive"
+            }
             Self::Flash => {
                 "the bootloader's flash does not keep what is written: replace the board or its flash"
             }

@@ -104,7 +104,7 @@ fn capture_all(
         version: "1.2.3",
     };
     let items = capture::plan(&context).unwrap();
-    capture::run(&context, items)
+    capture::run(&context, items).unchecked()
 }
 
 fn capture_to(bench: &loop_media::Bench, file_system: &str, make: &[&str]) {

@@ -120,7 +120,7 @@ fn boot(board: &Board) -> replicator_engine::Result<Vec<Outcome>> {
         capture::plan(&context).map(|items| capture::run(&context, items))
     });
     volume.unmount().map_err(replicator_engine::Error::hal("unmounting the drive"))?;
-    outcomes
+    outcomes.map(capture::Captured::unchecked)
 }
 
 fn all_done(outcomes: &[Outcome]) -> bool {

@@ -5,7 +5,8 @@
 
 use super::session::replace;
 use super::work::{self, Work};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, FaultyPart, Refusal, Result};
+use crate::formats::FormatError;
 use crate::formats::codec::Compression;
 use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::sidecar;
@@ -38,11 +39,30 @@ pub(super) fn verify(
 ) -> Result<Verified> {
     let source = Source { path, name: format!("{path} on the drive"), compression, end_bytes: None };
     let mut reader = ImageReader::open(operation, &work.drive, source)?;
-    let mut content = reader.content("verifying", Expected::Written(packed))?;
+    let mut content = reader.content("verifying", Expected::Written(packed)).map_err(blame_the_drive)?;
     let mut buffer = vec![0; operation.tuning.chunk_len_bytes.max(1)];
-    while content.read_chunk(&mut buffer)? > 0 {}
+    while content.read_chunk(&mut buffer).map_err(blame_the_drive)? > 0 {}
     drop(content);
     reader.finish()
+}
+
+/// An image that was just packed has a correct format, so bytes that are in no format are those of a faulty drive.
+fn blame_the_drive(error: Error) -> Error {
+    match error {
+        Error::Format {
+            file,
+            source:
+                source @ (FormatError::Damaged { .. }
+                | FormatError::Truncated { .. }
+                | FormatError::TrailingData { .. }),
+        } => Error::Verify {
+            part: FaultyPart::Drive,
+            what: file,
+            offset_bytes: None,
+            detail: format!("it reads back other bytes than were written: {source}"),
+        },
+        error => error,
+    }
 }
 
 /// The sidecars of an image, by name: of the uncompressed content, and of the file if it is compressed.
@@ -56,6 +76,15 @@ fn sidecars(image: &ImageName, verified: &Verified) -> Vec<(String, Vec<u8>)> {
     of_content.into_iter().chain(of_file.map(|md5| of(image.to_string(), md5))).collect()
 }
 
+/// A published image and what lies beside it, by name in the drive's root.
+pub(super) struct Published {
+    pub(super) image: String,
+    pub(super) file_len_bytes: u64,
+    pub(super) file_md5: Digest,
+    /// Sidecars, record and block map.
+    pub(super) beside: Vec<(String, Vec<u8>)>,
+}
+
 /// Moves an image from the session directory to the root, after its sidecars and `more` files, each with its name: record
 /// and block map. It takes the proof that the image was read back from the drive and is what was packed. The sidecars hold
 /// its digests.
@@ -65,7 +94,10 @@ pub(super) fn publish(
     image: &ImageName,
     verified: &Verified,
     more: Vec<(String, Vec<u8>)>,
-) -> Result<()> {
+) -> Result<Published> {
+    let Some(file_md5) = verified.file_md5().cloned() else {
+        return Err(Error::Internal { detail: format!("the md5 of {image} was not computed") });
+    };
     let mut beside = sidecars(image, verified);
     beside.extend(more);
     let image = image.to_string();
@@ -90,5 +122,6 @@ pub(super) fn publish(
     // If the file system writes directories in any order, a lost name only means that the medium is captured again. A
     // link in both directories would be worse: on FAT, two names would own the same clusters.
     work.sync()?;
-    work::sync_directory(&drive, &RelativePath::root())
+    work::sync_directory(&drive, &RelativePath::root())?;
+    Ok(Published { image, file_len_bytes: verified.file_len_bytes(), file_md5, beside })
 }

@@ -1,7 +1,7 @@
 //! Captures one medium: copy, find the root file systems, sanitise, pack, commit.
 
 use super::as_tarball;
-use super::commit;
+use super::commit::{self, Published};
 use super::copy::copy_medium;
 use super::digest_list::DigestList;
 use super::give_back_files::GiveBackFiles;
@@ -44,7 +44,7 @@ pub(super) fn capture(
     work: &Work<'_>,
     rules: Option<&Rules>,
     medium: &Medium,
-) -> Result<(ImageName, Done)> {
+) -> Result<(Published, Done)> {
     let Some(device) = &medium.device else {
         return Err(Error::Internal { detail: format!("{} has no device", medium.name()) });
     };
@@ -82,7 +82,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn run(&self) -> Result<(ImageName, Done)> {
+    fn run(&self) -> Result<(Published, Done)> {
         let (operation, work, name) = (self.operation, self.work, self.medium.name());
         operation.short_step(&format!("capturing {} ({})", self.device.name, Size(self.device.len_bytes)));
         let image = work.image_path(name)?;
@@ -135,9 +135,9 @@ impl Job<'_> {
             }
         };
         let (image_name, verified, cache_bypass) = self.verify(&image, in_hand)?;
-        self.commit(&image_name, &verified, more, marks)?;
+        let published = self.commit(&image_name, &verified, more, marks)?;
         let done = Done::captured(&verified, cache_bypass, notes);
-        Ok((image_name, done))
+        Ok((published, done))
     }
 
     /// The marks of this medium, if it has no identity and is sanitised.
@@ -290,7 +290,7 @@ impl Job<'_> {
         verified: &Verified,
         Beside { root, map }: Beside,
         marks: Vec<String>,
-    ) -> Result<()> {
+    ) -> Result<Published> {
         let record = SourceRecord {
             medium: self.medium.name().to_owned(),
             board: self.context.profile.name.clone(),

@@ -9,6 +9,7 @@
 
 mod as_tarball;
 mod beside;
+mod captured;
 mod checksums;
 mod commit;
 mod content_size;
@@ -43,17 +44,18 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use captured::Captured;
 pub(crate) use marks::on_medium as marks_on_medium;
 pub use plan::{Item, plan};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::media::Medium;
-use crate::names::ImageName;
 use crate::operation::Operation;
 use crate::report::{Done, End, Outcome};
 use crate::sanitise_rules::Rules;
-use crate::verify::CapturedBefore;
+use captured::Files;
+use commit::Published;
 use replicator_hal::{self as hal, Access, ErrorKind, FileKind, ReadTree, RelativePath};
 use session::{Record, Session};
 use std::time::Duration;
@@ -74,14 +76,16 @@ pub(crate) fn session_exists(drive: &dyn ReadTree) -> hal::Result<bool> {
     }
 }
 
-/// Captures the media one after the other, and stops at the first failure. The drive is read-only again at the end.
-pub fn run(context: &Context<'_>, items: Vec<Item>) -> Vec<Outcome> {
+/// Captures the media one after the other, and stops at the first failure. The drive is read-only again at the end. The
+/// result still has to be compared with what the drive holds after the last write.
+pub fn run(context: &Context<'_>, items: Vec<Item>) -> Captured {
     let operation = context.operation("capture", "capture");
     let mut failure = None;
     let mut outcomes = Vec::new();
+    let mut files = Vec::new();
     match begin(context, &operation, &items) {
         Ok((work, rules)) => {
-            outcomes = capture_all(context, &work, rules.as_ref(), &items);
+            outcomes = capture_all(context, &work, rules.as_ref(), &items, &mut files);
             if work.was_copy_cut() && rules.is_some() {
                 report_cut_copy(&operation, &mut outcomes);
             }
@@ -99,7 +103,7 @@ pub fn run(context: &Context<'_>, items: Vec<Item>) -> Vec<Outcome> {
     for error in failure.into_iter().chain(read_only.err()) {
         fail(&operation, &items, &mut outcomes, error);
     }
-    outcomes
+    Captured::new(context.tuning, outcomes, files)
 }
 
 /// Reports what an interrupted copy may have left on the drive: with the first captured medium, else on the console
@@ -139,16 +143,22 @@ fn capture_all(
     work: &Work<'_>,
     rules: Option<&Rules>,
     items: &[Item],
+    files: &mut Vec<(usize, Files)>,
 ) -> Vec<Outcome> {
     let mut has_failed = false;
     let mut outcomes = Vec::new();
-    for item in items {
+    for (number, item) in items.iter().enumerate() {
+        if let Some(captured) = &item.captured {
+            files.push((number, Files::Before(captured.clone())));
+        }
         let outcome = if item.skip.is_some() {
             not_begun(item, "")
         } else if has_failed {
             not_begun(item, "not begun: an earlier medium failed")
         } else {
-            capture_one(context, work, rules, &item.medium)
+            let (outcome, published) = capture_one(context, work, rules, &item.medium);
+            files.extend(published.map(|published| (number, Files::Now(published))));
+            outcome
         };
         has_failed |= matches!(outcome.end, End::Failed(_));
         outcomes.push(outcome);
@@ -156,26 +166,32 @@ fn capture_all(
     outcomes
 }
 
-fn capture_one(context: &Context<'_>, work: &Work<'_>, rules: Option<&Rules>, medium: &Medium) -> Outcome {
+fn capture_one(
+    context: &Context<'_>,
+    work: &Work<'_>,
+    rules: Option<&Rules>,
+    medium: &Medium,
+) -> (Outcome, Option<Published>) {
     let name = medium.name();
     let operation = context.operation(name, format!("{name}-capture"));
     let started = context.board.clock.monotonic();
     let result = medium::capture(context, &operation, work, rules, medium);
     let elapsed = context.board.clock.monotonic().saturating_sub(started);
-    let (image, end) = match result {
-        Ok((image, done)) => {
+    let (published, end) = match result {
+        Ok((published, done)) => {
             let end = match operation.check_lease() {
                 Ok(()) => End::Done(done),
                 Err(error) => End::Failed(error),
             };
-            (Some(image), end)
+            (Some(published), end)
         }
         Err(error) => (None, End::Failed(error)),
     };
     if let End::Failed(error) = &end {
         operation.log(&format!("failed: {error}"));
     }
-    outcome(medium, image.as_ref(), end, elapsed)
+    let image = published.as_ref().map(|published| published.image.clone());
+    (outcome(medium, image, end, elapsed), published)
 }
 
 /// The outcome of a medium that this boot does not capture. A medium that an earlier boot captured is done.
@@ -186,12 +202,16 @@ fn not_begun(item: &Item, otherwise: &str) -> Outcome {
         }
         (None, reason) => End::Skipped(reason.clone().unwrap_or_else(|| otherwise.to_owned())),
     };
-    outcome(&item.medium, item.captured.as_ref().map(CapturedBefore::image), end, Duration::ZERO)
+    outcome(
+        &item.medium,
+        item.captured.as_ref().map(|captured| captured.image().to_string()),
+        end,
+        Duration::ZERO,
+    )
 }
 
-fn outcome(medium: &Medium, image: Option<&ImageName>, end: End, elapsed: Duration) -> Outcome {
-    let (device, image) = (medium.device.as_ref(), image.map(ImageName::to_string));
-    Outcome::of_medium(medium.name(), device, image, end, elapsed)
+fn outcome(medium: &Medium, image: Option<String>, end: End, elapsed: Duration) -> Outcome {
+    Outcome::of_medium(medium.name(), medium.device.as_ref(), image, end, elapsed)
 }
 
 /// Reports a failure of the whole capture as the failure of one medium, so that the run does not succeed. It never

@@ -253,6 +253,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     ),
     patch(
         S8,
+        "captured-is-not-compared",
+        "The files of a capture are not compared after the last write to the drive.",
+        &["capture-drive-ends-behind-the-image", "capture-drive-ends-behind-the-image-vfat"],
+        &[SomethingDone],
+    ),
+    patch(
+        S8,
         "unsanitised-not-reported",
         "The report does not name what was not sanitised.",
         &["capture-both-slots"],

@@ -71,7 +71,7 @@ fn a_drive_that_returns_other_bytes_than_were_written_is_detected() {
             file.write_all_at(&[byte[0] ^ 1], 100).unwrap();
         }
     }));
-    assert_failed(&bench, "F-DAMAGED");
+    assert_failed(&bench, "V-DRIVE");
 }
 
 #[test]

@@ -234,8 +234,10 @@ impl Coding {
                 // The content and the file.
                 self.digested += len * (image.data + image.zeros + 1.0);
             }
-            // The sidecar of the file is compared without decoding.
-            (OpName::Read, _, true) if step == "checking the file" => self.digested += len,
+            // The digest of the file is compared without decoding.
+            (OpName::Read, _, true) if step == "checking the file" || step.starts_with("comparing ") => {
+                self.digested += len;
+            }
             (OpName::Read, _, true) => {
                 self.decoded += len * image.data;
                 self.zeros += len * image.zeros;

@@ -48,6 +48,29 @@ pub(crate) fn few(texts: &[String], separator: &str) -> String {
     shown
 }
 
+/// A list of which only the first texts are kept, so that it stays short.
+#[derive(Debug, Default)]
+pub(crate) struct Few {
+    shown: Vec<String>,
+    more: usize,
+}
+
+impl Few {
+    /// Adds a text.
+    pub(crate) fn push(&mut self, text: String) {
+        if self.shown.len() < NAMES_MAX { self.shown.push(text) } else { self.more += 1 }
+    }
+
+    /// As [`few`] prints the list; `None` if it is empty.
+    pub(crate) fn line(&self, separator: &str) -> Option<String> {
+        let mut line = self.shown.join(separator);
+        if self.more > 0 {
+            line.push_str(&format!("{separator}and {} more", self.more));
+        }
+        (!self.shown.is_empty()).then_some(line)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +86,11 @@ mod tests {
     #[test]
     fn the_first_of_many_are_listed() {
         let texts: Vec<String> = (0..100_000).map(|number| number.to_string()).collect();
+        for count in [0, 1, NAMES_MAX, NAMES_MAX + 1, texts.len()] {
+            let mut list = Few::default();
+            texts[..count].iter().for_each(|text| list.push(text.clone()));
+            assert_eq!(list.line(" ").unwrap_or_default(), few(&texts[..count], " "));
+        }
         assert_eq!(few(&texts, "; "), "0; 1; 2; 3; 4; 5; 6; 7; and 99992 more");
         assert_eq!(few(&texts[..2], ", "), "0, 1");
     }

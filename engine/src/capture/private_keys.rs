@@ -1,7 +1,7 @@
 //! Private keys that no rule names. They belong to the product or to a user, so they stay in the image, and the report
 //! lists them. It also lists the directories that could not be searched.
 
-use crate::printable;
+use crate::printable::Few;
 use replicator_hal::RelativePath;
 
 /// How much of a file is searched.
@@ -10,9 +10,11 @@ pub(super) const LOOKED_AT_BYTES: usize = 64 * 1024;
 /// Files that stay in the image and may be secrets.
 #[derive(Debug, Default)]
 pub(super) struct PrivateKeys {
-    paths: Vec<String>,
+    paths: Few,
     /// Directories whose files could not be read.
-    locked: Vec<String>,
+    locked: Few,
+    /// The last one of them.
+    last_locked: String,
 }
 
 impl PrivateKeys {
@@ -25,11 +27,12 @@ impl PrivateKeys {
     }
 
     /// A file could not be read because `top` is encrypted by its file system and the key is missing. File names in `top`
-    /// are encrypted too, so no rule matched them.
+    /// are encrypted too, so no rule matched them. Files below one directory come one after the other.
     pub(super) fn is_below_locked(&mut self, top: &RelativePath) {
         let top = format!("/{top}");
-        if !self.locked.contains(&top) {
-            self.locked.push(top);
+        if self.last_locked != top {
+            self.locked.push(top.clone());
+            self.last_locked = top;
         }
     }
 
@@ -42,9 +45,7 @@ impl PrivateKeys {
                 "encrypted by the file system, so not sanitised and not searched for private keys",
             ),
         ];
-        let line = |(paths, what): (&Vec<String>, &str)| {
-            (!paths.is_empty()).then(|| format!("{what}: {}", printable::few(paths, " ")))
-        };
+        let line = |(paths, what): (&Few, &str)| paths.line(" ").map(|paths| format!("{what}: {paths}"));
         lines.into_iter().filter_map(line).collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::operation::Operation;
 use replicator_hal::{
     self as hal, FileKind, InodeFlags, Metadata, NodeKind, ReadTree, RelativePath, VolumeFile,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -27,8 +27,7 @@ pub(super) struct Found {
 pub(super) struct Entries<'a> {
     operation: &'a Operation<'a>,
     volume: &'a dyn ReadTree,
-    /// First names of files that have several, by inode.
-    names: BTreeMap<u64, RelativePath>,
+    names: FirstNames,
     count: u64,
     /// What an archive leaves out.
     pub(super) remarks: Remarks,
@@ -37,7 +36,7 @@ pub(super) struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// No entry was made yet.
     pub(super) fn new(operation: &'a Operation<'a>, volume: &'a dyn ReadTree) -> Self {
-        Self { operation, volume, names: BTreeMap::new(), count: 0, remarks: Remarks::default() }
+        Self { operation, volume, names: FirstNames::default(), count: 0, remarks: Remarks::default() }
     }
 
     /// The entry at `path`, which the listing of its directory calls a `listed`; `None` for a socket.
@@ -64,7 +63,7 @@ impl<'a> Entries<'a> {
             None => operation.retry(|| volume.metadata(path)),
         };
         let metadata = metadata.map_err(Error::hal(doing()))?;
-        let kind = if let Some(existing) = self.earlier_name(path, &metadata) {
+        let kind = if let Some(existing) = self.names.earlier(path, &metadata) {
             EntryKind::HardLink { existing }
         } else {
             match (metadata.kind, &mut opened) {
@@ -124,18 +123,30 @@ impl<'a> Entries<'a> {
         }
         Ok(())
     }
+}
 
-    /// The earlier name of a file with several names. The first name is remembered.
-    fn earlier_name(&mut self, path: &RelativePath, metadata: &Metadata) -> Option<RelativePath> {
+/// First names of files that have more names which were not found yet, by inode, with the number of these.
+#[derive(Debug, Default)]
+struct FirstNames(BTreeMap<u64, (RelativePath, u64)>);
+
+impl FirstNames {
+    /// The first name of a file with several names; `None` if this is the first one, which is kept until all are found.
+    fn earlier(&mut self, path: &RelativePath, metadata: &Metadata) -> Option<RelativePath> {
         let can_be_linked = !matches!(metadata.kind, FileKind::Directory | FileKind::Socket);
         if metadata.links < 2 || !can_be_linked {
             return None;
         }
-        let earlier = self.names.get(&metadata.inode).cloned();
-        if earlier.is_none() {
-            self.names.insert(metadata.inode, path.clone());
+        match self.0.entry(metadata.inode) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert((path.clone(), metadata.links - 1));
+                None
+            }
+            btree_map::Entry::Occupied(mut place) => {
+                let (first, left) = place.get_mut();
+                *left -= 1;
+                Some(if *left == 0 { place.remove().0 } else { first.clone() })
+            }
         }
-        earlier
     }
 }
 
@@ -231,4 +242,40 @@ fn data_ranges(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replicator_hal::{Owner, Timestamp};
+
+    fn file(inode: u64, links: u64) -> Metadata {
+        Metadata {
+            kind: FileKind::File,
+            len_bytes: 0,
+            allocated_bytes: 0,
+            mode: 0o644,
+            owner: Owner::default(),
+            modified: Timestamp::default(),
+            inode,
+            links,
+            device: (0, 0),
+        }
+    }
+
+    #[test]
+    fn a_first_name_is_kept_until_all_names_are_found() {
+        let mut names = FirstNames::default();
+        let mut earlier = |name: &str, inode, links| {
+            let found = names.earlier(&RelativePath::parse(name).unwrap(), &file(inode, links));
+            (found.map(|path| path.to_string()), names.0.len())
+        };
+        let first = |name: &str| Some(name.to_owned());
+        assert_eq!(earlier("alone", 1, 1), (None, 0));
+        assert_eq!(earlier("a", 2, 3), (None, 1));
+        assert_eq!(earlier("b", 3, 2), (None, 2));
+        assert_eq!(earlier("a2", 2, 3), (first("a"), 2));
+        assert_eq!(earlier("b2", 3, 2), (first("b"), 1));
+        assert_eq!(earlier("a3", 2, 3), (first("a"), 0));
+    }
 }

@@ -49,6 +49,11 @@ impl Memory {
         self.limit(usual_bytes, 2)
     }
 
+    /// The limit for the index of an archive that is made while it is packed: a 16th of the budget.
+    pub(crate) fn archive_index_bytes(self) -> usize {
+        usize::try_from(self.budget_bytes / 16).unwrap_or(usize::MAX)
+    }
+
     /// The limit for a list of a tarball's entries that is kept only if it fits into the budget beside a decoder:
     /// `usual_bytes`, but at most a quarter of the budget.
     pub(crate) fn list_within_budget_bytes(self, usual_bytes: u64) -> u64 {

@@ -10,13 +10,14 @@ use super::stage::Stage;
 use std::path::Path;
 
 /// Files on the drive after a capture.
-const CAPTURED: [&str; 9] = [
+const CAPTURED: [&str; 10] = [
     "sataimage.dd.bmap",
     "sataimage.dd.md5",
     "sataimage.dd.xz",
     "sataimage.dd.xz.md5",
     "sataimage.source",
     "sdimage.source",
+    "sdimage.tar.index",
     "sdimage.tar.md5",
     "sdimage.tar.xz",
     "sdimage.tar.xz.md5",

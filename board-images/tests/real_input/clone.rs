@@ -117,6 +117,7 @@ fn check_images(stage: &Stage, drive: &Medium) {
         "emmcimage.dd.md5",
         "emmcimage.dd.xz",
         "emmcimage.dd.xz.md5",
+        "sdimage.tar.index",
         "sdimage.tar.md5",
         "sdimage.tar.xz",
         "sdimage.tar.xz.md5",

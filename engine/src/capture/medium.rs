@@ -19,15 +19,16 @@ use crate::formats::block_map::{self, BlockMap};
 use crate::formats::codec::{XzSettings, ZstdSettings};
 use crate::formats::digest::Algorithm;
 use crate::formats::encoder::Encoding;
+use crate::formats::tar::Index;
 use crate::media::Medium;
-use crate::names::{Extension, ImageName};
+use crate::names::{self, Extension, ImageName};
 use crate::operation::Operation;
 use crate::options::CaptureCompression;
 use crate::ranges;
 use crate::report::Done;
 use crate::sanitise_rules::Rules;
 use crate::size::Size;
-use crate::source_record::{RootRecord, SourceRecord, stamp};
+use crate::source_record::{IndexRecord, RootRecord, SourceRecord, stamp};
 use crate::verify::{Packed, Verified};
 use replicator_hal::{Access, BlockDevice, CacheBypass, Holder, Region, RelativePath, Uuid, VolumeFile};
 use std::cell::Cell;
@@ -63,10 +64,11 @@ pub(super) fn capture(
 /// A packed file with its name; it is not synced yet.
 type InHand = (ImageName, Box<dyn VolumeFile>, Packed);
 
-/// What lies beside an image: the record of a tarball's root file system, the block map of a disk image.
+/// What lies beside an image: the record of a tarball's root file system and its index, the block map of a disk image.
 #[derive(Default)]
 struct Beside {
     root: Option<RootRecord>,
+    index: Option<Index>,
     map: Option<BlockMap>,
 }
 
@@ -124,8 +126,9 @@ impl Job<'_> {
         }
         let mut more = Beside::default();
         let in_hand = match tarball {
-            Some(tarball) => {
+            Some((tarball, index)) => {
                 more.root = tree.map(|rootfs| self.root_record(rootfs, &layout));
+                more.index = index;
                 tarball
             }
             None => {
@@ -237,7 +240,7 @@ impl Job<'_> {
         region: &Region,
         unused: &[Range<u64>],
         notes: &mut Vec<String>,
-    ) -> Result<Option<InHand>> {
+    ) -> Result<Option<(InHand, Option<Index>)>> {
         let (operation, work) = (self.operation, self.work);
         let name = self.image_name(Extension::Tar);
         let encoding = self.encoding();
@@ -258,9 +261,9 @@ impl Job<'_> {
         });
         let is_complete = give_back.as_ref().is_none_or(GiveBackFiles::is_complete);
         let why = match packed {
-            Ok(packed) => {
+            Ok((packed, index)) => {
                 give_back.map_or(Ok(()), GiveBackFiles::finish)?;
-                return Ok(Some((name, file, packed)));
+                return Ok(Some(((name, file, packed), index)));
             }
             Err(error) if is_complete => tar_entries::why_no_tarball(&error).ok_or(error)?,
             Err(error) => return Err(error),
@@ -288,9 +291,15 @@ impl Job<'_> {
         &self,
         image: &ImageName,
         verified: &Verified,
-        Beside { root, map }: Beside,
+        Beside { root, index, map }: Beside,
         marks: Vec<String>,
     ) -> Result<Published> {
+        let index_record = match (&index, verified.file_md5(), verified.content_hash()) {
+            (Some(index), Some(file_md5), Some(image)) => {
+                Some(IndexRecord::new(file_md5, image.hash, index.hash, index.decoded_len_bytes))
+            }
+            _ => None,
+        };
         let record = SourceRecord {
             medium: self.medium.name().to_owned(),
             board: self.context.profile.name.clone(),
@@ -301,6 +310,7 @@ impl Job<'_> {
             version: self.context.version.to_owned(),
             image_md5: verified.digest(Algorithm::Md5).map(ToString::to_string),
             marks,
+            index: index_record,
             root,
         };
         let text = record
@@ -308,7 +318,8 @@ impl Job<'_> {
             .map_err(|error| Error::Internal { detail: format!("the source record: {error}") })?;
         let record = (SourceRecord::file_name(self.medium.name()), text.into_bytes());
         let map = map.map(|map| (format!("{}{}", image.uncompressed(), block_map::EXTENSION), map.to_xml()));
-        let more = std::iter::once(record).chain(map).collect();
+        let index = index.map(|index| (names::archive_index(image), index.bytes));
+        let more = std::iter::once(record).chain(index).chain(map).collect();
         commit::publish(self.operation, self.work, image, verified, more)
     }
 

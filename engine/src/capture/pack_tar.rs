@@ -14,8 +14,10 @@ use super::{tree, work};
 use crate::error::{Error, Result};
 use crate::formats::digest::Digest;
 use crate::formats::encoder::Encoding;
-use crate::formats::tar::{Entry, EntryKind, Writer};
+use crate::formats::tar::{Entry, EntryKind, Index, IndexWriter, Names, Writer};
 use crate::operation::Operation;
+use crate::root_names;
+use crate::size::Size;
 use crate::verify::Packed;
 use replicator_hal::{
     self as hal, FileKind, InodeFlags, Metadata, Owner, ReadTree, RelativePath, VolumeFile,
@@ -26,6 +28,7 @@ use std::ops::Range;
 
 /// Packs all of `volume` into the new `file` on the drive. With a `list` every regular file is hashed while it is packed,
 /// and the list of the digests is the last entry. With `give_back` the space of packed files is given back to the drive.
+/// Returns an index of the archive too, if that is compressed and the index fits into the memory.
 pub(super) fn pack<'a>(
     operation: &'a Operation<'a>,
     volume: &'a dyn ReadTree,
@@ -34,11 +37,17 @@ pub(super) fn pack<'a>(
     list: Option<DigestList<'a>>,
     give_back: Option<&'a mut GiveBackFiles<'_>>,
     notes: &mut Vec<String>,
-) -> Result<Packed> {
+) -> Result<(Packed, Option<Index>)> {
+    let index = index(operation, encoding)?;
+    let has_index = index.is_some();
+    let packer = Packer::new(operation, file, encoding, None)?;
     let mut archive = Archive {
         operation,
         entries: Entries::new(operation, volume),
-        writer: Writer::new(Packer::new(operation, file, encoding, None)?),
+        writer: match index {
+            Some(index) => Writer::with_index(packer, index),
+            None => Writer::new(packer),
+        },
         digests: BTreeMap::new(),
         list,
         give_back,
@@ -50,7 +59,28 @@ pub(super) fn pack<'a>(
     let private_keys = archive.add_list()?;
     notes.extend(archive.entries.remarks.lines());
     notes.extend(private_keys.notes());
-    archive.writer.finish().map_err(Error::io("the image"))?.finish()
+    let (packer, index) = archive.writer.finish_with_index().map_err(Error::io("the image"))?;
+    if has_index && index.is_none() {
+        let limit = Size(operation.tuning.memory.archive_index_bytes() as u64);
+        operation.log(&format!("the index of the archive is left out: it takes more than {limit} of memory"));
+    }
+    Ok((packer.finish()?, index))
+}
+
+/// A new index of an archive; `None` for an archive that needs none, because it is not compressed.
+fn index(operation: &Operation<'_>, encoding: &Encoding) -> Result<Option<IndexWriter>> {
+    if *encoding == Encoding::Plain {
+        return Ok(None);
+    }
+    let limit_bytes = operation.tuning.memory.archive_index_bytes();
+    IndexWriter::new(is_read_by_check, limit_bytes).map(Some).map_err(Error::io("the index of the archive"))
+}
+
+/// Whether the check of an archive before it is written reads the data of this file.
+fn is_read_by_check(entry: &Entry) -> bool {
+    let EntryKind::File { len_bytes, .. } = entry.kind else { return false };
+    let is_short = usize::try_from(len_bytes).is_ok_and(|len| len <= root_names::LIMIT_BYTES);
+    Names::may_be_in(&entry.path, len_bytes) || is_short && root_names::is_of_interest(&entry.path)
 }
 
 /// The data of the entry that was appended last.

@@ -26,7 +26,7 @@ const COMPRESSION_EXTENSIONS: [&str; 14] =
     ["xz", "bz2", "bzip2", "gz", "gzip", "zst", "zstd", "lz4", "lzo", "lzma", "z", "zip", "7z", "rar"];
 
 /// Last extensions of files that accompany an image.
-const ACCOMPANYING_EXTENSIONS: [&str; 6] = ["bmap", "log", "json", "info", "md", "manifest"];
+const ACCOMPANYING_EXTENSIONS: [&str; 7] = ["bmap", "index", "log", "json", "info", "md", "manifest"];
 
 /// Stems of kernels, which end in "image" too.
 const KERNELS: [&str; 7] = ["image", "zimage", "uimage", "bzimage", "fitimage", "xipimage", "vmlinux"];

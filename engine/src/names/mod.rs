@@ -114,6 +114,11 @@ pub(crate) fn block_maps(image: &str) -> impl Iterator<Item = String> {
     names.map(|name| format!("{name}{MAP_EXTENSION}"))
 }
 
+/// The name of the index of the archive in `image`.
+pub(crate) fn archive_index(image: &ImageName) -> String {
+    format!("{}.index", image.uncompressed())
+}
+
 /// Every accepted image name of a medium, in order of preference.
 pub fn accepted(medium: &str) -> Vec<ImageName> {
     endings()

@@ -201,6 +201,7 @@ fn files_that_do_not_look_like_images_are_unrelated() {
         "images",
         "sdimage.txt",
         "sdimage.dd.bmap",
+        "sdimage.tar.index",
         "emmc.md",
         "sd.conf",
         "._sdimage.dd.xz",

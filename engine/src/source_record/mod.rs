@@ -4,8 +4,10 @@
 //! also gives a clone the UUIDs and labels by which its files name the root. The record is `<medium>image.source` beside
 //! the image, and is written before the image gets its name. Records of older versions have fewer fields.
 
+mod index;
 mod root;
 
+pub(crate) use index::IndexRecord;
 pub(crate) use root::RootRecord;
 
 use crate::from_toml;
@@ -39,7 +41,10 @@ pub(crate) struct SourceRecord {
     /// The marks of the golden medium, if it has no identity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
-    /// The names of the root file system, for a tarball. It is the last field, because TOML needs tables after values.
+    /// The index of a tarball. Tables are the last fields, because TOML needs them after values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexRecord>,
+    /// The names of the root file system, for a tarball.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<RootRecord>,
 }
@@ -80,6 +85,7 @@ pub(crate) fn stamp(time: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::digest::{Algorithm, Digest};
     use crate::formats::partition::{DiskId, Guid, Identity};
     use proptest::prelude::*;
     use replicator_hal::Uuid;
@@ -95,6 +101,7 @@ mod tests {
             version: "0.1.0".into(),
             image_md5: None,
             marks: Vec::new(),
+            index: None,
             root: None,
         }
     }
@@ -111,6 +118,7 @@ mod tests {
             name in "[^\0]{0,30}",
             is_gpt in any::<bool>(),
             signature in any::<u32>(),
+            (has_index, hash, len_bytes) in (any::<bool>(), any::<u128>(), 0..u64::MAX >> 1),
             marks in prop::collection::vec("[0-9a-f]{8}", 0..3),
         ) {
             let guid = |text| Guid::parse(text).unwrap();
@@ -126,7 +134,8 @@ mod tests {
             let root = root(label, disk.clone());
             prop_assert_eq!(root.identity().map(|identity| (identity.disk, identity.number)), Some((disk, 2)));
             let image_md5 = Some("0".repeat(32));
-            let record = SourceRecord { marks, image_md5, root: Some(root), ..record(identity) };
+            let index = has_index.then(|| IndexRecord::new(&Digest::of(Algorithm::Md5, b""), hash, !hash, len_bytes));
+            let record = SourceRecord { marks, image_md5, index, root: Some(root), ..record(identity) };
             prop_assert_eq!(SourceRecord::parse(record.to_toml().unwrap().as_bytes()), Some(record));
         }
 
@@ -143,6 +152,14 @@ mod tests {
         let text = "medium = \"sd\"\nboard = \"tsimx6\"\nkind = \"SD\"\nlen_bytes = 1\ncaptured = \"x\"\nversion = \"0.1.0\"\n";
         let old = SourceRecord::parse(text.as_bytes()).unwrap();
         assert_eq!((old.root, old.image_md5, old.marks.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_read() {
+        let record = SourceRecord { image_md5: Some("0".repeat(32)), ..record(None) };
+        let text =
+            format!("{}later = 1\n[more]\nkeys = [\"x\"]\n[more.tables]\nx = 1\n", record.to_toml().unwrap());
+        assert_eq!(SourceRecord::parse(text.as_bytes()), Some(record));
     }
 
     #[test]

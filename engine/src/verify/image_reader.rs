@@ -35,8 +35,8 @@ pub(crate) struct Source<'a> {
 pub(crate) enum Expected<'a> {
     /// What it announces, and the digests of its sidecars.
     Announced(Announced<'a>),
-    /// The same as when it was read before.
-    Same(&'a Verified),
+    /// The same as when it was read before, or as when it was captured.
+    Same(ContentHash),
     /// What was written to the drive.
     Written(&'a Packed),
 }
@@ -70,6 +70,15 @@ pub(crate) struct Packed {
     pub(crate) file_len_bytes: u64,
 }
 
+/// The length of the content of an image, and its XXH3 with 128 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentHash {
+    /// The length.
+    pub(crate) len_bytes: u64,
+    /// The hash.
+    pub(crate) hash: u128,
+}
+
 /// The proof that an image was read to its end and is as expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Verified {
@@ -85,6 +94,11 @@ impl Verified {
     /// Length of the uncompressed image.
     pub(crate) fn content_len_bytes(&self) -> u64 {
         self.content_len_bytes
+    }
+
+    /// Length and hash of the content, if the hash was computed.
+    pub(crate) fn content_hash(&self) -> Option<ContentHash> {
+        self.hash.map(|hash| ContentHash { len_bytes: self.content_len_bytes, hash })
     }
 
     /// Length of the file, with data behind the image.
@@ -289,7 +303,7 @@ impl Expected<'_> {
     fn len_bytes(&self) -> Option<u64> {
         match self {
             Self::Announced(announced) => announced.len_bytes,
-            Self::Same(earlier) => Some(earlier.content_len_bytes),
+            Self::Same(earlier) => Some(earlier.len_bytes),
             Self::Written(packed) => Some(packed.content_len_bytes),
         }
     }
@@ -316,9 +330,8 @@ impl Announced<'_> {
     }
 }
 
-fn check_same(name: &str, earlier: &Verified, found: &Verified) -> Result<()> {
-    let is_hashed = earlier.hash.is_some();
-    if is_hashed && (found.hash, found.content_len_bytes) == (earlier.hash, earlier.content_len_bytes) {
+fn check_same(name: &str, earlier: ContentHash, found: &Verified) -> Result<()> {
+    if found.content_hash() == Some(earlier) {
         return Ok(());
     }
     Err(Error::Verify {

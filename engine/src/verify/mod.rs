@@ -14,7 +14,7 @@ mod times;
 mod tree;
 
 pub(crate) use extents::{Compared, Extents, Written};
-pub(crate) use image_reader::{Announced, Expected, ImageReader, Packed, Source};
+pub(crate) use image_reader::{Announced, ContentHash, Expected, ImageReader, Packed, Source};
 pub(crate) use in_order::{Again, verify as tree_in_order};
 pub(crate) use installed::Installed;
 pub(crate) use kept::Kept;

@@ -7,8 +7,6 @@
 
 mod in_order;
 
-pub(super) use in_order::extract_in_order;
-
 use super::tar_limits::Needs;
 use super::tar_times;
 use super::tar_tree;
@@ -34,6 +32,8 @@ pub(super) struct Extracted {
     pub(super) expectation: Expectation,
     /// What was left out or ignored, a line each.
     pub(super) notes: Vec<String>,
+    /// The hash of all headers of the archive.
+    pub(super) headers_hash: u128,
 }
 
 /// What must be on the medium after an extraction.
@@ -44,30 +44,43 @@ pub(super) enum Expectation {
     InOrder(BTreeMap<RelativePath, InodeFlags>),
 }
 
-/// Extracts all of `content` into `volume`, on a medium of `medium_len_bytes`. `names` are those that the check of the
-/// archive found. A time outside of the range of the file system is replaced by the nearest one in it.
-///
-/// # Errors
-/// Errors of the archive and of the medium.
-pub(super) fn extract(
-    operation: &Operation<'_>,
-    name: &str,
-    content: &mut dyn Read,
-    names: &Names,
-    volume: &dyn Volume,
-    medium_len_bytes: u64,
-) -> Result<Extracted> {
-    let mut extraction = Extraction::new(operation, name, volume, medium_len_bytes, Needs::default());
-    let mut reader = Reader::with_names(content, ReaderLimits::default(), names.clone());
-    while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
-        entry.modified = tar_times::nearest(entry.modified);
-        extraction.entry(entry, &mut reader)?;
+/// An archive and where it goes.
+#[derive(Clone, Copy)]
+pub(super) struct Extract<'a> {
+    pub(super) operation: &'a Operation<'a>,
+    /// Name of the archive.
+    pub(super) name: &'a str,
+    /// The names that the check of the archive found.
+    pub(super) names: &'a Names,
+    /// The new file system.
+    pub(super) volume: &'a dyn Volume,
+    /// Length of its medium.
+    pub(super) medium_len_bytes: u64,
+}
+
+impl Extract<'_> {
+    /// Extracts all of `content`. A time outside of the range of the file system is replaced by the nearest one in it.
+    ///
+    /// # Errors
+    /// Errors of the archive and of the medium.
+    pub(super) fn listed(&self, content: &mut dyn Read) -> Result<Extracted> {
+        let name = self.name;
+        let mut extraction = Extraction::new(self, Needs::default());
+        let mut reader = Reader::with_names(content, ReaderLimits::default(), self.names.clone());
+        while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
+            entry.modified = tar_times::nearest(entry.modified);
+            extraction.entry(entry, &mut reader)?;
+        }
+        extraction.needs.check_not_empty(name)?;
+        extraction.finish_directories()?;
+        let mut remarks = reader.remarks().clone();
+        extraction.set_flags(&mut remarks)?;
+        Ok(Extracted {
+            expectation: Expectation::Listed(extraction.manifest),
+            notes: remarks.lines(),
+            headers_hash: reader.headers_hash(),
+        })
     }
-    extraction.needs.check_not_empty(name)?;
-    extraction.finish_directories()?;
-    let mut remarks = reader.remarks().clone();
-    extraction.set_flags(&mut remarks)?;
-    Ok(Extracted { expectation: Expectation::Listed(extraction.manifest), notes: remarks.lines() })
 }
 
 struct Extraction<'a> {
@@ -83,13 +96,8 @@ struct Extraction<'a> {
 }
 
 impl<'a> Extraction<'a> {
-    fn new(
-        operation: &'a Operation<'a>,
-        name: &'a str,
-        volume: &'a dyn Volume,
-        medium_len_bytes: u64,
-        needs: Needs,
-    ) -> Self {
+    fn new(what: &Extract<'a>, needs: Needs) -> Self {
+        let Extract { operation, name, volume, medium_len_bytes, .. } = *what;
         Self {
             operation,
             name,

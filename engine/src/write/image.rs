@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::Compression;
+use crate::formats::digest::{Algorithm, Digest};
 use crate::formats::text;
 use crate::names::ImageName;
 use crate::operation::Operation;
@@ -73,23 +74,33 @@ impl Image {
         }
     }
 
-    /// Hashes the file itself and compares it with its sidecars, if there are any.
+    /// Hashes the file itself and compares it with its sidecars, if there are any. Returns the md5, if a sidecar has one or if
+    /// it `needs_md5`.
     ///
     /// # Errors
     /// [`Error::Digest`]; errors of the drive.
-    pub(crate) fn check_file(&self, operation: &Operation<'_>, drive: &dyn ReadTree) -> Result<()> {
-        if self.file.is_empty() {
-            return Ok(());
+    pub(crate) fn check_file(
+        &self,
+        operation: &Operation<'_>,
+        drive: &dyn ReadTree,
+        needs_md5: bool,
+    ) -> Result<Option<Digest>> {
+        if self.file.is_empty() && !needs_md5 {
+            return Ok(None);
         }
         let source = Source { compression: Compression::None, end_bytes: None, ..self.source() };
         let mut file = ImageReader::open(operation, drive, source)?;
-        let expected =
-            Announced { len_bytes: Some(self.file_len_bytes), digests: &self.file, md5: false, again: false };
+        let expected = Announced {
+            len_bytes: Some(self.file_len_bytes),
+            digests: &self.file,
+            md5: needs_md5,
+            again: false,
+        };
         let mut content = file.content("checking the file", Expected::Announced(expected))?;
         let mut buffer = vec![0; operation.tuning.chunk_len_bytes];
         while content.read_chunk(&mut buffer)? > 0 {}
         drop(content);
-        file.finish().map(drop)
+        Ok(file.finish()?.digest(Algorithm::Md5).cloned())
     }
 }
 

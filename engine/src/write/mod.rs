@@ -22,6 +22,7 @@ mod preflight;
 mod root_plan;
 mod tar_attributes;
 mod tar_check;
+mod tar_index;
 mod tar_limits;
 mod tar_room;
 mod tar_rootfs;
@@ -126,6 +127,9 @@ impl Checking {
                     line.push_str(", no sidecar");
                 } else {
                     line.push_str(&format!(", sidecar {}", sidecars.join(", ")));
+                }
+                if let Some(index) = checked.tar.as_ref().and_then(|tar| tar.index.as_ref()) {
+                    line.push_str(&format!(", checked by its index {index}"));
                 }
                 if let Some(map) = &checked.map {
                     line.push_str(&format!(", block map {}", map.name));

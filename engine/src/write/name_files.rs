@@ -9,8 +9,6 @@ use replicator_hal::RelativePath;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// A longer file is not a list of a small system's users.
-const FILE_LEN_MAX_BYTES: u64 = 1 << 20;
 /// How many files of these names are kept; a system has a few copies of them.
 const FILES_MAX: usize = 32;
 
@@ -39,7 +37,7 @@ impl NameFiles {
             return Ok(());
         };
         let has_room = self.files.len() < FILES_MAX || self.files.contains_key(&path);
-        if !is_one || !has_room || len_bytes > FILE_LEN_MAX_BYTES {
+        if !has_room || !Names::may_be_in(&path, len_bytes) {
             return Ok(());
         }
         let mut content = Vec::new();

@@ -1,8 +1,8 @@
 //! Checks an image and its medium before anything is erased.
 //!
 //! Of a disk image the structure is checked: index, sizes, first bytes, the sidecar of the file. Its content is checked
-//! during the write, before its start is written. A tarball is decoded whole, also one that a capture made: only that
-//! shows whether the file system of this medium can hold it. An image that does not have its decoded length in it is
+//! during the write, before its start is written. All headers of a tarball are read: only they show whether the file system of
+//! this medium can hold it. It is decoded whole for that, unless a capture left an index beside it. An image that does not have its decoded length in it is
 //! decoded whole, too.
 
 use super::allowed::Allowed;
@@ -12,6 +12,7 @@ use super::image::Image;
 use super::image_map::{self, ImageMap};
 use super::root_plan::{self, Question, RootPlan};
 use super::tar_check::{Destination, TarFacts, check_tar};
+use super::tar_index;
 use crate::context::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::codec::Compression;
@@ -72,7 +73,8 @@ pub(super) fn check(
     golden::check(operation, &image, &device, allowed, marks_on)?;
     check_first_bytes(operation, drive, &image)?;
     notes.extend(image.content.iter().chain(&image.file).filter_map(ExpectedDigest::note));
-    image.check_file(operation, drive)?;
+    let extent = context.options.settings.write.extent;
+    let file_md5 = image.check_file(operation, drive, tar_index::record(&image, extent).is_some())?;
     let mut reader = ImageReader::open(operation, drive, image.source())?;
     let behind = reader.metadata()?;
     reader.close()?;
@@ -87,15 +89,17 @@ pub(super) fn check(
     let mut reader = ImageReader::open(operation, drive, image.source())?;
     let mut content_len_bytes = reader.announced_len()?;
     reader.close()?;
-    let extent = context.options.settings.write.extent;
     let (mut tar, mut root, mut disk, mut map) = (None, None, DiskFacts::default(), None);
     match image.name.packing() {
         Packing::Tar => {
             let destination = destination(&name, medium, &device)?;
-            let mut facts = check_tar(operation, drive, &image, content_len_bytes, &destination, allowed)?;
+            let index =
+                tar_index::find(operation, drive, &image, extent, content_len_bytes, file_md5.as_ref());
+            let announced = (content_len_bytes, index.as_ref());
+            let mut facts = check_tar(operation, drive, &image, announced, &destination, allowed)?;
             notes.append(&mut facts.notes);
             let plan = root_plan(operation, context, &image, &facts, medium, &device, &mut notes)?;
-            content_len_bytes = Some(facts.archive.content_len_bytes());
+            content_len_bytes = Some(facts.archive.len_bytes);
             (tar, root) = (Some(facts), Some(plan));
         }
         Packing::Disk => {

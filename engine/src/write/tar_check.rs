@@ -1,12 +1,15 @@
-//! Decodes a whole tarball before anything is erased: it must be possible to restore every entry, all of it must fit, and
-//! the content must match the sidecars.
+//! Checks a whole tarball before anything is erased: it must be possible to restore every entry, all of it must fit, and
+//! the content must match the sidecars. It is decoded for that, or its index is read (`tar_index`).
 
 mod in_order;
+#[cfg(test)]
+mod tests;
 
 use super::allowed::Allowed;
 use super::extract::{cannot_be_extracted, implied_directory};
 use super::image::Image;
 use super::name_files::NameFiles;
+use super::tar_index::TarIndex;
 use super::tar_limits::Needs;
 use super::tar_room::{Counter, NoShape, Room};
 use super::tar_rootfs;
@@ -16,15 +19,17 @@ use crate::error::{Error, Refusal, Result};
 use crate::formats::FormatError;
 use crate::formats::digest::Algorithm;
 use crate::formats::tar::in_order::InOrder;
-use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
+use crate::formats::tar::{
+    Entry, EntryKind, IndexReader, Names, Reader, ReaderLimits, Skip, skip_by_reading,
+};
 use crate::operation::Operation;
 use crate::printable;
 use crate::root_names::{self, Reference};
-use crate::verify::{Announced, Expected, ImageReader, Verified};
+use crate::verify::{Announced, ContentHash, Expected, ImageReader, Verified};
 use in_order::Links;
 use replicator_hal::{ExtShape, Flavour, ReadTree, RelativePath};
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 /// Enough for the headers of many entries.
 const BUFFER_LEN_BYTES: usize = 64 * 1024;
@@ -32,8 +37,12 @@ const BUFFER_LEN_BYTES: usize = 64 * 1024;
 /// The facts of a tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TarFacts {
-    /// The proof of the archive: the pass that extracts must read the same bytes.
-    pub archive: Verified,
+    /// The content of the archive: the pass that extracts must read the same bytes.
+    pub archive: ContentHash,
+    /// The hash of the headers that were checked. Those that are extracted must be the same.
+    pub headers_hash: u128,
+    /// The index by which the archive was checked, if it was not decoded.
+    pub index: Option<String>,
     /// Bytes of file data, at most.
     pub data_len_bytes: u64,
     /// The number of entries, if they are in order and the archive is verified without a list of them.
@@ -63,7 +72,8 @@ pub(super) struct Destination {
     pub(super) flavour: Flavour,
 }
 
-/// Decodes the whole archive without keeping it.
+/// Checks all entries of the archive, which has the announced length, by its index if there is one. Without an index, or if
+/// that is damaged or shows anything for which the archive would be refused, the whole archive is decoded.
 ///
 /// # Errors
 /// Errors of the archive; `NoRootfs`; `ImageTooLarge` if it does not fit; `CannotHold`; `Digest`.
@@ -71,43 +81,45 @@ pub(super) fn check_tar(
     operation: &Operation<'_>,
     drive: &dyn ReadTree,
     image: &Image,
-    announced_len_bytes: Option<u64>,
+    (announced_len_bytes, index): (Option<u64>, Option<&TarIndex>),
     destination: &Destination,
     allowed: Allowed,
 ) -> Result<TarFacts> {
     let name = image.name.to_string();
-    let check = Check { operation, drive, image, name: &name, announced_len_bytes, destination };
-    let (counted, archive) = check.run()?;
-    let Counted { needs, space, tree, looked: Found { times, names, references } } = counted;
-    needs.check_not_empty(&name)?;
-    let mut notes: Vec<String> = times.note().into_iter().collect();
-    if let Some(refusal) = tar_rootfs::refusal(&name, &tree)? {
-        allowed.content(refusal, &mut notes)?;
+    let whole = Check { operation, drive, image, name: &name, announced_len_bytes, destination, index: None };
+    if let Some(index) = index {
+        match (Check { index: Some(index), ..whole }).facts(allowed) {
+            Ok(facts) => {
+                operation.short_step(&format!("{name} was checked by its index"));
+                return Ok(facts);
+            }
+            Err(error) => {
+                operation.log(&error.to_string());
+                operation.short_step(&format!("{name} was not checked by its index: all of it is decoded"));
+            }
+        }
     }
-    let in_order = matches!(space, Space::InOrder(_)).then(|| needs.entries());
-    let shape = space
-        .room(&tree)
-        .map_err(|why| Error::refused(Refusal::CannotHold, format!("{name}: {why}")))?
-        .shape(destination.len_bytes, destination.sector_len_bytes)
-        .map_err(|why| match why {
-            NoShape::Never(why) => Error::refused(Refusal::CannotHold, format!("{name}: {why}")),
-            NoShape::TooSmall(why) => Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")),
-        })?;
-    Ok(TarFacts {
-        data_len_bytes: needs.data_len_bytes,
-        in_order,
-        shape,
-        notes,
-        names,
-        references,
-        is_recorded: is_recorded(image, &archive),
-        archive,
-    })
+    whole.facts(allowed)
 }
 
 /// Reads the headers and small files of an archive many at a time. Longer reads are not copied.
 pub(super) fn buffered<R: Read>(operation: &Operation<'_>, content: R) -> BufReader<R> {
     BufReader::with_capacity(BUFFER_LEN_BYTES.min(operation.tuning.chunk_len_bytes), content)
+}
+
+/// A decoded archive.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Skip for Whole<R> {
+    fn skip(&mut self, len_bytes: u64) -> io::Result<u64> {
+        skip_by_reading(&mut self.0, len_bytes)
+    }
 }
 
 /// The md5 of the image in the record.
@@ -139,6 +151,7 @@ enum Pass<T> {
 }
 
 /// The check of one archive.
+#[derive(Clone, Copy)]
 struct Check<'a> {
     operation: &'a Operation<'a>,
     drive: &'a dyn ReadTree,
@@ -146,10 +159,13 @@ struct Check<'a> {
     name: &'a str,
     announced_len_bytes: Option<u64>,
     destination: &'a Destination,
+    /// The index that is read instead of the archive.
+    index: Option<&'a TarIndex>,
 }
 
 /// What was counted.
 struct Counted {
+    headers_hash: u128,
     needs: Needs,
     space: Space,
     /// The tree, or as much of it as the check needs.
@@ -172,9 +188,51 @@ impl Space {
     }
 }
 
+/// An archive that a pass read to its end.
+#[derive(Debug, Clone, Copy)]
+struct Archive {
+    content: ContentHash,
+    /// Whether the record beside it is for it.
+    is_recorded: bool,
+}
+
 impl Check<'_> {
+    /// All facts.
+    fn facts(&self, allowed: Allowed) -> Result<TarFacts> {
+        let (name, destination) = (self.name, self.destination);
+        let (counted, archive) = self.run()?;
+        let Counted { headers_hash, needs, space, tree, looked: Found { times, names, references } } =
+            counted;
+        needs.check_not_empty(name)?;
+        let mut notes: Vec<String> = times.note().into_iter().collect();
+        if let Some(refusal) = tar_rootfs::refusal(name, &tree)? {
+            allowed.content(refusal, &mut notes)?;
+        }
+        let in_order = matches!(space, Space::InOrder(_)).then(|| needs.entries());
+        let shape = space
+            .room(&tree)
+            .map_err(|why| Error::refused(Refusal::CannotHold, format!("{name}: {why}")))?
+            .shape(destination.len_bytes, destination.sector_len_bytes)
+            .map_err(|why| match why {
+                NoShape::Never(why) => Error::refused(Refusal::CannotHold, format!("{name}: {why}")),
+                NoShape::TooSmall(why) => Error::refused(Refusal::ImageTooLarge, format!("{name} {why}")),
+            })?;
+        Ok(TarFacts {
+            archive: archive.content,
+            headers_hash,
+            index: self.index.map(|index| index.name.clone()),
+            data_len_bytes: needs.data_len_bytes,
+            in_order,
+            shape,
+            notes,
+            names,
+            references,
+            is_recorded: archive.is_recorded,
+        })
+    }
+
     /// Reads the archive as often as needed.
-    fn run(&self) -> Result<(Counted, Verified)> {
+    fn run(&self) -> Result<(Counted, Archive)> {
         let mut way = Way::ShortList;
         loop {
             let (pass, archive) = self.read("checking the archive", None, |content| match way {
@@ -183,7 +241,7 @@ impl Check<'_> {
             })?;
             match (pass, archive) {
                 (Pass::Done((counted, links)), Some(archive)) => {
-                    if links.are_none() || self.has_targets(links, &archive)? {
+                    if links.are_none() || self.has_targets(links, archive)? {
                         return Ok((counted, archive));
                     }
                     way = Way::List;
@@ -196,36 +254,65 @@ impl Check<'_> {
         }
     }
 
-    /// Reads the archive; to its end if `work` is done, and then compares it with what is announced, or with an `earlier` pass.
+    /// Reads the archive or its index; to the end if `work` is done, and then compares it with what is announced, or with an
+    /// `earlier` pass.
     fn read<T>(
         &self,
         doing: &str,
-        earlier: Option<&Verified>,
-        work: impl FnOnce(&mut dyn Read) -> Result<Pass<T>>,
-    ) -> Result<(Pass<T>, Option<Verified>)> {
+        earlier: Option<Archive>,
+        work: impl FnOnce(&mut dyn Skip) -> Result<Pass<T>>,
+    ) -> Result<(Pass<T>, Option<Archive>)> {
+        if let Some(index) = self.index {
+            return self.read_index(index, doing, work);
+        }
         let announced = Announced {
             len_bytes: self.announced_len_bytes,
             digests: &self.image.content,
             md5: recorded_md5(self.image).is_some(),
             again: true,
         };
-        let expected = earlier.map_or(Expected::Announced(announced), Expected::Same);
+        let expected =
+            earlier.map_or(Expected::Announced(announced), |earlier| Expected::Same(earlier.content));
         let mut reader = ImageReader::open(self.operation, self.drive, self.image.source())?;
         let content = reader.content(doing, expected)?;
-        let mut content = buffered(self.operation, content);
+        let mut content = Whole(buffered(self.operation, content));
         let pass = work(&mut content)?;
         drop(content);
-        match pass {
-            Pass::Done(_) => reader.finish().map(|archive| (pass, Some(archive))),
-            Pass::Again(_) => reader.close().map(|()| (pass, None)),
+        if let Pass::Again(_) = pass {
+            return reader.close().map(|()| (pass, None));
         }
+        let verified = reader.finish()?;
+        let Some(content) = verified.content_hash() else {
+            return Err(Error::Internal { detail: format!("{} was not hashed", self.name) });
+        };
+        Ok((pass, Some(Archive { content, is_recorded: is_recorded(self.image, &verified) })))
+    }
+
+    /// Reads the index instead of the archive, and compares it with the record.
+    fn read_index<T>(
+        &self,
+        index: &TarIndex,
+        doing: &str,
+        work: impl FnOnce(&mut dyn Skip) -> Result<Pass<T>>,
+    ) -> Result<(Pass<T>, Option<Archive>)> {
+        let mut reader = ImageReader::open(self.operation, self.drive, index.source())?;
+        let content = reader.content(&format!("{doing} by its index"), Expected::Same(index.content))?;
+        let mut content = IndexReader::new(buffered(self.operation, content));
+        let pass = work(&mut content)?;
+        drop(content);
+        if let Pass::Again(_) = pass {
+            return reader.close().map(|()| (pass, None));
+        }
+        reader.finish()?;
+        // The record is for this file, and has the md5 of its content.
+        Ok((pass, Some(Archive { content: index.archive, is_recorded: true })))
     }
 
     /// Counts with a list of all entries. If `is_short`, it ends as soon as the list is long and the entries are in order.
-    fn count(&self, content: &mut dyn Read, is_short: bool) -> Result<Pass<(Counted, Links)>> {
+    fn count(&self, content: &mut dyn Skip, is_short: bool) -> Result<Pass<(Counted, Links)>> {
         let (name, tuning, medium_len_bytes) =
             (self.name, self.operation.tuning, self.destination.medium_len_bytes);
-        let mut reader = Reader::collecting_names(content, ReaderLimits::default());
+        let mut reader = Reader::collecting_names(content, ReaderLimits::default()).skipping();
         let mut looked = Looked::default();
         let mut needs = Needs::default();
         let mut space = Counter::new(self.destination.flavour);
@@ -252,7 +339,8 @@ impl Check<'_> {
             looked.look(&entry, place.path, &mut reader).map_err(Error::format(name))?;
         }
         let looked = looked.finish(name, &tree, &reader)?;
-        let counted = Counted { needs, space: Space::Listed(space), tree, looked };
+        let headers_hash = reader.headers_hash();
+        let counted = Counted { headers_hash, needs, space: Space::Listed(space), tree, looked };
         Ok(Pass::Done((counted, Links::default())))
     }
 

@@ -3,7 +3,7 @@
 //! The file system is made where the partition will be, before there is a partition table, so that an unverified medium
 //! does not look bootable.
 
-use super::extract::{Expectation, Extracted, extract, extract_in_order};
+use super::extract::{Expectation, Extract, Extracted};
 use super::gap_note;
 use super::medium::{wipe_ends, with_target};
 use super::preflight::{Checked, check_unchanged};
@@ -169,15 +169,34 @@ fn fill(
 ) -> Result<(Extracted, Verified)> {
     let name = checked.image.name.to_string();
     let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
-    let content = reader.content("writing", Expected::Same(&facts.archive))?;
+    let content = reader.content("writing", Expected::Same(facts.archive))?;
     let mut content = tar_check::buffered(operation, content);
-    let extract = if facts.in_order.is_some() { extract_in_order } else { extract };
-    let extracted = extract(operation, &name, &mut content, &facts.names, volume, checked.device.len_bytes)?;
+    let medium_len_bytes = checked.device.len_bytes;
+    let extract = Extract { operation, name: &name, names: &facts.names, volume, medium_len_bytes };
+    let extracted = match facts.in_order {
+        Some(_) => extract.in_order(&mut content),
+        None => extract.listed(&mut content),
+    }?;
     drop(content);
     let archive = reader.finish()?;
+    check_headers(&name, facts, &extracted)?;
     operation.step("flushing the files");
     volume.sync().map_err(Error::hal(format!("flushing the files on {}", operation.label())))?;
     Ok((extracted, archive))
+}
+
+/// The check before may have read the headers of an index instead of those of the archive. What it found holds for this archive
+/// only if they are the same.
+fn check_headers(name: &str, facts: &TarFacts, extracted: &Extracted) -> Result<()> {
+    if extracted.headers_hash == facts.headers_hash {
+        return Ok(());
+    }
+    Err(Error::Verify {
+        part: FaultyPart::Image,
+        what: name.to_owned(),
+        offset_bytes: None,
+        detail: format!("its entries are not those of {}", facts.index.as_deref().unwrap_or("its check")),
+    })
 }
 
 /// Reads the archive once more, and compares its entries with the mounted tree. Inode flags are those that were set.
@@ -191,7 +210,7 @@ fn compare_in_order(
 ) -> Result<(verify::Times, Kept)> {
     let name = checked.image.name.to_string();
     let mut reader = ImageReader::open(operation, drive, checked.image.source())?;
-    let content = reader.content("reading the archive again", Expected::Same(&facts.archive))?;
+    let content = reader.content("reading the archive again", Expected::Same(facts.archive))?;
     let mut content = tar_check::buffered(operation, content);
     let again = verify::Again {
         name: &name,

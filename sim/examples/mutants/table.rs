@@ -287,6 +287,27 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         &[CloneIsRootfs],
     ),
     patch(
+        S8,
+        "entries-of-an-index-are-not-compared",
+        "The entries of a tarball need not be those of the index by which it was checked.",
+        &["write-index-is-forged"],
+        &[CloneIsRootfs],
+    ),
+    patch(
+        S9,
+        "index-of-any-file",
+        "An index is used for any tarball, and not only for the one of its record.",
+        &["write-index-of-another-file"],
+        &[RefusedUntouched],
+    ),
+    patch(
+        S9,
+        "sidecar-beside-an-index-is-ignored",
+        "A tarball with an index need not match the sidecars of its content.",
+        &["write-index-wrong-sidecar"],
+        &[RefusedUntouched],
+    ),
+    patch(
         S9,
         "no-check-of-the-file",
         "The sidecar of the file is not checked before the medium is erased.",

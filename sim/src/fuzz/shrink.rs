@@ -100,6 +100,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         add(&|scenario| scenario.drive.files[index].damage.take().is_some());
         add(&|scenario| replaced(&mut scenario.drive.files[index].sidecar, SidecarSpec::None));
         add(&|scenario| scenario.drive.files[index].map.take().is_some());
+        add(&|scenario| scenario.drive.files[index].index.take().is_some());
         add(&|scenario| scenario.drive.files[index].captured_from.take().is_some());
     }
     add(&|scenario| replaced(&mut scenario.drive.file_system, DriveFileSystem::Ext4));

@@ -102,6 +102,9 @@ fn check_last(evidence: &Evidence, complaints: &mut Vec<String>) {
     for text in expect.console.iter().filter(|text| !console.iter().any(|line| line.contains(*text))) {
         complaints.push(format!("no line on the console has {text:?}"));
     }
+    for text in expect.console_lacks.iter().filter(|text| console.iter().any(|line| line.contains(*text))) {
+        complaints.push(format!("a line on the console has {text:?}"));
+    }
 }
 
 fn check_media(evidence: &Evidence, complaints: &mut Vec<String>) {

@@ -103,6 +103,7 @@ pub fn words(scenario: &Scenario) -> BTreeSet<String> {
         words.extend(file.damage.map(|damage| format!("damage:{}", word(damage))));
         words.extend(file.is_image().then(|| format!("sidecar:{}", word(file.sidecar))));
         words.extend(file.map.map(|map| format!("map:{}", word(map))));
+        words.extend(file.index.map(|index| format!("index:{}", word(index))));
         for (given, word) in [
             (file.link.is_some(), "link"),
             (file.device_node, "device-node"),

@@ -198,6 +198,9 @@ pub struct Expectation {
     /// Texts; each must be in a line of the console.
     #[serde(default)]
     pub console: Vec<String>,
+    /// Texts; none may be in a line of the console.
+    #[serde(default)]
+    pub console_lacks: Vec<String>,
     /// The drive must be unchanged, byte for byte.
     #[serde(default)]
     pub drive_unchanged: bool,
@@ -219,6 +222,7 @@ impl Expectation {
             drive_has: Vec::new(),
             drive_lacks: Vec::new(),
             console: Vec::new(),
+            console_lacks: Vec::new(),
             drive_unchanged: false,
             show_leds: false,
             wave_forms: Vec::new(),

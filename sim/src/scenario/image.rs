@@ -152,12 +152,18 @@ fn image_entries(scenario: &Scenario, file: &FileSpec) -> Result<Vec<Entry>, Str
         entries.push(Entry::file(&format!("{}{uncompressed}.bmap", name.directory), text));
     }
     if let Some(medium) = &file.captured_from {
-        let text = format!(
+        let mut text = format!(
             "medium = \"{medium}\"\nboard = \"sim\"\nidentity = \"{}\"\nkind = \"SD\"\nlen_bytes = {}\n\
              captured = \"2026-01-01T00:00:00Z\"\nversion = \"0.1.0\"\n",
             super::media::identity_of(medium),
             FileSpec::IMAGE_LEN.0
         );
+        if let Some(spec) = file.index {
+            let other = tarball(&rootfs_tree(&owner)?)?;
+            let (index, record) = super::index_spec::index(spec, &plain, &other, &bytes)?;
+            text.push_str(&record);
+            entries.push(Entry::file(&format!("{}{uncompressed}.index", name.directory), index));
+        }
         entries.push(Entry::file(&format!("{}{}image.source", name.directory, name.medium), text));
     }
     entries.push(Entry::file(&file.name, bytes));

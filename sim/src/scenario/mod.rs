@@ -23,6 +23,7 @@ pub mod firmware;
 mod firmware_spec;
 pub mod guid;
 pub mod image;
+mod index_spec;
 mod map_spec;
 pub mod media;
 mod overlay;

@@ -12,6 +12,7 @@ pub use super::fault_spec::{Bytes, Fault, FaultKind, FaultSpec};
 pub use super::firmware_spec::{
     FirmwareFileSpec, FirmwareKind, FirmwareSpec, ImxTypeLayout, MicrocontrollerSpec,
 };
+pub use super::index_spec::IndexSpec;
 pub use super::map_spec::MapSpec;
 pub use super::overlay::OverlayEntry;
 pub use super::tarball_spec::TarballSpec;
@@ -146,6 +147,8 @@ pub struct FileSpec {
     pub trailer: Option<Trailer>,
     /// The medium that its `.source` record names, with that medium's identity.
     pub captured_from: Option<String>,
+    /// The index beside a tarball that is `captured_from` a medium.
+    pub index: Option<IndexSpec>,
     /// Kind of partition table, if partitions are listed.
     #[serde(default)]
     pub scheme: Scheme,

@@ -6,7 +6,7 @@ use crate::formats::codec::Compression;
 use crate::formats::digest::{Algorithm, Digest};
 use crate::operation::Operation;
 use crate::sidecars::ExpectedDigest;
-use crate::verify::{Announced, Expected, ImageReader, Packed, Source, Verified};
+use crate::verify::{Announced, ContentHash, Expected, ImageReader, Packed, Source, Verified};
 use replicator_hal::RelativePath;
 use std::fs;
 
@@ -85,12 +85,14 @@ fn an_image_has_the_length_and_the_digests_that_were_announced() {
 
 #[test]
 fn an_image_that_is_read_again_is_the_same() {
-    let first = read(Expected::Announced(announced(None, &[])), None, 9).unwrap();
-    assert!(read(Expected::Same(&first), None, 9).is_ok());
-    assert_eq!(faulty(read(Expected::Same(&first), Some(4096), 9)), FaultyPart::Drive);
+    let first = read(Expected::Announced(announced(None, &[])), None, 9).unwrap().content_hash().unwrap();
+    assert!(read(Expected::Same(first), None, 9).is_ok());
+    assert_eq!(faulty(read(Expected::Same(first), Some(4096), 9)), FaultyPart::Drive);
+    for other in [ContentHash { hash: !first.hash, ..first }, ContentHash { len_bytes: 1, ..first }] {
+        assert_eq!(faulty(read(Expected::Same(other), None, 9)), FaultyPart::Drive);
+    }
     let unhashed = Announced { again: false, ..announced(None, &[]) };
-    let unhashed = read(Expected::Announced(unhashed), None, 9).unwrap();
-    assert_eq!(faulty(read(Expected::Same(&unhashed), None, 9)), FaultyPart::Drive);
+    assert_eq!(read(Expected::Announced(unhashed), None, 9).unwrap().content_hash(), None);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn one_partition_becomes_a_tarball_of_its_files() {
     assert_eq!(outcomes[0].image.as_deref(), Some("sdimage.tar.xz"));
     assert_eq!(
         bench.root_names(),
-        ["sdimage.source", "sdimage.tar.md5", "sdimage.tar.xz", "sdimage.tar.xz.md5"]
+        ["sdimage.source", "sdimage.tar.index", "sdimage.tar.md5", "sdimage.tar.xz", "sdimage.tar.xz.md5"]
     );
     let packed = bench.read("sdimage.tar.xz");
     let archive = decode(Compression::Xz, &packed);

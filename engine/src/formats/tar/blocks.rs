@@ -2,19 +2,62 @@
 
 use super::trailer::Index;
 use super::{BLOCK_BYTES, BLOCK_LEN, FORMAT, FormatError, truncated};
+use crate::formats::within;
 use std::io::{self, Read};
+use xxhash_rust::xxh3::Xxh3;
 
 /// How many bytes are skipped at once.
 const SKIP_BYTES: usize = 16 * 1024;
 
+/// An input of which bytes can be passed over.
+pub(crate) trait Skip: Read {
+    /// Passes over up to `len_bytes`, and returns how many; 0 only at the end of the input.
+    ///
+    /// # Errors
+    /// Those of the input.
+    fn skip(&mut self, len_bytes: u64) -> io::Result<u64>;
+}
+
+impl<S: Skip + ?Sized> Skip for &mut S {
+    fn skip(&mut self, len_bytes: u64) -> io::Result<u64> {
+        (**self).skip(len_bytes)
+    }
+}
+
+/// Passes over up to `len_bytes` of any input by reading them.
+///
+/// # Errors
+/// Those of the input.
+pub(crate) fn skip_by_reading<R: Read + ?Sized>(input: &mut R, len_bytes: u64) -> io::Result<u64> {
+    let mut buffer = [0; SKIP_BYTES];
+    let wanted = within(SKIP_BYTES, len_bytes);
+    input.read(&mut buffer[..wanted]).map(|len| len as u64)
+}
+
 pub(super) struct Blocks<R> {
     inner: R,
+    skip: fn(&mut R, u64) -> io::Result<u64>,
     offset_bytes: u64,
+    /// Of everything but data and padding.
+    headers: Xxh3,
 }
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, offset_bytes: 0 }
+        Self { inner, skip: skip_by_reading, offset_bytes: 0, headers: Xxh3::new() }
+    }
+
+    /// The same for an input with its own way to pass over bytes.
+    pub(super) fn skipping(self) -> Self
+    where
+        R: Skip,
+    {
+        Self { skip: R::skip, ..self }
+    }
+
+    /// The hash of all headers so far: extended ones, maps of sparse files and the end mark among them.
+    pub(super) fn headers_hash(&self) -> u128 {
+        self.headers.digest128()
     }
 
     /// Bytes read so far.
@@ -53,7 +96,10 @@ impl<R: Read> Blocks<R> {
         let mut block = [0; BLOCK_BYTES];
         match self.fill(&mut block)? {
             0 => Ok(None),
-            BLOCK_BYTES => Ok(Some(block)),
+            BLOCK_BYTES => {
+                self.headers.update(&block);
+                Ok(Some(block))
+            }
             _ => Err(self.cut_off("a whole block")),
         }
     }
@@ -69,6 +115,7 @@ impl<R: Read> Blocks<R> {
         if self.fill(&mut payload)? < len_bytes {
             return Err(self.cut_off(what));
         }
+        self.headers.update(&payload);
         self.skip(super::padding(len_bytes as u64), what)?;
         Ok(payload)
     }
@@ -76,12 +123,15 @@ impl<R: Read> Blocks<R> {
     /// Reads and discards `len_bytes`.
     pub(super) fn skip(&mut self, len_bytes: u64, what: &str) -> Result<(), FormatError> {
         let mut left = len_bytes;
-        let mut buffer = [0; SKIP_BYTES];
         while left > 0 {
-            let want = usize::try_from(left).unwrap_or(SKIP_BYTES).min(SKIP_BYTES);
-            match self.read(&mut buffer[..want])? {
-                0 => return Err(self.cut_off(what)),
-                len => left -= len as u64,
+            match (self.skip)(&mut self.inner, left) {
+                Ok(0) => return Err(self.cut_off(what)),
+                Ok(len) => {
+                    self.offset_bytes = self.offset_bytes.saturating_add(len);
+                    left = left.saturating_sub(len);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

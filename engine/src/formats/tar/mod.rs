@@ -15,6 +15,7 @@ mod extended;
 mod fflags;
 mod header;
 pub(crate) mod in_order;
+mod index;
 mod names;
 mod number;
 mod reader;
@@ -24,7 +25,9 @@ mod sparse;
 mod trailer;
 mod writer;
 
+pub(crate) use blocks::{Skip, skip_by_reading};
 pub use entry::{Entry, EntryKind};
+pub(crate) use index::{Index, IndexReader, IndexWriter};
 pub(crate) use names::Names;
 pub use reader::{Reader, ReaderLimits};
 pub(crate) use remarks::Remarks;

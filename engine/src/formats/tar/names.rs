@@ -5,8 +5,11 @@
 //! numbers.
 
 use super::{FormatError, printable, unsupported};
+use replicator_hal::RelativePath;
 use std::collections::BTreeMap;
 
+/// A longer file is not a list of a small system's users.
+const FILE_LEN_MAX_BYTES: u64 = 1 << 20;
 /// Placeholder numbers for names in the first pass, different for each name.
 const PLACEHOLDERS_START: u32 = 0xf000_0000;
 
@@ -26,6 +29,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// Whether a file of this length, at `path` in an archive, may be such a list.
+    pub(crate) fn may_be_in(path: &RelativePath, len_bytes: u64) -> bool {
+        matches!(path.file_name(), Some(b"passwd" | b"group")) && len_bytes <= FILE_LEN_MAX_BYTES
+    }
+
     /// Parses the content of an `etc/passwd` and an `etc/group`: `name:password:number:` at the start of a line. Of two
     /// lines for one name the first is used, as in the C library.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Self {

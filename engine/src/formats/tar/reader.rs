@@ -14,7 +14,7 @@
 //! - Two zero blocks end the archive. After them, only zeros or the index that pixz makes are allowed, never entries.
 //!   They are read to the end of the input, so that the decoder checks its trailer.
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Skip};
 use super::extended::{Extended, Globals};
 use super::header::{Header, until_nul};
 use super::names::{Names, Source, Wanted};
@@ -100,6 +100,20 @@ impl<R: Read> Reader<R> {
             Source::Known(_) => &[],
             Source::Collecting(wanted) => wanted,
         }
+    }
+
+    /// The same for an input with its own way to pass over bytes.
+    #[must_use]
+    pub(crate) fn skipping(self) -> Self
+    where
+        R: Skip,
+    {
+        Self { blocks: self.blocks.skipping(), ..self }
+    }
+
+    /// The hash of all headers that were read so far, extended ones and the end mark among them. Data is not in it.
+    pub(crate) fn headers_hash(&self) -> u128 {
+        self.blocks.headers_hash()
     }
 
     /// What was left out or ignored so far.

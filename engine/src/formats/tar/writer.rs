@@ -1,6 +1,7 @@
 //! Writes an archive, entry by entry, from front to back.
 
 use super::encode::encode;
+use super::index::{Index, IndexWriter};
 use super::{BLOCK_LEN, Entry, padding};
 use std::io::{self, Write};
 
@@ -16,12 +17,28 @@ pub struct Writer<W: Write> {
     due_bytes: u64,
     padding_bytes: u64,
     broken: bool,
+    index: Option<IndexWriter>,
+    /// Whether the data of the current entry is in the index.
+    is_indexed: bool,
 }
 
 impl<W: Write> Writer<W> {
     /// Starts an archive. `inner` should be buffered or an encoder; it is never flushed.
     pub fn new(inner: W) -> Self {
-        Self { inner, written_bytes: 0, due_bytes: 0, padding_bytes: 0, broken: false }
+        Self {
+            inner,
+            written_bytes: 0,
+            due_bytes: 0,
+            padding_bytes: 0,
+            broken: false,
+            index: None,
+            is_indexed: true,
+        }
+    }
+
+    /// The same, and makes an index of the archive.
+    pub(crate) fn with_index(inner: W, index: IndexWriter) -> Self {
+        Self { index: Some(index), ..Self::new(inner) }
     }
 
     /// Starts an entry. The data of a file has to follow.
@@ -33,7 +50,9 @@ impl<W: Write> Writer<W> {
     pub fn append(&mut self, entry: &Entry) -> io::Result<()> {
         self.check_complete()?;
         let encoded = encode(entry)?;
+        self.is_indexed = true;
         self.write(&encoded.head)?;
+        self.is_indexed = self.index.as_ref().is_some_and(|index| index.keeps(entry));
         self.due_bytes = encoded.data_bytes;
         self.padding_bytes = padding(encoded.data_bytes);
         Ok(())
@@ -63,12 +82,21 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// `InvalidInput` if data of the last entry is missing. Errors of `inner`.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(self) -> io::Result<W> {
+        self.finish_with_index().map(|(inner, _)| inner)
+    }
+
+    /// The same. Returns the index too, if one was made and did not become too long.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`].
+    pub(crate) fn finish_with_index(mut self) -> io::Result<(W, Option<Index>)> {
         self.check_complete()?;
+        self.is_indexed = true;
         self.write_zeros(2 * BLOCK_LEN)?;
         let rest = (RECORD_BYTES - self.written_bytes % RECORD_BYTES) % RECORD_BYTES;
         self.write_zeros(rest)?;
-        Ok(self.inner)
+        Ok((self.inner, self.index.and_then(IndexWriter::finish)))
     }
 
     fn check_usable(&self) -> io::Result<()> {
@@ -94,6 +122,11 @@ impl<W: Write> Writer<W> {
         self.inner.write_all(bytes)?;
         self.broken = false;
         self.written_bytes += bytes.len() as u64;
+        match &mut self.index {
+            Some(index) if self.is_indexed => index.keep(bytes),
+            Some(index) => index.leave_out(bytes.len() as u64),
+            None => {}
+        }
         Ok(())
     }
 

@@ -1,54 +1,53 @@
 //! Extracts an archive whose entries come in order (`formats::tar::in_order`), without a list of them: a directory gets its
 //! attributes after its last entry, and only files with inode flags are remembered.
 
-use super::{Expectation, Extracted, Extraction, apply, cannot_be_extracted};
+use super::{Expectation, Extract, Extracted, Extraction, apply, cannot_be_extracted};
 use crate::error::{Error, Result};
 use crate::formats::tar::in_order::{Closed, InOrder};
-use crate::formats::tar::{Entry, EntryKind, Names, Reader, ReaderLimits};
-use crate::operation::Operation;
+use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits};
 use crate::write::tar_limits::Needs;
 use crate::write::tar_times;
-use replicator_hal::{InodeFlags, RelativePath, Volume};
+use replicator_hal::{InodeFlags, RelativePath};
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// The same as [`super::extract`] for an archive that the check found to be in order.
-///
-/// # Errors
-/// Errors of the archive and of the medium.
-pub(in crate::write) fn extract_in_order(
-    operation: &Operation<'_>,
-    name: &str,
-    content: &mut dyn Read,
-    names: &Names,
-    volume: &dyn Volume,
-    medium_len_bytes: u64,
-) -> Result<Extracted> {
-    let mut extraction = Extraction::new(operation, name, volume, medium_len_bytes, Needs::without_list());
-    let mut reader = Reader::with_names(content, ReaderLimits::default(), names.clone());
-    let mut order = InOrder::new(None);
-    let mut flags = BTreeMap::new();
-    while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
-        entry.modified = tar_times::nearest(entry.modified);
-        extraction.count(&entry)?;
-        let mut ended = Vec::new();
-        order
-            .go_to(&entry.path, |closed| ended.push(closed))
-            .map_err(|_| cannot_be_extracted(name, &entry.path, "is not in the order of the check"))?;
-        for closed in &ended {
-            extraction.finish_directory(closed)?;
+impl Extract<'_> {
+    /// The same as [`Extract::listed`] for an archive that the check found to be in order.
+    ///
+    /// # Errors
+    /// Errors of the archive and of the medium.
+    pub(in crate::write) fn in_order(&self, content: &mut dyn Read) -> Result<Extracted> {
+        let name = self.name;
+        let mut extraction = Extraction::new(self, Needs::without_list());
+        let mut reader = Reader::with_names(content, ReaderLimits::default(), self.names.clone());
+        let mut order = InOrder::new(None);
+        let mut flags = BTreeMap::new();
+        while let Some(mut entry) = reader.next_entry().map_err(Error::format(name))? {
+            entry.modified = tar_times::nearest(entry.modified);
+            extraction.count(&entry)?;
+            let mut ended = Vec::new();
+            order
+                .go_to(&entry.path, |closed| ended.push(closed))
+                .map_err(|_| cannot_be_extracted(name, &entry.path, "is not in the order of the check"))?;
+            for closed in &ended {
+                extraction.finish_directory(closed)?;
+            }
+            extraction.in_order(entry, &mut order, &mut flags, &mut reader)?;
         }
-        extraction.in_order(entry, &mut order, &mut flags, &mut reader)?;
+        extraction.needs.check_not_empty(name)?;
+        while let Some(closed) = order.close() {
+            extraction.finish_directory(&closed)?;
+        }
+        let mut remarks = reader.remarks().clone();
+        for (path, flags) in flags.iter_mut().rev() {
+            extraction.set_flags_of(path, flags, &mut remarks)?;
+        }
+        Ok(Extracted {
+            expectation: Expectation::InOrder(flags),
+            notes: remarks.lines(),
+            headers_hash: reader.headers_hash(),
+        })
     }
-    extraction.needs.check_not_empty(name)?;
-    while let Some(closed) = order.close() {
-        extraction.finish_directory(&closed)?;
-    }
-    let mut remarks = reader.remarks().clone();
-    for (path, flags) in flags.iter_mut().rev() {
-        extraction.set_flags_of(path, flags, &mut remarks)?;
-    }
-    Ok(Extracted { expectation: Expectation::InOrder(flags), notes: remarks.lines() })
 }
 
 impl Extraction<'_> {

@@ -3,11 +3,10 @@
 //! Kept are the directories above the current entry, the upper part of the tree, and the files with inode flags or with hard
 //! links. If these take more memory than a list may, or if an entry is not in order, a list is made after all.
 
-use super::{Check, Counted, Looked, Pass, Space, Way};
+use super::{Archive, Check, Counted, Looked, Pass, Space, Way};
 use crate::error::{Error, Refusal, Result};
 use crate::formats::tar::in_order::InOrder;
-use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits};
-use crate::verify::Verified;
+use crate::formats::tar::{Entry, EntryKind, Reader, ReaderLimits, Skip};
 use crate::write::extract::cannot_be_extracted;
 use crate::write::tar_limits::{self, Needs};
 use crate::write::tar_room::Directory;
@@ -16,7 +15,6 @@ use crate::write::tar_rootfs;
 use crate::write::tar_tree::Shape;
 use replicator_hal::RelativePath;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Directories and links up to this depth are in the tree: those that make a root file system.
@@ -41,9 +39,9 @@ fn hash(path: &RelativePath) -> u64 {
 
 impl Check<'_> {
     /// Counts without a list.
-    pub(super) fn count_in_order(&self, content: &mut dyn Read) -> Result<Pass<(Counted, Links)>> {
+    pub(super) fn count_in_order(&self, content: &mut dyn Skip) -> Result<Pass<(Counted, Links)>> {
         let (name, tuning) = (self.name, self.operation.tuning);
-        let mut reader = Reader::collecting_names(content, ReaderLimits::default());
+        let mut reader = Reader::collecting_names(content, ReaderLimits::default()).skipping();
         let mut looked = Looked::default();
         let mut needs = Needs::without_list();
         let mut space = InOrderCounter::new(self.destination.flavour);
@@ -92,15 +90,16 @@ impl Check<'_> {
         if tar_rootfs::refusal(name, &tree)?.is_some() {
             return Ok(Pass::Again(Way::List));
         }
-        let counted = Counted { needs, space: Space::InOrder(space.finish()), tree, looked };
+        let headers_hash = reader.headers_hash();
+        let counted = Counted { headers_hash, needs, space: Space::InOrder(space.finish()), tree, looked };
         Ok(Pass::Done((counted, links)))
     }
 
     /// Whether the first name of every hard link comes before it, and is the first name of a file that may have several.
-    pub(super) fn has_targets(&self, links: Links, archive: &Verified) -> Result<bool> {
+    pub(super) fn has_targets(&self, links: Links, archive: Archive) -> Result<bool> {
         let name = self.name;
         let (pass, _) = self.read("checking the hard links", Some(archive), |content| {
-            let mut reader = Reader::collecting_names(content, ReaderLimits::default());
+            let mut reader = Reader::collecting_names(content, ReaderLimits::default()).skipping();
             let mut seen = BTreeSet::new();
             while let Some(entry) = reader.next_entry().map_err(Error::format(name))? {
                 match &entry.kind {

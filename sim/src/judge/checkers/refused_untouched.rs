@@ -8,7 +8,7 @@ use crate::judge::readers::drive_images::{Image, files, images, mode};
 use crate::judge::readers::written::holds;
 use crate::judge::{CheckerId, Judge, always};
 use crate::run::Evidence;
-use crate::scenario::schema::{Bytes, Mode};
+use crate::scenario::schema::{Bytes, FileSpec, IndexSpec, Mode};
 
 /// The entry in the registry.
 pub const JUDGE: Judge = Judge {
@@ -47,6 +47,12 @@ fn detected_late(evidence: &Evidence) -> Vec<String> {
         }
         for image in images(evidence, &before).into_iter().filter(Image::is_tarball) {
             let name = &image.medium;
+            // A forged record says that a capture decoded this tarball.
+            let is_forged =
+                |file: &FileSpec| file.name == image.name && file.index == Some(IndexSpec::Forged);
+            if scenario.drive.files.iter().any(is_forged) {
+                continue;
+            }
             let (Some(old), Some(new), Some(spec)) =
                 (boot.before.media.get(name), boot.after.media.get(name), scenario.media.get(name))
             else {

@@ -22,7 +22,8 @@ use crate::scenario::composition::{Holds, Scheme};
 use crate::scenario::image;
 use crate::scenario::media::media_names;
 use crate::scenario::schema::{
-    Content, FileSpec, FileSystemDamage, ImageDamage, MediumSpec, Mode, Scenario, SidecarSpec, TableDamage,
+    Content, FileSpec, FileSystemDamage, ImageDamage, IndexSpec, MediumSpec, Mode, Scenario, SidecarSpec,
+    TableDamage,
 };
 use replicator_hal::Status;
 use std::collections::BTreeMap;
@@ -238,6 +239,7 @@ fn of_image(scenario: &Scenario, medium: &str, file: &FileSpec) -> Verdict {
     }
     let sidecar = match file.sidecar {
         _ if file.map.is_some_and(|map| !map.is_right()) => Verdict::MustFail,
+        _ if file.index == Some(IndexSpec::Forged) => Verdict::MustFail,
         SidecarSpec::Wrong | SidecarSpec::WrongFile | SidecarSpec::Malformed => Verdict::MustFail,
         _ => Verdict::MustSucceed,
     };

@@ -77,6 +77,27 @@ pub fn scenario(seed: u64) -> Scenario {
     Swarm::new(seed).scenario(seed)
 }
 
+/// Settings of a capture. They come from random numbers of their own, so that an older seed stays the same scenario
+/// otherwise.
+fn capture_settings(seed: u64, is_sanitised: bool) -> Option<FileSpec> {
+    let mut random = Random::child(seed, "compress");
+    let mut lines = Vec::new();
+    if !is_sanitised {
+        lines.push("sanitise = false".to_owned());
+    }
+    match random.below(4) {
+        0 => lines.push("compress = \"none\"".to_owned()),
+        1 => lines.push("compress = \"zstd\"".to_owned()),
+        // Higher levels take more time than the rest of a run.
+        2 => {
+            lines.extend(["compress = \"zstd\"".to_owned(), format!("zstd_level = {}", 1 + random.below(7))])
+        }
+        _ => {}
+    }
+    let text = Some(format!("[capture]\n{}\n", lines.join("\n")));
+    (!lines.is_empty()).then(|| FileSpec { text, ..text_file("replicator.toml") })
+}
+
 impl Swarm {
     fn new(seed: u64) -> Self {
         let mut random = Random::child(seed, "fuzz");
@@ -154,9 +175,9 @@ impl Swarm {
         files.extend(flashed.iter().flat_map(|flashed| flashed.files.clone()));
         if self.options {
             files.push(text_file(self.pick(&OPTIONS)));
-            if !self.writes && self.one_in(4) {
-                let text = Some("[capture]\nsanitise = false\n".to_owned());
-                files.push(FileSpec { text, ..text_file("replicator.toml") });
+            if !self.writes {
+                let is_sanitised = !self.one_in(4);
+                files.extend(capture_settings(seed, is_sanitised));
             }
         }
         let len = self.drive_len(&media, flashed.is_some());

@@ -2,9 +2,10 @@
 //!
 //! Verified: the decoded bytes of every image that a capture made contain no secret, in files, free blocks, slack and
 //! swap space, apart from those that no rule covers; nor does any byte of the drive after a boot that came to its own
-//! end, including its free blocks, unless the boot reports that it could not overwrite them. The source did contain
-//! some, so that there was something to find. Not verified: what a power cut leaves on the drive before the next boot
-//! continues the session, and what a capture without sanitising leaves.
+//! end, including its free blocks, unless the boot reports that it could not overwrite them. Only whole lines of secrets
+//! count there, because an encoder may store a part of a line that stays; every secret has its line many times.
+//! The source did contain some, so that there was something to find. Not verified: what a power cut leaves on the drive
+//! before the next boot continues the session, and what a capture without sanitising leaves.
 
 use crate::judge::readers::decode::decode;
 use crate::judge::readers::drive_images::{ImageKey, files, new_images};
@@ -13,7 +14,7 @@ use crate::judge::{CheckerId, Judge, always};
 use crate::model::bytes::file_bytes::FileBytes;
 use crate::model::bytes::pages::Pages;
 use crate::run::{Boot, Evidence};
-use crate::scenario::content::{find_all, kept_secrets};
+use crate::scenario::content::{find_all, kept_secrets, number_of};
 use crate::scenario::schema::Bytes;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,11 +91,14 @@ fn left_as_it_was(boot: &Boot) -> bool {
     })
 }
 
-/// The first secret on a medium that is not among those that stay, and its offset.
+/// The first secret on a medium that is not among those that stay, and its offset. The medium also holds packed images, where
+/// an encoder may replace the middle of a line, so the number of a secret decides.
 fn in_pages(pages: &Pages, stay: &BTreeSet<String>) -> Option<(u64, String)> {
+    let stay: BTreeSet<&[u8]> = stay.iter().filter_map(|line| number_of(line.as_bytes())).collect();
     pages.find(LINE_LEN_MAX, |window| {
-        let lines = find_all(window).map(|(at, line)| (at, String::from_utf8_lossy(line).into_owned()));
-        let mut goes = lines.filter(|(at, line)| at + line.len() < window.len() && !stay.contains(line));
-        goes.next()
+        let mut goes = find_all(window).filter(|(at, line)| {
+            at + line.len() < window.len() && number_of(line).is_some_and(|number| !stay.contains(number))
+        });
+        goes.next().map(|(at, line)| (at, String::from_utf8_lossy(line).into_owned()))
     })
 }

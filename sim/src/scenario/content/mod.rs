@@ -17,7 +17,7 @@ pub use areas::SWAP_PAGE_LEN;
 pub use golden::{Fate, Golden, GoldenEntry};
 pub use held::{Held, held, held_in, kept_secrets};
 pub use layout::{Layout, Part};
-pub use secrets::{MARKER, find_all};
+pub use secrets::{MARKER, find_all, number_of};
 pub(in crate::scenario) use tables::lengthen_last_logical;
 
 use crate::model::bytes::pages::Pages;

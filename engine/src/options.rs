@@ -176,7 +176,7 @@ pub struct CaptureSettings {
     /// The xz preset, 0 to 9.
     #[serde(deserialize_with = "xz_preset")]
     pub xz_preset: u32,
-    /// The length of the xz dictionary in KiB, instead of as much as the memory allows, up to 8 MiB.
+    /// Another xz dictionary than 2 MiB, or 8 MiB for presets above 2, in KiB. A shorter one takes less memory.
     ///
     /// The limit keeps the memory of the decoder small enough for the boards that write the image.
     #[serde(deserialize_with = "xz_dictionary_kib")]

@@ -62,12 +62,12 @@ impl Image {
 }
 
 /// Threads (0: no worker), the setting `memory_mib`, and the bounds of a capture and a write in MiB, for a disk image with xz.
-/// For several threads: 4 MiB for the buffers, 93 MiB for each encoder; 27 MiB for each decoder and 17 for the block that is read.
+/// For several threads: 4 MiB for the buffers, 48 MiB for each encoder; 27 MiB for each decoder and 17 for the block that is read.
 const BOUNDS_MIB: [(usize, u64, u64, u64); 4] = [
-    (0, 512, 58, 30),
-    (1, 512, 67, 49),
-    (2, 512, 4 + 2 * 93, 4 + 2 * 27 + 17),
-    (4, 512, 4 + 4 * 93, 4 + 4 * 27 + 17),
+    (0, 512, 38, 30),
+    (1, 512, 48, 49),
+    (2, 512, 4 + 2 * 48, 4 + 2 * 27 + 17),
+    (4, 512, 4 + 4 * 48, 4 + 4 * 27 + 17),
 ];
 
 #[test]

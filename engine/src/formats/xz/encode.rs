@@ -20,8 +20,12 @@ const MAX_PRESET: u32 = 9;
 /// The limits of LZMA2's encoder.
 const DICTIONARY_MIN_BYTES: u32 = 4096;
 const DICTIONARY_MAX_BYTES: u32 = 3 << 29;
-/// How many earlier places preset 1 compares with, instead of 8. With root file systems of Debian, blocks and dictionary of
-/// 8 MiB take 0.75 of the time of `xz -2` and are 0.8 to 1.5 % larger than its single block.
+/// In blocks of 8 MiB, root file systems of Debian are 5 % larger with this dictionary than in the single block of `xz -2`, and
+/// take 0.64 of its time. With 4 MiB they are 4 % larger, with 8 MiB 1.5 %, and take 0.68 and 0.75 of it. With this dictionary in
+/// blocks of 4 MiB they are 7 % larger.
+const FAST_DICTIONARY_BYTES: u32 = 2 << 20;
+const LAST_FAST_PRESET: u32 = 2;
+/// How many earlier places preset 1 compares with, instead of 8, which takes 1.15 of the time and makes images 1 % smaller.
 const PRESET_1_DEPTH: u32 = 4;
 /// The check type CRC64.
 const CRC64: u8 = 4;
@@ -35,7 +39,8 @@ const LZMA2: u8 = 0x21;
 pub struct XzSettings {
     /// 0 (fast) to 9 (small), as for `xz`.
     pub preset: u32,
-    /// Dictionary length. By default the length of a block: a longer one has no effect on the size.
+    /// Dictionary length. By default 2 MiB for presets up to 2, and the length of a block for others: a longer one has no
+    /// effect on the size.
     pub dictionary_len_bytes: Option<u32>,
     /// Decoded length of each block except the last.
     pub block_len_bytes: u64,
@@ -51,7 +56,8 @@ impl XzSettings {
     /// The dictionary's length, stated or by default.
     pub(in crate::formats) fn dictionary_len_bytes(&self) -> u32 {
         let block = u32::try_from(self.block_len_bytes).unwrap_or(u32::MAX);
-        self.dictionary_len_bytes.unwrap_or(block.clamp(DICTIONARY_MIN_BYTES, DICTIONARY_MAX_BYTES))
+        let max = if self.preset <= LAST_FAST_PRESET { FAST_DICTIONARY_BYTES } else { DICTIONARY_MAX_BYTES };
+        self.dictionary_len_bytes.unwrap_or(block.clamp(DICTIONARY_MIN_BYTES, max))
     }
 
     fn check(&self) -> Result<(), FormatError> {

@@ -68,8 +68,8 @@ mod tests {
         let of = |preset, dictionary_len_bytes| {
             XzSettings { preset, dictionary_len_bytes, ..XzSettings::default() }.worker_bytes() / MIB
         };
-        // By default the length of a block, which is 8 MiB.
-        assert_eq!((of(1, None), of(3, None), of(4, None), of(9, None)), (93, 93, 125, 125));
+        // Fast presets have 2 MiB by default, the others the length of a block, which is 8 MiB.
+        assert_eq!((of(1, None), of(2, None), of(3, None), of(9, None)), (48, 48, 93, 125));
         assert_eq!((of(1, Some(2 << 20)), of(1, Some(4 << 20)), of(9, Some(64 << 20))), (48, 63, 769));
     }
 
@@ -80,9 +80,10 @@ mod tests {
             let fitted = settings.for_workers(workers, limit_mib * MIB);
             (fitted.dictionary_len_bytes() / 1024, fitted.block_len_bytes / 1024)
         };
-        assert_eq!(fitted(1, None, 1, 93), (8192, 8192), "it fits");
-        assert_eq!(fitted(1, None, 2, 252), (8192, 8192), "two fit");
-        assert_eq!(fitted(1, None, 4, 252), (4096, 8192));
+        assert_eq!(fitted(3, None, 1, 93), (8192, 8192), "it fits");
+        assert_eq!(fitted(3, None, 2, 252), (8192, 8192), "two fit");
+        assert_eq!(fitted(3, None, 4, 252), (4096, 8192));
+        assert_eq!(fitted(3, None, 4, 200), (2048, 8192));
         assert_eq!(fitted(1, None, 4, 200), (2048, 8192));
         assert_eq!(fitted(1, None, 4, 128), (2048, 4096));
         assert_eq!(fitted(1, None, 16, 128), (2048, 4096), "fewer workers instead of a larger file");

@@ -2,7 +2,7 @@
 //!
 //! Verified: the decoded bytes of every image that a capture made contain no secret, in files, free blocks, slack and
 //! swap space, apart from those that no rule covers; nor does any byte of the drive after a boot that came to its own
-//! end, including its free blocks, unless the boot reports that it could not overwrite them. Only whole lines of secrets
+//! end, including its free blocks, unless it or an earlier boot reports that it could not overwrite them. Only whole lines of secrets
 //! count there, because an encoder may store a part of a line that stays; every secret has its line many times.
 //! The source did contain some, so that there was something to find. Not verified: what a power cut leaves on the drive
 //! before the next boot continues the session, and what a capture without sanitising leaves.
@@ -50,7 +50,9 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     let on_drive =
         |media: &BTreeMap<String, Pages>| media.get("drive").and_then(|drive| in_pages(drive, &stay));
     let was_there = LazyCell::new(|| on_drive(&evidence.boots[0].before.media).is_some());
+    let mut is_reported = false;
     for (number, boot) in evidence.boots.iter().enumerate() {
+        is_reported |= reports_remains(boot);
         for image in new_images(evidence, &files(&boot.after)) {
             let first = |bytes: &FileBytes| {
                 let plain = decode(&image.name, bytes).ok()?;
@@ -64,7 +66,7 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
                 wrong.push(format!("after boot {}: {} has {secret:?} at byte {at}", number + 1, image.name));
             }
         }
-        if has_cleaned_up(boot) && !*was_there {
+        if boot.finished() && !is_reported && !left_as_it_was(boot) && !*was_there {
             if let Some((at, secret)) = on_drive(&boot.after.media) {
                 let secret: String = secret.chars().take(NAMED_LEN).collect();
                 wrong.push(format!("after boot {}: the drive has {secret:?} at byte {at}", number + 1));
@@ -74,12 +76,12 @@ pub fn check(evidence: &Evidence) -> Vec<String> {
     wrong
 }
 
-/// Whether the boot came to its end, and did not report that something remains.
-fn has_cleaned_up(boot: &Boot) -> bool {
+/// Whether the boot reported that something remains on the drive.
+fn reports_remains(boot: &Boot) -> bool {
     let says_so = |line: &String| {
         line.contains("may stay in free blocks of the drive") || line.contains("and stay on the drive")
     };
-    boot.finished() && !boot.world.records().console.iter().any(says_so) && !left_as_it_was(boot)
+    boot.world.records().console.iter().any(says_so)
 }
 
 /// Whether a working image of an earlier boot still exists: this boot failed before it continued the session.

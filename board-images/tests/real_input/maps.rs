@@ -35,6 +35,21 @@ fn golden(stage: &Stage) -> Medium {
     medium
 }
 
+/// Arguments: a map of version 2.0, its image, and the same map of version 1.3.
+const TO_VERSION_1_3: &str = r#"
+import hashlib, re, sys
+text, image = open(sys.argv[1]).read(), open(sys.argv[2], "rb").read()
+def checksum(match):
+    first, _, last = match[1].strip().partition("-")
+    first, last = int(first), int(last or first)
+    return f'<Range sha1="{hashlib.sha1(image[first * 4096:(last + 1) * 4096]).hexdigest()}">{match[1]}</Range>'
+text = re.sub(r"<Range chksum=\"\w+\">([^<]*)</Range>", checksum, text)
+text = re.sub(r"<ChecksumType>[^<]*</ChecksumType>", "", text).replace('version="2.0"', 'version="1.3"')
+text = re.sub(r"<BmapFileChecksum>[^<]*</BmapFileChecksum>", f"<BmapFileSHA1> {40 * '0'} </BmapFileSHA1>", text)
+own = hashlib.sha1(text.encode()).hexdigest()
+open(sys.argv[3], "w").write(text.replace(40 * "0", own, 1))
+"#;
+
 #[test]
 fn a_clone_gets_what_its_image_uses_and_maps_are_those_of_bmaptool() {
     let Some(stage) = Stage::in_memory() else { return };
@@ -87,9 +102,34 @@ fn a_clone_gets_what_its_image_uses_and_maps_are_those_of_bmaptool() {
     foreign.flush();
     run("cmp", [&image, &foreign.file]);
 
+    // A map of version 1.3, which bmaptool made before it had other checksums than SHA-1.
+    let of_1_3 = stage.path("of-1.3");
+    run(
+        "python3",
+        [
+            "-c".as_ref(),
+            TO_VERSION_1_3.as_ref(),
+            by_bmaptool.as_os_str(),
+            image.as_os_str(),
+            of_1_3.as_os_str(),
+        ],
+    );
+    run(
+        "bmaptool",
+        ["copy".as_ref(), "--bmap".as_ref(), of_1_3.as_os_str(), image.as_os_str(), copy.as_os_str()],
+    );
+    let files = Mount::new(&drive.device, &stage.path("drive-files"));
+    shell("cp \"$2\" \"$1/sdimage.wic.bmap\"", [&files.path, &of_1_3]);
+    drop(files);
+    let written = Board { stage: &stage, drive: &drive, media: vec![("sd", &foreign)] }.run();
+    written.assert_success();
+    assert!(written.console.contains("that the block map leaves out"), "{}", written.console);
+    foreign.flush();
+    run("cmp", [&image, &foreign.file]);
+
     // One changed digit.
     let files = Mount::new(&drive.device, &stage.path("drive-files"));
-    shell("cd \"$1\" && sed -i '0,/chksum=\"./s//chksum=\"x/' sdimage.wic.bmap", [&files.path]);
+    shell("cd \"$1\" && sed -i '0,/sha1=\"./s//sha1=\"x/' sdimage.wic.bmap", [&files.path]);
     drop(files);
     let fingerprint = foreign.fingerprint();
     Board { stage: &stage, drive: &drive, media: vec![("sd", &foreign)] }.run().assert_failure("R-MAP");

@@ -1,8 +1,9 @@
 //! Block maps: which blocks of a disk image are used, with a checksum of each range of them.
 //!
 //! The format is that of bmaptool, version 2.0 (<https://github.com/yoctoproject/bmaptool>): XML with the image's length, the
-//! length of a block, and ranges of block numbers. Version 1.4 has the same content; earlier ones have other checksums, and
-//! are not supported. The checksum of the map itself is that of its bytes with zeros in place of this checksum.
+//! length of a block, and ranges of block numbers. Version 1.4 has the same content. In version 1.3 the checksums are
+//! SHA-1, and have other names. Earlier versions have none, and are not used. The checksum of the map itself is that of its bytes
+//! with zeros in place of this checksum.
 
 use super::FormatError;
 use super::digest::{Algorithm, Digest, Hasher};
@@ -28,7 +29,7 @@ pub(crate) struct Mapped {
     /// In bytes of the image.
     pub(crate) range: Range<u64>,
     /// Of the bytes in it.
-    pub(crate) sha256: Digest,
+    pub(crate) digest: Digest,
 }
 
 /// The content of a map.
@@ -63,20 +64,20 @@ struct Fields {
 }
 
 impl BlockMap {
-    /// Parses a map.
+    /// Parses a map; `None` if it is of a version without checksums, so that it may be of any image.
     ///
     /// # Errors
     /// `Damaged` if it is not valid or its own checksum differs; `Unsupported` for another version or checksum;
     /// `MemoryLimit`.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Self>, FormatError> {
         if bytes.len() > LIMIT_BYTES {
             let detail = format!("it has {} bytes", bytes.len());
             return Err(FormatError::MemoryLimit { format: FORMAT, limit_bytes: LIMIT_BYTES as u64, detail });
         }
         let fields = Fields::read(bytes)?;
-        fields.check_version()?;
-        fields.check_own_checksum(bytes)?;
-        fields.map()
+        let Some(algorithm) = fields.algorithm()? else { return Ok(None) };
+        fields.check_own_checksum(bytes, algorithm)?;
+        fields.map(algorithm).map(Some)
     }
 
     /// Whether the map leaves out all of `range`.
@@ -100,10 +101,10 @@ impl BlockMap {
             self.image_len_bytes,
             blocks(self.image_len_bytes),
         );
-        for Mapped { range, sha256 } in &self.mapped {
+        for Mapped { range, digest } in &self.mapped {
             let (first, last) = (range.start / BLOCK_LEN_BYTES, blocks(range.end).saturating_sub(1));
             let numbers = if first == last { first.to_string() } else { format!("{first}-{last}") };
-            text.push_str(&format!("        <Range chksum=\"{sha256}\"> {numbers} </Range>\n"));
+            text.push_str(&format!("        <Range chksum=\"{digest}\"> {numbers} </Range>\n"));
         }
         text.push_str("    </BlockMap>\n</bmap>\n");
         let own = Digest::of(Algorithm::Sha256, text.as_bytes()).to_string();
@@ -126,7 +127,12 @@ impl Fields {
                 Event::Start(element) => {
                     match path.len() {
                         0 => fields.version = Some(attribute(&element, "version")?.unwrap_or_default()),
-                        1..=3 => chksum = attribute(&element, "chksum")?,
+                        1..=3 => {
+                            chksum = attribute(&element, "chksum")?;
+                            if chksum.is_none() {
+                                chksum = attribute(&element, "sha1")?;
+                            }
+                        }
                         _ => return Err(damaged("its elements are nested too deep")),
                     }
                     path.push(element.local_name().as_ref().to_vec());
@@ -157,13 +163,14 @@ impl Fields {
             [b"bmap", b"BlocksCount"] => self.blocks = Some(number()?),
             [b"bmap", b"MappedBlocksCount"] => self.mapped_blocks = Some(number()?),
             [b"bmap", b"ChecksumType"] => self.checksum_type = Some(text.to_owned()),
-            [b"bmap", b"BmapFileChecksum"] => self.checksum = Some(text.to_owned()),
+            [b"bmap", b"BmapFileChecksum" | b"BmapFileSHA1"] => self.checksum = Some(text.to_owned()),
             [b"bmap", b"BlockMap", b"Range"] => {
                 let block = |text: &str| {
                     text.trim().parse::<u64>().map_err(|_| damaged(format!("{text:?} is not a range")))
                 };
                 let (first, last) = text.split_once('-').unwrap_or((text, text));
-                let digest = chksum.and_then(|hex| Digest::from_hex(Algorithm::Sha256, hex.as_bytes()));
+                let digest = |algorithm| Digest::from_hex(algorithm, chksum.as_ref()?.as_bytes());
+                let digest = digest(Algorithm::Sha256).or_else(|| digest(Algorithm::Sha1));
                 if self.ranges.len() >= RANGES_MAX {
                     let detail = format!("it has more than {RANGES_MAX} ranges");
                     return Err(FormatError::MemoryLimit {
@@ -179,25 +186,30 @@ impl Fields {
         Ok(())
     }
 
-    fn check_version(&self) -> Result<(), FormatError> {
+    /// The algorithm of its checksums; `None` for a version without checksums.
+    fn algorithm(&self) -> Result<Option<Algorithm>, FormatError> {
         let version = self.version.as_deref().unwrap_or_default();
-        if version != "1.4" && version.split_once('.').is_none_or(|(major, _)| major != "2") {
-            return Err(unsupported(format!("version {version:?}")));
-        }
-        match self.checksum_type.as_deref() {
-            Some("sha256") => Ok(()),
+        let stated = match version.split_once('.') {
+            Some(("1", "0" | "1" | "2")) => return Ok(None),
+            Some(("1", "3")) => Some("sha1"),
+            Some(("1", "4") | ("2", _)) => self.checksum_type.as_deref(),
+            _ => return Err(unsupported(format!("version {version:?}"))),
+        };
+        match stated {
+            Some("sha256") => Ok(Some(Algorithm::Sha256)),
+            Some("sha1") => Ok(Some(Algorithm::Sha1)),
             other => Err(unsupported(format!("checksums of type {:?}", other.unwrap_or_default()))),
         }
     }
 
-    fn check_own_checksum(&self, bytes: &[u8]) -> Result<(), FormatError> {
+    fn check_own_checksum(&self, bytes: &[u8], algorithm: Algorithm) -> Result<(), FormatError> {
         let hex = self.checksum.as_deref().unwrap_or_default();
-        let Some(expected) = Digest::from_hex(Algorithm::Sha256, hex.as_bytes()) else {
+        let Some(expected) = Digest::from_hex(algorithm, hex.as_bytes()) else {
             return Err(damaged("its own checksum is missing"));
         };
         let place = bytes.windows(hex.len()).position(|window| window == hex.as_bytes());
         let Some(start) = place else { return Err(damaged("its own checksum is missing")) };
-        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut hasher = Hasher::new(algorithm);
         hasher.update(&bytes[..start]);
         hasher.update("0".repeat(hex.len()).as_bytes());
         hasher.update(&bytes[start + hex.len()..]);
@@ -207,7 +219,7 @@ impl Fields {
         Ok(())
     }
 
-    fn map(self) -> Result<BlockMap, FormatError> {
+    fn map(self, algorithm: Algorithm) -> Result<BlockMap, FormatError> {
         let needed =
             |value: Option<u64>, what: &str| value.ok_or_else(|| damaged(format!("it has no {what}")));
         let image_len_bytes = needed(self.image_len_bytes, "ImageSize")?;
@@ -225,11 +237,13 @@ impl Fields {
             if first < next || last < first || last >= blocks {
                 return Err(damaged(format!("the range {first}-{last} is out of order or behind the image")));
             }
-            let sha256 = digest.ok_or_else(|| damaged(format!("the range {first}-{last} has no sha256")))?;
+            let digest = digest.filter(|digest| digest.algorithm() == algorithm);
+            let digest =
+                digest.ok_or_else(|| damaged(format!("the range {first}-{last} has no {algorithm}")))?;
             // Both products are at most the image's length, rounded up to a block.
             let range =
                 first * block_len_bytes..(last * block_len_bytes + block_len_bytes).min(image_len_bytes);
-            mapped.push(Mapped { range, sha256 });
+            mapped.push(Mapped { range, digest });
             mapped_blocks += last - first + 1;
             next = last + 1;
         }
@@ -297,7 +311,7 @@ impl MapMaker {
 
     fn close(&mut self) {
         if let Some((start, hasher)) = self.open.take() {
-            self.mapped.push(Mapped { range: start..self.at_bytes, sha256: hasher.finish() });
+            self.mapped.push(Mapped { range: start..self.at_bytes, digest: hasher.finish() });
         }
     }
 
@@ -336,7 +350,7 @@ mod tests {
         assert_eq!(ranges, [0..block, 2 * block..3 * block, 7 * block..10 * block + 100]);
         for mapped in &map.mapped {
             let bytes = &image[mapped.range.start as usize..mapped.range.end as usize];
-            assert_eq!(mapped.sha256, Digest::of(Algorithm::Sha256, bytes));
+            assert_eq!(mapped.digest, Digest::of(Algorithm::Sha256, bytes));
         }
         assert!(map.leaves_out(&(block..2 * block)) && map.leaves_out(&(3 * block..7 * block)));
         for range in [0..1, block..2 * block + 1, 6 * block..8 * block, 10 * block + 99..10 * block + 100] {
@@ -349,7 +363,7 @@ mod tests {
     fn a_written_map_reads_back() {
         let (_, map) = sample();
         let text = map.to_xml();
-        assert_eq!(BlockMap::parse(&text).unwrap(), map);
+        assert_eq!(BlockMap::parse(&text).unwrap().as_ref(), Some(&map));
         // As bmaptool reads it: a single block has no dash.
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("> 0 </Range>") && text.contains("> 7-10 </Range>"), "{text}");
@@ -369,12 +383,17 @@ mod tests {
     #[test]
     fn a_map_that_is_not_valid_is_refused_with_its_reason() {
         let (_, map) = sample();
-        assert_eq!(BlockMap::parse(&changed(|text| text)).unwrap(), map);
+        assert_eq!(BlockMap::parse(&changed(|text| text)).unwrap().as_ref(), Some(&map));
         type Change = fn(String) -> String;
-        let table: [(&str, Change, &str); 15] = [
-            ("F-UNSUPPORTED", |text| text.replace("version=\"2.0\"", "version=\"1.3\""), "version \"1.3\""),
+        let table: [(&str, Change, &str); 16] = [
+            ("F-UNSUPPORTED", |text| text.replace("version=\"2.0\"", "version=\"3.0\""), "version \"3.0\""),
+            (
+                "F-DAMAGED",
+                |text| text.replace("version=\"2.0\"", "version=\"1.3\""),
+                "own checksum is missing",
+            ),
             ("F-UNSUPPORTED", |text| text.replace("version=\"2.0\"", ""), "version \"\""),
-            ("F-UNSUPPORTED", |text| text.replace(" sha256 ", " sha1 "), "\"sha1\""),
+            ("F-UNSUPPORTED", |text| text.replace(" sha256 ", " sha512 "), "\"sha512\""),
             (
                 "F-DAMAGED",
                 |text| text.replace("<ImageSize> 41060 ", "<ImageSize> 4106000 "),
@@ -410,6 +429,45 @@ mod tests {
         assert!(BlockMap::parse(&text).unwrap_err().to_string().contains("its own checksum"));
         let long = vec![b' '; LIMIT_BYTES + 1];
         assert_eq!(BlockMap::parse(&long).unwrap_err().code(), "F-MEMORY");
+    }
+
+    /// A map as bmaptool 2 made it, before the checksums had general names.
+    fn of_version_1_3() -> (BlockMap, Vec<u8>) {
+        let (image, mut map) = sample();
+        for mapped in &mut map.mapped {
+            let bytes = &image[mapped.range.start as usize..mapped.range.end as usize];
+            mapped.digest = Digest::of(Algorithm::Sha1, bytes);
+        }
+        let text = String::from_utf8(map.to_xml()).unwrap();
+        let start = text.find("<BmapFileChecksum> ").unwrap() + "<BmapFileChecksum> ".len();
+        let zeros = "0".repeat(2 * Algorithm::Sha1.len_bytes());
+        let text = text
+            .replace(&text[start..start + 64], &zeros)
+            .replace("\"2.0\"", "\"1.3\"")
+            .replace("    <ChecksumType> sha256 </ChecksumType>\n", "")
+            .replace("BmapFileChecksum", "BmapFileSHA1")
+            .replace("chksum", "sha1");
+        let own = Digest::of(Algorithm::Sha1, text.as_bytes()).to_string();
+        (map, text.replacen(&zeros, &own, 1).into_bytes())
+    }
+
+    #[test]
+    fn checksums_of_version_1_3_are_held_and_older_maps_are_not_used() {
+        let (map, text) = of_version_1_3();
+        assert_eq!(BlockMap::parse(&text).unwrap(), Some(map.clone()));
+        let mut changed = text.clone();
+        let at = changed.windows(4).position(|window| window == b"7-10").unwrap();
+        changed[at + 3] = b'9';
+        assert!(BlockMap::parse(&changed).unwrap_err().to_string().contains("its own checksum"));
+        let text = String::from_utf8(text).unwrap();
+        // A checksum of another kind.
+        let digest = map.mapped[0].digest.to_string();
+        let other = text.replace(&digest, &Digest::of(Algorithm::Sha256, b"").to_string());
+        assert!(BlockMap::parse(other.as_bytes()).is_err());
+        for version in ["1.0", "1.1", "1.2"] {
+            let old = text.replace("\"1.3\"", &format!("\"{version}\""));
+            assert_eq!(BlockMap::parse(old.as_bytes()).unwrap(), None, "{version}");
+        }
     }
 
     proptest! {
@@ -449,9 +507,9 @@ mod tests {
                     || gap.clone().step_by(BLOCK).all(|at| unused.iter().any(|range| range.contains(&at))));
                 end = mapped.range.end;
                 let bytes = &image[mapped.range.start as usize..mapped.range.end as usize];
-                prop_assert_eq!(mapped.sha256, Digest::of(Algorithm::Sha256, bytes));
+                prop_assert_eq!(mapped.digest, Digest::of(Algorithm::Sha256, bytes));
             }
-            prop_assert_eq!(BlockMap::parse(&map.to_xml()).unwrap(), map);
+            prop_assert_eq!(BlockMap::parse(&map.to_xml()).unwrap(), Some(map));
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Digests of images and files: MD5 by tradition, SHA-256 by choice.
+//! Digests of images and files: MD5 by tradition, SHA-256 by choice, SHA-1 in old block maps.
 //!
-//! Both find accidental changes. Neither protects against forgery, because an attacker can change the sidecar, too.
+//! All find accidental changes. None protects against forgery, because an attacker can change the sidecar, too.
 //! [`super::sidecar`] reads and writes digests in files.
 
 use md5::Digest as _;
@@ -12,6 +12,8 @@ use std::io;
 pub enum Algorithm {
     /// MD5, 16 bytes.
     Md5,
+    /// SHA-1, 20 bytes.
+    Sha1,
     /// SHA-256, 32 bytes.
     Sha256,
 }
@@ -24,6 +26,7 @@ impl Algorithm {
     pub fn extension(self) -> &'static str {
         match self {
             Self::Md5 => ".md5",
+            Self::Sha1 => ".sha1",
             Self::Sha256 => ".sha256",
         }
     }
@@ -32,6 +35,7 @@ impl Algorithm {
     pub fn len_bytes(self) -> usize {
         match self {
             Self::Md5 => 16,
+            Self::Sha1 => 20,
             Self::Sha256 => 32,
         }
     }
@@ -41,6 +45,7 @@ impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
         })
     }
@@ -119,6 +124,7 @@ pub struct Hasher {
 
 enum State {
     Md5(md5::Md5),
+    Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
 }
 
@@ -127,6 +133,7 @@ impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         let state = match algorithm {
             Algorithm::Md5 => State::Md5(md5::Md5::new()),
+            Algorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
             Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
         };
         Self { state }
@@ -136,6 +143,7 @@ impl Hasher {
     pub fn update(&mut self, data: &[u8]) {
         match &mut self.state {
             State::Md5(state) => state.update(data),
+            State::Sha1(state) => state.update(data),
             State::Sha256(state) => state.update(data),
         }
     }
@@ -144,6 +152,7 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         match self.state {
             State::Md5(state) => Digest::from_bytes(Algorithm::Md5, &state.finalize()),
+            State::Sha1(state) => Digest::from_bytes(Algorithm::Sha1, &state.finalize()),
             State::Sha256(state) => Digest::from_bytes(Algorithm::Sha256, &state.finalize()),
         }
     }
@@ -170,6 +179,7 @@ mod tests {
         let table = [
             (Algorithm::Md5, "", "d41d8cd98f00b204e9800998ecf8427e"),
             (Algorithm::Md5, "abc", "900150983cd24fb0d6963f7d28e17f72"),
+            (Algorithm::Sha1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
             (Algorithm::Sha256, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
         ];
         for (algorithm, data, hex) in table {

@@ -200,6 +200,7 @@ fn parse_gnu(line: &[u8], algorithm: Algorithm) -> Result<Parts<'_>, String> {
 fn parse_bsd(line: &[u8], algorithm: Algorithm) -> Option<Result<Parts<'_>, String>> {
     let tag: &[u8] = match algorithm {
         Algorithm::Md5 => b"MD5",
+        Algorithm::Sha1 => b"SHA1",
         Algorithm::Sha256 => b"SHA256",
     };
     let rest = line.strip_prefix(tag).or_else(|| line.strip_prefix(b"SHA2-256"))?;

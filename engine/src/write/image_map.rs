@@ -6,7 +6,7 @@
 use super::image::Image;
 use crate::error::{Error, Refusal, Result};
 use crate::formats::block_map::{BlockMap, LIMIT_BYTES};
-use crate::formats::digest::{Algorithm, Hasher};
+use crate::formats::digest::Hasher;
 use crate::names::block_maps;
 use crate::operation::Operation;
 use crate::sidecars::Sidecars;
@@ -40,7 +40,12 @@ pub(super) fn find(
             let Some((name, bytes)) = lookup.read_up_to(&directory, &name, LIMIT_BYTES)? else { continue };
             let map = BlockMap::parse(&bytes)
                 .map_err(|error| Error::refused(Refusal::BadMap, format!("{name}: {error}")))?;
-            return Ok(Some(ImageMap { name, map }));
+            match map {
+                Some(map) => return Ok(Some(ImageMap { name, map })),
+                None => {
+                    operation.short_step(&format!("{name} has no checksums: all of the image is written"))
+                }
+            }
         }
     }
     Ok(None)
@@ -67,12 +72,13 @@ pub(super) struct MapCheck<'a> {
     image: &'a str,
     /// The range that ends next.
     next: usize,
-    hasher: Hasher,
+    /// Of the bytes of this range, as soon as there are any.
+    hasher: Option<Hasher>,
 }
 
 impl<'a> MapCheck<'a> {
     pub(super) fn new(map: &'a ImageMap, image: &'a str) -> Self {
-        Self { map, image, next: 0, hasher: Hasher::new(Algorithm::Sha256) }
+        Self { map, image, next: 0, hasher: None }
     }
 
     /// The bytes of the image from `offset_bytes` on.
@@ -86,13 +92,14 @@ impl<'a> MapCheck<'a> {
             if start >= end {
                 break;
             }
+            let mut hasher = self.hasher.take().unwrap_or_else(|| Hasher::new(mapped.digest.algorithm()));
             // Both lie in `bytes`.
-            self.hasher.update(&bytes[(start - offset_bytes) as usize..(end - offset_bytes) as usize]);
+            hasher.update(&bytes[(start - offset_bytes) as usize..(end - offset_bytes) as usize]);
             if mapped.range.end > end_bytes {
+                self.hasher = Some(hasher);
                 break;
             }
-            let hasher = std::mem::replace(&mut self.hasher, Hasher::new(Algorithm::Sha256));
-            let (found, expected) = (hasher.finish(), &mapped.sha256);
+            let (found, expected) = (hasher.finish(), &mapped.digest);
             if found != *expected {
                 let range = &mapped.range;
                 return Err(Error::Digest {

@@ -2,6 +2,7 @@
 
 use crate::model::bytes::digest::hex;
 use serde::{Deserialize, Serialize};
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -21,14 +22,18 @@ pub enum MapSpec {
     OfAnotherLength,
     /// A checksum of a range was changed after the map was made.
     Damaged,
-    /// Of version 1.3, with sha1.
-    OldVersion,
+    /// Of version 1.3, with checksums of SHA-1.
+    Sha1,
+    /// Of version 1.2, which has no checksums.
+    WithoutChecksums,
+    /// Of a version that does not exist.
+    UnknownVersion,
 }
 
 impl MapSpec {
     /// Whether an image with this map is written.
     pub fn is_right(self) -> bool {
-        matches!(self, Self::Right | Self::LeavesOutData)
+        matches!(self, Self::Right | Self::LeavesOutData | Self::Sha1 | Self::WithoutChecksums)
     }
 }
 
@@ -55,24 +60,44 @@ pub(super) fn text(plain: &[u8], spec: MapSpec) -> String {
     }
     let mapped: usize = ranges.iter().map(|(first, last)| last - first + 1).sum();
     let more = if spec == MapSpec::OfAnotherLength { 1 } else { 0 };
-    let (version, kind) = if spec == MapSpec::OldVersion { ("1.3", "sha1") } else { ("2.0", "sha256") };
-    let zeros = "0".repeat(64);
+    let version = match spec {
+        MapSpec::Sha1 => "1.3",
+        MapSpec::WithoutChecksums => "1.2",
+        MapSpec::UnknownVersion => "3.0",
+        _ => "2.0",
+    };
+    let sum = |bytes: &[u8]| match spec {
+        MapSpec::Sha1 => hex(Sha1::digest(bytes).as_slice()),
+        _ => hex(Sha256::digest(bytes).as_slice()),
+    };
+    let zeros = "0".repeat(sum(b"").len());
+    let (of_map, of_range) = match spec {
+        MapSpec::Sha1 => (format!("<BmapFileSHA1> {zeros} </BmapFileSHA1>\n"), "sha1"),
+        MapSpec::WithoutChecksums => (String::new(), ""),
+        _ => {
+            let own = format!("<BmapFileChecksum> {zeros} </BmapFileChecksum>\n");
+            (format!("<ChecksumType> sha256 </ChecksumType>\n{own}"), "chksum")
+        }
+    };
     let mut text = format!(
         "<?xml version=\"1.0\" ?>\n<!-- This file contains the block map for an image file. -->\n\n<bmap version=\"{version}\">\n\
          <!-- Image size in bytes -->\n<ImageSize> {} </ImageSize>\n<BlockSize> {BLOCK_LEN} </BlockSize>\n\
          <BlocksCount> {} </BlocksCount>\n<MappedBlocksCount> {mapped}   </MappedBlocksCount>\n\
-         <ChecksumType> {kind} </ChecksumType>\n<BmapFileChecksum> {zeros} </BmapFileChecksum>\n<BlockMap>\n",
+         {of_map}<BlockMap>\n",
         plain.len() + more * BLOCK_LEN,
         blocks + more,
     );
     for (first, last) in ranges {
         let bytes = &plain[first * BLOCK_LEN..((last + 1) * BLOCK_LEN).min(plain.len())];
-        let sum = hex(Sha256::digest(bytes).as_slice());
+        let sum = match of_range {
+            "" => String::new(),
+            name => format!(" {name}=\"{}\"", sum(bytes)),
+        };
         let numbers = if first == last { format!("{first}") } else { format!("{first}-{last}") };
-        let _ = writeln!(text, "<Range chksum=\"{sum}\"> {numbers} </Range>");
+        let _ = writeln!(text, "<Range{sum}> {numbers} </Range>");
     }
     text.push_str("</BlockMap>\n</bmap>\n");
-    let own = hex(Sha256::digest(text.as_bytes()).as_slice());
+    let own = sum(text.as_bytes());
     let text = text.replacen(&zeros, &own, 1);
     let first = text.split_once("chksum=\"").and_then(|(_, rest)| rest.get(..64)).map(str::to_owned);
     match first.filter(|_| spec == MapSpec::Damaged) {

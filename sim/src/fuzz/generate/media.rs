@@ -30,15 +30,17 @@ const SIDECARS: [SidecarSpec; 10] = [
     SidecarSpec::OtherName,
 ];
 /// Right ones first.
-const MAPS: [MapSpec; 6] = [
+const MAPS: [MapSpec; 8] = [
     MapSpec::Right,
     MapSpec::LeavesOutData,
+    MapSpec::Sha1,
+    MapSpec::WithoutChecksums,
     MapSpec::OfAnotherImage,
     MapSpec::OfAnotherLength,
     MapSpec::Damaged,
-    MapSpec::OldVersion,
+    MapSpec::UnknownVersion,
 ];
-const RIGHT_MAPS: usize = 2;
+const RIGHT_MAPS: usize = 4;
 /// Half of the media read as zeros after a discard, as most real ones do.
 pub(super) const DISCARDS: [Discard; 8] = [
     Discard::Unsupported,

@@ -69,8 +69,11 @@ mod tests {
     fn every_hunk_fits_in_exactly_one_place() {
         let mut wrong = Vec::new();
         for name in patched() {
-            let hunks = hunks(&patch(name));
+            let patch = patch(name);
+            let hunks = hunks(&patch);
             assert!(!hunks.is_empty(), "{name}.patch has no hunk");
+            let ends_in_context = patch.lines().last().is_some_and(|line| line.starts_with(' '));
+            assert!(ends_in_context, "the last hunk of {name}.patch needs a line behind the change");
             for (file, expected) in hunks {
                 let text = fs::read_to_string(in_repository(&file)).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();

@@ -41,11 +41,9 @@ pub(crate) fn first(texts: &[String]) -> Vec<String> {
 
 /// The same in one line.
 pub(crate) fn few(texts: &[String], separator: &str) -> String {
-    let mut shown = texts[..texts.len().min(NAMES_MAX)].join(separator);
-    if texts.len() > NAMES_MAX {
-        shown.push_str(&format!("{separator}and {} more", texts.len() - NAMES_MAX));
-    }
-    shown
+    let shown = texts.iter().take(NAMES_MAX).cloned().collect();
+    let list = Few { shown, more: texts.len().saturating_sub(NAMES_MAX) };
+    list.line(separator).unwrap_or_default()
 }
 
 /// A list of which only the first texts are kept, so that it stays short.
@@ -61,7 +59,7 @@ impl Few {
         if self.shown.len() < NAMES_MAX { self.shown.push(text) } else { self.more += 1 }
     }
 
-    /// As [`few`] prints the list; `None` if it is empty.
+    /// The texts that are kept, and the number of the others; `None` if there are none.
     pub(crate) fn line(&self, separator: &str) -> Option<String> {
         let mut line = self.shown.join(separator);
         if self.more > 0 {

@@ -7,6 +7,7 @@
 
 use super::commit::Published;
 use super::session_exists;
+use super::work::in_root;
 use crate::drive::Place;
 use crate::drive_file::DriveFile;
 use crate::error::{Error, FaultyPart, Result};
@@ -204,9 +205,6 @@ impl Files {
     fn check(&self, operation: &Operation<'_>, drive: &dyn ReadTree) -> Result<()> {
         let image = self.image();
         let image = image.as_str();
-        let in_root = |name: &str| {
-            RelativePath::parse(name).map_err(|error| Error::Internal { detail: format!("{name}: {error}") })
-        };
         let path = in_root(image)?;
         match self {
             Self::Now(published) => {

@@ -2,8 +2,8 @@
 //!
 //! Of a disk image the structure is checked: index, sizes, first bytes, the sidecar of the file. Its content is checked
 //! during the write, before its start is written. All headers of a tarball are read: only they show whether the file system of
-//! this medium can hold it. It is decoded whole for that, unless a capture left an index beside it. An image that does not have its decoded length in it is
-//! decoded whole, too.
+//! this medium can hold it. It is decoded whole for that, unless a capture left an index beside it. An image that does not
+//! have its decoded length in it is decoded whole, too.
 
 use super::allowed::Allowed;
 use super::disk_check::{DiskFacts, check_disk};

@@ -2,9 +2,9 @@
 //!
 //! Verified: the decoded bytes of every image that a capture made contain no secret, in files, free blocks, slack and
 //! swap space, apart from those that no rule covers; nor does any byte of the drive after a boot that came to its own
-//! end, including its free blocks, unless it or an earlier boot reports that it could not overwrite them. Only whole lines of secrets
-//! count there, because an encoder may store a part of a line that stays; every secret has its line many times.
-//! The source did contain some, so that there was something to find. Not verified: what a power cut leaves on the drive
+//! end, including its free blocks, unless it or an earlier boot reports that it could not overwrite them. Only whole
+//! lines of secrets count there, because an encoder may store a part of a line that stays; every secret has its line many
+//! times. The source did contain some, so that there was something to find. Not verified: what a power cut leaves on the drive
 //! before the next boot continues the session, and what a capture without sanitising leaves.
 
 use crate::judge::readers::decode::decode;
